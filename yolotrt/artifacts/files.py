@@ -1,0 +1,177 @@
+"""Atomic writes and locks.
+
+A file under its final name is always complete: it is written under a temporary name in the same
+folder, flushed to disk and renamed. A process that dies leaves at most a ``.part`` file, which the
+next writer of the same target removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from yolotrt.errors import InputError, StorageError
+
+_PART = re.compile(r"\.(?P<pid>\d+)-[0-9a-f]+\.part$")
+
+
+def require_file(path: Path, what: str) -> Path:
+    """Return ``path`` if it is a readable regular file.
+
+    Args:
+        path: The file.
+        what: What it should be, for the message ("an ONNX file").
+
+    Raises:
+        InputError: It is missing, a directory, or not readable.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, not {what}.", hint="Name the file itself.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist.", hint=f"It should be {what}; check the path.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read.", hint="Check its permissions.")
+    return path
+
+
+@contextlib.contextmanager
+def mapped_os_errors(target: Path) -> Iterator[None]:
+    """Turn the operating system's write errors into :class:`StorageError`."""
+    try:
+        yield
+    except OSError as exc:
+        reasons = {
+            errno.ENOSPC: ("the disk is full", "Free some space and run the command again."),
+            errno.EDQUOT: ("the disk quota is used up", "Free some space and run it again."),
+            errno.EFBIG: ("the file would be larger than allowed here", "Raise the limit (ulimit -f)."),
+            errno.EROFS: ("the file system is read-only", "Choose another output folder."),
+            errno.EACCES: ("permission denied", "Choose an output folder you may write to."),
+            errno.EPERM: ("permission denied", "Choose an output folder you may write to."),
+            errno.ENOTDIR: ("a part of the path is a file", "Choose another output path."),
+            errno.EEXIST: ("a file is where a folder is needed", "Choose another output path."),
+            errno.EISDIR: ("it is a directory", "Name a file, not a directory."),
+            errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+        }
+        if exc.errno not in reasons:
+            raise
+        reason, hint = reasons[exc.errno]
+        raise StorageError(f"Cannot write {target}: {reason}.", hint=hint) from exc
+
+
+@contextlib.contextmanager
+def atomic_target(target: Path) -> Iterator[Path]:
+    """Give a temporary path next to ``target``; rename it to ``target`` when the block succeeds.
+
+    For libraries that insist on writing a file themselves. Nothing remains if the block raises.
+
+    Raises:
+        StorageError: Disk full, read-only folder and the like. Earlier content stays intact.
+    """
+    with mapped_os_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale_parts(target)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+        try:
+            yield temporary
+            _sync_file(temporary)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def write_bytes(target: Path, data: bytes) -> Path:
+    """Write ``data`` to ``target`` atomically and return ``target``.
+
+    Raises:
+        StorageError: See :func:`atomic_target`.
+    """
+    with atomic_target(target) as temporary:
+        temporary.write_bytes(data)
+    return target
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write UTF-8 ``text`` to ``target`` atomically and return ``target``.
+
+    Raises:
+        StorageError: See :func:`atomic_target`.
+    """
+    return write_bytes(target, text.encode())
+
+
+@contextlib.contextmanager
+def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3600.0) -> Iterator[None]:
+    """Hold an exclusive lock for producing ``target``; wait while another process holds it.
+
+    The lock is ``flock`` on ``.<name>.lock`` beside the target: the kernel drops it when its owner
+    dies, so a dead process never blocks. Two processes that build the same file thus take turns,
+    and the second finds the file ready.
+
+    Args:
+        target: The file that the block produces.
+        on_wait: Called once with a message if the lock is not free at once.
+        timeout_s: Seconds to wait before giving up.
+
+    Raises:
+        StorageError: The lock was not free within ``timeout_s``, or cannot be created.
+    """
+    import fcntl
+
+    lock = target.with_name(f".{target.name}.lock")
+    with mapped_os_errors(lock):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + timeout_s
+        announced = False
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not announced:
+                    on_wait(f"Another process is producing {target.name}; waiting for it.")
+                    announced = True
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{target.name} has been locked by another process for {timeout_s:.0f} s.",
+                        hint="End that process, or wait for it and run the command again.",
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_stale_parts(target: Path) -> None:
+    """Remove what killed writers of the same target left behind."""
+    for part in target.parent.glob(f".{target.name}.*.part"):
+        match = _PART.search(part.name)
+        if match and not Path(f"/proc/{match['pid']}").exists():
+            with contextlib.suppress(OSError):
+                part.unlink()

@@ -1,0 +1,1 @@
+"""Build an engine from ONNX, load it, run it."""

@@ -1,0 +1,1 @@
+"""Sweeps, statistics, environment and results."""

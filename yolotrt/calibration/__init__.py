@@ -1,0 +1,1 @@
+"""Activation ranges, their cache, and Q/DQ insertion."""

@@ -1,0 +1,1 @@
+"""Box and mask mAP, and comparisons built on it."""

@@ -1,0 +1,1 @@
+"""Boxes, letterbox, tile grid, masks and merging: pure functions on arrays, inputs never mutated."""

@@ -1,0 +1,108 @@
+"""What every decoder returns and every consumer takes: detections with cropped masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A binary mask stored only where the object is.
+
+    Attributes:
+        x: Column of ``bits[:, 0]`` in the frame, px.
+        y: Row of ``bits[0, :]`` in the frame, px.
+        bits: (h, w) bool; may be empty (0 rows or columns) for an object without any mask pixel.
+    """
+
+    x: int
+    y: int
+    bits: Bits
+
+    @property
+    def area(self) -> int:
+        """Number of set pixels."""
+        return int(np.count_nonzero(self.bits))
+
+    def moved(self, dx: int, dy: int) -> Mask:
+        """Return the mask shifted by whole pixels; the bits are shared, not copied."""
+        return Mask(self.x + dx, self.y + dy, self.bits)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Instances found in one frame (a tile, an image or a video frame).
+
+    Attributes:
+        boxes: (n, 4) float32, xyxy in px of the frame named by the owner.
+        scores: (n,) float32 in [0, 1].
+        classes: (n,) int64, index into ``ModelSpec.names``.
+        masks: n masks in the same frame, or None when masks were not asked for.
+
+    Raises:
+        ValueError: Lengths disagree (a bug, never a user's mistake).
+    """
+
+    boxes: F32
+    scores: F32
+    classes: I64
+    masks: tuple[Mask, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.boxes.shape != (n, 4) or self.classes.shape != (n,) or self.scores.shape != (n,):
+            shapes = (self.boxes.shape, self.scores.shape, self.classes.shape)
+            raise ValueError(f"expected shapes (n, 4), (n,), (n,); got {shapes}")
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f"{n} boxes but {len(self.masks)} masks")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls, *, masks: bool = True) -> Detections:
+        """Return detections of nothing."""
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            () if masks else None,
+        )
+
+    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | Sequence[int]) -> Detections:
+        """Return the chosen detections, in the order of ``index`` (integers or a boolean mask)."""
+        chosen = np.asarray(index)
+        if chosen.dtype == np.bool_:
+            chosen = np.flatnonzero(chosen)
+        chosen = chosen.astype(np.intp, copy=False)
+        masks = None if self.masks is None else tuple(self.masks[int(i)] for i in chosen)
+        return Detections(self.boxes[chosen], self.scores[chosen], self.classes[chosen], masks)
+
+    def moved(self, dx: int, dy: int) -> Detections:
+        """Return the detections shifted by whole pixels, as from a tile's frame to the image's."""
+        boxes = self.boxes + np.array([dx, dy, dx, dy], np.float32)
+        masks = None if self.masks is None else tuple(m.moved(dx, dy) for m in self.masks)
+        return Detections(boxes, self.scores, self.classes, masks)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Detections:
+        """Join detections of one frame, keeping their order."""
+        if not parts:
+            return cls.empty()
+        masks: tuple[Mask, ...] | None = None
+        if all(p.masks is not None for p in parts):
+            masks = tuple(m for p in parts for m in (p.masks or ()))
+        return cls(
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            np.concatenate([p.classes for p in parts]),
+            masks,
+        )

@@ -1,0 +1,1 @@
+"""Weights to ONNX, what an ONNX model is, and its precision."""

@@ -1,0 +1,39 @@
+"""What the rest of the toolkit needs to know about a YOLO segmentation model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Head = Literal["raw", "end2end"]
+"""``raw``: (B, 4 + classes + coefficients, anchors), xywh boxes, needs NMS.
+``end2end``: (B, detections, 6 + coefficients), xyxy boxes, score, class; no NMS inside one image."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The interface of a YOLO-seg network, read from its ONNX file and not from its name.
+
+    Attributes:
+        name: Short name for tables and file names, such as ``yolo11n-seg``.
+        names: Class names by index.
+        input_name: The image input, (B, 3, height, width), RGB in [0, 1].
+        input_wh: Width and height of the input, px.
+        batch: Fixed batch size, or None when the batch dimension is dynamic.
+        head: Which detection head the graph ends in.
+        head_output: Name of the detection output.
+        proto_output: Name of the prototype output, (B, mask_coeffs, height/4, width/4).
+        mask_coeffs: Number of mask coefficients (and prototypes), usually 32.
+        stride: Largest stride of the network, px.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    input_name: str
+    input_wh: tuple[int, int]
+    batch: int | None
+    head: Head
+    head_output: str
+    proto_output: str
+    mask_coeffs: int
+    stride: int

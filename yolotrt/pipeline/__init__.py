@@ -1,0 +1,1 @@
+"""One frame in, detections and a trace out."""

@@ -1,0 +1,1 @@
+"""Clocks and spans; every measurement's clock is read here."""
