@@ -5,7 +5,7 @@ Nothing here knows about tiles, YOLO decoding or timing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,12 +17,6 @@ from yolotrt.model.spec import ModelSpec
 
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]
-"""Called as ``progress(step name, done, total)`` while long work runs."""
-
-
-def no_progress(_name: str, _done: int, _total: int) -> None:
-    """Ignore progress."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,274 @@
+"""Ultralytics weights to ONNX: the only module that imports torch and ultralytics.
+
+The exporter's public interface makes the graph; height and width are then fixed, the graph is
+slimmed, and it is compared with the torch network before it gets its final name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from yolotrt import __version__
+from yolotrt.artifacts.files import exclusive, require_file, write_bytes
+from yolotrt.artifacts.hashing import sha256_file
+from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
+from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+"""Newest opset that torch's exporter writes without converting and that every backend here reads."""
+
+MAX_DIFFERENCE = 5e-3
+"""Largest accepted difference to the torch network, relative to the largest value of each output."""
+
+STEPS = ("load weights", "trace", "fix shapes and slim", "compare with torch")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported network.
+
+    Attributes:
+        path: The ONNX file.
+        spec: Its interface.
+        key: Content key of the graph and weights, without metadata.
+        difference: Largest relative difference to the torch network over both outputs, or None when
+            the file was already there.
+        cached: Whether an up-to-date file was found and nothing was done.
+        untrained: Whether the weights are random because a ``.yaml`` was exported.
+    """
+
+    path: Path
+    spec: ModelSpec
+    key: str
+    difference: float | None
+    cached: bool
+    untrained: bool
+
+
+def export(
+    weights: Path,
+    target: Path,
+    *,
+    imgsz: int = 640,
+    head: Head | Literal["auto"] = "auto",
+    force: bool = False,
+    progress: Progress = no_progress,
+    on_wait: Callable[[str], None] = print,
+) -> ExportResult:
+    """Export segmentation weights to an ONNX file with only the batch dimension dynamic.
+
+    Args:
+        weights: Ultralytics ``.pt`` checkpoint, or a model ``.yaml`` for an untrained network.
+        target: The ONNX file to write; left alone if it already comes from these weights and options.
+        imgsz: Height and width of the input, px; a multiple of the network's stride.
+        head: ``end2end`` needs a network with a one-to-one head (YOLO26); ``auto`` takes it where it
+            exists and ``raw`` elsewhere.
+        force: Export even if the target is up to date.
+        progress: Told about each step.
+        on_wait: Told when another process is exporting the same target.
+
+    Raises:
+        MissingDependency: torch or ultralytics is not installed.
+        ModelError: The weights cannot be read, or are not of a segmentation model.
+        ExportError: The exported graph does not have the promised shapes or values.
+    """
+    require_file(weights, "Ultralytics weights (.pt) or a model .yaml")
+    if imgsz < 32 or imgsz % 32:
+        raise InputError(f"--imgsz {imgsz} is not a positive multiple of 32.", hint="Try --imgsz 640.")
+    source = {"source_sha256": sha256_file(weights), "imgsz_px": str(imgsz), "head_option": head}
+    with exclusive(target, on_wait):
+        if not force and (found := _up_to_date(target, source)):
+            return found
+        with tempfile.TemporaryDirectory(prefix="yolotrt-export-") as folder:
+            copy = Path(folder) / weights.name  # the exporter writes beside its source
+            shutil.copyfile(weights, copy)
+            progress(STEPS[0], 0, len(STEPS))
+            yolo = _load(copy, weights)
+            chosen = _choose_head(yolo, head, weights)
+            progress(STEPS[1], 1, len(STEPS))
+            traced = _trace(yolo, weights, imgsz, chosen)
+        progress(STEPS[2], 2, len(STEPS))
+        model = _fix_and_slim(traced, weights, imgsz)
+        _write_metadata(model, yolo, weights, source)
+        spec = read_spec(model, weights.stem)
+        if spec.head != chosen or spec.batch is not None or spec.input_wh != (imgsz, imgsz):
+            raise ExportError(
+                f"The export of {weights.name} came out as head {spec.head}, batch {spec.batch}, "
+                f"input {spec.input_wh}; asked for {chosen}, dynamic, {imgsz}.",
+                hint="This Ultralytics version behaves differently; try: pip install -U ultralytics",
+            )
+        progress(STEPS[3], 3, len(STEPS))
+        difference = _compare(model, spec, yolo)
+        if not difference <= MAX_DIFFERENCE:  # also true for NaN
+            raise ExportError(
+                f"The export of {weights.name} differs from the torch network by {difference:.2g} relative.",
+                hint="Please report this with the output of: yolotrt doctor --json -",
+            )
+        write_bytes(target, model.SerializeToString())
+        progress(STEPS[3], 4, len(STEPS))
+    return ExportResult(target, spec, onnx_key(model), difference, False, _is_untrained(weights))
+
+
+def _is_untrained(weights: Path) -> bool:
+    return weights.suffix.lower() in {".yaml", ".yml"}
+
+
+def _up_to_date(target: Path, source: dict[str, str]) -> ExportResult | None:
+    """Return the existing export if it was made from the same source with the same options."""
+    if not target.exists():
+        return None
+    try:
+        model = load_onnx(target)
+        spec = read_spec(model, target.stem)
+    except YoloTrtError:
+        return None
+    properties = metadata(model)
+    if any(properties.get(k) != v for k, v in source.items()):
+        return None
+    return ExportResult(target, spec, onnx_key(model), None, True, properties.get("untrained") == "true")
+
+
+def _load(copy: Path, weights: Path) -> Any:
+    # Ultralytics installs missing packages by itself unless told not to; a tool must not do that.
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    try:
+        import onnxslim  # noqa: F401
+        import torch
+        from ultralytics import YOLO
+    except ImportError as exc:
+        raise MissingDependency(
+            f"Exporting {weights.name} needs Ultralytics and onnxslim ({exc.name} is missing).",
+            hint="pip install 'yolotrt[export]'  (an ONNX file that you already have needs neither)",
+        ) from exc
+    torch.manual_seed(0)  # an untrained network gets the same weights every time
+    try:
+        yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
+        yolo.model.float().eval()
+    except Exception as exc:  # unpickling runs foreign code: any exception may come out of it
+        raise ModelError(
+            f"{weights} cannot be read as Ultralytics weights ({type(exc).__name__}: {_first_line(exc)}).",
+            hint="It may be truncated or made for another framework; download it again.",
+        ) from exc
+    if yolo.task != "segment" or not hasattr(yolo.model.model[-1], "proto"):
+        raise ModelError(
+            f"{weights} is a {yolo.task} model, not a segmentation model.",
+            hint="Use segmentation weights, for example yolo26n-seg.pt or yolo11n-seg.pt.",
+        )
+    return yolo
+
+
+def _choose_head(yolo: Any, head: Head | Literal["auto"], weights: Path) -> Head:
+    one_to_one = hasattr(yolo.model.model[-1], "one2one_cv2")
+    if head == "end2end" and not one_to_one:
+        raise ModelError(
+            f"{weights.name} has no one-to-one head, so it cannot be exported end to end.",
+            hint="Use --head raw; yolotrt does the NMS.",
+        )
+    if head == "auto":
+        return "end2end" if one_to_one else "raw"
+    return head
+
+
+def _trace(yolo: Any, weights: Path, imgsz: int, head: Head) -> onnx.ModelProto:
+    """Run Ultralytics' exporter and return its graph, with batch, height and width dynamic."""
+    try:
+        made = yolo.export(
+            format="onnx",
+            imgsz=imgsz,
+            dynamic=True,
+            simplify=False,
+            opset=OPSET,
+            # False keeps the one-to-one head, None the raw one; the default changed between versions.
+            nms=False if head == "end2end" else None,
+            device="cpu",
+            verbose=False,
+        )
+    except Exception as exc:  # the exporter runs torch and user code: any exception may come out of it
+        raise ExportError(
+            f"Ultralytics could not export {weights.name} ({type(exc).__name__}: {_first_line(exc)}).",
+            hint="Try: pip install -U 'yolotrt[export]'",
+        ) from exc
+    return load_onnx(Path(made))
+
+
+def _fix_and_slim(model: onnx.ModelProto, weights: Path, imgsz: int) -> onnx.ModelProto:
+    """Fix height and width and fold everything that follows from them; the batch stays dynamic.
+
+    A dynamic height and width costs about 270 extra layers in TensorRT and keeps shape arithmetic on
+    the host, which forbids CUDA graphs.
+    """
+    import onnxslim
+
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for axis in (2, 3):
+        dims[axis].dim_value = imgsz
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    slim = onnxslim.slim(model)
+    if slim is None:
+        raise ExportError(f"onnxslim returned nothing for {weights.name}.", hint="pip install -U onnxslim")
+    return slim
+
+
+def _write_metadata(model: onnx.ModelProto, yolo: Any, weights: Path, source: dict[str, str]) -> None:
+    properties = {
+        "name": weights.stem,
+        "task": "segment",
+        # a Python literal, as Ultralytics itself writes and reads it
+        "names": repr({int(k): str(v) for k, v in yolo.names.items()}),
+        "stride": str(int(max(yolo.model.stride))),
+        "imgsz": repr([int(source["imgsz_px"])] * 2),
+        "license": "AGPL-3.0",
+        "untrained": str(_is_untrained(weights)).lower(),
+        **source,
+        **{f"version_{p}": version(p) for p in ("ultralytics", "torch", "onnxslim")},
+        "version_yolotrt": __version__,
+    }
+    del model.metadata_props[:]
+    for key, value in properties.items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def _compare(model: onnx.ModelProto, spec: ModelSpec, yolo: Any) -> float:
+    """Return the largest difference between ONNX Runtime and torch on a random batch of two.
+
+    Relative to each output's largest value. End-to-end rows are ordered by score, and rows of nearly
+    equal scores may change places, so of that head only the scores are compared.
+    """
+    import onnxruntime as ort
+    import torch
+
+    width, height = spec.input_wh
+    images = np.random.default_rng(0).random((2, 3, height, width), dtype=np.float32)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    ours = session.run([spec.head_output, spec.proto_output], {spec.input_name: images})
+    net = yolo.model
+    net.end2end = spec.head == "end2end"
+    net.model[-1].export, net.model[-1].format = True, "onnx"
+    net.fuse(verbose=False)
+    with torch.no_grad():
+        theirs = [t.numpy() for t in net(torch.from_numpy(images))]
+    if spec.head == "end2end":
+        ours[0], theirs[0] = ours[0][..., 4], theirs[0][..., 4]
+    pairs = zip(ours, theirs, strict=True)
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)) for a, b in pairs)
+
+
+def _first_line(exc: BaseException) -> str:
+    text = str(exc).strip()
+    return text.splitlines()[0] if text else ""
