@@ -1,0 +1,166 @@
+"""ONNX Runtime's CPU provider: the embedded backend that makes every command work anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.backends.base import Availability, EngineFile, QdqStyle
+from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.model.spec import ModelSpec
+from yolotrt.progress import Progress
+
+if TYPE_CHECKING:
+    import onnx
+
+Floats = npt.NDArray[np.float32]
+
+
+@contextlib.contextmanager
+def _mapped_errors(what: str) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions into ours; the only place that meets them."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    try:
+        yield
+    except (state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented) as exc:
+        raise ArtifactError(
+            f"ONNX Runtime cannot load {what} ({str(exc).splitlines()[0]}).",
+            hint="The file is damaged or uses operators that this ONNX Runtime lacks; build it again.",
+        ) from exc
+    except (state.Fail, state.RuntimeException, state.InvalidArgument, state.EPFail, MemoryError) as exc:
+        raise ExecutionError(
+            f"ONNX Runtime failed on {what} ({str(exc).splitlines()[0]}).",
+            hint="If memory ran out, use more --groups (smaller batches).",
+        ) from exc
+
+
+class OnnxRuntimeBackend:
+    """Engines are ONNX files; any batch size runs on any of them."""
+
+    name = "onnxruntime"
+    qdq_style: QdqStyle = "cpu"
+
+    def availability(self) -> Availability:
+        """ONNX Runtime is a core dependency: it is there, and its CPU provider always works."""
+        return Availability(True, "{onnxruntime} on {device}".format(**self.environment()))
+
+    def environment(self) -> dict[str, str]:
+        """Return the library version and the processor architecture."""
+        import onnxruntime as ort
+
+        return {"onnxruntime": ort.__version__, "device": f"cpu ({platform.machine()})"}
+
+    def build(self, model: onnx.ModelProto, batches: tuple[int, ...], progress: Progress) -> bytes:
+        """Return the network as it is, after ONNX Runtime has accepted it."""
+        progress("check with ONNX Runtime", 0, 1)
+        data: bytes = model.SerializeToString()
+        _new_session(data, "the network", threads=1)
+        progress("check with ONNX Runtime", 1, 1)
+        return data
+
+    def load(self, file: EngineFile) -> OnnxRuntimeEngine:
+        """Load an engine.
+
+        Raises:
+            ArtifactError: ONNX Runtime cannot read it.
+        """
+        return OnnxRuntimeEngine(file)
+
+
+def _new_session(data: bytes, what: str, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads of an idle session would steal the cores from the one being measured.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    with _mapped_errors(what):
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxRuntimeEngine:
+    """One loaded engine. Sessions are made on demand and shared as far as threads allow.
+
+    A session with one thread has no pool of its own and may be entered by many threads at once; a
+    session with a pool of n threads must be entered by one lane only, or more than n would compute.
+    """
+
+    def __init__(self, file: EngineFile) -> None:
+        self.file = file
+        self._data: bytes = file.path.read_bytes()
+        self._sessions: dict[tuple[int, int], Any] = {}
+        self._lanes: dict[tuple[int, int], _Lane] = {}
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> OnnxRuntimeContext:
+        """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`."""
+        spec = self.file.spec
+        if spec.batch not in (None, batch):
+            raise ArtifactError(
+                f"{self.file.path} takes batches of exactly {spec.batch}, not of {batch}.",
+                hint="Export the weights with yolotrt export: its ONNX files take any batch size.",
+            )
+        session_key = (threads, lane if threads > 1 else 0)
+        if session_key not in self._sessions:
+            self._sessions[session_key] = _new_session(self._data, str(self.file.path), threads)
+        key = (threads, lane)
+        if key not in self._lanes:
+            self._lanes[key] = _Lane(self._sessions[session_key], spec)
+        self._lanes[key].grow(batch)
+        return OnnxRuntimeContext(self._lanes[key], batch)
+
+    def close(self) -> None:
+        """Free sessions and buffers."""
+        self._lanes.clear()
+        self._sessions.clear()
+
+
+class _Lane:
+    """A session and the buffers of its largest batch; smaller batches use their first rows."""
+
+    def __init__(self, session: Any, spec: ModelSpec) -> None:
+        self.session = session
+        self.spec = spec
+        self.images: Floats = np.empty((0, 3, *reversed(spec.input_wh)), np.float32)
+        shapes = {o.name: o.shape[1:] for o in session.get_outputs()}
+        self.head: Floats = np.empty((0, *shapes[spec.head_output]), np.float32)
+        self.protos: Floats = np.empty((0, *shapes[spec.proto_output]), np.float32)
+
+    def grow(self, batch: int) -> None:
+        if batch > len(self.images):
+            self.images = np.zeros((batch, *self.images.shape[1:]), np.float32)
+            self.head = np.zeros((batch, *self.head.shape[1:]), np.float32)
+            self.protos = np.zeros((batch, *self.protos.shape[1:]), np.float32)
+
+
+class OnnxRuntimeContext:
+    """Runs batches of one size on one lane."""
+
+    def __init__(self, lane: _Lane, batch: int) -> None:
+        self.batch = batch
+        self._lane = lane
+
+    @property
+    def images(self) -> Floats:
+        """The lane's input buffer, first ``batch`` rows."""
+        return self._lane.images[: self.batch]
+
+    def run(self) -> tuple[Floats, Floats]:
+        """Run the batch; see :meth:`yolotrt.backends.base.Context.run`."""
+        lane = self._lane
+        head, protos = lane.head[: self.batch], lane.protos[: self.batch]
+        with _mapped_errors(lane.spec.name):
+            binding = lane.session.io_binding()
+            images = self.images
+            binding.bind_input(lane.spec.input_name, "cpu", 0, np.float32, images.shape, images.ctypes.data)
+            for name, array in ((lane.spec.head_output, head), (lane.spec.proto_output, protos)):
+                binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            lane.session.run_with_iobinding(binding)
+        return head, protos

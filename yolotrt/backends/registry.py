@@ -1,0 +1,58 @@
+"""Backends by name, imported only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from yolotrt.backends.base import Availability, Backend, Engine
+from yolotrt.backends.base import EngineFile as EngineFile
+from yolotrt.errors import EnvironmentFault, UsageError
+
+_CLASSES = {"onnxruntime": "yolotrt.backends.onnxruntime:OnnxRuntimeBackend"}
+
+NAMES = tuple(_CLASSES)
+
+
+def backend(name: str) -> Backend:
+    """Return a backend by name.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    if name not in _CLASSES:
+        raise UsageError(f"There is no backend {name!r}.", hint=f"Choose from: auto, {', '.join(NAMES)}.")
+    module, _, attribute = _CLASSES[name].partition(":")
+    return cast(Backend, getattr(import_module(module), attribute)())
+
+
+def availabilities() -> dict[str, Availability]:
+    """Return what each backend says about itself on this machine, in order of preference."""
+    return {name: backend(name).availability() for name in NAMES}
+
+
+def choose(name: str) -> tuple[Backend, str]:
+    """Resolve ``auto`` or a name to a usable backend and the reason for the choice.
+
+    Raises:
+        UsageError: There is none of this name.
+        EnvironmentFault: The backend asked for does not work here.
+    """
+    names = NAMES if name == "auto" else (name,)
+    why = ""
+    for candidate in names:
+        found = backend(candidate)
+        state = found.availability()
+        if state.usable:
+            return found, state.reason
+        why += f"{candidate}: {state.reason}. "
+    raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
+
+
+def load_engine(file: EngineFile) -> Engine:
+    """Load an engine with the backend that built it.
+
+    Raises:
+        ArtifactError: The engine does not fit this machine.
+    """
+    return backend(file.backend).load(file)

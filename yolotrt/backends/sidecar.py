@@ -1,0 +1,155 @@
+"""The JSON beside each engine: what it is, what it was made from, and the hash of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.files import require_file, write_bytes
+from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
+from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.errors import ArtifactError
+from yolotrt.model.spec import Head, ModelSpec
+
+FORMAT = "yolotrt.engine"
+VERSION = 1
+
+PREPROCESSING = {"resize": "letterbox", "pad": "114", "channels": "RGB", "scale": "1/255"}
+"""How every engine wants its images; recorded so that an application can check itself against it."""
+
+
+def sidecar_path(engine: Path) -> Path:
+    """Return the sidecar's path: the engine's with ``.json`` appended."""
+    return engine.with_name(engine.name + ".json")
+
+
+def write_engine(file: EngineFile, data: bytes) -> EngineFile:
+    """Write an engine and its sidecar, and return the file with its hash filled in.
+
+    The old sidecar is removed first: between the two renames an engine without a sidecar may exist,
+    which is refused when loaded, but never one with a wrong sidecar.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    sidecar_path(file.path).unlink(missing_ok=True)
+    write_bytes(file.path, data)
+    written = EngineFile(**{**vars(file), "sha256": sha256_bytes(data)})
+    write_document(sidecar_path(file.path), format=FORMAT, version=VERSION, body=_body(written, len(data)))
+    return written
+
+
+def read_engine(path: Path) -> EngineFile:
+    """Read an engine's sidecar and verify the engine's hash against it.
+
+    Raises:
+        InputError: The engine is missing or unreadable.
+        ArtifactError: It has no sidecar, a damaged one, or bytes that do not match.
+    """
+    require_file(path, "an engine")
+    rebuild = f"Build it again: yolotrt build MODEL -o {path} --force"
+    if not sidecar_path(path).exists():
+        hint = f"yolotrt build {path}" if path.suffix == ".onnx" else rebuild
+        raise ArtifactError(
+            f"{path} has no sidecar {sidecar_path(path).name}, so it is no engine.", hint=hint
+        )
+    file = read_sidecar(path)
+    if sha256_file(path) != file.sha256:
+        raise ArtifactError(f"{path} does not match the hash in its sidecar: it was changed.", hint=rebuild)
+    return file
+
+
+def read_sidecar(engine: Path) -> EngineFile:
+    """Read the sidecar of ``engine`` without looking at the engine itself.
+
+    Raises:
+        InputError: There is no sidecar.
+        ArtifactError: It is damaged, foreign, or of another version.
+    """
+    path = sidecar_path(engine)
+    body = read_document(path, format=FORMAT, version=VERSION)
+    try:
+        return EngineFile(
+            path=engine,
+            backend=_text(body["backend"]),
+            precision=_one_of(body["precision"], get_args(Precision)),
+            spec=_spec(body["spec"]),
+            batches=tuple(_whole(b) for b in _list(body["batches"])),
+            sha256=_text(body["sha256"]),
+            sources=_texts(body["sources"]),
+            environment=_texts(body["environment"]),
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ArtifactError(
+            f"{path} is not a complete sidecar ({exc}).", hint="Build the engine again."
+        ) from exc
+
+
+def _body(file: EngineFile, size: int) -> dict[str, Any]:
+    spec = {**vars(file.spec), "names": list(file.spec.names), "input_wh": list(file.spec.input_wh)}
+    return {
+        "engine": file.path.name,
+        "bytes": size,
+        "sha256": file.sha256,
+        "backend": file.backend,
+        "precision": file.precision,
+        "batches": list(file.batches),
+        "sources": dict(file.sources),
+        "environment": dict(file.environment),
+        "preprocessing": PREPROCESSING,
+        "spec": spec,
+    }
+
+
+def _spec(value: Any) -> ModelSpec:
+    fields = dict(_mapping(value))
+    width, height = (_whole(v) for v in _list(fields["input_wh"]))
+    batch = fields["batch"]
+    return ModelSpec(
+        name=_text(fields["name"]),
+        names=tuple(_text(n) for n in _list(fields["names"])),
+        input_name=_text(fields["input_name"]),
+        input_wh=(width, height),
+        batch=None if batch is None else _whole(batch),
+        head=_one_of(fields["head"], get_args(Head)),
+        head_output=_text(fields["head_output"]),
+        proto_output=_text(fields["proto_output"]),
+        mask_coeffs=_whole(fields["mask_coeffs"]),
+        stride=_whole(fields["stride"]),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {type(value).__name__}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {type(value).__name__}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {k: _text(v) for k, v in _mapping(value).items()}
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 20:
+        raise ValueError(f"expected a positive whole number, got {value!r}")
+    return value
+
+
+def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
+    if value not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
+    return value

@@ -1,0 +1,108 @@
+"""The command line's table of contents and its only error boundary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from yolotrt import __version__
+from yolotrt.cli.bench import bench
+from yolotrt.cli.build import build
+from yolotrt.cli.calibrate import calibrate
+from yolotrt.cli.demo import demo
+from yolotrt.cli.doctor import doctor
+from yolotrt.cli.export import export
+from yolotrt.cli.inspect import inspect
+from yolotrt.errors import YoloTrtError
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="yolotrt",
+    help="Make YOLO segmentation models fast on NVIDIA GPUs, and prove it.\n\n"
+    "\b\nStart with:  yolotrt demo\nYour model:  yolotrt build yolo26n-seg.pt --int8 --images DIR\n"
+    "             yolotrt bench --groups 1,2,4,8",
+    epilog="Exit codes: 0 ok, 1 user or environment error, 2 usage, 3 a gate failed, 130 interrupted.",
+    no_args_is_help=True,
+    # Plain help needs no rich: `yolotrt --help` stays under a tenth of a second.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"yolotrt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options that come before the verb."""
+
+
+for verb in (demo, export, calibrate, build, bench, inspect, doctor):
+    app.command()(verb)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit.
+
+    A :class:`YoloTrtError` becomes one line and a hint; every other exception is a bug and keeps its
+    traceback. Ctrl-C ends with 130; files under their final names are complete at any moment.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except YoloTrtError as exc:
+        _show(exc)
+        _exit(exc.exit_code)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        _exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _exit(1)
+    except Exception as exc:
+        _exit(_usage_error(exc))
+    _exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error(exc: Exception) -> int:
+    """Show a usage error of typer's own; anything else is a bug and is raised again."""
+    show = getattr(exc, "show", None)
+    if not callable(show) or not hasattr(exc, "exit_code"):
+        print(
+            "This is a bug in yolotrt. Please report it with the output of: yolotrt doctor --json -",
+            file=sys.stderr,
+        )
+        raise exc
+    show()
+    return int(exc.exit_code)
+
+
+def _show(exc: YoloTrtError) -> None:
+    print(f"error: {exc.message}", file=sys.stderr)
+    if exc.hint:
+        print(f"hint:  {exc.hint}", file=sys.stderr)
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _exit(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our pipe has gone: point stdout at nothing and leave quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,73 @@
+"""``yolotrt export``: Ultralytics weights to ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.options import ENGINES, Force, JsonTarget
+from yolotrt.errors import UsageError
+
+HEADS = ("auto", "end2end", "raw")
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="Ultralytics weights (.pt), or a model .yaml (untrained).")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="ONNX file. [default: engines/NAME.onnx]")
+    ] = None,
+    imgsz: Annotated[int, typer.Option(help="Height and width of the input, px.")] = 640,
+    head: Annotated[
+        str, typer.Option(help="auto, end2end (no NMS, where the network has it) or raw.")
+    ] = "auto",
+    force: Force = False,
+    json: JsonTarget = None,
+) -> None:
+    r"""Export weights to ONNX: batch dynamic, height and width fixed, slimmed and compared with torch.
+
+    \b
+    Examples:
+      yolotrt export yolo26n-seg.pt
+      yolotrt export yolo11n-seg.pt -o engines/street.onnx --imgsz 640
+      yolotrt export yolo26n-seg.pt --head raw
+    """
+    from yolotrt.model.export import export as run
+
+    if head not in HEADS:
+        raise UsageError(f"--head {head!r} is unknown.", hint=f"Choose from: {', '.join(HEADS)}.")
+    target = output or ENGINES / f"{weights.stem}.onnx"
+    with progress_bars() as progress:
+        result = run(
+            weights,
+            target,
+            imgsz=imgsz,
+            head=head,
+            force=force,
+            progress=progress,
+            on_wait=say,  # type: ignore[arg-type]
+        )
+    if result.untrained:
+        warn(f"{weights.name} is a model description: the exported network is UNTRAINED and finds nothing.")
+    spec = result.spec
+    how = (
+        "up to date"
+        if result.difference is None
+        else f"differs from torch by {result.difference:.1e} relative"
+    )
+    print(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
+    emit_json(
+        json,
+        {
+            "path": str(result.path),
+            "key": result.key,
+            "head": spec.head,
+            "classes": len(spec.names),
+            "input_wh": list(spec.input_wh),
+            "cached": result.cached,
+            "untrained": result.untrained,
+            "difference_to_torch": result.difference,
+        },
+    )

@@ -1,0 +1,179 @@
+"""One frame in, detections and a trace out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.backends.base import Context, Engine
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.letterbox import Letterbox, network_input
+from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.pipeline.decode import DecodeSettings, decode
+from yolotrt.pipeline.dispatch import Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
+from yolotrt.timing.trace import FrameTrace
+
+Frame = npt.NDArray[np.uint8]
+PassMode = Literal["tiled", "global", "tiled+global"]
+PASS_MODES: tuple[PassMode, ...] = ("tiled", "global", "tiled+global")
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How a frame is cut, run and decoded.
+
+    Attributes:
+        mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed.
+        groups: Number of chunks the tiles are split into.
+        dispatch: How the chunks run.
+        overlap: Part of a tile shared with its neighbour, in [0, 1).
+        cpu_threads: CPU threads that all groups together may use.
+        decode: Thresholds of the decoder.
+        merge: How detections of overlapping tiles are joined.
+    """
+
+    mode: PassMode = "tiled"
+    groups: int = 1
+    dispatch: DispatchMode = "serial"
+    overlap: float = 0.2
+    cpu_threads: int = 1
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    merge: MergeSettings = field(default_factory=MergeSettings)
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came out of one frame.
+
+    Attributes:
+        detections: In px of the frame.
+        trace: Where the time went.
+    """
+
+    detections: Detections
+    trace: FrameTrace
+
+
+class TiledPipeline:
+    """Runs frames of any size through one engine.
+
+    The tile size is the engine's input size. Contexts are made when a frame size is first seen, so one
+    pipeline can serve a camera that changes its resolution. Use it from one thread at a time.
+    """
+
+    def __init__(self, engine: Engine, settings: PipelineSettings | None = None) -> None:
+        self._engine = engine
+        self._settings = settings or PipelineSettings()
+        self._plan: _Plan | None = None
+
+    def __call__(self, frame: Frame) -> FrameResult:
+        """Detect objects in a frame.
+
+        Args:
+            frame: (h, w, 3) uint8, BGR.
+
+        Raises:
+            UsageError: More groups than the frame has tiles.
+            ArtifactError: The engine has no profile for a group's size.
+            ExecutionError: The engine failed.
+        """
+        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+        trace = FrameTrace()
+        with trace.span("end_to_end"):
+            tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
+            whole = self._global(frame, plan, trace) if plan.whole else None
+            with trace.span("merge"):
+                if plan.dispatcher:
+                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
+                else:
+                    merged = whole or Detections.empty()
+        return FrameResult(merged, trace)
+
+    def prepare(self, frame_wh: tuple[int, int]) -> None:
+        """Make contexts and buffers for frames of this size now rather than at the first frame."""
+        self._plan_for(frame_wh)
+
+    def close(self) -> None:
+        """Stop the dispatcher's threads; the engine stays loaded."""
+        if self._plan is not None:
+            self._plan.close()
+            self._plan = None
+
+    def __enter__(self) -> TiledPipeline:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+        if self._plan is None or self._plan.grid.frame_wh != frame_wh:
+            self.close()
+            self._plan = _Plan.make(self._engine, self._settings, frame_wh)
+        return self._plan
+
+    def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
+        """Return detections per tile, in tile order and px of the frame."""
+        spec, settings = self._engine.file.spec, self._settings.decode
+        assert plan.dispatcher is not None
+
+        def job(group: int, context: Context) -> list[Detections]:
+            chosen = plan.groups[group]
+            with trace.span("prepare_batch", group=group, scope="tiles"):
+                network_input(tiles[chosen.start : chosen.stop], out=context.images)
+            with trace.span("enqueue", group=group, scope="tiles"):
+                head, prototypes = context.run()
+            with trace.span("decode", group=group, scope="tiles"):
+                found = decode(head, prototypes, spec, [plan.grid.placement] * len(chosen), settings)
+                return [d.moved(*plan.grid.origins[t]) for t, d in zip(chosen, found, strict=True)]
+
+        with trace.span("tiles", scope="tiles"):
+            tiles = plan.grid.cut(frame)
+            return [detections for part in plan.dispatcher.run(job) for detections in part]
+
+    def _global(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> Detections:
+        """Return detections of the letterboxed frame, in px of the frame."""
+        assert plan.whole is not None
+        with trace.span("global", scope="global"):
+            with trace.span("prepare_batch", scope="global"):
+                network_input([plan.letterbox.apply(frame)], out=plan.whole.images)
+            with trace.span("enqueue", scope="global"):
+                head, prototypes = plan.whole.run()
+            with trace.span("decode", scope="global"):
+                settings = self._settings.decode
+                return decode(head, prototypes, self._engine.file.spec, [plan.letterbox], settings)[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that depends on the frame's size."""
+
+    grid: TileGrid
+    groups: list[range]
+    letterbox: Letterbox
+    dispatcher: Dispatcher | None
+    whole: Context | None
+
+    @classmethod
+    def make(cls, engine: Engine, settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
+        model_wh = engine.file.spec.input_wh
+        grid = tile_grid(frame_wh, model_wh, settings.overlap)
+        groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
+        dispatcher = (
+            new_dispatcher(settings.dispatch, engine, groups, settings.cpu_threads) if groups else None
+        )
+        whole = engine.new_context(1, threads=settings.cpu_threads) if "global" in settings.mode else None
+        return cls(grid, groups, Letterbox.fit(frame_wh, model_wh), dispatcher, whole)
+
+    def close(self) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.close()
