@@ -72,9 +72,9 @@ def sweep(
         UsageError: More groups than tiles.
         ExecutionError: An engine failed.
     """
-    height, width = frames[0].shape[:2]
     for engine in engines:
-        _check_groups(settings, (width, height), engine)
+        for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
+            _check_groups(settings, wh, engine)
     running = [entry for engine in engines for entry in _cases(engine, settings)]
     try:
         for _ in range(settings.warmup):

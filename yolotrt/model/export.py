@@ -159,6 +159,7 @@ def _load(copy: Path, weights: Path) -> Any:
     try:
         yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
         yolo.model.float().eval()
+        yolo.model.pt_path = str(copy)  # where the exporter writes; it takes the current folder otherwise
     except Exception as exc:  # unpickling runs foreign code: any exception may come out of it
         raise ModelError(
             f"{weights} cannot be read as Ultralytics weights ({type(exc).__name__}: {_first_line(exc)}).",

@@ -62,14 +62,16 @@ class FrameResult:
 class TiledPipeline:
     """Runs frames of any size through one engine.
 
-    The tile size is the engine's input size. Contexts are made when a frame size is first seen, so one
-    pipeline can serve a camera that changes its resolution. Use it from one thread at a time.
+    The tile size is the engine's input size. Contexts are made when a frame size is first seen and kept
+    for the most recent sizes. Use a pipeline from one thread at a time.
     """
+
+    MAX_PLANS = 8
 
     def __init__(self, engine: Engine, settings: PipelineSettings | None = None) -> None:
         self._engine = engine
         self._settings = settings or PipelineSettings()
-        self._plan: _Plan | None = None
+        self._plans: dict[tuple[int, int], _Plan] = {}
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Detect objects in a frame.
@@ -99,10 +101,9 @@ class TiledPipeline:
         self._plan_for(frame_wh)
 
     def close(self) -> None:
-        """Stop the dispatcher's threads; the engine stays loaded."""
-        if self._plan is not None:
-            self._plan.close()
-            self._plan = None
+        """Stop the dispatchers' threads; the engine stays loaded."""
+        while self._plans:
+            self._plans.popitem()[1].close()
 
     def __enter__(self) -> TiledPipeline:
         return self
@@ -116,10 +117,13 @@ class TiledPipeline:
         self.close()
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
-        if self._plan is None or self._plan.grid.frame_wh != frame_wh:
-            self.close()
-            self._plan = _Plan.make(self._engine, self._settings, frame_wh)
-        return self._plan
+        plan = self._plans.pop(frame_wh, None)
+        if plan is None:
+            if len(self._plans) >= self.MAX_PLANS:
+                self._plans.pop(next(iter(self._plans))).close()
+            plan = _Plan.make(self._engine, self._settings, frame_wh)
+        self._plans[frame_wh] = plan  # last used, last to go
+        return plan
 
     def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
         """Return detections per tile, in tile order and px of the frame."""

@@ -1,0 +1,62 @@
+"""``yolotrt doctor``: what this machine can do, and why not more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolotrt.cli.console import emit_json, stdout
+from yolotrt.cli.options import JsonTarget
+
+PACKAGES = (
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools", "httpx",
+    "rich", "typer", "torch", "ultralytics", "onnxslim", "tensorrt", "tensorrt-rtx", "cuda-core",
+    "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda",
+)  # fmt: skip
+
+
+def doctor(json: JsonTarget = None) -> None:
+    r"""Check Python, packages, backends, GPU, driver and CUDA.
+
+    CUDA is asked before TensorRT is touched: without a driver, TensorRT can crash the process.
+
+    \b
+    Examples:
+      yolotrt doctor
+      yolotrt doctor --json report.json
+    """
+    report = _examine()
+    if json != "-":
+        _print(report)
+    emit_json(json, report)
+
+
+def _examine() -> dict[str, Any]:
+    from yolotrt.backends.registry import availabilities
+    from yolotrt.bench.environment import environment, package_version
+    from yolotrt.cli.options import cores
+
+    return {
+        **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "backends": {
+            name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
+        },
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console = stdout()
+    machine = Table(title="Machine", title_justify="left", show_header=False)
+    for key, value in report.items():
+        if not isinstance(value, dict):
+            machine.add_row(key.replace("_", " "), str(value))
+    backends = Table("backend", "", "why", title="Backends", title_justify="left")
+    for name, state in report["backends"].items():
+        backends.add_row(name, "usable" if state["usable"] else "no", state["reason"])
+    packages = Table(title="Packages", title_justify="left", show_header=False)
+    for name, found in report["packages"].items():
+        packages.add_row(name, found or "not installed")
+    for table in (machine, backends, packages):
+        console.print(table)

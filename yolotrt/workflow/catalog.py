@@ -1,0 +1,69 @@
+"""Finding models and engines by name or by being the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yolotrt.artifacts.files import require_file
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.sidecar import FORMAT, read_engine
+from yolotrt.errors import InputError, ModelError
+
+DEFAULT_MODEL = "yolo26n-seg"
+
+
+def find_model(name: str | None, engines: Path) -> Path:
+    """Return the weights or ONNX file to build from.
+
+    Args:
+        name: A path, or None for :data:`DEFAULT_MODEL` as found in ``engines`` or the current folder.
+        engines: Folder of ONNX files and engines.
+
+    Raises:
+        InputError: The path does not exist, or there is no default model.
+        ModelError: The file is neither weights nor ONNX.
+    """
+    if name is not None:
+        path = require_file(Path(name), "weights (.pt), a model .yaml or an ONNX file")
+        if path.suffix.lower() not in {".pt", ".onnx", ".yaml", ".yml"}:
+            raise ModelError(
+                f"{path} is neither weights (.pt, .yaml) nor an ONNX file.",
+                hint="yolotrt build MODEL.onnx, or yolotrt build WEIGHTS.pt",
+            )
+        return path
+    for folder in (engines, Path()):
+        for suffix in (".onnx", ".pt"):
+            if (found := folder / f"{DEFAULT_MODEL}{suffix}").is_file():
+                return found
+    raise InputError(
+        f"There is no {DEFAULT_MODEL}.onnx or {DEFAULT_MODEL}.pt in {engines}/ or here.",
+        hint=f"Either name a model (yolotrt build MODEL.pt or MODEL.onnx), or download {DEFAULT_MODEL}.pt "
+        f"from Ultralytics' releases into {engines}/.",
+    )
+
+
+def newest_engine(engines: Path) -> Path:
+    """Return the engine in a folder whose sidecar was written last.
+
+    Raises:
+        InputError: There is none.
+    """
+    sidecars = [p for p in engines.glob("*.json") if p.with_suffix("").is_file() and _is_sidecar(p)]
+    if not sidecars:
+        raise InputError(f"There is no engine in {engines}/.", hint="Build one: yolotrt build MODEL --int8")
+    return max(sidecars, key=lambda p: (p.stat().st_mtime_ns, p.name)).with_suffix("")
+
+
+def read_engines(paths: list[Path], engines: Path) -> list[EngineFile]:
+    """Return the named engines, verified, or the newest one if none is named.
+
+    Raises:
+        InputError: An engine is missing.
+        ArtifactError: An engine has no sidecar or does not match it.
+    """
+    return [read_engine(path) for path in paths or [newest_engine(engines)]]
+
+
+def _is_sidecar(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return FORMAT.encode() in stream.read(200)
