@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.backends.profiles import Profile
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
 
@@ -36,7 +37,7 @@ class EngineFile:
         batches: Batch sizes it has an optimization profile for; empty means any.
         sha256: Hash of the engine's bytes; loading verifies it.
         sources: Content keys it was made from (``onnx``, ``calibration`` and the like).
-        environment: Library versions and device it was built for.
+        environment: What :meth:`Backend.environment` said when it was built.
     """
 
     path: Path
@@ -49,6 +50,45 @@ class EngineFile:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+RECORDED_ONLY = frozenset({"driver"})
+"""Keys of an environment that are written down but whose change does not make an engine outdated."""
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """How an engine is to be built. A backend ignores what means nothing to it.
+
+    Precision is a property of the network that is built; it is here for the refusals only.
+
+    Attributes:
+        spec: The network's interface.
+        profiles: Batch sizes the engine is to accept.
+        precision: Precision of the network.
+        workspace_mib: Scratch memory that a layer may use, MiB; None leaves it to the library.
+        optimization_level: 0 (fast build) to 5 (fast engine); None is the library's default.
+        timing_cache: File with timings of earlier builds, read and updated; None goes without.
+        version_compatible: The engine also loads in newer versions of the library.
+        hardware_compatible: The engine also loads on other GPUs, Ampere and newer.
+        compute_capabilities: GPUs to build for, such as ``SM86`` and ``SM120``, where the library builds
+            ahead of time; empty means the GPU here or the library's portable default.
+        calibration_table: TensorRT 10's own calibration table, for a network in FP32 whose INT8 is left
+            to TensorRT; None builds the network as it is typed.
+        log: File for everything the library says; None keeps only its warnings.
+    """
+
+    spec: ModelSpec
+    profiles: tuple[Profile, ...]
+    precision: Precision
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+    timing_cache: Path | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    compute_capabilities: tuple[str, ...] = ()
+    calibration_table: str | None = None
+    log: Path | None = None
+
+
 @dataclass(frozen=True)
 class Availability:
     """Whether a backend can be used here.
@@ -56,10 +96,12 @@ class Availability:
     Attributes:
         usable: It can build and run engines.
         reason: Its version and device, or what is missing.
+        builds: It can build engines, perhaps for another machine's GPU.
     """
 
     usable: bool
     reason: str
+    builds: bool
 
 
 class Context(Protocol):
@@ -90,6 +132,29 @@ class Context(Protocol):
         ...
 
 
+class DeviceContext(Context, Protocol):
+    """A context whose buffers are on a GPU and may be given by the caller.
+
+    Attributes:
+        input_pointer: Device address of (batch, 3, height, width) values of the engine's input type.
+        output_pointers: Device addresses by output name. Setting either takes effect at the next enqueue.
+    """
+
+    input_pointer: int
+    output_pointers: Mapping[str, int]
+
+    def enqueue(self, stream_handle: int) -> None:
+        """Start the batch on a CUDA stream and return at once.
+
+        Args:
+            stream_handle: The ``cudaStream_t`` as a number; never the default stream.
+
+        Raises:
+            ExecutionError: The engine refused the work.
+        """
+        ...
+
+
 class Engine(Protocol):
     """A loaded engine, shared by all its contexts."""
 
@@ -115,23 +180,34 @@ class Engine(Protocol):
 
 
 class Backend(Protocol):
-    """One inference library."""
+    """One inference library.
+
+    Attributes:
+        name: What ``--backend`` calls it.
+        suffix: File name suffix of its engines.
+        qdq_style: Q/DQ placement that its kernels want.
+    """
 
     name: str
+    suffix: str
     qdq_style: QdqStyle
 
     def availability(self) -> Availability:
         """Say whether the backend works here; never raises."""
         ...
 
-    def environment(self) -> dict[str, str]:
-        """Return library versions and device: what an engine built here is tied to."""
+    def environment(self, config: BuildConfig) -> dict[str, str]:
+        """Return what an engine built here by ``config`` is tied to: versions, device and options.
+
+        An engine with an equal environment, :data:`RECORDED_ONLY` aside, need not be built again.
+        """
         ...
 
-    def build(self, model: onnx.ModelProto, batches: tuple[int, ...], progress: Progress) -> bytes:
-        """Turn a network in its final precision into an engine for these batch sizes.
+    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> bytes:
+        """Turn a network in its final precision into an engine.
 
         Raises:
+            UsageError: The library does not offer an option that ``config`` asks for.
             BuildError: The library refused the network.
         """
         ...

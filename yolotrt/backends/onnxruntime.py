@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.base import Availability, EngineFile, QdqStyle
+from yolotrt.backends.base import Availability, BuildConfig, EngineFile, QdqStyle
 from yolotrt.errors import ArtifactError, ExecutionError
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
@@ -44,19 +44,22 @@ class OnnxRuntimeBackend:
     """Engines are ONNX files; any batch size runs on any of them."""
 
     name = "onnxruntime"
+    suffix = ".onnx"
     qdq_style: QdqStyle = "cpu"
 
     def availability(self) -> Availability:
         """ONNX Runtime is a core dependency: it is there, and its CPU provider always works."""
-        return Availability(True, "{onnxruntime} on {device}".format(**self.environment()))
+        import onnxruntime as ort
 
-    def environment(self) -> dict[str, str]:
+        return Availability(True, f"{ort.__version__} on {_device()}", builds=True)
+
+    def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return the library version and the processor architecture."""
         import onnxruntime as ort
 
-        return {"onnxruntime": ort.__version__, "device": f"cpu ({platform.machine()})"}
+        return {"onnxruntime": ort.__version__, "device": _device()}
 
-    def build(self, model: onnx.ModelProto, batches: tuple[int, ...], progress: Progress) -> bytes:
+    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> bytes:
         """Return the network as it is, after ONNX Runtime has accepted it."""
         progress("check with ONNX Runtime", 0, 1)
         data: bytes = model.SerializeToString()
@@ -71,6 +74,10 @@ class OnnxRuntimeBackend:
             ArtifactError: ONNX Runtime cannot read it.
         """
         return OnnxRuntimeEngine(file)
+
+
+def _device() -> str:
+    return f"cpu ({platform.machine()})"
 
 
 def _new_session(data: bytes, what: str, threads: int) -> Any:

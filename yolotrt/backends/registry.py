@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import Literal, cast
 
 from yolotrt.backends.base import Availability, Backend, Engine
 from yolotrt.backends.base import EngineFile as EngineFile
@@ -31,8 +31,10 @@ def availabilities() -> dict[str, Availability]:
     return {name: backend(name).availability() for name in NAMES}
 
 
-def choose(name: str) -> tuple[Backend, str]:
+def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend, str]:
     """Resolve ``auto`` or a name to a usable backend and the reason for the choice.
+
+    ``auto`` takes only what can run here; a backend asked for by name may build for another machine.
 
     Raises:
         UsageError: There is none of this name.
@@ -43,7 +45,7 @@ def choose(name: str) -> tuple[Backend, str]:
     for candidate in names:
         found = backend(candidate)
         state = found.availability()
-        if state.usable:
+        if state.usable or (purpose == "build" and name != "auto" and state.builds):
             return found, state.reason
         why += f"{candidate}: {state.reason}. "
     raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
