@@ -1,0 +1,34 @@
+"""Shared fixtures: real data when it is there, and a clean environment always."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_yolo import write_tiny_yolo
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the person who runs the tests must not change their outcome."""
+    for name in ("YOLOTRT_COCO_URL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder with real COCO images and weights."""
+    folder = os.environ.get("YOLOTRT_TEST_DATA")
+    if not folder or not Path(folder, "coco-mini").is_dir():
+        pytest.skip("real data: set YOLOTRT_TEST_DATA to a folder with coco-mini/ and models/")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny YOLO-seg ONNX file with 64 px input and dynamic batch."""
+    return write_tiny_yolo(tmp_path_factory.mktemp("tiny") / "tiny-seg.onnx")

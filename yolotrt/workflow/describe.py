@@ -1,0 +1,95 @@
+"""Say what a file is, by its content and not by its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.documents import read_json
+from yolotrt.artifacts.files import require_file
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.sidecar import FORMAT as SIDECAR
+from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.bench.result import FORMAT as RESULT
+from yolotrt.bench.result import read_result
+from yolotrt.errors import ArtifactError
+from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what is in a file, as JSON values; ``kind`` says what it is.
+
+    Raises:
+        InputError: It is missing, a directory, or unreadable.
+        ArtifactError: It is none of the known kinds, or damaged.
+        ModelError: It is a damaged ONNX file or not a segmentation model.
+    """
+    require_file(path, "an ONNX file, engine, sidecar, calibration cache or result file")
+    if sidecar_path(path).exists():
+        return _engine(read_engine(path))
+    if path.suffix == ".onnx":
+        return _onnx(path)
+    if path.suffix == ".json":
+        return _document(path)
+    raise ArtifactError(
+        f"{path} is no file that yolotrt knows.",
+        hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
+    )
+
+
+def _engine(file: EngineFile) -> dict[str, Any]:
+    return {
+        "kind": "engine",
+        "backend": file.backend,
+        "precision": file.precision,
+        "batches": list(file.batches) or "any",
+        "bytes": file.path.stat().st_size if file.path.exists() else None,
+        "sha256": file.sha256,
+        "model": file.spec.name,
+        "head": file.spec.head,
+        "input_wh": list(file.spec.input_wh),
+        "classes": list(file.spec.names),
+        "made_from": dict(file.sources),
+        "environment": dict(file.environment),
+    }
+
+
+def _onnx(path: Path) -> dict[str, Any]:
+    model = load_onnx(path)
+    spec = read_spec(model, path.stem)
+    counts = Counter(node.op_type for node in model.graph.node)
+    shown = {k: v for k, v in metadata(model).items() if k != "names"}
+    return {
+        "kind": "ONNX model",
+        "key": onnx_key(model),
+        "bytes": path.stat().st_size,
+        "head": spec.head,
+        "input": f"{spec.input_name} ({spec.batch or 'batch'}, 3, {spec.input_wh[1]}, {spec.input_wh[0]})",
+        "outputs": [spec.head_output, spec.proto_output],
+        "mask_coeffs": spec.mask_coeffs,
+        "classes": list(spec.names),
+        "opset": max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")),
+        "operators": dict(counts.most_common()),
+        "metadata": shown,
+    }
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    kind = document.get("format") if isinstance(document, dict) else None
+    if kind == SIDECAR:
+        return _engine(read_sidecar(path.with_suffix("")))
+    if kind == RESULT:
+        result = read_result(path)
+        cases = {
+            " ".join(map(str, vars(entry.case).values())): f"{len(entry.samples['end_to_end'])} frames"
+            for entry in result.cases
+        }
+        return {
+            "kind": "benchmark result",
+            "settings": dict(result.settings),
+            "environment": dict(result.environment),
+            "cases": cases,
+        }
+    raise ArtifactError(f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown.")
