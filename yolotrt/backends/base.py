@@ -26,6 +26,40 @@ QdqStyle = Literal["cpu", "tensorrt"]
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One step of an engine, usually one kernel, as the library that built it reported it.
+
+    Attributes:
+        name: The library's name for it.
+        kind: The library's word for what it is.
+        inputs: Types of the values it reads (``FP16``, ``INT8``), weights not included.
+        weights: Types of its constants, the kernel first.
+        outputs: Types of the values it writes.
+        nodes: Names of the ONNX nodes that it computes, wholly or in part.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    weights: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """What a build gives.
+
+    Attributes:
+        data: The engine, to be written as a file.
+        layers: As in :class:`EngineFile`.
+    """
+
+    data: bytes
+    layers: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True)
 class EngineFile:
     """An engine on disk together with what its sidecar says.
 
@@ -38,6 +72,7 @@ class EngineFile:
         sha256: Hash of the engine's bytes; loading verifies it.
         sources: Content keys it was made from (``onnx``, ``calibration`` and the like).
         environment: What :meth:`Backend.environment` said when it was built.
+        layers: What the library made of the network, for the largest profile; empty if it did not tell.
     """
 
     path: Path
@@ -48,6 +83,7 @@ class EngineFile:
     sha256: str
     sources: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
 
 
 RECORDED_ONLY = frozenset({"driver"})
@@ -203,7 +239,7 @@ class Backend(Protocol):
         """
         ...
 
-    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> bytes:
+    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
         """Turn a network in its final precision into an engine.
 
         Raises:

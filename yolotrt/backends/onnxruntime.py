@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.base import Availability, BuildConfig, EngineFile, QdqStyle
+from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.errors import ArtifactError, ExecutionError
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
@@ -59,13 +59,13 @@ class OnnxRuntimeBackend:
 
         return {"onnxruntime": ort.__version__, "device": _device()}
 
-    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> bytes:
+    def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
         """Return the network as it is, after ONNX Runtime has accepted it."""
         progress("check with ONNX Runtime", 0, 1)
         data: bytes = model.SerializeToString()
         _new_session(data, "the network", threads=1)
         progress("check with ONNX Runtime", 1, 1)
-        return data
+        return BuiltEngine(data)
 
     def load(self, file: EngineFile) -> OnnxRuntimeEngine:
         """Load an engine.

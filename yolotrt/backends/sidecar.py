@@ -9,7 +9,7 @@ from typing import Any, get_args
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
-from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.errors import ArtifactError
 from yolotrt.model.spec import Head, ModelSpec
 
@@ -80,6 +80,7 @@ def read_sidecar(engine: Path) -> EngineFile:
             sha256=_text(body["sha256"]),
             sources=_texts(body["sources"]),
             environment=_texts(body["environment"]),
+            layers=tuple(_layer(v) for v in _list(body["layers"])),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise ArtifactError(
@@ -100,6 +101,7 @@ def _body(file: EngineFile, size: int) -> dict[str, Any]:
         "environment": dict(file.environment),
         "preprocessing": PREPROCESSING,
         "spec": spec,
+        "layers": [vars(layer) for layer in file.layers],
     }
 
 
@@ -119,6 +121,12 @@ def _spec(value: Any) -> ModelSpec:
         mask_coeffs=_whole(fields["mask_coeffs"]),
         stride=_whole(fields["stride"]),
     )
+
+
+def _layer(value: Any) -> Layer:
+    fields = _mapping(value)
+    lists = {k: tuple(_text(v) for v in _list(fields[k])) for k in ("inputs", "weights", "outputs", "nodes")}
+    return Layer(name=_text(fields["name"]), kind=_text(fields["kind"]), **lists)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
