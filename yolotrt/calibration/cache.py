@@ -1,0 +1,204 @@
+"""The calibration cache: ranges are found once and read back while nothing they depend on has changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.hashing import sha256_file
+from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
+from yolotrt.calibration.batches import ImageFeed, Preprocessing
+from yolotrt.calibration.graph import GraphView
+from yolotrt.calibration.observe import collect
+from yolotrt.calibration.ranges import (
+    QUANTILES,
+    CalibrationKey,
+    CalibrationRanges,
+    TensorRange,
+    find_ranges,
+)
+from yolotrt.errors import ArtifactError
+from yolotrt.model.onnxfile import load_onnx, onnx_key
+from yolotrt.model.spec import ModelSpec
+from yolotrt.progress import Progress, no_progress
+
+FORMAT = "yolotrt-calibration"
+VERSION = 1
+
+BATCH = 2
+"""Images per batch: faster than one at a time, and every tensor of a batch is in memory at once."""
+
+
+@dataclass(frozen=True)
+class CalibrationStatus:
+    """What :func:`load_or_calibrate` did.
+
+    Attributes:
+        cached: The ranges came from the cache.
+        changed: Which parts of the key differ from the cache's (``model``, ``images``,
+            ``preprocessing``, ``algorithm``, ``method``); empty when cached or when there was no cache.
+        warning: Why an existing cache file could not be used, if it could not.
+        images: Number of images behind the ranges.
+        skipped: Messages about images that could not be read.
+    """
+
+    cached: bool
+    changed: tuple[str, ...] = ()
+    warning: str | None = None
+    images: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+def load_or_calibrate(
+    onnx_path: Path,
+    spec: ModelSpec,
+    images: Sequence[Path],
+    cache: Path,
+    *,
+    algorithm: Algorithm = "mse",
+    tile_overlap: float | None = None,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> tuple[CalibrationRanges, CalibrationStatus]:
+    """Return the ranges for a network and images, from the cache if its key holds.
+
+    Args:
+        onnx_path: The FP32 network.
+        spec: Its interface.
+        images: Image files, already limited to those that shall be used.
+        cache: The cache file, ``calib_data/NAME.calib.json``; written when it has to be made.
+        algorithm: How to choose ranges.
+        tile_overlap: Feed tiles with this overlap, too; None feeds whole images only.
+        force: Calibrate again even if the cache holds.
+        threads: Threads of the network; None leaves it to ONNX Runtime.
+        progress: Called while images run.
+
+    Raises:
+        ModelError: The network cannot be read.
+        ImageError: None of the images can be read.
+        CalibrationError: A tensor holds NaN or infinity.
+        StorageError: The cache cannot be written.
+    """
+    model = load_onnx(onnx_path)
+    preprocessing = Preprocessing(spec.input_wh, tile_overlap)
+    key = CalibrationKey(onnx_key(model), _digests(images), preprocessing.as_json(), algorithm)
+
+    def cached() -> tuple[CalibrationRanges | None, CalibrationStatus]:
+        try:
+            known = read_ranges(cache) if cache.exists() else None
+        except ArtifactError as exc:
+            return None, CalibrationStatus(False, warning=f"{exc.message} It is made again.")
+        if known is None or force:
+            return None, CalibrationStatus(False)
+        changed = key.changes_since(known.key)
+        found = None if changed else known
+        return found, CalibrationStatus(not changed, changed, images=len(known.key.images))
+
+    ranges, status = cached()
+    if ranges is not None:
+        return ranges, status
+    with exclusive(cache, lambda message: progress(message, 0, 0)):
+        ranges, now = cached()  # another process may just have made it
+        if ranges is not None:
+            return ranges, now
+        feed = ImageFeed(images, preprocessing, batch=spec.batch or BATCH, full=spec.batch is not None)
+        histograms = collect(model, feed, total=len(images), progress=progress, threads=threads)
+        ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, algorithm), key)
+        write_ranges(cache, ranges)
+    return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
+
+
+def write_ranges(target: Path, ranges: CalibrationRanges) -> Path:
+    """Write ranges as a document that a person can read.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    key = ranges.key
+    body = {
+        "model": key.onnx,
+        "algorithm": key.algorithm,
+        "method": key.method,
+        "preprocessing": dict(key.preprocessing),
+        "quantile_levels": list(QUANTILES),
+        "tensors": {name: asdict(found) for name, found in ranges.tensors.items()},
+        "images": [{"file": name, "sha256": digest} for name, digest in key.images],
+    }
+    return write_document(target, format=FORMAT, version=VERSION, body=body)
+
+
+def read_ranges(path: Path) -> CalibrationRanges:
+    """Read ranges written by :func:`write_ranges`; every value is checked.
+
+    Raises:
+        InputError: The file is missing or unreadable.
+        ArtifactError: It is damaged, foreign, or of another version.
+    """
+    document = read_document(path, format=FORMAT, version=VERSION)
+    try:
+        return _parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+        raise ArtifactError(
+            f"{path} is damaged: {exc}.", hint="Calibrate again, or delete the file."
+        ) from exc
+
+
+def _parse(document: dict[str, Any]) -> CalibrationRanges:
+    algorithm = document["algorithm"]
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {algorithm!r}")
+    preprocessing = document["preprocessing"]
+    if not isinstance(preprocessing, dict):
+        raise TypeError("preprocessing is not an object")
+    images = tuple((_text(i["file"]), _text(i["sha256"])) for i in document["images"])
+    method = document["method"]
+    if not isinstance(method, int):
+        raise TypeError("method is not a number")
+    key = CalibrationKey(_text(document["model"]), images, preprocessing, algorithm, method)
+    tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
+    if not tensors:
+        raise ValueError("no tensors")
+    return CalibrationRanges(tensors, key)
+
+
+def _parse_range(name: str, found: dict[str, Any]) -> TensorRange:
+    numbers = {
+        field: _number(found[field]) for field in ("lo", "hi", "amax", "minimum", "maximum", "mean_abs")
+    }
+    quantiles = tuple(_number(q) for q in found["quantiles"])
+    if not numbers["lo"] <= 0 <= numbers["hi"] or numbers["amax"] < 0 or len(quantiles) != len(QUANTILES):
+        raise ValueError(f"the range of {name!r} makes no sense")
+    return TensorRange(**numbers, count=int(_number(found["count"])), quantiles=quantiles)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is not a number")
+    number = float(value)  # an integer of hundreds of digits overflows here
+    if not math.isfinite(number) or abs(number) > 3.4e38:
+        raise ValueError(f"{value!r} is out of range")
+    return number
+
+
+def _digests(images: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """Return name and content hash of every image; unreadable files count, too, by their name."""
+
+    def digest(path: Path) -> str:
+        try:
+            return sha256_file(path)
+        except OSError:
+            return f"unreadable: {path.name}"
+
+    return tuple((path.name, digest(path)) for path in images)

@@ -1,0 +1,170 @@
+"""Questions about an ONNX graph that calibration and Q/DQ insertion ask: structure only, never names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+WEIGHTED = ("Conv", "ConvTranspose")
+"""Layers whose weights are quantised."""
+
+COMMUTING = (
+    "Split",
+    "Slice",
+    "Reshape",
+    "Transpose",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "MaxPool",
+    "Resize",
+    "Identity",
+)
+"""Operations whose values are a selection of their first input's values: they keep its range. (A
+``Resize`` by interpolation stays inside it.)"""
+
+
+class GraphView:
+    """An ONNX graph with its edges at hand. The model is not changed.
+
+    Attributes:
+        model: The model.
+        nodes: Its nodes in topological order.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
+        self.producer: dict[str, onnx.NodeProto] = {o: n for n in self.nodes for o in n.output if o}
+        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                self.consumers[name].append(node)
+        self.initializers = {t.name: t for t in model.graph.initializer}
+        self.inputs = [i.name for i in model.graph.input if i.name not in self.initializers]
+        self.outputs = [o.name for o in model.graph.output]
+
+    def constant(self, name: str) -> npt.NDArray[Any] | None:
+        """Return the value of an initializer or ``Constant`` node, or None."""
+        if name in self.initializers:
+            return np.asarray(numpy_helper.to_array(self.initializers[name]))
+        node = self.producer.get(name)
+        if node is not None and node.op_type == "Constant":
+            return np.asarray(numpy_helper.to_array(attribute(node, "value")))
+        return None
+
+    @cached_property
+    def tail(self) -> set[str]:
+        """Output names of the decoding tail: everything between the last convolutions and the outputs.
+
+        Found by walking back from the outputs and stopping at convolutions. A convolution over a
+        softmax is the integral of a distribution over distances (DFL) and part of the tail, too.
+        """
+        seen: set[str] = set()
+        pending = list(self.outputs)
+        while pending:
+            name = pending.pop()
+            node = self.producer.get(name)
+            if node is None or name in seen or self._ends_tail(node):
+                continue
+            seen.add(name)
+            pending += node.input
+        return seen
+
+    @cached_property
+    def head_convolutions(self) -> list[onnx.NodeProto]:
+        """The last convolutions before the decoding tail, one per output branch and scale."""
+        tail_nodes = [n for n in self.nodes if any(o in self.tail for o in n.output)]
+        feeding = {i for n in tail_nodes for i in n.input} | set(self.outputs)
+        return [n for n in self.nodes if n.op_type in WEIGHTED and n.output[0] in feeding - self.tail]
+
+    def _ends_tail(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in WEIGHTED and not self._follows_softmax(node)
+
+    def _follows_softmax(self, node: onnx.NodeProto) -> bool:
+        while node.op_type in WEIGHTED + COMMUTING:
+            before = self.producer.get(node.input[0])
+            if before is None:
+                return False
+            if before.op_type == "Softmax":
+                return True
+            if before.op_type not in COMMUTING:
+                return False
+            node = before
+        return False
+
+    @cached_property
+    def body(self) -> list[onnx.NodeProto]:
+        """The nodes before the decoding tail that compute floats, in order."""
+        return [
+            n for n in self.nodes if not any(o in self.tail for o in n.output) and self._is_float(n.output[0])
+        ]
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int | None]]:
+        """Dimensions of all tensors as far as they can be inferred; None where a dimension is dynamic."""
+        return {n: d for n, (_, d) in self._types.items()}
+
+    @cached_property
+    def _types(self) -> dict[str, tuple[int, list[int | None]]]:
+        inferred = onnx.shape_inference.infer_shapes(self.model)
+        result = {}
+        for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]:
+            tensor = value.type.tensor_type
+            dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+            result[value.name] = (tensor.elem_type, dims)
+        return result
+
+    def _is_float(self, name: str) -> bool:
+        if self.constant(name) is not None:
+            return False
+        return name not in self._types or self._types[name][0] == onnx.TensorProto.FLOAT
+
+    def is_depthwise(self, node: onnx.NodeProto) -> bool:
+        """Return whether a convolution has as many groups as input channels (more than one)."""
+        groups = int(attribute(node, "group", 1))
+        weights = self.constant(node.input[1])
+        return groups > 1 and weights is not None and weights.shape[1] == 1
+
+    def multiply_adds(self, node: onnx.NodeProto) -> int:
+        """Return the multiply-adds of a convolution for one image; 0 where shapes are unknown."""
+        weights = self.constant(node.input[1])
+        at = node.output[0] if node.op_type == "Conv" else node.input[0]
+        dims = self.shapes.get(at, [])
+        if weights is None or len(dims) < 3 or None in dims[2:]:
+            return 0
+        positions = int(np.prod([d or 0 for d in dims[2:]]))
+        return int(weights.size) * positions
+
+    def silu_source(self, node: onnx.NodeProto) -> str | None:
+        """Return x if ``node`` is the multiplication of ``x * sigmoid(x)``, else None."""
+        if node.op_type != "Mul" or len(node.input) != 2:
+            return None
+        a, b = str(node.input[0]), str(node.input[1])
+        for x, gate in ((a, b), (b, a)):
+            source = self.producer.get(gate)
+            if source is not None and source.op_type == "Sigmoid" and source.input[0] == x:
+                return x
+        return None
+
+    def parents(self, name: str) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes that produce the inputs of the node that produces ``name``."""
+        node = self.producer.get(name)
+        for source in node.input if node is not None else ():
+            if source in self.producer:
+                yield self.producer[source]
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Return the value of a node's attribute, or ``default``."""
+    for found in node.attribute:
+        if found.name == name:
+            return onnx.helper.get_attribute_value(found)
+    return default
