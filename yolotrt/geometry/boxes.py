@@ -1,0 +1,116 @@
+"""Boxes: areas, overlap measures, and which pairs of many boxes overlap enough to matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.geometry.detections import F32, I64
+
+F64 = npt.NDArray[np.float64]
+
+Metric = Literal["iou", "ios"]
+"""``iou``: intersection over union. ``ios``: intersection over the smaller of the two, which stays high
+when one is a fragment of the other."""
+
+_PAIRS_AT_ONCE = 1 << 19
+"""Candidate pairs examined together, so that memory stays flat however many boxes there are."""
+
+
+def areas(boxes: F32) -> F64:
+    """Return the areas of (n, 4) xyxy boxes in square px; 0 for a box turned inside out."""
+    sides = np.maximum(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 0)
+    result: F64 = sides[:, 0] * sides[:, 1]
+    return result
+
+
+def overlap(intersection: F64, area_a: F64, area_b: F64, metric: Metric) -> F64:
+    """Return the overlap in [0, 1] from broadcastable areas; 0 where both are empty."""
+    whole = np.minimum(area_a, area_b) if metric == "ios" else area_a + area_b - intersection
+    return np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0)
+
+
+def box_overlap(a: F32, b: F32, metric: Metric = "iou") -> F64:
+    """Return the (n, m) overlaps between (n, 4) and (m, 4) xyxy boxes."""
+    shared = _intersection(a[:, None].astype(np.float64), b[None].astype(np.float64))
+    return overlap(shared, areas(a)[:, None], areas(b)[None], metric)
+
+
+def overlapping_pairs(
+    boxes: F32, classes: I64, threshold: float, metric: Metric = "iou"
+) -> tuple[I64, I64, F64]:
+    """Find all pairs of boxes of one class that overlap by more than ``threshold``.
+
+    A sweep along the sparser axis instead of all n² pairs: boxes are sorted by class and by their near
+    edge, and each is compared only with those that begin before it can no longer overlap enough.
+
+    Args:
+        boxes: (n, 4) xyxy, px, finite.
+        classes: (n,) class of each box; boxes of different classes never pair.
+        threshold: Least overlap, exclusive, in [0, 1).
+        metric: How overlap is measured.
+
+    Returns:
+        Indices ``i < j`` of the pairs and their overlaps, in no particular order.
+    """
+    reach = 1.0 if metric == "ios" or threshold <= 0 else min(1.0, 1 / threshold - 1)
+    sweeps = [_Sweep(boxes, classes, axis, reach) for axis in (0, 1)]
+    sweep = min(sweeps, key=lambda s: s.pairs)
+    exact, size = boxes.astype(np.float64), areas(boxes)
+    found: list[tuple[I64, I64, F64]] = []
+    for i, j in sweep.chunks():
+        other = 1 - sweep.axis
+        lower = np.maximum(exact[i, other], exact[j, other])
+        meets = lower < np.minimum(exact[i, other + 2], exact[j, other + 2])
+        i, j = i[meets], j[meets]
+        value = overlap(_intersection(exact[i], exact[j]), size[i], size[j], metric)
+        good = value > threshold
+        i, j = i[good], j[good]
+        found.append((np.minimum(i, j), np.maximum(i, j), value[good]))
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    first, second, values = zip(*found, strict=True)
+    return np.concatenate(first), np.concatenate(second), np.concatenate(values)
+
+
+class _Sweep:
+    """Boxes sorted by class and near edge, and how many successors each has to be compared with."""
+
+    def __init__(self, boxes: F32, classes: I64, axis: int, reach: float) -> None:
+        begin = boxes[:, axis].astype(np.float64)
+        end = boxes[:, axis + 2].astype(np.float64)
+        self.axis = axis
+        # Classes are laid side by side on one line, far enough apart that no box reaches the next.
+        spread = (np.max(end, initial=0) - np.min(begin, initial=0)) + 1
+        line = begin + classes * (2 * spread)
+        self.order = np.argsort(line, kind="stable")
+        line = line[self.order]
+        # For IoU > t the near edges differ by less than (1/t - 1) of the shared side, hence of either.
+        length = (end - begin)[self.order] * reach
+        limit = np.searchsorted(line, line + np.maximum(length, 0), side="right")
+        self.counts = np.maximum(limit - np.arange(1, len(line) + 1), 0)
+        self.pairs = int(self.counts.sum())
+
+    def chunks(self) -> Iterator[tuple[I64, I64]]:
+        """Yield the pairs to compare, as indices into the boxes."""
+        totals = np.cumsum(self.counts)
+        begin = 0
+        while begin < len(totals):
+            done = totals[begin - 1] if begin else 0
+            end = max(int(np.searchsorted(totals, done + _PAIRS_AT_ONCE, side="right")), begin + 1)
+            counts = self.counts[begin:end]
+            first = np.repeat(np.arange(begin, end), counts)
+            steps = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield self.order[first], self.order[first + 1 + steps]
+            begin = end
+
+
+def _intersection(a: F64, b: F64) -> F64:
+    """Return the shared areas of boxes (..., 4), broadcast against each other."""
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    result: F64 = np.maximum(width, 0) * np.maximum(height, 0)
+    return result
