@@ -63,8 +63,8 @@ def bench(
     from yolotrt.workflow.catalog import read_engines
 
     settings = SweepSettings(
-        modes=choices(mode, "--mode", PASS_MODES),  # type: ignore[arg-type]
-        dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),  # type: ignore[arg-type]
+        modes=choices(mode, "--mode", PASS_MODES),
+        dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),
         groups=whole_numbers(groups, "--groups"),
         overlap=overlap,
         threads=threads or cores(),

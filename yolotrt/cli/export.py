@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, warn
-from yolotrt.cli.options import ENGINES, Force, JsonTarget
-from yolotrt.errors import UsageError
-
-HEADS = ("auto", "end2end", "raw")
+from yolotrt.cli.options import ENGINES, Force, JsonTarget, choice
 
 
 def export(
@@ -34,20 +31,20 @@ def export(
       yolotrt export yolo11n-seg.pt -o engines/street.onnx --imgsz 640
       yolotrt export yolo26n-seg.pt --head raw
     """
+    from yolotrt.model.export import HEADS
     from yolotrt.model.export import export as run
 
-    if head not in HEADS:
-        raise UsageError(f"--head {head!r} is unknown.", hint=f"Choose from: {', '.join(HEADS)}.")
+    chosen = choice(head, "--head", HEADS)
     target = output or ENGINES / f"{weights.stem}.onnx"
     with progress_bars() as progress:
         result = run(
             weights,
             target,
             imgsz=imgsz,
-            head=head,
+            head=chosen,
             force=force,
             progress=progress,
-            on_wait=say,  # type: ignore[arg-type]
+            on_wait=say,
         )
     if result.untrained:
         warn(f"{weights.name} is a model description: the exported network is UNTRAINED and finds nothing.")

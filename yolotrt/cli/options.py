@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from yolotrt.errors import UsageError
+
+Name = TypeVar("Name", bound=str)
 
 ENGINES = Path("engines")
 CALIB_DATA = Path("calib_data")
@@ -20,6 +22,16 @@ Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothin
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads all groups together may use. [default: all cores]"),
+]
+
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder of images to calibrate INT8 on. [default: the cache of this model]"),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
+Method = Annotated[str, typer.Option(help="How ranges are chosen: mse, entropy, percentile or minmax.")]
+Tiles = Annotated[
+    bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]
 
 
@@ -40,17 +52,29 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def choices(text: str, option: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def choices(text: str, option: str, allowed: tuple[Name, ...]) -> tuple[Name, ...]:
     """Parse a comma-separated list of names out of ``allowed``.
 
     Raises:
         UsageError: A name is not allowed.
     """
-    values = tuple(part.strip() for part in text.split(","))
-    for value in values:
-        if value not in allowed:
-            raise UsageError(f"{option} {value!r} is unknown.", hint=f"Choose from: {', '.join(allowed)}.")
-    return tuple(dict.fromkeys(values))
+    known = {str(name): name for name in allowed}
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part not in known:
+            raise UsageError(f"{option} {part!r} is unknown.", hint=f"Choose from: {', '.join(known)}.")
+    return tuple(dict.fromkeys(known[part] for part in parts))
+
+
+def choice(text: str, option: str, allowed: tuple[Name, ...]) -> Name:
+    """Parse one name out of ``allowed``.
+
+    Raises:
+        UsageError: The name is not allowed.
+    """
+    if text not in allowed:
+        raise UsageError(f"{option} {text!r} is unknown.", hint=f"Choose from: {', '.join(allowed)}.")
+    return allowed[allowed.index(text)]
 
 
 def cores() -> int:

@@ -6,10 +6,13 @@ slimmed, and it is compared with the torch network before it gets its final name
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +37,7 @@ OPSET = 18
 MAX_DIFFERENCE = 5e-3
 """Largest accepted difference to the torch network, relative to the largest value of each output."""
 
+HEADS: tuple[Head | Literal["auto"], ...] = ("auto", "end2end", "raw")
 STEPS = ("load weights", "trace", "fix shapes and slim", "compare with torch")
 
 
@@ -93,7 +97,7 @@ def export(
     with exclusive(target, on_wait):
         if not force and (found := _up_to_date(target, source)):
             return found
-        with tempfile.TemporaryDirectory(prefix="yolotrt-export-") as folder:
+        with tempfile.TemporaryDirectory(prefix="yolotrt-export-") as folder, _quiet():
             copy = Path(folder) / weights.name  # the exporter writes beside its source
             shutil.copyfile(weights, copy)
             progress(STEPS[0], 0, len(STEPS))
@@ -112,7 +116,8 @@ def export(
                 hint="This Ultralytics version behaves differently; try: pip install -U ultralytics",
             )
         progress(STEPS[3], 3, len(STEPS))
-        difference = _compare(model, spec, yolo)
+        with _quiet():
+            difference = _compare(model, spec, yolo)
         if not difference <= MAX_DIFFERENCE:  # also true for NaN
             raise ExportError(
                 f"The export of {weights.name} differs from the torch network by {difference:.2g} relative.",
@@ -142,10 +147,27 @@ def _up_to_date(target: Path, source: dict[str, str]) -> ExportResult | None:
     return ExportResult(target, spec, onnx_key(model), None, True, properties.get("untrained") == "true")
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's deprecation warnings and Ultralytics' log, which goes to stdout, from the user.
+
+    Failures still arrive: as exceptions.
+    """
+    logger = logging.getLogger("ultralytics")
+    level = logger.level
+    os.environ["YOLO_VERBOSE"] = "false"  # read when ultralytics is imported, which may be in this block
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _load(copy: Path, weights: Path) -> Any:
     # Ultralytics installs missing packages by itself unless told not to; a tool must not do that.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("YOLO_VERBOSE", "false")
     try:
         import onnxslim  # noqa: F401
         import torch

@@ -13,6 +13,8 @@ from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
+from yolotrt.calibration.cache import FORMAT as CALIBRATION
+from yolotrt.calibration.cache import read_ranges
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 
@@ -91,5 +93,18 @@ def _document(path: Path) -> dict[str, Any]:
             "settings": dict(result.settings),
             "environment": dict(result.environment),
             "cases": cases,
+        }
+    if kind == CALIBRATION:
+        ranges = read_ranges(path)
+        return {
+            "kind": "calibration cache",
+            "algorithm": ranges.key.algorithm,
+            "network": ranges.key.onnx,
+            "images": len(ranges.key.images),
+            "preprocessing": dict(ranges.key.preprocessing),
+            "ranges": {
+                name: f"{found.lo:.4g} to {found.hi:.4g}, symmetric {found.amax:.4g}"
+                for name, found in ranges.tensors.items()
+            },
         }
     raise ArtifactError(f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown.")

@@ -1,0 +1,100 @@
+"""The exporter on real networks: an untrained YOLO26-seg from Ultralytics' own description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from yolotrt.errors import InputError, MissingDependency, ModelError
+from yolotrt.model.export import export
+from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
+
+try:
+    import ultralytics
+except ImportError:
+    ultralytics = None
+
+needs_export = pytest.mark.skipif(ultralytics is None, reason="needs the export extra (torch, ultralytics)")
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26-seg.yaml"
+    path = tmp_path_factory.mktemp("weights") / "yolo26n-seg.yaml"
+    path.write_text(source.read_text())
+    return path
+
+
+@needs_export
+@pytest.mark.export
+@pytest.mark.parametrize(("head", "shape"), [("auto", (300, 38)), ("raw", (116, 2100))])
+def test_both_heads_come_out_as_promised(
+    description: Path, tmp_path: Path, head: str, shape: tuple[int, int]
+) -> None:
+    target = tmp_path / "m.onnx"
+    result = export(description, target, imgsz=320, head=head)  # type: ignore[arg-type]
+    model = load_onnx(target)
+    onnx.checker.check_model(model, full_check=True)
+    dims = [[d.dim_value or d.dim_param for d in o.type.tensor_type.shape.dim] for o in model.graph.output]
+    assert dims[0][1:] == list(shape)
+    assert dims[1][1:] == [32, 80, 80]
+    assert not {"Shape", "Range", "NonZero"} & {n.op_type for n in model.graph.node}
+    assert result.untrained
+    assert result.difference is not None
+    assert result.difference < 1e-3
+    assert sorted(p.name for p in description.parent.iterdir()) == [description.name]
+
+    again = export(description, target, imgsz=320, head=head)  # type: ignore[arg-type]
+    assert again.cached
+    forced = export(description, tmp_path / "other.onnx", imgsz=320, head=head)  # type: ignore[arg-type]
+    assert forced.key == result.key == onnx_key(model)
+    assert read_spec(model, "m").batch is None
+
+
+@needs_export
+@pytest.mark.export
+def test_a_detection_model_is_refused(tmp_path: Path) -> None:
+    source = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26.yaml"
+    path = tmp_path / "yolo26n.yaml"
+    path.write_text(source.read_text())
+    with pytest.raises(ModelError, match="segment"):
+        export(path, tmp_path / "m.onnx", imgsz=320)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@needs_export
+@pytest.mark.export
+def test_broken_weights_are_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "broken.pt"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelError, match="cannot be read"):
+        export(path, tmp_path / "m.onnx")
+
+
+@pytest.mark.skipif(ultralytics is not None, reason="the export extra is installed")
+def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"x")
+    with pytest.raises(MissingDependency) as caught:
+        export(path, tmp_path / "m.onnx")
+    assert "yolotrt[export]" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("size", [0, 100, -32])
+def test_impossible_sizes_are_refused_first(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"x")
+    with pytest.raises(InputError, match="multiple of 32"):
+        export(path, tmp_path / "m.onnx", imgsz=size)
+
+
+@needs_export
+@pytest.mark.export
+@pytest.mark.real
+def test_real_weights_agree_with_torch(test_data: Path, tmp_path: Path) -> None:
+    result = export(test_data / "models" / "yolo11n-seg.pt", tmp_path / "m.onnx")
+    assert (result.spec.head, len(result.spec.names), result.spec.names[0]) == ("raw", 80, "person")
+    assert result.difference is not None
+    assert result.difference < 1e-4

@@ -1,0 +1,103 @@
+"""``yolotrt build``: from a model to an engine, in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars, say
+from yolotrt.cli.options import (
+    CALIB_DATA,
+    ENGINES,
+    Force,
+    Images,
+    JsonTarget,
+    Limit,
+    Method,
+    Tiles,
+    choice,
+)
+from yolotrt.errors import UsageError
+
+
+def build(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Weights (.pt), an ONNX file, or nothing for yolo26n-seg in engines/."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit; calibrates first.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
+    fp32: Annotated[bool, typer.Option("--fp32", help="32-bit. [default]")] = False,
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    images: Images = None,
+    limit: Limit = None,
+    method: Method = "mse",
+    tiles: Tiles = False,
+    batch: Annotated[
+        str, typer.Option(help="Batch sizes, one optimization profile each; ONNX Runtime takes any.")
+    ] = "1,4,8,16,32",
+    imgsz: Annotated[int, typer.Option(help="Input size when weights are exported, px.")] = 640,
+    head: Annotated[str, typer.Option(help="Head when weights are exported: auto, end2end, raw.")] = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Engine file. [default: engines/NAME.PRECISION.BACKEND...]"),
+    ] = None,
+    force: Force = False,
+    json: JsonTarget = None,
+) -> None:
+    r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
+
+    \b
+    Examples:
+      yolotrt build yolo26n-seg.pt --int8 --images street/
+      yolotrt build engines/yolo26n-seg.onnx --fp32
+      yolotrt build --int8
+    """
+    from yolotrt.backends.profiles import parse_profiles
+    from yolotrt.calibration.algorithms import ALGORITHMS
+    from yolotrt.model.export import HEADS
+    from yolotrt.workflow.build import BuildRequest, build_engine
+    from yolotrt.workflow.catalog import find_model
+
+    chosen: list[Precision] = [name for name, wanted in (("int8", int8), ("fp16", fp16), ("fp32", fp32)) if wanted]
+    if len(chosen) > 1:
+        raise UsageError(
+            f"--{' and --'.join(chosen)} exclude each other.", hint="Build one engine at a time."
+        )
+    request = BuildRequest(
+        model=find_model(model, ENGINES),
+        precision=chosen[0] if chosen else "fp32",
+        backend=backend,
+        profiles=parse_profiles(batch),
+        images=images,
+        limit=limit,
+        algorithm=choice(method, "--method", ALGORITHMS),
+        tile_overlap=0.2 if tiles else None,
+        imgsz=imgsz,
+        head=choice(head, "--head", HEADS),
+        output=output,
+        engines=ENGINES,
+        calib_data=CALIB_DATA,
+        force=force,
+    )
+    with progress_bars() as progress:
+        outcome = build_engine(request, progress=progress, say=say)
+    file = outcome.file
+    if file.precision == "fp16" and file.backend == "onnxruntime":
+        say("note: a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.")
+    if json != "-":
+        print(file.path)
+    emit_json(
+        json,
+        {
+            "path": str(file.path),
+            "backend": file.backend,
+            "precision": file.precision,
+            "batches": list(file.batches),
+            "sha256": file.sha256,
+            "cached": outcome.cached,
+            "sources": dict(file.sources),
+        },
+    )
