@@ -31,8 +31,9 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.export
 @pytest.mark.parametrize(("head", "shape"), [("auto", (300, 38)), ("raw", (116, 2100))])
 def test_both_heads_come_out_as_promised(
-    description: Path, tmp_path: Path, head: str, shape: tuple[int, int]
+    description: Path, tmp_path: Path, head: str, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     target = tmp_path / "m.onnx"
     result = export(description, target, imgsz=320, head=head)  # type: ignore[arg-type]
     model = load_onnx(target)
@@ -44,7 +45,8 @@ def test_both_heads_come_out_as_promised(
     assert result.untrained
     assert result.difference is not None
     assert result.difference < 1e-3
-    assert sorted(p.name for p in description.parent.iterdir()) == [description.name]
+    assert [p.name for p in description.parent.iterdir()] == [description.name]
+    assert {p.name for p in tmp_path.iterdir()} == {"m.onnx", ".m.onnx.lock"}
 
     again = export(description, target, imgsz=320, head=head)  # type: ignore[arg-type]
     assert again.cached

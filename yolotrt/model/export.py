@@ -181,7 +181,8 @@ def _load(copy: Path, weights: Path) -> Any:
     try:
         yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
         yolo.model.float().eval()
-        yolo.model.pt_path = str(copy)  # where the exporter writes; it takes the current folder otherwise
+        # Where the exporter writes; for a model description it would be the current folder.
+        yolo.model.pt_path = str(copy.with_suffix(".pt"))
     except Exception as exc:  # unpickling runs foreign code: any exception may come out of it
         raise ModelError(
             f"{weights} cannot be read as Ultralytics weights ({type(exc).__name__}: {_first_line(exc)}).",
