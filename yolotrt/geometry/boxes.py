@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,14 @@ def areas(boxes: F32) -> F64:
     return result
 
 
+def intersection_areas(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> F64:
+    """Return the shared areas in square px of xyxy boxes (..., 4), broadcast against each other."""
+    low = np.maximum(a[..., :2], b[..., :2]).astype(np.float64)
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - low, 0)
+    result: F64 = sides[..., 0] * sides[..., 1]
+    return result
+
+
 def overlap(intersection: F64, area_a: F64, area_b: F64, metric: Metric) -> F64:
     """Return the overlap in [0, 1] from broadcastable areas; 0 where both are empty."""
     whole = np.minimum(area_a, area_b) if metric == "ios" else area_a + area_b - intersection
@@ -35,7 +43,7 @@ def overlap(intersection: F64, area_a: F64, area_b: F64, metric: Metric) -> F64:
 
 def box_overlap(a: F32, b: F32, metric: Metric = "iou") -> F64:
     """Return the (n, m) overlaps between (n, 4) and (m, 4) xyxy boxes."""
-    shared = _intersection(a[:, None].astype(np.float64), b[None].astype(np.float64))
+    shared = intersection_areas(a[:, None], b[None])
     return overlap(shared, areas(a)[:, None], areas(b)[None], metric)
 
 
@@ -66,7 +74,7 @@ def overlapping_pairs(
         lower = np.maximum(exact[i, other], exact[j, other])
         meets = lower < np.minimum(exact[i, other + 2], exact[j, other + 2])
         i, j = i[meets], j[meets]
-        value = overlap(_intersection(exact[i], exact[j]), size[i], size[j], metric)
+        value = overlap(intersection_areas(exact[i], exact[j]), size[i], size[j], metric)
         good = value > threshold
         i, j = i[good], j[good]
         found.append((np.minimum(i, j), np.maximum(i, j), value[good]))
@@ -106,11 +114,3 @@ class _Sweep:
             steps = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
             yield self.order[first], self.order[first + 1 + steps]
             begin = end
-
-
-def _intersection(a: F64, b: F64) -> F64:
-    """Return the shared areas of boxes (..., 4), broadcast against each other."""
-    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    result: F64 = np.maximum(width, 0) * np.maximum(height, 0)
-    return result

@@ -156,8 +156,14 @@ def shared_pixels(a: Mask, b: Mask) -> int:
     bottom = min(a.y + a.bits.shape[0], b.y + b.bits.shape[0])
     if left >= right or top >= bottom:
         return 0
-    both = _cut(a, left, top, right, bottom) & _cut(b, left, top, right, bottom)
-    return int(np.count_nonzero(both))
+    rectangle = (left, top, right, bottom)
+    return int(np.count_nonzero(clip_mask(a, *rectangle).bits & clip_mask(b, *rectangle).bits))
+
+
+def clip_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask:
+    """Return the part of a mask inside a rectangle of its frame (right and bottom exclusive), as a view."""
+    x, y = max(left, mask.x), max(top, mask.y)
+    return Mask(x, y, mask.bits[y - mask.y : max(bottom - mask.y, 0), x - mask.x : max(right - mask.x, 0)])
 
 
 def join_masks(masks: Sequence[Mask]) -> Mask:
@@ -173,7 +179,3 @@ def join_masks(masks: Sequence[Mask]) -> Mask:
         height, width = m.bits.shape
         bits[m.y - top : m.y - top + height, m.x - left : m.x - left + width] |= m.bits
     return Mask(left, top, bits)
-
-
-def _cut(mask: Mask, left: int, top: int, right: int, bottom: int) -> Bits:
-    return mask.bits[top - mask.y : bottom - mask.y, left - mask.x : right - mask.x]

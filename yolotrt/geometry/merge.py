@@ -8,13 +8,19 @@ Results do not depend on the order of the input: equal scores are told apart by 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
-from yolotrt.geometry.boxes import Metric, overlapping_pairs
-from yolotrt.geometry.detections import F32, I64
+from yolotrt.geometry.boxes import F64, Metric, overlap, overlapping_pairs
+from yolotrt.geometry.detections import F32, I64, Detections, Mask
+from yolotrt.geometry.masks import join_masks, shared_pixels
+
+Shape = Literal["boxes", "masks"]
+"""What is compared: the boxes, or the masks (pixel by pixel, for detections that have them)."""
 
 _AT_ONCE = 512
-"""Detections examined together. Bounds the pairs that a broken engine with thousands of equal boxes can
+"""Boxes suppressed together. Bounds the pairs that a broken engine with thousands of equal boxes can
 make, and lets suppression stop once it has kept enough."""
 
 
@@ -57,6 +63,86 @@ def nms(
         if limit is not None and len(kept) >= limit:
             return kept[:limit]
     return kept
+
+
+def owners(found: Detections, threshold: float, *, metric: Metric = "ios", shape: Shape = "boxes") -> I64:
+    """Find, for each detection, the better one that it is a duplicate or a fragment of.
+
+    Args:
+        found: Detections of one frame.
+        threshold: Overlap above which a better detection of the same class owns a worse one.
+        metric: How overlap is measured.
+        shape: What is compared; detections without masks are compared by their boxes.
+
+    Returns:
+        (n,) index of the owner; a detection that is kept owns itself, and an owner is always kept.
+    """
+    order = best_first(found.boxes, found.scores, found.classes)
+    ranked = found.take(order)
+    if shape == "boxes" or ranked.masks is None:
+        better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, threshold, metric)
+    else:
+        better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, 0, metric)
+        matches = mask_overlaps(ranked.masks, better, worse, metric) > threshold
+        better, worse = better[matches], worse[matches]
+    result = np.empty_like(order)
+    result[order] = order[_own(len(order), better, worse)]
+    return result
+
+
+def suppress(
+    found: Detections, threshold: float, *, metric: Metric = "iou", shape: Shape = "boxes"
+) -> Detections:
+    """Drop every detection that a better one owns; see :func:`owners`. Returns the rest, best first."""
+    owner = owners(found, threshold, metric=metric, shape=shape)
+    return _sorted(found.take(owner == np.arange(len(found))))
+
+
+def merge(
+    found: Detections, threshold: float, *, metric: Metric = "ios", shape: Shape = "boxes"
+) -> Detections:
+    """Join every detection to the better one that owns it; see :func:`owners` and :func:`join`."""
+    return join(found, owners(found, threshold, metric=metric, shape=shape))
+
+
+def join(found: Detections, owner: I64) -> Detections:
+    """Join detections to their owners.
+
+    Args:
+        found: Detections of one frame.
+        owner: (n,) index of each one's owner; owners own themselves.
+
+    Returns:
+        The owners, best first, with their own score and class, the box around all they own, and the
+        union of the masks.
+    """
+    boxes = found.boxes.copy()
+    np.minimum.at(boxes[:, :2], owner, found.boxes[:, :2])
+    np.maximum.at(boxes[:, 2:], owner, found.boxes[:, 2:])
+    masks = None if found.masks is None else list(found.masks)
+    if masks is not None and found.masks is not None:
+        by_owner = np.argsort(owner, kind="stable")
+        leaders, starts, counts = np.unique(owner[by_owner], return_index=True, return_counts=True)
+        for leader, start, count in zip(leaders.tolist(), starts.tolist(), counts.tolist(), strict=True):
+            if count > 1:
+                masks[leader] = join_masks([found.masks[i] for i in by_owner[start : start + count]])
+    kept = owner == np.arange(len(found))
+    joined = Detections(boxes, found.scores, found.classes, None if masks is None else tuple(masks))
+    return _sorted(joined.take(kept))
+
+
+def mask_overlaps(masks: tuple[Mask, ...], first: I64, second: I64, metric: Metric) -> F64:
+    """Return the overlaps of the pairs ``masks[first[k]], masks[second[k]]``, counted in pixels."""
+    used = np.unique(np.concatenate([first, second]))
+    size = np.zeros(len(masks))
+    size[used] = [masks[i].area for i in used]
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    shared = np.array([shared_pixels(masks[i], masks[j]) for i, j in pairs], np.float64)
+    return overlap(shared, size[first], size[second], metric)
+
+
+def _sorted(found: Detections) -> Detections:
+    return found.take(best_first(found.boxes, found.scores, found.classes))
 
 
 def _own(n: int, better: I64, worse: I64) -> I64:

@@ -1,0 +1,104 @@
+"""Join what overlapping tiles, and the pass over the whole frame, saw of the same objects.
+
+There are three ways in which two detections can be one object, tried in this order
+(:mod:`yolotrt.geometry.seams` explains the first two):
+
+1. a fragment, cut by a tile's border, of something seen whole elsewhere: the whole one wins;
+2. two fragments of one object: they are joined, box and mask;
+3. duplicates: of detections that overlap as a whole the best one stays.
+
+Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
+for comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from yolotrt.errors import UsageError
+from yolotrt.geometry.boxes import Metric
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.merge import join, merge, suppress
+from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
+from yolotrt.geometry.tiles import TileGrid
+
+MergeMethod = Literal["seams", "nmm", "nms"]
+MERGE_METHODS: tuple[MergeMethod, ...] = ("seams", "nmm", "nms")
+
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """How detections of overlapping tiles become one set.
+
+    Attributes:
+        method: ``seams`` knows the tile borders (see the module); ``nmm`` joins and ``nms`` drops whatever
+            overlaps a better detection of its class, without knowing the tiles.
+        threshold: Overlap, exclusive, in [0, 1): for ``seams`` the part of a fragment that must be covered
+            or agreed on.
+        metric: How ``nmm`` and ``nms`` measure overlap.
+        duplicate_iou: Overlap above which ``seams`` takes two whole detections for duplicates, in [0, 1].
+        border: A box that ends within this many px of its tile's border counts as cut.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    method: MergeMethod = "seams"
+    threshold: float = 0.5
+    metric: Metric = "ios"
+    duplicate_iou: float = 0.5
+    border: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.method not in MERGE_METHODS or self.metric not in ("iou", "ios"):
+            raise UsageError(
+                f"There is no merging by {self.method} and {self.metric}.",
+                hint=f"Choose one of {', '.join(MERGE_METHODS)} and iou or ios.",
+            )
+        if not (0 <= self.threshold < 1 and 0 <= self.duplicate_iou <= 1 and self.border >= 0):
+            raise UsageError(
+                f"Merging above an overlap of {self.threshold} (duplicates {self.duplicate_iou}, border "
+                f"{self.border} px) makes no sense.",
+                hint="Overlaps lie between 0 and 1; 0.5 is a good start.",
+            )
+
+
+def merge_frame(
+    tiles: Sequence[Detections],
+    grid: TileGrid,
+    global_: Detections | None = None,
+    settings: MergeSettings | None = None,
+) -> Detections:
+    """Join the detections of all tiles, and of the pass over the whole frame if there was one.
+
+    Args:
+        tiles: Detections of each tile of ``grid``, in its order and in px of the frame.
+        grid: Where the tiles lie.
+        global_: Detections of the whole frame, in px of the frame.
+        settings: How they are joined.
+
+    Returns:
+        One detection per object, best first, in px of the frame.
+
+    Raises:
+        ValueError: There are not as many sets of detections as tiles.
+    """
+    settings = settings or MergeSettings()
+    if len(tiles) != len(grid.origins):
+        raise ValueError(f"{len(tiles)} sets of detections for {len(grid.origins)} tiles")
+    parts = [*tiles, *([] if global_ is None else [global_])]
+    found = Detections.concatenate(parts)
+    if settings.method == "nms":
+        return suppress(found, settings.threshold, metric=settings.metric)
+    if settings.method == "nmm":
+        return merge(found, settings.threshold, metric=settings.metric)
+    indices = [*range(len(tiles)), *([] if global_ is None else [WHOLE_FRAME])]
+    tile = np.repeat(np.array(indices, np.int64), [len(p) for p in parts])
+    views = Views.of(found, tile, grid, settings.border)
+    views = views.take(np.flatnonzero(covered(views, settings.threshold) == np.arange(len(found))))
+    joined = join(views.found, continued(views, settings.threshold))
+    return suppress(joined, settings.duplicate_iou)
