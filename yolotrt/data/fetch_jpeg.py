@@ -1,0 +1,74 @@
+"""Is this the complete JPEG image that was asked for?
+
+OpenCV decodes damaged JPEG data without an error (the decoder only prints a warning), so the structure
+is walked first, marker by marker (ITU-T T.81, annex B). A changed byte inside the entropy-coded data can
+still look like an image: only a checksum finds that, which is why the caller compares one where the
+source has it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import cv2
+import numpy as np
+
+_MARKER = re.compile(rb"\xff+([^\xff\x00\xd0-\xd7])", re.DOTALL)
+"""The next marker that is neither a stuffed zero nor a restart marker."""
+
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE = frozenset({0x01, _SOI})
+
+
+def jpeg_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
+    """Say what is wrong with a JPEG file, or return None when it is whole.
+
+    Checked are the structure from SOI to EOI with nothing after it, the width and height in the frame
+    header against ``size_wh`` (before decoding, so a huge image is never allocated), and that OpenCV
+    decodes the whole picture to that size.
+
+    Args:
+        data: The file's bytes.
+        size_wh: Expected width and height, px.
+    """
+    if data[:3] != b"\xff\xd8\xff":
+        return "it is not a JPEG image"
+    found_wh: tuple[int, int] | None = None
+    at, in_scan = 2, False
+    while True:
+        # Segments follow one another without a gap; only coded data ends at the next marker found.
+        match = _MARKER.search(data, at) if in_scan else _MARKER.match(data, at)
+        if match is None:
+            return "it is truncated (no end marker)" if in_scan else "its structure is damaged"
+        marker, at = match[1][0], match.end()
+        if marker == _EOI:
+            break
+        length = struct.unpack_from(">H", data, at)[0] if at + 2 <= len(data) else 0
+        if marker in _STANDALONE or length < 2 or at + length > len(data):
+            return "its structure is damaged"
+        if marker in _FRAMES:
+            if length < 8:
+                return "its structure is damaged"
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            found_wh = (width, height)
+            if found_wh != size_wh:
+                return f"it is {width}x{height} px instead of {size_wh[0]}x{size_wh[1]}"
+        in_scan = marker == _SOS
+        at += length
+    if at != len(data):
+        return f"{len(data) - at} bytes follow its end marker"
+    if found_wh is None or not _decodes(data, size_wh):
+        return "it cannot be decoded"
+    return None
+
+
+def _decodes(data: bytes, size_wh: tuple[int, int]) -> bool:
+    try:
+        # Greyscale still reads every coefficient and skips only the colour conversion.
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return False
+    return image is not None and image.shape[:2] == (size_wh[1], size_wh[0])
