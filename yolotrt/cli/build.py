@@ -55,13 +55,15 @@ def build(
       yolotrt build engines/yolo26n-seg.onnx --fp32
       yolotrt build --int8
     """
+    from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.model.export import HEADS
     from yolotrt.workflow.build import BuildRequest, build_engine
     from yolotrt.workflow.catalog import find_model
 
-    chosen: list[Precision] = [name for name, wanted in (("int8", int8), ("fp16", fp16), ("fp32", fp32)) if wanted]
+    flags: tuple[tuple[Precision, bool], ...] = (("int8", int8), ("fp16", fp16), ("fp32", fp32))
+    chosen = [name for name, wanted in flags if wanted]
     if len(chosen) > 1:
         raise UsageError(
             f"--{' and --'.join(chosen)} exclude each other.", hint="Build one engine at a time."

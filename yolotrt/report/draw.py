@@ -25,7 +25,7 @@ def draw(image: Picture, detections: Detections, names: Sequence[str]) -> Pictur
         detections: In px of the image.
         names: Class names by index.
     """
-    canvas = image.copy()
+    canvas: Picture = image.copy()
     pen = max(1, round(min(image.shape[:2]) / 540))
     order = np.argsort(detections.scores, kind="stable")
     for i in order:
