@@ -148,6 +148,8 @@ def _sorted(found: Detections) -> Detections:
 def _own(n: int, better: I64, worse: I64) -> I64:
     """Return who owns each of ``n`` detections, given as ranks, when the pairs ``better < worse`` match."""
     owner = np.arange(n)
+    if not len(better):
+        return owner
     by_better = np.argsort(better, kind="stable")
     worse = worse[by_better]
     leaders, starts = np.unique(better[by_better], return_index=True)
