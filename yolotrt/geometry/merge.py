@@ -153,11 +153,11 @@ def _own(n: int, better: I64, worse: I64) -> I64:
     by_better = np.argsort(better, kind="stable")
     worse = worse[by_better]
     leaders, starts = np.unique(better[by_better], return_index=True)
-    stops = [*starts[1:].tolist(), len(worse)]
+    bounds = [*starts.tolist(), len(worse)]
     free = np.ones(n, np.bool_)
-    for leader, start, stop in zip(leaders.tolist(), starts.tolist(), stops, strict=True):
+    for k, leader in enumerate(leaders.tolist()):
         if free[leader]:
-            matches = worse[start:stop]
+            matches = worse[bounds[k] : bounds[k + 1]]
             mine = matches[free[matches]]
             owner[mine] = leader
             free[mine] = False

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolotrt.errors import UsageError
+from yolotrt.geometry.boxes import box_overlap
+from yolotrt.geometry.detections import Detections, Mask
+from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
+from yolotrt.geometry.tiles import TileGrid, tile_grid
+from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
+
+FRAME_WH = (1000, 700)
+GRID = tile_grid(FRAME_WH, (320, 320), 0.25)
+
+
+def filled(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, *, masks: bool = True) -> Detections:
+    """Detections whose masks fill their boxes of whole pixels."""
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    drawn = tuple(
+        Mask(int(x0), int(y0), np.ones((int(y1 - y0), int(x1 - x0)), bool)) for x0, y0, x1, y1 in boxes
+    )
+    return Detections(
+        boxes,
+        np.asarray(scores, np.float32).reshape(-1),
+        np.asarray(classes, np.int64).reshape(-1),
+        drawn if masks else None,
+    )
+
+
+def seen_by_tiles(
+    objects: np.ndarray, classes: np.ndarray, grid: TileGrid = GRID, *, masks: bool = True, seed: int = 0
+) -> list[Detections]:
+    """What perfect detectors see of the objects: each tile the part inside it, if it is not a sliver."""
+    rng = np.random.default_rng(seed)
+    tiles = []
+    for x, y in grid.origins:
+        right, bottom = x + grid.content_wh[0], y + grid.content_wh[1]
+        parts = np.clip(objects, [x, y, x, y], [right, bottom, right, bottom])
+        visible = ((parts[:, 2:] - parts[:, :2]) >= 10).all(axis=1)
+        scores = rng.uniform(0.3, 0.95, visible.sum())
+        tiles.append(filled(parts[visible], scores, classes[visible], masks=masks))
+    return tiles
+
+
+@st.composite
+def separate_objects(draw) -> tuple[np.ndarray, np.ndarray]:
+    """Objects of any size, one per cell of a coarse lattice, so that none overlaps another."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    columns, rows = draw(st.integers(1, 8)), draw(st.integers(1, 6))
+    xs = np.linspace(0, FRAME_WH[0], columns + 1).astype(int)
+    ys = np.linspace(0, FRAME_WH[1], rows + 1).astype(int)
+    boxes = []
+    for x0, x1 in zip(xs, xs[1:], strict=False):
+        for y0, y1 in zip(ys, ys[1:], strict=False):
+            if rng.random() < 0.7:
+                left, top = rng.integers(x0, x1 - 60), rng.integers(y0, y1 - 60)
+                boxes.append([left, top, rng.integers(left + 40, x1), rng.integers(top + 40, y1)])
+    objects = np.array(boxes, np.float32).reshape(-1, 4)
+    return objects, rng.integers(0, 2, len(objects))
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(separate_objects(), st.booleans())
+def test_every_object_comes_back_as_one(case, masks) -> None:
+    objects, classes = case
+    merged = merge_frame(seen_by_tiles(objects, classes, masks=masks), GRID)
+    assert len(merged) == len(objects)
+    best = box_overlap(objects, merged.boxes) if len(objects) else np.ones((0, 0))
+    assert (best.max(axis=1, initial=1 if not len(objects) else 0) > 0.9).all()
+    if masks and len(objects):
+        areas = [(merged.masks or ())[j].area for j in best.argmax(axis=1)]
+        truth = (objects[:, 2] - objects[:, 0]) * (objects[:, 3] - objects[:, 1])
+        np.testing.assert_allclose(areas, truth, rtol=0.1)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(separate_objects(), st.sampled_from(MERGE_METHODS), st.integers(0, 99))
+def test_the_order_inside_the_tiles_does_not_matter(case, method, seed) -> None:
+    objects, classes = case
+    tiles = seen_by_tiles(objects, classes)
+    rng = np.random.default_rng(seed)
+    shuffled = [t.take(rng.permutation(len(t))) for t in tiles]
+    chosen = MergeSettings(method=method)
+    a, b = merge_frame(tiles, GRID, None, chosen), merge_frame(shuffled, GRID, None, chosen)
+    np.testing.assert_array_equal(a.boxes, b.boxes)
+    np.testing.assert_array_equal(a.scores, b.scores)
+    assert [m.area for m in a.masks or ()] == [m.area for m in b.masks or ()]
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_each_fragment_is_kept_or_absorbed_exactly_once(seed, n) -> None:
+    """On crowds of overlapping objects too, where nobody can say what the right answer is."""
+    rng = np.random.default_rng(seed)
+    corner = rng.integers(0, [FRAME_WH[0] - 40, FRAME_WH[1] - 40], (n, 2))
+    objects = np.concatenate([corner, np.minimum(corner + rng.integers(20, 500, (n, 2)), FRAME_WH)], axis=1)
+    tiles = seen_by_tiles(objects.astype(np.float32), rng.integers(0, 2, n))
+    tile = np.repeat(np.arange(len(tiles)), [len(t) for t in tiles])
+    views = Views.of(Detections.concatenate(tiles), tile, GRID, 4)
+    for owner in (covered(views, 0.5), continued(views, 0.5)):
+        assert (owner[owner] == owner).all()
+        assert (views.found.classes[owner] == views.found.classes).all()
+    joined = continued(views, 0.5)
+    for leader in np.unique(joined):
+        members = np.flatnonzero(joined == leader)
+        assert len(set(tile[members])) == len(members)
+        assert views.found.scores[leader] == views.found.scores[members].max()
+
+
+def test_an_object_over_three_tiles_comes_back_as_one() -> None:
+    wide = np.array([[30, 100, 780, 180]], np.float32)
+    assert len(merge_frame(seen_by_tiles(wide, np.array([0])), GRID, None, MergeSettings("nmm"))) > 1
+    merged = merge_frame(seen_by_tiles(wide, np.array([0])), GRID)
+    np.testing.assert_array_equal(merged.boxes, wide)
+    assert (merged.masks or ())[0].area == 750 * 80
+
+
+def test_the_whole_frame_wins_over_its_fragments() -> None:
+    big = np.array([[100, 50, 900, 650]], np.float32)
+    tiles = seen_by_tiles(big, np.array([0]))
+    global_ = filled(big + [3, -2, 5, 4], [0.4], [0])
+    merged = merge_frame(tiles, GRID, global_)
+    np.testing.assert_array_equal(merged.boxes, global_.boxes)
+
+
+def test_the_whole_frame_does_not_swallow_small_objects_inside_a_tile() -> None:
+    people = np.array([[100 + 20 * k, 100, 114 + 20 * k, 150] for k in range(5)], np.float32)
+    crowd = filled([[95, 95, 205, 155]], [0.3], [0])  # one coarse box for all of them
+    merged = merge_frame(seen_by_tiles(people, np.zeros(5, np.int64)), GRID, crowd)
+    assert len(merged) == 6
+
+
+def test_another_class_is_another_object() -> None:
+    big = np.array([[100, 50, 900, 650]], np.float32)
+    tiles = seen_by_tiles(big, np.array([0]))
+    merged = merge_frame(tiles, GRID, filled(big, [0.9], [1]))
+    assert len(merged) == 2
+
+
+def test_objects_that_meet_at_a_border_stay_two() -> None:
+    """Both are cut by the same border, but where the tiles overlap they show different things."""
+    upper, lower = [200, 40, 500, 100], [200, 104, 500, 160]
+    merged = merge_frame(seen_by_tiles(np.array([upper, lower], np.float32), np.zeros(2, np.int64)), GRID)
+    assert sorted(merged.boxes.tolist()) == [upper, lower]
+
+
+def test_a_detection_at_the_edge_of_the_frame_is_not_cut() -> None:
+    found = filled([[0, 0, 50, 50], [0, 300, 50, 320]], [0.5, 0.5], [0, 0])
+    views = Views.of(found, np.array([0, WHOLE_FRAME]), GRID, 4)
+    assert not views.cut.any()
+
+
+def test_nothing_at_all() -> None:
+    empty = [Detections.empty()] * len(GRID.origins)
+    for method in MERGE_METHODS:
+        assert len(merge_frame(empty, GRID, Detections.empty(), MergeSettings(method))) == 0
+
+
+def test_another_number_of_tiles_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="tiles"):
+        merge_frame([Detections.empty()], GRID)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "wbf"}, {"metric": "giou"}, {"threshold": 1.0}, {"duplicate_iou": -0.1}, {"border": -1}],
+)
+def test_nonsense_is_refused(options) -> None:
+    with pytest.raises(UsageError):
+        MergeSettings(**options)
