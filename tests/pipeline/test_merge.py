@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,8 +55,8 @@ def separate_objects(draw) -> tuple[np.ndarray, np.ndarray]:
     xs = np.linspace(0, FRAME_WH[0], columns + 1).astype(int)
     ys = np.linspace(0, FRAME_WH[1], rows + 1).astype(int)
     boxes = []
-    for x0, x1 in zip(xs, xs[1:], strict=False):
-        for y0, y1 in zip(ys, ys[1:], strict=False):
+    for x0, x1 in pairwise(xs):
+        for y0, y1 in pairwise(ys):
             if rng.random() < 0.7:
                 left, top = rng.integers(x0, x1 - 60), rng.integers(y0, y1 - 60)
                 boxes.append([left, top, rng.integers(left + 40, x1), rng.integers(top + 40, y1)])
@@ -121,7 +123,7 @@ def test_an_object_over_three_tiles_comes_back_as_one() -> None:
 def test_the_whole_frame_wins_over_its_fragments() -> None:
     big = np.array([[100, 50, 900, 650]], np.float32)
     tiles = seen_by_tiles(big, np.array([0]))
-    global_ = filled(big + [3, -2, 5, 4], [0.4], [0])
+    global_ = filled(big + np.array([3, -2, 5, 4]), [0.4], [0])
     merged = merge_frame(tiles, GRID, global_)
     np.testing.assert_array_equal(merged.boxes, global_.boxes)
 

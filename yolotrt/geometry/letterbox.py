@@ -27,7 +27,7 @@ class Letterbox:
     Attributes:
         image_wh: Width and height of the image, px.
         model_wh: Width and height of the network's input, px.
-        scale: Model px per image px.
+        scale: Model px per image px, before ``resized_wh`` is rounded.
         resized_wh: Width and height of the image inside the input, px.
         pad_xy: Padding left of and above it, px.
     """
@@ -85,17 +85,23 @@ class Letterbox:
 
     def boxes_to_image(self, boxes: F32) -> F32:
         """Return (n, 4) xyxy boxes of the network's input in image px, clipped to the image."""
-        pad, limit = self._corners(self.pad_xy), self._corners(self.image_wh)
-        result: F32 = np.clip((boxes - pad) / np.float32(self.scale), 0, limit)
+        unpadded = (boxes - self._corners(self.pad_xy)) / self._scales
+        result: F32 = np.clip(unpadded, 0, self._corners(self.image_wh))
         return result
 
     def boxes_to_model(self, boxes: F32) -> F32:
         """Return (n, 4) xyxy boxes of the image in px of the network's input."""
-        result: F32 = boxes * np.float32(self.scale) + self._corners(self.pad_xy)
+        result: F32 = boxes * self._scales + self._corners(self.pad_xy)
         return result
 
+    @property
+    def _scales(self) -> F32:
+        # Rounding to whole pixels stretches the axes a little differently: follow the pixels.
+        width, height = self.image_wh
+        return self._corners((self.resized_wh[0] / width, self.resized_wh[1] / height))
+
     @staticmethod
-    def _corners(xy: tuple[int, int]) -> F32:
+    def _corners(xy: tuple[float, float]) -> F32:
         return np.array([*xy, *xy], np.float32)
 
 
