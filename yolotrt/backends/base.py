@@ -36,6 +36,8 @@ class Layer:
         weights: Types of its constants, the kernel first.
         outputs: Types of the values it writes.
         nodes: Names of the ONNX nodes that it computes, wholly or in part.
+        activation_elsewhere: Nodes of the activation function behind this convolution that another layer
+            computes: a fusion that was lost.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Layer:
     weights: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[str, ...]
+    activation_elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,12 @@ from yolotrt.backends.base import Availability, Backend, Engine
 from yolotrt.backends.base import EngineFile as EngineFile
 from yolotrt.errors import EnvironmentFault, UsageError
 
-_CLASSES = {"onnxruntime": "yolotrt.backends.onnxruntime:OnnxRuntimeBackend"}
+_CLASSES = {
+    "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
+    "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
+    "onnxruntime": "yolotrt.backends.onnxruntime:OnnxRuntimeBackend",
+}
+"""What makes each backend, in order of preference."""
 
 NAMES = tuple(_CLASSES)
 

@@ -125,7 +125,8 @@ def _spec(value: Any) -> ModelSpec:
 
 def _layer(value: Any) -> Layer:
     fields = _mapping(value)
-    lists = {k: tuple(_text(v) for v in _list(fields[k])) for k in ("inputs", "weights", "outputs", "nodes")}
+    names = ("inputs", "weights", "outputs", "nodes", "activation_elsewhere")
+    lists = {k: tuple(_text(v) for v in _list(fields[k])) for k in names}
     return Layer(name=_text(fields["name"]), kind=_text(fields["kind"]), **lists)
 
 

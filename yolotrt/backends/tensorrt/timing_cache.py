@@ -1,0 +1,65 @@
+"""Timings of earlier builds, which make the next build of a similar network much faster.
+
+The file is locked only while it is read and while it is written, so two builds can run side by side;
+each adds what it measured to what is there by then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolotrt.artifacts.files import exclusive, write_bytes
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+    from yolotrt.backends.tensorrt.library import Library
+
+
+def attach(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
+    """Let a build use and extend the timings in ``file``; one that does not fit is ignored with a warning."""
+    cache = _read(library, config, file)
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        if cache is not None:
+            _ignored(library, file)
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+
+
+def save(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
+    """Merge the timings of a finished build into ``file``.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    cache = config.get_timing_cache()
+    if cache is None:
+        return
+    with exclusive(file, library.log.warn):
+        others = _parse(library, config, file)
+        if others is not None:
+            cache.combine(others, ignore_mismatch=False)
+        write_bytes(file, bytes(memoryview(cache.serialize())))
+
+
+def _read(library: Library, config: trt.IBuilderConfig, file: Path) -> trt.ITimingCache | None:
+    with exclusive(file, library.log.warn):
+        cache = _parse(library, config, file)
+    if cache is None and file.exists():
+        _ignored(library, file)
+    return cache
+
+
+def _parse(library: Library, config: trt.IBuilderConfig, file: Path) -> trt.ITimingCache | None:
+    if not file.is_file():
+        return None
+    try:
+        return config.create_timing_cache(file.read_bytes())
+    except (RuntimeError, TypeError):  # what the bindings make of a cache that the library refuses
+        return None
+
+
+def _ignored(library: Library, file: Path) -> None:
+    library.log.warn(
+        f"The timing cache {file} is damaged or of another version or GPU; it is ignored and replaced."
+    )
