@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.coco_world import serving
+from tests.data.coco_world import few_certificates, serving  # noqa: F401
 from yolotrt.data.fetch import Http, Stopped, TransferSettings
 from yolotrt.data.fetch_partial import Partial
 from yolotrt.data.fetch_pool import in_parallel

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TypeVar
 
 import httpx
@@ -37,6 +38,9 @@ Moved = Callable[[int], None]
 
 _REAL_PROGRESS = 256 << 10
 """A failure after this many new bytes does not count as one more in a row."""
+
+_FIRST_CONTACT = 2
+"""Attempts to reach a machine when none has been reached yet: there is probably no network at all."""
 
 _SLOWEST = 1024
 _LONGEST_PAUSE_S = 30.0
@@ -77,6 +81,7 @@ class Http:
         self._settings = settings
         self._stop = stop
         self._lock = threading.Lock()
+        self._reached = False
         self.received = 0
         """Bytes of bodies that arrived, discarded ones included."""
         most = settings.connections
@@ -107,7 +112,11 @@ class Http:
 
         def attempt() -> Resource:
             with self._stream(url, range_headers(0, 0, None)) as response:
-                return resource_of(response)
+                resource = resource_of(response)
+                # A body that was read to its end leaves the connection open for the next request.
+                if resource.ranges and sum(map(len, islice(self._chunks(response), 2))) != 1:
+                    raise Again("one byte was asked for, and something else came")
+                return resource
 
         return self._persist(url, attempt, lambda: 0)
 
@@ -238,6 +247,7 @@ class Http:
             raise Stopped
         try:
             with self._client.stream("GET", url, headers=headers) as response:
+                self._reached = True
                 require_good(url, response)
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
@@ -274,7 +284,8 @@ class Http:
                 return attempt()
             except Again as exc:
                 failures = 1 if size() - before >= _REAL_PROGRESS else failures + 1
-                if failures >= self._settings.attempts:
+                hopeless = exc.why == "unreachable" and not self._reached and failures >= _FIRST_CONTACT
+                if hopeless or failures >= self._settings.attempts:
                     message = f"{url} could not be fetched: {exc.reason} ({failures} attempts)."
                     raise TransferFailed(message, why=exc.why) from exc
                 pause = self._settings.backoff_s * 2 ** (failures - 1)

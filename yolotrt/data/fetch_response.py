@@ -13,8 +13,8 @@ from yolotrt.errors import DownloadError
 Why = Literal["unreachable", "refused", "broken", "changed"]
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)$")
-_NUMBER = re.compile(r"\d{1,18}$")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
+_NUMBER = re.compile(r"\d{1,18}")
 
 
 class TransferFailed(DownloadError):
@@ -90,7 +90,7 @@ def require_good(url: str, response: httpx.Response) -> None:
     status = response.status_code
     if status in _TRANSIENT:
         seconds = response.headers.get("Retry-After", "")
-        raise Again(f"HTTP {status}", wait_s=float(seconds) if _NUMBER.match(seconds) else 0.0)
+        raise Again(f"HTTP {status}", wait_s=float(seconds) if _NUMBER.fullmatch(seconds) else 0.0)
     if status not in (200, 206):
         why: Why = "changed" if status == 416 else "refused"
         raise TransferFailed(f"{url}: HTTP {status} {response.reason_phrase}.", why=why, status=status)
@@ -121,20 +121,20 @@ def range_headers(first: int, last: int | None, version: str | None) -> dict[str
 
 def range_start(response: httpx.Response) -> int | None:
     """Return the offset of the body's first byte in the file, if the response says so."""
-    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 
 def resource_of(response: httpx.Response) -> Resource:
     """Return what a response says of its file."""
     headers = response.headers
-    part = _CONTENT_RANGE.match(headers.get("Content-Range", "")) if response.status_code == 206 else None
+    part = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "")) if response.status_code == 206 else None
     size = part[2] if part else headers.get("Content-Length", "")
     etag = headers.get("ETag", "")
     # A weak ETag does not promise the same bytes, so it is no version to continue with (RFC 9110, 13.1.5).
     strong = etag if etag.startswith('"') else None
     return Resource(
-        total=int(size) if _NUMBER.match(size) else None,
+        total=int(size) if _NUMBER.fullmatch(size) else None,
         ranges=part is not None,
         version=strong or headers.get("Last-Modified"),
         md5=_s3_md5(headers),
