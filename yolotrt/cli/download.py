@@ -1,0 +1,192 @@
+"""``yolotrt download``: exactly the COCO images needed, verified."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolotrt.cli.console import emit_json, say, warn
+from yolotrt.cli.options import CALIB_DATA, JsonTarget
+from yolotrt.errors import ArtifactError, UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.data.coco_request import FetchProgress, FetchWatch, SubsetResult
+    from yolotrt.data.coco_verify import VerifyResult
+
+COCO = "coco-val2017"
+
+
+def download(
+    dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = COCO,
+    images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 500,
+    seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only images that show one of these classes.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / COCO,
+    annotations: Annotated[
+        bool, typer.Option("--annotations/--no-annotations", help="Keep their annotations (instances.json).")
+    ] = True,
+    calib_split: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Set N of the images apart for calibration.")
+    ] = 0,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="YOLOTRT_COCO_URL",
+            metavar="URL|DIR|ZIP",
+            help="A mirror, a local folder or an archive. [default: COCO's server]",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only check what --out holds; no network.")
+    ] = False,
+    json: JsonTarget = None,
+) -> None:
+    """Fetch a part of COCO val2017, balanced over classes and object sizes, without the whole archives.
+
+    The same seed gives the same images on any machine. A second run downloads nothing, a damaged file is
+    fetched again, and an interrupted download continues.
+
+    \b
+    Examples:
+      yolotrt download
+      yolotrt download --images 300 --calib-split 100
+      yolotrt download --classes person,car --images 200 --out calib_data/street
+      yolotrt download --verify
+    """  # noqa: D301 - typer needs the control character
+    if dataset != COCO:
+        raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
+    if verify:
+        return _verify(out, json)
+    from yolotrt.data.coco_request import SubsetRequest
+    from yolotrt.data.coco_subset import fetch_subset
+
+    names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    request = SubsetRequest(out, images, seed, names, annotations, calib_split, base_url)
+    with transfer_bars() as watch:
+        result = fetch_subset(request, watch, on_wait=say)
+    _show(result, print if json != "-" else say)
+    emit_json(json, _as_json(result))
+    return None
+
+
+def _verify(folder: Path, json: str | None) -> None:
+    from yolotrt.data.coco_verify import verify_subset
+
+    with transfer_bars() as watch:
+        result = verify_subset(folder, watch)
+    emit_json(json, _verify_as_json(result))
+    _warn_strangers(result.strangers)
+    if not result.good:
+        for file, problem in result.problems[:20]:
+            say(f"{file}: {problem}")
+        state = "" if result.complete else "The download was not finished. "
+        raise ArtifactError(
+            f"{state}{len(result.problems)} of {result.files} files in {folder} are not what they should be.",
+            hint="The download command that made the folder repairs it; it fetches only these files.",
+        )
+    tell = print if json != "-" else say
+    tell(f"{folder}: {result.files} files, {result.bytes / 1e6:,.1f} MB, all as recorded")
+
+
+@contextmanager
+def transfer_bars() -> Iterator[FetchWatch]:
+    """Show files and bytes on stderr while the block runs; nothing if it is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
+    console = Console(stderr=True)
+    bars = Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty()
+    )
+    steps: dict[str, Any] = {}
+
+    def watch(progress: FetchProgress) -> None:
+        if progress.step not in steps:
+            steps[progress.step] = bars.add_task(progress.step, counts="")
+        in_bytes = progress.step in ("annotations", "images")
+        done, total = (
+            (progress.bytes, progress.total_bytes) if in_bytes else (progress.files, progress.total_files)
+        )
+        bars.update(steps[progress.step], completed=done, total=total or None, counts=_counts(progress))
+
+    with bars:
+        yield watch
+
+
+def _counts(progress: FetchProgress) -> str:
+    words = [f"{progress.files}/{progress.total_files} files"] if progress.total_files else []
+    if progress.bytes:
+        whole = f"/{progress.total_bytes / 1e6:.1f}" if progress.total_bytes else ""
+        words.append(f"{progress.bytes / 1e6:.1f}{whole} MB")
+    return ", ".join(words)
+
+
+def _show(result: SubsetResult, tell: Callable[[str], None]) -> None:
+    _warn_strangers(result.strangers)
+    if result.repaired:
+        say(f"{len(result.repaired)} damaged files were fetched again")
+    if result.removed:
+        say(f"{len(result.removed)} images of an earlier choice were removed")
+    if result.unproven:
+        say(
+            f"{result.unproven} images came from a source without checksums: "
+            "their length, structure and size in px were checked"
+        )
+    for part in result.parts:
+        labels = f", {part.annotations}" if part.annotations else ""
+        tell(f"{part.images}: {part.count} images{labels}")
+    arrived = f"{result.received / 1e6:,.1f} MB received" if result.received else "nothing received"
+    fetched = f"{result.fetched} fetched, {result.kept} were there"
+    tell(f"{result.bytes / 1e6:,.1f} MB of images ({fetched}; {arrived}), verified; list: {result.manifest}")
+
+
+def _warn_strangers(files: tuple[str, ...]) -> None:
+    if files:
+        warn(f"{len(files)} files are not part of the subset, but lie among its images, such as {files[0]}")
+
+
+def _as_json(result: SubsetResult) -> dict[str, Any]:
+    return {
+        "folder": str(result.folder),
+        "manifest": str(result.manifest),
+        "source": result.source,
+        "parts": [
+            {
+                "split": part.split,
+                "images": str(part.images),
+                "annotations": str(part.annotations) if part.annotations else None,
+                "count": part.count,
+            }
+            for part in result.parts
+        ],
+        "bytes": result.bytes,
+        "fetched": result.fetched,
+        "kept": result.kept,
+        "received_bytes": result.received,
+        "repaired": list(result.repaired),
+        "removed": list(result.removed),
+        "strangers": list(result.strangers),
+        "unproven": result.unproven,
+    }
+
+
+def _verify_as_json(result: VerifyResult) -> dict[str, Any]:
+    return {
+        "folder": str(result.folder),
+        "files": result.files,
+        "bytes": result.bytes,
+        "complete": result.complete,
+        "good": result.good,
+        "problems": [{"file": file, "problem": problem} for file, problem in result.problems],
+        "strangers": list(result.strangers),
+        "unproven": result.unproven,
+        "request": dict(result.request),
+    }
