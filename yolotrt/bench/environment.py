@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from yolotrt import __version__
+from yolotrt.bench.gpu import gpu_state
 
-PACKAGES = ("numpy", "onnx", "onnxruntime", "opencv-python-headless", "pycocotools")
+PACKAGES = (
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools",
+    "tensorrt", "tensorrt-rtx", "cuda-core",
+)  # fmt: skip
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Return processor, load and library versions; unknown values are None.
+    """Return processor, GPU, load, revision and library versions; unknown values are None.
 
     Args:
         threads: CPU threads that the run may use, recorded because the user may have capped them.
@@ -26,7 +32,10 @@ def environment(threads: int) -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
+        "governor": _read(_GOVERNOR),
         "load_1min": round(os.getloadavg()[0], 2),
+        "git": _git_revision(),
+        "gpu": gpu_state(),
         "packages": {name: package_version(name) for name in PACKAGES},
     }
 
@@ -40,8 +49,23 @@ def package_version(name: str) -> str | None:
 
 
 def _cpu_model() -> str | None:
+    text = _read(Path("/proc/cpuinfo")) or ""
+    found = next((line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line), None)
+    return found or platform.processor() or None
+
+
+def _read(path: Path) -> str | None:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        return path.read_text().strip()
     except OSError:
-        return platform.processor() or None
-    return next((line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line), None)
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the repository of the current folder, or None outside of one."""
+    command = ("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.documents import read_document, read_json, write_document
+from yolotrt.bench.metrics import flat_metrics
 from yolotrt.errors import ArtifactError
+from yolotrt.timing.trace import Span
 
 FORMAT = "yolotrt.result"
-VERSION = 1
+VERSION = 2
+SCHEMA = Path(__file__).with_name("result.schema.json")
+"""JSON Schema of the files that :func:`write_result` makes."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Case:
     """One row of the table.
 
     Attributes:
-        engine: The engine's file name.
+        engine: The engine's file name; two joined by `` + `` when tiles and frame have their own.
         precision: Its precision.
         mode: ``tiled``, ``global`` or ``tiled+global``.
         dispatch: How groups ran; ``-`` for a pass without groups.
@@ -32,6 +36,34 @@ class Case:
     dispatch: str
     groups: int
 
+    def __str__(self) -> str:
+        if self.mode == "global":
+            return f"{self.engine} global"
+        return f"{self.engine} {self.mode} {self.dispatch} groups={self.groups}"
+
+
+@dataclass(frozen=True)
+class TimelineSpan:
+    """One interval of one frame, seconds since the frame's first span on the same clock."""
+
+    stage: str
+    group: int | None
+    scope: str
+    on: str
+    begin_s: float
+    end_s: float
+
+
+def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
+    """Return the spans of one frame, counted from its beginning, in the order in which they began."""
+    zero = {on: min(s.begin_ns for s in spans if s.on == on) for on in {s.on for s in spans}}
+    return tuple(
+        TimelineSpan(
+            s.stage, s.group, s.scope, s.on, (s.begin_ns - zero[s.on]) / 1e9, (s.end_ns - zero[s.on]) / 1e9
+        )
+        for s in sorted(spans, key=lambda s: (s.on, s.begin_ns, -s.end_ns))
+    )
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -43,12 +75,14 @@ class CaseResult:
             long as the number of measured frames; the same index in two cases is the same round.
         warmup: Seconds of ``end_to_end`` of the frames before the measured ones.
         detections: Number of detections in the last frame.
+        timeline: The spans of the frame whose latency is nearest the median.
     """
 
     case: Case
     samples: Mapping[str, list[float | None]]
     warmup: list[float | None]
     detections: int
+    timeline: tuple[TimelineSpan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,20 +91,41 @@ class RunResult:
 
     Attributes:
         settings: What was asked for.
-        environment: The machine, the libraries and the engines.
+        environment: The machine, the libraries and the engines, before the first frame.
         cases: Results in the order of the table.
         notes: What a reader must know to read the numbers right.
+        during: What else the machine did meanwhile; see :class:`yolotrt.bench.watch.Watch`.
+        measured_s: Seconds spent in measured rounds.
+        resumed_at: Rounds at which an interrupted run was continued.
+        stopped: Why measuring stopped and why warming up did, by :data:`yolotrt.bench.stopping.Stopped`;
+            empty while the run is not complete.
+        budgets: Seconds allowed by stage, and the statistic they are put on under ``stat``.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     cases: tuple[CaseResult, ...]
     notes: tuple[str, ...] = ()
+    during: Mapping[str, Any] = field(default_factory=dict)
+    measured_s: float = 0.0
+    resumed_at: tuple[int, ...] = ()
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    budgets: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run reached its end."""
+        return bool(self.stopped)
+
+    @property
+    def rounds(self) -> int:
+        """Measured frames per case."""
+        return len(self.cases[0].samples["end_to_end"]) if self.cases else 0
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
     """Return the result as JSON values."""
-    return {"format": FORMAT, "version": VERSION, **asdict(result)}
+    return {"format": FORMAT, "version": VERSION, **_body(result)}
 
 
 def write_result(target: Path, result: RunResult) -> Path:
@@ -79,7 +134,7 @@ def write_result(target: Path, result: RunResult) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return write_document(target, format=FORMAT, version=VERSION, body=asdict(result))
+    return write_document(target, format=FORMAT, version=VERSION, body=_body(result))
 
 
 def read_result(path: Path) -> RunResult:
@@ -87,21 +142,50 @@ def read_result(path: Path) -> RunResult:
 
     Raises:
         InputError: The file is missing.
-        ArtifactError: It is not a complete result file.
+        ArtifactError: It is not a complete result file, or of another version.
     """
     body = read_document(path, format=FORMAT, version=VERSION)
     try:
-        cases = tuple(
-            CaseResult(
-                Case(**entry["case"]),
-                {str(stage): list(values) for stage, values in entry["samples"].items()},
-                list(entry["warmup"]),
-                int(entry["detections"]),
-            )
-            for entry in body["cases"]
+        return RunResult(
+            dict(body["settings"]),
+            dict(body["environment"]),
+            tuple(_case(entry) for entry in body["cases"]),
+            tuple(body["notes"]),
+            dict(body["during"]),
+            float(body["measured_s"]),
+            tuple(body["resumed_at"]),
+            dict(body["stopped"]),
+            dict(body["budgets"]),
         )
-        return RunResult(dict(body["settings"]), dict(body["environment"]), cases, tuple(body["notes"]))
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise ArtifactError(
-            f"{path} is not a complete result file ({exc}).", hint="Run the bench again."
+            f"{path} is not a complete result file ({type(exc).__name__}: {exc}).",
+            hint="Run the bench again.",
         ) from exc
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a JSON file says that it is a result, of whatever version."""
+    document = read_json(path)
+    return isinstance(document, dict) and document.get("format") == FORMAT
+
+
+def _body(result: RunResult) -> dict[str, Any]:
+    body = asdict(result)
+    for written, entry in zip(body["cases"], result.cases, strict=True):
+        written["metrics"] = flat_metrics(entry.samples)
+    return body
+
+
+def _case(entry: Mapping[str, Any]) -> CaseResult:
+    samples = {str(stage): list(values) for stage, values in entry["samples"].items()}
+    lengths = {len(values) for values in samples.values()}
+    if "end_to_end" not in samples or len(lengths) != 1:
+        raise ValueError("stages of a case have different numbers of samples")
+    return CaseResult(
+        Case(**entry["case"]),
+        samples,
+        list(entry["warmup"]),
+        int(entry["detections"]),
+        tuple(TimelineSpan(**span) for span in entry["timeline"]),
+    )

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+RESAMPLES = 4000
+SEED = 20_240_607
+"""Every interval is drawn from the same seed: the same samples always give the same figures."""
+
+STATISTICS = ("p50", "p90", "p95", "p99", "mean")
+"""Statistics a budget can be put on."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval, in the unit of what it is about."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -20,6 +40,9 @@ class Summary:
         p90: 90th percentile.
         p95: 95th percentile.
         p99: 99th percentile.
+        p50_interval: Bootstrap 95 % interval of the median; None for fewer than six samples.
+        outliers: Samples beyond Tukey's far fences (3 interquartile ranges outside the quartiles). They
+            are counted for the reader and stay in every statistic above.
     """
 
     count: int
@@ -29,23 +52,143 @@ class Summary:
     p90: float
     p95: float
     p99: float
+    p50_interval: Interval | None
+    outliers: int
+
+    @property
+    def variation(self) -> float:
+        """Coefficient of variation: standard deviation over mean."""
+        return self.stdev / self.mean if self.mean else 0.0
 
 
 def summarize(samples: Sequence[float | None]) -> Summary | None:
     """Return statistics of the samples, or None if the stage was not measured in every frame."""
-    values = [s for s in samples if s is not None]
-    if not values or len(values) != len(samples):
+    array = measured(samples)
+    if array is None:
         return None
-    array = np.asarray(values)
     p50, p90, p95, p99 = (float(v) for v in np.percentile(array, (50, 90, 95, 99)))
     stdev = float(array.std(ddof=1)) if len(array) > 1 else 0.0
-    return Summary(len(array), float(array.mean()), stdev, p50, p90, p95, p99)
+    interval = quantile_interval(array, 0.5)
+    mean = float(array.mean())
+    return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, count_outliers(array))
 
 
-def paired_ratio(base: Sequence[float | None], other: Sequence[float | None]) -> float | None:
+def measured(samples: Sequence[float | None]) -> F64 | None:
+    """Return the samples as an array, or None if there are none or one was not measured."""
+    if not len(samples) or any(s is None for s in samples):
+        return None
+    return np.asarray(samples, np.float64)
+
+
+def quantile_interval(array: F64, q: float, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the bootstrap percentile interval of a quantile, or None for too few samples."""
+    if not enough(len(array), q, confidence):
+        return None
+    return _interval(resampled_quantiles(array, q), confidence)
+
+
+def enough(count: int, q: float, confidence: float = CONFIDENCE) -> bool:
+    """Return whether that many samples can say where a quantile lies.
+
+    A resample never leaves the range of the samples, so the interval cannot be right more often than that
+    range holds the true quantile: unless all samples fell on one side of it, 1 - q^n - (1 - q)^n. With
+    fewer samples the bootstrap would promise more than it keeps.
+    """
+    return 0 < q < 1 and count > 1 and float(q**count + (1 - q) ** count) <= 1 - confidence
+
+
+def resampled_quantiles(array: F64, q: float, *, seed: int = SEED, resamples: int = RESAMPLES) -> F64:
+    """Return the quantile of many bootstrap resamples of the array.
+
+    A resample of n values is sorted(array)[floor(n * u)] for n uniform numbers u. Its k-th smallest value
+    is therefore that of the k-th smallest u, which follows Beta(k, n - k + 1); given it, the next one
+    divides the remaining gap like Beta(1, n - k) (order statistics of uniforms: David & Nagaraja, *Order
+    Statistics*, 2.5). Drawing the two that a quantile interpolates between gives exactly the bootstrap's
+    distribution without drawing the other n - 2, so thousands of frames cost no more than twenty.
+
+    Args:
+        array: (n,) samples, n >= 1.
+        q: Quantile in [0, 1], interpolated linearly as NumPy does.
+        seed: Seed of the draw.
+        resamples: Number of resamples.
+
+    Returns:
+        (resamples,) values.
+    """
+    rng = np.random.default_rng(seed)
+    ordered, n = np.sort(array), len(array)
+    position = q * (n - 1)
+    lower = min(math.floor(position), n - 1)
+    weight = position - lower
+    below = rng.beta(lower + 1, n - lower, resamples)
+    first = ordered[np.minimum((below * n).astype(np.intp), n - 1)]
+    if not weight:
+        return first
+    above = below + (1 - below) * rng.beta(1, n - lower - 1, resamples)
+    second = ordered[np.minimum((above * n).astype(np.intp), n - 1)]
+    return first + (second - first) * weight
+
+
+def _interval(draws: F64, confidence: float) -> Interval:
+    low, high = np.quantile(draws, ((1 - confidence) / 2, (1 + confidence) / 2))
+    return Interval(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times longer one thing took than another.
+
+    Attributes:
+        value: The ratio.
+        interval: Its bootstrap interval; None for too few samples.
+    """
+
+    value: float
+    interval: Interval | None
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval excludes "no difference"."""
+        return self.interval is not None and not self.interval.low <= 1 <= self.interval.high
+
+
+def paired_ratio(base: Sequence[float | None], other: Sequence[float | None]) -> Ratio | None:
     """Return the median over rounds of ``base / other``: how many times faster ``other`` is.
 
     The two are paired by round, so a drift of the machine hits both alike and cancels.
     """
-    ratios = [b / o for b, o in zip(base, other, strict=False) if b is not None and o]
-    return float(np.median(ratios)) if ratios else None
+    ratios = np.array([b / o for b, o in zip(base, other, strict=False) if b is not None and o])
+    if not len(ratios):
+        return None
+    return Ratio(float(np.median(ratios)), quantile_interval(ratios, 0.5))
+
+
+def unpaired_ratio(base: F64, new: F64, q: float, *, confidence: float = CONFIDENCE) -> Ratio:
+    """Return quantile(new) / quantile(base) of two separate runs, with its bootstrap interval.
+
+    Args:
+        base: (n,) seconds, all positive.
+        new: (m,) seconds.
+        q: Quantile in [0, 1].
+        confidence: Probability that the interval covers the true ratio.
+    """
+    value = float(np.quantile(new, q) / np.quantile(base, q))
+    if not enough(min(len(base), len(new)), q, confidence):
+        return Ratio(value, None)
+    draws = resampled_quantiles(new, q, seed=SEED + 1) / resampled_quantiles(base, q)
+    return Ratio(value, _interval(draws, confidence))
+
+
+def count_outliers(array: F64) -> int:
+    """Return how many samples lie beyond Tukey's far fences."""
+    q1, q3 = np.percentile(array, (25, 75))
+    far = 3 * (q3 - q1)
+    return int(((array < q1 - far) | (array > q3 + far)).sum())
+
+
+def autocorrelation(array: F64) -> float:
+    """Return the correlation of each sample with the next one; 0 where it is not defined."""
+    if len(array) < 3 or not array.std():
+        return 0.0
+    centred = array - array.mean()
+    return float((centred[1:] * centred[:-1]).sum() / (centred**2).sum())

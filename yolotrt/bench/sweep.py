@@ -1,18 +1,20 @@
-"""Measure many cases against each other, interleaved round by round."""
+"""Measure engines over passes, groups and dispatch modes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from yolotrt.backends.base import Engine
 from yolotrt.bench.result import Case, CaseResult
-from yolotrt.errors import UsageError
+from yolotrt.bench.rounds import EachRound, Measurement, Rounds, Running, measure_rounds
+from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.dispatch import DispatchMode
 from yolotrt.pipeline.tiled import Frame, PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress, no_progress
-from yolotrt.timing.trace import STAGES, now
+from yolotrt.timing.clock import Clock, now
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,13 @@ class SweepSettings:
         groups: Group counts to measure for each tiled pass.
         overlap: Tile overlap in [0, 1).
         threads: CPU threads that all groups together may use.
-        iterations: Measured frames per case; ignored when ``duration_s`` is given.
-        duration_s: Seconds to measure all cases together.
-        warmup: Unmeasured frames per case, first.
+        iterations: Measured frames per case; the rule when nothing else is given.
+        duration_s: Seconds to measure all cases together instead; with ``until_stable`` the cap.
+        until_stable: Stop when every median is known this well; see :class:`StopRule`.
+        warmup: Unmeasured frames per case, first; None warms up until stable.
+
+    Raises:
+        UsageError: A value is out of range.
     """
 
     modes: tuple[PassMode, ...] = ("tiled", "global")
@@ -37,18 +43,52 @@ class SweepSettings:
     threads: int = 1
     iterations: int = 20
     duration_s: float | None = None
-    warmup: int = 2
+    until_stable: float | None = None
+    warmup: int | None = None
+
+    def __post_init__(self) -> None:
+        self.stop  # noqa: B018 - refuses what makes no sense
+
+    @property
+    def stop(self) -> StopRule:
+        """When to stop."""
+        return StopRule(self.iterations, self.duration_s, self.until_stable)
 
 
-@dataclass
-class _Running:
-    """A case while it is measured."""
+@dataclass(frozen=True)
+class EnginePair:
+    """What is measured together: an engine for the tiles, and one for the whole frame if it has its own."""
+
+    tiles: Engine
+    whole: Engine | None = None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The one or two engines."""
+        return (self.tiles,) if self.whole is None else (self.tiles, self.whole)
+
+    @property
+    def name(self) -> str:
+        """Name for tables."""
+        return " + ".join(engine.file.path.name for engine in self.engines)
+
+    @property
+    def precision(self) -> str:
+        """Precision for tables; joined if the two differ."""
+        return " + ".join(dict.fromkeys(e.file.precision for e in (self.tiles, self.whole) if e is not None))
+
+
+@dataclass(frozen=True)
+class PipelineSubject:
+    """A pipeline as something to be measured."""
 
     case: Case
     pipeline: TiledPipeline
-    samples: dict[str, list[float | None]] = field(default_factory=lambda: {s: [] for s in STAGES})
-    warmup: list[float | None] = field(default_factory=list)
-    detections: int = 0
+
+    def measure(self, frame: Frame) -> Measurement:
+        """Process one frame."""
+        result = self.pipeline(frame)
+        return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
 
 
 def sweep(
@@ -57,61 +97,70 @@ def sweep(
     settings: SweepSettings,
     progress: Progress = no_progress,
 ) -> tuple[CaseResult, ...]:
-    """Measure every case on every frame in turn.
+    """Measure every case of one engine each; see :func:`measure`."""
+    return measure([EnginePair(engine) for engine in engines], frames, settings, progress=progress)[0]
 
-    Rounds are interleaved: each round runs one frame through every case, so that a machine that slows
-    down or warms up does so for all of them alike.
+
+def measure(
+    engines: Sequence[EnginePair],
+    frames: Sequence[Frame],
+    settings: SweepSettings,
+    *,
+    earlier: Sequence[CaseResult] = (),
+    spent_s: float = 0.0,
+    each_round: EachRound = lambda _cases, _seconds: None,
+    progress: Progress = no_progress,
+    clock: Clock = now,
+) -> tuple[tuple[CaseResult, ...], Rounds]:
+    """Measure every case on every frame in turn; see :func:`yolotrt.bench.rounds.measure_rounds`.
 
     Args:
         engines: Loaded engines; their contexts share buffers, so cases never run concurrently.
-        frames: At least one (h, w, 3) uint8 BGR frame; round r uses frame r modulo their number.
+        frames: At least one (h, w, 3) uint8 BGR frame.
         settings: What to measure.
+        earlier: Cases of an interrupted run of the same sweep, to be continued.
+        spent_s: Seconds which that run had measured.
+        each_round: Called between rounds.
         progress: Told after each round.
+        clock: Read by the rules and by the traces.
 
     Raises:
         UsageError: More groups than tiles.
+        ArtifactError: ``earlier`` is of another sweep.
         ExecutionError: An engine failed.
     """
-    for engine in engines:
+    for pair in engines:
         for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
-            _check_groups(settings, wh, engine)
-    running = [entry for engine in engines for entry in _cases(engine, settings)]
+            _check_groups(settings, wh, pair.tiles)
+    subjects = [subject for pair in engines for subject in _subjects(pair, settings, clock)]
     try:
-        for _ in range(settings.warmup):
-            for entry in running:
-                entry.warmup.append(_measure(entry, frames[0])["end_to_end"])
-        _rounds(running, frames, settings, progress)
+        running = _running(subjects, earlier)
+        rounds = measure_rounds(
+            running,
+            frames,
+            settings.stop,
+            WarmupRule(settings.warmup),
+            spent_s=spent_s,
+            each_round=each_round,
+            progress=progress,
+            clock=clock,
+        )
     finally:
-        for entry in running:
-            entry.pipeline.close()
-    return tuple(CaseResult(e.case, e.samples, e.warmup, e.detections) for e in running)
+        for subject in subjects:
+            subject.pipeline.close()
+    return tuple(entry.result() for entry in running), rounds
 
 
-def _rounds(
-    running: list[_Running], frames: Sequence[Frame], settings: SweepSettings, progress: Progress
-) -> None:
-    begin = now()
-    rounds = 0
-    while True:
-        elapsed = (now() - begin) / 1e9
-        if settings.duration_s is None:
-            progress("measure", rounds, settings.iterations)
-            done = rounds >= settings.iterations
-        else:
-            progress("measure", min(int(elapsed), int(settings.duration_s)), int(settings.duration_s))
-            done = rounds > 0 and elapsed >= settings.duration_s
-        if done:
-            return
-        for entry in running:
-            for stage, seconds in _measure(entry, frames[rounds % len(frames)]).items():
-                entry.samples[stage].append(seconds)
-        rounds += 1
-
-
-def _measure(entry: _Running, frame: Frame) -> dict[str, float | None]:
-    result = entry.pipeline(frame)
-    entry.detections = len(result.detections)
-    return {stage: result.trace.seconds(stage) for stage in STAGES}
+def _running(subjects: Sequence[PipelineSubject], earlier: Sequence[CaseResult]) -> list[Running]:
+    if not earlier:
+        return [Running(subject) for subject in subjects]
+    known = {entry.case: entry for entry in earlier}
+    if set(known) != {subject.case for subject in subjects}:
+        raise ArtifactError(
+            "The interrupted run measured other cases.",
+            hint="Repeat its options, or choose another --output.",
+        )
+    return [Running.resume(subject, known[subject.case]) for subject in subjects]
 
 
 def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: Engine) -> None:
@@ -125,7 +174,7 @@ def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: En
         )
 
 
-def _cases(engine: Engine, settings: SweepSettings) -> list[_Running]:
+def _subjects(pair: EnginePair, settings: SweepSettings, clock: Clock) -> list[PipelineSubject]:
     found = []
     for mode in settings.modes:
         if mode == "global":  # one picture: nothing to split
@@ -133,13 +182,12 @@ def _cases(engine: Engine, settings: SweepSettings) -> list[_Running]:
         else:
             variants = [(d, g) for d in settings.dispatch for g in settings.groups]
         for dispatch, groups in variants:
-            case = Case(
-                engine.file.path.name,
-                engine.file.precision,
-                mode,
-                "-" if mode == "global" else dispatch,
-                groups,
-            )
+            shown = "-" if mode == "global" else dispatch
             pipeline = PipelineSettings(mode, groups, dispatch, settings.overlap, settings.threads)
-            found.append(_Running(case, TiledPipeline(engine, pipeline)))
+            found.append(
+                PipelineSubject(
+                    Case(pair.name, pair.precision, mode, shown, groups),
+                    TiledPipeline(pair.tiles, pipeline, whole_engine=pair.whole, clock=clock),
+                )
+            )
     return found

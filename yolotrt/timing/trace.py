@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
+
+from yolotrt.timing.clock import Clock, seconds_between
+from yolotrt.timing.clock import now as now
 
 STAGES = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge", "tiles", "global", "end_to_end")
 """Stage names, in the order of the tables. ``tiles`` and ``global`` span a whole pass, from preparing
 its input to its decoded detections; ``end_to_end`` is the frame."""
 
+COPIES = ("upload", "download")
+"""Further stages of a pipeline on a GPU: the frame to the device, detections and masks back."""
 
-def now() -> int:
-    """Return the host clock in nanoseconds; only differences mean anything."""
-    return time.perf_counter_ns()
+DEVICE = "device_"
+"""Prefix of stages timed by the device's own clock, which are kept apart from host time."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """One measured interval on the host.
+    """One measured interval.
 
     Attributes:
-        stage: One of :data:`STAGES`.
+        stage: One of :data:`STAGES` or :data:`COPIES`.
         group: The tile group it belongs to, or None for the whole frame.
-        begin_ns: Host clock at its start.
-        end_ns: Host clock at its end.
+        begin_ns: Clock at its start.
+        end_ns: Clock at its end.
         scope: ``tiles``, ``global`` or ``frame``: the pass it belongs to.
+        on: Whose clock it was: the host's, or the device's (CUDA events).
     """
 
     stage: str
@@ -34,22 +39,39 @@ class Span:
     begin_ns: int
     end_ns: int
     scope: str = "frame"
+    on: Literal["host", "device"] = "host"
 
 
 @dataclass
 class FrameTrace:
-    """All spans of one frame. Appending is thread-safe (a list append is atomic in CPython)."""
+    """All spans of one frame. Appending is thread-safe (a list append is atomic in CPython).
+
+    Attributes:
+        spans: In the order in which they ended.
+        clock: What :meth:`span` reads.
+    """
 
     spans: list[Span] = field(default_factory=list)
+    clock: Clock = now
 
     @contextmanager
     def span(self, stage: str, *, group: int | None = None, scope: str = "frame") -> Iterator[None]:
         """Measure the block as one span; a block that raises leaves no span."""
-        begin = now()
+        begin = self.clock()
         yield
-        self.spans.append(Span(stage, group, begin, now(), scope))
+        self.spans.append(Span(stage, group, begin, self.clock(), scope))
 
-    def seconds(self, stage: str, *, scope: str | None = None) -> float | None:
+    def stages(self) -> dict[str, float | None]:
+        """Return seconds by stage: every host stage, None where not measured, and device stages as found."""
+        found = {stage: self.seconds(stage) for stage in STAGES}
+        for stage in (*STAGES, *COPIES):
+            for on in ("host", "device"):
+                name = stage if on == "host" else DEVICE + stage
+                if name not in found and (seconds := self.seconds(stage, on=on)) is not None:
+                    found[name] = seconds
+        return found
+
+    def seconds(self, stage: str, *, scope: str | None = None, on: str = "host") -> float | None:
         """Return how long the frame was in ``stage``, or None if that was not measured.
 
         Overlapping spans count once: the result is the length of the union of the intervals, that is
@@ -57,7 +79,9 @@ class FrameTrace:
         is their sum; for groups side by side it is what the frame waited.
         """
         chosen = sorted(
-            (s.begin_ns, s.end_ns) for s in self.spans if s.stage == stage and scope in (None, s.scope)
+            (s.begin_ns, s.end_ns)
+            for s in self.spans
+            if s.stage == stage and s.on == on and scope in (None, s.scope)
         )
         if not chosen:
             return None
@@ -65,4 +89,4 @@ class FrameTrace:
         for begin, end in chosen:
             total += max(0, end - max(begin, reached))
             reached = max(reached, end)
-        return total / 1e9
+        return seconds_between(0, total)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench.fakes import FakeClock, FakeSubject, noise
+from yolotrt.bench.recorder import Recorder, take_up
+from yolotrt.bench.result import RunResult, read_result, write_result
+from yolotrt.bench.rounds import Running, measure_rounds
+from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.errors import ArtifactError
+
+EMPTY = RunResult(
+    {"groups": (1, 2), "iterations": 20, "source": "scene"},
+    {"cpu": "fake", "cores": 8, "engines": {"a": {"sha256": "0"}}},
+    (),
+)
+
+
+def _measure(running: list[Running], recorder: Recorder, clock: FakeClock, rounds: int) -> None:
+    measure_rounds(running, [None], StopRule(rounds), WarmupRule(0), each_round=recorder, clock=clock)
+
+
+def test_saving_waits_so_that_it_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saved = FakeClock(), []
+
+    def write(target: Path, result: RunResult) -> Path:
+        clock.advance(0.5)
+        saved.append(result.rounds)
+        return target
+
+    monkeypatch.setattr("yolotrt.bench.recorder.write_result", write)
+    running = [Running(FakeSubject("a", lambda *_: 1.0, clock))]
+    _measure(running, Recorder(tmp_path / "r.json", EMPTY, clock), clock, 40)
+    assert saved == [1, 11, 21, 31]
+
+
+def test_an_interrupted_round_is_left_out_and_the_rest_continues(tmp_path: Path) -> None:
+    path, clock = tmp_path / "r.json", FakeClock()
+    calls = 0
+
+    def breaks(_t: float, _rng: object) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return 0.01
+
+    subjects = [FakeSubject("a", noise(0.01), clock), FakeSubject("b", breaks, clock)]  # type: ignore[arg-type]
+    recorder = Recorder(path, EMPTY, clock)
+    with pytest.raises(KeyboardInterrupt):
+        _measure([Running(s) for s in subjects], recorder, clock, 20)
+    assert recorder.save() == path
+    partial = read_result(path)
+    assert not partial.complete
+    assert [len(e.samples["end_to_end"]) for e in partial.cases] == [5, 5]
+
+    earlier = take_up(path, EMPTY)
+    assert earlier is not None
+    running = [Running.resume(s, e) for s, e in zip(subjects, earlier.cases, strict=True)]
+    _measure(running, Recorder(None, EMPTY, clock), clock, 20)
+    assert running[0].rounds == 20
+    assert running[0].result().samples["end_to_end"][:5] == partial.cases[0].samples["end_to_end"]
+
+
+def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
+    path = write_result(tmp_path / "r.json", EMPTY)
+    assert take_up(tmp_path / "none.json", EMPTY) is None
+    assert take_up(path, replace(EMPTY, settings={**EMPTY.settings, "iterations": 50})) is not None
+    for other, reason in (
+        (replace(EMPTY, settings={**EMPTY.settings, "groups": (1,)}), "'groups'"),
+        (replace(EMPTY, environment={**EMPTY.environment, "engines": {"a": {"sha256": "1"}}}), "engines"),
+        (replace(EMPTY, environment={**EMPTY.environment, "cores": 4}), "'cores'"),
+    ):
+        with pytest.raises(ArtifactError, match=reason):
+            take_up(path, other)
+    write_result(path, replace(EMPTY, stopped={"measure": "iterations"}))
+    with pytest.raises(ArtifactError, match="complete"):
+        take_up(path, EMPTY)

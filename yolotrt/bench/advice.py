@@ -1,0 +1,190 @@
+"""What a reader should doubt about a result, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import Summary, autocorrelation, measured, summarize
+from yolotrt.timing.trace import COPIES, DEVICE
+
+UNSTABLE = 0.05
+ENQUEUE_BOUND = 0.8
+COPIES_DOMINATE = 0.3
+DRIFTING = 0.5
+DRIFT_ROUNDS = 20
+OTHER_CORES = 0.3
+FEW_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One warning.
+
+    Attributes:
+        code: A stable name.
+        message: What was seen, with its figures.
+        remedy: What to do.
+    """
+
+    code: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}"
+
+
+def advise(result: RunResult) -> tuple[Advice, ...]:
+    """Return every warning that the result gives cause for; none if the figures can be trusted."""
+    checks: tuple[Callable[[RunResult], Iterator[Advice]], ...] = (
+        _incomplete, _few, _not_settled, _unstable, _drifting, _enqueue_bound, _copies, _throttled,
+        _other_load, _gpu_shared, _governor,
+    )  # fmt: skip
+    return tuple(advice for check in checks for advice in check(result))
+
+
+def _incomplete(result: RunResult) -> Iterator[Advice]:
+    if not result.complete:
+        yield Advice(
+            "incomplete",
+            f"The run was interrupted after {result.rounds} rounds.",
+            "Continue it with the same options and --resume.",
+        )
+
+
+def _few(result: RunResult) -> Iterator[Advice]:
+    if 0 < result.rounds < FEW_ROUNDS:
+        yield Advice(
+            "few rounds",
+            f"{result.rounds} frames per case are too few for percentiles and intervals.",
+            "Use --until-stable 5%, or -n 20 or more.",
+        )
+
+
+def _not_settled(result: RunResult) -> Iterator[Advice]:
+    if result.stopped.get("measure") == "cap":
+        yield Advice(
+            "not stable",
+            "The medians were not stable when the time was up.",
+            "Raise --duration, or quieten the machine.",
+        )
+    if result.stopped.get("warmup") == "cap":
+        yield Advice(
+            "still warming up",
+            "The machine had not settled when warming up ended.",
+            "Use a larger --warmup, or quieten the machine.",
+        )
+
+
+def _unstable(result: RunResult) -> Iterator[Advice]:
+    found = [(e, s) for e, s in _latencies(result) if s.variation > UNSTABLE]
+    if found:
+        worst, summary = max(found, key=lambda pair: pair[1].variation)
+        yield Advice(
+            "unstable",
+            f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
+            f"(standard deviation {summary.variation:.0%} of the mean, {summary.outliers} outliers).",
+            "Read the intervals and p95, not the means; close other programs, or use --until-stable 5%.",
+        )
+
+
+def _drifting(result: RunResult) -> Iterator[Advice]:
+    drifting = [
+        entry.case
+        for entry in result.cases
+        if (array := measured(entry.samples["end_to_end"])) is not None
+        and len(array) >= DRIFT_ROUNDS
+        and autocorrelation(array) > DRIFTING
+    ]
+    if drifting:
+        yield Advice(
+            "drifting",
+            f"{len(drifting)} of {len(result.cases)} cases change slowly over time (neighbouring frames are "
+            "alike), so the intervals of single medians are too narrow.",
+            "Trust the ratios, which are paired by round; fix clocks, or measure longer.",
+        )
+
+
+def _enqueue_bound(result: RunResult) -> Iterator[Advice]:
+    for entry in result.cases:
+        enqueue, device = _median(entry, "enqueue"), _median(entry, f"{DEVICE}enqueue")
+        if device is None:
+            wait = _median(entry, "stream_sync")
+            device = None if wait is None or enqueue is None else enqueue + wait
+        if enqueue is not None and device and enqueue > ENQUEUE_BOUND * device:
+            yield Advice(
+                "enqueue-bound",
+                f"{entry.case}: enqueueing takes {enqueue * 1e3:.2f} ms of {device * 1e3:.2f} ms on the GPU, "
+                "so the processor is what limits it.",
+                "Use --dispatch graph, or fewer groups.",
+            )
+
+
+def _copies(result: RunResult) -> Iterator[Advice]:
+    for entry in result.cases:
+        total = _median(entry, "end_to_end")
+        parts = [_median(entry, f"{DEVICE}{s}") or _median(entry, s) or 0.0 for s in COPIES]
+        if total and sum(parts) > COPIES_DOMINATE * total:
+            yield Advice(
+                "copies dominate",
+                f"{entry.case}: copying to and from the GPU takes {sum(parts) * 1e3:.2f} of "
+                f"{total * 1e3:.2f} ms.",
+                "Hand over frames in pinned memory, or frames that are on the GPU already.",
+            )
+
+
+def _throttled(result: RunResult) -> Iterator[Advice]:
+    gpu = result.during.get("gpu") or {}
+    if reasons := gpu.get("throttled"):
+        yield Advice(
+            "throttled",
+            f"The GPU slowed down: {', '.join(reasons)} ({gpu.get('temperature_c')} °C).",
+            "Lock its clocks (nvidia-smi -lgc) or improve cooling, and measure again.",
+        )
+    if events := result.during.get("cpu_throttled"):
+        yield Advice(
+            "throttled",
+            f"The processor slowed down {events} times because of its temperature.",
+            "Improve cooling or use fewer --threads, and measure again.",
+        )
+
+
+def _other_load(result: RunResult) -> Iterator[Advice]:
+    others, cores = result.during.get("other_cores"), result.environment.get("cores")
+    if others is not None and others > OTHER_CORES:
+        yield Advice(
+            "other load",
+            f"Other programs kept {others:.1f} of {cores} cores busy meanwhile.",
+            "Close them and measure again; until then trust ratios, not milliseconds.",
+        )
+
+
+def _gpu_shared(result: RunResult) -> Iterator[Advice]:
+    if processes := result.during.get("gpu_processes"):
+        yield Advice(
+            "GPU shared",
+            f"Other processes use the GPU: {', '.join(processes)}.",
+            "End them and measure again.",
+        )
+
+
+def _governor(result: RunResult) -> Iterator[Advice]:
+    if (governor := result.environment.get("governor")) in ("powersave", "ondemand", "conservative"):
+        yield Advice(
+            "governor",
+            f"The processor's clock follows its load (governor {governor}).",
+            "Fix it: sudo cpupower frequency-set -g performance",
+        )
+
+
+def _latencies(result: RunResult) -> Iterator[tuple[CaseResult, Summary]]:
+    for entry in result.cases:
+        if (summary := summarize(entry.samples["end_to_end"])) is not None:
+            yield entry, summary
+
+
+def _median(entry: CaseResult, stage: str) -> float | None:
+    summary = summarize(entry.samples.get(stage, ()))
+    return None if summary is None else summary.p50

@@ -1,0 +1,88 @@
+"""What NVIDIA's management library says about the first GPU; None where it or the GPU is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_REASONS = {
+    0x0000000000000004: "power limit",
+    0x0000000000000008: "hardware slowdown",
+    0x0000000000000020: "temperature (software)",
+    0x0000000000000040: "temperature (hardware)",
+    0x0000000000000080: "power brake",
+}
+"""Bits of nvmlDeviceGetCurrentClocksEventReasons that mean "slower than it could be" (nvml.h)."""
+
+
+def gpu_state() -> dict[str, Any] | None:
+    """Return name, driver, clocks, power limit, temperature and reasons for throttling, or None."""
+    with _first_gpu() as opened:
+        if opened is None:
+            return None
+        nvml, handle = opened
+
+        def ask(question: Callable[[], Any]) -> Any:
+            try:
+                return question()
+            except nvml.NVMLError:  # not every GPU answers every question
+                return None
+
+        bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
+        limit = ask(lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
+        memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        return {
+            "name": str(ask(lambda: nvml.nvmlDeviceGetName(handle))),
+            "driver": str(ask(nvml.nvmlSystemGetDriverVersion)),
+            "memory_mib": memory and int(memory.total) >> 20,
+            "clock_sm_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            "clock_memory_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+            "power_limit_w": limit and limit / 1e3,
+            "temperature_c": ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            "throttled": [reason for bit, reason in _REASONS.items() if bits & bit],
+        }
+
+
+def other_gpu_processes() -> list[str]:
+    """Return the names or ids of processes that compute on the first GPU besides this one."""
+    with _first_gpu() as opened:
+        if opened is None:
+            return []
+        nvml, handle = opened
+        try:
+            running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        except nvml.NVMLError:
+            return []
+        return sorted(_name(nvml, p.pid) for p in running if p.pid != os.getpid())
+
+
+def _name(nvml: Any, pid: int) -> str:
+    try:
+        return f"{nvml.nvmlSystemGetProcessName(pid)} ({pid})"
+    except nvml.NVMLError:
+        return f"process {pid}"
+
+
+@contextlib.contextmanager
+def _first_gpu() -> Iterator[tuple[Any, Any] | None]:
+    """Open the library for the block; None without package, driver or GPU."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        yield None
+        return
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        yield None
+        return
+    try:
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(0)
+        except nvml.NVMLError:
+            handle = None
+        yield None if handle is None else (nvml, handle)
+    finally:
+        nvml.nvmlShutdown()

@@ -1,0 +1,109 @@
+"""Save a run while it is measured, and take up one that was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.bench.result import RunResult, read_result, write_result
+from yolotrt.bench.rounds import Running
+from yolotrt.errors import ArtifactError
+from yolotrt.timing.clock import Clock, now, seconds_between
+
+LEAST_PAUSE_S = 2.0
+SHARE = 20
+"""After a save that took t seconds none follows for 20 t: saving costs at most 5 % of the time."""
+
+LIMITS = frozenset({"iterations", "duration_s", "until_stable", "warmup"})
+"""Settings that a continued run may change."""
+
+
+class Recorder:
+    """Writes the rounds that are complete, as often as that costs little.
+
+    Args:
+        target: The result file; None keeps nothing on disk.
+        empty: The run, still without cases.
+        clock: Decides when to save again.
+    """
+
+    def __init__(self, target: Path | None, empty: RunResult, clock: Clock = now) -> None:
+        self._target, self._empty, self._clock = target, empty, clock
+        self._latest: tuple[list[Running], int, float] | None = None
+        self._due_ns = clock()
+
+    def __call__(self, running: list[Running], spent_s: float) -> None:
+        """Take note of a finished round, and save if it is time to."""
+        self._latest = (running, running[0].rounds, spent_s)
+        begin = self._clock()
+        if begin >= self._due_ns:
+            self.save()
+            took = seconds_between(begin, self._clock())
+            self._due_ns = self._clock() + int(max(LEAST_PAUSE_S, SHARE * took) * 1e9)
+
+    def save(self) -> Path | None:
+        """Write the rounds that have not been written, and return the file if there is one.
+
+        A round in which only some cases were measured, because of an error or Ctrl-C, is left out.
+        """
+        if self._target is None or self._latest is None:
+            return None
+        running, rounds, spent_s = self._latest
+        self._latest = None
+        cases = tuple(entry.result(rounds) for entry in running)
+        return write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
+
+
+def take_up(path: Path, wanted: RunResult) -> RunResult | None:
+    """Return the interrupted run in a file if ``wanted`` is the same run; None if there is no file.
+
+    Raises:
+        ArtifactError: The file is damaged, complete, or of another run.
+    """
+    if not path.exists():
+        return None
+    found = read_result(path)
+    if found.complete:
+        raise ArtifactError(
+            f"{path} is complete: there is nothing to resume.",
+            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
+        )
+    for what, old, new in (
+        ("settings", _comparable(found.settings), _comparable(wanted.settings)),
+        ("engines", found.environment.get("engines"), wanted.environment.get("engines")),
+        ("machine", _machine(found.environment), _machine(wanted.environment)),
+    ):
+        if _plain(old) != _plain(new):
+            raise ArtifactError(
+                f"{path} cannot be resumed: its {what} {_difference(_plain(old), _plain(new))}.",
+                hint="Repeat the options of the interrupted run, or choose another --output.",
+            )
+    return found
+
+
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in LIMITS}
+
+
+def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+    gpu = environment.get("gpu") or {}
+    return {
+        **{key: environment.get(key) for key in ("yolotrt", "cpu", "cores", "threads", "packages")},
+        "gpu": gpu.get("name"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as it looks after a trip through JSON."""
+    return json.loads(json.dumps(value))
+
+
+def _difference(old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(k for k in {**old, **new} if old.get(k) != new.get(k))
+        if keys:
+            return f"differ in {keys[0]!r}: {old.get(keys[0])!r} then, {new.get(keys[0])!r} now"
+    return "differ"

@@ -1,0 +1,125 @@
+"""One benchmark run, from loaded engines to a complete result on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets
+from yolotrt.bench.environment import environment
+from yolotrt.bench.recorder import Recorder, take_up
+from yolotrt.bench.result import RunResult, write_result
+from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.bench.watch import Watch
+from yolotrt.pipeline.tiled import Frame
+from yolotrt.progress import Progress, no_progress
+from yolotrt.timing.clock import Clock, now
+
+CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a run measures and where it is kept.
+
+    Attributes:
+        settings: What to measure and for how long.
+        source: What the frames are, for the record.
+        budgets: What the stages may take, for the record.
+        output: Result file, saved while measuring; None keeps nothing on disk.
+        resume: Continue the run that ``output`` holds, if it was interrupted.
+    """
+
+    settings: SweepSettings
+    source: str
+    budgets: Budgets = NO_BUDGETS
+    output: Path | None = None
+    resume: bool = False
+
+
+def run_bench(
+    engines: Sequence[EnginePair],
+    frames: Sequence[Frame],
+    request: RunRequest,
+    *,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = print,
+    clock: Clock = now,
+) -> RunResult:
+    """Measure, saving after rounds, and return the complete result.
+
+    Args:
+        engines: Loaded engines.
+        frames: At least one (h, w, 3) uint8 BGR frame.
+        request: What to measure.
+        progress: Told after each round.
+        say: Told where an interrupted run can be continued.
+        clock: Read by everything that measures.
+
+    Raises:
+        YoloTrtError: See :func:`yolotrt.bench.sweep.measure`; a run cannot be resumed or saved.
+    """
+    empty = _empty(engines, frames, request)
+    earlier = take_up(request.output, empty) if request.resume and request.output else None
+    if earlier is not None:
+        say(f"resume: {request.output} after {earlier.rounds} rounds")
+        empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))
+    recorder = Recorder(request.output, empty, clock)
+    watch = Watch(clock)
+    try:
+        cases, rounds = measure(
+            engines,
+            frames,
+            request.settings,
+            earlier=earlier.cases if earlier else (),
+            spent_s=earlier.measured_s if earlier else 0.0,
+            each_round=recorder,
+            progress=progress,
+            clock=clock,
+        )
+    except BaseException:
+        if (saved := recorder.save()) is not None:
+            say(f"partial result: {saved} (continue with the same options and --resume)")
+        raise
+    result = replace(
+        empty,
+        cases=cases,
+        during=watch.report(),
+        measured_s=round(rounds.seconds, 6),
+        stopped={"measure": rounds.stopped, "warmup": rounds.warmup},
+    )
+    if request.output is not None:
+        write_result(request.output, result)
+    return result
+
+
+def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunRequest) -> RunResult:
+    """Return the run as it is before the first frame."""
+    files = {engine.file.path.name: engine.file for pair in engines for engine in pair.engines}
+    described: dict[str, Any] = {
+        name: {
+            "sha256": file.sha256,
+            "backend": file.backend,
+            "precision": file.precision,
+            "bytes": file.path.stat().st_size,
+            **file.environment,
+        }
+        for name, file in files.items()
+    }
+    size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
+    settings = {
+        **asdict(request.settings),
+        "source": request.source,
+        "frames": len(frames),
+        "frame_px": ", ".join(sorted(size)),
+    }
+    cpu = any(file.environment.get("device", "").startswith("cpu") for file in files.values())
+    return RunResult(
+        settings=settings,
+        environment={**environment(request.settings.threads), "engines": described},
+        cases=(),
+        notes=(CPU_NOTE,) if cpu else (),
+        budgets=request.budgets.as_json(),
+    )
