@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Literal
 
 from yolotrt.backends.base import Context, Engine
+from yolotrt.backends.registry import load_engine
+from yolotrt.backends.sidecar import read_engine
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings, decode
 from yolotrt.pipeline.dispatch import Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.frames import Frame as Frame
+from yolotrt.pipeline.frames import as_frame
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
+from yolotrt.timing.clock import Clock, now
 from yolotrt.timing.trace import FrameTrace
 
-Frame = npt.NDArray[np.uint8]
 PassMode = Literal["tiled", "global", "tiled+global"]
 PASS_MODES: tuple[PassMode, ...] = ("tiled", "global", "tiled+global")
 
@@ -60,50 +63,104 @@ class FrameResult:
 
 
 class TiledPipeline:
-    """Runs frames of any size through one engine.
+    """Runs frames of any size through one engine, or through one for the tiles and one for the frame.
 
     The tile size is the engine's input size. Contexts are made when a frame size is first seen and kept
-    for the most recent sizes. Use a pipeline from one thread at a time.
+    for the most recent sizes.
+
+    Threads: any number of threads may call one pipeline; their frames take turns, because one frame
+    already uses everything that the settings allow (its groups run side by side). Two pipelines may run
+    at the same time if each has its own engine, as :meth:`open` gives; those that share an engine also
+    share its buffers and must take turns.
+
+    Args:
+        engine: Looks at the tiles, and at the whole frame unless ``whole_engine`` does.
+        settings: How a frame is cut, run and decoded.
+        whole_engine: Looks at the whole frame instead.
+        clock: What the traces read.
     """
 
     MAX_PLANS = 8
 
-    def __init__(self, engine: Engine, settings: PipelineSettings | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: PipelineSettings | None = None,
+        *,
+        whole_engine: Engine | None = None,
+        clock: Clock = now,
+    ) -> None:
         self._engine = engine
+        self._whole_engine = whole_engine or engine
         self._settings = settings or PipelineSettings()
+        self._clock = clock
         self._plans: dict[tuple[int, int], _Plan] = {}
+        self._turn = threading.Lock()
+        self._owned: list[Engine] = []
 
-    def __call__(self, frame: Frame) -> FrameResult:
+    @classmethod
+    def open(cls, engine: str | Path, *, whole: str | Path | None = None, **settings: Any) -> TiledPipeline:
+        """Load engines from their files into a pipeline that owns them.
+
+        Args:
+            engine: Engine file, as ``yolotrt build`` prints it.
+            whole: Another engine for the pass over the whole frame.
+            settings: Fields of :class:`PipelineSettings`, such as ``groups=4``.
+
+        Raises:
+            InputError: A file is missing, or no engine of ours.
+            ArtifactError: An engine does not fit this machine.
+        """
+        chosen = PipelineSettings(**settings)
+        owned: list[Engine] = []
+        try:
+            for path in (engine, whole):
+                if path is not None:
+                    owned.append(load_engine(read_engine(Path(path))))
+        except BaseException:
+            for loaded in owned:
+                loaded.close()
+            raise
+        pipeline = cls(owned[0], chosen, whole_engine=owned[-1])
+        pipeline._owned = owned
+        return pipeline
+
+    def __call__(self, frame: Any) -> FrameResult:
         """Detect objects in a frame.
 
         Args:
-            frame: (h, w, 3) uint8, BGR.
+            frame: (h, w, 3) uint8, BGR: a NumPy array, or an array of another library that speaks DLPack or
+                ``__cuda_array_interface__`` (copied to the host if it lives on a GPU).
 
         Raises:
+            ImageError: It is not a picture of this kind.
             UsageError: More groups than the frame has tiles.
             ArtifactError: The engine has no profile for a group's size.
             ExecutionError: The engine failed.
         """
-        plan = self._plan_for((frame.shape[1], frame.shape[0]))
-        trace = FrameTrace()
-        with trace.span("end_to_end"):
-            tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
-            whole = self._global(frame, plan, trace) if plan.whole else None
-            with trace.span("merge"):
-                if plan.dispatcher:
-                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
-                else:
-                    merged = whole or Detections.empty()
-        return FrameResult(merged, trace)
+        with self._turn:
+            return self._run(as_frame(frame))
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
-        self._plan_for(frame_wh)
+        with self._turn:
+            self._plan_for(frame_wh)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names by index."""
+        return self._engine.file.spec.names
 
     def close(self) -> None:
-        """Stop the dispatchers' threads; the engine stays loaded."""
-        while self._plans:
-            self._plans.popitem()[1].close()
+        """Stop the dispatchers' threads, and unload the engines that :meth:`open` loaded.
+
+        An engine that was handed in stays loaded. Waits for a frame that is still running.
+        """
+        with self._turn:
+            while self._plans:
+                self._plans.popitem()[1].close()
+            while self._owned:
+                self._owned.pop().close()
 
     def __enter__(self) -> TiledPipeline:
         return self
@@ -116,12 +173,25 @@ class TiledPipeline:
     ) -> None:
         self.close()
 
+    def _run(self, frame: Frame) -> FrameResult:
+        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+        trace = FrameTrace(clock=self._clock)
+        with trace.span("end_to_end"):
+            tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
+            whole = self._global(frame, plan, trace) if plan.whole else None
+            with trace.span("merge"):
+                if plan.dispatcher:
+                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
+                else:
+                    merged = whole or Detections.empty()
+        return FrameResult(merged, trace)
+
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         plan = self._plans.pop(frame_wh, None)
         if plan is None:
             if len(self._plans) >= self.MAX_PLANS:
                 self._plans.pop(next(iter(self._plans))).close()
-            plan = _Plan.make(self._engine, self._settings, frame_wh)
+            plan = _Plan.make(self._engine, self._whole_engine, self._settings, frame_wh)
         self._plans[frame_wh] = plan  # last used, last to go
         return plan
 
@@ -154,7 +224,8 @@ class TiledPipeline:
                 head, prototypes = plan.whole.run()
             with trace.span("decode", scope="global"):
                 settings = self._settings.decode
-                return decode(head, prototypes, self._engine.file.spec, [plan.letterbox], settings)[0]
+                spec = self._whole_engine.file.spec
+                return decode(head, prototypes, spec, [plan.letterbox], settings)[0]
 
 
 @dataclass(frozen=True)
@@ -168,15 +239,20 @@ class _Plan:
     whole: Context | None
 
     @classmethod
-    def make(cls, engine: Engine, settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
+    def make(
+        cls, engine: Engine, whole_engine: Engine, settings: PipelineSettings, frame_wh: tuple[int, int]
+    ) -> _Plan:
         model_wh = engine.file.spec.input_wh
         grid = tile_grid(frame_wh, model_wh, settings.overlap)
         groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
         dispatcher = (
             new_dispatcher(settings.dispatch, engine, groups, settings.cpu_threads) if groups else None
         )
-        whole = engine.new_context(1, threads=settings.cpu_threads) if "global" in settings.mode else None
-        return cls(grid, groups, Letterbox.fit(frame_wh, model_wh), dispatcher, whole)
+        whole = None
+        if "global" in settings.mode:
+            whole = whole_engine.new_context(1, threads=settings.cpu_threads)
+        letterbox = Letterbox.fit(frame_wh, whole_engine.file.spec.input_wh)
+        return cls(grid, groups, letterbox, dispatcher, whole)
 
     def close(self) -> None:
         if self.dispatcher is not None:

@@ -1,0 +1,95 @@
+"""Frames as applications hand them over: NumPy arrays, or arrays of other libraries, perhaps on a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.errors import DeviceError, ImageError
+
+Frame = npt.NDArray[np.uint8]
+
+_HOST_DEVICES = (1, 3)
+"""DLPack device types whose memory the host can read: kDLCPU and kDLCUDAHost (dlpack.h)."""
+
+
+def as_frame(frame: Any) -> Frame:
+    """Return a frame as a NumPy array; without copying if it is in host memory.
+
+    Args:
+        frame: (h, w, 3) uint8, BGR: NumPy, ``__dlpack__`` or ``__cuda_array_interface__``.
+
+    Raises:
+        ImageError: It is no such array, or of another shape or type.
+        DeviceError: It lives on a GPU that cannot be read.
+    """
+    array = _on_host(frame)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
+        raise ImageError(
+            f"A frame must be (height, width, 3) uint8 BGR, not {array.shape} {array.dtype}.",
+            hint="Grey or alpha: cv2.cvtColor(frame, ...). Floats: (frame * 255).astype('uint8').",
+        )
+    return array
+
+
+def _on_host(frame: Any) -> npt.NDArray[Any]:
+    if isinstance(frame, np.ndarray):
+        return frame
+    if (interface := getattr(frame, "__cuda_array_interface__", None)) is not None:
+        return _copy_from_gpu(interface)
+    if hasattr(frame, "__dlpack__"):
+        kind = int(frame.__dlpack_device__()[0])
+        if kind in _HOST_DEVICES:
+            return np.from_dlpack(frame)
+        raise DeviceError(
+            f"The frame lives on a device (DLPack type {kind}) that cannot be read from here.",
+            hint="Hand over an array with __cuda_array_interface__, or copy it to the host first.",
+        )
+    raise ImageError(
+        f"A {type(frame).__name__} is not a frame.",
+        hint="Hand over a NumPy array, or one with __dlpack__ or __cuda_array_interface__.",
+    )
+
+
+def _copy_from_gpu(interface: dict[str, Any]) -> npt.NDArray[Any]:
+    """Copy an array described by the CUDA Array Interface (version 3, Numba's documentation) to the host."""
+    shape = tuple(int(n) for n in interface["shape"])
+    dtype = np.dtype(interface["typestr"])
+    strides = interface.get("strides")
+    contiguous = np.empty(shape, dtype)
+    if strides is not None and tuple(strides) != contiguous.strides:
+        raise ImageError(
+            "A frame on the GPU must be contiguous.", hint="For example: tensor.contiguous(), or .copy()."
+        )
+    if contiguous.size:
+        _driver_copy(contiguous, int(interface["data"][0]), interface.get("stream"))
+    return contiguous
+
+
+def _driver_copy(target: npt.NDArray[Any], pointer: int, stream: int | None) -> None:
+    """Copy from device memory through the driver, in the context that the memory belongs to."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError as exc:
+        raise DeviceError("The frame is on a GPU, but there is no NVIDIA driver here.") from exc
+
+    def call(name: str, *arguments: Any) -> None:
+        if code := getattr(cuda, name)(*arguments):
+            raise DeviceError(f"The frame cannot be copied from the GPU ({name}: CUDA error {code}).")
+
+    address, context = ctypes.c_uint64(pointer), ctypes.c_void_p()
+    owner_attribute = 1  # CU_POINTER_ATTRIBUTE_CONTEXT
+    call("cuInit", 0)
+    call("cuPointerGetAttribute", ctypes.byref(context), owner_attribute, address)
+    call("cuCtxPushCurrent_v2", context)
+    try:
+        if stream is not None:  # whoever writes the frame must have finished
+            call("cuStreamSynchronize", ctypes.c_void_p(stream))
+        call(
+            "cuMemcpyDtoH_v2", target.ctypes.data_as(ctypes.c_void_p), address, ctypes.c_size_t(target.nbytes)
+        )
+    finally:
+        cuda.cuCtxPopCurrent_v2(ctypes.byref(context))
