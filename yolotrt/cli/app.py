@@ -15,6 +15,7 @@ from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
 from yolotrt.cli.demo import demo
 from yolotrt.cli.doctor import doctor
+from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect
 from yolotrt.errors import YoloTrtError
@@ -51,8 +52,19 @@ def root(
     """Hold the options that come before the verb."""
 
 
-for verb in (demo, export, calibrate, build, bench, inspect, doctor):
-    app.command()(verb)
+# One line each: the list of verbs has to fit a narrow terminal.
+VERBS = (
+    ("demo", demo, "The whole job on a carried model."),
+    ("export", export, "Weights to ONNX."),
+    ("calibrate", calibrate, "Activation ranges for INT8, cached."),
+    ("build", build, "Model to engine; exports and calibrates too."),
+    ("bench", bench, "Latency: tiled against global, over groups."),
+    ("eval", eval_, "Accuracy of engines, side by side."),
+    ("inspect", inspect, "What is in a file."),
+    ("doctor", doctor, "What works on this machine."),
+)
+for name, verb, summary in VERBS:
+    app.command(name, short_help=summary)(verb)
 
 
 def main() -> NoReturn:

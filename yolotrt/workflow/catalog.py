@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import FORMAT, read_engine
+from yolotrt.backends.sidecar import FORMAT, read_engine, read_sidecar
 from yolotrt.errors import InputError, ModelError
 
 DEFAULT_MODEL = "yolo26n-seg"
@@ -62,6 +62,34 @@ def read_engines(paths: list[Path], engines: Path) -> list[EngineFile]:
         ArtifactError: An engine has no sidecar or does not match it.
     """
     return [read_engine(path) for path in paths or [newest_engine(engines)]]
+
+
+def find_reference(name: str, file: EngineFile, engines: Path) -> EngineFile:
+    """Return the engine to compare with.
+
+    Args:
+        name: An engine's path, or ``fp32`` for the FP32 engine of the same network in ``engines``.
+        file: The engine that is compared.
+        engines: Folder to look in.
+
+    Raises:
+        InputError: It does not exist.
+        ArtifactError: It is damaged.
+    """
+    if name != "fp32":
+        return read_engine(Path(name))
+    for sidecar in sorted(p for p in engines.glob("*.json") if _is_sidecar(p)):
+        engine = sidecar.with_suffix("")
+        if not engine.is_file():
+            continue
+        found = read_sidecar(engine)
+        if found.precision == "fp32" and found.sources.get("onnx") == file.sources.get("onnx"):
+            return read_engine(engine)
+    source = file.sources.get("onnx_file", "MODEL.onnx")
+    raise InputError(
+        f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
+        hint=f"Build it: yolotrt build {engines / source} --fp32",
+    )
 
 
 def _is_sidecar(path: Path) -> bool:

@@ -1,0 +1,102 @@
+"""``yolotrt eval``: how accurate engines are, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.options import ENGINES, JsonTarget, Threads, choice, cores
+
+if TYPE_CHECKING:
+    from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
+
+
+def eval_(
+    engines: Annotated[list[Path], typer.Argument(metavar="ENGINE...", help="Engines to evaluate.")],
+    images: Annotated[Path, typer.Option(help="Folder of the annotated images.")],
+    annotations: Annotated[Path, typer.Option(help="Their COCO instances JSON.")],
+    mode: Annotated[str, typer.Option(help="global, tiled or tiled+global.")] = "global",
+    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Engine to compare with, or 'fp32': that of the same network. [default: the first]"
+        ),
+    ] = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(metavar="1%|0.5pt", help="Fail (exit code 3) if box or mask mAP loses more than this."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
+    threads: Threads = None,
+    json: JsonTarget = None,
+) -> None:
+    r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
+
+    Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
+    called within noise. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections, full-resolution masks.
+
+    \b
+    Examples:
+      yolotrt eval engines/a.fp32.onnxruntime.onnx engines/a.int8.onnxruntime.onnx \
+        --images coco/val --annotations coco/instances.json
+      yolotrt eval engines/a.int8.onnxruntime.onnx --reference fp32 --max-drop 1% \
+        --images coco/val --annotations coco/instances.json
+    """
+    from yolotrt.backends.sidecar import read_engine
+    from yolotrt.errors import UsageError
+    from yolotrt.evaluation.groundtruth import load_ground_truth
+    from yolotrt.pipeline.tiled import PASS_MODES
+    from yolotrt.report.accuracy_tables import accuracy_table, class_table
+    from yolotrt.workflow.catalog import find_reference
+    from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+
+    bound = None if max_drop is None else MaxDrop.parse(max_drop)
+    files = [read_engine(path) for path in engines]
+    if reference is not None:
+        base = find_reference(reference, files[0], ENGINES)
+        files = [base, *(f for f in files if f.path.resolve() != base.path.resolve())]
+    if bound is not None and len(files) < 2:
+        raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
+    truth = load_ground_truth(annotations, limit=limit)
+    with progress_bars() as progress:
+        found = evaluate_engines(
+            files,
+            truth,
+            images,
+            mode=choice(mode, "--mode", PASS_MODES),
+            overlap=overlap,
+            threads=threads or cores(),
+            progress=progress,
+        )
+    accuracy = found[0].evaluation.accuracy
+    if accuracy.unknown_classes:
+        warn(f"the annotations do not know: {', '.join(accuracy.unknown_classes)}")
+    if accuracy.unmeasured_classes:
+        warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
+    if json != "-":
+        stdout().print(accuracy_table(found))
+        if per_class:
+            stdout().print(class_table(found))
+    emit_json(json, {"mode": mode, "engines": [entry.as_json() for entry in found]})
+    if bound is not None:
+        _hold(bound, found)
+
+
+def _hold(bound: MaxDrop, found: list[EngineAccuracy]) -> None:
+    from yolotrt.errors import GateFailed
+
+    for entry in found[1:]:
+        assert entry.comparison is not None
+        for kind, difference in (("box", entry.comparison.box), ("mask", entry.comparison.mask)):
+            if difference is not None and bound.exceeded_by(difference):
+                raise GateFailed(
+                    f"{entry.file.path.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
+                    f"({-(difference.relative or 0):.1%} relative), more than {bound}.",
+                    hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
+                )
+    say(f"--max-drop {bound}: held")

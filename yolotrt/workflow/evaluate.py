@@ -1,0 +1,166 @@
+"""Measure the accuracy of engines on annotated images, and hold it against a bound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.registry import load_engine
+from yolotrt.data.images import read_image
+from yolotrt.errors import InputError, UsageError
+from yolotrt.evaluation.coco import Evaluation, Evaluator
+from yolotrt.evaluation.comparison import Comparison, Difference, compare
+from yolotrt.evaluation.groundtruth import GroundTruth
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
+from yolotrt.progress import Progress, no_progress
+
+COCO_DECODE = DecodeSettings(conf=0.001, iou=0.7, max_det=300, multi_label=True)
+"""Thresholds of a COCO evaluation: low enough that the precision-recall curve is complete."""
+
+
+@dataclass(frozen=True)
+class MaxDrop:
+    """The largest accepted loss of mAP50-95, in boxes and in masks.
+
+    Attributes:
+        value: The loss as a fraction: 0.01 is one percent or one point.
+        relative: Whether it is relative to the reference's mAP, or in absolute points.
+    """
+
+    value: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: str) -> MaxDrop:
+        """Read ``1%`` (relative) or ``0.5pt`` (absolute points).
+
+        Raises:
+            UsageError: It is neither.
+        """
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|pt)", text.strip())
+        if not match:
+            raise UsageError(
+                f"--max-drop {text!r} is neither a percentage nor points.",
+                hint="Like this: --max-drop 1% (relative) or --max-drop 0.5pt (absolute mAP points)",
+            )
+        return cls(float(match[1]) / 100, match[2] == "%")
+
+    def exceeded_by(self, difference: Difference) -> bool:
+        """Whether a difference loses more than accepted."""
+        loss = difference.relative if self.relative else difference.absolute
+        return loss is not None and -loss > self.value
+
+    def __str__(self) -> str:
+        return f"{self.value * 100:g}{'%' if self.relative else 'pt'}"
+
+
+@dataclass(frozen=True)
+class EngineAccuracy:
+    """One engine's accuracy, and how it compares with the reference.
+
+    Attributes:
+        file: The engine.
+        evaluation: Its figures.
+        comparison: Against the reference; None for the reference itself.
+    """
+
+    file: EngineFile
+    evaluation: Evaluation
+    comparison: Comparison | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return {
+            "engine": self.file.path.name,
+            "precision": self.file.precision,
+            "sha256": self.file.sha256,
+            **asdict(self.evaluation.accuracy),
+            "comparison": None if self.comparison is None else asdict(self.comparison),
+        }
+
+
+def evaluate_engines(
+    files: Sequence[EngineFile],
+    truth: GroundTruth,
+    folder: Path,
+    *,
+    mode: PassMode = "global",
+    overlap: float = 0.2,
+    threads: int = 1,
+    progress: Progress = no_progress,
+) -> list[EngineAccuracy]:
+    """Evaluate engines on the same images; the first one is the reference.
+
+    Args:
+        files: The engines.
+        truth: The annotations.
+        folder: Where the images lie.
+        mode: Which passes look at an image.
+        overlap: Tile overlap of tiled passes.
+        threads: CPU threads of an engine.
+        progress: Told after each image.
+
+    Raises:
+        InputError: An image is missing, or has not the size that the annotations give.
+        ExecutionError: An engine gave NaN or failed.
+        UsageError: The engines know different classes.
+    """
+    paths = truth.files(folder)
+    settings = PipelineSettings(mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE)
+    found: list[EngineAccuracy] = []
+    for file in files:
+        evaluation = _evaluate(file, truth, paths, settings, progress)
+        against = compare(found[0].evaluation, evaluation) if found else None
+        found.append(EngineAccuracy(file, evaluation, against))
+    return found
+
+
+def _evaluate(
+    file: EngineFile,
+    truth: GroundTruth,
+    paths: Sequence[Path],
+    settings: PipelineSettings,
+    progress: Progress,
+) -> Evaluation:
+    """Run one engine over all images; matching runs beside inference."""
+    evaluator = Evaluator(truth, file.spec.names)
+    engine = load_engine(file)
+    step = f"evaluate {file.path.name}"
+    try:
+        with TiledPipeline(engine, settings) as pipeline, ThreadPoolExecutor(1) as matcher:
+            pending = None
+            for done, (image_id, image) in enumerate(_images(truth, paths)):
+                progress(step, done, len(paths))
+                detections = pipeline(image).detections
+                if pending is not None:
+                    pending.result()
+                pending = matcher.submit(evaluator.add, image_id, detections)
+            if pending is not None:
+                pending.result()
+            progress(step, len(paths), len(paths))
+    finally:
+        engine.close()
+    return evaluator.result()
+
+
+def _images(truth: GroundTruth, paths: Sequence[Path]) -> Iterator[tuple[int, Any]]:
+    """Read the images one ahead of their use."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read_image, paths[0])
+        for index, annotated in enumerate(truth.images):
+            image = coming.result()
+            if index + 1 < len(paths):
+                coming = reader.submit(read_image, paths[index + 1])
+            if (image.shape[1], image.shape[0]) != annotated.size_wh:
+                raise InputError(
+                    f"{paths[index]} is {image.shape[1]}x{image.shape[0]} px, its annotations say "
+                    "{}x{}.".format(*annotated.size_wh),
+                    hint="Images and annotations do not belong together.",
+                )
+            yield annotated.id, image
