@@ -15,6 +15,7 @@ from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
 from yolotrt.cli.demo import demo
 from yolotrt.cli.doctor import doctor
+from yolotrt.cli.download import download
 from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect
@@ -55,6 +56,7 @@ def root(
 # One line each: the list of verbs has to fit a narrow terminal.
 VERBS = (
     ("demo", demo, "The whole job on a carried model."),
+    ("download", download, "Exactly the COCO images needed, verified."),
     ("export", export, "Weights to ONNX."),
     ("calibrate", calibrate, "Activation ranges for INT8, cached."),
     ("build", build, "Model to engine; exports and calibrates too."),

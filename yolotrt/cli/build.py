@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,9 @@ def build(
     ] = "1,4,8,16,32",
     imgsz: Annotated[int, typer.Option(help="Input size when weights are exported, px.")] = 640,
     head: Annotated[str, typer.Option(help="Head when weights are exported: auto, end2end, raw.")] = "auto",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download COCO images for INT8 without asking.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Engine file. [default: engines/NAME.PRECISION.BACKEND...]"),
@@ -53,14 +57,16 @@ def build(
     Examples:
       yolotrt build yolo26n-seg.pt --int8 --images street/
       yolotrt build engines/yolo26n-seg.onnx --fp32
+      yolotrt build yolo11n-seg.pt --int8 --images coco
       yolotrt build --int8
     """
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.model.export import HEADS
-    from yolotrt.workflow.build import BuildRequest, build_engine
+    from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
+    from yolotrt.workflow.coco import COCO
 
     flags: tuple[tuple[Precision, bool], ...] = (("int8", int8), ("fp16", fp16), ("fp32", fp32))
     chosen = [name for name, wanted in flags if wanted]
@@ -68,8 +74,13 @@ def build(
         raise UsageError(
             f"--{' and --'.join(chosen)} exclude each other.", hint="Build one engine at a time."
         )
+    path = find_model(model, ENGINES)
+    if int8 and images == Path(COCO):
+        images = _coco()
+    elif int8 and images is None and not calibration_cache(path, CALIB_DATA).exists():
+        images = _offered(yes)
     request = BuildRequest(
-        model=find_model(model, ENGINES),
+        model=path,
         precision=chosen[0] if chosen else "fp32",
         backend=backend,
         profiles=parse_profiles(batch),
@@ -85,7 +96,7 @@ def build(
         force=force,
     )
     with progress_bars() as progress:
-        outcome = build_engine(request, progress=progress, say=say)
+        outcome = build_engine(request, progress=progress, say=say, offer_images=lambda: _offered(yes))
     file = outcome.file
     if file.precision == "fp16" and file.backend == "onnxruntime":
         say("note: a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.")
@@ -103,3 +114,28 @@ def build(
             "sources": dict(file.sources),
         },
     )
+
+
+def _coco() -> Path:
+    """Return COCO images to calibrate on, downloading them first where needed."""
+    from yolotrt.cli.download import COCO as DATASET
+    from yolotrt.cli.download import transfer_bars
+    from yolotrt.workflow.coco import calibration_images
+
+    with transfer_bars() as watch:
+        return calibration_images(CALIB_DATA / DATASET, watch, say)
+
+
+def _offered(yes: bool) -> Path | None:
+    """Offer the download; take it with ``--yes`` or when a person agrees."""
+    from yolotrt.cli.download import COCO as DATASET
+    from yolotrt.data.coco_request import offer
+    from yolotrt.workflow.coco import calibration_request
+
+    if yes:
+        return _coco()
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    say("INT8 needs images to calibrate on; best are about 100 of your own camera (--images DIR).")
+    question = f"{offer(calibration_request(CALIB_DATA / DATASET))} Download them?"
+    return _coco() if typer.confirm(question, err=True) else None

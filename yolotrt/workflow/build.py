@@ -17,7 +17,7 @@ from yolotrt.calibration.algorithms import Algorithm
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
-from yolotrt.errors import CalibrationError, YoloTrtError
+from yolotrt.errors import ArtifactError, CalibrationError, YoloTrtError
 from yolotrt.model.export import export
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
@@ -79,6 +79,11 @@ class BuildOutcome:
     cached: bool
 
 
+def calibration_cache(model: Path, calib_data: Path) -> Path:
+    """Return where the calibration of a model, weights or ONNX, is kept."""
+    return calib_data / f"{model.stem}.calib.json"
+
+
 def build_engine(
     request: BuildRequest, *, progress: Progress = no_progress, say: Say = print
 ) -> BuildOutcome:
@@ -98,7 +103,9 @@ def build_engine(
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
-    ranges = _ranges(request, onnx_path, model, spec, progress, say) if request.precision == "int8" else None
+    ranges = None
+    if request.precision == "int8":
+        ranges = _ranges(request, onnx_path, model, spec, progress, say)
     config = BuildConfig(spec, request.profiles, request.precision, **request.options)  # type: ignore[arg-type]
     wanted = _wanted(request, found, config, model, ranges, onnx_path)
     with exclusive(wanted.path, say):
@@ -154,9 +161,15 @@ def _ranges(
     progress: Progress,
     say: Say,
 ) -> CalibrationRanges:
-    cache = request.calib_data / f"{onnx_path.stem}.calib.json"
+    cache = calibration_cache(onnx_path, request.calib_data)
     if request.images is None:
-        return _cached_ranges(cache, model, onnx_path, say)
+        if known := _cached_ranges(cache, model, say):
+            return known
+        raise CalibrationError(
+            "INT8 needs images to calibrate on, and none were named.",
+            hint=f"yolotrt build {onnx_path} --int8 --images DIR  (about 100 pictures like those of your "
+            "camera; --images coco downloads some of COCO val2017)",
+        )
     images = list_images(request.images)[: request.limit]
     ranges, status = load_or_calibrate(
         onnx_path,
@@ -178,14 +191,18 @@ def _ranges(
     return ranges
 
 
-def _cached_ranges(cache: Path, model: onnx.ModelProto, onnx_path: Path, say: Say) -> CalibrationRanges:
+def _cached_ranges(cache: Path, model: onnx.ModelProto, say: Say) -> CalibrationRanges | None:
     """Return the ranges of an earlier calibration of the same network, without needing its images."""
-    hint = f"yolotrt build {onnx_path} --int8 --images DIR  (about 100 pictures like those of your camera)"
     if not cache.exists():
-        raise CalibrationError("INT8 needs images to calibrate on, and none were named.", hint=hint)
-    ranges = read_ranges(cache)
+        return None
+    try:
+        ranges = read_ranges(cache)
+    except ArtifactError as exc:
+        say(f"warning: {exc.message}")
+        return None
     if ranges.key.onnx != onnx_key(model):
-        raise CalibrationError(f"{cache} was made for another network than {onnx_path}.", hint=hint)
+        say(f"warning: {cache} was made for another network; it is not used.")
+        return None
     say(f"calibration: {cache} (cached, {len(ranges.key.images)} images)")
     return ranges
 
