@@ -1,0 +1,166 @@
+"""Our source against the real bindings of every TensorRT that we support."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import yolotrt
+from tests.contract.usage import check_text
+
+ROOT = Path(__file__).parents[2]
+SOURCE = Path(yolotrt.__file__).parent / "backends" / "tensorrt"
+STUBS = ROOT / "tests" / "backends" / "trt_stubs" / "libraries.c"
+VERSIONS = ("10", "11")
+
+
+@pytest.fixture(scope="session")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty libraries under the names that the bindings load, one folder per major version."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("the bindings import against stub libraries, and there is no C compiler")
+    folder = tmp_path_factory.mktemp("trt-libraries")
+    for version in VERSIONS:
+        (folder / version).mkdir()
+        for name in ("nvinfer", "nvonnxparser", "nvinfer_plugin"):
+            library = f"lib{name}.so.{version}"
+            command = [
+                compiler,
+                "-shared",
+                "-fPIC",
+                f"-Wl,-soname,{library}",
+                "-o",
+                folder / version / library,
+            ]
+            subprocess.run([*command, STUBS], check=True)
+    return folder
+
+
+def bindings(version: str) -> Path:
+    """Where ``make setup`` puts the bindings of one major version."""
+    folder = Path(sys.prefix) / "contract" / version
+    if not folder.is_dir():
+        pytest.skip(
+            f"TensorRT {version} bindings are not in {folder}: pip install --no-deps --target {folder} "
+            f"-r tests/contract/requirements-{version}.txt"
+        )
+    return folder
+
+
+def check(module: str, paths: list[Path], libraries: Path | None = None) -> dict[str, Any]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT]))}
+    if libraries is not None:
+        environment["LD_LIBRARY_PATH"] = str(libraries)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract.check", module, str(SOURCE)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_name_we_use_exists_in_tensorrt(version: str, libraries: Path) -> None:
+    found = check("tensorrt_bindings", [bindings(version)], libraries / version)
+    assert found["version"].startswith(f"{version}.")
+    assert found["problems"] == []
+    assert {"IExecutionContext.execute_async_v3", "OnnxParser.get_error", "ParserError.node_name"} <= set(
+        found["uses"]
+    )
+    calibrates = "IInt8EntropyCalibrator2.read_calibration_cache" in found["uses"]
+    assert calibrates == (version == "10"), "the calibrator is TensorRT 10's alone"
+    assert "IBuilderConfig.set_compute_capability" not in found["uses"]
+
+
+@pytest.mark.rtx
+def test_every_name_we_use_exists_in_tensorrt_rtx() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx extra")
+    found = check("tensorrt_rtx", [])
+    assert found["problems"] == []
+    assert {"IBuilderConfig.set_compute_capability", "Builder.build_serialized_network"} <= set(found["uses"])
+    assert not any("Calibrator" in use for use in found["uses"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_runtime_double_has_nothing_that_tensorrt_lacks(version: str, libraries: Path) -> None:
+    assert check("tensorrt_bindings", [bindings(version)], libraries / version)["double"] == []
+
+
+class _Property:
+    """Bound attributes as pybind11 documents them."""
+
+    @property
+    def count(self) -> int:
+        return 0
+
+    count.fget.__doc__ = "(arg0: lib.Config) -> int"  # type: ignore[attr-defined]
+
+    @property
+    def level(self) -> int:
+        return 0
+
+    @level.setter
+    def level(self, value: int) -> None:
+        pass
+
+
+class _Library:
+    """A module with one class, one flag and one optional class."""
+
+    __version__ = "1"
+
+    class Flag:
+        OLD = 1
+
+    class Config(_Property):
+        def set_flag(self, flag: int) -> None:
+            pass
+
+        set_flag.__doc__ = "set_flag(self: lib.Config, flag: lib.Flag) -> None"
+
+    class Maker:
+        def make(self) -> None:
+            pass
+
+        make.__doc__ = "make(self: lib.Maker, size: typing.SupportsInt = 0) -> lib.Config"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("def f(c: trt.Config):\n c.set_flag(1)", None),
+        ("def f(c: trt.Config):\n c.set_flags(1)", "snippet.py:2: Config.set_flags does not exist"),
+        ("def f(c: trt.Config):\n c.set_flag()", "snippet.py:2: Config.set_flag needs flag"),
+        ("def f(c: trt.Config):\n c.set_flag(1, 2)",
+         "snippet.py:2: Config.set_flag takes 1 arguments, not 2"),
+        ("def f(c: trt.Config):\n c.set_flag(flg=1)", "snippet.py:2: Config.set_flag has no argument flg"),
+        ("def f(c: trt.Config):\n c.count = 1", "snippet.py:2: Config.count is read-only"),
+        ("def f(c: trt.Config):\n c.level = 1", None),
+        ("def f(api):\n return api.Flag.NEW", "snippet.py:2: Flag.NEW does not exist"),
+        ("def f(api):\n return api.Flag.NEW if hasattr(api.Flag, 'NEW') else 0", None),
+        ("def f(api):\n if not hasattr(api, 'New'):\n  return\n api.New()", None),
+        ("def f(api):\n if hasattr(api, 'Flag'):\n  api.New()", "snippet.py:3: New does not exist"),
+        ("def f(api):\n m = api.Maker()\n m.make(size=1).set_flg(1)",
+         "snippet.py:3: Config.set_flg does not exist"),
+        ("def f(api):\n _g(api)\ndef _g(api):\n api.New()", "snippet.py:4: New does not exist"),
+        ("def f(api):\n pass\ndef _unused(api):\n api.New()", None),
+        ("def f(x):\n return trt.Flag", "snippet.py:2: 'trt' is there for annotations only"),
+        ("def f(api):\n class C(api.Config):\n  def set_flag(self, a, b): pass",
+         "snippet.py:3: Config.set_flag is called with other arguments"),
+    ],
+)  # fmt: skip
+def test_the_checker_finds_what_is_wrong(source: str, problem: str | None) -> None:
+    report = check_text(source, _Library)
+    assert report.problems == ([problem] if problem else [])
