@@ -19,6 +19,7 @@ from yolotrt.cli.download import download
 from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect
+from yolotrt.cli.predict import predict
 from yolotrt.errors import YoloTrtError
 
 EXIT_INTERRUPTED = 130
@@ -62,6 +63,7 @@ VERBS = (
     ("build", build, "Model to engine; exports and calibrates too."),
     ("bench", bench, "Latency: tiled against global, over groups."),
     ("eval", eval_, "Accuracy of engines, side by side."),
+    ("predict", predict, "What an engine finds in pictures and videos."),
     ("inspect", inspect, "What is in a file."),
     ("doctor", doctor, "What works on this machine."),
 )

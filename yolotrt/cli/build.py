@@ -96,7 +96,7 @@ def build(
         force=force,
     )
     with progress_bars() as progress:
-        outcome = build_engine(request, progress=progress, say=say, offer_images=lambda: _offered(yes))
+        outcome = build_engine(request, progress=progress, say=say)
     file = outcome.file
     if file.precision == "fp16" and file.backend == "onnxruntime":
         say("note: a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.")
