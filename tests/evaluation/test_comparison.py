@@ -19,10 +19,13 @@ from yolotrt.evaluation.precision import PrecisionTable
 
 @pytest.fixture(scope="module")
 def matches(tmp_path_factory) -> list[ImageMatches]:
-    """Matches of six images."""
+    """Matches of six images, without equal scores: their order among repeated images is arbitrary."""
     _, truth = world(tmp_path_factory.mktemp("world"), 12, images=6)
-    keys = np.array(list(truth.categories))
-    found = detect(truth, 4)
+    keys, rng = np.array(list(truth.categories)), np.random.default_rng(0)
+    found = {
+        i: dataclasses.replace(d, scores=rng.random(len(d)).astype(np.float32))
+        for i, d in detect(truth, 4).items()
+    }
     ordered = {i: d.take(np.lexsort((-d.scores, keys[d.classes]))) for i, d in found.items()}
     return [match_boxes(d, keys[d.classes], truth.objects[i]) for i, d in ordered.items()]
 
