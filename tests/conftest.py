@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
@@ -32,3 +34,16 @@ def test_data() -> Path:
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny YOLO-seg ONNX file with 64 px input and dynamic batch."""
     return write_tiny_yolo(tmp_path_factory.mktemp("tiny") / "tiny-seg.onnx")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of small colourful images."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        small = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
+        picture = cv2.resize(small, (200 + index, 150), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+    return folder

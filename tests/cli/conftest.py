@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 
@@ -42,16 +40,3 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Done(code if isinstance(code, int) else 1, printed.out, printed.err)
 
     return run
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of small colourful images."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(4):
-        small = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
-        picture = cv2.resize(small, (200 + index, 150), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{index}.png"), picture)
-    return folder

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.backends.base import Precision
+from yolotrt.backends.registry import load_engine
+from yolotrt.errors import ArtifactError, CalibrationError
+from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine
+
+
+def _build(folder: Path, precision: Precision, **fields: object) -> tuple[BuildOutcome, list[str]]:
+    said: list[str] = []
+    request = BuildRequest(
+        folder / "tiny.onnx",
+        precision,
+        engines=folder / "engines",
+        calib_data=folder / "calib",
+        **fields,  # type: ignore[arg-type]
+    )
+    return build_engine(request, say=said.append), said
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    return tmp_path
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_precision_stays_near_the_network(folder: Path, pictures: Path, precision: Precision) -> None:
+    reference, _ = _build(folder, "fp32")
+    outcome, _ = _build(folder, precision, images=pictures)
+    assert outcome.file.precision == precision
+    heads = []
+    for file in (reference.file, outcome.file):
+        engine = load_engine(file)
+        context = engine.new_context(2)
+        context.images[:] = np.random.default_rng(0).random(context.images.shape, dtype=np.float32)
+        heads.append(context.run()[0].copy())
+        engine.close()
+    error = np.abs(heads[0] - heads[1]).max() / np.abs(heads[0]).max()
+    assert error < {"fp32": 1e-7, "fp16": 5e-3, "int8": 0.1}[precision]
+
+
+def test_nothing_is_done_twice_and_every_change_is_seen(folder: Path, pictures: Path) -> None:
+    assert not _build(folder, "int8", images=pictures)[0].cached
+    outcome, said = _build(folder, "int8", images=pictures)
+    assert outcome.cached
+    assert any("cached" in line for line in said)
+    assert _build(folder, "int8")[0].cached  # the cache alone suffices
+    assert not _build(folder, "int8", images=pictures, force=True)[0].cached
+
+    (pictures / "0.png").unlink()
+    outcome, said = _build(folder, "int8", images=pictures)
+    assert not outcome.cached
+    assert any("images" in line and "changed" in line for line in said)
+
+    write_tiny_yolo(folder / "tiny.onnx", seed=1)
+    outcome, said = _build(folder, "int8", images=pictures)
+    assert not outcome.cached
+    assert any("model" in line and "changed" in line for line in said)
+
+
+def test_a_damaged_engine_is_built_again(folder: Path) -> None:
+    path = _build(folder, "fp32")[0].file.path
+    path.write_bytes(b"damaged")
+    assert not _build(folder, "fp32")[0].cached
+    assert _build(folder, "fp32")[0].cached
+
+
+def test_int8_without_any_images_names_the_ways_out(folder: Path) -> None:
+    with pytest.raises(CalibrationError) as caught:
+        _build(folder, "int8")
+    assert "--images DIR" in (caught.value.hint or "")
+
+
+def test_the_cache_of_another_network_is_not_used(folder: Path, pictures: Path) -> None:
+    _build(folder, "int8", images=pictures)
+    write_tiny_yolo(folder / "tiny.onnx", seed=1)
+    with pytest.raises(CalibrationError):
+        _build(folder, "int8")
+
+
+def test_a_failing_build_leaves_the_old_engine(folder: Path) -> None:
+    old = _build(folder, "fp32")[0].file
+    model = write_tiny_yolo(folder / "tiny.onnx").read_bytes()
+    import onnx
+
+    broken = onnx.load_model_from_string(model)
+    broken.graph.node[0].op_type = "NoSuchOperator"
+    (folder / "tiny.onnx").write_bytes(broken.SerializeToString())
+    from yolotrt.errors import YoloTrtError
+
+    with pytest.raises(YoloTrtError):
+        _build(folder, "fp32")
+    try:
+        load_engine(old).close()
+    except ArtifactError:
+        pytest.fail("the old engine was damaged")
