@@ -1,0 +1,110 @@
+"""The keys of an application's pipeline.yaml that say which engines run and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolotrt.artifacts.files import write_bytes
+from yolotrt.errors import InputError
+from yolotrt.pipeline.dispatch import DispatchMode
+from yolotrt.pipeline.tiled import PassMode
+from yolotrt.workflow.yaml_text import Key, Scalar, YamlText
+
+TILES_ENGINE: Key = ("models", "yolo_tiles", "engine")
+TILES_ENABLED: Key = ("models", "yolo_tiles", "enabled")
+GLOBAL_ENGINE: Key = ("models", "yolo_global", "engine")
+GLOBAL_ENABLED: Key = ("models", "yolo_global", "enabled")
+PARALLEL: Key = ("yolo_tiles_parallel", "enabled")
+GROUPS: Key = ("yolo_tiles_parallel", "groups")
+
+
+@dataclass(frozen=True)
+class PipelineChoice:
+    """What a pipeline.yaml stands for.
+
+    Attributes:
+        mode: Passes that are enabled.
+        engines: Engine of the tiles, then that of the whole frame if it has its own.
+        dispatch: ``threads`` if groups run in parallel, else ``serial``.
+        groups: Number of tile groups.
+    """
+
+    mode: PassMode
+    engines: tuple[Path, ...]
+    dispatch: DispatchMode
+    groups: int
+
+
+def read_pipeline(path: Path) -> PipelineChoice:
+    """Read the keys that matter here; all others are left alone.
+
+    A model without ``enabled`` is enabled. Engine paths are relative to the folder of the file, or else to
+    the current folder.
+
+    Raises:
+        InputError: The file is missing or no YAML, a value makes no sense (it is named with its line), or
+            nothing is enabled.
+    """
+    text = YamlText.read(path)
+    tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
+    whole = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
+    parallel = text.boolean(PARALLEL, default=False)
+    groups = text.whole_number(GROUPS, default=1)
+    if tiles is None and whole is None:
+        raise InputError(
+            f"{path} enables no model.",
+            hint="It needs models.yolo_tiles.engine or models.yolo_global.engine, not disabled.",
+        )
+    if tiles is None:
+        assert whole is not None
+        return PipelineChoice("global", (whole,), "serial", 1)
+    mode: PassMode = "tiled" if whole is None else "tiled+global"
+    engines = (tiles,) if whole in (None, tiles) else (tiles, whole)
+    return PipelineChoice(mode, tuple(e for e in engines if e), *_dispatch(parallel, groups))
+
+
+def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
+    """Change values in place, and return the backup of the file as it was.
+
+    Comments, order, quotes and every other key stay as they are. The file is replaced in one step.
+
+    Raises:
+        InputError: The file or a place in it cannot be edited.
+        StorageError: It cannot be written.
+    """
+    target = path.resolve()  # a link stays a link
+    before = target.read_bytes() if target.is_file() else b""
+    text = YamlText.read(path)
+    for key, value in changes.items():
+        text = text.replaced(key, value)
+    mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
+    backup = _free_name(target)
+    write_bytes(backup, before)
+    write_bytes(target, mark + text.text.encode())
+    return backup
+
+
+def _dispatch(parallel: bool, groups: int) -> tuple[DispatchMode, int]:
+    return ("threads", groups) if parallel else ("serial", 1)
+
+
+def _engine(text: YamlText, engine: Key, enabled: Key) -> Path | None:
+    """Return the engine of an enabled model."""
+    if text.mapping(engine[:-1]) is None or not text.boolean(enabled, default=True):
+        return None
+    name = text.string(engine)
+    if not name:
+        node = text.mapping(engine[:-1])
+        assert node is not None
+        raise text.error(node, engine, "is missing, but the model is enabled")
+    beside = text.path.parent / name
+    return beside if beside.exists() else Path(name)
+
+
+def _free_name(target: Path) -> Path:
+    """Return the first free of NAME.bak, NAME.bak2, NAME.bak3: the oldest backup is the most precious."""
+    count = 1
+    while (backup := target.with_name(f"{target.name}.bak{count if count > 1 else ''}")).exists():
+        count += 1
+    return backup
