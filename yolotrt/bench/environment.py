@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def environment(threads: int) -> dict[str, Any]:
         threads: CPU threads that the run may use, recorded because the user may have capped them.
     """
     return {
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "yolotrt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, read_json, write_document
+from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.bench.metrics import flat_metrics
 from yolotrt.errors import ArtifactError
 from yolotrt.timing.trace import Span
@@ -162,12 +162,6 @@ def read_result(path: Path) -> RunResult:
             f"{path} is not a complete result file ({type(exc).__name__}: {exc}).",
             hint="Run the bench again.",
         ) from exc
-
-
-def is_result(path: Path) -> bool:
-    """Return whether a JSON file says that it is a result, of whatever version."""
-    document = read_json(path)
-    return isinstance(document, dict) and document.get("format") == FORMAT
 
 
 def _body(result: RunResult) -> dict[str, Any]:

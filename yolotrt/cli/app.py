@@ -13,6 +13,7 @@ from yolotrt import __version__
 from yolotrt.cli.bench import bench
 from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
+from yolotrt.cli.compare import compare
 from yolotrt.cli.demo import demo
 from yolotrt.cli.doctor import doctor
 from yolotrt.cli.download import download
@@ -20,6 +21,7 @@ from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect
 from yolotrt.cli.predict import predict
+from yolotrt.cli.report import report
 from yolotrt.errors import YoloTrtError
 
 EXIT_INTERRUPTED = 130
@@ -62,6 +64,8 @@ VERBS = (
     ("calibrate", calibrate, "Activation ranges for INT8, cached."),
     ("build", build, "Model to engine; exports and calibrates too."),
     ("bench", bench, "Latency: tiled against global, over groups."),
+    ("compare", compare, "Did it get slower? Two results."),
+    ("report", report, "A page, Markdown or CSV from results."),
     ("eval", eval_, "Accuracy of engines, side by side."),
     ("predict", predict, "What an engine finds in pictures and videos."),
     ("inspect", inspect, "What is in a file."),

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
 from yolotrt.cli.options import ENGINES, JsonTarget, Threads, choices, cores, whole_numbers
+from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
 from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.backends.base import EngineFile
+    from yolotrt.bench.result import RunResult
+    from yolotrt.bench.run import RunRequest
+
+MODES = "tiled,global"
+DISPATCH = "serial,threads"
+GROUPS = "1,2,4,8"
 
 
 def bench(
@@ -17,12 +28,19 @@ def bench(
         list[Path] | None,
         typer.Argument(metavar="[ENGINE]...", help="Engines. [default: the newest in engines/]"),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
+    ] = None,
     source: Annotated[
         str, typer.Option(help="An image, a folder of images, or 'scene' (a synthetic 4K frame).")
     ] = "scene",
-    groups: Annotated[str, typer.Option(help="Numbers of tile groups to compare.")] = "1,2,4,8",
-    mode: Annotated[str, typer.Option(help="tiled, global, tiled+global.")] = "tiled,global",
-    dispatch: Annotated[str, typer.Option(help="How groups run: serial, threads.")] = "serial,threads",
+    groups: Annotated[
+        str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")
+    ] = None,
+    mode: Annotated[str | None, typer.Option(help=f"tiled, global, tiled+global. [default: {MODES}]")] = None,
+    dispatch: Annotated[
+        str | None, typer.Option(help=f"How groups run: serial, threads. [default: {DISPATCH}]")
+    ] = None,
     tile: Annotated[
         int | None, typer.Option(help="Tile size, px; must be the engine's input size. [default: that]")
     ] = None,
@@ -33,11 +51,26 @@ def bench(
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="Measure for this many seconds instead of --iterations.")
     ] = None,
-    warmup: Annotated[int, typer.Option(min=0, help="Unmeasured frames per case, first.")] = 2,
-    threads: Threads = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Result file with every raw sample.")
+    until_stable: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure until every median is known to this part, such as 5%, or --duration is up."
+        ),
     ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(min=0, help="Unmeasured frames per case. [default: until stable]")
+    ] = None,
+    threads: Threads = None,
+    budget: BudgetTerms = None,
+    budget_stat: BudgetStat = "p50",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Result file with every raw sample, saved while measuring."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what --output holds.")] = False,
+    html: Html = None,
+    markdown: Markdown = None,
+    csv: Csv = None,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure latency per frame: tiles of the native resolution against the letterboxed frame.
@@ -48,62 +81,106 @@ def bench(
     \b
     Examples:
       yolotrt bench
-      yolotrt bench --groups 1,2,4,8 --mode tiled,global
+      yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
-      yolotrt bench --duration 60 --threads 4 --json -
+      yolotrt bench --until-stable 5% -o result.json --budget tiles=10ms --budget-stat p95
+      yolotrt bench --config pipeline.yaml --json -
     """
-    from yolotrt.backends.registry import load_engine
-    from yolotrt.bench.environment import environment
-    from yolotrt.bench.result import RunResult, to_json, write_result
-    from yolotrt.bench.sweep import SweepSettings, sweep
-    from yolotrt.data.sources import read_frames
+    from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.run import RunRequest
+    from yolotrt.bench.sweep import SweepSettings
     from yolotrt.pipeline.dispatch import DISPATCH_MODES
     from yolotrt.pipeline.tiled import PASS_MODES
-    from yolotrt.report.tables import latency_table, stage_table
     from yolotrt.workflow.catalog import read_engines
 
+    if resume and output is None:
+        raise UsageError("--resume needs --output: the file of the interrupted run.")
+    pairs, chosen = _from_config(config, engines) if config else ([], {})
     settings = SweepSettings(
-        modes=choices(mode, "--mode", PASS_MODES),
-        dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),
-        groups=whole_numbers(groups, "--groups"),
+        modes=choices(mode or chosen.get("mode", MODES), "--mode", PASS_MODES),
+        dispatch=choices(dispatch or chosen.get("dispatch", DISPATCH), "--dispatch", DISPATCH_MODES),
+        groups=whole_numbers(groups or chosen.get("groups", GROUPS), "--groups"),
         overlap=overlap,
         threads=threads or cores(),
         iterations=iterations,
         duration_s=duration,
+        until_stable=None if until_stable is None else percentage(until_stable, "--until-stable"),
         warmup=warmup,
     )
-    files = read_engines(engines or [], ENGINES)
-    for file in files:
-        say(f"engine: {file.path} ({file.precision}, {file.backend})")
-        if tile is not None and file.spec.input_wh != (tile, tile):
-            raise UsageError(
-                f"--tile {tile} does not fit {file.path}, which takes {file.spec.input_wh[0]} px.",
-                hint=f"Export the weights with --imgsz {tile} and build that.",
-            )
-    frames = read_frames(source)
-    say(f"source: {source}, {len(frames)} frame(s) of {frames[0].shape[1]}x{frames[0].shape[0]} px")
-    loaded = [load_engine(file) for file in files]
+    request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
+    pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES)]
+    for file in (file for pair in pairs for file in pair):
+        _announce(file, tile)
+    result = _measure(pairs, request)
+    _show(result, json)
+    if output is not None:
+        say(f"result: {output}")
+    write_outputs([result], html=html, markdown=markdown, csv=csv)
+    emit_json_result(json, result)
+    check_budgets(result, request.budgets)
+
+
+def emit_json_result(target: str | None, result: RunResult) -> None:
+    """Write the result as JSON to a file or stdout; see :func:`emit_json`."""
+    if target is not None:
+        from yolotrt.bench.result import to_json
+
+        emit_json(target, to_json(result))
+
+
+def _from_config(
+    config: Path, engines: list[Path] | None
+) -> tuple[list[tuple[EngineFile, ...]], dict[str, str]]:
+    """Return the engines and options that a pipeline.yaml stands for."""
+    from yolotrt.backends.sidecar import read_engine
+    from yolotrt.workflow.pipeline_yaml import read_pipeline
+
+    if engines:
+        raise UsageError("--config names the engines already.", hint="Drop the ENGINE arguments.")
+    wanted = read_pipeline(config)
+    say(f"config: {config}: {wanted.mode}, {wanted.dispatch}, groups={wanted.groups}")
+    options = {"mode": wanted.mode, "dispatch": wanted.dispatch, "groups": str(wanted.groups)}
+    return [tuple(read_engine(path) for path in wanted.engines)], options
+
+
+def _announce(file: EngineFile, tile: int | None) -> None:
+    say(f"engine: {file.path} ({file.precision}, {file.backend})")
+    if tile is not None and file.spec.input_wh != (tile, tile):
+        raise UsageError(
+            f"--tile {tile} does not fit {file.path}, which takes {file.spec.input_wh[0]} px.",
+            hint=f"Export the weights with --imgsz {tile} and build that.",
+        )
+
+
+def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest) -> RunResult:
+    from yolotrt.backends.registry import load_engine
+    from yolotrt.bench.run import run_bench
+    from yolotrt.bench.sweep import EnginePair
+    from yolotrt.data.sources import read_frames
+
+    frames = read_frames(request.source)
+    say(f"source: {request.source}, {len(frames)} frame(s) of {frames[0].shape[1]}x{frames[0].shape[0]} px")
+    loaded: list[EnginePair] = []
     try:
+        for pair in pairs:
+            loaded.append(EnginePair(*(load_engine(file) for file in pair)))
         with progress_bars() as progress:
-            cases = sweep(loaded, frames, settings, progress)
+            return run_bench(loaded, frames, request, progress=progress, say=say)
     finally:
-        for engine in loaded:
-            engine.close()
-    result = RunResult(
-        settings={**vars(settings), "source": source, "frames": len(frames)},
-        environment={
-            **environment(settings.threads),
-            "engines": {f.path.name: {"sha256": f.sha256, **f.environment} for f in files},
-        },
-        cases=cases,
-        notes=("ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for.",),
-    )
+        for opened in loaded:
+            for engine in opened.engines:
+                engine.close()
+
+
+def _show(result: RunResult, json: str | None) -> None:
+    from yolotrt.bench.advice import advise
+    from yolotrt.report.tables import latency_table, stage_table
+
     if json != "-":
         console = stdout()
         console.print(latency_table(result))
         console.print(stage_table(result))
-        for note in result.notes:
-            say(f"note: {note}")
-    if output is not None:
-        say(f"result: {write_result(output, result)}")
-    emit_json(json, to_json(result))
+    for note in result.notes:
+        say(f"note: {note}")
+    for advice in advise(result):
+        warn(str(advice))

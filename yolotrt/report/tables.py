@@ -1,12 +1,14 @@
-"""Latency tables of a benchmark run: the only place where seconds become milliseconds."""
+"""Tables of results for the terminal, and how figures are written everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from yolotrt.bench.budgets import Verdict
+from yolotrt.bench.compare import Comparison
 from yolotrt.bench.result import Case, CaseResult, RunResult
-from yolotrt.bench.statistics import paired_ratio, summarize
+from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
 from yolotrt.timing.trace import STAGES
 
 if TYPE_CHECKING:
@@ -18,23 +20,16 @@ NOT_MEASURED = "-"
 
 def latency_table(result: RunResult) -> Table:
     """Return one row per case: p50/p95/p99 of the passes, frames per second and speed-up."""
-    from rich.table import Table
-
-    table = Table(title="Latency per frame, ms (p50 / p95 / p99)", title_justify="left")
-    for name in ("engine", "mode", "dispatch"):
-        table.add_column(name)
-    table.add_column("groups", justify="right")
-    for name in (*PASSES, "frames/s", "vs groups=1", "found"):
+    table = _table("Latency per frame, ms (p50 / p95 / p99; ± half of the median's 95 % interval)")
+    for name in (*PASSES, "±", "frames/s", "vs groups=1", "found"):
         table.add_column(name, justify="right")
     for entry in result.cases:
         table.add_row(
-            entry.case.engine,
-            entry.case.mode,
-            entry.case.dispatch,
-            str(entry.case.groups),
+            *_case_cells(entry.case),
             *(_percentiles(entry, stage) for stage in PASSES),
+            _half_width(entry),
             _frames_per_second(entry),
-            _speed_up(entry, result.cases),
+            ratio_text(speed_up(entry, result.cases)),
             str(entry.detections),
         )
     return table
@@ -42,21 +37,49 @@ def latency_table(result: RunResult) -> Table:
 
 def stage_table(result: RunResult) -> Table:
     """Return one row per case: the median of each stage."""
-    from rich.table import Table
-
     stages = [s for s in STAGES if s not in PASSES]
-    table = Table(title="Stages, ms (p50)", title_justify="left")
-    for name in ("engine", "mode", "dispatch"):
-        table.add_column(name)
-    for name in ("groups", *stages, "end_to_end"):
+    table = _table("Stages, ms (p50)")
+    for name in (*stages, "end_to_end"):
         table.add_column(name, justify="right")
     for entry in result.cases:
+        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, "end_to_end")))
+    return table
+
+
+def budget_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return one row per budget that was held against a case."""
+    table = _table("Budgets, ms")
+    table.add_column("stage")
+    for name in ("took", "budget", "over"):
+        table.add_column(name, justify="right")
+    for verdict in verdicts:
+        over = "" if verdict.met else f"+{verdict.seconds / verdict.limit - 1:.1%}"
         table.add_row(
-            entry.case.engine,
-            entry.case.mode,
-            entry.case.dispatch,
-            str(entry.case.groups),
-            *(_median(entry, stage) for stage in (*stages, "end_to_end")),
+            *_case_cells(verdict.case),
+            f"{verdict.stage} {verdict.stat}",
+            milliseconds(verdict.seconds),
+            milliseconds(verdict.limit),
+            over,
+        )
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return one row per case and stage that both results have."""
+    table = _table(f"New against base, ms ({comparison.stat})")
+    table.add_column("stage")
+    for name in ("base", "new", "change", "interval"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for change in comparison.changes:
+        table.add_row(
+            *_case_cells(change.case),
+            change.stage,
+            milliseconds(change.base_s),
+            milliseconds(change.new_s),
+            signed_percent(change.ratio.value),
+            interval_percent(change.ratio.interval),
+            change.word,
         )
     return table
 
@@ -64,7 +87,56 @@ def stage_table(result: RunResult) -> Table:
 def milliseconds(seconds: float) -> str:
     """Return milliseconds with three significant digits or more."""
     value = seconds * 1e3
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return (
+        f"{value:.3f}"
+        if value < 1
+        else f"{value:.2f}"
+        if value < 10
+        else f"{value:.1f}"
+        if value < 100
+        else f"{value:.0f}"
+    )
+
+
+def signed_percent(ratio: float) -> str:
+    """Return a ratio as a change: 1.05 is ``+5.0 %``."""
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def interval_percent(interval: Interval | None) -> str:
+    """Return an interval of ratios as changes."""
+    if interval is None:
+        return NOT_MEASURED
+    return f"{(interval.low - 1) * 100:+.1f} to {(interval.high - 1) * 100:+.1f} %"
+
+
+def ratio_text(ratio: Ratio | None) -> str:
+    """Return ``1.31x``, with a tilde in front where "no difference" is not excluded."""
+    if ratio is None:
+        return NOT_MEASURED
+    return f"{'' if ratio.certain or ratio.interval is None else '~'}{ratio.value:.2f}x"
+
+
+def speed_up(entry: CaseResult, cases: Sequence[CaseResult]) -> Ratio | None:
+    """Return how many times faster a case is than the same with one group; None where that says nothing."""
+    if entry.case.mode == "global" or entry.case.groups == 1:
+        return None
+    base = next((c for c in cases if c.case == _with_one_group(entry.case)), None)
+    return None if base is None else paired_ratio(base.samples["end_to_end"], entry.samples["end_to_end"])
+
+
+def _table(title: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in ("engine", "mode", "dispatch"):
+        table.add_column(name)
+    table.add_column("groups", justify="right")
+    return table
+
+
+def _case_cells(case: Case) -> tuple[str, str, str, str]:
+    return case.engine, case.mode, case.dispatch, str(case.groups)
 
 
 def _percentiles(entry: CaseResult, stage: str) -> str:
@@ -79,17 +151,16 @@ def _median(entry: CaseResult, stage: str) -> str:
     return NOT_MEASURED if summary is None else milliseconds(summary.p50)
 
 
+def _half_width(entry: CaseResult) -> str:
+    summary = summarize(entry.samples["end_to_end"])
+    if summary is None or summary.p50_interval is None:
+        return NOT_MEASURED
+    return milliseconds((summary.p50_interval.high - summary.p50_interval.low) / 2)
+
+
 def _frames_per_second(entry: CaseResult) -> str:
     summary = summarize(entry.samples["end_to_end"])
     return NOT_MEASURED if summary is None else f"{1 / summary.mean:.2f}"
-
-
-def _speed_up(entry: CaseResult, cases: Sequence[CaseResult]) -> str:
-    base = next((c for c in cases if c.case == _with_one_group(entry.case)), None)
-    if base is None or entry.case.mode == "global":
-        return NOT_MEASURED
-    ratio = paired_ratio(base.samples["end_to_end"], entry.samples["end_to_end"])
-    return NOT_MEASURED if ratio is None else f"{ratio:.2f}x"
 
 
 def _with_one_group(case: Case) -> Case:

@@ -1,0 +1,100 @@
+"""``yolotrt compare``: did it get slower?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolotrt.cli.console import emit_json, say, stdout, warn
+from yolotrt.cli.gates import percentage
+from yolotrt.cli.options import JsonTarget
+from yolotrt.errors import GateFailed
+
+if TYPE_CHECKING:
+    from yolotrt.bench.compare import Comparison
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(help="Result file to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Result file that is judged.")],
+    fail_on: Annotated[
+        str, typer.Option(help="Least slow-down that fails (exit 3), if it is also significant.")
+    ] = "3%",
+    stat: Annotated[str, typer.Option(help="What is compared: p50, p90, p95 or p99.")] = "p50",
+    stages: Annotated[
+        str, typer.Option(help="Stages to compare; those that were not measured are left out.")
+    ] = "tiles,global,end_to_end",
+    across: Annotated[
+        bool, typer.Option("--across", help="Compare even though machine or settings differ.")
+    ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the table as Markdown, such as for a pull request.")
+    ] = None,
+    json: JsonTarget = None,
+) -> None:
+    r"""Compare two result files, and exit with 3 if the new one is significantly slower.
+
+    A change is significant if its bootstrap interval leaves out "no change". All intervals of a comparison
+    together are wrong with 5 % probability at most, however many cases there are.
+
+    \b
+    Examples:
+      yolotrt compare main.json branch.json
+      yolotrt compare main.json branch.json --fail-on 5% --stat p95 --markdown comment.md
+      yolotrt compare laptop.json server.json --across --json -
+    """
+    from yolotrt.bench.compare import compare as hold_against
+    from yolotrt.bench.result import read_result
+    from yolotrt.report.tables import comparison_table
+
+    found = hold_against(
+        read_result(base),
+        read_result(new),
+        fail_on=percentage(fail_on, "--fail-on"),
+        stat=stat,
+        stages=tuple(part.strip() for part in stages.split(",")),
+        across=across,
+    )
+    if json != "-":
+        stdout().print(comparison_table(found))
+    for difference in found.differences:
+        say(f"different: {difference}")
+    for missing in found.missing:
+        warn(f"not compared, {missing}")
+    if markdown is not None:
+        from yolotrt.artifacts.files import write_text
+        from yolotrt.report.markdown import comparison_markdown
+
+        say(f"Markdown: {write_text(markdown, comparison_markdown(found))}")
+    emit_json(json, _as_json(found))
+    if bad := found.regressions:
+        worst = max(bad, key=lambda change: change.ratio.value)
+        raise GateFailed(
+            f"{len(bad)} of {len(found.changes)} figures got significantly slower; most: "
+            f"{worst.case}, {worst.stage} {(worst.ratio.value - 1):+.1%}."
+        )
+
+
+def _as_json(found: Comparison) -> dict[str, Any]:
+    return {
+        "stat": found.stat,
+        "regressions": len(found.regressions),
+        "differences": list(found.differences),
+        "missing": list(found.missing),
+        "changes": [
+            {
+                "case": asdict(change.case),
+                "stage": change.stage,
+                "base_s": change.base_s,
+                "new_s": change.new_s,
+                "ratio": change.ratio.value,
+                "interval": None if change.ratio.interval is None else list(change.ratio.interval),
+                "significant": change.ratio.certain,
+                "regressed": change.regressed,
+            }
+            for change in found.changes
+        ],
+    }

@@ -1,0 +1,56 @@
+"""``yolotrt report``: a page, Markdown or CSV from results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolotrt.cli.console import stdout, warn
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets
+from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Result files of bench.")],
+    accuracy: Annotated[
+        list[Path] | None,
+        typer.Option(help="What yolotrt eval --json wrote, to be shown beside the latency."),
+    ] = None,
+    budget: BudgetTerms = None,
+    budget_stat: BudgetStat = "p50",
+    html: Html = None,
+    markdown: Markdown = None,
+    csv: Csv = None,
+) -> None:
+    r"""Show results again: as tables here, or as a page, Markdown or CSV.
+
+    \b
+    Examples:
+      yolotrt report result.json --html result.html
+      yolotrt report fp32.json int8.json --accuracy accuracy.json --html both.html
+      yolotrt report result.json --budget end_to_end=33ms --csv result.csv
+    """
+    from dataclasses import replace
+
+    from yolotrt.bench.advice import advise
+    from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.result import read_result
+    from yolotrt.report.accuracy import read_accuracy
+    from yolotrt.report.tables import latency_table, stage_table
+
+    budgets = Budgets.parse(budget or (), budget_stat)
+    read = [read_result(path) for path in results]
+    if budgets.limits:
+        read = [replace(result, budgets=budgets.as_json()) for result in read]
+    figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
+    console = stdout()
+    for path, result in zip(results, read, strict=True):
+        console.print(latency_table(result))
+        console.print(stage_table(result))
+        for advice in advise(result):
+            warn(f"{path}: {advice}")
+    write_outputs(read, html=html, markdown=markdown, csv=csv, accuracy=figures)
+    for result in read:
+        check_budgets(result, budgets)

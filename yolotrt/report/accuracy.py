@@ -1,0 +1,110 @@
+"""Accuracy beside latency: the figures that ``yolotrt eval --json`` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.documents import read_json
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import summarize
+from yolotrt.errors import ArtifactError
+from yolotrt.report.labels import SERIES, case_label, highlights, legend, short_names
+from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis, y_axis
+from yolotrt.report.tables import milliseconds
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What one engine reached on annotated images.
+
+    Attributes:
+        engine: Its file name.
+        sha256: Its hash: what was timed and what was evaluated must be the same bytes.
+        mode: Pass that was evaluated.
+        images: Number of images.
+        box: Box mAP50-95 in [0, 1], or None.
+        mask: Mask mAP50-95 in [0, 1], or None.
+        box_change: Difference of the box mAP to the reference's with its 95 % interval, or None.
+        mask_change: The same of the mask mAP.
+    """
+
+    engine: str
+    sha256: str
+    mode: str
+    images: int
+    box: float | None
+    mask: float | None
+    box_change: tuple[float, float, float] | None
+    mask_change: tuple[float, float, float] | None
+
+
+def read_accuracy(path: Path) -> list[Accuracy]:
+    """Read what ``yolotrt eval --json`` wrote.
+
+    Raises:
+        InputError: The file is missing.
+        ArtifactError: It is something else.
+    """
+    document = read_json(path)
+    try:
+        return [_accuracy(document["mode"], entry) for entry in document["engines"]]
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ArtifactError(
+            f"{path} holds no accuracy figures.", hint=f"Write them with: yolotrt eval ... --json {path}"
+        ) from exc
+
+
+def _accuracy(mode: str, entry: dict[str, Any]) -> Accuracy:
+    against = entry["comparison"] or {}
+    return Accuracy(
+        str(entry["engine"]),
+        str(entry["sha256"]),
+        str(mode),
+        int(entry["images"]),
+        entry["box"]["ap"],
+        entry["mask"]["ap"] if entry["mask"] else None,
+        _change(against.get("box")),
+        _change(against.get("mask")),
+    )
+
+
+def _change(difference: dict[str, Any] | None) -> tuple[float, float, float] | None:
+    return None if not difference else tuple(float(difference[k]) for k in ("absolute", "low", "high"))  # type: ignore[return-value]
+
+
+def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) -> list[Accuracy]:
+    """Return the accuracy figures of the very engine that a case timed."""
+    about = (result.environment.get("engines") or {}).get(entry.case.engine) or {}
+    return [a for a in accuracy if a.sha256 == about.get("sha256")]
+
+
+def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
+    """Return mask mAP (box mAP without masks) over latency: up and to the left is better; may be empty."""
+    names = short_names([e.case.engine for e in result.cases])
+    points = []
+    for entry in highlights(result):
+        summary = summarize(entry.samples["end_to_end"])
+        for found in matches(result, entry, accuracy):
+            score = found.box if found.mask is None else found.mask
+            if summary is not None and score is not None and found.mode == entry.case.mode:
+                points.append((summary.p50, score, case_label(entry.case, names)))
+    if not points:
+        return ""
+    left, bottom = 44.0, 190.0
+    x_ticks = round_ticks(max(seconds for seconds, _, _ in points) * 1e3)
+    y_ticks = round_ticks(max(score for _, score, _ in points) * 100)
+    x, y = Scale(0, x_ticks[-1], left, WIDTH - 12), Scale(0, y_ticks[-1], bottom, 12)
+    canvas = Canvas(bottom + 34)
+    y_axis(canvas, y, y_ticks, left, WIDTH - 12)
+    x_axis(canvas, x, x_ticks, 12, bottom)
+    canvas.text((left + WIDTH) / 2, bottom + 31, "median ms per frame", anchor="middle", style="axis")
+    keys = []
+    for index, (seconds, score, label) in enumerate(points):
+        color = SERIES[index % len(SERIES)]
+        tip = f"{label}: {milliseconds(seconds)} ms, {score * 100:.1f} points"
+        canvas.dot(x(seconds * 1e3), y(score * 100), color, tip, radius=5)
+        keys.append((color, tip))
+    return canvas.render("Accuracy over latency") + legend(keys)
