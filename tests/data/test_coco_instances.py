@@ -117,7 +117,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.data())
 def test_any_value_anywhere_is_understood_or_refused(data: Any) -> None:
     document = copy.deepcopy(DOCUMENT)

@@ -270,6 +270,8 @@ def test_a_network_that_goes_away_stops_early(tmp_path: Path) -> None:
         assert_nothing_corrupt(request.folder)
         result = fetch(replace(request, base_url=server.url))
         assert result.kept >= 3
+        sources = [entry.source for entry in read_manifest(request.folder).files if entry.size_wh]
+        assert sum(source.startswith(mortal.url) for source in sources) == result.kept
     assert_whole(request)
 
 

@@ -52,7 +52,7 @@ def test_every_truncation_is_found(length: int) -> None:
         (JPEG + b"x", "1 bytes follow"),
         (JPEG[:2] + b"junk" + JPEG[2:], "not a JPEG"),
         (JPEG[:20] + b"\0" + JPEG[20:], "structure is damaged"),
-        (b"\xff\xd8\xff\xd9", "cannot be decoded"),
+        (b"\xff\xd8\xff\xd9", "has no picture"),
     ],
 )
 def test_what_is_wrong_is_named(data: bytes, problem: str) -> None:
@@ -68,7 +68,7 @@ def test_another_size_is_found_before_anything_is_decoded() -> None:
     assert jpeg_problem(bytes(bomb), (60, 40)) == "it is 65000x65000 px instead of 60x40"
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.data())
 def test_damaged_headers_never_crash(data) -> None:
     raw = bytearray(JPEG)

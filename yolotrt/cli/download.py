@@ -110,6 +110,8 @@ def transfer_bars() -> Iterator[FetchWatch]:
 
     def watch(progress: FetchProgress) -> None:
         if progress.step not in steps:
+            for former in steps.values():
+                bars.update(former, visible=False)
             steps[progress.step] = bars.add_task(progress.step, counts="")
         in_bytes = progress.step in ("annotations", "images")
         done, total = (

@@ -9,7 +9,7 @@ lists are ever removed; anything else in the image folders is left alone and rep
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.artifacts.hashing import sha256_bytes
@@ -132,8 +132,8 @@ def strangers(folder: Path, files: Sequence[Entry]) -> tuple[str, ...]:
 
 def _whole(path: Path, entry: Entry, record: Entry | None, proof: Proof | None) -> Entry | None:
     """Return the entry with length and hash if the file is whole, else None."""
-    if record and record.bytes is not None and record.sha256 and record.size_wh == entry.size_wh:
-        expected = entry.arrived(record.bytes, record.sha256, record.checked_by)
+    if record and record.size_wh == entry.size_wh:
+        expected = replace(record, file=entry.file, split=entry.split)
         return expected if problem_of(path, expected) is None else None
     if problem_of(path, entry, proof) is not None:
         return None

@@ -8,14 +8,11 @@ source has it.
 
 from __future__ import annotations
 
-import re
 import struct
 
 import cv2
 import numpy as np
-
-_MARKER = re.compile(rb"\xff+([^\xff\x00\xd0-\xd7])", re.DOTALL)
-"""The next marker that is neither a stuffed zero nor a restart marker."""
+import numpy.typing as npt
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -35,14 +32,25 @@ def jpeg_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
     """
     if data[:3] != b"\xff\xd8\xff":
         return "it is not a JPEG image"
-    found_wh: tuple[int, int] | None = None
-    at, in_scan = 2, False
+    problem = _structure_problem(data, size_wh)
+    if problem is None and not _decodes(data, size_wh):
+        problem = "it cannot be decoded"
+    return problem
+
+
+def _structure_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
+    markers = _markers(data)
+    framed, in_scan, at = False, False, 2
     while True:
-        # Segments follow one another without a gap; only coded data ends at the next marker found.
-        match = _MARKER.search(data, at) if in_scan else _MARKER.match(data, at)
-        if match is None:
-            return "it is truncated (no end marker)" if in_scan else "its structure is damaged"
-        marker, at = match[1][0], match.end()
+        index = int(np.searchsorted(markers, at))
+        if index == len(markers):
+            return "it is truncated (no end marker)"
+        # Segments follow one another with nothing but fill bytes in between; only coded data is skipped.
+        gap = data[at : int(markers[index])]
+        if not in_scan and gap.strip(b"\xff"):
+            return "its structure is damaged"
+        at = int(markers[index]) + 2
+        marker = data[at - 1]
         if marker == _EOI:
             break
         length = struct.unpack_from(">H", data, at)[0] if at + 2 <= len(data) else 0
@@ -52,16 +60,24 @@ def jpeg_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
             if length < 8:
                 return "its structure is damaged"
             height, width = struct.unpack_from(">HH", data, at + 3)
-            found_wh = (width, height)
-            if found_wh != size_wh:
+            framed = True
+            if (width, height) != size_wh:
                 return f"it is {width}x{height} px instead of {size_wh[0]}x{size_wh[1]}"
         in_scan = marker == _SOS
         at += length
     if at != len(data):
         return f"{len(data) - at} bytes follow its end marker"
-    if found_wh is None or not _decodes(data, size_wh):
-        return "it cannot be decoded"
-    return None
+    return None if framed else "it has no picture"
+
+
+def _markers(data: bytes) -> npt.NDArray[np.int64]:
+    """Return where 0xFF begins a marker: not a stuffed zero, a fill byte or a restart marker."""
+    values = np.frombuffer(data, np.uint8)
+    at: npt.NDArray[np.int64] = np.flatnonzero(values[:-1] == 0xFF)
+    following = values[at + 1]
+    real = (following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))
+    found: npt.NDArray[np.int64] = at[real]
+    return found
 
 
 def _decodes(data: bytes, size_wh: tuple[int, int]) -> bool:
