@@ -1,0 +1,71 @@
+"""``yolotrt scenes``: synthetic pictures and videos with known contents."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.options import JsonTarget
+from yolotrt.errors import UsageError
+
+
+def scenes(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for images/ and instances.json.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 8,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Width and height, px.")] = "3840x2160",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene; the next take the next.")] = 0,
+    tile: Annotated[
+        int | None, typer.Option(min=64, help="Write the scenes cut into tiles with this side, px.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also or instead: a video (.mp4, .avi) of one scene.")
+    ] = None,
+    fps: Annotated[int, typer.Option(min=1, max=240, help="Frames per second of the video.")] = 30,
+    seconds: Annotated[float, typer.Option(min=0.0, max=3600.0, help="Length of the video.")] = 5.0,
+    json: JsonTarget = None,
+) -> None:
+    r"""Draw 4K scenes of eight classes of shapes, with masks in COCO format; a seed always gives the same.
+
+    For calibration, evaluation and tests. The carried demo model was trained on such scenes, of seeds
+    from 1000000 on.
+
+    \b
+    Examples:
+      yolotrt scenes --count 50 --out scenes/
+      yolotrt eval ENGINE --images scenes/images --annotations scenes/instances.json --mode tiled
+      yolotrt scenes --count 20 --tile 640 --out tiles/
+      yolotrt scenes --video moving.mp4 --seconds 5 --size 1920x1080
+    """
+    from yolotrt.data.scene_files import write_scenes, write_video
+
+    if out is None and video is None:
+        raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
+    wh = _parse_size(size)
+    done: dict[str, Any] = {"seed": seed, "size_wh": list(wh)}
+    with progress_bars() as progress:
+        if out is not None:
+            annotations = write_scenes(out, count, seed, wh, tile=tile, progress=progress)
+            done |= {"scenes": count, "images": str(out / "images"), "annotations": str(annotations)}
+        if video is not None:
+            write_video(video, seed, wh, fps=fps, seconds=seconds, progress=progress)
+            done["video"] = str(video)
+    if json != "-":
+        if out is not None:
+            print(f"{out / 'images'}: {count} scenes" + (f" in tiles of {tile} px" if tile else ""))
+            print(f"{out / 'instances.json'}: what they show, in COCO format")
+        if video is not None:
+            print(f"{video}: {seconds:g} s at {fps} frames/s")
+    emit_json(json, done)
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not found:
+        raise UsageError(f"--size {text!r} is not a width and height.", hint="Like this: 3840x2160")
+    return int(found[1]), int(found[2])
