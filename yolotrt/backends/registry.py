@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Literal, cast
 
 from yolotrt.backends.base import Availability, Backend, Engine
@@ -63,3 +64,20 @@ def load_engine(file: EngineFile) -> Engine:
         ArtifactError: The engine does not fit this machine.
     """
     return backend(file.backend).load(file)
+
+
+def open_engine(path: Path) -> Engine:
+    """Load an engine by its sidecar; without one, as a TensorRT engine that Ultralytics or trtexec made.
+
+    Raises:
+        InputError: It is missing or unreadable.
+        ArtifactError: It is damaged or does not fit this machine.
+        EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
+    """
+    from yolotrt.backends.sidecar import read_engine, sidecar_path
+
+    if path.suffix == ".onnx" or sidecar_path(path).exists():
+        return load_engine(read_engine(path))
+    from yolotrt.backends.tensorrt.backend import load_foreign
+
+    return load_foreign(path)

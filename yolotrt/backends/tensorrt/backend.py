@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
-from yolotrt.errors import EnvironmentFault
+from yolotrt.errors import ArtifactError, EnvironmentFault, YoloTrtError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -86,6 +87,25 @@ class TensorRtBackend:
             if library.builds_ahead:
                 return None
             raise
+
+
+def load_foreign(path: Path) -> TensorRtEngine:
+    """Load an engine that has no sidecar, with whichever product can: nothing in it says which made it.
+
+    Raises:
+        InputError: It is missing or unreadable.
+        EnvironmentFault: Neither product works here.
+        ArtifactError: None of them can load it.
+    """
+    require_file(path, "a TensorRT engine")
+    refusals: list[YoloTrtError] = []
+    for found in (tensorrt(), tensorrt_rtx()):
+        try:
+            return found.load_foreign(path)
+        except (EnvironmentFault, ArtifactError) as exc:
+            refusals.append(exc)
+    # A refusal of the engine says more than the absence of a library.
+    raise next((e for e in refusals if isinstance(e, ArtifactError)), refusals[0])
 
 
 def tensorrt() -> TensorRtBackend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 T = TypeVar("T")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 _HINTS = (
     (
@@ -158,29 +162,43 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None]) -> T:
     """Run ``work`` in a thread, so that Ctrl-C is noticed although foreign code runs.
 
     Python acts on a signal only between its own instructions, and TensorRT gives it none for minutes.
-    On the first Ctrl-C ``cancel`` is called and the work's own end awaited; a second one does not wait.
+    On the first Ctrl-C ``cancel`` is called and the work's own end awaited; a second one ends the process.
 
     Raises:
         KeyboardInterrupt: After the work has ended.
     """
     results: list[T] = []
     failures: list[BaseException] = []
+    # Not Thread.join: until Python 3.13, one that a signal interrupts takes the thread for ended.
+    ended = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as exc:
             failures.append(exc)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="yolotrt-build", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="yolotrt-build", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.1)
+        while not ended.wait(0.1):
+            pass
     except KeyboardInterrupt:
         cancel()
-        thread.join()
+        _wait_or_leave(ended)
         raise
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _wait_or_leave(ended: threading.Event) -> None:
+    """Wait for foreign code to end; a second Ctrl-C leaves at once.
+
+    Python's own way out would end the thread inside that code, which aborts with a core dump.
+    """
+    try:
+        ended.wait()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)

@@ -1,0 +1,114 @@
+"""What ``yolotrt inspect`` shows of a TensorRT engine: profiles, inputs and outputs, layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolotrt.backends.base import EngineFile, Layer
+from yolotrt.backends.tensorrt.layers import is_convolution, summarise
+from yolotrt.errors import EnvironmentFault, InputError
+
+if TYPE_CHECKING:
+    from yolotrt.backends.tensorrt.runtime import TensorRtEngine
+
+
+def describe_engine(file: EngineFile) -> dict[str, Any]:
+    """Return what is in an engine, as JSON values.
+
+    TensorRT itself is asked where it and a GPU that the engine fits are here; otherwise the sidecar
+    tells what the build found. ``told_by`` says which, and why TensorRT was not asked.
+    """
+    from yolotrt.backends.registry import backend
+
+    try:
+        engine = backend(file.backend).load(file)
+    except (EnvironmentFault, InputError) as exc:
+        spec = file.spec
+        width, height = spec.input_wh
+        return {
+            "told_by": f"its sidecar ({exc.message})",
+            "profiles": file.environment.get("profiles", ",".join(map(str, file.batches))).split(","),
+            "inputs_outputs": [
+                f"{spec.input_name}: input FP32 (batch, 3, {height}, {width})",
+                f"{spec.head_output}: output, {spec.head} head",
+                f"{spec.proto_output}: output, (batch, {spec.mask_coeffs}, {height // 4}, {width // 4})",
+            ],
+            **describe_layers(file.layers),
+        }
+    try:
+        return _ask(engine)  # type: ignore[arg-type]
+    finally:
+        engine.close()
+
+
+def describe_foreign(path: Path) -> dict[str, Any]:
+    """Return what is in an engine that has no sidecar; needs TensorRT and a GPU that it fits.
+
+    Raises:
+        InputError: It is missing, unreadable, or no engine that can be loaded here.
+        EnvironmentFault: TensorRT or a GPU is missing.
+    """
+    from yolotrt.backends.tensorrt.backend import load_foreign
+
+    engine = load_foreign(path)
+    try:
+        spec = engine.file.spec
+        return {
+            "backend": engine.file.backend,
+            "precision": engine.file.precision,
+            "bytes": path.stat().st_size,
+            "head": spec.head,
+            "input_wh": list(spec.input_wh),
+            "classes": list(spec.names),
+            **_ask(engine),
+        }
+    finally:
+        engine.close()
+
+
+def describe_layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
+    """Return the layers in numbers and one by one; nothing if the engine does not tell them."""
+    if not layers:
+        return {"layers": "unknown (built without detailed profiling verbosity)"}
+    summary = summarise(layers)
+    return {
+        "layers": summary.layers,
+        "convolutions": dict(summary.convolutions),
+        "activations_not_fused": len(summary.unfused),
+        "layer_table": [_row(layer) for layer in layers],
+    }
+
+
+def _row(layer: Layer) -> dict[str, str]:
+    types = " x ".join(layer.inputs[:1] + layer.weights[:1]) if is_convolution(layer) else ""
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "types": f"{types or ', '.join(layer.inputs)} -> {', '.join(layer.outputs)}",
+        "computes": ", ".join(layer.nodes),
+        "not_fused": ", ".join(layer.activation_elsewhere),
+    }
+
+
+def _ask(engine: TensorRtEngine) -> dict[str, Any]:
+    from yolotrt.backends.tensorrt.inspector import inspect_layers
+
+    native = engine.native
+    inputs_outputs = []
+    for i in range(native.num_io_tensors):
+        name = native.get_tensor_name(i)
+        direction = native.get_tensor_mode(name).name.lower()
+        kind = native.get_tensor_dtype(name).name
+        shape = ", ".join("batch" if n == -1 else str(n) for n in native.get_tensor_shape(name))
+        inputs_outputs.append(f"{name}: {direction} {kind} ({shape})")
+    return {
+        "told_by": engine.library.title,
+        "profiles": [str(profile) for profile in engine.profiles],
+        "inputs_outputs": inputs_outputs,
+        "memory_mib": [
+            round(native.get_device_memory_size_for_profile_v2(i) / 2**20, 1)
+            for i in range(len(engine.profiles))
+        ],
+        **describe_layers(inspect_layers(engine.library, native) or engine.file.layers),
+    }

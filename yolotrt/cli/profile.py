@@ -1,0 +1,66 @@
+"""``yolotrt profile``: where the time inside a TensorRT engine goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, say, stdout
+from yolotrt.cli.options import JsonTarget
+from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.backends.tensorrt.profiler import LayerTime
+
+
+def profile(
+    engine: Annotated[Path, typer.Argument(help="A TensorRT engine, of yolotrt, Ultralytics or trtexec.")],
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images per batch. [default: the engine's largest profile]")
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 100,
+    top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 30,
+    json: JsonTarget = None,
+) -> None:
+    r"""Measure every layer of a TensorRT engine on the GPU.
+
+    \b
+    Examples:
+      yolotrt profile engines/yolo26n-seg.int8.tensorrt.engine --batch 8
+      yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
+    """
+    from yolotrt.backends.registry import open_engine
+    from yolotrt.backends.tensorrt.profiler import layer_times
+    from yolotrt.backends.tensorrt.runtime import TensorRtEngine
+
+    loaded = open_engine(engine)
+    if not isinstance(loaded, TensorRtEngine):
+        raise UsageError(
+            f"{engine} is an engine of {loaded.file.backend}; only TensorRT times its layers.",
+            hint="yolotrt bench measures every kind of engine.",
+        )
+    try:
+        chosen = batch or max(p.largest for p in loaded.profiles)
+        rows = layer_times(loaded, chosen, iterations)
+    finally:
+        loaded.close()
+
+    if json != "-":
+        _print(f"{engine}, batch {chosen}", rows[:top])
+        if len(rows) > top:
+            rest = sum(row.share for row in rows[top:])
+            say(f"{len(rows) - top} more layers take {rest:.1%}; see them with --top {len(rows)}.")
+    emit_json(json, {"engine": str(engine), "batch": chosen, "layers": [vars(row) for row in rows]})
+
+
+def _print(title: str, rows: list[LayerTime]) -> None:
+    from rich.table import Table
+
+    table = Table("layer", title=title, title_justify="left")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    for row in rows:
+        table.add_row(row.name, f"{row.seconds * 1e3:.3f}", f"{row.share:.1%}")
+    stdout().print(table)
