@@ -1,0 +1,136 @@
+"""Run one kernel, or the decoding chain, on arrays: the same for an emulated and for a real GPU."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.cuda.device import Buffer, Device, Scope
+from yolotrt.cuda.tensor import TensorType
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.model.spec import ModelSpec
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.device_decode import DeviceDecoder, Outputs
+from yolotrt.pipeline.device_results import WORD, Results
+from yolotrt.pipeline.device_share import FrameBuffer, PassBuffers, cut_tiles, letterbox
+
+Array = npt.NDArray[Any]
+LABELS, COEFFICIENTS, PROTO = 3, 8, 16
+
+
+def upload(scope: Scope, array: Array) -> Buffer:
+    source, target, stream = scope.pinned(array.nbytes), scope.buffer(array.nbytes), scope.stream()
+    source.array[: array.nbytes] = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
+    stream.copy(target.address, source.address, array.nbytes)
+    stream.synchronize()
+    return target
+
+
+def download(scope: Scope, address: int, kind: TensorType) -> Array:
+    target, stream = scope.pinned(kind.nbytes), scope.stream()
+    stream.copy(target.address, address, kind.nbytes)
+    stream.synchronize()
+    return target.array[: kind.nbytes].view(kind.dtype).reshape(kind.shape).copy()
+
+
+class _InputOnly:
+    """An engine as far as its input is concerned."""
+
+    def __init__(self, model_wh: tuple[int, int]) -> None:
+        spec = ModelSpec("t", ("a",), "images", model_wh, None, "raw", "head", "protos", COEFFICIENTS, 32)
+        self.file = EngineFile(cast(Any, None), "", "fp32", spec, (), "")
+
+
+def _input(scope: Scope, model_wh: tuple[int, int], images: int, dtype: Any) -> PassBuffers:
+    kind = TensorType(np.dtype(dtype), (1, 3, model_wh[1], model_wh[0]))
+    return PassBuffers(scope, cast(Any, _InputOnly(model_wh)), {"images": kind}, images)
+
+
+def _frame(scope: Scope, frame: npt.NDArray[np.uint8]) -> FrameBuffer:
+    buffer = FrameBuffer(scope, (frame.shape[1], frame.shape[0]))
+    buffer.array[:] = frame
+    return buffer
+
+
+def cut(
+    device: Device,
+    frame: npt.NDArray[np.uint8],
+    grid: TileGrid,
+    tiles: range,
+    *,
+    bgr: bool = True,
+    dtype: Any = np.float32,
+) -> Array:
+    with device.scope() as scope:
+        source, target = _frame(scope, frame), _input(scope, grid.tile_wh, len(tiles), dtype)
+        kernel, stream = cut_tiles(device, scope, source, grid, tiles, target, bgr=bgr), scope.stream()
+        source.upload(stream)
+        kernel(stream)
+        stream.synchronize()
+        return download(scope, target.input_buffer.address, target.input)
+
+
+def letterboxed(
+    device: Device, frame: npt.NDArray[np.uint8], box: Letterbox, *, dtype: Any = np.float32
+) -> Array:
+    with device.scope() as scope:
+        source, target = _frame(scope, frame), _input(scope, box.model_wh, 1, dtype)
+        kernel, stream = letterbox(device, source, box, target, bgr=True), scope.stream()
+        source.upload(stream)
+        kernel(stream)
+        stream.synchronize()
+        return download(scope, target.input_buffer.address, target.input)
+
+
+def decoded(
+    device: Device,
+    head: Array,
+    prototypes: Array,
+    spec: ModelSpec,
+    placement: Letterbox,
+    settings: DecodeSettings,
+) -> list[Detections]:
+    with device.scope() as scope:
+        outputs = Outputs(
+            upload(scope, head).address,
+            TensorType(head.dtype, head.shape),
+            upload(scope, prototypes).address,
+            TensorType(prototypes.dtype, prototypes.shape),
+        )
+        decoder = DeviceDecoder(device, scope, outputs, spec, placement, settings)
+        width, height = placement.image_wh
+        words = len(head) * decoder.limit * -(-width // WORD) * height
+        results, stream = Results(scope, len(head), decoder.limit, words), scope.stream()
+        decoder.into(results).enqueue(stream)
+        stream.synchronize()
+        assert results.missing_words == 0
+        return results.read([(0, 0)] * len(head), masks=settings.masks)
+
+
+def random_heads(head: str, *, images: int, seed: int, size: int = 64) -> tuple[ModelSpec, Array, Array]:
+    """Return a spec, a detection head with clusters of overlapping boxes, and prototypes."""
+    rng = np.random.default_rng(seed)
+    kind: Literal["raw", "end2end"] = "raw" if head == "raw" else "end2end"
+    names = tuple(f"c{i}" for i in range(LABELS))
+    spec = ModelSpec("t", names, "images", (size, size), None, kind, "head", "protos", COEFFICIENTS, 32)
+    anchors = sum((size // s) ** 2 for s in (8, 16, 32))
+    centres = rng.uniform(0, size, (images, 2, anchors)) // 9 * 9
+    boxes = np.concatenate([centres, rng.uniform(5, size / 2, (images, 2, anchors))], axis=1)
+    scores = rng.uniform(0, 1, (images, LABELS, anchors)) ** 2
+    scores = np.round(scores, 2)  # equal scores, so that ties matter
+    coefficients = rng.normal(0, 1, (images, COEFFICIENTS, anchors))
+    prototypes = rng.normal(0, 1, (images, COEFFICIENTS, size // 4, size // 4)).astype(np.float32)
+    values = np.concatenate([boxes, scores, coefficients], axis=1).astype(np.float32)
+    if kind == "raw":
+        return spec, values, prototypes
+    rows = 40
+    corners = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], axis=1)
+    labels = scores.argmax(axis=1)[:, None]
+    table = np.concatenate([corners, scores.max(axis=1)[:, None], labels, coefficients], axis=1)
+    order = np.argsort(-table[:, 4], axis=1)[:, None, :rows]
+    return spec, np.take_along_axis(table, order, axis=2).transpose(0, 2, 1).astype(np.float32), prototypes

@@ -1,0 +1,217 @@
+"""The kernels once more, in NumPy and as plainly as possible: what they must compute.
+
+Each function takes the kernel's arguments, addresses included, and an object through which it reads and
+writes memory. The emulated GPU runs these; tests on a GPU compare the kernels with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.pipeline.device_masks import TAPS, UNIT_COLUMNS
+from yolotrt.pipeline.device_results import CANDIDATE, HEADER, RECORD, WORD
+
+PADDING = 114
+
+
+class Memory(Protocol):
+    """Access to memory by address; what is read and what is written is kept apart."""
+
+    def read(self, address: int, dtype: Any, *shape: int) -> npt.NDArray[Any]: ...
+    def write(self, address: int, dtype: Any, *shape: int) -> npt.NDArray[Any]: ...
+
+
+def _float(half: int) -> Any:
+    return np.float16 if half else np.float32
+
+
+def cut_tiles(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    frame, width, height, origins, tiles, tile_w, tile_h, swap = args
+    count = grid[1]
+    image = m.read(frame, np.uint8, height, width, 3)
+    out = m.write(tiles, _float(defines["HALF"]), count, 3, tile_h, tile_w)
+    for (x, y), planes in zip(m.read(origins, np.int32, count, 2), out, strict=True):
+        tile = np.full((tile_h, tile_w, 3), PADDING, np.uint8)
+        part = image[y : y + tile_h, x : x + tile_w]
+        tile[: len(part), : part.shape[1]] = part
+        planes[:] = _planes(tile, swap)
+
+
+def letterbox(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    frame, width, height, target, model_w, model_h, pad_x, pad_y, resized_w, resized_h, swap = args
+    image = m.read(frame, np.uint8, height, width, 3).astype(np.float32)
+    columns, share_x = _neighbours(resized_w, width)
+    rows, share_y = _neighbours(resized_h, height)
+    right, below = np.minimum(columns + 1, width - 1), np.minimum(rows + 1, height - 1)
+
+    def across(line: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return line[:, columns] + share_x[:, None] * (line[:, right] - line[:, columns])
+
+    upper, lower = across(image[rows]), across(image[below])
+    inside = np.rint(upper + share_y[:, None, None] * (lower - upper)).astype(np.uint8)
+    canvas = np.full((model_h, model_w, 3), PADDING, np.uint8)
+    canvas[pad_y : pad_y + resized_h, pad_x : pad_x + resized_w] = inside
+    m.write(target, _float(defines["HALF"]), 3, model_h, model_w)[:] = _planes(canvas, swap)
+
+
+def _neighbours(target: int, source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    scale = np.float32(source) / np.float32(target)
+    at = np.maximum((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), 0)
+    first = np.minimum(at.astype(np.int64), source - 1)
+    return first, (at - first).astype(np.float32)
+
+
+def _planes(image: npt.NDArray[np.uint8], swap: int) -> npt.NDArray[np.float32]:
+    rgb = image[..., ::-1] if swap else image
+    return (rgb.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
+
+
+def find_candidates(
+    m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]
+) -> None:
+    head, rows, labels, anchors, threshold, state, candidates = args
+    images = grid[1]
+    values = m.read(head, _float(defines["HALF"]), images, rows, anchors).astype(np.float32)
+    flags = m.write(state, np.int32, images + 1)
+    out = m.write(candidates, CANDIDATE, images, anchors)
+    for image, columns in enumerate(values):
+        scores = columns[4 : 4 + labels]
+        best = scores.max(axis=0)
+        chosen = np.flatnonzero(best > np.float32(threshold))
+        centre, half = columns[:2, chosen].T, columns[2:4, chosen].T / 2
+        found = out[image, : len(chosen)]
+        found["box"] = np.concatenate([centre - half, centre + half], axis=1)
+        found["score"], found["label"] = best[chosen], scores[:, chosen].argmax(axis=0)
+        found["source"], found["image"] = chosen, image
+        flags[image] = len(chosen)
+        if not (np.isfinite(best).all() and np.isfinite(found["box"]).all()):
+            flags[images] = 1
+
+
+def keep_best(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    state, candidates, capacity, threshold, limit, *placement, kept, kept_count = args
+    images = grid[0]
+    counts = m.read(state, np.int32, images + 1)
+    lists = m.read(candidates, CANDIDATE, images, capacity)
+    out, out_counts = m.write(kept, CANDIDATE, images, limit), m.write(kept_count, np.int32, images)
+    for image in range(images):
+        found = lists[image, : counts[image]]
+        box = found["box"]
+        order = np.lexsort((found["source"], *box.T[::-1], found["label"], -found["score"]))
+        chosen: list[int] = []
+        for i in order:
+            same = [k for k in chosen if found["label"][k] == found["label"][i]]
+            if all(_iou(box[k], box[i]) <= threshold for k in same) and len(chosen) < limit:
+                chosen.append(int(i))
+        out[image, : len(chosen)] = found[chosen]
+        out[image, : len(chosen)]["box"] = _in_image(box[chosen], *placement)
+        out_counts[image] = len(chosen)
+
+
+def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
+    whole = sum(np.prod(np.maximum(c[2:] - c[:2], 0)) for c in (a, b)) - shared
+    return float(shared / whole) if whole > 0 else 0.0
+
+
+def _in_image(
+    boxes: npt.NDArray[np.float32], pad_x: float, pad_y: float, scale_x: float, scale_y: float, w: int, h: int
+) -> npt.NDArray[np.float32]:
+    pad, scale = (np.array([*v, *v], np.float32) for v in ((pad_x, pad_y), (scale_x, scale_y)))
+    return np.clip((boxes - pad) / scale, 0, np.array([w, h, w, h], np.float32)).astype(np.float32)
+
+
+def read_end2end(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    head, rows, columns, threshold, limit, *placement, state, kept, kept_count = args
+    images = grid[0]
+    values = m.read(head, _float(defines["HALF"]), images, rows, columns).astype(np.float32)
+    out, counts = m.write(kept, CANDIDATE, images, limit), m.write(kept_count, np.int32, images)
+    flags = m.write(state, np.int32, images + 1)
+    for image, table in enumerate(values):
+        chosen = np.flatnonzero(table[:, 4] > np.float32(threshold))[:limit]
+        if not (np.isfinite(table[:, 4]).all() and np.isfinite(table[chosen, :6]).all()):
+            flags[images] = 1
+        found = out[image, : len(chosen)]
+        found["box"] = _in_image(table[chosen, :4], *placement)
+        found["score"], found["label"] = table[chosen, 4], table[chosen, 5].astype(np.int32)
+        found["source"], found["image"] = chosen, image
+        counts[image] = len(chosen)
+
+
+def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    (kept, kept_count, images, limit, state, width, height, unit_rows, _first, header, records,
+     host_header, host_records) = args  # fmt: skip
+    counts = m.read(kept_count, np.int32, images)
+    table = m.read(kept, CANDIDATE, images, limit)
+    found = np.concatenate([row[:n] for row, n in zip(table, counts, strict=True)])
+    out = np.zeros(len(found), RECORD)
+    for name in CANDIDATE.names or ():
+        out[name] = found[name]
+    edges = np.clip(np.ceil(np.nan_to_num(found["box"])).astype(np.int64), 0, [width, height, width, height])
+    for i, name in enumerate(("left", "top", "right", "bottom")):
+        out[name] = edges[:, i]
+    size = np.maximum(edges[:, 2:] - edges[:, :2], 0)
+    words = units = np.zeros(len(found), np.int64)
+    if unit_rows:
+        words = -(-size[:, 0] // WORD) * size[:, 1]
+        units = -(-size[:, 0] // UNIT_COLUMNS) * -(-size[:, 1] // unit_rows)
+    out["word"], out["unit"] = np.cumsum(words) - words, np.cumsum(units) - units
+    broken = int(m.read(state, np.int32, images + 1)[images])
+    for address in (header, host_header):
+        m.write(address, HEADER, 1)[0] = (len(out), units.sum(), broken, 0, words.sum())
+    for address in (records, host_records):
+        m.write(address, RECORD, images * limit)[: len(out)] = out
+
+
+def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    (header, records, head, head_size, begin, step, source_step, coefficients, prototypes, proto_w, proto_h,
+     taps_x, taps_y, _unit_rows, bits, capacity, host_header) = args  # fmt: skip
+    top = m.read(header, HEADER, 1)[0]
+    found = m.read(records, RECORD, int(top["records"]))
+    if not len(found):
+        return
+    images = int(found["image"].max()) + 1
+    values = m.read(head, _float(defines["HEAD_HALF"]), images * head_size).astype(np.float32)
+    protos = m.read(prototypes, _float(defines["PROTO_HALF"]), images, coefficients, proto_h, proto_w)
+    columns = m.read(taps_x, TAPS, int(found["right"].max()))
+    rows = m.read(taps_y, TAPS, int(found["bottom"].max()))
+    out = m.write(bits, np.uint32, capacity)
+    for r in found:
+        width, height = int(r["right"] - r["left"]), int(r["bottom"] - r["top"])
+        words = -(-width // WORD)
+        if width <= 0 or height <= 0 or r["word"] + words * height > capacity:
+            continue
+        at = (
+            int(r["image"]) * head_size
+            + begin
+            + int(r["source"]) * source_step
+            + np.arange(coefficients) * step
+        )
+        logits = np.tensordot(values[at], protos[r["image"]].astype(np.float32), 1)
+        if not np.isfinite(logits).all():
+            m.write(host_header, HEADER, 1)["broken"] = 1
+        tall = _matrix(rows[r["top"] : r["bottom"]], proto_h) @ logits
+        inside = tall @ _matrix(columns[r["left"] : r["right"]], proto_w).T > 0
+        padded = np.zeros((height, words * WORD), np.bool_)
+        padded[:, :width] = inside
+        packed = np.packbits(padded, bitorder="little").view(np.uint32)
+        out[r["word"] : r["word"] + len(packed)] = packed
+
+
+def _matrix(taps: npt.NDArray[np.void], size: int) -> npt.NDArray[np.float32]:
+    matrix = np.zeros((len(taps), size + 2), np.float32)
+    for k in range(3):
+        matrix[np.arange(len(taps)), taps["first"] + k] += taps["weights"][:, k]
+    return matrix[:, :size]
+
+
+Reference = Callable[[Memory, Mapping[str, int], list[Any], tuple[int, int, int]], None]
+KERNELS: dict[str, Reference] = {
+    f.__name__: f
+    for f in (cut_tiles, letterbox, find_candidates, keep_best, read_end2end, lay_out, draw_masks)
+}

@@ -1,0 +1,321 @@
+"""A GPU whose memory, streams, events and graphs have owners.
+
+A :class:`Device` lends resources through :class:`Scope` objects. Closing a scope frees what it made, last
+first; closing the device closes all its scopes. Nothing else frees anything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.cuda.compile import compiled
+from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, Driver
+from yolotrt.errors import UsageError
+
+Compiler = Callable[[str, str, Mapping[str, int], Path | None], bytes]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Device memory.
+
+    Attributes:
+        address: Where it begins, a multiple of 256.
+        nbytes: Its size.
+    """
+
+    address: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class PinnedBuffer:
+    """Page-locked host memory that kernels can write to.
+
+    Attributes:
+        address: Where it begins, on the host and on the device.
+        array: The same memory as (nbytes,) uint8. Gone when the scope that made it closes.
+    """
+
+    address: int
+    array: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A point in a stream."""
+
+    handle: int
+
+
+class Stream:
+    """Work in order.
+
+    Attributes:
+        handle: The ``cudaStream_t`` as a number, for inference libraries.
+    """
+
+    def __init__(self, driver: Driver, handle: int) -> None:
+        self._driver = driver
+        self.handle = handle
+
+    def copy(self, target: int, source: int, nbytes: int) -> None:
+        """Copy between device and page-locked memory."""
+        self._driver.copy(target, source, nbytes, self.handle)
+
+    def clear(self, buffer: Buffer) -> None:
+        """Set a buffer to zero."""
+        self._driver.fill(buffer.address, 0, buffer.nbytes, self.handle)
+
+    def record(self, event: Event, *, readable: bool = False) -> None:
+        """Mark this point; see :meth:`yolotrt.cuda.driver.Driver.record`."""
+        self._driver.record(event.handle, self.handle, readable=readable)
+
+    def wait(self, event: Event) -> None:
+        """Let what comes next wait for an event, perhaps of another stream."""
+        self._driver.wait_event(self.handle, event.handle)
+
+    def synchronize(self) -> None:
+        """Wait on the host until all is done."""
+        self._driver.synchronize(self.handle)
+
+
+class Launch:
+    """A kernel with everything that it needs to start, packed once and started many times."""
+
+    def __init__(
+        self, driver: Driver, function: int, grid: Dim, block: Dim, shared: int, arguments: Sequence[Argument]
+    ) -> None:
+        self._driver = driver
+        self._what = (function, grid, block, shared)
+        self._packed = driver.pack(arguments)
+
+    def __call__(self, stream: Stream) -> None:
+        """Start the kernel in a stream."""
+        function, grid, block, shared = self._what
+        self._driver.launch(function, grid, block, shared, stream.handle, self._packed)
+
+
+class Graph:
+    """Work that was captured and can be started as a whole."""
+
+    def __init__(self, driver: Driver, handle: int) -> None:
+        self._driver = driver
+        self._handle = handle
+
+    def launch(self, stream: Stream) -> None:
+        """Start it in a stream."""
+        self._driver.launch_graph(self._handle, stream.handle)
+
+
+class Scope:
+    """Owns what it makes. Close it, or use it as a context manager."""
+
+    def __init__(self, driver: Driver, live: Counter[str]) -> None:
+        self._driver = driver
+        self._live = live
+        self._made: list[tuple[str, Callable[[int], None], int]] = []
+        self.closed = False
+
+    def buffer(self, nbytes: int) -> Buffer:
+        """Return new device memory, content undefined.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough.
+        """
+        nbytes = max(nbytes, 1)
+        return Buffer(self._own("buffer", self._driver.allocate(nbytes), self._driver.free), nbytes)
+
+    def pinned(self, nbytes: int) -> PinnedBuffer:
+        """Return new page-locked host memory, zeroed.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough.
+        """
+        nbytes = max(nbytes, 1)
+        address = self._own("pinned", self._driver.allocate_host(nbytes), self._driver.free_host)
+        array = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
+        array[:] = 0
+        return PinnedBuffer(address, array)
+
+    def stream(self) -> Stream:
+        """Return a new stream that does not synchronise with the default stream."""
+        return Stream(
+            self._driver, self._own("stream", self._driver.new_stream(), self._driver.destroy_stream)
+        )
+
+    def event(self, *, timing: bool = False) -> Event:
+        """Return a new event."""
+        handle = self._driver.new_event(timing=timing)
+        return Event(self._own("event", handle, self._driver.destroy_event))
+
+    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+        """Return a graph of what ``work`` does in the stream and in streams that it ties to it.
+
+        Args:
+            stream: Where the graph begins and ends; nothing may be running in it.
+            work: Enqueues everything, and has run once before outside a capture.
+
+        Raises:
+            UsageError: The binding cannot capture.
+            DeviceError: Something in ``work`` cannot be captured.
+        """
+        if not self._driver.captures:
+            raise UsageError(
+                f"CUDA graphs are not available through {self._driver.name}.",
+                hint="Use --dispatch streams, or pip install cuda-bindings.",
+            )
+        self._driver.begin_capture(stream.handle)
+        try:
+            work()
+            handle = self._driver.end_capture(stream.handle)
+        except BaseException:
+            self._driver.abandon_capture(stream.handle)
+            raise
+        return Graph(self._driver, self._own("graph", handle, self._driver.destroy_graph))
+
+    def close(self) -> None:
+        """Free everything, last first. Does nothing the second time.
+
+        After a failure of the GPU, freeing fails too; that is passed over, as the memory went with it.
+        """
+        self.closed = True
+        while self._made:
+            kind, free, handle = self._made.pop()
+            self._live[kind] -= 1
+            try:
+                free(handle)
+            except DeviceLost:
+                continue
+
+    def __enter__(self) -> Scope:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _own(self, kind: str, handle: int, free: Callable[[int], None]) -> int:
+        self._made.append((kind, free, handle))
+        self._live[kind] += 1
+        return handle
+
+
+class Device:
+    """One GPU.
+
+    Args:
+        driver: Its primary context through some binding.
+        compiler: Gives the machine code of a kernel file; see :func:`yolotrt.cuda.compile.compiled`.
+    """
+
+    def __init__(self, driver: Driver, compiler: Compiler = compiled) -> None:
+        self._driver = driver
+        self._compiler = compiler
+        self._live: Counter[str] = Counter()
+        self._scopes: list[Scope] = []
+        self._modules: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
+        self.info: DeviceInfo = driver.info()
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it, such as ``cuda:0``."""
+        return f"cuda:{self.info.index}"
+
+    @property
+    def captures(self) -> bool:
+        """Whether graphs can be captured."""
+        return self._driver.captures
+
+    @property
+    def live(self) -> dict[str, int]:
+        """Number of resources in use, by kind; what is all freed is left out."""
+        return {kind: n for kind, n in self._live.items() if n}
+
+    def bind(self) -> None:
+        """Make the device current in the calling thread; every thread that uses it has to."""
+        self._driver.bind()
+
+    def memory(self) -> tuple[int, int]:
+        """Return free and total memory, bytes, counting all processes on the GPU."""
+        return self._driver.memory()
+
+    def scope(self) -> Scope:
+        """Return a new scope; it is closed with the device at the latest."""
+        self._scopes = [scope for scope in self._scopes if not scope.closed]
+        self._scopes.append(Scope(self._driver, self._live))
+        return self._scopes[-1]
+
+    def seconds(self, begin: Event, end: Event) -> float:
+        """Return the time between two timing events that have been reached."""
+        return self._driver.elapsed(begin.handle, end.handle)
+
+    def wait(self, event: Event) -> None:
+        """Wait on the host for an event."""
+        self._driver.synchronize_event(event.handle)
+
+    def launch(
+        self,
+        file: str,
+        kernel: str,
+        *,
+        grid: Dim,
+        block: Dim,
+        arguments: Sequence[Argument],
+        defines: Mapping[str, int],
+        shared: int = 0,
+    ) -> Launch:
+        """Return a kernel that is ready to start.
+
+        Args:
+            file: Name of the kernel file, without ``.cu``.
+            kernel: Name of the function.
+            grid: Blocks.
+            block: Threads per block.
+            arguments: In the kernel's order.
+            defines: Which variant of the file.
+            shared: Bytes of dynamic shared memory.
+
+        Raises:
+            BuildError: The kernels do not compile for this GPU.
+        """
+        key = (file, tuple(sorted(defines.items())))
+        if key not in self._modules:
+            self._modules[key] = self._driver.load(self._compiler(file, self.info.arch, defines, None))
+        function = self._driver.function(self._modules[key], kernel)
+        return Launch(self._driver, function, grid, block, shared, arguments)
+
+    def close(self) -> None:
+        """Free everything and give the context back."""
+        self.bind()
+        while self._scopes:
+            self._scopes.pop().close()
+        try:
+            while self._modules:
+                self._driver.unload(self._modules.popitem()[1])
+            self._driver.release()
+        except DeviceLost:
+            pass  # the context went with the device
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

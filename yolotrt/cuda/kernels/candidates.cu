@@ -1,0 +1,207 @@
+// From a detection head to the detections that are kept, in the frame of the image each came from.
+//
+// Compiled with -DHALF=1 for an FP16 head and -DHALF=0 for FP32, and without contraction to fused
+// multiply-adds: thresholds compare the same numbers as the CPU does.
+
+#if HALF
+typedef unsigned short Value;
+__device__ __forceinline__ float number(Value bits)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+#else
+typedef float Value;
+__device__ __forceinline__ float number(Value x) { return x; }
+#endif
+
+__device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38f; }
+
+// A detection; `source` is its anchor or row in the head.
+struct Candidate {
+    float x0, y0, x1, y1;
+    float score;
+    int label, source, image;
+};
+
+// How the images of a batch lie in the network's input; `width` and `height` are the image's.
+struct Placement {
+    float pad_x, pad_y, scale_x, scale_y;
+    int width, height;
+};
+
+__device__ Candidate in_image(Candidate c, const Placement& p)
+{
+    c.x0 = fminf(fmaxf((c.x0 - p.pad_x) / p.scale_x, 0.0f), (float)p.width);
+    c.x1 = fminf(fmaxf((c.x1 - p.pad_x) / p.scale_x, 0.0f), (float)p.width);
+    c.y0 = fminf(fmaxf((c.y0 - p.pad_y) / p.scale_y, 0.0f), (float)p.height);
+    c.y1 = fminf(fmaxf((c.y1 - p.pad_y) / p.scale_y, 0.0f), (float)p.height);
+    return c;
+}
+
+// Find the anchors of a raw head whose best class scores above the threshold.
+//
+// head        (images, 4 + labels + coefficients, anchors); boxes as centre and size
+// state       (images + 1) int, zeroed: candidates of each image, and whether the head is broken
+// candidates  (images, anchors), filled from the front in any order
+// grid        x covers the anchors, y the images
+extern "C" __global__ void find_candidates(const Value* head, int rows, int labels, int anchors,
+                                           float threshold, int* state, Candidate* candidates)
+{
+    int anchor = blockIdx.x * blockDim.x + threadIdx.x, image = blockIdx.y;
+    if (anchor >= anchors) return;
+    const Value* column = head + (size_t)image * rows * anchors + anchor;
+
+    Candidate found;
+    found.score = number(column[(size_t)4 * anchors]);
+    found.label = 0;
+    bool broken = found.score != found.score;
+#pragma unroll 8
+    for (int label = 1; label < labels; ++label) {
+        float score = number(column[(size_t)(4 + label) * anchors]);
+        broken |= score != score;
+        if (score > found.score) {
+            found.score = score;
+            found.label = label;
+        }
+    }
+    broken |= !finite(found.score);
+    if (found.score > threshold) {
+        float x = number(column[0]), y = number(column[anchors]);
+        float half_width = number(column[(size_t)2 * anchors]) / 2;
+        float half_height = number(column[(size_t)3 * anchors]) / 2;
+        found.x0 = x - half_width;
+        found.y0 = y - half_height;
+        found.x1 = x + half_width;
+        found.y1 = y + half_height;
+        found.source = anchor;
+        found.image = image;
+        broken |= !finite(found.x0) || !finite(found.y0) || !finite(found.x1) || !finite(found.y1);
+        candidates[(size_t)image * anchors + atomicAdd(&state[image], 1)] = found;
+    }
+    if (broken) state[gridDim.y] = 1;
+}
+
+// Whether `a` comes before `b`: higher score; ties by class, box and place in the head.
+__device__ bool before(const Candidate& a, const Candidate& b)
+{
+    if (a.score != b.score) return a.score > b.score;
+    if (a.label != b.label) return a.label < b.label;
+    if (a.x0 != b.x0) return a.x0 < b.x0;
+    if (a.y0 != b.y0) return a.y0 < b.y0;
+    if (a.x1 != b.x1) return a.x1 < b.x1;
+    if (a.y1 != b.y1) return a.y1 < b.y1;
+    return a.source < b.source;
+}
+
+__device__ double side(float begin, float end) { return fmax((double)end - (double)begin, 0.0); }
+
+// Intersection over union, in the CPU's precision and order of operations.
+__device__ double overlap(const Candidate& a, const Candidate& b)
+{
+    double shared = side(fmaxf(a.x0, b.x0), fminf(a.x1, b.x1)) * side(fmaxf(a.y0, b.y0), fminf(a.y1, b.y1));
+    double whole = side(a.x0, a.x1) * side(a.y0, a.y1) + side(b.x0, b.x1) * side(b.y0, b.y1) - shared;
+    return whole > 0 ? shared / whole : 0;
+}
+
+const int NONE = -1;
+
+__device__ int better(const Candidate* list, int a, int b)
+{
+    if (a == NONE) return b;
+    if (b == NONE) return a;
+    return before(list[b], list[a]) ? b : a;
+}
+
+// The best of every thread's choice, for all threads of the block.
+__device__ int best_of_block(const Candidate* list, int mine)
+{
+    __shared__ int of_warp[32];
+    for (int offset = 16; offset; offset /= 2)
+        mine = better(list, mine, __shfl_xor_sync(~0u, mine, offset));
+    if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = mine;
+    __syncthreads();
+    mine = threadIdx.x % 32 < blockDim.x / 32 ? of_warp[threadIdx.x % 32] : NONE;
+    for (int offset = 16; offset; offset /= 2)
+        mine = better(list, mine, __shfl_xor_sync(~0u, mine, offset));
+    __syncthreads();
+    return mine;
+}
+
+// Non-maximum suppression within each class: take the best, drop what overlaps it, again.
+//
+// One block per image; suppressed candidates get a negative score. Blocks are whole warps.
+//
+// candidates  (images, capacity), used up
+// kept        (images, limit), best first, in the image's frame
+// kept_count  (images) int
+extern "C" __global__ void keep_best(const int* state, Candidate* candidates, int capacity, double threshold,
+                                     int limit, float pad_x, float pad_y, float scale_x, float scale_y,
+                                     int width, int height, Candidate* kept, int* kept_count)
+{
+    const Placement placement = {pad_x, pad_y, scale_x, scale_y, width, height};
+    int image = blockIdx.x, count = state[image], found = 0;
+    Candidate* list = candidates + (size_t)image * capacity;
+
+    int best = NONE;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) best = better(list, best, i);
+    best = best_of_block(list, best);
+    while (best != NONE) {
+        Candidate chosen = list[best];
+        if (threadIdx.x == 0) kept[(size_t)image * limit + found] = in_image(chosen, placement);
+        if (++found == limit) break;
+        __syncthreads();
+        int next = NONE;
+        for (int i = threadIdx.x; i < count; i += blockDim.x) {
+            if (list[i].score < 0) continue;
+            if (i == best || (list[i].label == chosen.label && overlap(chosen, list[i]) > threshold))
+                list[i].score = -1;
+            else
+                next = better(list, next, i);
+        }
+        __syncthreads();
+        best = best_of_block(list, next);
+    }
+    if (threadIdx.x == 0) kept_count[image] = found;
+}
+
+// Read an end-to-end head: rows above the threshold, in their order.
+//
+// One block per image; blocks are whole warps.
+//
+// head        (images, rows, columns): x0, y0, x1, y1, score, class, coefficients
+// state       as for find_candidates; only the last value is written
+extern "C" __global__ void read_end2end(const Value* head, int rows, int columns, float threshold, int limit,
+                                        float pad_x, float pad_y, float scale_x, float scale_y, int width,
+                                        int height, int* state, Candidate* kept, int* kept_count)
+{
+    const Placement placement = {pad_x, pad_y, scale_x, scale_y, width, height};
+    __shared__ int of_warp[32];
+    int image = blockIdx.x, found = 0, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    for (int begin = 0; begin < rows; begin += blockDim.x) {
+        int index = begin + threadIdx.x;
+        const Value* row = head + ((size_t)image * rows + index) * columns;
+        float score = index < rows ? number(row[4]) : -1;
+        bool chosen = index < rows && score > threshold;
+        unsigned votes = __ballot_sync(~0u, chosen);
+        if (lane == 0) of_warp[warp] = __popc(votes);
+        __syncthreads();
+        int place = found + __popc(votes & ((1u << lane) - 1));
+        for (int w = 0; w < blockDim.x / 32; ++w) {
+            if (w < warp) place += of_warp[w];
+            found += of_warp[w];
+        }
+        __syncthreads();
+        bool broken = !finite(score);
+        if (chosen && place < limit) {
+            float label = number(row[5]);
+            Candidate c = {number(row[0]), number(row[1]), number(row[2]), number(row[3]), score,
+                           (int)label, index, image};
+            broken |= !finite(c.x0) || !finite(c.y0) || !finite(c.x1) || !finite(c.y1) || !finite(label);
+            kept[(size_t)image * limit + place] = in_image(c, placement);
+        }
+        if (broken) state[gridDim.x] = 1;
+    }
+    if (threadIdx.x == 0) kept_count[image] = min(found, limit);
+}

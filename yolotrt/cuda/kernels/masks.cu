@@ -1,0 +1,226 @@
+// Masks of the kept detections, drawn inside their boxes at the resolution of the image's frame.
+//
+// Compiled with -DHEAD_HALF and -DPROTO_HALF: 1 for FP16, 0 for FP32.
+
+template <bool HALF> struct Stored;
+template <> struct Stored<false> { typedef float type; };
+template <> struct Stored<true> { typedef unsigned short type; };
+
+__device__ __forceinline__ float number(float x) { return x; }
+__device__ __forceinline__ float number(unsigned short bits)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+
+typedef Stored<HEAD_HALF>::type Head;
+typedef Stored<PROTO_HALF>::type Prototype;
+
+const int WORD = 32;               // pixels per word of a mask
+const int COLUMNS = 2 * WORD;      // columns of a unit of work
+const int MOST_COEFFICIENTS = 64;
+
+// A detection as candidates.cu keeps it.
+struct Candidate {
+    float x0, y0, x1, y1;
+    float score;
+    int label, source, image;
+};
+
+// A detection and where its mask lies: rows of whole words from `word` on.
+struct Record {
+    float x0, y0, x1, y1;
+    float score;
+    int label, source, image;
+    int left, top, right, bottom;  // pixels of the mask: [left, right) x [top, bottom)
+    long long word;
+    int unit, unused;
+};
+
+struct Header {
+    int records, units, broken, unused;
+    long long words;
+};
+
+// Where one pixel of the frame lies between prototype pixels along one axis: three neighbours.
+struct Taps {
+    int first;
+    float weights[3];
+};
+
+// Exclusive prefix sums over the block; `total` is the sum of all.
+template <class T> __device__ T scan(T mine, T& total)
+{
+    __shared__ T of_warp[32];
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    T sum = mine;
+    for (int offset = 1; offset < 32; offset *= 2) {
+        T lower = __shfl_up_sync(~0u, sum, offset);
+        if (lane >= offset) sum += lower;
+    }
+    if (lane == 31) of_warp[warp] = sum;
+    __syncthreads();
+    T before = 0;
+    total = 0;
+    for (int w = 0; w < warps; ++w) {
+        if (w == warp) before = total;
+        total += of_warp[w];
+    }
+    __syncthreads();
+    return before + sum - mine;
+}
+
+__device__ Record record_of(const Candidate& c, int width, int height)
+{
+    Record r = {c.x0, c.y0, c.x1, c.y1, c.score, c.label, c.source, c.image};
+    r.left = min(max((int)ceilf(c.x0), 0), width);
+    r.top = min(max((int)ceilf(c.y0), 0), height);
+    r.right = min(max((int)ceilf(c.x1), 0), width);
+    r.bottom = min(max((int)ceilf(c.y1), 0), height);
+    return r;
+}
+
+// List the kept detections of all images in order, and deal out the space and the work of their masks.
+//
+// One block of whole warps.
+//
+// kept         (images, limit)
+// kept_count   (images) int
+// first        (images) int, scratch
+// state        as in candidates.cu
+// unit_rows    rows of a unit of work; 0 draws no masks
+// header       on the device; `host_header` and `host_records` get a copy
+// records      (images * limit)
+extern "C" __global__ void lay_out(const Candidate* kept, const int* kept_count, int images, int limit,
+                                   const int* state, int width, int height, int unit_rows, int* first,
+                                   Header* header, Record* records, Header* host_header, Record* host_records)
+{
+    int count = 0;
+    for (int begin = 0; begin < images; begin += blockDim.x) {
+        int image = begin + threadIdx.x, total;
+        int place = scan(image < images ? kept_count[image] : 0, total);
+        if (image < images) first[image] = count + place;
+        count += total;
+    }
+    __syncthreads();
+    for (int image = threadIdx.x / 32; image < images; image += blockDim.x / 32)  // a warp per image
+        for (int i = threadIdx.x % 32; i < kept_count[image]; i += 32)
+            records[first[image] + i] = record_of(kept[(size_t)image * limit + i], width, height);
+    __syncthreads();
+
+    int units = 0;
+    long long words = 0;
+    for (int begin = 0; begin < count; begin += blockDim.x) {
+        int index = begin + threadIdx.x, my_units = 0, all_units;
+        long long my_words = 0, all_words;
+        if (index < count && unit_rows) {
+            int columns = max(records[index].right - records[index].left, 0);
+            int rows = max(records[index].bottom - records[index].top, 0);
+            my_words = (long long)((columns + WORD - 1) / WORD) * rows;
+            my_units = ((columns + COLUMNS - 1) / COLUMNS) * ((rows + unit_rows - 1) / unit_rows);
+        }
+        int unit = units + scan(my_units, all_units);
+        long long word = words + scan(my_words, all_words);
+        if (index < count) {
+            records[index].unit = unit;
+            records[index].word = word;
+            host_records[index] = records[index];
+        }
+        units += all_units;
+        words += all_words;
+    }
+    if (threadIdx.x == 0) {
+        Header result = {count, units, state[images], 0, words};
+        *header = result;
+        *host_header = result;
+    }
+}
+
+// The last record whose work begins at or before `unit`.
+__device__ int owner(const Record* records, int count, int unit)
+{
+    int low = 0, high = count - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (records[middle].unit <= unit) low = middle;
+        else high = middle - 1;
+    }
+    return low;
+}
+
+// Draw masks: sum of coefficient * prototype, enlarged to the frame, above zero.
+//
+// Blocks take units of COLUMNS x unit_rows pixels in turn. Shared memory holds the window of the
+// prototypes' weighted sum that a unit is interpolated from.
+//
+// head             coefficient k of row or anchor s of an image is at
+//                  [image * head_size + coefficient_begin + k * coefficient_step + s * source_step]
+// prototypes       (images, coefficients, proto_height, proto_width)
+// taps_x, taps_y   (width), (height) of the image's frame
+// bits             `capacity` words; bit j of a word is the j-th pixel of its 32
+extern "C" __global__ void draw_masks(const Header* header, const Record* records, const Head* head,
+                                      int head_size, int coefficient_begin, int coefficient_step,
+                                      int source_step, int coefficients, const Prototype* prototypes,
+                                      int proto_width, int proto_height, const Taps* taps_x,
+                                      const Taps* taps_y, int unit_rows, unsigned* bits, int capacity,
+                                      Header* host_header)
+{
+    extern __shared__ float window[];
+    __shared__ float weights[MOST_COEFFICIENTS];
+    __shared__ Record shared_record;
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+
+    for (int unit = blockIdx.x; unit < header->units; unit += gridDim.x) {
+        if (threadIdx.x == 0) shared_record = records[owner(records, header->records, unit)];
+        __syncthreads();
+        const Record& r = shared_record;
+        int words = (r.right - r.left + WORD - 1) / WORD, across = (words + 1) / 2;
+        int local = unit - r.unit;
+        int x0 = r.left + local % across * COLUMNS, x1 = min(x0 + COLUMNS, r.right);
+        int y0 = r.top + local / across * unit_rows, y1 = min(y0 + unit_rows, r.bottom);
+        if (r.word + (long long)words * (r.bottom - r.top) > capacity) {  // the host sees it in the header
+            __syncthreads();
+            continue;
+        }
+        const Head* source = head + (size_t)r.image * head_size + coefficient_begin + (size_t)r.source * source_step;
+        for (int k = threadIdx.x; k < coefficients; k += blockDim.x)
+            weights[k] = number(source[(size_t)k * coefficient_step]);
+        __syncthreads();
+
+        int left = taps_x[x0].first, right = min(taps_x[x1 - 1].first + 3, proto_width);
+        int top = taps_y[y0].first, bottom = min(taps_y[y1 - 1].first + 3, proto_height);
+        int wide = right - left, tall = bottom - top;
+        size_t plane = (size_t)proto_width * proto_height;
+        const Prototype* corner = prototypes + (size_t)r.image * coefficients * plane + (size_t)top * proto_width + left;
+        bool broken = false;
+        for (int i = threadIdx.x; i < wide * tall; i += blockDim.x) {
+            const Prototype* at = corner + (size_t)(i / wide) * proto_width + i % wide;
+            float sum = 0;
+#pragma unroll 8
+            for (int k = 0; k < coefficients; ++k) sum = fmaf(weights[k], number(at[k * plane]), sum);
+            window[i] = sum;
+            broken |= !(fabsf(sum) <= 3.402823466e38f);
+        }
+        if (broken) host_header->broken = 1;
+        __syncthreads();
+
+        for (int i = warp; i < (y1 - y0) * 2; i += warps) {
+            int y = y0 + i / 2, x = x0 + i % 2 * WORD + lane;
+            if (x - lane >= x1) continue;  // the whole warp
+            Taps v = taps_y[y], h = taps_x[min(x, x1 - 1)];
+            float logit = 0;
+#pragma unroll
+            for (int a = 0; a < 3; ++a) {
+                const float* line = window + min(v.first - top + a, tall - 1) * wide;
+                float sum = 0;
+#pragma unroll
+                for (int b = 0; b < 3; ++b) sum = fmaf(h.weights[b], line[min(h.first - left + b, wide - 1)], sum);
+                logit = fmaf(v.weights[a], sum, logit);
+            }
+            unsigned word = __ballot_sync(~0u, x < x1 && logit > 0);
+            if (lane == 0) bits[r.word + (size_t)(y - r.top) * words + (x - r.left) / WORD] = word;
+        }
+        __syncthreads();
+    }
+}
