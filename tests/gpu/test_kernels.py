@@ -1,0 +1,93 @@
+"""The kernels compute what their NumPy references compute. Run under compute-sanitizer too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.cuda.emulator import emulated
+from tests.cuda.gpu_work import cut, decoded, letterboxed, random_heads
+from yolotrt.cuda.device import Device
+from yolotrt.errors import ExecutionError
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import tile_grid
+from yolotrt.pipeline.decode import DecodeSettings
+
+pytestmark = pytest.mark.gpu
+
+SIZES = [(200, 150), (64, 64), (65, 64), (40, 30), (127, 31), (640, 481), (1, 1), (3, 200)]
+HALVES = [np.float32, np.float16]
+
+
+def picture(wh: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (wh[1], wh[0], 3), np.uint8)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("wh", SIZES)
+def test_cut_tiles(gpu: Device, wh: tuple[int, int], dtype: Any) -> None:
+    frame, grid = picture(wh), tile_grid(wh, (64, 96), 0.3)
+    tiles = range(len(grid.origins))
+    for bgr in (True, False):
+        expected = cut(emulated(), frame, grid, tiles, bgr=bgr, dtype=dtype)
+        np.testing.assert_array_equal(cut(gpu, frame, grid, tiles, bgr=bgr, dtype=dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("wh", SIZES)
+def test_letterbox(gpu: Device, wh: tuple[int, int], dtype: Any) -> None:
+    frame, box = picture(wh), Letterbox.fit(wh, (96, 64))
+    expected = letterboxed(emulated(), frame, box, dtype=dtype).astype(np.float32)
+    found = letterboxed(gpu, frame, box, dtype=dtype).astype(np.float32)
+    assert np.abs(found - expected).max() <= 1.01 / 255  # a rounded half may fall either way
+    assert np.mean(found != expected) < 0.01
+
+
+@pytest.mark.parametrize("head", ["raw", "end2end"])
+@pytest.mark.parametrize("wh", [(64, 64), (200, 150), (50, 90), (20, 20), (1, 5), (500, 100)])
+@pytest.mark.parametrize("dtype", HALVES)
+def test_decoding(gpu: Device, head: str, wh: tuple[int, int], dtype: Any) -> None:
+    spec, values, prototypes = random_heads(head, images=5, seed=1)
+    values, prototypes = values.astype(dtype), prototypes.astype(dtype)
+    placement = Letterbox.fit(wh, (64, 64))
+    for settings in (
+        DecodeSettings(conf=0.3, iou=0.5, max_det=15),
+        DecodeSettings(conf=0.01, iou=0.7, max_det=300),
+        DecodeSettings(conf=0.999),
+        DecodeSettings(conf=0.1, masks=False),
+    ):
+        expected = decoded(emulated(), values, prototypes, spec, placement, settings)
+        found = decoded(gpu, values, prototypes, spec, placement, settings)
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+            np.testing.assert_array_equal(ours.scores, theirs.scores)
+            np.testing.assert_array_equal(ours.classes, theirs.classes)
+            for a, b in zip(ours.masks or (), theirs.masks or (), strict=True):
+                assert (a.x, a.y, a.bits.shape) == (b.x, b.y, b.bits.shape)
+                assert np.count_nonzero(a.bits != b.bits) <= max(1, a.bits.size // 1000)
+
+
+def test_decoding_the_same_twice_gives_the_same_bits(gpu: Device) -> None:
+    spec, values, prototypes = random_heads("raw", images=8, seed=4)
+    placement, settings = Letterbox.fit((640, 480), (64, 64)), DecodeSettings(conf=0.05)
+    first = decoded(gpu, values, prototypes, spec, placement, settings)
+    for _ in range(5):
+        again = decoded(gpu, values, prototypes, spec, placement, settings)
+        for a, b in zip(first, again, strict=True):
+            np.testing.assert_array_equal(a.boxes, b.boxes)
+            assert all(
+                np.array_equal(p.bits, q.bits) for p, q in zip(a.masks or (), b.masks or (), strict=True)
+            )
+
+
+@pytest.mark.parametrize("head", ["raw", "end2end"])
+@pytest.mark.parametrize("row", [4, 0, -1])
+def test_broken_outputs_are_found(gpu: Device, head: str, row: int) -> None:
+    spec, values, prototypes = random_heads(head, images=2, seed=3)
+    (values if head == "raw" else values.transpose(0, 2, 1))[1, row] = np.nan
+    placement = Letterbox.fit((64, 64), (64, 64))
+    with pytest.raises(ExecutionError, match="NaN"):
+        decoded(gpu, values, prototypes, spec, placement, DecodeSettings(conf=0.1))

@@ -1,0 +1,141 @@
+"""The GPU pipeline with ONNX Runtime's CUDA provider finds what the CPU pipeline finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine, load
+from yolotrt.cuda.device import Device
+from yolotrt.cuda.nvidia import NvidiaDriver, device_count
+from yolotrt.geometry.detections import Detections
+from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.device import DevicePipeline
+from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device_settings import DeviceSettings
+from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("ort_cuda")]
+
+DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
+
+
+@pytest.fixture
+def frame() -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, (150, 201, 3), np.uint8)
+
+
+@pytest.fixture
+def file(tiny_onnx: Path) -> EngineFile:
+    spec = read_spec(load_onnx(tiny_onnx), tiny_onnx.stem)
+    return EngineFile(tiny_onnx, "onnxruntime", "fp32", spec, (), "")
+
+
+@pytest.fixture
+def pipeline(gpu: Device, file: EngineFile) -> Callable[..., DevicePipeline]:
+    engine = load(file)
+
+    def make(**settings: object) -> DevicePipeline:
+        return DevicePipeline(
+            [(gpu, engine)],
+            DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+def assert_equal(found: Detections, expected: Detections) -> None:
+    assert len(found) == len(expected) > 5
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.classes, expected.classes)
+    for a, b in zip(found.masks or (), expected.masks or (), strict=True):
+        assert (a.x, a.y) == (b.x, b.y)
+        np.testing.assert_array_equal(a.bits, b.bits)
+
+
+def test_finds_what_the_cpu_finds(
+    pipeline: Callable[..., DevicePipeline], file: EngineFile, frame: npt.NDArray[np.uint8]
+) -> None:
+    with TiledPipeline(OnnxRuntimeEngine(file), PipelineSettings("tiled", decode=DECODE)) as on_cpu:
+        expected = on_cpu(frame).detections
+    with pipeline(groups=3) as on_gpu:
+        found = on_gpu(frame).detections
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_every_dispatch_finds_the_same_bits(
+    pipeline: Callable[..., DevicePipeline],
+    frame: npt.NDArray[np.uint8],
+    dispatch: DeviceDispatch,
+    depth: int,
+) -> None:
+    frames = [np.roll(frame, 13 * i, axis=1) for i in range(6)]
+    with pipeline(mode="tiled+global", groups=4, dispatch="serial") as serial:
+        expected = [serial(f).detections for f in frames]
+    with pipeline(mode="tiled+global", groups=4, dispatch=dispatch, depth=depth, measure=True) as other:
+        results = list(other.frames(frames))
+    for result, wanted in zip(results, expected, strict=True):
+        assert_equal(result.detections, wanted)
+        assert all(t is not None and 0 <= t < 1 for t in result.device.values())
+
+
+def test_another_frame_size_frees_the_first(
+    gpu: Device, pipeline: Callable[..., DevicePipeline], frame: npt.NDArray[np.uint8]
+) -> None:
+    with pipeline(groups=2) as one:
+        one(frame)
+        live = gpu.live
+        one(frame[:100])
+        one(frame)
+        assert gpu.live == live
+
+
+def test_memory_stays_flat_over_many_frames(
+    gpu: Device, pipeline: Callable[..., DevicePipeline], frame: npt.NDArray[np.uint8]
+) -> None:
+    import psutil
+
+    with pipeline(mode="tiled+global", groups=4, depth=2) as two:
+        for _ in two.frames([frame] * 50):
+            pass
+        free, resident = gpu.memory()[0], psutil.Process().memory_info().rss
+        for _ in two.frames([frame] * 300):
+            pass
+        assert abs(gpu.memory()[0] - free) <= 2 << 20
+        assert psutil.Process().memory_info().rss - resident < 16 << 20
+
+
+def test_splits_over_gpus(file: EngineFile, frame: npt.NDArray[np.uint8]) -> None:
+    """With one GPU in the machine, over the same one twice."""
+    indices = [i % device_count() for i in range(2)]
+    devices = [Device(NvidiaDriver(i)) for i in indices]
+    settings = DeviceSettings(mode="tiled+global", groups=4, decode=DECODE)
+    engines = [OnnxRuntimeCudaEngine(file, i) for i in indices]
+    with DevicePipeline([(devices[0], engines[0])], settings) as one:
+        expected = one(frame).detections
+    with DevicePipeline(list(zip(devices, engines, strict=True)), settings) as both:
+        assert_equal(both(frame).detections, expected)
+    for device in devices:
+        assert device.live == {}
+        device.close()
+
+
+def test_runs_batches_from_the_host_like_any_backend(gpu: Device, file: EngineFile) -> None:
+    on_cpu = OnnxRuntimeEngine(file).new_context(3)
+    on_gpu = load(file).new_context(3)
+    images = np.random.default_rng(1).random(on_cpu.images.shape, np.float32)
+    on_cpu.images[:] = on_gpu.images[:] = images
+    for found, expected in zip(on_gpu.run(), on_cpu.run(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)

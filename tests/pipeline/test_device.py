@@ -1,0 +1,349 @@
+"""The GPU pipeline on an emulated GPU: results, order of work, resources, faults."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.cuda.emulated_engine import EmulatedEngine
+from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
+from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
+from yolotrt.errors import ExecutionError, UsageError
+from yolotrt.geometry.detections import Detections
+from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.device import DevicePipeline
+from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device_settings import GLOBAL_ORDERS, DeviceSettings, GlobalOrder
+from yolotrt.pipeline.device_share import deal
+from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
+
+Frame = npt.NDArray[np.uint8]
+DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
+
+
+@pytest.fixture(scope="module")
+def frame() -> Frame:
+    """A frame of 12 tiles whose last column and row are pulled back."""
+    return np.random.default_rng(3).integers(0, 256, (150, 201, 3), np.uint8)
+
+
+@pytest.fixture
+def driver() -> HostDriver:
+    return HostDriver()
+
+
+@pytest.fixture
+def run(driver: HostDriver, tiny_onnx: Path) -> _Runner:
+    return _Runner(driver, tiny_onnx)
+
+
+class _Runner:
+    """Makes pipelines on the emulated GPU."""
+
+    def __init__(self, driver: HostDriver, path: Path) -> None:
+        self.driver = driver
+        self.engine = EmulatedEngine(driver, path)
+        self.device = emulated(driver)
+
+    def pipeline(self, **settings: object) -> DevicePipeline:
+        return DevicePipeline(
+            [(self.device, self.engine)],
+            DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+        )
+
+
+def on_cpu(path: Path, frame: Frame, mode: PassMode) -> Detections:
+    spec = read_spec(load_onnx(path), path.stem)
+    engine = OnnxRuntimeEngine(EngineFile(path, "onnxruntime", "fp32", spec, (), ""))
+    with TiledPipeline(engine, PipelineSettings(mode, decode=DECODE)) as pipeline:
+        return pipeline(frame).detections
+
+
+def assert_same(a: Detections, b: Detections, *, exactly: bool = False) -> None:
+    assert len(a) == len(b) > 5
+    np.testing.assert_array_equal(a.classes, b.classes)
+    np.testing.assert_allclose(a.boxes, b.boxes, atol=0 if exactly else 1e-3)
+    np.testing.assert_allclose(a.scores, b.scores, atol=0 if exactly else 1e-5)
+    for one, other in zip(a.masks or (), b.masks or (), strict=True):
+        assert (one.x, one.y, one.bits.shape) == (other.x, other.y, other.bits.shape)
+        allowed = 0 if exactly else max(2, one.bits.size // 200)
+        assert np.count_nonzero(one.bits != other.bits) <= allowed
+
+
+@pytest.mark.parametrize("mode", PASS_MODES)
+def test_finds_what_the_cpu_finds(run: _Runner, tiny_onnx: Path, frame: Frame, mode: PassMode) -> None:
+    expected = on_cpu(tiny_onnx, frame, mode)
+    with run.pipeline(mode=mode, groups=3 if mode != "global" else 1) as pipeline:
+        found = pipeline(frame).detections
+    if mode == "tiled":
+        assert_same(found, expected)
+    else:  # the letterbox may differ by a grey level, and scores with it
+        assert abs(len(found) - len(expected)) <= 2
+
+
+@pytest.mark.parametrize("order", GLOBAL_ORDERS)
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_every_dispatch_finds_the_same_in_the_same_order(
+    run: _Runner, frame: Frame, dispatch: DeviceDispatch, order: GlobalOrder
+) -> None:
+    with run.pipeline(mode="tiled+global", dispatch="serial") as pipeline:
+        expected = pipeline(frame).detections
+    with run.pipeline(
+        mode="tiled+global", groups=5, dispatch=dispatch, global_order=order, measure=True
+    ) as pipeline:
+        result = pipeline(frame)
+    assert_same(result.detections, expected, exactly=True)
+    assert run.driver.races() == []
+    assert result.device["tiles"]
+    assert result.device["global"]
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_depth_two_keeps_the_order_of_frames(run: _Runner, frame: Frame, dispatch: DeviceDispatch) -> None:
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(5)]
+    with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
+        expected = [pipeline(f).detections for f in frames]
+    with run.pipeline(groups=2, dispatch=dispatch, depth=2) as pipeline:
+        results = [r.detections for r in pipeline.frames(frames)]
+    for found, wanted in zip(results, expected, strict=True):
+        assert_same(found, wanted, exactly=True)
+    assert run.driver.races() == []
+
+
+def test_depth_two_uploads_the_next_frame_beside_the_computation(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=2, depth=2) as pipeline:
+        list(pipeline.frames([frame] * 2))
+        run.driver.forget()
+        list(pipeline.frames([frame] * 2))
+    operations = run.driver.operations
+    uploads = [i for i, op in enumerate(operations) if op.name == "copy"]
+    decoded = [i for i, op in enumerate(operations) if op.name == "draw_masks"]
+    assert not run.driver.comes_after(uploads[1], decoded[0])
+    assert run.driver.comes_after(decoded[1], decoded[0])
+
+
+def test_each_group_waits_for_the_prepared_tiles_and_decoding_for_each_group(
+    run: _Runner, frame: Frame
+) -> None:
+    with run.pipeline(groups=4, dispatch="graph") as pipeline:
+        pipeline(frame)
+        run.driver.forget()
+        pipeline(frame)
+    names = run.driver.names()
+    groups = [i for i, name in enumerate(names) if name == "infer"]
+    assert len(groups) == 4
+    assert names.count("copy") == 1  # the frame goes up once, and nothing is copied down
+    for group in groups:
+        assert run.driver.comes_after(group, names.index("cut_tiles"))
+        assert run.driver.comes_after(names.index("find_candidates"), group)
+    assert not any(run.driver.comes_after(b, a) for a, b in pairwise(groups))  # side by side
+
+
+def test_a_graph_is_one_launch_per_frame(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=4, dispatch="graph", mode="tiled+global") as pipeline:
+        pipeline(frame)
+        run.driver.calls.clear()
+        pipeline(frame)
+        assert run.driver.calls == ["launch_graph"]
+
+
+def test_global_runs_beside_the_tiles_or_after_them(run: _Runner, frame: Frame) -> None:
+    for order, beside in (("concurrent", True), ("after", False)):
+        with run.pipeline(mode="tiled+global", groups=2, global_order=order) as pipeline:
+            pipeline(frame)
+            run.driver.forget()
+            pipeline(frame)
+        names = run.driver.names()
+        assert run.driver.comes_after(names.index("letterbox"), names.index("infer")) != beside
+
+
+def test_the_race_finder_finds_races(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=2, dispatch="streams") as pipeline:
+        pipeline(frame)
+        for op in run.driver.operations:
+            if op.name == "infer":
+                op.after.clear()  # as if nobody had waited
+    assert ("cut_tiles", "infer") in run.driver.races()
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_everything_is_freed(run: _Runner, frame: Frame, dispatch: DeviceDispatch) -> None:
+    with run.pipeline(mode="tiled+global", groups=3, dispatch=dispatch, measure=True) as pipeline:
+        pipeline(frame)
+        held = run.device.live
+        for _ in range(3):
+            pipeline(frame)
+        assert run.device.live == held
+        pipeline(frame[:100])  # another size replaces the plan
+        assert run.device.live["buffer"] == held["buffer"]
+    assert run.device.live == {}
+    run.device.close()
+    assert not run.driver._modules
+    assert run.driver.calls[-1] == "release"
+
+
+def test_masks_that_need_more_room_get_it(
+    run: _Runner, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run.pipeline(groups=2) as pipeline:
+        expected = pipeline(frame).detections
+    monkeypatch.setattr("yolotrt.pipeline.device_passes.WORD", 100_000)  # room for nearly nothing
+    with run.pipeline(groups=2) as pipeline:
+        assert_same(pipeline(frame).detections, expected, exactly=True)
+        live = run.device.live
+        assert_same(pipeline(frame).detections, expected, exactly=True)
+        assert run.device.live == live
+    assert run.device.live == {}
+
+
+def test_a_frame_buffer_is_not_copied(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=2) as pipeline:
+        expected = pipeline(frame).detections
+        buffer = pipeline.frame_buffer((frame.shape[1], frame.shape[0]))
+        buffer[:] = frame
+        assert_same(pipeline(buffer).detections, expected, exactly=True)
+
+
+@pytest.mark.parametrize("wh", [(40, 30), (65, 64), (64, 64), (129, 30), (1, 1)])
+def test_any_frame_size(run: _Runner, tiny_onnx: Path, wh: tuple[int, int]) -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (wh[1], wh[0], 3), np.uint8)
+    with run.pipeline(mode="tiled") as pipeline:
+        found = pipeline(picture).detections
+    expected = on_cpu(tiny_onnx, picture, "tiled")
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 5])
+@pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
+def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int, mode: PassMode) -> None:
+    settings = DeviceSettings(mode=mode, groups=4, decode=DECODE)
+    found = []
+    for count in (1, devices):
+        drivers = [HostDriver(i) for i in range(count)]
+        engines = [(emulated(d), EmulatedEngine(d, tiny_onnx)) for d in drivers]
+        with DevicePipeline(engines, settings) as pipeline:
+            found.append(pipeline(frame).detections)
+        for driver, (device, _) in zip(drivers, engines, strict=True):
+            assert driver.races() == []
+            assert device.live == {}
+    assert_same(found[1], found[0], exactly=True)
+
+
+@pytest.mark.parametrize("groups", [0, 1, 2, 5, 8])
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_groups_are_dealt_out_once_and_in_order(groups: int, devices: int) -> None:
+    ranges = [range(4 * i, 4 * i + 4) for i in range(groups)]
+    shares = deal(ranges, devices, whole=True)
+    assert [g for share in shares for g in share.groups] == ranges
+    assert sum(share.whole for share in shares) == 1
+    sizes = [len(share.groups) for share in shares if share.groups]
+    assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_pipelines_on_one_engine_have_lanes_of_their_own(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=2, mode="tiled+global") as one, run.pipeline(groups=3) as other:
+        one(frame)
+        other(frame)
+        assert sorted(run.engine.lanes) == list(range(6))
+    with run.pipeline(groups=2) as again:
+        again(frame)
+    assert run.engine.lanes[6:] == [0, 1]
+
+
+def test_says_how_many_groups_fit(tiny_onnx: Path, frame: Frame) -> None:
+    driver = HostDriver(memory_limit=4_000_000)
+    engine = EmulatedEngine(driver, tiny_onnx, context_bytes=1_100_000)
+    device = emulated(driver)
+    with DevicePipeline([(device, engine)], DeviceSettings(groups=4, decode=DECODE)) as pipeline:
+        with pytest.raises(OutOfDeviceMemory, match=r"Group 3 of 4 does not fit.*takes about 1 MiB") as error:
+            pipeline(frame)
+        assert error.value.hint is not None
+        assert "--groups 2" in error.value.hint
+        assert device.live == {}
+
+
+@pytest.mark.parametrize("operation", ["cut_tiles", "infer", "copy", "synchronize", "free"])
+def test_a_lost_gpu_is_one_error_and_nothing_stays(run: _Runner, frame: Frame, operation: str) -> None:
+    pipeline = run.pipeline(groups=2, dispatch="threads")
+    pipeline(frame)
+    run.driver.fails_at = operation
+    if operation == "free":
+        pipeline.close()
+    else:
+        with pytest.raises(DeviceLost):
+            pipeline(frame)
+    assert run.device.live == {}
+    pipeline.close()
+    run.device.close()
+
+
+def test_a_broken_engine_is_named(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(groups=2) as pipeline:
+        pipeline(frame)
+        worker = pipeline._plan.workers[0]  # type: ignore[union-attr]
+        header = worker._slots[0].tiles.results.header  # type: ignore[union-attr]
+        worker.submit(0)
+        worker.wait(0)
+        header.array[8] = 1
+        with pytest.raises(ExecutionError, match="NaN"):
+            worker.read(0)
+
+
+def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, frame: Frame) -> None:
+    driver = HostDriver(captures=False)
+    engine = EmulatedEngine(driver, tiny_onnx)
+    device = emulated(driver)
+    with (
+        DevicePipeline([(device, engine)], DeviceSettings(decode=DECODE)) as pipeline,
+        pytest.raises(UsageError, match="graphs are not available") as error,
+    ):
+        pipeline(frame)
+    assert "--dispatch streams" in (error.value.hint or "")
+    assert device.live == {}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+        "picture.jpg",
+    ],
+)
+def test_refuses_what_is_no_frame(run: _Runner, frame: object) -> None:
+    with run.pipeline() as pipeline, pytest.raises(UsageError, match="frame is"):
+        pipeline(frame)  # type: ignore[arg-type]
+
+
+def test_refuses_a_frame_on_a_gpu(run: _Runner) -> None:
+    class OnGpu:
+        __cuda_array_interface__ = ()
+
+    with run.pipeline() as pipeline, pytest.raises(UsageError, match="on a GPU"):
+        pipeline(OnGpu())  # type: ignore[arg-type]
+
+
+def test_refuses_settings_that_make_no_sense() -> None:
+    for settings in ({"depth": 3}, {"dispatch": "fast"}, {"mode": "both"}, {"global_order": "before"}):
+        with pytest.raises(UsageError):
+            DeviceSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_refuses_several_classes_per_box(run: _Runner, frame: Frame) -> None:
+    settings = DeviceSettings(decode=DecodeSettings(multi_label=True))
+    with (
+        DevicePipeline([(run.device, run.engine)], settings) as pipeline,
+        pytest.raises(UsageError, match="several classes"),
+    ):
+        pipeline(frame)
+    assert run.device.live == {}

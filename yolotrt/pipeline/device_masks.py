@@ -1,0 +1,67 @@
+"""Tables for the mask kernel: how the pixels of a frame are made of prototype pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.geometry.detections import I64
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.masks import Interpolation, interpolations
+
+TAPS = np.dtype([("first", "<i4"), ("weights", "<f4", 3)])
+"""One pixel along one axis: its first prototype pixel and the weights of three neighbours from there."""
+
+UNIT_COLUMNS = 64
+"""Columns of the pixel blocks that the kernel works on; ``COLUMNS`` in masks.cu."""
+
+MOST_SHARED = 48 * 1024
+"""Shared memory that every GPU gives a block without being asked specially, bytes."""
+
+
+@dataclass(frozen=True)
+class MaskTables:
+    """Interpolation of one placement, and how its masks are cut into units of work.
+
+    Attributes:
+        columns: (image width,) of :data:`TAPS`.
+        rows: (image height,) of :data:`TAPS`.
+        unit_rows: Rows of a unit of work, a power of two up to 64.
+        shared: Bytes of shared memory that the largest window of prototype pixels needs.
+    """
+
+    columns: npt.NDArray[np.void]
+    rows: npt.NDArray[np.void]
+    unit_rows: int
+    shared: int
+
+    @classmethod
+    def of(cls, placement: Letterbox, proto_wh: tuple[int, int]) -> MaskTables:
+        """Make the tables of one placement."""
+        x, y = interpolations(placement, proto_wh)
+        columns, rows = _taps(x), _taps(y)
+        wide = _reach(columns, UNIT_COLUMNS)
+        unit_rows = UNIT_COLUMNS
+        while unit_rows > 1 and wide * _reach(rows, unit_rows) * 4 > MOST_SHARED:
+            unit_rows //= 2
+        return cls(columns, rows, unit_rows, wide * _reach(rows, unit_rows) * 4)
+
+
+def _taps(axis: Interpolation) -> npt.NDArray[np.void]:
+    """Compress the banded matrix of an axis; both of its enlargements together reach three pixels."""
+    if int((axis.last - axis.first).max()) > 2:
+        raise ValueError("an interpolation reaches over more than three prototype pixels")
+    padded = np.pad(axis.weights, ((0, 0), (0, 2)))
+    taps = np.zeros(len(axis.first), TAPS)
+    taps["first"] = axis.first
+    taps["weights"] = np.take_along_axis(padded, axis.first[:, None] + np.arange(3), axis=1)
+    return taps
+
+
+def _reach(taps: npt.NDArray[np.void], pixels: int) -> int:
+    """Return the most prototype pixels that ``pixels`` neighbouring pixels are made of."""
+    first: I64 = taps["first"].astype(np.int64)
+    ends = first[np.minimum(np.arange(len(first)) + pixels - 1, len(first) - 1)]
+    return int((ends - first).max()) + 3

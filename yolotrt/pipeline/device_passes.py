@@ -1,0 +1,145 @@
+"""A pass over a frame on one GPU: its contexts, its memory, and its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from yolotrt.cuda.device import Device, Launch, Scope, Stream
+from yolotrt.cuda.driver import OutOfDeviceMemory
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
+from yolotrt.pipeline.device_results import WORD, Results
+from yolotrt.pipeline.device_share import GpuContext, GpuEngine, Lanes, PassBuffers
+
+_SPARE = 5 / 4
+"""Room for masks is enlarged to what one frame needed times this."""
+
+
+class DevicePass:
+    """Contexts and memory for all images of a pass; frames take turns on them.
+
+    Args:
+        device: The GPU.
+        scope: Owns the memory.
+        engine: Gives the contexts.
+        placement: How every image lies in the network's input.
+        parts: The batches that the images are run in, contiguous.
+        origins: Upper left corner (x, y) of each image in the frame, px.
+        decode: Thresholds.
+        lanes: Where contexts that run at the same time get lanes of their own.
+        shared: Batches of one size share one context, because they never run at the same time.
+
+    Raises:
+        ArtifactError: The engine has no profile for a batch size.
+        OutOfDeviceMemory: The buffers do not fit.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        scope: Scope,
+        engine: GpuEngine,
+        placement: Letterbox,
+        parts: Sequence[range],
+        origins: list[tuple[int, int]],
+        decode: DecodeSettings,
+        lanes: Lanes,
+        *,
+        shared: bool,
+    ) -> None:
+        self.parts = [range(p.start - parts[0].start, p.stop - parts[0].start) for p in parts]
+        self.images = len(origins)
+        self.placement = placement
+        self._origins = origins
+        self._masks = decode.masks
+        self._contexts = _contexts(engine, [len(p) for p in parts], lanes, shared=shared)
+        self.buffers = PassBuffers(scope, engine, self._contexts[0].tensors, self.images)
+        spec = engine.file.spec
+        self._decoder = DeviceDecoder(device, scope, self.buffers.outputs, spec, placement, decode)
+        self._device = device
+
+    def infer(self, part: int, stream: Stream) -> None:
+        """Start one batch in a stream."""
+        self.buffers.run(self._contexts[part], self.parts[part].start, stream)
+
+    def warm_up(self, streams: Sequence[Stream]) -> list[int]:
+        """Run every batch once, each in the stream that it will always have.
+
+        Libraries choose kernels and take memory at a context's first run, so this is where a context's
+        memory shows, and where it can be missing.
+
+        Returns:
+            Device memory that each batch took, bytes; other programs on the GPU blur it.
+
+        Raises:
+            OutOfDeviceMemory: A context does not fit; says how much each takes and how many fit.
+        """
+        taken: list[int] = []
+        streams[0].clear(self.buffers.input_buffer)
+        streams[0].synchronize()
+        for part, stream in enumerate(streams):
+            free, _ = self._device.memory()
+            try:
+                self.infer(part, stream)
+                stream.synchronize()
+            except OutOfDeviceMemory as exc:
+                raise _too_many_groups(self._device, taken, free, len(streams)) from exc
+            taken.append(max(0, free - self._device.memory()[0]))
+        return taken
+
+    def slot(self, scope: Scope, prepare: Launch) -> PassSlot:
+        """Return this pass for one frame in flight; ``prepare`` writes the input from that frame."""
+        width, height = self.placement.image_wh
+        words = self.images * -(-width // WORD) * height  # as if masks covered every image once
+        results = Results(scope, self.images, self._decoder.limit, words)
+        return PassSlot(self, prepare, results, self._decoder.into(results))
+
+    def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
+        """Return the slot with room for all the masks that its last frame needed."""
+        words = int((slot.results.words + slot.results.missing_words) * _SPARE)
+        results = Results(scope, self.images, self._decoder.limit, words)
+        return PassSlot(self, slot.prepare, results, self._decoder.into(results))
+
+    def read(self, slot: PassSlot) -> list[Detections]:
+        """Return the detections of each image, in px of the frame."""
+        return slot.results.read(self._origins, masks=self._masks)
+
+    def close(self) -> None:
+        """Let the contexts go, before the streams that they use."""
+        self._contexts.clear()
+
+
+@dataclass(frozen=True)
+class PassSlot:
+    """A pass for one frame in flight."""
+
+    owner: DevicePass
+    prepare: Launch
+    results: Results
+    decode: DecodeWork
+
+
+def _contexts(engine: GpuEngine, batches: Sequence[int], lanes: Lanes, *, shared: bool) -> list[GpuContext]:
+    if not shared:
+        return [engine.new_context(batch, lane=lanes.take()) for batch in batches]
+    lane = lanes.take()
+    by_batch = {batch: engine.new_context(batch, lane=lane) for batch in dict.fromkeys(batches)}
+    return [by_batch[batch] for batch in batches]
+
+
+def _too_many_groups(device: Device, taken: Sequence[int], free: int, wanted: int) -> OutOfDeviceMemory:
+    """Say what a group needs and how many fit."""
+    if not taken:
+        return OutOfDeviceMemory(
+            f"Not even one group fits into the {free / 2**20:.0f} MiB that are free on {device.name}.",
+            hint="Use more --groups (smaller batches), or end other programs on this GPU.",
+        )
+    each = max(taken)
+    return OutOfDeviceMemory(
+        f"Group {len(taken) + 1} of {wanted} does not fit on {device.name}: each group takes about "
+        f"{each / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free.",
+        hint=f"Use --groups {len(taken)}, which fits, or end other programs on this GPU.",
+    )

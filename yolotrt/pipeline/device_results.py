@@ -1,0 +1,119 @@
+"""What comes back from the GPU: detections and their packed masks, in page-locked memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from yolotrt.cuda.device import PinnedBuffer, Scope
+from yolotrt.errors import ExecutionError
+from yolotrt.geometry.detections import Detections, Mask
+
+CANDIDATE = np.dtype(
+    [
+        ("box", "<f4", 4),
+        ("score", "<f4"),
+        ("label", "<i4"),
+        ("source", "<i4"),
+        ("image", "<i4"),
+    ]
+)
+"""``Candidate`` of the kernels."""
+
+RECORD = np.dtype(
+    [
+        *CANDIDATE.descr,
+        ("left", "<i4"),
+        ("top", "<i4"),
+        ("right", "<i4"),
+        ("bottom", "<i4"),
+        ("word", "<i8"),
+        ("unit", "<i4"),
+        ("unused", "<i4"),
+    ]
+)
+"""``Record`` of masks.cu."""
+
+HEADER = np.dtype(
+    [("records", "<i4"), ("units", "<i4"), ("broken", "<i4"), ("unused", "<i4"), ("words", "<i8")]
+)
+"""``Header`` of masks.cu."""
+
+WORD = 32
+"""Pixels per word of a packed mask."""
+
+
+class Results:
+    """The results of one pass, written by the GPU and read here.
+
+    Args:
+        scope: Owns the memory.
+        images: Images of the pass.
+        limit: Most detections of an image.
+        words: Room for masks, in words of 32 pixels.
+    """
+
+    def __init__(self, scope: Scope, images: int, limit: int, words: int) -> None:
+        self.header: PinnedBuffer = scope.pinned(HEADER.itemsize)
+        self.records: PinnedBuffer = scope.pinned(images * limit * RECORD.itemsize)
+        self.bits: PinnedBuffer = scope.pinned(words * 4)
+        self.words = words
+
+    @property
+    def missing_words(self) -> int:
+        """Words that the masks needed beyond the room they had; until it is 0 masks are incomplete."""
+        return max(0, int(self.header.array.view(HEADER)[0]["words"]) - self.words)
+
+    def read(self, origins: list[tuple[int, int]], *, masks: bool) -> list[Detections]:
+        """Return the detections of each image, best first.
+
+        Args:
+            origins: Upper left corner (x, y) of each image in the frame, px; one per image.
+            masks: Whether masks were drawn.
+
+        Returns:
+            Detections in px of the frame, independent of this memory.
+
+        Raises:
+            ExecutionError: An output that matters here holds NaN or infinity.
+        """
+        header = self.header.array.view(HEADER)[0]
+        if header["broken"]:
+            raise ExecutionError(
+                "An output of the engine holds NaN or infinity: the engine is broken.",
+                hint="Build it again; if it was built in lower precision, compare with --fp32.",
+            )
+        count = int(header["records"])
+        records = self.records.array[: count * RECORD.itemsize].view(RECORD)
+        shifts = np.asarray(origins, np.float32).reshape(-1, 2)[records["image"]]
+        boxes = records["box"] + np.concatenate([shifts, shifts], axis=1)
+        scores = records["score"].copy()
+        classes = records["label"].astype(np.int64)
+        drawn = self._masks(records, origins, int(header["words"])) if masks else None
+        ends = np.searchsorted(records["image"], np.arange(len(origins)), side="right").tolist()
+        found, begin = [], 0
+        for end in ends:
+            part = None if drawn is None else tuple(drawn[begin:end])
+            found.append(Detections(boxes[begin:end], scores[begin:end], classes[begin:end], part))
+            begin = end
+        return found
+
+    def _masks(
+        self, records: np.ndarray[tuple[int], np.dtype[np.void]], origins: list[tuple[int, int]], words: int
+    ) -> list[Mask]:
+        """Unpack all masks at once and cut each out as a view."""
+        packed = self.bits.array[: words * 4]
+        bits = np.unpackbits(packed, bitorder="little").view(np.bool_)
+        masks = []
+        columns = ("image", "left", "top", "right", "bottom", "word")
+        for image, left, top, right, bottom, word in zip(
+            *(records[c].tolist() for c in columns), strict=True
+        ):
+            x, y = origins[image]
+            width, height = right - left, bottom - top
+            if width <= 0 or height <= 0:
+                masks.append(Mask(left + x, top + y, np.zeros((0, 0), np.bool_)))
+                continue
+            stride = -(-width // WORD) * WORD
+            rows = bits[word * WORD : word * WORD + height * stride].reshape(height, stride)
+            masks.append(Mask(left + x, top + y, rows[:, :width]))
+        return masks

@@ -1,0 +1,243 @@
+"""What one GPU does of a frame, and everything it needs for that: buffers, contexts, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, pairwise
+from typing import ClassVar, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
+from yolotrt.cuda.driver import Argument
+from yolotrt.cuda.tensor import TensorType
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device_decode import Outputs
+
+_THREADS = 256
+_PIXELS = 8
+"""Pixels per thread of the tile kernel, as in prepare.cu."""
+
+FRAME_SLACK = 16
+"""Bytes behind a frame in device memory, which the tile kernel may read but does not use."""
+
+
+class GpuContext(Protocol):
+    """What the pipeline needs of a :class:`yolotrt.backends.base.DeviceContext`.
+
+    Attributes:
+        tensors: Type of the input and of each output, by name.
+        input_pointer: Device address of the input; set before each enqueue.
+        output_pointers: Device addresses of the outputs by name; set before each enqueue.
+    """
+
+    tensors: Mapping[str, TensorType]
+    input_pointer: int
+    output_pointers: Mapping[str, int]
+
+    def enqueue(self, stream_handle: int) -> None:
+        """Start the batch in a stream and return at once."""
+        ...
+
+
+class GpuEngine(Protocol):
+    """An engine whose contexts run on one GPU, on buffers that the caller owns.
+
+    Attributes:
+        file: The engine on disk.
+        device_index: The GPU.
+        capturable: Its contexts may be captured in a CUDA graph after they have run once.
+    """
+
+    file: EngineFile
+    device_index: int
+    capturable: bool
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> GpuContext:
+        """Return a context for batches of exactly this size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """One GPU's part of a frame.
+
+    Attributes:
+        groups: Indices of the tiles of each group; contiguous, together ``tiles``.
+        whole: It also runs the pass over the whole frame.
+    """
+
+    groups: tuple[range, ...]
+    whole: bool
+
+    @property
+    def tiles(self) -> range:
+        """Indices of all its tiles."""
+        return range(self.groups[0].start, self.groups[-1].stop) if self.groups else range(0)
+
+
+def deal(groups: Sequence[range], devices: int, *, whole: bool) -> list[Share]:
+    """Deal groups out to GPUs, in order and as evenly as possible.
+
+    The last GPU never has more than the others, so it runs the whole frame too. GPUs that would get
+    nothing are left out.
+    """
+    bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
+    shares = [Share(tuple(groups[a:b]), False) for a, b in pairwise(bounds)]
+    if whole:
+        shares[-1] = Share(shares[-1].groups, True)
+    return [share for share in shares if share.groups or share.whole]
+
+
+class Lanes:
+    """Numbers of the lanes that nobody uses: contexts of one lane share scratch memory.
+
+    Pipelines that use one engine at a time must not share lanes either: a graph holds the addresses of
+    the scratch memory that its contexts had when it was captured.
+    """
+
+    _used: ClassVar[WeakKeyDictionary[GpuEngine, set[int]]] = WeakKeyDictionary()
+
+    def __init__(self, engine: GpuEngine) -> None:
+        self._engine = engine
+        self._mine: list[int] = []
+
+    def take(self) -> int:
+        """Return a free lane and keep it."""
+        used = self._used.setdefault(self._engine, set())
+        lane = next(n for n in count() if n not in used)
+        used.add(lane)
+        self._mine.append(lane)
+        return lane
+
+    def give_back(self) -> None:
+        """Let others have the lanes; their contexts must not run any more."""
+        self._used.get(self._engine, set()).difference_update(self._mine)
+        self._mine.clear()
+
+
+class PassBuffers:
+    """Device memory of one pass: input and outputs of all its images, in their order.
+
+    Groups are neighbouring parts of the same buffers, so one launch prepares or decodes all of them.
+    """
+
+    def __init__(
+        self, scope: Scope, engine: GpuEngine, tensors: Mapping[str, TensorType], images: int
+    ) -> None:
+        spec = engine.file.spec
+        self._spec = spec
+        self.types = {name: tensor.with_batch(images) for name, tensor in tensors.items()}
+        self._memory = {name: scope.buffer(tensor.nbytes) for name, tensor in self.types.items()}
+
+    @property
+    def input(self) -> TensorType:
+        """Type of the input."""
+        return self.types[self._spec.input_name]
+
+    @property
+    def input_buffer(self) -> Buffer:
+        """The input."""
+        return self._memory[self._spec.input_name]
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs."""
+        head, protos = self._spec.head_output, self._spec.proto_output
+        return Outputs(
+            self._memory[head].address, self.types[head], self._memory[protos].address, self.types[protos]
+        )
+
+    def run(self, context: GpuContext, first: int, stream: Stream) -> None:
+        """Start a context on the images from ``first`` on."""
+        at = {n: m.address + first * self.types[n].item_nbytes for n, m in self._memory.items()}
+        context.input_pointer = at.pop(self._spec.input_name)
+        context.output_pointers = at
+        context.enqueue(stream.handle)
+
+
+class FrameBuffer:
+    """One frame on the host, page-locked, and on the device."""
+
+    def __init__(self, scope: Scope, frame_wh: tuple[int, int], pinned: PinnedBuffer | None = None) -> None:
+        width, height = frame_wh
+        self.nbytes = width * height * 3
+        self.pinned = pinned or scope.pinned(self.nbytes)
+        self.device = scope.buffer(self.nbytes + FRAME_SLACK)
+        self.array = self.pinned.array[: self.nbytes].reshape(height, width, 3)
+
+    def upload(self, stream: Stream) -> None:
+        """Start the copy to the device."""
+        stream.copy(self.device.address, self.pinned.address, self.nbytes)
+
+
+def cut_tiles(
+    device: Device,
+    scope: Scope,
+    frame: FrameBuffer,
+    grid: TileGrid,
+    tiles: range,
+    into: PassBuffers,
+    *,
+    bgr: bool,
+) -> Launch:
+    """Return the kernel that cuts tiles from a frame and writes them as network input."""
+    origins = np.array([grid.origins[t] for t in tiles], np.int32)
+    table = scope.buffer(origins.nbytes)
+    with device.scope() as staging:
+        source, stream = staging.pinned(origins.nbytes), staging.stream()
+        source.array[:] = origins.view(np.uint8).reshape(-1)
+        stream.copy(table.address, source.address, origins.nbytes)
+        stream.synchronize()
+    (frame_w, frame_h), (width, height) = grid.frame_wh, grid.tile_wh
+    arguments: list[Argument] = [
+        ("pointer", frame.device.address),
+        ("int", frame_w),
+        ("int", frame_h),
+        ("pointer", table.address),
+        ("pointer", into.input_buffer.address),
+        ("int", width),
+        ("int", height),
+        ("int", int(bgr)),
+    ]
+    threads = height * width // _PIXELS
+    return device.launch(
+        "prepare",
+        "cut_tiles",
+        grid=(-(-threads // _THREADS), len(tiles), 1),
+        block=(_THREADS, 1, 1),
+        arguments=arguments,
+        defines={"HALF": int(into.input.half)},
+    )
+
+
+def letterbox(
+    device: Device, frame: FrameBuffer, placement: Letterbox, into: PassBuffers, *, bgr: bool
+) -> Launch:
+    """Return the kernel that letterboxes a frame and writes it as network input."""
+    width, height = placement.model_wh
+    arguments: list[Argument] = [
+        ("pointer", frame.device.address),
+        ("int", placement.image_wh[0]),
+        ("int", placement.image_wh[1]),
+        ("pointer", into.input_buffer.address),
+        ("int", width),
+        ("int", height),
+        ("int", placement.pad_xy[0]),
+        ("int", placement.pad_xy[1]),
+        ("int", placement.resized_wh[0]),
+        ("int", placement.resized_wh[1]),
+        ("int", int(bgr)),
+    ]
+    return device.launch(
+        "prepare",
+        "letterbox",
+        grid=(-(-width * height // _THREADS), 1, 1),
+        block=(_THREADS, 1, 1),
+        arguments=arguments,
+        defines={"HALF": int(into.input.half)},
+    )

@@ -1,0 +1,298 @@
+"""Run one GPU's share of frames of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from yolotrt.cuda.device import Device, Event, Graph, PinnedBuffer, Scope, Stream
+from yolotrt.errors import UsageError
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device_dispatch import Job, new_device_dispatcher
+from yolotrt.pipeline.device_passes import DevicePass, PassSlot
+from yolotrt.pipeline.device_settings import DeviceSettings
+from yolotrt.pipeline.device_share import FrameBuffer, GpuEngine, Lanes, Share, cut_tiles, letterbox
+
+INTERVALS = {
+    "upload": ("upload_begin", "upload_end"),
+    "prepare_batch": ("begin", "prepared"),
+    "inference": ("prepared", "inferred"),
+    "decode": ("inferred", "decoded"),
+    "tiles": ("begin", "decoded"),
+    "global": ("whole_begin", "whole_end"),
+    "frame": ("begin", "end"),
+}
+"""Device times: what lies between which two marks. ``frame`` is all the work without the upload."""
+
+_MARKS = tuple(dict.fromkeys(mark for pair in INTERVALS.values() for mark in pair))
+
+
+@dataclass
+class Slot:
+    """One frame in flight.
+
+    Attributes:
+        frame: Its pixels.
+        tiles: The tiled pass, if this GPU has tiles.
+        whole: The pass over the whole frame, if this GPU runs it.
+        uploaded: Reached when the frame is on the device.
+        done: Reached when all results are on the host.
+        marks: Timing events by name; empty unless device times are measured.
+        scope: Owns the results and the graph, which are replaced when masks need more room.
+        graph: The frame's whole work, in ``graph`` dispatch.
+    """
+
+    frame: FrameBuffer
+    tiles: PassSlot | None
+    whole: PassSlot | None
+    uploaded: Event
+    done: Event
+    marks: dict[str, Event]
+    scope: Scope
+    graph: Graph | None = field(default=None)
+
+
+class DeviceWorker:
+    """Contexts, memory and streams of one GPU for frames of one size.
+
+    Args:
+        device: The GPU.
+        engine: Gives contexts on that GPU.
+        grid: Where the tiles lie.
+        share: What this GPU does.
+        settings: How.
+        pinned: Page-locked frames to use, one per frame in flight; empty makes its own.
+
+    Attributes:
+        group_bytes: Device memory that each group's context took, bytes.
+
+    Raises:
+        UsageError: Graphs are asked for and cannot be captured here.
+        OutOfDeviceMemory: It does not fit; the message says what would.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        engine: GpuEngine,
+        grid: TileGrid,
+        share: Share,
+        settings: DeviceSettings,
+        pinned: list[PinnedBuffer],
+    ) -> None:
+        if settings.dispatch == "graph" and not engine.capturable:
+            raise UsageError(
+                f"{engine.file.path.name} cannot be captured in a CUDA graph.", hint="Use --dispatch streams."
+            )
+        self.device, self._engine, self._grid = device, engine, grid
+        self._share, self._settings = share, settings
+        self.group_bytes: list[int] = []
+        self._slots: list[Slot] = []
+        self._lanes = Lanes(engine)
+        device.bind()
+        self._scope = device.scope()
+        self._main, self._upload = self._scope.stream(), self._scope.stream()
+        self._beside = bool(share.groups) and share.whole and settings.global_order == "concurrent"
+        jobs = len(share.groups) + self._beside
+        self._dispatcher = new_device_dispatcher(settings.dispatch, device, self._scope, max(jobs, 1))
+        self._tiles: DevicePass | None = None
+        self._whole: DevicePass | None = None
+        try:
+            self._make_passes()
+            self._slots = [self._new_slot(pinned[i] if pinned else None) for i in range(settings.depth)]
+            for slot in self._slots:
+                self._rehearse(slot)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def frames(self) -> list[FrameBuffer]:
+        """The host and device memory of each frame in flight."""
+        return [slot.frame for slot in self._slots]
+
+    def submit(self, index: int) -> None:
+        """Start the work on the frame that lies in a slot's page-locked memory.
+
+        Raises:
+            ExecutionError: The engine refused the work.
+        """
+        slot = self._slots[index]
+        self.device.bind()
+        if self._settings.depth > 1:  # beside the graph, so that it overlaps the frame before
+            self._start_upload(slot, self._upload)
+            self._upload.record(slot.uploaded)
+            self._main.wait(slot.uploaded)
+        self._start(slot)
+
+    def wait(self, index: int) -> None:
+        """Wait on the host until a slot's frame is done."""
+        self.device.bind()
+        self.device.wait(self._slots[index].done)
+
+    def read(self, index: int) -> tuple[list[Detections], Detections | None]:
+        """Return what a slot's frame held, once it is done.
+
+        Returns:
+            Detections of each of this GPU's tiles, and those of the whole frame if it ran that pass, all
+            in px of the frame.
+
+        Raises:
+            ExecutionError: An output of the engine is broken.
+        """
+        slot = self._slots[index]
+        while any(p.results.missing_words for p in (slot.tiles, slot.whole) if p):
+            self._enlarge(slot)
+        tiles = slot.tiles.owner.read(slot.tiles) if slot.tiles else []
+        whole = slot.whole.owner.read(slot.whole)[0] if slot.whole else None
+        return tiles, whole
+
+    def device_times(self, index: int) -> dict[str, float | None]:
+        """Return the device time of each stage of a frame that is done, in seconds.
+
+        None where this GPU does not run the stage. Only with ``measure``.
+        """
+        marks = self._slots[index].marks
+        absent = set() if self._tiles else {"prepare_batch", "inference", "decode", "tiles"}
+        absent |= set() if self._whole else {"global"}
+        return {
+            stage: None if stage in absent else self.device.seconds(marks[begin], marks[end])
+            for stage, (begin, end) in INTERVALS.items()
+        }
+
+    def close(self) -> None:
+        """Free everything; the device and the engine stay."""
+        self.device.bind()
+        self._dispatcher.close()
+        for owner in (self._tiles, self._whole):
+            if owner is not None:
+                owner.close()
+        self._lanes.give_back()
+        while self._slots:
+            self._slots.pop().scope.close()
+        self._scope.close()
+
+    def _make_passes(self) -> None:
+        settings, grid = self._settings, self._grid
+        if self._share.groups:
+            origins = [grid.origins[t] for t in self._share.tiles]
+            self._tiles = DevicePass(
+                self.device,
+                self._scope,
+                self._engine,
+                grid.placement,
+                self._share.groups,
+                origins,
+                settings.decode,
+                self._lanes,
+                shared=settings.dispatch == "serial",
+            )
+            streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
+            self.group_bytes = self._tiles.warm_up(streams)
+        if self._share.whole:
+            placement = Letterbox.fit(grid.frame_wh, grid.tile_wh)
+            self._whole = DevicePass(
+                self.device,
+                self._scope,
+                self._engine,
+                placement,
+                [range(1)],
+                [(0, 0)],
+                settings.decode,
+                self._lanes,
+                shared=False,
+            )
+            beside = (
+                self._dispatcher.stream_of(len(self._share.groups), self._main)
+                if self._beside
+                else self._main
+            )
+            self._whole.warm_up([beside])
+
+    def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
+        frame = FrameBuffer(self._scope, self._grid.frame_wh, pinned)
+        bgr, scope, tiles, whole = self._settings.bgr, self.device.scope(), None, None
+        if self._tiles:
+            cut = cut_tiles(
+                self.device,
+                self._scope,
+                frame,
+                self._grid,
+                self._share.tiles,
+                self._tiles.buffers,
+                bgr=bgr,
+            )
+            tiles = self._tiles.slot(scope, cut)
+        if self._whole:
+            fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
+            whole = self._whole.slot(scope, fit)
+        names = _MARKS if self._settings.measure else ()
+        marks = {name: self._scope.event(timing=True) for name in names}
+        return Slot(frame, tiles, whole, self._scope.event(), self._scope.event(), marks, scope)
+
+    def _rehearse(self, slot: Slot) -> None:
+        """Run a slot once, and capture it if frames are to be graphs."""
+        if self._settings.depth > 1:
+            self._start_upload(slot, self._main)
+        self._enqueue(slot)
+        self._main.synchronize()
+        if self._settings.dispatch == "graph":
+            slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
+
+    def _start(self, slot: Slot) -> None:
+        if slot.graph is not None:
+            slot.graph.launch(self._main)
+        else:
+            self._enqueue(slot)
+        self._main.record(slot.done)
+
+    def _enqueue(self, slot: Slot) -> None:
+        """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
+        main = self._main
+        if self._settings.depth == 1:
+            self._start_upload(slot, main)
+        self._mark(slot, "begin", main)
+        if slot.tiles:
+            slot.tiles.prepare(main)
+            self._mark(slot, "prepared", main)
+            jobs = [self._infer(slot.tiles.owner, part) for part in range(len(slot.tiles.owner.parts))]
+            if self._beside:
+                jobs.append(lambda stream: self._enqueue_whole(slot, stream))
+            self._dispatcher.enqueue(jobs, main)
+            self._mark(slot, "inferred", main)
+            slot.tiles.decode.enqueue(main)
+            self._mark(slot, "decoded", main)
+        if slot.whole and not self._beside:
+            self._enqueue_whole(slot, main)
+        self._mark(slot, "end", main)
+
+    def _enqueue_whole(self, slot: Slot, stream: Stream) -> None:
+        assert slot.whole is not None
+        self._mark(slot, "whole_begin", stream)
+        slot.whole.prepare(stream)
+        slot.whole.owner.infer(0, stream)
+        slot.whole.decode.enqueue(stream)
+        self._mark(slot, "whole_end", stream)
+
+    def _infer(self, owner: DevicePass, part: int) -> Job:
+        return lambda stream: owner.infer(part, stream)
+
+    def _start_upload(self, slot: Slot, stream: Stream) -> None:
+        self._mark(slot, "upload_begin", stream)
+        slot.frame.upload(stream)
+        self._mark(slot, "upload_end", stream)
+
+    def _mark(self, slot: Slot, name: str, stream: Stream) -> None:
+        if slot.marks:
+            stream.record(slot.marks[name], readable=True)
+
+    def _enlarge(self, slot: Slot) -> None:
+        """Give a slot's masks the room that they turned out to need, and run its frame again."""
+        self._main.synchronize()
+        old, slot.scope, slot.graph = slot.scope, self.device.scope(), None
+        slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
+        slot.whole = slot.whole and slot.whole.owner.enlarge(slot.whole, slot.scope)
+        old.close()
+        self._rehearse(slot)
+        self._main.synchronize()
