@@ -303,6 +303,10 @@ def test_files_without_a_record_are_adopted_if_whole(tmp_path: Path) -> None:
         result = fetch(request)
         # images[1] has no end; the single changed byte is only found by the CRC-32 fetched because of it.
         assert (result.fetched, result.kept) == (2, 10)
+        (request.folder / "manifest.json").unlink()
+        server.forget()
+        result = fetch(request)
+        assert (result.fetched, result.unproven, server.asked("/val2017")) == (0, 0, 0)
     assert_whole(request)
 
 

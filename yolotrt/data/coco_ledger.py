@@ -8,7 +8,8 @@ from pathlib import Path
 from yolotrt.data.coco_manifest import Entry, Manifest, write_manifest
 from yolotrt.data.coco_plan import Plan
 
-_EVERY = 50
+_OFTEN = 40
+"""A long download is saved about this often; a short one after every 20 files."""
 
 
 class Ledger:
@@ -29,12 +30,13 @@ class Ledger:
         self._wanted.update((move.entry.file, move.entry) for move in plan.moves)
         self._stale = plan.stale
         self._unsaved = 0
+        self._patience = max(20, len(wanted) // _OFTEN)
 
     def record(self, entry: Entry) -> None:
         """Note a file that has arrived; every so often, save."""
         self._wanted[entry.file] = entry
         self._unsaved += 1
-        if self._unsaved >= _EVERY:
+        if self._unsaved >= self._patience:
             self.save()
 
     def save(self) -> None:

@@ -156,13 +156,13 @@ def _entries(
 
 
 def _plan(run: _Run, wanted: Sequence[Entry]) -> tuple[Plan, Mapping[str, Proof]]:
-    """Plan; ask the source for checksums only if something has to be fetched."""
+    """Plan; ask the source for checksums only if something has to be fetched or was never recorded."""
 
     def watch(done: int, total: int) -> None:
         run.watch(FetchProgress("checking", files=done, total_files=total))
 
     plan = make_plan(run.folder, wanted, run.earlier, {}, watch)
-    if not plan.fetch:
+    if not plan.fetch and not plan.adopted:
         return plan, {}
     run.watch(FetchProgress("checksums"))
     proofs = run.source.proofs()
