@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import EngineFile
 from yolotrt.data.images import list_images, read_image
-from yolotrt.errors import ExecutionError, InputError, UsageError
+from yolotrt.errors import ArtifactError, ExecutionError, InputError, UsageError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.rle import coco_rle
@@ -78,7 +78,7 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path, pictures: Path) -> 
     engine = _engine(tmp_path)
     path = _annotate(engine, pictures, tmp_path / "a.json")
     shutil.copy(pictures / "1.png", pictures / "0.png")
-    with pytest.raises(InputError, match="its annotations say"):
+    with pytest.raises(ArtifactError, match="in the annotations"):
         evaluate_engines([engine], load_ground_truth(path), pictures)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.registry import load_engine
-from yolotrt.data.images import read_image
-from yolotrt.errors import InputError, UsageError
-from yolotrt.evaluation.coco import Evaluation, Evaluator
+from yolotrt.errors import UsageError
+from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Comparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
+from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress, no_progress
@@ -107,60 +106,31 @@ def evaluate_engines(
         progress: Told after each image.
 
     Raises:
-        InputError: An image is missing, or has not the size that the annotations give.
+        InputError: An image is missing.
+        ArtifactError: An image has not the size that the annotations give.
         ExecutionError: An engine gave NaN or failed.
         UsageError: The engines know different classes.
     """
-    paths = truth.files(folder)
     settings = PipelineSettings(mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE)
     found: list[EngineAccuracy] = []
     for file in files:
-        evaluation = _evaluate(file, truth, paths, settings, progress)
+        evaluation = _evaluate(file, truth, folder, settings, progress)
         against = compare(found[0].evaluation, evaluation) if found else None
         found.append(EngineAccuracy(file, evaluation, against))
     return found
 
 
 def _evaluate(
-    file: EngineFile,
-    truth: GroundTruth,
-    paths: Sequence[Path],
-    settings: PipelineSettings,
-    progress: Progress,
+    file: EngineFile, truth: GroundTruth, folder: Path, settings: PipelineSettings, progress: Progress
 ) -> Evaluation:
-    """Run one engine over all images; matching runs beside inference."""
-    evaluator = Evaluator(truth, file.spec.names)
+    def report(_step: str, done: int, total: int) -> None:
+        progress(f"evaluate {file.path.name}", done, total)
+
     engine = load_engine(file)
-    step = f"evaluate {file.path.name}"
     try:
-        with TiledPipeline(engine, settings) as pipeline, ThreadPoolExecutor(1) as matcher:
-            pending = None
-            for done, (image_id, image) in enumerate(_images(truth, paths)):
-                progress(step, done, len(paths))
-                detections = pipeline(image).detections
-                if pending is not None:
-                    pending.result()
-                pending = matcher.submit(evaluator.add, image_id, detections)
-            if pending is not None:
-                pending.result()
-            progress(step, len(paths), len(paths))
+        with TiledPipeline(engine, settings) as pipeline:
+            return evaluate_predictor(
+                lambda image: pipeline(image).detections, file.spec.names, truth, folder, progress=report
+            )
     finally:
         engine.close()
-    return evaluator.result()
-
-
-def _images(truth: GroundTruth, paths: Sequence[Path]) -> Iterator[tuple[int, Any]]:
-    """Read the images one ahead of their use."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(read_image, paths[0])
-        for index, annotated in enumerate(truth.images):
-            image = coming.result()
-            if index + 1 < len(paths):
-                coming = reader.submit(read_image, paths[index + 1])
-            if (image.shape[1], image.shape[0]) != annotated.size_wh:
-                raise InputError(
-                    f"{paths[index]} is {image.shape[1]}x{image.shape[0]} px, its annotations say "
-                    "{}x{}.".format(*annotated.size_wh),
-                    hint="Images and annotations do not belong together.",
-                )
-            yield annotated.id, image
