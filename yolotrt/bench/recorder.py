@@ -33,6 +33,7 @@ class Recorder:
     def __init__(self, target: Path | None, empty: RunResult, clock: Clock = now) -> None:
         self._target, self._empty, self._clock = target, empty, clock
         self._latest: tuple[list[Running], int, float] | None = None
+        self._written: Path | None = None
         self._due_ns = clock()
 
     def __call__(self, running: list[Running], spent_s: float) -> None:
@@ -45,16 +46,17 @@ class Recorder:
             self._due_ns = self._clock() + int(max(LEAST_PAUSE_S, SHARE * took) * 1e9)
 
     def save(self) -> Path | None:
-        """Write the rounds that have not been written, and return the file if there is one.
+        """Write the rounds that have not been written, and return the file if it holds any.
 
         A round in which only some cases were measured, because of an error or Ctrl-C, is left out.
         """
         if self._target is None or self._latest is None:
-            return None
+            return self._written
         running, rounds, spent_s = self._latest
         self._latest = None
         cases = tuple(entry.result(rounds) for entry in running)
-        return write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
+        self._written = write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
+        return self._written
 
 
 def take_up(path: Path, wanted: RunResult) -> RunResult | None:

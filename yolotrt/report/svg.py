@@ -109,4 +109,5 @@ def x_axis(canvas: Canvas, scale: Scale, ticks: Sequence[float], top: float, bot
     for tick in ticks:
         x = scale(tick)
         canvas.line(x, top, x, bottom, "grid")
-        canvas.text(x, bottom + 14, tick_label(tick), anchor="middle", style="tick")
+        anchor = "end" if tick == ticks[-1] else "middle"  # the last one would leave the picture
+        canvas.text(x, bottom + 14, tick_label(tick), anchor=anchor, style="tick")

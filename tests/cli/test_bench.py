@@ -1,0 +1,189 @@
+"""Measuring, gating and reporting from the command line, on a tiny but real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Cli
+from yolotrt.artifacts.documents import read_json
+from yolotrt.bench.result import SCHEMA, read_result
+from yolotrt.workflow.build import BuildRequest, build_engine
+
+FAST = ("--groups", "1,2", "-n", 12, "--warmup", 1, "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench-engines")
+    request = BuildRequest(tiny_onnx, backend="onnxruntime", engines=folder, calib_data=folder)
+    return build_engine(request, say=lambda _: None).file.path
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bench-picture") / "street.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (128, 160, 3), dtype=np.uint8))
+    return path
+
+
+def test_a_bench_leaves_a_valid_result_and_all_its_forms(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    done = cli("bench", engine, "--source", picture, *FAST, "-o", "r.json", "--html", "r.html",
+               "--csv", "r.csv", "--markdown", "r.md", "--json", "-")  # fmt: skip
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    jsonschema.validate(document, read_json(SCHEMA))
+    jsonschema.validate(read_json(tmp_path / "r.json"), read_json(SCHEMA))
+    result = read_result(tmp_path / "r.json")
+    assert len(result.cases) == 5
+    assert result.rounds == 12
+    assert result.complete
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 6
+    metrics = document["cases"][0]["metrics"]
+    assert metrics["end_to_end_ms"] >= metrics["inference_model_yolo_tiles_ms"] > 0
+    assert metrics["inference_model_yolo_global_ms"] is None
+
+
+def test_a_missed_budget_ends_with_3_and_a_table(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    bench = ("bench", engine, "--source", picture, *FAST, "--mode", "tiled", "-o", "r.json")
+    missed = cli(*bench, "--budget", "tiles=1us", "--budget", "end_to_end=60s", "--budget-stat", "p95")
+    assert missed.code == 3
+    assert "tiles p95" in missed.err
+    assert "4 of 8 budgets were missed" in missed.err
+    assert read_result(tmp_path / "r.json").budgets == {"tiles": 1e-6, "end_to_end": 60, "stat": "p95"}
+    assert cli(*bench, "--budget", "end_to_end=60s").code == 0
+    assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
+    unmeasured = cli(*bench, "--budget", "global=1s")
+    assert unmeasured.code == 2
+    assert "held against nothing" in unmeasured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--budget", "tiles"), "tiles=10ms"),
+        (("--budget", "tiles=1ms", "--budget-stat", "p42"), "p50, p90"),
+        (("--until-stable", "5"), "5%"),
+        (("--until-stable", "x%"), "percentage"),
+        (("--resume",), "--output"),
+    ],
+)
+def test_options_that_make_no_sense_end_with_2_before_anything_is_measured(
+    cli: Cli, engine: Path, picture: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = cli("bench", engine, "--source", picture, *arguments)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_until_stable_stops_when_it_is_or_when_the_time_is_up(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    done = cli("bench", engine, "--source", picture, "--mode", "global", "--until-stable", "30%",
+               "--duration", 20, "-o", "r.json")  # fmt: skip
+    assert done.code == 0
+    assert read_result(tmp_path / "r.json").stopped["measure"] in ("stable", "cap")
+
+
+def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert cli("bench", engine, "--source", picture, *FAST, "-n", 20, "-o", "base.json").code == 0
+    document = read_json(tmp_path / "base.json")
+    for name, factor in (("base", 1), ("slow", 2)):  # steady figures, however busy this machine is
+        for entry in document["cases"]:
+            entry["samples"]["end_to_end"] = [factor * (0.01 + 0.0001 * (i % 5)) for i in range(20)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    (tmp_path / "slow.json").write_text(json.dumps(document))
+    document["environment"]["cpu"] = "another"
+    (tmp_path / "other.json").write_text(json.dumps(document))
+
+    same = cli("compare", "base.json", "base.json")
+    assert same.code == 0, same.err
+    slow = cli(
+        "compare", "base.json", "slow.json", "--fail-on", "5%", "--markdown", "c.md", "--json", "c.json"
+    )
+    assert slow.code == 3
+    assert "+100" in slow.err
+    assert "significant regressions**" in (tmp_path / "c.md").read_text()
+    changes = read_json(tmp_path / "c.json")["changes"]
+    assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 5
+    assert cli("compare", "base.json", "slow.json", "--fail-on", "150%").code == 0
+    refused = cli("compare", "base.json", "other.json")
+    assert refused.code == 1
+    assert "--across" in refused.err
+    assert cli("compare", "slow.json", "other.json", "--across").code == 0
+
+
+def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(
+        f"models:\n  yolo_global: {{engine: {engine}, enabled: true}}\n  yolo_tiles: {{engine: {engine}}}\n"
+        "yolo_tiles_parallel: {enabled: true, groups: 3}\n"
+    )
+    done = cli("bench", "--config", "pipeline.yaml", "--source", picture, "-n", 2, "-o", "r.json")
+    assert done.code == 0, done.err
+    (entry,) = read_result(tmp_path / "r.json").cases
+    assert (entry.case.mode, entry.case.dispatch, entry.case.groups) == ("tiled+global", "threads", 3)
+    assert cli("bench", engine, "--config", "pipeline.yaml").code == 2
+    (tmp_path / "pipeline.yaml").write_text("models:\n  yolo_tiles: {engine: a, enabled: 7}\n")
+    bad = cli("bench", "--config", "pipeline.yaml")
+    assert bad.code == 1
+    assert "line 2: models.yolo_tiles.enabled" in bad.err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_bench_keeps_its_rounds_and_continues(
+    engine: Path, picture: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "yolotrt", "bench", engine, "--source", picture, "--groups", "1",
+               "--mode", "global", "--warmup", "1", "-o", "r.json"]  # fmt: skip
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(
+        [*map(str, command), "--duration", "60"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    path = tmp_path / "r.json"
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(how)
+    _, err = running.communicate(timeout=30)
+    partial = read_result(path)
+    assert not partial.complete
+    assert partial.rounds >= 1
+    if how == signal.SIGINT:
+        assert running.returncode == 130
+        assert "--resume" in err
+    total = str(partial.rounds + 5)
+    done = subprocess.run(
+        [*map(str, command), "-n", total, "--resume"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    result = read_result(path)
+    assert result.rounds == int(total)
+    assert result.resumed_at == (partial.rounds,)
+    kept = result.cases[0].samples["end_to_end"][: partial.rounds]
+    assert kept == partial.cases[0].samples["end_to_end"]

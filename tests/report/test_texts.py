@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.bench.fakes import result_of
+from yolotrt.bench.compare import compare
+from yolotrt.bench.metrics import METRICS
+from yolotrt.report.labels import short_names
+from yolotrt.report.markdown import comparison_markdown, result_markdown
+from yolotrt.report.spreadsheet import to_csv
+from yolotrt.report.svg import Scale, round_ticks
+from yolotrt.report.tables import comparison_table, latency_table, milliseconds
+
+FAST = [0.010, 0.011, 0.012] * 10
+SLOW = [value * 1.2 for value in FAST]
+
+
+def test_csv_has_the_flat_metric_names_and_empty_cells_for_what_was_not_measured() -> None:
+    (row,) = csv.DictReader(io.StringIO(to_csv([result_of(FAST)])))
+    assert float(row["end_to_end_ms"]) == 11
+    assert float(row["end_to_end_p95_ms"]) == pytest.approx(np.percentile(FAST, 95) * 1e3)
+    assert float(row["end_to_end_p50_low_ms"]) <= 11 <= float(row["end_to_end_p50_high_ms"])
+    assert row["inference_model_yolo_tiles_ms"] == ""
+    assert set(METRICS) <= set(row)
+    assert row["frames"] == "30"
+
+
+def test_markdown_holds_the_table_and_the_warnings() -> None:
+    text = result_markdown(result_of(FAST, SLOW, during={"other_cores": 3.0}))
+    assert "| a | tiled | serial | 2 | 13.2 |" in text
+    assert "**other load**" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_a_comparison_says_its_verdict_first() -> None:
+    bad = comparison_markdown(compare(result_of(FAST), result_of(SLOW)))
+    assert bad.startswith("**yolotrt: 1 significant regression**")
+    assert "**REGRESSION**" in bad
+    assert "+20.0 %" in bad
+    good = comparison_markdown(compare(result_of(SLOW), result_of(FAST)))
+    assert good.startswith("**yolotrt: No significant regression**")
+
+
+def test_a_pipe_in_a_name_does_not_break_the_table() -> None:
+    result = result_of(FAST)
+    case = replace(result.cases[0].case, engine="a|b")
+    text = result_markdown(replace(result, cases=(replace(result.cases[0], case=case),)))
+    assert "a\\|b" in text
+
+
+def test_terminal_tables_hold_every_case() -> None:
+    result = replace(result_of(FAST, SLOW))
+    for entry in result.cases:
+        entry.samples.update({stage: [None] * 30 for stage in ("tiles", "global")})  # type: ignore[attr-defined]
+    assert latency_table(result).row_count == 2
+    assert comparison_table(compare(result, result)).row_count == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0000123, "0.012"), (0.00123, "1.23"), (0.0123, "12.3"), (0.1234, "123"), (1.234, "1234")],
+)
+def test_milliseconds_have_three_digits(seconds: float, text: str) -> None:
+    assert milliseconds(seconds) == text
+
+
+def test_engines_are_called_by_what_tells_them_apart() -> None:
+    names = ["m.int8.onnxruntime.onnx", "m.fp32.onnxruntime.onnx"]
+    assert list(short_names(names).values()) == ["int8", "fp32"]
+    assert short_names(["m.onnx", "m.onnx"]) == {"m.onnx": "m.onnx"}
+    assert short_names(["m.onnx", "m.b.onnx"]) == {"m.onnx": "m.onnx", "m.b.onnx": "b"}
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.floats(1e-6, 1e6))
+def test_ticks_are_few_round_and_reach_the_top(high: float) -> None:
+    ticks = round_ticks(high)
+    assert ticks[0] == 0
+    assert ticks[-1] >= high * (1 - 1e-9)
+    assert 2 <= len(ticks) <= 7
+    assert Scale(0, ticks[-1], 100, 0)(0) == 100

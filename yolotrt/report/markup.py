@@ -1,0 +1,37 @@
+"""Pieces of HTML that the parts of the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from yolotrt.bench.statistics import Interval
+from yolotrt.report.tables import NOT_MEASURED, milliseconds
+
+
+def heading(text: str) -> str:
+    """Return a heading of a part."""
+    return f"<h2>{escape(text)}</h2>"
+
+
+def figure(title: str, chart: str, how: str) -> str:
+    """Return a chart with its title and how to read it."""
+    caption = f'<p class="muted">{escape(how)}</p>' if how else ""
+    return f"<figure><figcaption><h3>{escape(title)}</h3>{caption}</figcaption>{chart}</figure>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int, kind: str = "figures") -> str:
+    """Return a table; ``rows`` are HTML, and columns after the first ``left`` hold numbers."""
+    sides = ["l"] * left + ["r"] * (len(head) - left)
+    top = "".join(f'<th class="{side}">{escape(text)}</th>' for side, text in zip(sides, head, strict=True))
+    lines = (
+        "<tr>" + "".join(f'<td class="{s}">{cell}</td>' for s, cell in zip(sides, row, strict=True)) + "</tr>"
+        for row in rows
+    )
+    thead = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
+    return f'<div class="scroll"><table class="{kind}">{thead}<tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return an interval in milliseconds."""
+    return NOT_MEASURED if interval is None else " to ".join(milliseconds(v) for v in interval)

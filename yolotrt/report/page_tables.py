@@ -1,0 +1,102 @@
+"""The tables of the page: every case, accuracy, machine and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import summarize
+from yolotrt.report.accuracy import Accuracy, matches
+from yolotrt.report.labels import short_names
+from yolotrt.report.markup import heading, interval_text, table
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+
+_COLUMNS = ("median", "95 % interval", "p95", "p99", "frames/s", "vs groups=1", "found")
+
+
+def cases_table(result: RunResult, index: int) -> str:
+    """Return every case; each figure carries ``result/case/column`` so that it can be found."""
+    names = short_names([e.case.engine for e in result.cases])
+    several = len(names) > 1
+    head = (*(("engine",) if several else ()), "pass", "dispatch", "groups", *_COLUMNS)
+    rows = []
+    for number, entry in enumerate(result.cases):
+        case = entry.case
+        cells = [escape(names[case.engine])] * several + [case.mode, escape(case.dispatch), str(case.groups)]
+        for name, text in zip(_COLUMNS, _figures(entry, result), strict=True):
+            cells.append(f'<data value="{index}/{number}/{escape(name)}">{escape(text)}</data>')
+        rows.append(tuple(cells))
+    note = "".join(f'<p class="muted">engine {escape(name)}</p>' for name in names if not several)
+    return note + table(head, rows, left=len(head) - len(_COLUMNS) - 1)
+
+
+def _figures(entry: CaseResult, result: RunResult) -> tuple[str, ...]:
+    summary = summarize(entry.samples["end_to_end"])
+    if summary is None:
+        return (NOT_MEASURED,) * len(_COLUMNS)
+    return (
+        milliseconds(summary.p50),
+        interval_text(summary.p50_interval),
+        milliseconds(summary.p95),
+        milliseconds(summary.p99),
+        f"{1 / summary.mean:.2f}",
+        ratio_text(speed_up(entry, result.cases)),
+        str(entry.detections),
+    )
+
+
+def accuracy_table(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
+    """Return the accuracy of the engines that were timed; empty without any."""
+    timed = {a: None for entry in result.cases for a in matches(result, entry, accuracy)}
+    if not timed:
+        return ""
+    rows = [
+        (
+            escape(a.engine),
+            a.mode,
+            str(a.images),
+            _points(a.box),
+            _change(a.box_change),
+            _points(a.mask),
+            _change(a.mask_change),
+        )
+        for a in timed
+    ]
+    head = ("engine", "pass", "images", "box", "against reference", "mask", "against reference")
+    return heading("Accuracy, mAP50-95 in points") + table(head, rows, left=2)
+
+
+def _points(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value * 100:.2f}"
+
+
+def _change(change: tuple[float, float, float] | None) -> str:
+    if change is None:
+        return NOT_MEASURED
+    absolute, low, high = (value * 100 for value in change)
+    return f"{absolute:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def machine_table(result: RunResult) -> str:
+    """Return everything that the numbers depend on."""
+    environment = result.environment
+    skipped = {"packages", "engines", "gpu"}
+    rows = [(k.replace("_", " "), v) for k, v in environment.items() if k not in skipped]
+    rows += [(f"GPU {k.replace('_', ' ')}", v) for k, v in (environment.get("gpu") or {}).items()]
+    rows += [(k, v) for k, v in (environment.get("packages") or {}).items() if v]
+    rows += [(f"settings: {k.replace('_', ' ')}", v) for k, v in result.settings.items()]
+    rows += [(f"meanwhile: {k.replace('_', ' ')}", v) for k, v in result.during.items() if k != "gpu"]
+    engines = environment.get("engines") or {}
+    rows += [(f"engine {name}", _about(about)) for name, about in engines.items()]
+    shown = [(escape(str(k)), escape(_value(v))) for k, v in rows if v not in (None, [], "")]
+    return heading("Machine and settings") + table(("", ""), shown, left=2, kind="facts")
+
+
+def _about(engine: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {str(v)[:12] if k == 'sha256' else v}" for k, v in engine.items())
+
+
+def _value(value: Any) -> str:
+    return ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,107 @@
+"""The top of the page: what was measured, what to doubt, the fastest cases, the budgets."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from yolotrt.bench.advice import advise
+from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import Summary, summarize
+from yolotrt.report.labels import case_label, highlights, short_names
+from yolotrt.report.markup import heading, interval_text, table
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+
+TITLE = "yolotrt benchmark"
+_OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
+
+
+def header(result: RunResult, index: int) -> str:
+    """Return the title and what was measured, on what and when."""
+    settings, environment = result.settings, result.environment
+    facts = [
+        f"{result.rounds} interleaved frames per case",
+        f"source {settings.get('source')}"
+        + (f" ({settings['frame_px']} px)" if "frame_px" in settings else ""),
+        str((environment.get("gpu") or {}).get("name") or environment.get("cpu")),
+        str(environment.get("time", "")),
+    ]
+    level = "h1" if index == 0 else "h2"
+    line = " · ".join(escape(fact) for fact in facts if fact)
+    return f'<header><{level}>{TITLE}</{level}><p class="muted">{line}</p></header>'
+
+
+def warnings(result: RunResult) -> str:
+    """Return what to doubt, with what to do about it, and the notes."""
+    items = [
+        f"<li><b>{escape(a.code)}</b> {escape(a.message)} <em>{_remedy(a.remedy)}</em></li>"
+        for a in advise(result)
+    ]
+    items += [f"<li>{escape(note)}</li>" for note in result.notes]
+    return f'<ul class="notes">{"".join(items)}</ul>' if items else ""
+
+
+def _remedy(text: str) -> str:
+    """Return the text with options kept in one piece."""
+    return _OPTION.sub(r"<code>\1</code>", escape(text))
+
+
+def cards(result: RunResult) -> str:
+    """Return the fastest case of each pass, large."""
+    names = short_names([e.case.engine for e in result.cases])
+    best: dict[str, tuple[Summary, CaseResult]] = {}
+    for entry in highlights(result):
+        summary = summarize(entry.samples["end_to_end"])
+        if summary is not None and (
+            entry.case.mode not in best or summary.p50 < best[entry.case.mode][0].p50
+        ):
+            best[entry.case.mode] = (summary, entry)
+    cards = []
+    for mode, (summary, entry) in best.items():
+        detail = interval_text(summary.p50_interval)
+        gain = speed_up(entry, result.cases)
+        lines = [
+            f"{1 / summary.mean:.1f} frames/s",
+            *([f"95 % of such medians: {detail} ms"] if detail != NOT_MEASURED else []),
+            *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
+        ]
+        cards.append(
+            f"<article><h3>fastest {escape(mode)}</h3>"
+            f'<p class="big">{milliseconds(summary.p50)}<small> ms</small></p>'
+            f"<p>{escape(case_label(entry.case, names))}</p>"
+            f'<p class="muted">{"<br>".join(escape(line) for line in lines)}</p></article>'
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def budgets(result: RunResult) -> str:
+    """Return a line per budget, and a table of the cases that missed one."""
+    verdicts = judge(result, Budgets.of(result))
+    if not verdicts:
+        return ""
+    names = short_names([e.case.engine for e in result.cases])
+    lines = []
+    for stage in dict.fromkeys(v.stage for v in verdicts):
+        held = [v for v in verdicts if v.stage == stage]
+        met, best = [v for v in held if v.met], min(held, key=lambda v: v.seconds)
+        state = "missed" if len(met) < len(held) else "met"
+        text = f"met by {len(met)} of {len(held)} cases, fastest {milliseconds(best.seconds)} ms"
+        lines.append(
+            f'<li><span class="{state}">{state}</span> {escape(stage)} {held[0].stat} within '
+            f"{milliseconds(held[0].limit)} ms: {text}</li>"
+        )
+    missed = [
+        (
+            escape(case_label(v.case, names)),
+            f"{v.stage} {v.stat}",
+            milliseconds(v.seconds),
+            milliseconds(v.limit),
+            f'<span class="missed">+{v.seconds / v.limit - 1:.1%}</span>',
+        )
+        for v in verdicts
+        if not v.met
+    ]
+    head = ("missed by", "stage", "took", "budget", "over")
+    details = table(head, missed, left=2) if missed else ""
+    return heading("Budgets, milliseconds") + f'<ul class="verdicts">{"".join(lines)}</ul>{details}'
