@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ class EmulatedEngine:
     """See :class:`yolotrt.pipeline.device_share.GpuEngine`."""
 
     capturable = True
+    _scratch = count(1, 1000)
 
     def __init__(self, driver: HostDriver, path: Path, *, context_bytes: int = 0) -> None:
         self.driver = driver
@@ -30,6 +32,7 @@ class EmulatedEngine:
         self.file = EngineFile(path, "emulator", "fp32", spec, (), "")
         self.context_bytes = context_bytes
         self.lanes: list[int] = []
+        self.scratch = next(self._scratch)
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> EmulatedContext:
         self.lanes.append(lane)
@@ -46,7 +49,7 @@ class EmulatedContext:
         self.tensors: Mapping[str, TensorType] = tensor_types(network, engine.file.spec)
         self.input_pointer = 0
         self.output_pointers: Mapping[str, int] = {}
-        self._scratch = 1 + lane  # an address that nothing else uses, shared by the contexts of a lane
+        self._scratch = engine.scratch + lane  # an address that only the contexts of a lane share
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(network.SerializeToString(), options)

@@ -80,6 +80,8 @@ class HostDriver:
         self.bound: set[int] = set()
         self.calls: list[str] = []
         self._handles = count(1000 * (index + 1))
+        self._clock = count()
+        self._marks: dict[int, int] = {}
         self._memory: dict[int, npt.NDArray[np.uint8]] = {}
         self._host: dict[int, npt.NDArray[np.uint8]] = {}
         self._last: dict[int, int] = {}
@@ -155,6 +157,7 @@ class HostDriver:
 
     def record(self, event: int, stream: int, *, readable: bool = False) -> None:
         with self._lock:
+            self._marks[event] = next(self._clock)
             if self._captures(stream):
                 assert self._capture is not None
                 self._capture.events[event] = self._capture.last.get(stream, -1)
@@ -177,7 +180,7 @@ class HostDriver:
             self._host_waits_for(self._events[event])
 
     def elapsed(self, begin: int, end: int) -> float:
-        return 1e-3
+        return (self._marks[end] - self._marks[begin]) * 1e-6
 
     def load(self, cubin: bytes) -> int:
         handle = next(self._handles)

@@ -20,6 +20,7 @@ from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
 from yolotrt.pipeline.device_settings import DeviceSettings
+from yolotrt.pipeline.device_share import Gpu
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("ort_cuda")]
@@ -44,7 +45,7 @@ def pipeline(gpu: Device, file: EngineFile) -> Callable[..., DevicePipeline]:
 
     def make(**settings: object) -> DevicePipeline:
         return DevicePipeline(
-            [(gpu, engine)],
+            [Gpu(gpu, engine)],
             DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
         )
 
@@ -88,7 +89,9 @@ def test_every_dispatch_finds_the_same_bits(
         results = list(other.frames(frames))
     for result, wanted in zip(results, expected, strict=True):
         assert_equal(result.detections, wanted)
-        assert all(t is not None and 0 <= t < 1 for t in result.device.values())
+        stages = result.trace.stages()
+        for stage in ("upload", "prepare_batch", "enqueue", "decode", "tiles", "global", "end_to_end"):
+            assert 0 <= (stages[f"device_{stage}"] or -1) < 1
 
 
 def test_another_frame_size_frees_the_first(
@@ -123,9 +126,9 @@ def test_splits_over_gpus(file: EngineFile, frame: npt.NDArray[np.uint8]) -> Non
     devices = [Device(NvidiaDriver(i)) for i in indices]
     settings = DeviceSettings(mode="tiled+global", groups=4, decode=DECODE)
     engines = [OnnxRuntimeCudaEngine(file, i) for i in indices]
-    with DevicePipeline([(devices[0], engines[0])], settings) as one:
+    with DevicePipeline([Gpu(devices[0], engines[0])], settings) as one:
         expected = one(frame).detections
-    with DevicePipeline(list(zip(devices, engines, strict=True)), settings) as both:
+    with DevicePipeline(list(map(Gpu, devices, engines)), settings) as both:
         assert_equal(both(frame).detections, expected)
     for device in devices:
         assert device.live == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,17 +12,18 @@ import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
-from yolotrt.errors import ExecutionError, UsageError
+from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
 from yolotrt.pipeline.device_settings import GLOBAL_ORDERS, DeviceSettings, GlobalOrder
-from yolotrt.pipeline.device_share import deal
+from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 
 Frame = npt.NDArray[np.uint8]
@@ -54,7 +56,7 @@ class _Runner:
 
     def pipeline(self, **settings: object) -> DevicePipeline:
         return DevicePipeline(
-            [(self.device, self.engine)],
+            [Gpu(self.device, self.engine)],
             DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
         )
 
@@ -101,8 +103,9 @@ def test_every_dispatch_finds_the_same_in_the_same_order(
         result = pipeline(frame)
     assert_same(result.detections, expected, exactly=True)
     assert run.driver.races() == []
-    assert result.device["tiles"]
-    assert result.device["global"]
+    stages = result.trace.stages()
+    for stage in ("upload", "prepare_batch", "enqueue", "decode", "tiles", "global", "end_to_end"):
+        assert stages[f"device_{stage}"]
 
 
 @pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
@@ -228,12 +231,12 @@ def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int,
     found = []
     for count in (1, devices):
         drivers = [HostDriver(i) for i in range(count)]
-        engines = [(emulated(d), EmulatedEngine(d, tiny_onnx)) for d in drivers]
-        with DevicePipeline(engines, settings) as pipeline:
+        gpus = [Gpu(emulated(d), EmulatedEngine(d, tiny_onnx)) for d in drivers]
+        with DevicePipeline(gpus, settings) as pipeline:
             found.append(pipeline(frame).detections)
-        for driver, (device, _) in zip(drivers, engines, strict=True):
+        for driver, gpu in zip(drivers, gpus, strict=True):
             assert driver.races() == []
-            assert device.live == {}
+            assert gpu.device.live == {}
     assert_same(found[1], found[0], exactly=True)
 
 
@@ -262,7 +265,7 @@ def test_says_how_many_groups_fit(tiny_onnx: Path, frame: Frame) -> None:
     driver = HostDriver(memory_limit=4_000_000)
     engine = EmulatedEngine(driver, tiny_onnx, context_bytes=1_100_000)
     device = emulated(driver)
-    with DevicePipeline([(device, engine)], DeviceSettings(groups=4, decode=DECODE)) as pipeline:
+    with DevicePipeline([Gpu(device, engine)], DeviceSettings(groups=4, decode=DECODE)) as pipeline:
         with pytest.raises(OutOfDeviceMemory, match=r"Group 3 of 4 does not fit.*takes about 1 MiB") as error:
             pipeline(frame)
         assert error.value.hint is not None
@@ -288,8 +291,8 @@ def test_a_lost_gpu_is_one_error_and_nothing_stays(run: _Runner, frame: Frame, o
 def test_a_broken_engine_is_named(run: _Runner, frame: Frame) -> None:
     with run.pipeline(groups=2) as pipeline:
         pipeline(frame)
-        worker = pipeline._plan.workers[0]  # type: ignore[union-attr]
-        header = worker._slots[0].tiles.results.header  # type: ignore[union-attr]
+        worker = pipeline.workers[0]
+        header = worker.slots[0].tiles.results.header  # type: ignore[union-attr]
         worker.submit(0)
         worker.wait(0)
         header.array[8] = 1
@@ -302,7 +305,7 @@ def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, fr
     engine = EmulatedEngine(driver, tiny_onnx)
     device = emulated(driver)
     with (
-        DevicePipeline([(device, engine)], DeviceSettings(decode=DECODE)) as pipeline,
+        DevicePipeline([Gpu(device, engine)], DeviceSettings(decode=DECODE)) as pipeline,
         pytest.raises(UsageError, match="graphs are not available") as error,
     ):
         pipeline(frame)
@@ -321,16 +324,23 @@ def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, fr
     ],
 )
 def test_refuses_what_is_no_frame(run: _Runner, frame: object) -> None:
-    with run.pipeline() as pipeline, pytest.raises(UsageError, match="frame is"):
-        pipeline(frame)  # type: ignore[arg-type]
+    with run.pipeline() as pipeline, pytest.raises(ImageError):
+        pipeline(frame)
+    assert run.device.live == {}
 
 
-def test_refuses_a_frame_on_a_gpu(run: _Runner) -> None:
-    class OnGpu:
-        __cuda_array_interface__ = ()
-
-    with run.pipeline() as pipeline, pytest.raises(UsageError, match="on a GPU"):
-        pipeline(OnGpu())  # type: ignore[arg-type]
+def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path, frame: Frame) -> None:
+    other = EmulatedEngine(run.driver, write_tiny_yolo(tmp_path / "whole.onnx", 96, seed=4))
+    settings = DeviceSettings(mode="tiled+global", groups=2, decode=DECODE)
+    with DevicePipeline([Gpu(run.device, run.engine, other)], settings) as pipeline:
+        both = pipeline(frame).detections
+    with DevicePipeline([Gpu(run.device, other)], replace(settings, mode="global")) as pipeline:
+        whole = pipeline(frame).detections
+    with run.pipeline(mode="tiled", groups=2) as pipeline:
+        tiles = pipeline(frame).detections
+    assert len(whole) > 0
+    assert max(both.scores) == max(*whole.scores, *tiles.scores)
+    assert run.driver.races() == []
 
 
 def test_refuses_settings_that_make_no_sense() -> None:
@@ -342,7 +352,7 @@ def test_refuses_settings_that_make_no_sense() -> None:
 def test_refuses_several_classes_per_box(run: _Runner, frame: Frame) -> None:
     settings = DeviceSettings(decode=DecodeSettings(multi_label=True))
     with (
-        DevicePipeline([(run.device, run.engine)], settings) as pipeline,
+        DevicePipeline([Gpu(run.device, run.engine)], settings) as pipeline,
         pytest.raises(UsageError, match="several classes"),
     ):
         pipeline(frame)

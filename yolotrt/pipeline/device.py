@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
-from yolotrt.cuda.device import Device
-from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
 from yolotrt.pipeline.device_settings import DeviceSettings
-from yolotrt.pipeline.device_share import GpuEngine, deal
+from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.device_worker import DeviceWorker
+from yolotrt.pipeline.frames import Frame, as_frame
 from yolotrt.pipeline.merge import merge_frame
-from yolotrt.pipeline.tiled import Frame, FrameResult
-from yolotrt.timing.trace import FrameTrace, Span, now
+from yolotrt.pipeline.tiled import FrameResult
+from yolotrt.timing.clock import now
+from yolotrt.timing.trace import FrameTrace, Span
 
 _COPY_THREADS = 4
 """Threads that copy a frame into page-locked memory; one cannot use the memory's bandwidth."""
@@ -29,59 +30,50 @@ _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
 
-@dataclass(frozen=True)
-class DeviceFrameResult(FrameResult):
-    """What came out of one frame on GPUs.
-
-    Attributes:
-        device: Seconds of device time per stage (:data:`yolotrt.pipeline.device_worker.INTERVALS`), the
-            slowest GPU's; None where a stage did not run, empty unless measured.
-    """
-
-    device: Mapping[str, float | None] = field(default_factory=dict)
-
-
 class DevicePipeline:
     """Runs frames of any size through one engine on one or several GPUs.
 
     Contexts, buffers and graphs are made when a frame size is first seen, and kept for the last one
-    only: they hold device memory. Use a pipeline from one thread at a time.
+    only: they hold device memory. Use a pipeline from one thread at a time; several pipelines may take
+    turns on one engine.
 
     Args:
-        engines: For each GPU the device and the engine loaded on it. The tile groups are dealt out to
-            them in order.
+        gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
         settings: How frames are cut, run and decoded.
     """
 
-    def __init__(
-        self, engines: Sequence[tuple[Device, GpuEngine]], settings: DeviceSettings | None = None
-    ) -> None:
-        self._engines = list(engines)
+    def __init__(self, gpus: Sequence[Gpu], settings: DeviceSettings | None = None) -> None:
+        self._gpus = list(gpus)
         self._settings = settings or DeviceSettings()
         self._plan: _Plan | None = None
         self._copiers = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="yolotrt-copy")
 
     @property
-    def group_bytes(self) -> list[int]:
-        """Device memory that each group's context took for the last frame size, bytes."""
-        return [n for worker in (self._plan.workers if self._plan else []) for n in worker.group_bytes]
+    def workers(self) -> tuple[DeviceWorker, ...]:
+        """What runs on each GPU for the last frame size, in order."""
+        return tuple(self._plan.workers) if self._plan else ()
 
-    def __call__(self, frame: Frame) -> DeviceFrameResult:
+    def __call__(self, frame: Any) -> FrameResult:
         """Detect objects in a frame.
 
         Args:
-            frame: (h, w, 3) uint8 on the host. A frame that :meth:`frame_buffer` gave is not copied.
+            frame: (h, w, 3) uint8; see :func:`yolotrt.pipeline.frames.as_frame`. One that
+                :meth:`frame_buffer` gave is not copied.
+
+        Returns:
+            Detections in px of the frame, and the host's spans; the device's too if they are measured.
 
         Raises:
-            UsageError: More groups than the frame has tiles, or not a frame on the host.
+            ImageError: It is not a picture of this kind.
+            UsageError: More groups than the frame has tiles.
             ArtifactError: The engine has no profile for a group's size.
             OutOfDeviceMemory: The groups do not fit; the message says how many would.
             ExecutionError: The engine failed.
         """
         with self._guard():
-            return self._collect(self._submit(frame))
+            return self._collect(self._submit(as_frame(frame)))
 
-    def frames(self, frames: Iterable[Frame]) -> Iterator[DeviceFrameResult]:
+    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
         """Detect objects in many frames; results come in their order.
 
         With a depth of 2, a frame is uploaded while the one before it computes, and results come one
@@ -89,7 +81,7 @@ class DevicePipeline:
         """
         flying: deque[_Flight] = deque()
         with self._guard():
-            for frame in frames:
+            for frame in map(as_frame, frames):
                 # A new frame size needs another plan, and this plan's memory goes with it.
                 room = self._settings.depth if self._plan and self._plan.fits(frame) else 1
                 while len(flying) >= room:
@@ -140,7 +132,7 @@ class DevicePipeline:
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         if self._plan is None or self._plan.grid.frame_wh != frame_wh:
             self._drop_plan()
-            self._plan = _Plan.make(self._engines, self._settings, frame_wh)
+            self._plan = _Plan.make(self._gpus, self._settings, frame_wh)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -150,7 +142,6 @@ class DevicePipeline:
 
     def _submit(self, frame: Frame) -> _Flight:
         begin = now()
-        _require_host_frame(frame)
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
         self._stage(frame, plan.next_buffer)
         staged = now()
@@ -172,7 +163,7 @@ class DevicePipeline:
         for copy in copies:
             copy.result()
 
-    def _collect(self, flight: _Flight) -> DeviceFrameResult:
+    def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot
         stamps = [now()]
         for worker in plan.workers:
@@ -188,8 +179,10 @@ class DevicePipeline:
             assert whole is not None
             merged = whole
         stamps.append(now())
-        times = [worker.device_times(slot) for worker in plan.workers] if self._settings.measure else []
-        return DeviceFrameResult(merged, flight.trace(self._settings.mode, stamps), _slowest(times))
+        trace = flight.trace(self._settings.mode, stamps)
+        for worker in plan.workers:
+            trace.spans.extend(worker.device_spans(slot, flight.staged))
+        return FrameResult(merged, trace)
 
 
 @dataclass
@@ -201,17 +194,15 @@ class _Plan:
     turn: int = 0
 
     @classmethod
-    def make(
-        cls, engines: Sequence[tuple[Device, GpuEngine]], settings: DeviceSettings, frame_wh: tuple[int, int]
-    ) -> _Plan:
-        grid = tile_grid(frame_wh, engines[0][1].file.spec.input_wh, settings.overlap)
+    def make(cls, gpus: Sequence[Gpu], settings: DeviceSettings, frame_wh: tuple[int, int]) -> _Plan:
+        grid = tile_grid(frame_wh, gpus[0].engine.file.spec.input_wh, settings.overlap)
         groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
-        shares = deal(groups, len(engines), whole="global" in settings.mode)
+        shares = deal(groups, len(gpus), whole="global" in settings.mode)
         plan = cls(grid, [])
         try:
-            for (device, engine), share in zip(engines, shares, strict=False):
-                pinned = [frame.pinned for frame in plan.workers[0].frames] if plan.workers else []
-                plan.workers.append(DeviceWorker(device, engine, grid, share, settings, pinned))
+            for gpu, share in zip(gpus, shares, strict=False):
+                pinned = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
+                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned))
         except BaseException:
             plan.close()
             raise
@@ -220,7 +211,7 @@ class _Plan:
     @property
     def next_buffer(self) -> Frame:
         """The page-locked memory of the next frame; all GPUs upload from it."""
-        return self.workers[0].frames[self.turn].array
+        return self.workers[0].slots[self.turn].frame.array
 
     def fits(self, frame: Frame) -> bool:
         """Whether a frame is of this plan's size."""
@@ -262,31 +253,3 @@ class _Flight:
         elif mode == "global":
             spans.append(Span("global", None, self.begin, decoded, "global"))
         return FrameTrace(spans)
-
-
-def _slowest(times: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Return for each stage the longest time of any GPU."""
-    merged: dict[str, float | None] = {}
-    for stage in times[0] if times else ():
-        measured = [t for t in (device[stage] for device in times) if t is not None]
-        merged[stage] = max(measured, default=None)
-    return merged
-
-
-def _require_host_frame(frame: Frame) -> None:
-    """Refuse what is not a BGR or RGB picture in host memory.
-
-    Raises:
-        UsageError: It is on a GPU, or not (h, w, 3) uint8.
-    """
-    if not isinstance(frame, np.ndarray):
-        where = "on a GPU" if hasattr(frame, "__cuda_array_interface__") else f"a {type(frame).__name__}"
-        raise UsageError(
-            f"The frame is {where}, not a NumPy array in host memory.",
-            hint="Give the frame as it came from the camera or file; the pipeline uploads it itself.",
-        )
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise UsageError(
-            f"The frame is {frame.dtype} of shape {frame.shape}, not uint8 of (height, width, 3).",
-            hint="Read it with OpenCV, or convert it before.",
-        )

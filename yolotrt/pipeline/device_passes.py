@@ -124,8 +124,8 @@ class PassSlot:
 
 def _contexts(engine: GpuEngine, batches: Sequence[int], lanes: Lanes, *, shared: bool) -> list[GpuContext]:
     if not shared:
-        return [engine.new_context(batch, lane=lanes.take()) for batch in batches]
-    lane = lanes.take()
+        return [engine.new_context(batch, lane=lanes.take(engine)) for batch in batches]
+    lane = lanes.take(engine)
     by_batch = {batch: engine.new_context(batch, lane=lane) for batch in dict.fromkeys(batches)}
     return [by_batch[batch] for batch in batches]
 

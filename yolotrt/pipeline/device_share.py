@@ -63,6 +63,26 @@ class GpuEngine(Protocol):
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """One GPU and what runs on it.
+
+    Attributes:
+        device: The GPU.
+        engine: Loaded there; looks at tiles, and at the whole frame unless ``whole_engine`` does.
+        whole_engine: Loaded there too; looks at the whole frame instead.
+    """
+
+    device: Device
+    engine: GpuEngine
+    whole_engine: GpuEngine | None = None
+
+    @property
+    def for_whole(self) -> GpuEngine:
+        """The engine that looks at the whole frame."""
+        return self.whole_engine or self.engine
+
+
+@dataclass(frozen=True)
 class Share:
     """One GPU's part of a frame.
 
@@ -102,22 +122,22 @@ class Lanes:
 
     _used: ClassVar[WeakKeyDictionary[GpuEngine, set[int]]] = WeakKeyDictionary()
 
-    def __init__(self, engine: GpuEngine) -> None:
-        self._engine = engine
-        self._mine: list[int] = []
+    def __init__(self) -> None:
+        self._mine: list[tuple[GpuEngine, int]] = []
 
-    def take(self) -> int:
-        """Return a free lane and keep it."""
-        used = self._used.setdefault(self._engine, set())
+    def take(self, engine: GpuEngine) -> int:
+        """Return a free lane of an engine and keep it."""
+        used = self._used.setdefault(engine, set())
         lane = next(n for n in count() if n not in used)
         used.add(lane)
-        self._mine.append(lane)
+        self._mine.append((engine, lane))
         return lane
 
     def give_back(self) -> None:
         """Let others have the lanes; their contexts must not run any more."""
-        self._used.get(self._engine, set()).difference_update(self._mine)
-        self._mine.clear()
+        while self._mine:
+            engine, lane = self._mine.pop()
+            self._used[engine].discard(lane)
 
 
 class PassBuffers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from yolotrt.cuda.device import Device, Event, Graph, PinnedBuffer, Scope, Stream
+from yolotrt.cuda.device import Event, Graph, PinnedBuffer, Scope, Stream
 from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
@@ -12,20 +12,22 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device_dispatch import Job, new_device_dispatcher
 from yolotrt.pipeline.device_passes import DevicePass, PassSlot
 from yolotrt.pipeline.device_settings import DeviceSettings
-from yolotrt.pipeline.device_share import FrameBuffer, GpuEngine, Lanes, Share, cut_tiles, letterbox
+from yolotrt.pipeline.device_share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
+from yolotrt.timing.trace import Span
 
-INTERVALS = {
-    "upload": ("upload_begin", "upload_end"),
-    "prepare_batch": ("begin", "prepared"),
-    "inference": ("prepared", "inferred"),
-    "decode": ("inferred", "decoded"),
-    "tiles": ("begin", "decoded"),
-    "global": ("whole_begin", "whole_end"),
-    "frame": ("begin", "end"),
-}
-"""Device times: what lies between which two marks. ``frame`` is all the work without the upload."""
+_INTERVALS = (
+    ("upload", "frame", "upload_begin", "upload_end"),
+    ("prepare_batch", "tiles", "begin", "prepared"),
+    ("enqueue", "tiles", "prepared", "inferred"),
+    ("decode", "tiles", "inferred", "decoded"),
+    ("tiles", "tiles", "begin", "decoded"),
+    ("global", "global", "whole_begin", "whole_end"),
+    ("end_to_end", "frame", "upload_begin", "end"),
+)
+"""Device spans: stage, scope, and the marks where it begins and ends. ``enqueue`` on the device is what
+the host's ``enqueue`` started: inference."""
 
-_MARKS = tuple(dict.fromkeys(mark for pair in INTERVALS.values() for mark in pair))
+_MARKS = tuple(dict.fromkeys(mark for _, _, *pair in _INTERVALS for mark in pair))
 
 
 @dataclass
@@ -57,8 +59,7 @@ class DeviceWorker:
     """Contexts, memory and streams of one GPU for frames of one size.
 
     Args:
-        device: The GPU.
-        engine: Gives contexts on that GPU.
+        gpu: The GPU and the engines on it.
         grid: Where the tiles lie.
         share: What this GPU does.
         settings: How.
@@ -74,22 +75,19 @@ class DeviceWorker:
 
     def __init__(
         self,
-        device: Device,
-        engine: GpuEngine,
+        gpu: Gpu,
         grid: TileGrid,
         share: Share,
         settings: DeviceSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        if settings.dispatch == "graph" and not engine.capturable:
-            raise UsageError(
-                f"{engine.file.path.name} cannot be captured in a CUDA graph.", hint="Use --dispatch streams."
-            )
-        self.device, self._engine, self._grid = device, engine, grid
+        _require_capturable(gpu, settings)
+        device = gpu.device
+        self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
         self.group_bytes: list[int] = []
         self._slots: list[Slot] = []
-        self._lanes = Lanes(engine)
+        self._lanes = Lanes()
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
@@ -108,9 +106,9 @@ class DeviceWorker:
             raise
 
     @property
-    def frames(self) -> list[FrameBuffer]:
-        """The host and device memory of each frame in flight."""
-        return [slot.frame for slot in self._slots]
+    def slots(self) -> tuple[Slot, ...]:
+        """The frames in flight: their memory, and what is run on them."""
+        return tuple(self._slots)
 
     def submit(self, index: int) -> None:
         """Start the work on the frame that lies in a slot's page-locked memory.
@@ -148,18 +146,30 @@ class DeviceWorker:
         whole = slot.whole.owner.read(slot.whole)[0] if slot.whole else None
         return tiles, whole
 
-    def device_times(self, index: int) -> dict[str, float | None]:
-        """Return the device time of each stage of a frame that is done, in seconds.
+    def device_spans(self, index: int, begin_ns: int) -> list[Span]:
+        """Return the device's spans of a frame that is done; none unless they are measured.
 
-        None where this GPU does not run the stage. Only with ``measure``.
+        Args:
+            index: The slot.
+            begin_ns: Host clock at which to put the first of them: the two clocks have no common zero.
         """
         marks = self._slots[index].marks
-        absent = set() if self._tiles else {"prepare_batch", "inference", "decode", "tiles"}
-        absent |= set() if self._whole else {"global"}
-        return {
-            stage: None if stage in absent else self.device.seconds(marks[begin], marks[end])
-            for stage, (begin, end) in INTERVALS.items()
-        }
+        if not marks:
+            return []
+        absent = {scope for scope, owner in (("tiles", self._tiles), ("global", self._whole)) if not owner}
+        zero = marks["upload_begin"]
+        return [
+            Span(
+                stage,
+                None,
+                begin_ns + int(self.device.seconds(zero, marks[begin]) * 1e9),
+                begin_ns + int(self.device.seconds(zero, marks[end]) * 1e9),
+                scope,
+                "device",
+            )
+            for stage, scope, begin, end in _INTERVALS
+            if scope not in absent
+        ]
 
     def close(self) -> None:
         """Free everything; the device and the engine stay."""
@@ -180,7 +190,7 @@ class DeviceWorker:
             self._tiles = DevicePass(
                 self.device,
                 self._scope,
-                self._engine,
+                self._gpu.engine,
                 grid.placement,
                 self._share.groups,
                 origins,
@@ -191,11 +201,11 @@ class DeviceWorker:
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             self.group_bytes = self._tiles.warm_up(streams)
         if self._share.whole:
-            placement = Letterbox.fit(grid.frame_wh, grid.tile_wh)
+            placement = Letterbox.fit(grid.frame_wh, self._gpu.for_whole.file.spec.input_wh)
             self._whole = DevicePass(
                 self.device,
                 self._scope,
-                self._engine,
+                self._gpu.for_whole,
                 placement,
                 [range(1)],
                 [(0, 0)],
@@ -296,3 +306,11 @@ class DeviceWorker:
         old.close()
         self._rehearse(slot)
         self._main.synchronize()
+
+
+def _require_capturable(gpu: Gpu, settings: DeviceSettings) -> None:
+    for engine in (gpu.engine, gpu.for_whole):
+        if settings.dispatch == "graph" and not engine.capturable:
+            raise UsageError(
+                f"{engine.file.path.name} cannot be captured in a CUDA graph.", hint="Use --dispatch streams."
+            )
