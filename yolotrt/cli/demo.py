@@ -1,4 +1,4 @@
-"""``yolotrt demo``: the main job on a carried model and a synthetic 4K scene."""
+"""``yolotrt demo``: the main job on a carried model and synthetic 4K scenes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from yolotrt.cli.options import JsonTarget, Threads, cores
 if TYPE_CHECKING:
     from yolotrt.workflow.demo import DemoOutcome
 
+OUT = Path("runs/demo")
+
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and frames; a smoke test.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = Path(
-        "runs/demo"
-    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Less of everything: a smoke test.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = OUT,
     threads: Threads = None,
     json: JsonTarget = None,
 ) -> None:
-    r"""Show the main job from end to end: calibrate, build fp32 and int8, bench tiles against global.
+    r"""Show the main job from end to end: calibrate, build, bench tiles against global, measure accuracy.
 
-    Needs no GPU, no weights and no data. Everything is written to one folder.
+    Needs no GPU, no weights and no data; the model is small and finds eight kinds of shapes. Everything
+    is written to one folder.
 
     \b
     Examples:
@@ -33,37 +34,55 @@ def demo(
     """
     from yolotrt.bench.result import to_json
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.report.tables import latency_table, stage_table
-    from yolotrt.workflow.demo import run_demo
+    from yolotrt.workflow.demo import DemoSettings, run_demo
 
-    settings = SweepSettings(
+    sweep = SweepSettings(
         groups=(1, 4) if quick else (1, 2, 4, 8),
         threads=threads or cores(),
         iterations=2 if quick else 4,
         warmup=1,
     )
+    settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
     with progress_bars() as progress:
-        outcome = run_demo(out, settings, calibration_scenes=2 if quick else 8, progress=progress, say=say)
+        outcome = run_demo(settings, progress=progress, say=say)
+    files = _write_files(outcome, out)
     if json != "-":
-        console = stdout()
-        console.print(latency_table(outcome.result))
-        console.print(stage_table(outcome.result))
-        _print_story(outcome, out)
-    emit_json(json, to_json(outcome.result))
+        _print_story(outcome, files)
+    accuracy = {mode: [e.as_json() for e in entries] for mode, entries in outcome.accuracy.items()}
+    emit_json(json, {**to_json(outcome.result), "accuracy": accuracy} if json else None)
 
 
-def _print_story(outcome: DemoOutcome, out: Path) -> None:
+def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
+    """Write pictures and the page, and return what lies where."""
+    from yolotrt.artifacts.files import write_text
+    from yolotrt.report.accuracy import accuracy_of
     from yolotrt.report.draw import draw
-    from yolotrt.workflow.demo import small_object_recall, write_picture
+    from yolotrt.report.page import page
+    from yolotrt.workflow.demo import write_picture
 
-    names = outcome.engines["int8"].spec.names
-    print(f"The scene shows {len(outcome.scene.instances)} objects. The int8 engine found:")
+    written = {"raw samples": outcome.result_file}
+    for mode, found in outcome.found.items():
+        picture = out / f"found-{mode.replace('+', '-')}.png"
+        written[f"found by {mode}"] = write_picture(picture, draw(outcome.scene.image, found, outcome.names))
+    figures = [accuracy_of(mode, e.as_json()) for mode, entries in outcome.accuracy.items() for e in entries]
+    written["page"] = write_text(out / "report.html", page([outcome.result], figures))
+    return written
+
+
+def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
+    from yolotrt.report.story import story_table
+    from yolotrt.report.tables import latency_table, stage_table
+    from yolotrt.workflow.demo import SMALL_PX, small_object_recall
+
+    console = stdout()
+    console.print(latency_table(outcome.result))
+    console.print(stage_table(outcome.result))
+    console.print(story_table(outcome.result, outcome.accuracy))
+    print(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():
         recall = small_object_recall(outcome.scene, found)
-        small = "" if recall is None else f", {recall:.0%} of the small ones (up to 96 px)"
-        picture = write_picture(
-            out / f"found-{mode.replace('+', '-')}.png", draw(outcome.scene.image, found, names)
-        )
-        print(f"  {mode:13} {len(found):3} objects{small}  {picture}")
-    print(f"Every raw sample: {outcome.result_file}")
-    print("Next, your own model: yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")
+        small = "" if recall is None else f", {recall:.0%} of the small ones (up to {SMALL_PX} px)"
+        print(f"  {mode:13} {len(found):3} objects{small}")
+    for what, path in files.items():
+        print(f"{what + ':':22} {path}")
+    print("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")

@@ -1,4 +1,4 @@
-"""The whole story on one machine: scenes, calibration, engines, sweep, pictures."""
+"""The whole story on one machine: scenes, calibration, engines, sweep, accuracy, pictures."""
 
 from __future__ import annotations
 
@@ -14,23 +14,48 @@ import numpy.typing as npt
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.registry import load_engine
-from yolotrt.bench.environment import environment
-from yolotrt.bench.result import RunResult, write_result
-from yolotrt.bench.sweep import SweepSettings, sweep
+from yolotrt.bench.result import RunResult
+from yolotrt.bench.run import RunRequest, run_bench
+from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.data.scene_files import write_scenes
 from yolotrt.data.scenes import Scene, make_scene
+from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
+from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_engines
 
 MODEL = "demo-yolo26-seg.onnx"
+
 SCENE_SEED = 2026
 CALIBRATION_SEED = 500_000
-"""Seeds of calibration scenes start here, away from those of training and evaluation."""
+HELD_OUT_SEED = 600_000
+"""Seeds of the three kinds of scenes; training used seeds from 1,000,000."""
+
+SMALL_PX = 96
+"""Longest side of an object that counts as small: 16 px or less in a letterboxed 4K frame."""
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """How much the demo does.
+
+    Attributes:
+        out: Folder for everything that is made; what is up to date in it is used again.
+        sweep: What is measured.
+        calibration_scenes: 4K scenes to calibrate on.
+        held_out_scenes: 4K scenes to measure the accuracy on.
+    """
+
+    out: Path
+    sweep: SweepSettings
+    calibration_scenes: int = 8
+    held_out_scenes: int = 4
 
 
 @dataclass(frozen=True)
@@ -40,74 +65,47 @@ class DemoOutcome:
     Attributes:
         result: The sweep.
         result_file: Where its raw samples lie.
+        accuracy: Accuracy of the engines by pass.
         scene: The frame that was measured.
-        found: Detections of the INT8 engine by pass.
-        engines: The engines, by precision.
+        found: Detections of the INT8 engine in it, by pass.
+        names: Class names by index.
     """
 
     result: RunResult
     result_file: Path
+    accuracy: dict[PassMode, list[EngineAccuracy]]
     scene: Scene
     found: dict[PassMode, Detections]
-    engines: dict[Precision, EngineFile]
+    names: tuple[str, ...]
 
 
-def run_demo(
-    out: Path,
-    settings: SweepSettings,
-    *,
-    calibration_scenes: int,
-    progress: Progress = no_progress,
-    say: Say = print,
-) -> DemoOutcome:
-    """Calibrate and build the carried model, measure it on a 4K scene, and detect what is in it.
+def run_demo(settings: DemoSettings, *, progress: Progress = no_progress, say: Say = print) -> DemoOutcome:
+    """Calibrate and build the carried model, measure it on a 4K scene, and find what is in it.
 
     Args:
-        out: Folder for everything that is made; what is up to date in it is used again.
-        settings: What to measure.
-        calibration_scenes: Number of 4K scenes to calibrate on.
+        settings: How much to do.
         progress: Told about long steps.
         say: Told one line about each step.
 
     Raises:
         YoloTrtError: A step failed.
     """
-    model = write_bytes(out / MODEL, demo_model())
+    out = settings.out
     scene = make_scene(SCENE_SEED)
     write_picture(out / "scene.png", scene.image)
-    images = _calibration_images(out / "calibration", calibration_scenes, progress)
-    built = {
-        precision: build_engine(
-            BuildRequest(
-                model,
-                precision,
-                backend="onnxruntime",
-                images=images,
-                tile_overlap=settings.overlap,
-                engines=out,
-                calib_data=out,
-            ),
-            progress=progress,
-            say=say,
-        ).file
-        for precision in PRECISIONS
-    }
+    write_scenes(out / "calibration", settings.calibration_scenes, CALIBRATION_SEED, progress=progress)
+    built = _build(settings, progress, say)
     loaded = {precision: load_engine(file) for precision, file in built.items()}
+    request = RunRequest(settings.sweep, f"scene {SCENE_SEED}", output=out / "result.json")
     try:
-        cases = sweep(tuple(loaded.values()), [scene.image], settings, progress)
-        found = _detect(loaded["int8"], scene, settings)
+        pairs = [EnginePair(engine) for engine in loaded.values()]
+        result = run_bench(pairs, [scene.image], request, progress=progress, say=say)
+        found = {mode: _detect(loaded["int8"], scene, mode, settings.sweep) for mode in PASS_MODES}
     finally:
         for engine in loaded.values():
             engine.close()
-    result = RunResult(
-        settings={**vars(settings), "source": f"scene {SCENE_SEED}"},
-        environment={
-            **environment(settings.threads),
-            "engines": {f.path.name: {"sha256": f.sha256} for f in built.values()},
-        },
-        cases=cases,
-    )
-    return DemoOutcome(result, write_result(out / "result.json", result), scene, found, built)
+    accuracy = _evaluate(settings, list(built.values()), progress)
+    return DemoOutcome(result, out / "result.json", accuracy, scene, found, built["int8"].spec.names)
 
 
 def demo_model() -> bytes:
@@ -127,36 +125,63 @@ def write_picture(target: Path, image: npt.NDArray[np.uint8]) -> Path:
     return write_bytes(target, data.tobytes())
 
 
-def _calibration_images(folder: Path, count: int, progress: Progress) -> Path:
-    for index in range(count):
-        progress("draw calibration scenes", index, count)
-        target = folder / f"{index:03}.png"
-        if not target.exists():
-            write_picture(target, make_scene(CALIBRATION_SEED + index).image)
-    progress("draw calibration scenes", count, count)
-    return folder
+def small_object_recall(scene: Scene, found: Detections) -> float | None:
+    """Return the part of a scene's small objects that were found, or None if it has none.
 
-
-def _detect(engine: Engine, scene: Scene, settings: SweepSettings) -> dict[PassMode, Detections]:
-    found: dict[PassMode, Detections] = {}
-    for mode in PASS_MODES:
-        pipeline = PipelineSettings(mode, overlap=settings.overlap, cpu_threads=settings.threads)
-        with TiledPipeline(engine, pipeline) as run:
-            found[mode] = run(scene.image).detections
-    return found
-
-
-def small_object_recall(scene: Scene, found: Detections, *, largest_px: int = 96) -> float | None:
-    """Return the part of the scene's small objects that were found, or None if it has none.
-
-    An object is small when its box's longer side is at most ``largest_px``; it counts as found when a
+    An object is small when its longer side is at most :data:`SMALL_PX`; it counts as found when a
     detection of its class overlaps its box by an IoU of at least 0.5.
     """
-    small = [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= largest_px]
+    small = [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= SMALL_PX]
     if not small:
         return None
     hits = 0
     for instance in small:
         same = found.boxes[found.classes == instance.class_id]
-        hits += bool(len(same)) and bool((box_overlap(instance.box[None], same) >= 0.5).any())
+        hits += bool((box_overlap(instance.box[None], same) >= 0.5).any())
     return hits / len(small)
+
+
+def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precision, EngineFile]:
+    out = settings.out
+    model = write_bytes(out / "demo.onnx", demo_model())
+    built = {}
+    for precision in PRECISIONS:
+        request = BuildRequest(
+            model,
+            precision,
+            backend="onnxruntime",
+            images=out / "calibration" / "images",
+            tile_overlap=settings.sweep.overlap,
+            engines=out,
+            calib_data=out,
+        )
+        built[precision] = build_engine(request, progress=progress, say=say).file
+    return built
+
+
+def _detect(engine: Engine, scene: Scene, mode: PassMode, sweep: SweepSettings) -> Detections:
+    settings = PipelineSettings(mode, overlap=sweep.overlap, cpu_threads=sweep.threads)
+    with TiledPipeline(engine, settings) as pipeline:
+        return pipeline(scene.image).detections
+
+
+def _evaluate(
+    settings: DemoSettings, engines: list[EngineFile], progress: Progress
+) -> dict[PassMode, list[EngineAccuracy]]:
+    folder = settings.out / "held-out"
+    truth = load_ground_truth(
+        write_scenes(folder, settings.held_out_scenes, HELD_OUT_SEED, progress=progress)
+    )
+    modes: tuple[PassMode, ...] = ("tiled", "global")
+    return {
+        mode: evaluate_engines(
+            engines,
+            truth,
+            folder / "images",
+            mode=mode,
+            overlap=settings.sweep.overlap,
+            threads=settings.sweep.threads,
+            progress=progress,
+        )
+        for mode in modes
+    }
