@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from yolotrt.cli.console import emit_json, stdout
 from yolotrt.cli.options import JsonTarget
+from yolotrt.errors import EnvironmentFault
 
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools", "httpx",
@@ -36,12 +38,35 @@ def _examine() -> dict[str, Any]:
     from yolotrt.cli.options import cores
 
     return {
+        "nvidia_driver": _nvidia_driver(),
+        "cuda": _cuda(),
         **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
         "packages": {name: package_version(name) for name in PACKAGES},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
         },
     }
+
+
+def _nvidia_driver() -> str:
+    """Return what the kernel says of the driver; needs no package."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return "not loaded"
+
+
+def _cuda() -> str:
+    """Return the GPU that CUDA finds, or why it finds none."""
+    from yolotrt.backends.tensorrt.gpu import find_gpu
+
+    try:
+        gpu = find_gpu()
+    except EnvironmentFault as exc:
+        return f"{exc.message} {exc.hint or ''}".strip()
+    return "{} (compute capability {}.{}), driver supports CUDA {}".format(
+        gpu.name, *gpu.capability, gpu.driver
+    )
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def draw(image: Picture, detections: Detections, names: Sequence[str]) -> Pictur
         names: Class names by index.
     """
     canvas: Picture = image.copy()
-    pen = max(1, round(min(image.shape[:2]) / 540))
+    pen = max(1, round(min(image.shape[:2]) / 720))
     order = np.argsort(detections.scores, kind="stable")
     for i in order:
         color = class_color(int(detections.classes[i]), len(names))
