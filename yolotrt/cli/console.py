@@ -19,7 +19,7 @@ def stdout() -> Console:
     """Return the console for data; wide enough for tables when piped."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
 
 
 def say(message: str) -> None:
