@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
+    from yolotrt.cuda.device import Device
 
 
 class TensorRtBackend:
@@ -58,22 +60,22 @@ class TensorRtBackend:
         return build(library, model, config, self._gpu(library), progress)
 
     def load(self, file: EngineFile) -> TensorRtEngine:
-        """Load an engine; see :class:`yolotrt.backends.tensorrt.runtime.TensorRtEngine`."""
-        from yolotrt.backends.tensorrt.runtime import load
-        from yolotrt.cuda.device import Device
-        from yolotrt.cuda.nvidia import NvidiaDriver
-
+        """Load an engine on the first GPU; see :func:`yolotrt.backends.tensorrt.runtime.load`."""
         gpu = find_gpu()
-        return load(open_library(self._product), gpu, Device(NvidiaDriver()), file)
+        return self.load_on(file, _device(gpu))
+
+    def load_on(self, file: EngineFile, device: Device) -> TensorRtEngine:
+        """Load an engine on a GPU that the caller has opened."""
+        from yolotrt.backends.tensorrt.runtime import load
+
+        return load(open_library(self._product), find_gpu(device.info.index), device, file)
 
     def load_foreign(self, path: Path) -> TensorRtEngine:
         """Load an engine without a sidecar; see :func:`yolotrt.backends.tensorrt.runtime.load_foreign`."""
         from yolotrt.backends.tensorrt.runtime import load_foreign
-        from yolotrt.cuda.device import Device
-        from yolotrt.cuda.nvidia import NvidiaDriver
 
         gpu = find_gpu()
-        return load_foreign(open_library(self._product), gpu, Device(NvidiaDriver()), path)
+        return load_foreign(open_library(self._product), gpu, _device(gpu), path)
 
     def _gpu(self, library: Library) -> Gpu | None:
         """Return the GPU here, or None where the library builds without one.
@@ -87,6 +89,15 @@ class TensorRtBackend:
             if library.builds_ahead:
                 return None
             raise
+
+
+@functools.cache
+def _device(gpu: Gpu) -> Device:
+    """Return the first GPU, opened once per process: engines that come and go need not reopen it."""
+    from yolotrt.cuda.device import Device
+    from yolotrt.cuda.nvidia import NvidiaDriver
+
+    return Device(NvidiaDriver())
 
 
 def load_foreign(path: Path) -> TensorRtEngine:

@@ -170,35 +170,39 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None]) -> T:
     results: list[T] = []
     failures: list[BaseException] = []
     # Not Thread.join: until Python 3.13, one that a signal interrupts takes the thread for ended.
-    ended = threading.Event()
+    ended, stopped = threading.Event(), threading.Event()
 
     def run() -> None:
         try:
-            results.append(work())
+            if not stopped.is_set():
+                results.append(work())
         except BaseException as exc:
             failures.append(exc)
         finally:
             ended.set()
 
-    threading.Thread(target=run, name="yolotrt-build", daemon=True).start()
+    thread = threading.Thread(target=run, name="yolotrt-build", daemon=True)
     try:
+        thread.start()  # inside: the work may already run before this returns
         while not ended.wait(0.1):
             pass
     except KeyboardInterrupt:
-        cancel()
-        _wait_or_leave(ended)
+        stopped.set()
+        if thread.ident is not None:
+            _cancel_or_leave(cancel, ended)
         raise
     if failures:
         raise failures[0]
     return results[0]
 
 
-def _wait_or_leave(ended: threading.Event) -> None:
-    """Wait for foreign code to end; a second Ctrl-C leaves at once.
+def _cancel_or_leave(cancel: Callable[[], None], ended: threading.Event) -> None:
+    """Cancel foreign code and wait for its end; a second Ctrl-C leaves at once.
 
     Python's own way out would end the thread inside that code, which aborts with a core dump.
     """
     try:
+        cancel()
         ended.wait()
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)

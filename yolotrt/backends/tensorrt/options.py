@@ -108,6 +108,9 @@ def apply(
         native.set_flag(api.BuilderFlag.VERSION_COMPATIBLE)
     if config.hardware_compatible:
         native.hardware_compatibility_level = api.HardwareCompatibilityLevel.AMPERE_PLUS
+    if hasattr(api.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        # TensorRT-RTX: no allocation while it runs, so that it can be captured in a CUDA graph.
+        native.set_flag(api.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if library.builds_ahead:
         names = targets(library, config, gpu)
         native.num_compute_capabilities = len(names)

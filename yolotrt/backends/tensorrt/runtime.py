@@ -1,0 +1,263 @@
+"""Loading engines: one TensorRT runtime per process, one loaded engine for all its contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from yolotrt.artifacts.files import require_file
+from yolotrt.artifacts.hashing import sha256_bytes
+from yolotrt.backends.base import EngineFile, Layer, Precision
+from yolotrt.backends.profiles import Profile, batch_sizes
+from yolotrt.backends.tensorrt.context import Lane, TensorRtContext
+from yolotrt.backends.tensorrt.gpu import Gpu
+from yolotrt.backends.tensorrt.identity import VERSION_COMPATIBLE, check_fits, rebuild_command
+from yolotrt.backends.tensorrt.inspector import inspect_layers
+from yolotrt.backends.tensorrt.layers import is_convolution
+from yolotrt.backends.tensorrt.library import Library
+from yolotrt.backends.tensorrt.ultralytics import split
+from yolotrt.cuda.device import Device
+from yolotrt.cuda.tensor import TensorType
+from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.model.onnxfile import read_spec
+from yolotrt.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+
+def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> TensorRtEngine:
+    """Load an engine that yolotrt built.
+
+    Args:
+        library: The library that built it.
+        gpu: Proof that CUDA works, and what the engine must fit.
+        device: That GPU; gives memory and streams, and outlives the engine.
+        file: The engine.
+
+    Raises:
+        ArtifactError: It was built for another version or GPU, or is damaged.
+    """
+    check_fits(library, gpu, file)
+    _, plan = split(file.path.read_bytes())
+    trusted = VERSION_COMPATIBLE in file.environment.get("options", "").split()
+    native = _deserialize(library, gpu, device, file.path, plan, rebuild_command(file), host_code=trusted)
+    return TensorRtEngine(library, native, device, file)
+
+
+def load_foreign(library: Library, gpu: Gpu, device: Device, path: Path) -> TensorRtEngine:
+    """Load an engine without a sidecar: one that Ultralytics or trtexec made.
+
+    Its interface is read from the engine, class names and stride from Ultralytics' header if it has one.
+
+    Raises:
+        InputError: The file is missing or unreadable.
+        ArtifactError: TensorRT cannot load it.
+        ModelError: It is not a YOLO segmentation network with a fixed input size.
+    """
+    data = require_file(path, "a TensorRT engine").read_bytes()
+    metadata, plan = split(data)
+    native = _deserialize(library, gpu, device, path, plan, "yolotrt build MODEL", host_code=False)
+    spec = _foreign_spec(library, native, metadata, path.stem)
+    layers = inspect_layers(library, native)
+    file = EngineFile(
+        path=path,
+        backend=library.product.backend,
+        precision=_precision(layers),
+        spec=spec,
+        batches=(),
+        sha256=sha256_bytes(data),
+        layers=layers,
+    )
+    profiles = _profiles(native, spec)
+    return TensorRtEngine(library, native, device, replace(file, batches=batch_sizes(profiles)))
+
+
+class TensorRtEngine:
+    """One loaded engine and what its contexts share.
+
+    Attributes:
+        file: The engine on disk.
+        native: TensorRT's own object.
+        library: The library it belongs to.
+    """
+
+    def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
+        self.file = file
+        self.native = native
+        self.library = library
+        self._device = device
+        self._profiles = _profiles(native, file.spec)
+        self._tensors = _tensors(library, native, file)
+        self._lanes: dict[int, Lane] = {}
+        self._contexts: list[TensorRtContext] = []
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """Batch sizes that the engine accepts, in TensorRT's order."""
+        return self._profiles
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> TensorRtContext:
+        """Return a context bound to the profile for ``batch``.
+
+        See :meth:`yolotrt.backends.base.Engine.new_context`.
+
+        Raises:
+            ArtifactError: The engine has no profile for this batch size.
+            ExecutionError: The GPU's memory does not suffice, or TensorRT refused.
+        """
+        index = self._profile_for(batch)
+        self._device.bind()
+        native = self.native.create_execution_context(
+            self.library.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        if native is None:
+            raise ExecutionError(
+                f"{self.library.title} could not make a context for batches of {batch} "
+                f"({self.library.log.last_error()}).",
+                hint="If memory ran out, use fewer --groups or close other programs on the GPU.",
+            )
+        if lane not in self._lanes:
+            self._lanes[lane] = Lane(self._device, self._tensors)
+        context = TensorRtContext(
+            self.library,
+            native,
+            self._lanes[lane],
+            batch,
+            index,
+            self.native.get_device_memory_size_for_profile_v2(index),
+        )
+        self._contexts.append(context)
+        return context
+
+    def close(self) -> None:
+        """Free contexts, buffers and the engine; the device stays its maker's."""
+        for context in self._contexts:
+            context.close()
+        for lane in self._lanes.values():
+            lane.close()
+        self._contexts.clear()
+        self._lanes.clear()
+        del self.native
+
+    def _profile_for(self, batch: int) -> int:
+        """Return the index of the narrowest profile that holds ``batch``: an exact one if there is one."""
+        fitting = [
+            (p.largest - p.smallest, i)
+            for i, p in enumerate(self._profiles)
+            if p.smallest <= batch <= p.largest
+        ]
+        if not fitting:
+            have = ", ".join(map(str, self._profiles))
+            wanted = ",".join(map(str, sorted({*self._profiles, Profile.fixed(batch)})))
+            raise ArtifactError(
+                f"{self.file.path} has no profile for batches of {batch} (it has {have}).",
+                hint=f"Build one with it: {rebuild_command(self.file, wanted)}",
+            )
+        return min(fitting)[1]
+
+
+def _deserialize(
+    library: Library, gpu: Gpu, device: Device, path: Path, plan: bytes, rebuild: str, *, host_code: bool
+) -> trt.ICudaEngine:
+    device.bind()
+    runtime = library.runtime(gpu)
+    # A version-compatible engine carries code for the host. Only one that we built is trusted that far.
+    runtime.engine_host_code_allowed = host_code
+    with library.log.session() as said:
+        engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise ArtifactError(
+            f"{library.title} cannot load {path}: {_reason(library, gpu, plan, said.errors)}.",
+            hint=f"Build it here: {rebuild}",
+        )
+    return engine
+
+
+def _reason(library: Library, gpu: Gpu, plan: bytes, errors: list[str]) -> str:
+    """Say in words why an engine was refused, as far as TensorRT's messages or its check tell."""
+    everything = "\n".join(errors)
+    known = {
+        "header.size == blobSize": "the file is truncated",
+        "stdVersionRead == ": "it was built by another version",
+        "Version tag does not match": "it was built by another version",
+        "MAGIC_TAG": "it is no engine of this library",
+        "magic tag": "it is no engine of this library",
+        "compute capability": f"it was built for another GPU than this {gpu.name}",
+        "out of memory": "the GPU's memory does not suffice",
+    }
+    for text, reason in known.items():
+        if text.lower() in everything.lower():
+            return reason
+    if library.checks_engines:
+        runtime = library.runtime(gpu)
+        _, bits = runtime.get_engine_validity(plan)
+        members = library.trt.EngineInvalidityDiagnostics.__members__
+        reasons = [n.lower().replace("_", " ") for n, m in members.items() if int(m) & int(bits)]
+        if reasons:
+            return ", ".join(reasons)
+    return errors[0].splitlines()[0] if errors else "TensorRT gave no reason"
+
+
+def _profiles(native: trt.ICudaEngine, spec: ModelSpec) -> tuple[Profile, ...]:
+    fixed = native.get_tensor_shape(spec.input_name)[0]
+    if fixed != -1:
+        return (Profile.fixed(fixed),)
+    shapes = (
+        native.get_tensor_profile_shape(spec.input_name, i) for i in range(native.num_optimization_profiles)
+    )
+    return tuple(Profile(*(int(shape[0]) for shape in three)) for three in shapes)
+
+
+def _tensors(library: Library, native: trt.ICudaEngine, file: EngineFile) -> dict[str, TensorType]:
+    """Return input, head and prototypes as the engine has them, for one image."""
+    types = {library.trt.DataType.FLOAT: np.float32, library.trt.DataType.HALF: np.float16}
+    present = {native.get_tensor_name(i) for i in range(native.num_io_tensors)}
+    found = {}
+    for name in (file.spec.input_name, file.spec.head_output, file.spec.proto_output):
+        if name not in present:
+            raise ArtifactError(
+                f"{file.path} has no tensor {name!r}; it has {', '.join(sorted(present))}.",
+                hint=f"Build it again: {rebuild_command(file)}",
+            )
+        kind = native.get_tensor_dtype(name)
+        if kind not in types:
+            raise ArtifactError(
+                f"{file.path} has {name!r} as {kind.name}; yolotrt reads FP32 and FP16.",
+                hint=f"Build it again: {rebuild_command(file)}",
+            )
+        shape = (1, *(int(n) for n in native.get_tensor_shape(name)[1:]))
+        found[name] = TensorType(np.dtype(types[kind]), shape)
+    return found
+
+
+def _foreign_spec(
+    library: Library, native: trt.ICudaEngine, metadata: Mapping[str, str], name: str
+) -> ModelSpec:
+    """Read the interface with the rules for ONNX files, from a graph that has nothing but an interface."""
+    from onnx import TensorProto, helper
+
+    inputs: list[Any] = []
+    outputs: list[Any] = []
+    for i in range(native.num_io_tensors):
+        tensor = native.get_tensor_name(i)
+        dims = [int(n) if n >= 0 else f"d{axis}" for axis, n in enumerate(native.get_tensor_shape(tensor))]
+        value = helper.make_tensor_value_info(tensor, TensorProto.FLOAT, dims)
+        is_input = native.get_tensor_mode(tensor) == library.trt.TensorIOMode.INPUT
+        (inputs if is_input else outputs).append(value)
+    model = helper.make_model(helper.make_graph([], name, inputs, outputs))
+    for key in ("names", "stride"):
+        if key in metadata:
+            model.metadata_props.add(key=key, value=metadata[key])
+    return read_spec(model, name)
+
+
+def _precision(layers: tuple[Layer, ...]) -> Precision:
+    """Return the narrowest type that convolutions read; FP32 where the engine does not tell."""
+    types = {layer.inputs[0] for layer in layers if is_convolution(layer) and layer.inputs}
+    names: tuple[tuple[str, Precision], ...] = (("FP8", "fp8"), ("INT8", "int8"), ("FP16", "fp16"))
+    return next((precision for name, precision in names if name in types), "fp32")
