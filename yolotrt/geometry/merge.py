@@ -65,7 +65,14 @@ def nms(
     return kept
 
 
-def owners(found: Detections, threshold: float, *, metric: Metric = "ios", shape: Shape = "boxes") -> I64:
+def owners(
+    found: Detections,
+    threshold: float,
+    *,
+    metric: Metric = "ios",
+    shape: Shape = "boxes",
+    source: I64 | None = None,
+) -> I64:
     """Find, for each detection, the better one that it is a duplicate or a fragment of.
 
     Args:
@@ -73,17 +80,22 @@ def owners(found: Detections, threshold: float, *, metric: Metric = "ios", shape
         threshold: Overlap above which a better detection of the same class owns a worse one.
         metric: How overlap is measured.
         shape: What is compared; detections without masks are compared by their boxes.
+        source: (n,) where each comes from. Detections of one source are different objects already and
+            never own each other.
 
     Returns:
         (n,) index of the owner; a detection that is kept owns itself, and an owner is always kept.
     """
     order = best_first(found.boxes, found.scores, found.classes)
     ranked = found.take(order)
-    if shape == "boxes" or ranked.masks is None:
-        better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, threshold, metric)
-    else:
-        better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, 0, metric)
-        matches = mask_overlaps(ranked.masks, better, worse, metric) > threshold
+    masks = ranked.masks if shape == "masks" else None
+    least = threshold if masks is None else 0
+    better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, least, metric)
+    if source is not None:
+        matches = source[order[better]] != source[order[worse]]
+        better, worse = better[matches], worse[matches]
+    if masks is not None:
+        matches = mask_overlaps(masks, better, worse, metric) > threshold
         better, worse = better[matches], worse[matches]
     result = np.empty_like(order)
     result[order] = order[_own(len(order), better, worse)]
@@ -95,14 +107,14 @@ def suppress(
 ) -> Detections:
     """Drop every detection that a better one owns; see :func:`owners`. Returns the rest, best first."""
     owner = owners(found, threshold, metric=metric, shape=shape)
-    return _sorted(found.take(owner == np.arange(len(found))))
+    return sort(found.take(owner == np.arange(len(found))))
 
 
 def merge(
     found: Detections, threshold: float, *, metric: Metric = "ios", shape: Shape = "boxes"
 ) -> Detections:
-    """Join every detection to the better one that owns it; see :func:`owners` and :func:`join`."""
-    return join(found, owners(found, threshold, metric=metric, shape=shape))
+    """Join every detection to the better one that owns it; see :func:`owners`. Returns them best first."""
+    return sort(join(found, owners(found, threshold, metric=metric, shape=shape)))
 
 
 def join(found: Detections, owner: I64) -> Detections:
@@ -113,8 +125,8 @@ def join(found: Detections, owner: I64) -> Detections:
         owner: (n,) index of each one's owner; owners own themselves.
 
     Returns:
-        The owners, best first, with their own score and class, the box around all they own, and the
-        union of the masks.
+        The owners, in the order of ``found``, with their own score and class, the box around all they
+        own, and the union of the masks.
     """
     boxes = found.boxes.copy()
     np.minimum.at(boxes[:, :2], owner, found.boxes[:, :2])
@@ -128,7 +140,12 @@ def join(found: Detections, owner: I64) -> Detections:
                 masks[leader] = join_masks([found.masks[i] for i in by_owner[start : start + count]])
     kept = owner == np.arange(len(found))
     joined = Detections(boxes, found.scores, found.classes, None if masks is None else tuple(masks))
-    return _sorted(joined.take(kept))
+    return joined.take(kept)
+
+
+def sort(found: Detections) -> Detections:
+    """Return the detections best first."""
+    return found.take(best_first(found.boxes, found.scores, found.classes))
 
 
 def mask_overlaps(masks: tuple[Mask, ...], first: I64, second: I64, metric: Metric) -> F64:
@@ -139,10 +156,6 @@ def mask_overlaps(masks: tuple[Mask, ...], first: I64, second: I64, metric: Metr
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     shared = np.array([shared_pixels(masks[i], masks[j]) for i, j in pairs], np.float64)
     return overlap(shared, size[first], size[second], metric)
-
-
-def _sorted(found: Detections) -> Detections:
-    return found.take(best_first(found.boxes, found.scores, found.classes))
 
 
 def _own(n: int, better: I64, worse: I64) -> I64:

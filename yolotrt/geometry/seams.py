@@ -18,7 +18,7 @@ import numpy.typing as npt
 from yolotrt.geometry.boxes import F64, intersection_areas, overlap, overlapping_pairs
 from yolotrt.geometry.detections import I64, Bits, Detections, Mask
 from yolotrt.geometry.masks import clip_mask, shared_pixels
-from yolotrt.geometry.merge import best_first
+from yolotrt.geometry.merge import best_first, join
 from yolotrt.geometry.tiles import TileGrid
 
 WHOLE_FRAME = -1
@@ -56,6 +56,11 @@ class Views:
     def take(self, index: npt.NDArray[np.intp] | I64) -> Views:
         """Return the chosen views, in the order of ``index``."""
         return Views(self.found.take(index), self.tile[index], self.seen[index], self.cut[index])
+
+    def joined(self, owner: I64) -> Views:
+        """Return the views with each detection joined to its owner, seen as from the owner's tile."""
+        kept = np.flatnonzero(owner == np.arange(len(owner)))
+        return Views(join(self.found, owner), self.tile[kept], self.seen[kept], self.cut[kept])
 
     def pairs(self) -> tuple[I64, I64]:
         """Return all pairs of one class from different tiles whose boxes share an area."""

@@ -5,7 +5,7 @@ There are three ways in which two detections can be one object, tried in this or
 
 1. a fragment, cut by a tile's border, of something seen whole elsewhere: the whole one wins;
 2. two fragments of one object: they are joined, box and mask;
-3. duplicates: of detections that overlap as a whole the best one stays.
+3. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
 for comparison.
@@ -22,7 +22,7 @@ import numpy as np
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.merge import join, merge, suppress
+from yolotrt.geometry.merge import merge, owners, sort, suppress
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
 from yolotrt.geometry.tiles import TileGrid
 
@@ -40,7 +40,8 @@ class MergeSettings:
         threshold: Overlap, exclusive, in [0, 1): for ``seams`` the part of a fragment that must be covered
             or agreed on.
         metric: How ``nmm`` and ``nms`` measure overlap.
-        duplicate_iou: Overlap above which ``seams`` takes two whole detections for duplicates, in [0, 1].
+        duplicate_iou: Overlap above which ``seams`` takes detections of two tiles for duplicates, in
+            [0, 1].
         border: A box that ends within this many px of its tile's border counts as cut.
 
     Raises:
@@ -48,7 +49,7 @@ class MergeSettings:
     """
 
     method: MergeMethod = "seams"
-    threshold: float = 0.5
+    threshold: float = 0.4
     metric: Metric = "ios"
     duplicate_iou: float = 0.5
     border: float = 4.0
@@ -100,5 +101,6 @@ def merge_frame(
     tile = np.repeat(np.array(indices, np.int64), [len(p) for p in parts])
     views = Views.of(found, tile, grid, settings.border)
     views = views.take(np.flatnonzero(covered(views, settings.threshold) == np.arange(len(found))))
-    joined = join(views.found, continued(views, settings.threshold))
-    return suppress(joined, settings.duplicate_iou)
+    views = views.joined(continued(views, settings.threshold))
+    owner = owners(views.found, settings.duplicate_iou, metric="iou", source=views.tile)
+    return sort(views.found.take(np.flatnonzero(owner == np.arange(len(owner)))))
