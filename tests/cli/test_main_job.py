@@ -74,7 +74,7 @@ def test_json_to_stdout_is_all_there_is_on_stdout(cli: Cli, onnx: Path) -> None:
         (["build"], "no yolo26n-seg.onnx"),
         (["build", "tiny-seg.onnx", "--int8"], "needs images"),
         (["build", "tiny-seg.onnx", "--int8", "--images", "empty"], "holds no images"),
-        (["build", "tiny-seg.onnx", "--int8", "--images", "broken"], "readable"),
+        (["build", "tiny-seg.onnx", "--int8", "--images", "broken"], "can be read"),
         (["bench"], "no engine"),
         (["bench", "tiny-seg.onnx"], "no sidecar"),
         (["bench", "no.onnx"], "does not exist"),
