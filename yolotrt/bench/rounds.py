@@ -55,7 +55,8 @@ class Running:
     @classmethod
     def resume(cls, subject: Subject, earlier: CaseResult) -> Running:
         """Continue a case where an interrupted run left it."""
-        return cls(subject, {k: list(v) for k, v in earlier.samples.items()}, list(earlier.warmup))
+        samples = {stage: list(values) for stage, values in earlier.samples.items()}
+        return cls(subject, samples, list(earlier.warmup), earlier.detections)
 
     @property
     def rounds(self) -> int:

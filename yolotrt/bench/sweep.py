@@ -129,10 +129,7 @@ def measure(
         ArtifactError: ``earlier`` is of another sweep.
         ExecutionError: An engine failed.
     """
-    for pair in engines:
-        for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
-            _check_groups(settings, wh, pair.tiles)
-    subjects = [subject for pair in engines for subject in _subjects(pair, settings, clock)]
+    subjects = [subject for pair in engines for subject in new_subjects(pair, settings, frames, clock)]
     try:
         running = _running(subjects, earlier)
         rounds = measure_rounds(
@@ -174,7 +171,16 @@ def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: En
         )
 
 
-def _subjects(pair: EnginePair, settings: SweepSettings, clock: Clock) -> list[PipelineSubject]:
+def new_subjects(
+    pair: EnginePair, settings: SweepSettings, frames: Sequence[Frame], clock: Clock = now
+) -> list[PipelineSubject]:
+    """Return every case of the settings for one engine or pair of engines; their pipelines want closing.
+
+    Raises:
+        UsageError: More groups than tiles in one of the frames.
+    """
+    for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
+        _check_groups(settings, wh, pair.tiles)
     found = []
     for mode in settings.modes:
         if mode == "global":  # one picture: nothing to split

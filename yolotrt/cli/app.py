@@ -22,6 +22,7 @@ from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect
 from yolotrt.cli.predict import predict
 from yolotrt.cli.report import report
+from yolotrt.cli.tune import tune
 from yolotrt.errors import YoloTrtError
 
 EXIT_INTERRUPTED = 130
@@ -64,6 +65,7 @@ VERBS = (
     ("calibrate", calibrate, "Activation ranges for INT8, cached."),
     ("build", build, "Model to engine; exports and calibrates too."),
     ("bench", bench, "Latency: tiled against global, over groups."),
+    ("tune", tune, "The fastest way that keeps budgets and accuracy."),
     ("compare", compare, "Did it get slower? Two results."),
     ("report", report, "A page, Markdown or CSV from results."),
     ("eval", eval_, "Accuracy of engines, side by side."),

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from tests.bench.fakes import FakeClock, FakeSubject, noise
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets
+from yolotrt.bench.race import RUNGS, race
+from yolotrt.bench.rounds import Running
+
+
+def _running(**median_s: float) -> list[Running]:
+    clock = FakeClock()
+    return [Running(FakeSubject(name, noise(seconds), clock)) for name, seconds in median_s.items()]
+
+
+def test_slow_cases_leave_early_and_close_ones_are_measured_to_the_end() -> None:
+    racing, dropped = race(
+        _running(fast=0.010, close=0.0102, slow=0.020), [None], NO_BUDGETS, rivals=lambda _c: 0
+    )
+    assert {e.subject.case.engine for e in racing} == {"fast", "close"}
+    assert {e.rounds for e in racing} == {RUNGS[-1]}
+    (gone,) = dropped
+    assert gone.case.engine == "slow"
+    assert gone.rounds == RUNGS[1]
+    assert "fast" in gone.reason
+
+
+def test_cases_that_do_not_compete_are_not_held_against_each_other() -> None:
+    racing, dropped = race(
+        _running(fast=0.010, accurate=0.020), [None], NO_BUDGETS, rivals=lambda c: c.engine
+    )
+    assert len(racing) == 2
+    assert not dropped
+
+
+def test_what_is_over_budget_leaves_first_but_the_fastest_stays() -> None:
+    budgets = Budgets({"end_to_end": 0.005})
+    racing, dropped = race(_running(a=0.010, b=0.011), [None], budgets, rivals=lambda c: c.engine)
+    assert [e.subject.case.engine for e in racing] == ["a"]
+    assert dropped[0].rounds == RUNGS[0]
+    assert "over 5.0 ms" in dropped[0].reason
+
+
+def test_a_race_goes_on_where_it_stopped() -> None:
+    running = _running(a=0.010, b=0.010)
+    race(running, [None], NO_BUDGETS, rivals=lambda _c: 0, rungs=(3,))
+    racing, _ = race(running, [None], NO_BUDGETS, rivals=lambda _c: 0, rungs=(3, 5))
+    assert [e.rounds for e in racing] == [5, 5]

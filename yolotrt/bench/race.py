@@ -1,0 +1,114 @@
+"""Measure many cases, and stop early on those that cannot win any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.result import Case
+from yolotrt.bench.rounds import EachRound, Running, measure_rounds
+from yolotrt.bench.statistics import measured, paired_ratio
+from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.progress import Progress, no_progress
+from yolotrt.timing.clock import Clock, now
+
+RUNGS = (3, 8, 16, 32)
+"""Rounds after which hopeless cases leave; the last is what the winners are judged by."""
+
+MARGIN = 0.10
+"""A rival must be certainly faster by this much: close cases stay, to be told apart by more rounds."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A case that was given up.
+
+    Attributes:
+        case: The case.
+        reason: Why it cannot win.
+        rounds: Rounds it was measured.
+        median_s: Median of ``end_to_end`` by then, seconds.
+    """
+
+    case: Case
+    reason: str
+    rounds: int
+    median_s: float
+
+
+def race(
+    running: Sequence[Running],
+    frames: Sequence[Any],
+    budgets: Budgets,
+    *,
+    rivals: Callable[[Case], Hashable],
+    rungs: Sequence[int] = RUNGS,
+    each_round: EachRound = lambda _cases, _seconds: None,
+    progress: Progress = no_progress,
+    clock: Clock = now,
+) -> tuple[list[Running], list[Dropped]]:
+    """Measure all cases a little, and the promising ones more.
+
+    A case leaves when even its fastest frame is over a budget, or when a rival is certainly faster by
+    :data:`MARGIN` (the interval of their ratio, paired by round, lies beyond it). The fastest case always
+    stays, so that there is something to report when no budget can be kept.
+
+    Args:
+        running: The cases, new or resumed.
+        frames: Round r uses frame r modulo their number.
+        budgets: What stages may take.
+        rivals: Cases with the same value compete; others are kept apart, such as by accuracy.
+        rungs: Rounds after which to look, increasing.
+        each_round: Called between rounds.
+        progress: Told after each round.
+        clock: What is read.
+
+    Returns:
+        The cases measured to the end, and those given up, in the order in which they were.
+    """
+    racing, dropped = list(running), list[Dropped]()
+    for rung in rungs:
+        if racing[0].rounds < rung:
+            measure_rounds(
+                racing,
+                frames,
+                StopRule(rung),
+                WarmupRule(1),
+                each_round=each_round,
+                progress=progress,
+                clock=clock,
+            )
+        fastest = min(racing, key=_median)
+        verdicts = [(e, None if e is fastest else _hopeless(e, racing, budgets, rivals)) for e in racing]
+        dropped += [
+            Dropped(e.subject.case, reason, e.rounds, _median(e))
+            for e, reason in verdicts
+            if reason is not None
+        ]
+        racing = [e for e, reason in verdicts if reason is None]
+    return racing, dropped
+
+
+def _hopeless(
+    entry: Running, racing: Sequence[Running], budgets: Budgets, rivals: Callable[[Case], Hashable]
+) -> str | None:
+    for stage, limit in budgets.limits.items():
+        array = measured(entry.samples.get(stage, ()))
+        if array is not None and array.min() > limit:
+            return f"its fastest {stage} took {array.min() * 1e3:.1f} ms, over {limit * 1e3:.1f} ms"
+    group = rivals(entry.subject.case)
+    for rival in racing:
+        if rival is entry or rivals(rival.subject.case) != group:
+            continue
+        ratio = paired_ratio(entry.samples["end_to_end"], rival.samples["end_to_end"])
+        if ratio is not None and ratio.interval is not None and ratio.interval.low > 1 + MARGIN:
+            return f"{rival.subject.case} is {ratio.value:.2f}x as fast"
+    return None
+
+
+def _median(entry: Running) -> float:
+    return float(np.median([s for s in entry.samples["end_to_end"] if s is not None]))

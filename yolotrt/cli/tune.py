@@ -1,0 +1,181 @@
+"""``yolotrt tune``: the fastest way to run a model that keeps its budgets and its accuracy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout
+from yolotrt.cli.gates import BudgetStat, BudgetTerms
+from yolotrt.cli.options import (
+    CALIB_DATA,
+    ENGINES,
+    Images,
+    JsonTarget,
+    Limit,
+    Method,
+    Threads,
+    choice,
+    choices,
+    cores,
+    whole_numbers,
+)
+from yolotrt.errors import GateFailed
+
+if TYPE_CHECKING:
+    from yolotrt.workflow.tune_choice import Candidate, TuneOutcome
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def tune(
+    model: Annotated[
+        str | None, typer.Argument(help="Weights (.pt) or an ONNX file. [default: yolo26n-seg in engines/]")
+    ] = None,
+    budget: BudgetTerms = None,
+    budget_stat: BudgetStat = "p50",
+    max_drop: Annotated[
+        str | None,
+        typer.Option(metavar="1%|0.5pt", help="Largest accepted loss of mAP; needs --eval-images."),
+    ] = None,
+    precisions: Annotated[str, typer.Option(help="Precisions to try: fp32, fp16, int8.")] = "fp32,int8",
+    groups: Annotated[str, typer.Option(help="Numbers of tile groups to try.")] = "1,2,4,8",
+    dispatch: Annotated[str, typer.Option(help="Dispatch modes to try.")] = "serial,threads",
+    mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
+    source: Annotated[str, typer.Option(help="An image, a folder of images, or 'scene'.")] = "scene",
+    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    images: Images = None,
+    limit: Limit = None,
+    method: Method = "mse",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    eval_images: Annotated[
+        Path | None, typer.Option(help="Annotated images, for accuracy. [default: no accuracy]")
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Their COCO instances JSON.")] = None,
+    eval_limit: Annotated[
+        int | None, typer.Option(min=1, help="Use only the first annotated images.")
+    ] = None,
+    threads: Threads = None,
+    state: Annotated[
+        Path, typer.Option(help="What is known so far; the same command continues from it.")
+    ] = Path("runs/tune.json"),
+    write: Annotated[
+        Path | None, typer.Option(help="Write the recommendation into this pipeline.yaml; keeps a backup.")
+    ] = None,
+    json: JsonTarget = None,
+) -> None:
+    r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
+
+    Engines that lose too much accuracy are not timed. Ways that cannot win any more are given up early. An
+    interrupted search continues where it was. Exit code 3 if nothing keeps the budgets.
+
+    \b
+    Examples:
+      yolotrt tune yolo26n-seg.pt --images street/ --budget tiles=10ms --budget end_to_end=33ms
+      yolotrt tune m.onnx --images street/ --max-drop 1% --eval-images coco/val --annotations coco/val.json
+      yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
+    """
+    from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.sweep import SweepSettings
+    from yolotrt.calibration.algorithms import ALGORITHMS
+    from yolotrt.data.sources import read_frames
+    from yolotrt.pipeline.dispatch import DISPATCH_MODES
+    from yolotrt.pipeline.tiled import PASS_MODES
+    from yolotrt.report.tune_tables import tune_table
+    from yolotrt.workflow.build import BuildRequest
+    from yolotrt.workflow.catalog import find_model
+    from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.tune import TuneRequest
+    from yolotrt.workflow.tune import tune as search
+
+    request = TuneRequest(
+        build=BuildRequest(
+            find_model(model, ENGINES),
+            backend=backend,
+            images=images,
+            limit=limit,
+            algorithm=choice(method, "--method", ALGORITHMS),
+            engines=ENGINES,
+            calib_data=CALIB_DATA,
+        ),
+        precisions=choices(precisions, "--precisions", PRECISIONS),  # type: ignore[arg-type]
+        sweep=SweepSettings(
+            modes=(choice(mode, "--mode", PASS_MODES),),
+            dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),
+            groups=whole_numbers(groups, "--groups"),
+            overlap=overlap,
+            threads=threads or cores(),
+        ),
+        budgets=Budgets.parse(budget or (), budget_stat),
+        max_drop=None if max_drop is None else MaxDrop.parse(max_drop),
+        images=eval_images,
+        annotations=annotations,
+        limit=eval_limit,
+        state=state,
+    )
+    if write is not None:
+        _require_writable(write)
+    with progress_bars() as progress:
+        outcome = search(request, read_frames(source), progress=progress, say=say)
+    if json != "-":
+        stdout().print(tune_table(outcome))
+        print(f"recommended: {outcome.best.result.case}")
+        for reason in outcome.reasons:
+            print(f"  {reason}")
+    emit_json(json, _as_json(outcome))
+    if not outcome.kept:
+        raise GateFailed(
+            f"Nothing keeps the budgets: {'; '.join(outcome.best.misses)}.",
+            hint="Nothing was written. Try fewer tiles (--overlap), a smaller model, or a larger budget.",
+        )
+    if write is not None:
+        _write(write, outcome.best)
+
+
+def _require_writable(target: Path) -> None:
+    """Meet a bad file before minutes of searching, not after."""
+    from yolotrt.workflow.yaml_text import YamlText
+
+    YamlText.read(target)
+
+
+def _write(target: Path, best: Candidate) -> None:
+    from yolotrt.workflow import pipeline_yaml as keys
+
+    case = best.result.case
+    engine = os.path.relpath(best.file.path, target.resolve().parent)
+    changes: dict[tuple[str, ...], str | int | bool] = {}
+    if "tiled" in case.mode:
+        changes |= {keys.TILES_ENGINE: engine, keys.TILES_ENABLED: True}
+        changes |= {keys.PARALLEL: case.dispatch != "serial", keys.GROUPS: case.groups}
+    if "global" in case.mode:
+        changes |= {keys.GLOBAL_ENGINE: engine, keys.GLOBAL_ENABLED: True}
+    backup = keys.update_pipeline(target, changes)
+    for key, value in changes.items():
+        say(f"{target}: {'.'.join(key)} = {value}")
+    say(f"backup: {backup}")
+
+
+def _as_json(outcome: TuneOutcome) -> dict[str, Any]:
+    return {
+        "kept": outcome.kept,
+        "recommended": outcome.candidates.index(outcome.best),
+        "reasons": list(outcome.reasons),
+        "candidates": [
+            {
+                **vars(c.result.case),
+                "path": str(c.file.path),
+                "p50_s": c.latency.p50,
+                "interval_s": None if c.latency.p50_interval is None else list(c.latency.p50_interval),
+                "accuracy": c.accuracy,
+                "memory_bytes": c.memory,
+                "pareto": c in outcome.pareto,
+                "misses": list(c.misses),
+            }
+            for c in outcome.candidates
+        ],
+        "dropped": [{**vars(d.case), "reason": d.reason, "rounds": d.rounds} for d in outcome.dropped],
+    }

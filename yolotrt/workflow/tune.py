@@ -1,0 +1,220 @@
+"""Find the fastest way to run a model that keeps its budgets and its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.registry import load_engine
+from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.memory import peak_memory
+from yolotrt.bench.race import Dropped, race
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import summarize
+from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
+from yolotrt.errors import UsageError
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.tiled import Frame
+from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.build import BuildRequest, Say, build_engine
+from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune_state import Measured, TuneState
+
+REFERENCE: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What to search and what must be kept.
+
+    Attributes:
+        build: How engines are built; its precision is set by the search.
+        precisions: Precisions to try.
+        sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
+        budgets: What stages may take.
+        max_drop: Largest accepted loss of mAP against FP32; None accepts any.
+        images: Annotated images; None measures no accuracy.
+        annotations: Their COCO instances JSON.
+        limit: Use only the first annotated images.
+        state: File with what is known so far; a search that was interrupted continues from it.
+
+    Raises:
+        UsageError: ``max_drop`` without annotated images.
+    """
+
+    build: BuildRequest
+    precisions: tuple[Precision, ...]
+    sweep: SweepSettings
+    budgets: Budgets
+    max_drop: MaxDrop | None
+    images: Path | None
+    annotations: Path | None
+    limit: int | None
+    state: Path
+
+    def __post_init__(self) -> None:
+        if (self.images is None) != (self.annotations is None):
+            raise UsageError(
+                "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
+            )
+        if self.max_drop is not None and self.images is None:
+            raise UsageError(
+                "--max-drop needs annotated images.",
+                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",
+            )
+
+
+def tune(
+    request: TuneRequest, frames: Sequence[Frame], *, progress: Progress = no_progress, say: Say = print
+) -> TuneOutcome:
+    """Build, evaluate, race and recommend.
+
+    Args:
+        request: What to search.
+        frames: At least one (h, w, 3) uint8 BGR frame.
+        progress: Told about long steps.
+        say: Told one line about each decision.
+
+    Raises:
+        YoloTrtError: A step failed. What was done until then is kept in the state file.
+    """
+    files = _build(request, progress, say)
+    state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
+    _evaluate(request, files, state, progress)
+    allowed = [f for f in files if _accurate_enough(request, f, state, say)]
+    results, dropped = _race(request, allowed, frames, state, progress, say)
+    found = []
+    for index, result in enumerate(results):
+        progress("measure memory", index, len(results))
+        file = next(f for f in allowed if f.path.name == result.case.engine)
+        found.append(_candidate(request, result, file, frames, state))
+    progress("measure memory", len(results), len(results))
+    found.sort(key=lambda c: c.latency.p50)
+    best = choose(found)
+    pareto = tuple(c for c in found if not any(c.dominated_by(other) for other in found))
+    return TuneOutcome(
+        tuple(found),
+        pareto,
+        tuple(dropped),
+        best,
+        reasons(best, found, dropped, request.budgets, request.max_drop),
+    )
+
+
+def _build(request: TuneRequest, progress: Progress, say: Say) -> list[EngineFile]:
+    """Build one engine per precision; FP32 first, as accuracy is compared with it."""
+    wanted = list(request.precisions)
+    if request.images is not None and REFERENCE not in wanted:
+        wanted.append(REFERENCE)
+    wanted.sort(key=lambda precision: precision != REFERENCE)
+    requests = [BuildRequest(**{**vars(request.build), "precision": precision}) for precision in wanted]
+    return [build_engine(one, progress=progress, say=say).file for one in requests]
+
+
+def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:
+    from yolotrt.bench.environment import environment
+
+    machine = environment(request.sweep.threads)
+    return {
+        "engines": {f.path.name: f.sha256 for f in files},
+        "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
+        "passes": list(request.sweep.modes),
+        "overlap": request.sweep.overlap,
+        "frames": [list(frame.shape) for frame in frames],
+        "images": None if request.images is None else [str(request.images), str(request.annotations)],
+        "limit": request.limit,
+    }
+
+
+def _evaluate(
+    request: TuneRequest, files: Sequence[EngineFile], state: TuneState, progress: Progress
+) -> None:
+    if (
+        request.images is None
+        or request.annotations is None
+        or all(f.sha256 in state.accuracy for f in files)
+    ):
+        return
+    truth = load_ground_truth(request.annotations, limit=request.limit)
+    for entry in evaluate_engines(
+        files, truth, request.images, threads=request.sweep.threads, progress=progress
+    ):
+        state.accuracy[entry.file.sha256] = Measured.of(entry)
+    state.save()
+
+
+def _accurate_enough(request: TuneRequest, file: EngineFile, state: TuneState, say: Say) -> bool:
+    if file.precision not in request.precisions:
+        return False
+    found = state.accuracy.get(file.sha256)
+    if found is None or request.max_drop is None or not found.exceeds(request.max_drop):
+        return True
+    say(f"given up: {file.path.name} loses {found.loss_text}, more than {request.max_drop}")
+    return False
+
+
+def _race(
+    request: TuneRequest,
+    files: Sequence[EngineFile],
+    frames: Sequence[Frame],
+    state: TuneState,
+    progress: Progress,
+    say: Say,
+) -> tuple[list[CaseResult], list[Dropped]]:
+    if not files:
+        raise UsageError(
+            f"No precision keeps its accuracy within {request.max_drop}.",
+            hint="Calibrate on more or other images, add fp16 or fp32 to --precisions, or allow more.",
+        )
+    loaded: list[Engine] = []
+    subjects: list[PipelineSubject] = []
+    try:
+        for file in files:
+            loaded.append(load_engine(file))
+            subjects += new_subjects(EnginePair(loaded[-1]), request.sweep, frames)
+        running = state.resume(subjects)
+        racing, dropped = race(
+            running,
+            frames,
+            request.budgets,
+            rivals=lambda case: case.engine,
+            each_round=lambda cases, _seconds: state.note(cases),
+            progress=progress,
+        )
+    finally:
+        for subject in subjects:
+            subject.pipeline.close()
+        for engine in loaded:
+            engine.close()
+    state.finish(racing, dropped)
+    for entry in dropped:
+        say(f"given up after {entry.rounds} rounds: {entry.case}: {entry.reason}")
+    return [entry.result() for entry in racing], [*state.gone.values()]
+
+
+def _candidate(
+    request: TuneRequest, result: CaseResult, file: EngineFile, frames: Sequence[Frame], state: TuneState
+) -> Candidate:
+    latency = summarize(result.samples["end_to_end"])
+    assert latency is not None
+    settings = {
+        "mode": result.case.mode,
+        "groups": result.case.groups,
+        "dispatch": "serial" if result.case.dispatch == "-" else result.case.dispatch,
+        "overlap": request.sweep.overlap,
+        "cpu_threads": request.sweep.threads,
+    }
+    memory = state.memory_of(
+        result.case, lambda: peak_memory([file.path], settings, (frames[0].shape[1], frames[0].shape[0]))
+    )
+    verdicts = judge(RunResult({}, {}, (result,)), request.budgets)
+    misses = tuple(
+        f"{v.stage} {v.stat} {v.seconds * 1e3:.1f} ms is over {v.limit * 1e3:.1f} ms"
+        for v in verdicts
+        if not v.met
+    )
+    found = state.accuracy.get(file.sha256)
+    return Candidate(result, file, latency, found.score if found else None, memory, misses)

@@ -1,0 +1,173 @@
+"""What a search has found out so far, kept in a file so that nothing is measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.hashing import content_key
+from yolotrt.bench.race import Dropped
+from yolotrt.bench.result import Case, CaseResult
+from yolotrt.bench.rounds import Running, Subject
+from yolotrt.errors import ArtifactError
+from yolotrt.evaluation.comparison import Difference
+from yolotrt.timing.clock import Clock, now, seconds_between
+from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
+
+FORMAT = "yolotrt.tune"
+VERSION = 1
+PAUSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An engine's accuracy.
+
+    Attributes:
+        box: Box mAP50-95, in [0, 1], or None.
+        mask: Mask mAP50-95, or None.
+        losses: Differences to FP32, of boxes and masks as far as there are.
+    """
+
+    box: float | None
+    mask: float | None
+    losses: tuple[Difference, ...]
+
+    @classmethod
+    def of(cls, entry: EngineAccuracy) -> Measured:
+        """Return the figures of an evaluation."""
+        accuracy, against = entry.evaluation.accuracy, entry.comparison
+        losses = () if against is None else (against.box, *([against.mask] if against.mask else []))
+        return cls(accuracy.box.ap, accuracy.mask.ap if accuracy.mask else None, losses)
+
+    @property
+    def score(self) -> float | None:
+        """The mAP of the masks, or of the boxes without masks."""
+        return self.box if self.mask is None else self.mask
+
+    @property
+    def loss_text(self) -> str:
+        """The losses in points."""
+        return " and ".join(f"{-loss.absolute * 100:.2f} points" for loss in self.losses)
+
+    def exceeds(self, bound: MaxDrop) -> bool:
+        """Whether it loses more than accepted."""
+        return any(bound.exceeded_by(loss) for loss in self.losses)
+
+
+@dataclass
+class TuneState:
+    """The file and what is in it.
+
+    Attributes:
+        path: The file.
+        key: What the figures hold for; another key starts anew.
+        budgets: What the race was held against; with others it starts anew.
+        accuracy: By the engine's hash.
+        cases: Samples of cases that were not given up.
+        gone: Cases that were.
+        memory: Bytes by case.
+        clock: Decides when to save again.
+    """
+
+    path: Path
+    key: str
+    budgets: dict[str, Any]
+    accuracy: dict[str, Measured] = field(default_factory=dict)
+    cases: dict[Case, CaseResult] = field(default_factory=dict)
+    gone: dict[Case, Dropped] = field(default_factory=dict)
+    memory: dict[Case, int] = field(default_factory=dict)
+    clock: Clock = now
+    _saved_ns: int = field(default=0, repr=False)
+
+    @classmethod
+    def open(
+        cls, path: Path, key: dict[str, object], budgets: dict[str, Any], say: Callable[[str], None]
+    ) -> TuneState:
+        """Return what is known, or an empty state if there is none for this key.
+
+        Raises:
+            ArtifactError: The file is something else.
+        """
+        wanted = content_key(key)
+        if not path.exists():
+            return cls(path, wanted, budgets)
+        body = read_document(path, format=FORMAT, version=VERSION)
+        if body.get("key") != wanted:
+            say(f"tune: {path} is about other engines, images or another machine; starting anew")
+            return cls(path, wanted, budgets)
+        try:
+            state = cls._read(path, body)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
+        if state.budgets != budgets:
+            say(f"tune: {path} was held against other budgets; racing anew")
+            return replace(state, budgets=budgets, cases={}, gone={})
+        say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
+        return state
+
+    @classmethod
+    def _read(cls, path: Path, body: dict[str, Any]) -> TuneState:
+        accuracy = {
+            sha: Measured(v["box"], v["mask"], tuple(Difference(**d) for d in v["losses"]))
+            for sha, v in body["accuracy"].items()
+        }
+        cases = [
+            CaseResult(Case(**e["case"]), e["samples"], e["warmup"], e["detections"]) for e in body["cases"]
+        ]
+        gone = [Dropped(Case(**e["case"]), e["reason"], e["rounds"], e["median_s"]) for e in body["gone"]]
+        memory = {Case(**e["case"]): int(e["bytes"]) for e in body["memory"]}
+        by_case = {c.case: c for c in cases}
+        return cls(path, body["key"], body["budgets"], accuracy, by_case, {g.case: g for g in gone}, memory)
+
+    def save(self) -> None:
+        """Write the file."""
+        body = {
+            "key": self.key,
+            "budgets": self.budgets,
+            "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
+            "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
+            "gone": [asdict(entry) for entry in self.gone.values()],
+            "memory": [{"case": asdict(case), "bytes": size} for case, size in self.memory.items()],
+        }
+        write_document(self.path, format=FORMAT, version=VERSION, body=body)
+        self._saved_ns = self.clock()
+
+    def resume(self, subjects: Sequence[Subject]) -> list[Running]:
+        """Return the cases that were not given up, with the samples that they have already.
+
+        Rounds must stay paired: what only some cases have is cut, and a case that is new starts all anew.
+        """
+        racing = [subject for subject in subjects if subject.case not in self.gone]
+        known = [self.cases.get(subject.case) for subject in racing]
+        if not all(known):
+            return [Running(subject) for subject in racing]
+        rounds = min(len(entry.samples["end_to_end"]) for entry in known if entry)
+        running = []
+        for subject, entry in zip(racing, known, strict=True):
+            assert entry is not None
+            samples = {stage: list(values[:rounds]) for stage, values in entry.samples.items()}
+            running.append(Running.resume(subject, CaseResult(entry.case, samples, entry.warmup, entry.detections)))
+        return running
+
+    def note(self, running: Sequence[Running]) -> None:
+        """Take note of a finished round; the file is written every few seconds."""
+        self.cases = {entry.subject.case: entry.result() for entry in running}
+        if seconds_between(self._saved_ns, self.clock()) > PAUSE_S:
+            self.save()
+
+    def finish(self, racing: Sequence[Running], dropped: Sequence[Dropped]) -> None:
+        """Keep the race's end."""
+        self.cases = {entry.subject.case: entry.result() for entry in racing}
+        self.gone |= {entry.case: entry for entry in dropped}
+        self.save()
+
+    def memory_of(self, case: Case, measure: Callable[[], int]) -> int:
+        """Return a case's memory, measuring it if it is not known."""
+        if case not in self.memory:
+            self.memory[case] = measure()
+            self.save()
+        return self.memory[case]
