@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from yolotrt.data.scene_instances import MIN_VISIBLE_PART
 from yolotrt.data.scenes import make_scene
 from yolotrt.geometry.letterbox import PADDING
 
@@ -26,9 +27,6 @@ SLOTS = 256
 
 LEAST_PX = 5
 """Views label no instance whose longer side is shorter than this, px."""
-
-LEAST_PART = 0.25
-"""Views label no instance of which less can be seen, as in scenes."""
 
 SceneTensors = dict[str, torch.Tensor]
 
@@ -213,7 +211,7 @@ class ScenePool:
         corners = torch.where(inside, exact, left)
         area = torch.bincount(key[:, ::2, ::2].flatten(), minlength=count * SLOTS).view(count, SLOTS) * 4
         size = corners[..., 2:] - corners[..., :2]
-        enough = area * scale[:, None] ** 2 >= LEAST_PART * self._held["whole"][slots]
+        enough = area * scale[:, None] ** 2 >= MIN_VISIBLE_PART * self._held["whole"][slots]
         keep = enough & (area > 0) & (size.amax(-1) >= LEAST_PX)
         keep[:, 0] = False
         return torch.cat([(corners[..., :2] + corners[..., 2:]) / 2, size], -1) / SIDE, keep

@@ -49,7 +49,7 @@ class Scene:
 def visible_instance(class_id: int, x: int, y: int, bits: Bits, whole_px: int) -> SceneInstance | None:
     """Return the instance of these visible pixels, or None if too few are left to judge it by.
 
-    An instance is annotated if at least 40 px and a quarter of it can be seen.
+    An instance is annotated if at least 40 px and a third of it can be seen.
 
     Args:
         class_id: Its class.
