@@ -9,13 +9,17 @@ from pathlib import Path
 
 
 def main(module_name: str, package: str) -> None:
-    from tests.backends.trt_stubs import runtime_double
+    from tests.backends.trt_stubs import builder_double, runtime_double
     from tests.contract.usage import check_source, double_problems
 
     module = import_module(module_name)
     report = check_source(sorted(Path(package).glob("*.py")), module)
-    members = vars(runtime_double).values()
-    doubles = [c for c in members if isinstance(c, type) and c.__module__ == runtime_double.__name__]
+    doubles = [
+        member
+        for double in (runtime_double, builder_double)
+        for member in vars(double).values()
+        if isinstance(member, type) and member.__module__ == double.__name__
+    ]
     found = {
         "version": module.__version__,
         "uses": sorted(report.uses),

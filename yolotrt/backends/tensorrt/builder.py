@@ -36,7 +36,7 @@ _HINTS = (
     (r"FP32 GEMM is not supported", "Turing has no FP32 matrix products here; use --fp16."),
     (r"libnvinfer_lean", "--version-compatible needs the lean runtime: pip install tensorrt-lean-cu13"),
     (
-        r"[Cc]ould not find any implementation|no valid tactic",
+        r"could not find any implementation|no valid tactic",
         "Give it more --workspace; if it is an INT8 layer, keep it in FP16 with --exclude.",
     ),
     (r"cudaError 35|insufficient driver|driver version is insufficient", "Update the NVIDIA driver."),
@@ -143,7 +143,7 @@ def _readable(description: str, code: str) -> str:
 
 def _failure(what: str, said: Said) -> BuildError:
     everything = "\n".join(said.errors)
-    hint = next((h for p, h in _HINTS if re.search(p, everything)), "See all of it with: --log FILE")
+    hint = next((h for p, h in _HINTS if re.search(p, everything, re.I)), "See all of it with: --log FILE")
     return BuildError(f"{what}: {said.first_error()}", hint=hint)
 
 

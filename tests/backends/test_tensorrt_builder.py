@@ -1,0 +1,166 @@
+"""Building with TensorRT 10 and 11, against a double of their builder."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.backends.trt_stubs import builder_double
+from tests.tiny_yolo import tiny_yolo
+from yolotrt.backends.base import BuildConfig, BuiltEngine
+from yolotrt.backends.profiles import parse_profiles
+from yolotrt.backends.tensorrt.builder import build
+from yolotrt.backends.tensorrt.gpu import Gpu
+from yolotrt.backends.tensorrt.identity import environment
+from yolotrt.backends.tensorrt.library import TENSORRT, Library
+from yolotrt.errors import BuildError, UsageError
+from yolotrt.model.onnxfile import read_spec
+from yolotrt.progress import no_progress
+
+GPU = Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
+TABLE = "TRT-8601-EntropyCalibration2\nimages: 3c010a14\n"
+MODEL = tiny_yolo()
+CONFIG = BuildConfig(read_spec(MODEL, "tiny"), parse_profiles("1,2-4-8"), "fp16")
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    builder_double.Builder._networks.clear()
+    builder_double.Builder._configs.clear()
+    yield
+    builder_double.Builder._fails = None
+
+
+def library(*missing: str) -> Library:
+    return Library(TENSORRT, builder_double.without(*missing))
+
+
+def run(config: BuildConfig, used: Library | None = None, gpu: Gpu = GPU) -> builder_double.IBuilderConfig:
+    build(used or library(), MODEL, config, gpu, no_progress)
+    return builder_double.Builder._configs[-1]
+
+
+def test_the_network_is_strongly_typed_with_one_profile_each() -> None:
+    config = run(CONFIG)
+    assert builder_double.Builder._networks[-1]._flags == 1 << 1
+    assert [p._shapes["images"] for p in config._profiles] == [
+        [(1, 3, 64, 64)] * 3,
+        [(2, 3, 64, 64), (4, 3, 64, 64), (8, 3, 64, 64)],
+    ]
+    assert config.profiling_verbosity is builder_double.ProfilingVerbosity.DETAILED
+    assert config._flags == set()
+
+
+def test_a_version_without_the_flag_is_strongly_typed_anyway() -> None:
+    class Flags:
+        PREFER_AOT_PYTHON_PLUGINS = 2
+
+    newer = library()
+    newer.trt.NetworkDefinitionCreationFlag = Flags
+    run(CONFIG, newer)
+    assert builder_double.Builder._networks[-1]._flags == 0
+
+
+def test_options_reach_the_builder() -> None:
+    config = run(
+        replace(
+            CONFIG, workspace_mib=512, optimization_level=5, version_compatible=True, hardware_compatible=True
+        )
+    )
+    assert config._limits == {"WORKSPACE": 512 << 20}
+    assert config.builder_optimization_level == 5
+    assert config._flags == {"VERSION_COMPATIBLE"}
+    assert config.hardware_compatibility_level is builder_double.HardwareCompatibilityLevel.AMPERE_PLUS
+
+
+def test_layers_come_from_the_inspector_of_the_engine_just_built() -> None:
+    built = build(library(), MODEL, CONFIG, GPU, no_progress)
+    assert isinstance(built, BuiltEngine)
+    assert [layer.name for layer in built.layers] == ["/conv"]
+
+
+def test_the_environment_is_what_the_engine_is_tied_to() -> None:
+    config = replace(CONFIG, version_compatible=True, workspace_mib=512)
+    assert environment(library(), config, GPU) == {
+        "product": "TensorRT",
+        "version": builder_double.__version__,
+        "gpu": "NVIDIA GeForce RTX 5060 Ti",
+        "compute_capability": "12.0",
+        "driver": "CUDA 13.0",
+        "profiles": "1,2-4-8",
+        "options": "version-compatible workspace=512",
+    }
+
+
+class TestImplicitInt8:
+    def test_tensorrt_10_gets_a_calibrator_that_reads_our_table(self) -> None:
+        used = library()
+        used.trt.BuilderFlag = enum.Enum("BuilderFlag", "INT8 FP16")
+        config = run(replace(CONFIG, precision="int8", calibration_table=TABLE), used)
+        assert builder_double.Builder._networks[-1]._flags == 0, "TensorRT chooses the types"
+        assert config._flags == {"INT8", "FP16"}
+        calibrator = config.int8_calibrator
+        assert calibrator.read_calibration_cache() == (b"TRT-109900-EntropyCalibration2\nimages: 3c010a14\n")
+        assert calibrator.get_batch(["images"]) is None
+        assert calibrator.get_batch_size() == 1
+        calibrator.write_calibration_cache(b"")
+        assert config._calibration is not None
+        assert config._calibration._shapes["images"] == [(4, 3, 64, 64)] * 3
+
+    def test_newer_versions_refuse_and_name_the_way_that_works(self) -> None:
+        with pytest.raises(UsageError, match="has no implicit INT8") as caught:
+            run(replace(CONFIG, calibration_table=TABLE), library("IInt8EntropyCalibrator2"))
+        assert "Q/DQ" in str(caught.value.hint)
+
+
+class TestTimingCache:
+    def test_it_is_made_and_extended(self, tmp_path: Path) -> None:
+        file = tmp_path / "timing.cache"
+        config = replace(CONFIG, timing_cache=file)
+        run(config)
+        assert json.loads(file.read_bytes()) == ["new timing"]
+        file.write_text(json.dumps(["old timing"]))
+        run(config)
+        assert json.loads(file.read_bytes()) == ["new timing", "old timing"]
+
+    @pytest.mark.parametrize("content", ["{broken", '["other GPU"]'])
+    def test_one_that_does_not_fit_is_ignored_with_a_warning(
+        self, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "timing.cache"
+        file.write_text(content)
+        run(replace(CONFIG, timing_cache=file))
+        assert "is damaged or of another version or GPU" in capsys.readouterr().err
+        assert "new timing" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("[virtualMemoryBuffer.cpp] OutOfMemory (Requested size was 8 GiB)", "The GPU's memory ran out"),
+        ("10: Could not find any implementation for node conv", "--workspace"),
+        ("Unable to load library: libnvinfer_lean.so.11", "tensorrt-lean"),
+        ("something else", "--log"),
+    ],
+)
+def test_a_failed_build_names_the_reason_and_a_way_out(error: str, hint: str) -> None:
+    builder_double.Builder._fails = error
+    with pytest.raises(BuildError) as caught:
+        run(CONFIG)
+    assert error in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_fp8_needs_ada_or_newer() -> None:
+    with pytest.raises(UsageError, match=r"8\.9 or newer, not 8\.6"):
+        run(replace(CONFIG, precision="fp8"), gpu=Gpu("NVIDIA A10", (8, 6), "13.0"))
+
+
+def test_targets_belong_to_rtx() -> None:
+    with pytest.raises(UsageError, match="takes no --compute-capability"):
+        run(replace(CONFIG, compute_capabilities=("SM120",)))
