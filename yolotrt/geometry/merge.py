@@ -26,7 +26,12 @@ make, and lets suppression stop once it has kept enough."""
 
 def best_first(boxes: F32, scores: F32, classes: I64) -> I64:
     """Return the order from highest score to lowest; ties by class, then by box."""
-    order: I64 = np.lexsort((*boxes.T[::-1], classes, -scores)).astype(np.int64, copy=False)
+    order: I64 = np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
+    equal = scores[order[1:]] == scores[order[:-1]]
+    if equal.any():  # only ties are worth a slow sort by everything
+        tied = np.append(equal, False) | np.append(False, equal)
+        ties = order[tied]
+        order[tied] = ties[np.lexsort((*boxes[ties].T[::-1], classes[ties], -scores[ties]))]
     return order
 
 

@@ -81,9 +81,13 @@ def covered(views: Views, threshold: float) -> I64:
     """
     found = views.found
     one, other = views.pairs()
-    part, cover = np.concatenate([one, other]), np.concatenate([other, one])
+    cut: Bits = np.asarray(views.cut.any(axis=1))
+    part = np.where(cut[one], one, other)
+    cover = np.where(cut[one], other, one)
+    mixed = cut[one] != cut[other]
+    part, cover = part[mixed], cover[mixed]
     beyond = (found.boxes[cover] - views.seen[part]) * _OUTWARDS > 0
-    crosses = (beyond & views.cut[part]).any(axis=1) & ~views.cut[cover].any(axis=1)
+    crosses = (beyond & views.cut[part]).any(axis=1)
     part, cover = part[crosses], cover[crosses]
     share = intersection_areas(found.boxes[part], found.boxes[cover]) / np.maximum(
         intersection_areas(found.boxes[part], found.boxes[part]), 1e-9
@@ -115,9 +119,11 @@ def continued(views: Views, threshold: float) -> I64:
         (n,) index of the object's best-scored fragment, or the detection's own index.
     """
     first, second = views.pairs()
-    good = _cut_inside(views, first, second) | _cut_inside(views, second, first)
-    good &= views.cut[first].any(axis=1) & views.cut[second].any(axis=1)
-    first, second, agreement = _agreeing(views, first[good], second[good], threshold)
+    cut: Bits = np.asarray(views.cut.any(axis=1))
+    both = cut[first] & cut[second]
+    first, second = first[both], second[both]
+    seen = _cut_inside(views, first, second) | _cut_inside(views, second, first)
+    first, second, agreement = _agreeing(views, first[seen], second[seen], threshold)
     rank = _ranks(views.found)
     low, high = np.sort(np.stack([rank[first], rank[second]]), axis=0)
     order = np.lexsort((high, low, -agreement))
