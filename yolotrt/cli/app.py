@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -19,9 +20,12 @@ from yolotrt.cli.doctor import doctor
 from yolotrt.cli.download import download
 from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
-from yolotrt.cli.inspect import inspect
+from yolotrt.cli.inspect import inspect as inspect_verb
 from yolotrt.cli.predict import predict
+from yolotrt.cli.profile import profile
 from yolotrt.cli.report import report
+from yolotrt.cli.run import run
+from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
 from yolotrt.errors import YoloTrtError
 
@@ -70,11 +74,16 @@ VERBS = (
     ("report", report, "A page, Markdown or CSV from results."),
     ("eval", eval_, "Accuracy of engines, side by side."),
     ("predict", predict, "What an engine finds in pictures and videos."),
-    ("inspect", inspect, "What is in a file."),
+    ("run", run, "Keep up with a video or camera."),
+    ("profile", profile, "Time per layer of a TensorRT engine."),
+    ("scenes", scenes, "Synthetic 4K scenes with annotations."),
+    ("inspect", inspect_verb, "What is in a file."),
     ("doctor", doctor, "What works on this machine."),
 )
 for name, verb, summary in VERBS:
-    app.command(name, short_help=summary)(verb)
+    # The docstrings write the marker of a paragraph that keeps its lines as two visible characters.
+    text = inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n")
+    app.command(name, short_help=summary, help=text)(verb)
 
 
 def main() -> NoReturn:
