@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.test_feed import Script
+from yolotrt.bench.sustain import resident_mib, sustain, trend
+from yolotrt.data.feed import Feed
+from yolotrt.errors import UsageError
+from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.report.sustain_tables import sustain_line, sustain_table
+from yolotrt.workflow.build import BuildRequest, build_engine
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sustain")
+    request = BuildRequest(tiny_onnx, backend="onnxruntime", engines=folder, calib_data=folder)
+    return build_engine(request, say=lambda _: None).file.path
+
+
+@pytest.fixture
+def pipeline(engine: Path) -> Iterator[TiledPipeline]:
+    with TiledPipeline.open(engine, groups=4) as opened:
+        yield opened
+
+
+def _frames(*sizes: tuple[int, int]) -> list[object]:
+    return [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
+
+
+def test_every_frame_of_a_blocking_source_comes_out(pipeline: TiledPipeline) -> None:
+    feed = Feed(Script(_frames(*[(128, 128)] * 12)), policy="block").start()
+    run = sustain(pipeline, feed)
+    feed.close()
+    assert (run.counts.read, run.processed, run.counts.dropped, run.failed) == (12, 12, 0, 0)
+    assert run.latency is not None
+    assert run.age is not None
+    assert run.age.p50 >= run.latency.p50 > 0
+    json.dumps(run.as_json(), allow_nan=False)
+    assert sustain_table(run, "x").row_count == 10
+    assert "out 12" in sustain_line(run)
+
+
+def test_frames_of_another_size_go_on_and_too_small_ones_are_counted(pipeline: TiledPipeline) -> None:
+    frames = _frames((128, 128), (192, 128), (32, 32), (128, 128))
+    feed = Feed(Script(frames), policy="block").start()
+    run = sustain(pipeline, feed)
+    feed.close()
+    assert (run.processed, run.failed) == (3, 1)
+    assert run.complaint
+    assert run.counts.sizes == ((128, 128), (192, 128), (32, 32))
+
+
+def test_settings_that_never_fit_are_an_error(pipeline: TiledPipeline) -> None:
+    feed = Feed(Script(_frames((32, 32))), policy="block").start()
+    with pytest.raises(UsageError):
+        sustain(pipeline, feed)
+    feed.close()
+
+
+def test_the_time_is_kept(pipeline: TiledPipeline) -> None:
+    ticks: list[int] = []
+    feed = Feed(Script(_frames((128, 128)) * 10_000), policy="latest", fps=200).start()
+    run = sustain(pipeline, feed, duration_s=1.3, tick=lambda seen: ticks.append(seen.processed))
+    feed.close()
+    assert 1.3 <= run.seconds < 5
+    assert ticks
+    assert run.memory_mib is not None
+
+
+def test_a_leak_is_told_from_a_cache_that_fills() -> None:
+    leak = [(float(t), 100 + 0.5 * t) for t in range(60)]
+    cache = [(float(t), 100 + min(t, 15) * 4.0) for t in range(60)]
+    assert trend(leak) == pytest.approx(30)
+    assert trend(cache) == pytest.approx(0, abs=1e-6)
+    assert trend(leak[:5]) is None
+
+
+def test_memory_is_that_of_this_process() -> None:
+    used = resident_mib()
+    assert used is not None
+    assert 10 < used < 100_000

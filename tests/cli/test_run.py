@@ -1,0 +1,85 @@
+"""A pipeline on a moving source, from the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow.build import BuildRequest, build_engine
+
+FFMPEG = shutil.which("ffmpeg")
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run-engines")
+    request = BuildRequest(tiny_onnx, backend="onnxruntime", engines=folder, calib_data=folder)
+    return build_engine(request, say=lambda _: None).file.path
+
+
+def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:
+    done = cli("run", engine, "--source", pictures, "--groups", 2, "--drop", "block", "--json", "run.json")
+    assert done.code == 0, done.err
+    found = read_json(tmp_path / "run.json")
+    assert (found["counts"]["read"], found["processed"], found["counts"]["dropped"]) == (4, 4, 0)
+    assert found["latency"]["p50"] > 0
+    assert "frames out" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--source", "none.mp4"), 1, "does not exist"),
+        (("--source", "rtsp://127.0.0.1:1/x", "--timeout", "0.2"), 1, "cannot be opened"),
+        (("--source", ".", "--drop", "some"), 2, "latest, block"),
+    ],
+)
+def test_bad_sources_are_one_line_and_a_hint(
+    cli: Cli, engine: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = cli("run", engine, *arguments)
+    assert done.code == code
+    assert words in done.err
+    assert "hint:" in done.err
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg here (apt-get install ffmpeg)")
+def test_a_long_run_ends_with_its_report_on_ctrl_c(engine: Path, tmp_path: Path) -> None:
+    pattern = ("-f", "lavfi", "-i", "testsrc=size=160x128:rate=25")
+    subprocess.run(
+        [
+            str(FFMPEG),
+            "-loglevel",
+            "error",
+            *pattern,
+            "-t",
+            "20",
+            "-c:v",
+            "mpeg4",
+            str(tmp_path / "clip.mp4"),
+        ],
+        check=True,
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", "clip.mp4", "--json", "run.json"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert running.stderr is not None
+    first = running.stderr.readline()
+    assert "out" in first
+    time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 0, err
+    assert "frames out" in out
+    assert read_json(tmp_path / "run.json")["processed"] > 0

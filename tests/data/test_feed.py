@@ -1,0 +1,252 @@
+"""Reading moving sources: real videos and real local streams where ffmpeg is, scripted sources elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolotrt.data.feed import DropPolicy, Feed
+from yolotrt.data.video import Frame, VideoSource, moving_source
+from yolotrt.errors import ImageError, InputError
+
+FFMPEG = shutil.which("ffmpeg")
+needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg here (apt-get install ffmpeg)")
+
+
+class Script:
+    """A source that does what it is told: frames, None for an interruption, an error to raise."""
+
+    name, fps = "script", None
+
+    def __init__(self, steps: Sequence[object], *, live: bool = False) -> None:
+        self.live, self._steps, self.opened, self.closed = live, iter(steps), 0, False
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.opened == 2:
+            raise InputError("not yet back")
+
+    def read(self) -> Frame | None:
+        step = next(self._steps, None)
+        if isinstance(step, Exception):
+            raise step
+        return step  # type: ignore[return-value]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _frame(value: int = 0, wh: tuple[int, int] = (8, 6)) -> Frame:
+    return np.full((wh[1], wh[0], 3), value, np.uint8)
+
+
+def _all(feed: Feed) -> list[int]:
+    found = []
+    while (queued := feed.get(0.5)) is not None or not feed.ended:
+        if queued is not None:
+            found.append(int(queued.frame[0, 0, 0]))
+    return found
+
+
+def test_blocking_loses_nothing_and_keeps_the_order() -> None:
+    source = Script([_frame(i) for i in range(20)])
+    feed = Feed(source, policy="block").start()
+    assert _all(feed) == list(range(20))
+    assert (feed.counts.read, feed.counts.dropped) == (20, 0)
+    assert source.closed
+
+
+def test_the_latest_frames_win_when_nobody_takes_them() -> None:
+    feed = Feed(Script([_frame(i) for i in range(20)]), policy="latest", capacity=2).start()
+    while not feed._ended:
+        time.sleep(0.001)
+    assert _all(feed) == [18, 19]
+    assert feed.counts.dropped == 18
+
+
+def test_a_live_source_is_opened_again_until_it_is_back() -> None:
+    steps = [_frame(1), None, _frame(2, (4, 4)), None]
+    source = Script(steps, live=True)
+    feed = Feed(source, policy="block").start()
+    found = [feed.get(5), feed.get(5)]
+    assert [q and int(q.frame[0, 0, 0]) for q in found] == [1, 2]
+    counts = feed.counts
+    assert counts.interruptions >= 1
+    assert counts.reconnects >= 1
+    assert counts.sizes == ((8, 6), (4, 4))
+    feed.close()
+    assert feed.ended
+
+
+@pytest.mark.parametrize("policy", ["latest", "block"])
+def test_closing_ends_a_reader_that_waits(policy: DropPolicy) -> None:
+    feed = Feed(Script([_frame()] * 100_000), policy=policy, fps=0.5).start()
+    feed.get(5)
+    begin = time.monotonic()
+    feed.close()
+    assert time.monotonic() - begin < 1.5
+    assert not any(t.name == "yolotrt-reader" for t in threading.enumerate())
+
+
+def test_what_goes_wrong_while_reading_reaches_whoever_takes_the_frames() -> None:
+    feed = Feed(Script([_frame(1), ImageError("broken")]), policy="block").start()
+    assert feed.get(5) is not None
+    with pytest.raises(ImageError, match="broken"):
+        _all(feed)
+
+
+def test_reading_is_paced() -> None:
+    feed = Feed(Script([_frame()] * 7), policy="block", fps=50).start()
+    begin = time.monotonic()
+    _all(feed)
+    assert time.monotonic() - begin >= 6 / 50
+
+
+def test_a_folder_is_read_in_order_and_ends(tmp_path: Path) -> None:
+    import cv2
+
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), _frame(index * 10))
+    source = moving_source(str(tmp_path))
+    assert not source.live
+    assert _all(Feed(source, policy="latest", capacity=3).start()) == [0, 10, 20]
+
+
+@pytest.mark.parametrize("name", ["none.mp4", "/none/at/all"])
+def test_what_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        moving_source(name)
+
+
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_text("no video")
+    with pytest.raises(InputError, match="cannot be opened"):
+        Feed(moving_source(str(path))).start()
+
+
+def test_passwords_stay_out_of_messages() -> None:
+    source = moving_source("rtsp://user:secret@127.0.0.1:1/main", timeout_s=0.2)
+    assert source.live
+    with pytest.raises(InputError) as caught:
+        source.open()
+    assert "secret" not in caught.value.message + (caught.value.hint or "")
+    assert "127.0.0.1:1/main" in caught.value.message
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    _ffmpeg("-t", "1", *_ENCODE, str(path)).wait(30)
+    return path
+
+
+_ENCODE = ("-c:v", "mpeg4", "-pix_fmt", "yuv420p")
+
+
+def _ffmpeg(*arguments: str, size: str = "160x128") -> subprocess.Popen[bytes]:
+    pattern = ("-f", "lavfi", "-i", f"testsrc=size={size}:rate=25")
+    return subprocess.Popen([str(FFMPEG), "-y", "-loglevel", "error", "-re", *pattern, *arguments])
+
+
+@needs_ffmpeg
+def test_a_video_is_read_at_its_own_rate_or_as_fast_as_it_is_taken(video: Path) -> None:
+    source = moving_source(str(video))
+    begin = time.monotonic()
+    feed = Feed(source, policy="block").start()
+    assert len(_all(feed)) == 25
+    assert feed.counts.sizes == ((160, 128),)
+    assert source.fps == 25
+    assert time.monotonic() - begin < 0.9
+    begin = time.monotonic()
+    assert len(_all(Feed(moving_source(str(video)), policy="latest").start())) > 15
+    assert time.monotonic() - begin > 0.85
+
+
+@needs_ffmpeg
+def test_a_truncated_video_gives_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "cut.ts"
+    _ffmpeg("-t", "1", "-c:v", "mpeg2video", str(path)).wait(30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 0 < len(_all(Feed(moving_source(str(path)), policy="block").start())) < 25
+
+
+class Camera:
+    """A local stream over TCP that can stall, end and come back with another size."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def on(self, size: str) -> None:
+        self._process = _ffmpeg(
+            "-c:v", "mpeg2video", "-g", "5", "-f", "mpegts", f"{self.address}?listen=1", size=size
+        )
+
+    def stall(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def off(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+@pytest.fixture
+def camera() -> Iterator[Camera]:
+    found = Camera()
+    yield found
+    found.off()
+
+
+def _started(feed_of: Camera, timeout_s: float) -> Feed:
+    for _ in range(100):
+        try:
+            return Feed(VideoSource(feed_of.address, live=True, timeout_s=timeout_s)).start()
+        except InputError:
+            time.sleep(0.1)
+    raise AssertionError("the local stream did not start")
+
+
+def _wait_for_size(feed: Feed, size: tuple[int, int], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        queued = feed.get(0.2)
+        if queued is not None and queued.frame.shape[1::-1] == size:
+            return True
+    return False
+
+
+@needs_ffmpeg
+def test_a_stream_that_stalls_ends_and_changes_size_is_survived(camera: Camera) -> None:
+    camera.on("160x128")
+    feed = _started(camera, timeout_s=1.0)
+    try:
+        assert _wait_for_size(feed, (160, 128))
+        camera.stall()
+        deadline = time.monotonic() + 10
+        while not feed.counts.interruptions and time.monotonic() < deadline:
+            feed.get(0.2)
+        assert feed.counts.interruptions == 1
+        camera.off()
+        camera.on("320x240")
+        assert _wait_for_size(feed, (320, 240))
+        counts = feed.counts
+        assert counts.reconnects >= 1
+        assert counts.longest_gap_s >= 0.9
+        assert counts.sizes == ((160, 128), (320, 240))
+    finally:
+        feed.close()

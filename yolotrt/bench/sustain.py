@@ -1,0 +1,165 @@
+"""Run a pipeline on a moving source for a long time, and see whether it keeps up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolotrt.bench.statistics import Summary, summarize
+from yolotrt.data.feed import Feed, FeedCounts
+from yolotrt.errors import UsageError
+from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.timing.clock import Clock, now, seconds_between
+
+PATIENCE_S = 0.2
+TICK_S = 1.0
+SETTLING = 1 / 3
+"""Part of a run that the memory trend leaves out: caches and buffers are still growing."""
+
+TREND_SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """A run so far, or at its end.
+
+    Attributes:
+        seconds: Time since it began.
+        counts: What the feed has seen.
+        processed: Frames that came out.
+        failed: Frames of a size that the pipeline's groups do not fit.
+        latency: Seconds in the pipeline; None before the first frame.
+        age: Seconds from reading a frame to its detections.
+        detections: Number of detections in the last frame.
+        memory_mib: Memory of the process (resident set) now, MiB; None where the system does not tell.
+        memory_peak_mib: The largest seen.
+        memory_trend: MiB per minute by which it grows, after a first third; None for a short run.
+        complaint: Why frames failed.
+    """
+
+    seconds: float
+    counts: FeedCounts
+    processed: int
+    failed: int
+    latency: Summary | None
+    age: Summary | None
+    detections: int
+    memory_mib: float | None
+    memory_peak_mib: float | None
+    memory_trend: float | None
+    complaint: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values, seconds."""
+        return asdict(self)
+
+
+class _Tally:
+    """Counts while the run goes on."""
+
+    def __init__(self, clock: Clock, memory: Callable[[], float | None]) -> None:
+        self._clock, self._memory = clock, memory
+        self.begin_ns = clock()
+        self.latency: list[float | None] = []
+        self.age: list[float | None] = []
+        self.failed, self.detections = 0, 0
+        self.complaint: str | None = None
+        self._seen: list[tuple[float, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        return seconds_between(self.begin_ns, self._clock())
+
+    def report(self, counts: FeedCounts) -> Sustained:
+        """Take a sample of the memory and return everything so far."""
+        if (used := self._memory()) is not None:
+            self._seen.append((self.seconds, used))
+        sizes = [size for _, size in self._seen]
+        return Sustained(
+            self.seconds,
+            counts,
+            len(self.latency),
+            self.failed,
+            summarize(self.latency),
+            summarize(self.age),
+            self.detections,
+            sizes[-1] if sizes else None,
+            max(sizes) if sizes else None,
+            trend(self._seen),
+            self.complaint,
+        )
+
+
+def sustain(
+    pipeline: TiledPipeline,
+    feed: Feed,
+    *,
+    duration_s: float | None = None,
+    tick: Callable[[Sustained], None] = lambda _: None,
+    clock: Clock = now,
+    memory: Callable[[], float | None] | None = None,
+) -> Sustained:
+    """Process what a feed gives until it ends or the time is up.
+
+    A frame of a new size that the pipeline's groups do not fit is counted and left out, unless it is the
+    first one.
+
+    Args:
+        pipeline: What processes the frames.
+        feed: A started feed; it stays open.
+        duration_s: Seconds to run; None goes on to the source's end.
+        tick: Told about once a second.
+        clock: The clock that the feed stamps frames with.
+        memory: Returns the MiB that the process uses; None asks the system.
+
+    Raises:
+        UsageError: The groups do not fit the first frame.
+        ExecutionError: The engine failed.
+        ImageError: A frame of a folder cannot be read.
+    """
+    tally = _Tally(clock, memory or resident_mib)
+    due_s = TICK_S
+    while duration_s is None or tally.seconds < duration_s:
+        queued = feed.get(PATIENCE_S)
+        if queued is not None:
+            begin = clock()
+            try:
+                result = pipeline(queued.frame)
+            except UsageError as exc:
+                if not tally.latency:
+                    raise
+                tally.failed, tally.complaint = tally.failed + 1, exc.message
+                continue
+            end = clock()
+            tally.latency.append(seconds_between(begin, end))
+            tally.age.append(seconds_between(queued.read_ns, end))
+            tally.detections = len(result.detections)
+        elif feed.ended:
+            break
+        if tally.seconds >= due_s:
+            due_s = tally.seconds + TICK_S
+            tick(tally.report(feed.counts))
+    return tally.report(feed.counts)
+
+
+def trend(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Return the growth per minute of (seconds, size) samples by least squares, or None for too few."""
+    settled = samples[int(len(samples) * SETTLING) :]
+    if len(settled) < TREND_SAMPLES:
+        return None
+    seconds, sizes = np.array(settled).T
+    return float(np.polyfit(seconds - seconds[0], sizes, 1)[0] * 60)
+
+
+def resident_mib() -> float | None:
+    """Return the resident set of this process, MiB (proc(5), statm), or None."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,0 +1,120 @@
+"""``yolotrt run``: does it keep up with a camera, for as long as it takes?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, say, stdout
+from yolotrt.cli.options import JsonTarget, Threads, choice, cores
+from yolotrt.errors import InputError
+
+if TYPE_CHECKING:
+    from yolotrt.bench.sustain import Sustained
+
+LINE_EVERY = 10
+"""Ticks between two lines of a log; a terminal shows a live table instead."""
+
+
+def run(
+    engine: Annotated[Path, typer.Argument(help="Engine.")],
+    source: Annotated[str, typer.Option(help="A video, rtsp://..., or a folder of images.")],
+    mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
+    groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
+    dispatch: Annotated[str, typer.Option(help="How groups run.")] = "serial",
+    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Read at most so many frames per second. [default: the file's]"),
+    ] = None,
+    drop: Annotated[
+        str,
+        typer.Option(help="When frames come too fast: latest drops old ones, block lets the source wait."),
+    ] = "latest",
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds to run. [default: to the source's end]")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without a frame after which a stream is opened again.")
+    ] = 5.0,
+    threads: Threads = None,
+    json: JsonTarget = None,
+) -> None:
+    r"""Process a video or camera continuously, and report what came out.
+
+    A reader thread fills a short queue. A stream that stalls, ends or changes its size is opened again and
+    the run goes on; Ctrl-C ends it with the report.
+
+    \b
+    Examples:
+      yolotrt run engines/m.int8.onnxruntime.onnx --source street.mp4 --duration 60
+      yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --dispatch threads
+      yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
+    """
+    from yolotrt.bench.sustain import sustain
+    from yolotrt.data.feed import DROP_POLICIES, Feed
+    from yolotrt.data.video import moving_source
+    from yolotrt.pipeline.dispatch import DISPATCH_MODES
+    from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
+    from yolotrt.report.sustain_tables import sustain_table
+
+    settings = {
+        "mode": choice(mode, "--mode", PASS_MODES),
+        "groups": groups,
+        "dispatch": choice(dispatch, "--dispatch", DISPATCH_MODES),
+        "overlap": overlap,
+        "cpu_threads": threads or cores(),
+    }
+    policy = choice(drop, "--drop", DROP_POLICIES)
+    found = moving_source(source, timeout_s=timeout)
+    feed = Feed(found, policy=policy, fps=fps)
+    last: list[Sustained] = []
+    with TiledPipeline.open(engine, whole=whole, **settings) as pipeline, _live(found.name) as show:
+
+        def tick(seen: Sustained) -> None:
+            last[:] = [seen]
+            show(seen)
+
+        feed.start()
+        try:
+            last[:] = [sustain(pipeline, feed, duration_s=duration, tick=tick)]
+        except KeyboardInterrupt:
+            if not last:
+                raise
+        finally:
+            feed.close()
+    (end,) = last
+    if json != "-":
+        stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
+    emit_json(json, end.as_json())
+    if not end.processed:
+        raise InputError(f"{found.name} gave no frame.", hint="Try it with ffprobe, or raise --timeout.")
+
+
+@contextmanager
+def _live(name: str) -> Iterator[Callable[[Sustained], None]]:
+    """Show a live table on a terminal, and a line now and then elsewhere."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from yolotrt.report.sustain_tables import sustain_line, sustain_table
+
+    if sys.stderr.isatty():
+        with Live(console=Console(stderr=True), transient=True) as live:
+            yield lambda seen: live.update(sustain_table(seen, f"{name} (Ctrl-C ends)"))
+        return
+    ticks = 0
+
+    def line(seen: Sustained) -> None:
+        nonlocal ticks
+        if ticks % LINE_EVERY == 0:
+            say(sustain_line(seen))
+        ticks += 1
+
+    yield line

@@ -1,0 +1,147 @@
+"""Moving sources: video files, network streams, folders of images."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.data.images import list_images, read_image
+from yolotrt.errors import InputError
+
+Frame = npt.NDArray[np.uint8]
+
+TIMEOUT_S = 5.0
+"""A stream that gives nothing for this long counts as interrupted."""
+
+_STREAM = re.compile(r"(rtsps?|rtmp|https?|tcp|udp|srt)://", re.IGNORECASE)
+_SECRET = re.compile(r"(?<=://)[^/@]*@")
+
+
+class MovingSource(Protocol):
+    """Gives frames one after another.
+
+    Attributes:
+        name: What it is called in messages; without passwords.
+        live: Whether it goes on by itself: a missing frame is lost, and an end is an interruption.
+        fps: Frames per second that it says it has, or None.
+    """
+
+    name: str
+    live: bool
+    fps: float | None
+
+    def open(self) -> None:
+        """Open it, again if need be.
+
+        Raises:
+            InputError: There is nothing to open.
+        """
+        ...
+
+    def read(self) -> Frame | None:
+        """Return the next (h, w, 3) uint8 BGR frame, or None at an end or interruption."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
+    """Return the source of a path or address; nothing is opened yet.
+
+    Raises:
+        InputError: A path does not exist.
+        ImageError: A folder holds no images.
+    """
+    if _STREAM.match(name):
+        return VideoSource(name, live=True, timeout_s=timeout_s)
+    path = Path(name)
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.is_file():
+        raise InputError(
+            f"{name} does not exist.", hint="--source takes a video, a folder of images, or rtsp://..."
+        )
+    return VideoSource(name, live=False, timeout_s=timeout_s)
+
+
+class VideoSource:
+    """A video file or a network stream, through OpenCV's FFmpeg."""
+
+    def __init__(self, address: str, *, live: bool, timeout_s: float = TIMEOUT_S) -> None:
+        self.name = _SECRET.sub("", address)
+        self.live = live
+        self.fps: float | None = None
+        self._address, self._timeout_ms = address, round(timeout_s * 1e3)
+        self._capture: Any = None
+
+    def open(self) -> None:
+        """Open it; see :class:`MovingSource`."""
+        self.close()
+        # FFmpeg's own messages would mix with ours; ours say what matters.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        options = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms,
+        ]  # fmt: skip
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        if not capture.isOpened():
+            capture.release()
+            raise InputError(
+                f"{self.name} cannot be opened as a video.",
+                hint="Try it with ffprobe; check the address, the password and the network."
+                if self.live
+                else "It may be damaged, or no video at all; try it with ffprobe.",
+            )
+        self._capture = capture
+        fps = float(capture.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if 0 < fps < 1000 else None  # OpenCV says 0, or 90000 for some streams
+
+    def read(self) -> Frame | None:
+        """Return the next frame; see :class:`MovingSource`."""
+        if self._capture is None:
+            return None
+        done, frame = self._capture.read()
+        return np.ascontiguousarray(frame, dtype=np.uint8) if done and frame is not None else None
+
+    def close(self) -> None:
+        """Close the file or connection."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+class FolderSource:
+    """The images of a folder, each once, in the order of their names."""
+
+    live = False
+    fps: float | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self.name = str(folder)
+        self._paths = list_images(folder)
+        self._coming: Iterator[Path] = iter(())
+
+    def open(self) -> None:
+        """Begin with the first image."""
+        self._coming = iter(self._paths)
+
+    def read(self) -> Frame | None:
+        """Return the next image, or None after the last."""
+        path = next(self._coming, None)
+        return None if path is None else read_image(path)
+
+    def close(self) -> None:
+        """Nothing is held."""
