@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo test test-export check format bench clean
+.PHONY: help setup setup-export setup-tensorrt demo test test-export test-tensorrt test-gpu check format bench train-demo clean
 
 help:  ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready  ## Make .venv with yolotrt and its development tools (no torch, no GPU needed)
 
@@ -25,6 +25,16 @@ $(VENV)/.ready-export: $(VENV)/.ready
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[dev,export]'
 	@touch $@
 
+setup-tensorrt: $(VENV)/.ready-tensorrt  ## Add TensorRT-RTX, NVRTC and TensorRT's bindings (no GPU needed; 450 MB)
+
+$(VENV)/.ready-tensorrt: $(VENV)/.ready tests/contract/requirements-10.txt tests/contract/requirements-11.txt
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[dev,tensorrt-rtx]'
+	for major in 10 11; do \
+	  $(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/contract/$$major \
+	    -r tests/contract/requirements-$$major.txt || exit 1; \
+	done
+	@touch $@
+
 demo: setup  ## Set up and run the main job: 4K scene, calibrate, build, bench, pictures
 	$(BIN)/yolotrt demo
 
@@ -33,6 +43,12 @@ test: setup  ## Set up and run the tests (export tests are skipped, visibly, wit
 
 test-export: setup-export  ## Run the tests that need torch, and those on real data (YOLOTRT_TEST_DATA)
 	$(BIN)/python -m pytest -m 'export or real'
+
+test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
+	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py
+
+test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
+	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu
 
 check: setup  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -45,6 +61,9 @@ format: setup  ## Format the code
 
 bench: setup  ## Regenerate the figures that the README quotes (see bench/)
 	$(BIN)/python -m bench
+
+train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/demo-model/)
+	$(BIN)/python tools/train_demo_model.py --out runs/demo-model
 
 clean:  ## Remove everything that was made here: .venv, caches, engines, calibration caches, runs
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
