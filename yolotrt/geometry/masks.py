@@ -1,4 +1,4 @@
-"""Masks that exist only inside their boxes: assembled from prototypes, compared, joined, encoded.
+"""Masks that exist only inside their boxes: assembled from prototypes, compared, joined, clipped.
 
 A mask is ``sum(coefficient * prototype) > 0``, drawn at the resolution of the target frame. The
 convention is that of Ultralytics' ``process_mask_native``: the padding is cropped from the prototypes,
