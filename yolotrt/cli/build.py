@@ -31,6 +31,7 @@ def build(
     int8: Annotated[bool, typer.Option("--int8", help="8-bit; calibrates first.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="32-bit. [default]")] = False,
+    fp8: Annotated[bool, typer.Option("--fp8", help="8-bit float, TensorRT on Ada and newer.")] = False,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     images: Images = None,
     limit: Limit = None,
@@ -48,6 +49,28 @@ def build(
         Path | None,
         typer.Option("-o", "--output", help="Engine file. [default: engines/NAME.PRECISION.BACKEND...]"),
     ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(min=1, metavar="MIB", help="TensorRT: scratch memory a layer may use.")
+    ] = None,
+    optimization_level: Annotated[
+        int | None, typer.Option(min=0, max=5, help="TensorRT: 0 builds fast, 5 gives the fastest engine.")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT: timings of earlier builds. [default: engines/timing.cache]")
+    ] = None,
+    compute_capability: Annotated[
+        str | None, typer.Option(metavar="SM86,SM120", help="TensorRT-RTX: build for these GPUs.")
+    ] = None,
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="TensorRT: runs on other GPUs, Ampere and newer.")
+    ] = False,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="TensorRT: loads in newer versions, too.")
+    ] = False,
+    implicit: Annotated[
+        bool, typer.Option("--implicit", help="TensorRT 10: INT8 by its own calibrator from our cache.")
+    ] = False,
+    log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     force: Force = False,
     json: JsonTarget = None,
 ) -> None:
@@ -58,6 +81,8 @@ def build(
       yolotrt build yolo26n-seg.pt --int8 --images street/
       yolotrt build engines/yolo26n-seg.onnx --fp32
       yolotrt build yolo11n-seg.pt --int8 --images coco
+      yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
+      yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
       yolotrt build --int8
     """
     from yolotrt.backends.base import Precision
@@ -68,16 +93,19 @@ def build(
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
 
-    flags: tuple[tuple[Precision, bool], ...] = (("int8", int8), ("fp16", fp16), ("fp32", fp32))
-    chosen = [name for name, wanted in flags if wanted]
+    flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
+    chosen = [name for name, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise UsageError(
             f"--{' and --'.join(chosen)} exclude each other.", hint="Build one engine at a time."
         )
+    if implicit and not int8:
+        raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
     path = find_model(model, ENGINES)
-    if int8 and images == Path(COCO):
+    calibrates = int8 or fp8
+    if calibrates and images == Path(COCO):
         images = _coco()
-    elif int8 and images is None and not calibration_cache(path, CALIB_DATA).exists():
+    elif calibrates and images is None and not calibration_cache(path, CALIB_DATA).exists():
         images = _offered(yes)
     request = BuildRequest(
         model=path,
@@ -93,7 +121,17 @@ def build(
         output=output,
         engines=ENGINES,
         calib_data=CALIB_DATA,
+        implicit=implicit,
         force=force,
+        options={
+            "workspace_mib": workspace,
+            "optimization_level": optimization_level,
+            "timing_cache": timing_cache or ENGINES / "timing.cache",
+            "compute_capabilities": tuple(compute_capability.split(",")) if compute_capability else (),
+            "hardware_compatible": hardware_compatible,
+            "version_compatible": version_compatible,
+            "log": log,
+        },
     )
     with progress_bars() as progress:
         outcome = build_engine(request, progress=progress, say=say)

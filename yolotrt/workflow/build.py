@@ -16,12 +16,14 @@ from yolotrt.backends.sidecar import read_engine, write_engine
 from yolotrt.calibration.algorithms import Algorithm
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.calibration.trt_table import trt_table
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, CalibrationError, YoloTrtError
 from yolotrt.model.export import export
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.precision import NEEDS_RANGES, in_precision
 
 if TYPE_CHECKING:
     import onnx
@@ -50,6 +52,7 @@ class BuildRequest:
         output: The engine file; None names it by model, precision and backend in ``engines``.
         engines: Folder for ONNX files and engines.
         calib_data: Folder for calibration caches.
+        implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
         force: Build again even if everything is up to date.
         options: Further fields of :class:`BuildConfig`.
     """
@@ -67,6 +70,7 @@ class BuildRequest:
     output: Path | None = None
     engines: Path = Path("engines")
     calib_data: Path = Path("calib_data")
+    implicit: bool = False
     force: bool = False
     options: dict[str, object] = field(default_factory=dict)
 
@@ -104,15 +108,24 @@ def build_engine(
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
     ranges = None
-    if request.precision == "int8":
+    if request.precision in NEEDS_RANGES:
         ranges = _ranges(request, onnx_path, model, spec, progress, say)
-    config = BuildConfig(spec, request.profiles, request.precision, **request.options)  # type: ignore[arg-type]
+    implicit = request.implicit and ranges is not None
+    table = trt_table(ranges) if ranges is not None and implicit else None
+    config = BuildConfig(
+        spec,
+        request.profiles,
+        request.precision,
+        calibration_table=table,
+        **request.options,  # type: ignore[arg-type]
+    )
     wanted = _wanted(request, found, config, model, ranges, onnx_path)
     with exclusive(wanted.path, say):
         if not request.force and (ready := _up_to_date(wanted)):
             say(f"engine: {ready.path} is up to date")
             return BuildOutcome(ready, cached=True)
-        network = in_precision(model, spec, request.precision, found, ranges)
+        precision: Precision = "fp32" if implicit else request.precision
+        network = in_precision(model, spec, precision, found.qdq_style, ranges)
         built = found.build(network, config, progress)
         file = write_engine(EngineFile(**{**vars(wanted), "layers": built.layers}), built.data)
     say(f"engine: {file.path} ({len(built.data) / 1e6:.1f} MB)")
@@ -133,26 +146,6 @@ def export_if_weights(request: BuildRequest, progress: Progress, say: Say) -> Pa
     return target
 
 
-def in_precision(
-    model: onnx.ModelProto,
-    spec: ModelSpec,
-    precision: Precision,
-    backend: Backend,
-    ranges: CalibrationRanges | None,
-) -> onnx.ModelProto:
-    """Return the network with its precision written into it: FP16 casts or Q/DQ nodes."""
-    if precision == "fp16":
-        from yolotrt.model.precision import to_fp16
-
-        return to_fp16(model, spec)
-    if precision == "int8":
-        from yolotrt.calibration.qdq import quantize
-
-        assert ranges is not None
-        return quantize(model, ranges, style=backend.qdq_style)
-    return model
-
-
 def _ranges(
     request: BuildRequest,
     onnx_path: Path,
@@ -166,9 +159,9 @@ def _ranges(
         if known := _cached_ranges(cache, model, say):
             return known
         raise CalibrationError(
-            "INT8 needs images to calibrate on, and none were named.",
-            hint=f"yolotrt build {onnx_path} --int8 --images DIR  (about 100 pictures like those of your "
-            "camera; --images coco downloads some of COCO val2017)",
+            f"{request.precision.upper()} needs images to calibrate on, and none were named.",
+            hint=f"yolotrt build {onnx_path} --{request.precision} --images DIR  (about 100 pictures like "
+            "those of your camera; --images coco downloads some of COCO val2017)",
         )
     images = list_images(request.images)[: request.limit]
     ranges, status = load_or_calibrate(

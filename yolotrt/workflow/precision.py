@@ -1,0 +1,52 @@
+"""A network in its final precision: FP16 casts and Q/DQ nodes, written into the ONNX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yolotrt.backends.base import Precision, QdqStyle
+from yolotrt.calibration.qdq import quantize
+from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.model.fp8 import to_fp8
+from yolotrt.model.precision import to_fp16
+from yolotrt.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+NEEDS_RANGES: tuple[Precision, ...] = ("int8", "fp8")
+
+
+def in_precision(
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    precision: Precision,
+    style: QdqStyle,
+    ranges: CalibrationRanges | None,
+) -> onnx.ModelProto:
+    """Return the network in a precision, as the backend of a Q/DQ style wants it.
+
+    What TensorRT does not compute in 8 bits it computes in FP16; a CPU has no FP16 arithmetic, so there
+    the rest stays FP32.
+
+    Args:
+        model: The FP32 network; it is not changed.
+        spec: Its interface.
+        precision: The precision wanted.
+        style: Where Q/DQ nodes go.
+        ranges: Activation ranges, for :data:`NEEDS_RANGES`.
+
+    Raises:
+        CalibrationError: The ranges belong to another network.
+        ModelError: The network cannot be converted.
+    """
+    if precision == "fp32":
+        return model
+    if precision == "fp16":
+        return to_fp16(model, spec)
+    if ranges is None:
+        raise ValueError(f"{precision} needs ranges")
+    quantized = quantize(model, ranges, style)
+    if precision == "fp8":
+        quantized = to_fp8(quantized, model)
+    return to_fp16(quantized, spec) if style == "tensorrt" else quantized
