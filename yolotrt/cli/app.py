@@ -21,6 +21,7 @@ from yolotrt.cli.download import download
 from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
 from yolotrt.cli.inspect import inspect as inspect_verb
+from yolotrt.cli.mosaics import mosaics
 from yolotrt.cli.predict import predict
 from yolotrt.cli.profile import profile
 from yolotrt.cli.report import report
@@ -77,6 +78,7 @@ VERBS = (
     ("run", run, "Keep up with a video or camera."),
     ("profile", profile, "Time per layer of a TensorRT engine."),
     ("scenes", scenes, "Synthetic 4K scenes with annotations."),
+    ("mosaics", mosaics, "Large annotated frames from small images."),
     ("inspect", inspect_verb, "What is in a file."),
     ("doctor", doctor, "What works on this machine."),
 )

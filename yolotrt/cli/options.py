@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -75,6 +76,18 @@ def choice(text: str, option: str, allowed: tuple[Name, ...]) -> Name:
     if text not in allowed:
         raise UsageError(f"{option} {text!r} is unknown.", hint=f"Choose from: {', '.join(allowed)}.")
     return allowed[allowed.index(text)]
+
+
+def width_height(text: str, option: str) -> tuple[int, int]:
+    """Parse ``3840x2160``.
+
+    Raises:
+        UsageError: It is not two whole numbers.
+    """
+    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not found:
+        raise UsageError(f"{option} {text!r} is not a width and height.", hint="Like this: 3840x2160")
+    return int(found[1]), int(found[2])
 
 
 def cores() -> int:

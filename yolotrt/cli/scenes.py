@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars
-from yolotrt.cli.options import JsonTarget
+from yolotrt.cli.options import JsonTarget, width_height
 from yolotrt.errors import UsageError
 
 
@@ -46,7 +45,7 @@ def scenes(
 
     if out is None and video is None:
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
-    wh = _parse_size(size)
+    wh = width_height(size, "--size")
     done: dict[str, Any] = {"seed": seed, "size_wh": list(wh)}
     with progress_bars() as progress:
         if out is not None:
@@ -62,10 +61,3 @@ def scenes(
         if video is not None:
             print(f"{video}: {seconds:g} s at {fps} frames/s")
     emit_json(json, done)
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not found:
-        raise UsageError(f"--size {text!r} is not a width and height.", hint="Like this: 3840x2160")
-    return int(found[1]), int(found[2])

@@ -1,0 +1,53 @@
+"""``yolotrt mosaics``: large annotated frames made of small annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.options import JsonTarget, width_height
+
+
+def mosaics(
+    images: Annotated[Path, typer.Option(help="Folder of the annotated images.")],
+    annotations: Annotated[Path, typer.Option(help="Their COCO instances JSON.")],
+    out: Annotated[Path, typer.Option(help="Folder for images/ and instances.json.")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another layout.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
+    json: JsonTarget = None,
+) -> None:
+    r"""Compose annotated images, COCO's for example, into large frames whose annotations move along.
+
+    The way to measure on real pictures what tiling buys and costs. The same images, size and seed give
+    the same frames.
+
+    \b
+    Examples:
+      yolotrt mosaics --images coco/val --annotations coco/instances.json --out mosaics/
+      yolotrt eval ENGINE --images mosaics/images --annotations mosaics/instances.json --mode tiled+global
+    """
+    from yolotrt.evaluation.groundtruth import load_ground_truth
+    from yolotrt.evaluation.mosaic import write_mosaics
+
+    wh = width_height(size, "--size")
+    truth = load_ground_truth(annotations, limit=limit)
+    with progress_bars() as progress:
+        written = write_mosaics(truth, images, out, frame_wh=wh, seed=seed, progress=progress)
+    frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
+    if json != "-":
+        print(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
+        print(f"{written}: their annotations")
+    emit_json(
+        json,
+        {
+            "images": str(out / "images"),
+            "annotations": str(written),
+            "frames": frames,
+            "size_wh": list(wh),
+            "seed": seed,
+        },
+    )
