@@ -51,7 +51,10 @@ def _rewrite_parameters(model: onnx.ModelProto, pairs: list[onnx.NodeProto]) -> 
     for name in dict.fromkeys(node.input[2] for node in pairs):
         zeros = constants[name]
         if zeros.data_type != TensorProto.INT8 or numpy_helper.to_array(zeros).any():
-            raise ModelError(f"{name} is not symmetric INT8, so it has no FP8 counterpart.")
+            raise ModelError(
+                f"{name} is not symmetric INT8, so it has no FP8 counterpart.",
+                hint="FP8 is TensorRT's: use --backend tensorrt or tensorrt-rtx.",
+            )
         count = numpy_helper.to_array(zeros).size
         zeros.CopyFrom(helper.make_tensor(name, TensorProto.FLOAT8E4M3FN, list(zeros.dims), [0.0] * count))
 
@@ -70,7 +73,10 @@ def _restore_weights(model: onnx.ModelProto, pairs: list[onnx.NodeProto], origin
             continue
         reader, integers = readers[node.output[0]], node.input[0]
         if kernels.get(reader.name) not in weights:
-            raise ModelError(f"The weights of {reader.name} are not in the original network.")
+            raise ModelError(
+                f"The weights of {reader.name} are not in the original network.",
+                hint="Both networks must come from one ONNX file.",
+            )
         name = f"{integers}.original"
         kernel = numpy_helper.to_array(weights[kernels[reader.name]])
         stored[integers].CopyFrom(numpy_helper.from_array(kernel, name))
