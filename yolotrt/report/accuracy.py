@@ -50,14 +50,15 @@ def read_accuracy(path: Path) -> list[Accuracy]:
     """
     document = read_json(path)
     try:
-        return [_accuracy(document["mode"], entry) for entry in document["engines"]]
+        return [accuracy_of(document["mode"], entry) for entry in document["engines"]]
     except (KeyError, TypeError, AttributeError) as exc:
         raise ArtifactError(
             f"{path} holds no accuracy figures.", hint=f"Write them with: yolotrt eval ... --json {path}"
         ) from exc
 
 
-def _accuracy(mode: str, entry: dict[str, Any]) -> Accuracy:
+def accuracy_of(mode: str, entry: dict[str, Any]) -> Accuracy:
+    """Return the figures of one engine, as ``yolotrt eval --json`` writes them, for one pass."""
     against = entry["comparison"] or {}
     return Accuracy(
         str(entry["engine"]),

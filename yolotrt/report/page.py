@@ -18,6 +18,10 @@ _HOW_LATENCY = "Median milliseconds per frame, with 95 % intervals. Lower is bet
 _HOW_STAGES = "Median milliseconds. A bar beyond its mark: stages of different groups ran side by side."
 _HOW_PERCENTILES = "Milliseconds per frame at each percentile; the slow end is stretched."
 _HOW_TIMELINE = "The frame nearest the median of each case, milliseconds. Bars above each other ran together."
+_HOW_TABLE = (
+    "Medians with bootstrap intervals. Ratios are medians over paired rounds; with ~ in front, no difference "
+    "is not excluded."
+)
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."
 
 
@@ -55,6 +59,7 @@ def _section(result: RunResult, accuracy: Sequence[Accuracy], index: int) -> str
             budgets(result),
             f'<div class="charts">{"".join(charts)}</div>',
             heading("Every case, milliseconds"),
+            f'<p class="muted">{_HOW_TABLE}</p>',
             cases_table(result, index),
             accuracy_table(result, accuracy),
             _timelines(result),

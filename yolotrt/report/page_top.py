@@ -63,7 +63,7 @@ def cards(result: RunResult) -> str:
         gain = speed_up(entry, result.cases)
         lines = [
             f"{1 / summary.mean:.1f} frames/s",
-            *([f"95 % of such medians: {detail} ms"] if detail != NOT_MEASURED else []),
+            *([f"95 % interval {detail} ms"] if detail != NOT_MEASURED else []),
             *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
         ]
         cards.append(

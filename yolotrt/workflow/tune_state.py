@@ -150,7 +150,9 @@ class TuneState:
         for subject, entry in zip(racing, known, strict=True):
             assert entry is not None
             samples = {stage: list(values[:rounds]) for stage, values in entry.samples.items()}
-            running.append(Running.resume(subject, CaseResult(entry.case, samples, entry.warmup, entry.detections)))
+            running.append(
+                Running.resume(subject, CaseResult(entry.case, samples, entry.warmup, entry.detections))
+            )
         return running
 
     def note(self, running: Sequence[Running]) -> None:
