@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,17 @@ def test_lanes_share_nothing_but_the_engine(world: World) -> None:
     assert first.native._memory[0] != second.native._memory[0]
     assert first.native._streams != second.native._streams
     assert runtime_double.ICudaEngine._alive == 1
+
+
+def test_a_dropped_context_is_freed_before_its_engine(world: World) -> None:
+    engine = world.load()
+    context = engine.new_context(1)
+    native = weakref.ref(context.native)
+    del context
+    gc.collect()
+    assert native() is None
+    assert engine.capturable
+    assert engine.device_index == 0
 
 
 def test_one_runtime_serves_all_engines(world: World) -> None:

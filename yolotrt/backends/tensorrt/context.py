@@ -143,7 +143,9 @@ class TensorRtContext:
         scratch_bytes: int,
     ) -> None:
         self.batch = batch
-        self.tensors = {name: tensor.with_batch(batch) for name, tensor in lane.tensors.items()}
+        self.tensors: Mapping[str, TensorType] = {
+            name: tensor.with_batch(batch) for name, tensor in lane.tensors.items()
+        }
         self.profile = profile
         self.native = native
         self._library = library

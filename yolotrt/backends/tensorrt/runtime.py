@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -84,17 +85,23 @@ class TensorRtEngine:
         file: The engine on disk.
         native: TensorRT's own object.
         library: The library it belongs to.
+        device_index: The GPU, in CUDA's order.
+        capturable: Contexts may be captured in a CUDA graph once they have run.
     """
+
+    capturable = True
 
     def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
         self.file = file
+        self.device_index = device.info.index
         self.native = native
         self.library = library
         self._device = device
         self._profiles = _profiles(native, file.spec)
         self._tensors = _tensors(library, native, file)
         self._lanes: dict[int, Lane] = {}
-        self._contexts: list[TensorRtContext] = []
+        # Weak: a context that its user has dropped gives its memory back at once.
+        self._contexts: WeakSet[TensorRtContext] = WeakSet()
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
@@ -131,12 +138,12 @@ class TensorRtEngine:
             index,
             self.native.get_device_memory_size_for_profile_v2(index),
         )
-        self._contexts.append(context)
+        self._contexts.add(context)
         return context
 
     def close(self) -> None:
         """Free contexts, buffers and the engine; the device stays its maker's."""
-        for context in self._contexts:
+        for context in list(self._contexts):
             context.close()
         for lane in self._lanes.values():
             lane.close()
