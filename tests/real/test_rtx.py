@@ -1,0 +1,132 @@
+"""The real network through TensorRT-RTX's builder: every precision, convolution by convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
+from yolotrt.backends.profiles import parse_profiles
+from yolotrt.backends.registry import backend
+from yolotrt.backends.tensorrt.layers import is_convolution, summarise
+from yolotrt.calibration.cache import load_or_calibrate
+from yolotrt.calibration.qdq import quantize
+from yolotrt.data.images import list_images
+from yolotrt.geometry.letterbox import Letterbox, network_input
+from yolotrt.model.export import export
+from yolotrt.model.fp8 import to_fp8
+from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.model.precision import to_fp16
+from yolotrt.model.spec import ModelSpec
+from yolotrt.model.tail import decode_tail
+from yolotrt.progress import no_progress
+
+pytestmark = [pytest.mark.real, pytest.mark.export]
+
+IMAGES = 16
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """YOLO11n-seg in every precision, as it is handed to TensorRT."""
+
+    spec: ModelSpec
+    models: dict[Precision, onnx.ModelProto]
+    images: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def networks(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    pytest.importorskip("ultralytics", reason="needs the export extra")
+    folder = tmp_path_factory.mktemp("rtx")
+    path = folder / "yolo11n-seg.onnx"
+    export(test_data / "models" / "yolo11n-seg.pt", path)
+    model = load_onnx(path)
+    spec = read_spec(model, "yolo11n-seg")
+    pictures = list_images(test_data / "coco-mini" / "calib")[:IMAGES]
+    ranges, _ = load_or_calibrate(path, spec, pictures, folder / "calib.json", algorithm="mse")
+    int8 = quantize(model, ranges, "tensorrt")
+    models: dict[Precision, onnx.ModelProto] = {
+        "fp32": model,
+        "fp16": to_fp16(model, spec),
+        "int8": to_fp16(int8, spec),
+        "fp8": to_fp16(to_fp8(int8, model), spec),
+    }
+    frames = [cv2.imread(str(p)) for p in list_images(test_data / "coco-mini" / "val")[:4]]
+    images = np.empty((4, 3, 640, 640), np.float32)
+    boxed = [Letterbox.fit((f.shape[1], f.shape[0]), spec.input_wh).apply(f) for f in frames]
+    network_input(boxed, out=images)
+    return Networks(spec, models, images)
+
+
+@pytest.fixture(scope="module")
+def engines(networks: Networks) -> dict[Precision, BuiltEngine]:
+    pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx extra")
+    rtx = backend("tensorrt-rtx")
+    config = {
+        p: BuildConfig(networks.spec, parse_profiles("1"), p, compute_capabilities=("SM120",))
+        for p in PRECISIONS
+    }
+    return {p: rtx.build(networks.models[p], config[p], no_progress) for p in PRECISIONS}
+
+
+@pytest.mark.rtx
+@pytest.mark.parametrize(("precision", "narrow"), [("int8", "INT8"), ("fp8", "FP8")])
+def test_every_quantised_convolution_runs_in_8_bits(
+    networks: Networks, engines: dict[Precision, BuiltEngine], precision: Precision, narrow: str
+) -> None:
+    model = networks.models[precision]
+    quantised = {o for n in model.graph.node if n.op_type == "DequantizeLinear" for o in n.output}
+    convs = [n for n in model.graph.node if n.op_type in ("Conv", "ConvTranspose")]
+    meant = {n.name for n in convs if n.input[0] in quantised and n.input[1] in quantised}
+    by_node = {
+        node: layer for layer in engines[precision].layers if is_convolution(layer) for node in layer.nodes
+    }
+    found = {n.name for n in convs if by_node[n.name].inputs[0] == by_node[n.name].weights[0] == narrow}
+    assert found == meant
+    assert len(meant) > 70
+    depthwise = {n.name for n in convs if any(a.name == "group" and a.i > 1 for a in n.attribute)}
+    _, heads = decode_tail(networks.models["fp32"], (networks.spec.head_output,))
+    assert not found & (depthwise | set(heads) | {n.name for n in convs if n.op_type == "ConvTranspose"})
+
+
+@pytest.mark.rtx
+def test_fp16_fuses_every_silu_but_those_before_an_output(engines: dict[Precision, BuiltEngine]) -> None:
+    summary = summarise(engines["fp16"].layers)
+    assert summary.convolutions == {"FP16": 100, "FP32": 1}, "the one is DFL's expectation in the decoder"
+    assert len(summary.unfused) <= 2
+    assert len(engines["fp16"].data) < 0.75 * len(engines["fp32"].data)
+
+
+BOUNDS = {"fp16": (0.02, 0.005), "int8": (2.0, 0.06), "fp8": (2.5, 0.12)}
+"""Mean difference of boxes (px) and of scores to FP32, of anchors that FP32 scores above 0.5."""
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_the_graphs_we_hand_over_stay_close_to_fp32(networks: Networks, precision: Precision) -> None:
+    """By ONNX Runtime, which is told to compute the graph as written instead of fusing its Q/DQ."""
+
+    def run(model: onnx.ModelProto) -> np.ndarray:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 2
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session.run([networks.spec.head_output], {networks.spec.input_name: networks.images})[0]
+
+    full, rounded = run(networks.models["fp32"]), run(networks.models[precision])
+    scores = slice(4, 4 + len(networks.spec.names))
+    sure = full[:, scores].max(axis=1) > 0.5
+    assert sure.sum() > 50
+    difference = np.abs(np.moveaxis(full - rounded, 1, 2)[sure])
+    best = np.abs(full[:, scores].max(axis=1) - rounded[:, scores].max(axis=1))[sure]
+    box, score = BOUNDS[precision]
+    assert difference[:, :4].mean() < box
+    assert best.mean() < score
