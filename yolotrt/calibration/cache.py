@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import exclusive
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
-from yolotrt.calibration.batches import ImageFeed, Preprocessing
+from yolotrt.calibration.batches import F32, ImageFeed, Preprocessing
 from yolotrt.calibration.graph import GraphView
 from yolotrt.calibration.observe import collect
+from yolotrt.calibration.qdq import STYLES, quantize
 from yolotrt.calibration.ranges import (
     QUANTILES,
     CalibrationKey,
@@ -22,16 +25,20 @@ from yolotrt.calibration.ranges import (
     TensorRange,
     find_ranges,
 )
+from yolotrt.calibration.sensitivity import measure_noise
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 
 FORMAT = "yolotrt-calibration"
-VERSION = 1
+VERSION = 2
 
 BATCH = 2
 """Images per batch: faster than one at a time, and every tensor of a batch is in memory at once."""
+
+AUDITED = 8
+"""Images on which the noise of each layer is measured."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,33 @@ def load_or_calibrate(
         ranges, now = cached()  # another process may just have made it
         if ranges is not None:
             return ranges, now
-        feed = ImageFeed(images, preprocessing, batch=spec.batch or BATCH, full=spec.batch is not None)
-        histograms = collect(model, feed, total=len(images), progress=progress, threads=threads)
+        batch, full = spec.batch or BATCH, spec.batch is not None
+        feed = ImageFeed(images, preprocessing, batch, full)
+        sample: list[F32] = []
+        batches = _keeping(feed, sample, len(images) // batch, max(1, AUDITED // batch))
+        histograms = collect(model, batches, total=len(images), progress=progress, threads=threads)
         ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, algorithm), key)
+        ranges = replace(ranges, noise=_noise(model, ranges, sample, threads))
         write_ranges(cache, ranges)
     return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
+
+
+def _keeping(batches: Iterable[F32], kept: list[F32], total: int, wanted: int) -> Iterator[F32]:
+    """Pass batches on and keep some of about ``total``, evenly spread."""
+    step = max(1, total // wanted)
+    for i, batch in enumerate(batches):
+        if i % step == 0 and len(kept) < wanted:
+            kept.append(batch)
+        yield batch
+
+
+def _noise(
+    model: onnx.ModelProto, ranges: CalibrationRanges, sample: Sequence[F32], threads: int | None
+) -> dict[str, dict[str, float]]:
+    return {
+        style: measure_noise(model, quantize(model, ranges, style, exclude=()), sample, threads)
+        for style in STYLES
+    }
 
 
 def write_ranges(target: Path, ranges: CalibrationRanges) -> Path:
@@ -128,6 +157,7 @@ def write_ranges(target: Path, ranges: CalibrationRanges) -> Path:
         "preprocessing": dict(key.preprocessing),
         "quantile_levels": list(QUANTILES),
         "tensors": {name: asdict(found) for name, found in ranges.tensors.items()},
+        "noise": {style: dict(layers) for style, layers in ranges.noise.items()},
         "images": [{"file": name, "sha256": digest} for name, digest in key.images],
     }
     return write_document(target, format=FORMAT, version=VERSION, body=body)
@@ -164,7 +194,10 @@ def _parse(document: dict[str, Any]) -> CalibrationRanges:
     tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
     if not tensors:
         raise ValueError("no tensors")
-    return CalibrationRanges(tensors, key)
+    noise: dict[str, dict[str, float]] = {
+        style: {name: _number(value) for name, value in document["noise"][style].items()} for style in STYLES
+    }
+    return CalibrationRanges(tensors, key, noise)
 
 
 def _parse_range(name: str, found: dict[str, Any]) -> TensorRange:

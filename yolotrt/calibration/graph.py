@@ -15,7 +15,7 @@ from onnx import numpy_helper
 WEIGHTED = ("Conv", "ConvTranspose")
 """Layers whose weights are quantised."""
 
-COMMUTING = (
+RESHAPING = (
     "Split",
     "Slice",
     "Reshape",
@@ -23,12 +23,14 @@ COMMUTING = (
     "Flatten",
     "Squeeze",
     "Unsqueeze",
-    "MaxPool",
     "Resize",
     "Identity",
 )
-"""Operations whose values are a selection of their first input's values: they keep its range. (A
-``Resize`` by interpolation stays inside it.)"""
+"""Operations that move or repeat their first input's values and so keep its distribution. (A ``Resize``
+by interpolation stays inside its range.)"""
+
+COMMUTING = (*RESHAPING, "MaxPool")
+"""Operations that give the same result before and after rounding to a common scale."""
 
 
 class GraphView:

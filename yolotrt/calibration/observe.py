@@ -1,7 +1,7 @@
 """Run images through the network once and learn how every tensor is distributed.
 
-Only what cannot be derived is observed: the outputs of convolutions, additions and matrix products. The
-distribution behind a SiLU, a concatenation, a pooling or a reshape follows from its inputs'. Large maps
+Only what cannot be derived is observed: the outputs of convolutions, additions, poolings and matrix
+products. The distribution behind a SiLU, a concatenation or a reshape follows from its inputs'. Large maps
 leave the network thinned out by an odd step in both directions (odd, so that all phases of an
 upsampling are met); their exact extremes are reduced inside the network.
 """
@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from yolotrt.calibration.graph import COMMUTING, GraphView
+from yolotrt.calibration.graph import RESHAPING, GraphView
 from yolotrt.calibration.histogram import F64, NotFinite, StreamingHistogram
 from yolotrt.errors import CalibrationError
 from yolotrt.progress import Progress, no_progress
 
 F32 = npt.NDArray[np.float32]
+
+Run = Callable[[list[str], dict[str, F32]], list[Any]]
 
 STEP = 3
 """Every third row and column of a large map is looked at."""
@@ -90,7 +92,7 @@ def collect(
     """
     view = GraphView(model)
     taps = choose_taps(view)
-    run = _open(augmented(model, taps), threads)
+    run = open_session(augmented(model, taps), threads)
     observed = {tap.tensor: StreamingHistogram() for tap in taps}
     names = [o for tap in taps for o in tap.outputs] + view.outputs
     done = 0
@@ -165,7 +167,7 @@ class _Rule:
 def _derivable(view: GraphView, node: onnx.NodeProto) -> _Rule | None:
     if node.op_type in FUNCTIONS:
         return _Rule((node.input[0],), FUNCTIONS[node.op_type])
-    if node.op_type in COMMUTING:
+    if node.op_type in RESHAPING:
         return _Rule((node.input[0],))
     if node.op_type == "Concat":
         return _Rule(tuple(node.input))
@@ -206,7 +208,8 @@ def _not_finite(view: GraphView, tensor: str) -> CalibrationError:
     )
 
 
-def _open(model: onnx.ModelProto, threads: int | None) -> Callable[[list[str], dict[str, F32]], list[Any]]:
+def open_session(model: onnx.ModelProto, threads: int | None) -> Run:
+    """Return the function that runs a model on the CPU: names of outputs and inputs to arrays."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -214,7 +217,7 @@ def _open(model: onnx.ModelProto, threads: int | None) -> Callable[[list[str], d
     if threads:
         options.intra_op_num_threads = threads
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    run: Callable[[list[str], dict[str, F32]], list[Any]] = session.run
+    run: Run = session.run
     return run
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, get_args
 
 import onnx
 import onnx.version_converter
 
 from yolotrt.calibration.qdq_cpu import quantize_for_cpu
+from yolotrt.calibration.qdq_tensorrt import quantize_for_tensorrt
 from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.calibration.sensitivity import choose_exclusions, rank
 
 Style = Literal["cpu", "tensorrt"]
 
-_FIRST_OPSET = 13
-"""First opset whose QuantizeLinear knows per-channel scales."""
+STYLES: tuple[Style, ...] = get_args(Style)
+
+BUDGET: dict[Style, float] = {"cpu": 0.04, "tensorrt": 0.08}
+"""Share of the convolutions' multiply-adds that may stay in high precision where that prevents most harm."""
+
+_FIRST_OPSET: dict[Style, int] = {"cpu": 13, "tensorrt": 19}
+"""First opset whose QuantizeLinear knows scales per channel, and scales in FP16."""
 
 
 def quantize(
@@ -22,7 +29,7 @@ def quantize(
     ranges: CalibrationRanges,
     style: Style,
     *,
-    exclude: Collection[str] = (),
+    exclude: Collection[str] | None = None,
     weight_levels: int = 127,
 ) -> onnx.ModelProto:
     """Return the model with 8-bit convolutions, as Q/DQ nodes.
@@ -30,17 +37,28 @@ def quantize(
     Args:
         model: The FP32 model; it is not changed.
         ranges: Its calibration.
-        style: ``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations).
-        exclude: Names of convolutions to keep in floating point.
+        style: ``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``tensorrt`` for
+            TensorRT 10, 11 and RTX (int8 symmetric).
+        exclude: Names of convolutions to keep in high precision. None takes those whose quantisation
+            hurts most, as the calibration has measured it; an empty list takes none.
         weight_levels: Largest magnitude of a quantised weight. 63 instead of 127 rules out that CPUs
             without VNNI saturate when they add up pairs of products in 16 bits.
 
     Raises:
         CalibrationError: The ranges belong to another network.
     """
-    if _opset(model) < _FIRST_OPSET:
-        model = onnx.version_converter.convert_version(model, _FIRST_OPSET)
-    return quantize_for_cpu(model, ranges, exclude, weight_levels)
+    if exclude is None:
+        exclude = default_exclusions(model, ranges, style)
+    if _opset(model) < _FIRST_OPSET[style]:
+        model = onnx.version_converter.convert_version(model, _FIRST_OPSET[style])
+    if style == "cpu":
+        return quantize_for_cpu(model, ranges, exclude, weight_levels)
+    return quantize_for_tensorrt(model, ranges, exclude)
+
+
+def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: Style) -> list[str]:
+    """Return the convolutions that stay in high precision unless asked otherwise."""
+    return choose_exclusions(rank(model, ranges.noise.get(style, {})), BUDGET[style])
 
 
 def _opset(model: onnx.ModelProto) -> int:

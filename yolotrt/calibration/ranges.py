@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.artifacts.hashing import content_key
@@ -14,7 +14,7 @@ from yolotrt.calibration.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
 
 QUANTILES = (0.0001, 0.01, 0.5, 0.99, 0.9999)
@@ -92,10 +92,13 @@ class CalibrationRanges:
     Attributes:
         tensors: Range by tensor name.
         key: What they were made from.
+        noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result; see
+            :mod:`yolotrt.calibration.sensitivity`.
     """
 
     tensors: Mapping[str, TensorRange]
     key: CalibrationKey
+    noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def find_ranges(

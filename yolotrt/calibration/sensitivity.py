@@ -1,0 +1,238 @@
+"""How much each convolution's quantisation hurts, found without quantising them one by one.
+
+One pass over a few images suffices. A second copy of the network, with Q/DQ, runs beside the FP32 one,
+and each of its convolutions is fed with the FP32 network's values. So the difference behind its
+activation function is its own doing, and its *noise* is the mean over channels of that error's power
+relative to the channel's variance. (Relative per channel, because the next layer weighs small channels
+up; variance, because a constant carries no information.)
+
+How much of a layer's noise reaches the outputs follows from the graph: a concatenation of equally
+lively parts passes on each part's noise by its share of the channels, an addition halves it, and a
+branch adds up what all its readers pass on. The product of both, the *damage*, adds up over layers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from yolotrt.calibration.graph import WEIGHTED, GraphView
+from yolotrt.calibration.observe import open_session
+from yolotrt.errors import CalibrationError
+
+F32 = npt.NDArray[np.float32]
+
+_TWIN = "quantized twin of "
+
+
+@dataclass(frozen=True)
+class LayerDamage:
+    """What quantising one convolution costs and saves.
+
+    Attributes:
+        name: The convolution's node.
+        noise: Power of its error relative to its signal.
+        influence: Share of its noise that reaches the outputs, in [0, 1].
+        cost: Its share of all convolutions' multiply-adds, in [0, 1].
+    """
+
+    name: str
+    noise: float
+    influence: float
+    cost: float
+
+    @property
+    def damage(self) -> float:
+        """Noise that this layer adds to the network's outputs, relative to their signal."""
+        return self.noise * self.influence
+
+
+def measure_noise(
+    model: onnx.ModelProto, quantized: onnx.ModelProto, batches: Iterable[F32], threads: int | None = None
+) -> dict[str, float]:
+    """Return the noise of every convolution that is quantised.
+
+    Args:
+        model: The FP32 network.
+        quantized: The same with Q/DQ, as made by :func:`yolotrt.calibration.qdq.quantize`.
+        batches: (n, 3, h, w) float32 images; 8 images tell enough.
+        threads: Threads of the network; None leaves it to ONNX Runtime.
+
+    Raises:
+        CalibrationError: There was no batch.
+    """
+    view = GraphView(model)
+    layers = _quantized_convolutions(GraphView(quantized))
+    points = {n.name: behind_activation(view, n) for n in view.body if n.name in layers}
+    twins, names = _with_twin(view, quantized, points)
+    run = open_session(twins, threads)
+    sums: dict[str, npt.NDArray[np.float64]] = {}
+    done = 0
+    for batch in batches:
+        for name, value in zip(names, run(names, {view.inputs[0]: batch}), strict=True):
+            sums[name] = sums.get(name, 0.0) + value.astype(np.float64)
+        done += 1
+    if done == 0:
+        raise CalibrationError("There was nothing to measure with.", hint="Give at least one image.")
+    return {layer: _relative_power(sums, f"{layer}/", done) for layer in points}
+
+
+def influences(view: GraphView) -> dict[str, float]:
+    """Return by tensor the share of relative noise on it that reaches the network's outputs.
+
+    Every output counts the same, and within it every convolution that ends the body.
+    """
+    share: dict[str, float] = defaultdict(float)
+    for output in view.outputs:
+        ends = _ends_behind(view, output)
+        for name in ends:
+            share[name] += 1 / len(view.outputs) / len(ends)
+    for node in reversed(view.body):
+        total = sum(share[name] for name in node.output)
+        silu = view.silu_source(node)
+        sources = [n for n in node.input if n and view.constant(n) is None] if silu is None else [silu]
+        if node.op_type == "Sigmoid" and any(view.silu_source(n) for n in view.consumers[node.output[0]]):
+            continue  # counted with its multiplication
+        sizes = [_channels(view, name) if node.op_type == "Concat" else 1 for name in sources]
+        for name, size in zip(sources, sizes, strict=True):
+            share[name] += total * size / sum(sizes)
+    return dict(share)
+
+
+def rank(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[LayerDamage]:
+    """Return the layers, the most damaging first.
+
+    Args:
+        model: The FP32 network.
+        noise: Noise by convolution, from :func:`measure_noise`.
+    """
+    view = GraphView(model)
+    share = influences(view)
+    convolutions = [n for n in view.nodes if n.op_type in WEIGHTED]
+    work = sum(view.multiply_adds(n) for n in convolutions) or 1
+    layers = [
+        LayerDamage(n.name, noise[n.name], share.get(n.output[0], 0.0), view.multiply_adds(n) / work)
+        for n in convolutions
+        if n.name in noise
+    ]
+    return sorted(layers, key=lambda layer: -layer.damage)
+
+
+def choose_exclusions(layers: Collection[LayerDamage], budget: float) -> list[str]:
+    """Return the layers that are better left in high precision.
+
+    Taken are the layers that prevent most damage per multiply-add, as long as each of them stands out
+    (at least twice its fair share of the damage) and all together stay within the budget.
+
+    Args:
+        layers: All quantised convolutions.
+        budget: Share of all convolutions' multiply-adds that may stay in high precision, in [0, 1].
+    """
+    fair = 2 * sum(layer.damage for layer in layers) / max(len(layers), 1)
+    chosen = []
+    for layer in sorted(layers, key=lambda layer: -layer.damage / max(layer.cost, 1e-6)):
+        if layer.damage > fair and layer.cost <= budget:
+            chosen.append(layer.name)
+            budget -= layer.cost
+    return chosen
+
+
+def behind_activation(view: GraphView, node: onnx.NodeProto) -> str:
+    """Return the output of the activation function that alone reads a convolution, or of itself."""
+    readers = view.consumers[node.output[0]]
+    for reader in readers:
+        if view.silu_source(reader) == node.output[0] and len(readers) == 2:
+            return str(reader.output[0])
+    if len(readers) == 1 and readers[0].op_type in ("Relu", "LeakyRelu", "Sigmoid", "HardSwish"):
+        return str(readers[0].output[0])
+    return str(node.output[0])
+
+
+def _quantized_convolutions(view: GraphView) -> set[str]:
+    def dequantized(name: str) -> bool:
+        node = view.producer.get(name)
+        return node is not None and node.op_type == "DequantizeLinear"
+
+    return {n.name for n in view.nodes if n.op_type == "Conv" and all(map(dequantized, n.input[:2]))}
+
+
+def _with_twin(
+    view: GraphView, quantized: onnx.ModelProto, points: Mapping[str, str]
+) -> tuple[onnx.ModelProto, list[str]]:
+    """Return both networks in one, and the names of the sums that it outputs."""
+    result = onnx.ModelProto()
+    result.CopyFrom(view.model)
+    del result.opset_import[:]
+    result.opset_import.extend(quantized.opset_import)
+    twin = GraphView(quantized)
+    layers = [n for n in twin.nodes if n.name in points]
+    forced = {_unpaired(twin, n.input[0]) for n in layers}
+    for tensor in quantized.graph.initializer:
+        result.graph.initializer.add().CopyFrom(tensor)
+        result.graph.initializer[-1].name = _TWIN + tensor.name
+    for node in twin.nodes:
+        copy = result.graph.node.add()
+        copy.CopyFrom(node)
+        copy.name = _TWIN + node.name
+        copy.input[:] = [n if n in forced or n in view.inputs or not n else _TWIN + n for n in node.input]
+        copy.output[:] = [_TWIN + n for n in node.output]
+    names = []
+    axes = "axes of a picture's channel"
+    result.graph.initializer.append(helper.make_tensor(axes, onnx.TensorProto.INT64, [3], [0, 2, 3]))
+    for layer, point in points.items():
+        made = [f"{layer}/{what}" for what in ("difference", "error", "power", "mean")]
+        for operator, sources, target in (
+            ("Sub", [_TWIN + point, point], made[0]),
+            ("ReduceMean", [f"{made[0]} squared", axes], made[1]),
+            ("ReduceMean", [f"{point} squared for {layer}", axes], made[2]),
+            ("ReduceMean", [point, axes], made[3]),
+        ):
+            if sources[0].endswith(("squared", f"squared for {layer}")):
+                plain = made[0] if target == made[1] else point
+                result.graph.node.append(helper.make_node("Mul", [plain, plain], [sources[0]]))
+            keep = {} if operator == "Sub" else {"keepdims": 0}
+            result.graph.node.append(helper.make_node(operator, sources, [target], **keep))
+        names += made[1:]
+    for name in names:
+        result.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return result, names
+
+
+def _relative_power(sums: Mapping[str, npt.NDArray[np.float64]], prefix: str, batches: int) -> float:
+    """Return the mean over channels of error power over variance; silent channels do not count."""
+    error, power, mean = (sums[prefix + what] / batches for what in ("error", "power", "mean"))
+    variance = power - np.square(mean)
+    lively = variance > 1e-6 * max(float(power.max()), 1e-30)
+    return float(np.mean(error[lively] / variance[lively])) if lively.any() else 0.0
+
+
+def _unpaired(view: GraphView, name: str) -> str:
+    """Return the tensor behind a Q/DQ pair."""
+    quantize = view.producer[view.producer[name].input[0]]
+    return str(quantize.input[0])
+
+
+def _ends_behind(view: GraphView, output: str) -> list[str]:
+    ends = {n.output[0] for n in view.head_convolutions}
+    found, seen, pending = [], set(), [output]
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in ends:
+            found.append(name)
+        elif name in view.producer:
+            pending += view.producer[name].input
+    return found
+
+
+def _channels(view: GraphView, name: str) -> int:
+    dims = view.shapes.get(name, [])
+    return dims[1] or 1 if len(dims) > 1 else 1
