@@ -53,7 +53,7 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
         state = found.availability()
         if state.usable or (purpose == "build" and name != "auto" and state.builds):
             return found, state.reason
-        why += f"{candidate}: {state.reason}. "
+        why += f"{candidate}: {state.reason.rstrip('.')}. "
     raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
 
 

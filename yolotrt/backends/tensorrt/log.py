@@ -96,7 +96,8 @@ class MessageLog:
             raise failure
 
     def _warn(self, message: str) -> None:
-        """Print a warning once; TensorRT repeats some of them for every layer."""
+        """Print a warning once, on one line; TensorRT repeats some of them for every layer."""
+        message = " ".join(message.split())
         if message not in self._warned:
             self._warned.add(message)
             print(f"warning: {self._title}: {message}", file=sys.stderr, flush=True)
