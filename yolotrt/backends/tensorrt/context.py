@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,7 @@ from yolotrt.backends.tensorrt.library import Library
 from yolotrt.cuda.device import Buffer, Device, Scope
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
-from yolotrt.errors import ExecutionError
+from yolotrt.errors import ExecutionError, YoloTrtError
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -73,7 +74,7 @@ class Lane:
         """Make room for a context.
 
         Raises:
-            ExecutionError: The GPU's memory does not suffice.
+            OutOfDeviceMemory: The GPU's memory does not suffice.
         """
         self._batch = max(self._batch, batch)
         if scratch_bytes <= self._scratch_bytes:
@@ -89,7 +90,7 @@ class Lane:
         """Return the buffers of input, head and prototypes by name, for the largest batch so far.
 
         Raises:
-            ExecutionError: The GPU's memory does not suffice.
+            OutOfDeviceMemory: The GPU's memory does not suffice.
         """
         if self._staged and len(next(iter(self._staged.values())).array) >= self._batch:
             return self._staged
@@ -116,7 +117,7 @@ class Lane:
             yield
         except OutOfDeviceMemory as exc:
             free, total = (n / 2**20 for n in self.device.memory())
-            raise ExecutionError(
+            raise OutOfDeviceMemory(
                 f"The GPU's memory does not suffice: a group of {batch} images needs "
                 f"{nbytes / 2**20:.0f} MiB more, and {free:.0f} of {total:.0f} MiB are free.",
                 hint="Use more --groups (smaller batches), or --dispatch serial.",
@@ -155,11 +156,12 @@ class TensorRtContext:
         self._own: dict[str, int] = {}
         self._bound: dict[str, int] = {}
         self._scratch: int | None = None
+        self._closed = False
         lane.reserve(batch, scratch_bytes)
         chosen = native.set_optimization_profile_async(profile, lane.stream.handle)
-        self._must(chosen, f"choose profile {profile} for a batch")
+        self._must(chosen, f"choose profile {profile} for")
         lane.stream.synchronize()
-        self._must(native.set_input_shape(self._input, self.tensors[self._input].shape), "take a batch")
+        self._must(native.set_input_shape(self._input, self.tensors[self._input].shape), "take")
         missing = native.infer_shapes()
         if missing:
             raise ExecutionError(f"The engine wants more inputs than images: {', '.join(missing)}.")
@@ -213,16 +215,13 @@ class TensorRtContext:
     def enqueue(self, stream_handle: int) -> None:
         """Start the batch on a stream and return; see :meth:`yolotrt.backends.base.DeviceContext.enqueue`."""
         self._bind()
-        if not self.native.execute_async_v3(stream_handle):
-            raise ExecutionError(
-                f"{self._library.title} could not run a batch of {self.batch} "
-                f"({self._library.log.last_error()}).",
-                hint="Start the program again; if it happens twice, build the engine again with --force.",
-            )
+        self._must(self.native.execute_async_v3(stream_handle), "run")
 
     def close(self) -> None:
         """Let go of TensorRT's object; the lane's memory is the engine's to free."""
-        del self.native
+        if not self._closed:
+            self._closed = True
+            del self.native
 
     def _bind(self) -> None:
         """Tell TensorRT the addresses that changed: the lane may have grown, or the caller set its own."""
@@ -232,7 +231,7 @@ class TensorRtContext:
         for name in self._lane.tensors:
             address = self._address(name)
             if self._bound.get(name) != address:
-                self._must(self.native.set_tensor_address(name, address), f"bind {name} for a batch")
+                self._must(self.native.set_tensor_address(name, address), f"bind {name} for")
                 self._bound[name] = address
 
     def _address(self, name: str) -> int:
@@ -241,8 +240,15 @@ class TensorRtContext:
 
     def _must(self, done: bool, purpose: str) -> None:
         if not done:
-            raise ExecutionError(
-                f"{self._library.title} refused to {purpose} of {self.batch} images "
-                f"({self._library.log.last_error()}).",
-                hint="The engine may be damaged: build it again with --force.",
-            )
+            raise failure(self._library, f"{purpose} a batch of {self.batch}")
+
+
+def failure(library: Library, purpose: str) -> YoloTrtError:
+    """Return the error for what TensorRT could not do, with its own reason: it gives no exception."""
+    reason = library.log.last_error()
+    message = f"{library.title} could not {purpose} ({reason})."
+    if re.search(r"out ?of ?memory", reason, re.I):
+        return OutOfDeviceMemory(message, hint="Use more --groups (smaller batches), or --dispatch serial.")
+    return ExecutionError(
+        message, hint="Start the program again; if it happens twice, build the engine again with --force."
+    )

@@ -14,7 +14,7 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.profiles import Profile, batch_sizes
-from yolotrt.backends.tensorrt.context import Lane, TensorRtContext
+from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.identity import VERSION_COMPATIBLE, check_fits, rebuild_command
 from yolotrt.backends.tensorrt.inspector import inspect_layers
@@ -23,7 +23,7 @@ from yolotrt.backends.tensorrt.library import Library
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.tensor import TensorType
-from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.spec import ModelSpec
 
@@ -85,7 +85,7 @@ class TensorRtEngine:
         file: The engine on disk.
         native: TensorRT's own object.
         library: The library it belongs to.
-        device_index: The GPU, in CUDA's order.
+        device: The GPU.
         capturable: Contexts may be captured in a CUDA graph once they have run.
     """
 
@@ -93,10 +93,9 @@ class TensorRtEngine:
 
     def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
         self.file = file
-        self.device_index = device.info.index
         self.native = native
         self.library = library
-        self._device = device
+        self.device = device
         self._profiles = _profiles(native, file.spec)
         self._tensors = _tensors(library, native, file)
         self._lanes: dict[int, Lane] = {}
@@ -115,21 +114,18 @@ class TensorRtEngine:
 
         Raises:
             ArtifactError: The engine has no profile for this batch size.
-            ExecutionError: The GPU's memory does not suffice, or TensorRT refused.
+            OutOfDeviceMemory: The GPU's memory does not suffice.
+            ExecutionError: TensorRT refused.
         """
         index = self._profile_for(batch)
-        self._device.bind()
+        self.device.bind()
         native = self.native.create_execution_context(
             self.library.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
         if native is None:
-            raise ExecutionError(
-                f"{self.library.title} could not make a context for batches of {batch} "
-                f"({self.library.log.last_error()}).",
-                hint="If memory ran out, use fewer --groups or close other programs on the GPU.",
-            )
+            raise failure(self.library, f"make a context for a batch of {batch}")
         if lane not in self._lanes:
-            self._lanes[lane] = Lane(self._device, self._tensors)
+            self._lanes[lane] = Lane(self.device, self._tensors)
         context = TensorRtContext(
             self.library,
             native,
