@@ -72,7 +72,7 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
 def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     from yolotrt.report.story import story_table
     from yolotrt.report.tables import latency_table, stage_table
-    from yolotrt.workflow.demo import SMALL_PX, small_object_recall
+    from yolotrt.workflow.demo import SMALL_PX, found_small_objects
 
     console = stdout()
     console.print(latency_table(outcome.result))
@@ -80,9 +80,8 @@ def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     console.print(story_table(outcome.result, outcome.accuracy))
     print(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():
-        recall = small_object_recall(outcome.scene, found)
-        small = "" if recall is None else f", {recall:.0%} of the small ones (up to {SMALL_PX} px)"
-        print(f"  {mode:13} {len(found):3} objects{small}")
+        hits, small = found_small_objects(outcome.scene, found)
+        print(f"  {mode:13} {len(found):3} objects, {hits} of {small} small ones (up to {SMALL_PX} px)")
     for what, path in files.items():
         print(f"{what + ':':22} {path}")
     print("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")

@@ -125,20 +125,18 @@ def write_picture(target: Path, image: npt.NDArray[np.uint8]) -> Path:
     return write_bytes(target, data.tobytes())
 
 
-def small_object_recall(scene: Scene, found: Detections) -> float | None:
-    """Return the part of a scene's small objects that were found, or None if it has none.
+def found_small_objects(scene: Scene, found: Detections) -> tuple[int, int]:
+    """Return how many of a scene's small objects were found, and how many it has.
 
     An object is small when its longer side is at most :data:`SMALL_PX`; it counts as found when a
     detection of its class overlaps its box by an IoU of at least 0.5.
     """
     small = [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= SMALL_PX]
-    if not small:
-        return None
     hits = 0
     for instance in small:
         same = found.boxes[found.classes == instance.class_id]
         hits += bool((box_overlap(instance.box[None], same) >= 0.5).any())
-    return hits / len(small)
+    return hits, len(small)
 
 
 def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precision, EngineFile]:
