@@ -156,6 +156,15 @@ def test_a_failed_build_names_the_reason_and_a_way_out(error: str, hint: str) ->
     assert hint in str(caught.value.hint)
 
 
+def test_a_builder_that_does_not_start_is_reported() -> None:
+    builder_double.Builder._fails = "start"
+    with pytest.raises(
+        BuildError, match="could not start: CUDA initialization failure with error: 35"
+    ) as caught:
+        run(CONFIG)
+    assert "driver" in str(caught.value.hint)
+
+
 def test_fp8_needs_ada_or_newer() -> None:
     with pytest.raises(UsageError, match=r"8\.9 or newer, not 8\.6"):
         run(replace(CONFIG, precision="fp8"), gpu=Gpu("NVIDIA A10", (8, 6), "13.0"))

@@ -155,6 +155,9 @@ class Builder:
 
     def __init__(self, logger: ILogger) -> None:
         self._logger = logger
+        if self._fails == "start":
+            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def create_network(self, flags: int = 0) -> INetworkDefinition:
         self._networks.append(INetworkDefinition(flags))

@@ -39,7 +39,7 @@ _HINTS = (
         r"could not find any implementation|no valid tactic",
         "Give it more --workspace; if it is an INT8 layer, keep it in FP16 with --exclude.",
     ),
-    (r"cudaError 35|insufficient driver|driver version is insufficient", "Update the NVIDIA driver."),
+    (r"error:? 35\b|driver version is insufficient", "Update the NVIDIA driver."),
 )
 
 
@@ -76,7 +76,10 @@ def _build(
     said: Said,
 ) -> bytes:
     api = library.trt
-    builder: trt.Builder = api.Builder(library.logger)
+    try:
+        builder: trt.Builder = api.Builder(library.logger)
+    except (RuntimeError, TypeError) as exc:  # TypeError: the library gave no object
+        raise _failure(f"{library.title} could not start", said) from exc
     network = builder.create_network(_network_flags(library, config))
     _parse(library, network, model, config.spec.name)
     native = builder.create_builder_config()
@@ -155,7 +158,7 @@ def _layers(library: Library, data: bytes, gpu: Gpu | None, said: Said) -> tuple
         return ()
     from yolotrt.backends.tensorrt.inspector import inspect_plan
 
-    return inspect_plan(library, data)
+    return inspect_plan(library, gpu, data)
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], None]) -> T:
