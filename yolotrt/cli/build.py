@@ -38,7 +38,10 @@ def build(
     method: Method = "mse",
     tiles: Tiles = False,
     batch: Annotated[
-        str, typer.Option(help="Batch sizes, one optimization profile each; ONNX Runtime takes any.")
+        str,
+        typer.Option(
+            help="Batch sizes, one optimization profile each (1,4,8), or a range tuned for one size (1-8-32)."
+        ),
     ] = "1,4,8,16,32",
     imgsz: Annotated[int, typer.Option(help="Input size when weights are exported, px.")] = 640,
     head: Annotated[str, typer.Option(help="Head when weights are exported: auto, end2end, raw.")] = "auto",

@@ -13,6 +13,9 @@ from yolotrt.cli.options import JsonTarget
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache or result file.")],
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
+    ] = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Show what a file is and what it was made from.
@@ -21,6 +24,7 @@ def inspect(
     Examples:
       yolotrt inspect engines/yolo26n-seg.onnx
       yolotrt inspect engines/yolo26n-seg.int8.onnxruntime.onnx
+      yolotrt inspect engines/yolo26n-seg.fp16.tensorrt.engine --layers
       yolotrt inspect calib_data/yolo26n-seg.calib.json --json -
     """
     from rich.table import Table
@@ -28,12 +32,20 @@ def inspect(
     from yolotrt.workflow.describe import describe
 
     found = describe(file)
+    rows = found.get("layer_table", [])
     if json != "-":
         table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)
         for key, value in found.items():
-            if key != "kind":
+            if key not in ("kind", "layer_table"):
                 table.add_row(key.replace("_", " "), _shown(value))
         stdout().print(table)
+        if layers and rows:
+            listed = Table(
+                *(name.replace("_", " ") for name in rows[0]), title="Layers", title_justify="left"
+            )
+            for row in rows:
+                listed.add_row(*row.values())
+            stdout().print(listed)
     emit_json(json, found)
 
 

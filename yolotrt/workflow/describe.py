@@ -11,12 +11,16 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.backends.tensorrt.describe import describe_engine, describe_foreign
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.calibration.cache import FORMAT as CALIBRATION
 from yolotrt.calibration.cache import read_ranges
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+
+FOREIGN = (".engine", ".plan", ".trt")
+"""File name endings of TensorRT engines that were not built here."""
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -34,6 +38,8 @@ def describe(path: Path) -> dict[str, Any]:
         return _onnx(path)
     if path.suffix == ".json":
         return _document(path)
+    if path.suffix in FOREIGN:
+        return {"kind": "engine of another tool", **describe_foreign(path)}
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
@@ -41,6 +47,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _engine(file: EngineFile) -> dict[str, Any]:
+    inside = describe_engine(file) if file.path.exists() and file.backend.startswith("tensorrt") else {}
     return {
         "kind": "engine",
         "backend": file.backend,
@@ -54,6 +61,7 @@ def _engine(file: EngineFile) -> dict[str, Any]:
         "classes": list(file.spec.names),
         "made_from": dict(file.sources),
         "environment": dict(file.environment),
+        **inside,
     }
 
 
