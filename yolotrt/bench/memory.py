@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,4 +49,13 @@ def child(task: str) -> None:
     whole = chosen["engines"][1] if len(chosen["engines"]) > 1 else None
     with TiledPipeline.open(chosen["engines"][0], whole=whole, **chosen["settings"]) as pipeline:
         pipeline(frame)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(_high_water())
+
+
+def _high_water() -> int:
+    """Return the largest resident set since this program was started, bytes (proc(5), VmHWM).
+
+    Not getrusage's ru_maxrss: Linux carries that over from the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024

@@ -14,10 +14,13 @@ from yolotrt.bench.rounds import EachRound, Running, measure_rounds
 from yolotrt.bench.statistics import measured, paired_ratio
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.progress import Progress, no_progress
-from yolotrt.timing.clock import Clock, now
+from yolotrt.timing.clock import Clock, now, seconds_between
 
-RUNGS = (3, 8, 16, 32)
+RUNGS = (3, 8, 16)
 """Rounds after which hopeless cases leave; the last is what the winners are judged by."""
+
+MAX_SECONDS = 240.0
+"""A race that took longer than this when a rung is reached ends there."""
 
 MARGIN = 0.10
 """A rival must be certainly faster by this much: close cases stay, to be told apart by more rounds."""
@@ -47,6 +50,8 @@ def race(
     *,
     rivals: Callable[[Case], Hashable],
     rungs: Sequence[int] = RUNGS,
+    max_seconds: float = MAX_SECONDS,
+    on_drop: Callable[[Dropped], None] = lambda _: None,
     each_round: EachRound = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
@@ -63,6 +68,8 @@ def race(
         budgets: What stages may take.
         rivals: Cases with the same value compete; others are kept apart, such as by accuracy.
         rungs: Rounds after which to look, increasing.
+        max_seconds: Go to no further rung after this time.
+        on_drop: Told about each case that leaves.
         each_round: Called between rounds.
         progress: Told after each round.
         clock: What is read.
@@ -71,7 +78,10 @@ def race(
         The cases measured to the end, and those given up, in the order in which they were.
     """
     racing, dropped = list(running), list[Dropped]()
+    begin = clock()
     for rung in rungs:
+        if seconds_between(begin, clock()) > max_seconds:
+            break
         if racing[0].rounds < rung:
             measure_rounds(
                 racing,
@@ -83,13 +93,11 @@ def race(
                 clock=clock,
             )
         fastest = min(racing, key=_median)
-        verdicts = [(e, None if e is fastest else _hopeless(e, racing, budgets, rivals)) for e in racing]
-        dropped += [
-            Dropped(e.subject.case, reason, e.rounds, _median(e))
-            for e, reason in verdicts
-            if reason is not None
-        ]
-        racing = [e for e, reason in verdicts if reason is None]
+        for entry in [e for e in racing if e is not fastest]:
+            if (reason := _hopeless(entry, racing, budgets, rivals)) is not None:
+                racing.remove(entry)
+                dropped.append(Dropped(entry.subject.case, reason, entry.rounds, _median(entry)))
+                on_drop(dropped[-1])
     return racing, dropped
 
 

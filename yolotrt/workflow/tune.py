@@ -83,6 +83,22 @@ def tune(
     """
     files = _build(request, progress, say)
     state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
+    try:
+        return _search(request, files, frames, state, progress, say)
+    except BaseException:
+        state.save()
+        say(f"tune: what is known so far is in {state.path}; the same command continues from there")
+        raise
+
+
+def _search(
+    request: TuneRequest,
+    files: Sequence[EngineFile],
+    frames: Sequence[Frame],
+    state: TuneState,
+    progress: Progress,
+    say: Say,
+) -> TuneOutcome:
     _evaluate(request, files, state, progress)
     allowed = [f for f in files if _accurate_enough(request, f, state, say)]
     results, dropped = _race(request, allowed, frames, state, progress, say)
@@ -140,7 +156,13 @@ def _evaluate(
         return
     truth = load_ground_truth(request.annotations, limit=request.limit)
     for entry in evaluate_engines(
-        files, truth, request.images, threads=request.sweep.threads, progress=progress
+        files,
+        truth,
+        request.images,
+        mode=request.sweep.modes[0],
+        overlap=request.sweep.overlap,
+        threads=request.sweep.threads,
+        progress=progress,
     ):
         state.accuracy[entry.file.sha256] = Measured.of(entry)
     state.save()
@@ -169,6 +191,11 @@ def _race(
             f"No precision keeps its accuracy within {request.max_drop}.",
             hint="Calibrate on more or other images, add fp16 or fp32 to --precisions, or allow more.",
         )
+
+    def dropped(entry: Dropped) -> None:
+        say(f"given up after {entry.rounds} rounds: {entry.case}: {entry.reason}")
+        state.drop(entry)
+
     loaded: list[Engine] = []
     subjects: list[PipelineSubject] = []
     try:
@@ -176,11 +203,12 @@ def _race(
             loaded.append(load_engine(file))
             subjects += new_subjects(EnginePair(loaded[-1]), request.sweep, frames)
         running = state.resume(subjects)
-        racing, dropped = race(
+        racing, _ = race(
             running,
             frames,
             request.budgets,
             rivals=lambda case: case.engine,
+            on_drop=dropped,
             each_round=lambda cases, _seconds: state.note(cases),
             progress=progress,
         )
@@ -189,9 +217,7 @@ def _race(
             subject.pipeline.close()
         for engine in loaded:
             engine.close()
-    state.finish(racing, dropped)
-    for entry in dropped:
-        say(f"given up after {entry.rounds} rounds: {entry.case}: {entry.reason}")
+    state.finish(racing)
     return [entry.result() for entry in racing], [*state.gone.values()]
 
 

@@ -12,8 +12,9 @@ from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
 from yolotrt.workflow.evaluate import MaxDrop
 
-CLOSE = 0.03
-"""Cases that differ by less than this, or not certainly, are called equally fast."""
+CLOSE, UNCERTAIN = 0.03, 0.10
+"""Cases are called equally fast if they differ by less than the first, or by less than the second and the
+interval of their paired ratio does not exclude "no difference"."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,25 @@ class TuneOutcome:
 
 
 def choose(found: Sequence[Candidate]) -> Candidate:
-    """Return the fastest that keeps everything; among equally fast ones the most accurate, then smallest."""
+    """Return the fastest that keeps everything; among equally fast ones the most accurate, then simplest."""
     fit = [c for c in found if not c.misses] or list(found)
     fastest = min(fit, key=lambda c: (len(c.misses), c.latency.p50))
     equal = [c for c in fit if len(c.misses) == len(fastest.misses) and _as_fast(c, fastest)]
-    return min(equal, key=lambda c: (-(c.accuracy or 0), c.result.case.groups, c.memory, c.latency.p50))
+    return min(equal, key=_simplicity)
+
+
+def _simplicity(candidate: Candidate) -> tuple[float, int, bool, float]:
+    case = candidate.result.case
+    return -(candidate.accuracy or 0), case.groups, case.dispatch != "serial", candidate.latency.p50
 
 
 def _as_fast(one: Candidate, fastest: Candidate) -> bool:
     if one is fastest:
         return True
     ratio = paired_ratio(one.result.samples["end_to_end"], fastest.result.samples["end_to_end"])
-    return ratio is not None and (ratio.value < 1 + CLOSE or not ratio.certain)
+    if ratio is None:
+        return False
+    return ratio.value < 1 + (CLOSE if ratio.certain else UNCERTAIN)
 
 
 def reasons(
@@ -102,7 +110,7 @@ def reasons(
         lines.append(f"nothing measured is faster than its {best.latency.p50 * 1e3:.1f} ms")
     else:
         lines.append(
-            f"{fastest.result.case} is not certainly faster ({fastest.latency.p50 * 1e3:.1f} against "
+            f"{fastest.result.case} is hardly faster ({fastest.latency.p50 * 1e3:.1f} against "
             f"{best.latency.p50 * 1e3:.1f} ms), and this one is more accurate or simpler"
         )
     lines.append(f"{len(found)} ways were measured to the end, {len(dropped)} were given up early")

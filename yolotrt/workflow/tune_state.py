@@ -161,10 +161,15 @@ class TuneState:
         if seconds_between(self._saved_ns, self.clock()) > PAUSE_S:
             self.save()
 
-    def finish(self, racing: Sequence[Running], dropped: Sequence[Dropped]) -> None:
+    def drop(self, entry: Dropped) -> None:
+        """Keep that a case was given up."""
+        self.gone[entry.case] = entry
+        self.cases.pop(entry.case, None)
+        self.save()
+
+    def finish(self, racing: Sequence[Running]) -> None:
         """Keep the race's end."""
         self.cases = {entry.subject.case: entry.result() for entry in racing}
-        self.gone |= {entry.case: entry for entry in dropped}
         self.save()
 
     def memory_of(self, case: Case, measure: Callable[[], int]) -> int:
