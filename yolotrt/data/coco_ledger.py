@@ -7,9 +7,10 @@ from pathlib import Path
 
 from yolotrt.data.coco_manifest import Entry, Manifest, write_manifest
 from yolotrt.data.coco_plan import Plan
+from yolotrt.timing.trace import now
 
-_OFTEN = 40
-"""A long download is saved about this often; a short one after every 20 files."""
+_PATIENCE_NS = 5_000_000_000
+"""Time between two saves. What a killed process did not save only has to be checked again."""
 
 
 class Ledger:
@@ -29,14 +30,12 @@ class Ledger:
         self._wanted.update((entry.file, entry) for entry in plan.keep)
         self._wanted.update((move.entry.file, move.entry) for move in plan.moves)
         self._stale = plan.stale
-        self._unsaved = 0
-        self._patience = max(20, len(wanted) // _OFTEN)
+        self._saved = now()
 
     def record(self, entry: Entry) -> None:
         """Note a file that has arrived; every so often, save."""
         self._wanted[entry.file] = entry
-        self._unsaved += 1
-        if self._unsaved >= self._patience:
+        if now() - self._saved > _PATIENCE_NS:
             self.save()
 
     def save(self) -> None:
@@ -56,7 +55,7 @@ class Ledger:
         return self._write(complete=True, files=tuple(self._wanted.values()))
 
     def _write(self, *, complete: bool, files: tuple[Entry, ...]) -> Manifest:
-        self._unsaved = 0
+        self._saved = now()
         draft = self._draft
         manifest = Manifest(draft.request, draft.source, draft.annotations_sha256, complete, files)
         write_manifest(self._folder, manifest)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolotrt.artifacts.files import mapped_os_errors
+
 _MARK_LIMIT = 8192
 
 
@@ -59,6 +61,14 @@ class Partial:
                 path.unlink()
 
     def settle(self, target: Path) -> None:
-        """Move the complete bytes to ``target`` (itself a temporary name) and forget the mark."""
-        self.path.replace(target)
+        """Give the complete and checked bytes another name, and forget the mark.
+
+        The name changes at once, so a process that dies leaves a whole file or none. Nothing is flushed
+        to disk here; whoever has to rely on it after a power cut flushes it.
+
+        Raises:
+            StorageError: The file cannot be moved there.
+        """
+        with mapped_os_errors(target):
+            self.path.replace(target)
         self.discard()
