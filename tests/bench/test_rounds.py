@@ -13,7 +13,7 @@ from yolotrt.bench.stopping import StopRule, WarmupRule
 
 
 def test_known_distributions_come_back_right() -> None:
-    result = run_fakes({"even": lambda _t, rng: rng.uniform(0.010, 0.020)}, StopRule(5000))
+    result = run_fakes({"even": lambda _t, rng: rng.uniform(0.010, 0.020)}, StopRule(5000), seed=1)
     summary = summarize(result.cases[0].samples["end_to_end"])
     assert summary is not None
     for found, expected in (
