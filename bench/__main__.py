@@ -30,6 +30,7 @@ def engines(model: Path, images: Path, tiles: bool) -> tuple[Path, Path]:
             precision,
             backend="onnxruntime",
             images=images,
+            algorithm="minmax" if tiles else "mse",
             tile_overlap=0.2 if tiles else None,
             engines=OUT,
             calib_data=OUT,

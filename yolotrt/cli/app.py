@@ -97,6 +97,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
+        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code
+            raise KeyboardInterrupt
     except YoloTrtError as exc:
         _show(exc)
         _exit(exc.exit_code)

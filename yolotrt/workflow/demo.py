@@ -149,6 +149,8 @@ def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precisi
             precision,
             backend="onnxruntime",
             images=out / "calibration" / "images",
+            # Calibration scenes are drawn like the measured ones, so there are no outliers to cut off.
+            algorithm="minmax",
             tile_overlap=settings.sweep.overlap,
             engines=out,
             calib_data=out,
