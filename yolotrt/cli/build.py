@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -19,8 +19,14 @@ from yolotrt.cli.options import (
     Method,
     Tiles,
     choice,
+    cores,
 )
 from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.backends.base import EngineFile
+    from yolotrt.workflow.build import BuildRequest
+    from yolotrt.workflow.evaluate import MaxDrop
 
 
 def build(
@@ -73,6 +79,18 @@ def build(
     implicit: Annotated[
         bool, typer.Option("--implicit", help="TensorRT 10: INT8 by its own calibrator from our cache.")
     ] = False,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1%|0.5pt", help="INT8: quantise less until mAP (or agreement with FP32) loses no more."
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="--max-drop: COCO instances JSON of --eval-images; else agreement.")
+    ] = None,
+    eval_images: Annotated[
+        Path | None, typer.Option(help="--max-drop: images to judge on. [default: --images]")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     force: Force = False,
     json: JsonTarget = None,
@@ -87,6 +105,8 @@ def build(
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
       yolotrt build --int8
+      yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
+        --eval-images coco/val --annotations coco/instances.json
     """
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
@@ -95,6 +115,7 @@ def build(
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
+    from yolotrt.workflow.evaluate import MaxDrop
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -104,6 +125,9 @@ def build(
         )
     if implicit and not int8:
         raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
+    if max_drop is None and (annotations or eval_images):
+        raise UsageError("--annotations and --eval-images belong to --max-drop.", hint="Add --max-drop 1%.")
+    bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
@@ -136,6 +160,9 @@ def build(
             "log": log,
         },
     )
+    if bound is not None:
+        _promised(request, bound, annotations, eval_images, json)
+        return
     with progress_bars() as progress:
         outcome = build_engine(request, progress=progress, say=say)
     file = outcome.file
@@ -143,18 +170,40 @@ def build(
         say("note: a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.")
     if json != "-":
         print(file.path)
-    emit_json(
-        json,
-        {
-            "path": str(file.path),
-            "backend": file.backend,
-            "precision": file.precision,
-            "batches": list(file.batches),
-            "sha256": file.sha256,
-            "cached": outcome.cached,
-            "sources": dict(file.sources),
-        },
-    )
+    emit_json(json, _described(file, outcome.cached))
+
+
+def _promised(
+    request: BuildRequest,
+    bound: MaxDrop,
+    annotations: Path | None,
+    eval_images: Path | None,
+    json: str | None,
+) -> None:
+    """Build an engine that keeps a bound, and print what that costs."""
+    from yolotrt.report.promise_tables import promise_table
+    from yolotrt.workflow.promise import PromiseRequest, keep_promise
+
+    wanted = PromiseRequest(request, bound, annotations, eval_images, cores())
+    with progress_bars() as progress:
+        outcome = keep_promise(wanted, progress=progress, say=say)
+    if json != "-":
+        stdout().print(promise_table(outcome))
+        print(outcome.file.path)
+    emit_json(json, {**_described(outcome.file, outcome.cached), "promise": outcome.as_json()})
+
+
+def _described(file: EngineFile, cached: bool) -> dict[str, object]:
+    sources = {name: value for name, value in file.sources.items() if name != "promise"}
+    return {
+        "path": str(file.path),
+        "backend": file.backend,
+        "precision": file.precision,
+        "batches": list(file.batches),
+        "sha256": file.sha256,
+        "cached": cached,
+        "sources": sources,
+    }
 
 
 def _coco() -> Path:

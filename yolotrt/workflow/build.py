@@ -3,76 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import exclusive
-from yolotrt.artifacts.hashing import content_key
-from yolotrt.backends.base import RECORDED_ONLY, Backend, BuildConfig, EngineFile, Precision
-from yolotrt.backends.profiles import Profile, batch_sizes
+from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.registry import choose
-from yolotrt.backends.sidecar import read_engine, write_engine
-from yolotrt.calibration.algorithms import Algorithm
+from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
-from yolotrt.calibration.trt_table import trt_table
 from yolotrt.data.images import list_images
-from yolotrt.errors import ArtifactError, CalibrationError, YoloTrtError
+from yolotrt.errors import ArtifactError, CalibrationError
 from yolotrt.model.export import export
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
-from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.plan import BuildPlan, up_to_date
+from yolotrt.workflow.plan import BuildRequest as BuildRequest
 from yolotrt.workflow.precision import NEEDS_RANGES, in_precision
 
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 1
-"""Version of the way from FP32 to other precisions; part of every engine's key."""
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What to build.
-
-    Attributes:
-        model: Weights (.pt), a model description (.yaml) or an ONNX file.
-        precision: Precision of the engine.
-        backend: A backend's name or ``auto``.
-        profiles: Batch sizes the engine is to accept; backends that take any batch ignore it.
-        images: Folder or file to calibrate INT8 on; None uses the calibration cache of the same network.
-        limit: Use at most this many calibration images.
-        algorithm: How activation ranges are chosen.
-        tile_overlap: Calibrate on tiles with this overlap, too; None on whole images only.
-        imgsz: Input size of an export, px.
-        head: Head of an export.
-        output: The engine file; None names it by model, precision and backend in ``engines``.
-        engines: Folder for ONNX files and engines.
-        calib_data: Folder for calibration caches.
-        implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
-        force: Build again even if everything is up to date.
-        options: Further fields of :class:`BuildConfig`.
-    """
-
-    model: Path
-    precision: Precision = "fp32"
-    backend: str = "auto"
-    profiles: tuple[Profile, ...] = (Profile.fixed(1),)
-    images: Path | None = None
-    limit: int | None = None
-    algorithm: Algorithm = "mse"
-    tile_overlap: float | None = None
-    imgsz: int = 640
-    head: Head | Literal["auto"] = "auto"
-    output: Path | None = None
-    engines: Path = Path("engines")
-    calib_data: Path = Path("calib_data")
-    implicit: bool = False
-    force: bool = False
-    options: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +56,15 @@ def build_engine(
         YoloTrtError: A step failed; see :func:`yolotrt.model.export.export`,
             :func:`yolotrt.calibration.cache.load_or_calibrate` and the backend.
     """
+    return build_planned(plan_build(request, progress, say), progress=progress, say=say)
+
+
+def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say = print) -> BuildPlan:
+    """Do everything before the build itself: export and calibrate as far as needed.
+
+    Raises:
+        YoloTrtError: As :func:`build_engine`.
+    """
     found, reason = choose(request.backend, "build")
     say(f"backend: {found.name} ({reason})")
     onnx_path = export_if_weights(request, progress, say)
@@ -110,23 +73,25 @@ def build_engine(
     ranges = None
     if request.precision in NEEDS_RANGES:
         ranges = _ranges(request, onnx_path, model, spec, progress, say)
-    implicit = request.implicit and ranges is not None
-    table = trt_table(ranges) if ranges is not None and implicit else None
-    config = BuildConfig(
-        spec,
-        request.profiles,
-        request.precision,
-        calibration_table=table,
-        **request.options,  # type: ignore[arg-type]
-    )
-    wanted = _wanted(request, found, config, model, ranges, onnx_path)
+    return BuildPlan(request, found, onnx_path, model, spec, ranges)
+
+
+def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say = print) -> BuildOutcome:
+    """Build what was planned, unless it is there.
+
+    Raises:
+        YoloTrtError: As :func:`build_engine`.
+    """
+    request, wanted = plan.request, plan.engine()
     with exclusive(wanted.path, say):
-        if not request.force and (ready := _up_to_date(wanted)):
+        if not request.force and (ready := up_to_date(wanted)):
             say(f"engine: {ready.path} is up to date")
             return BuildOutcome(ready, cached=True)
-        precision: Precision = "fp32" if implicit else request.precision
-        network = in_precision(model, spec, precision, found.qdq_style, ranges)
-        built = found.build(network, config, progress)
+        precision: Precision = "fp32" if plan.implicit else request.precision
+        network = in_precision(
+            plan.model, plan.spec, precision, plan.backend.qdq_style, plan.ranges, request.exclude
+        )
+        built = plan.backend.build(network, plan.config(), progress)
         file = write_engine(EngineFile(**{**vars(wanted), "layers": built.layers}), built.data)
     say(f"engine: {file.path} ({len(built.data) / 1e6:.1f} MB)")
     return BuildOutcome(file, cached=False)
@@ -198,50 +163,3 @@ def _cached_ranges(cache: Path, model: onnx.ModelProto, say: Say) -> Calibration
         return None
     say(f"calibration: {cache} (cached, {len(ranges.key.images)} images)")
     return ranges
-
-
-def _wanted(
-    request: BuildRequest,
-    backend: Backend,
-    config: BuildConfig,
-    model: onnx.ModelProto,
-    ranges: CalibrationRanges | None,
-    onnx_path: Path,
-) -> EngineFile:
-    """Return the engine file as its sidecar will describe it, still without a hash."""
-    sources = {"onnx": onnx_key(model), "onnx_file": onnx_path.name, "recipe": str(RECIPE)}
-    if ranges is not None:
-        sources["calibration"] = content_key({n: asdict(r) for n, r in ranges.tensors.items()})
-        sources["calibration_algorithm"] = ranges.key.algorithm
-    name = f"{onnx_path.stem}.{request.precision}.{backend.name}{backend.suffix}"
-    return EngineFile(
-        path=request.output or request.engines / name,
-        backend=backend.name,
-        precision=request.precision,
-        spec=config.spec,
-        batches=() if backend.name == "onnxruntime" else batch_sizes(config.profiles),
-        sha256="",
-        sources=sources,
-        environment=backend.environment(config),
-    )
-
-
-def _up_to_date(wanted: EngineFile) -> EngineFile | None:
-    """Return the engine on disk if it is what would be built now."""
-    try:
-        ready = read_engine(wanted.path)
-    except YoloTrtError:
-        return None
-    same = (
-        ready.backend == wanted.backend
-        and ready.precision == wanted.precision
-        and ready.spec == wanted.spec
-        and ready.batches == wanted.batches
-        and ready.sources == wanted.sources
-        and _tied(ready) == _tied(wanted)
-    )
-    return ready if same else None
-
-
-def _tied(file: EngineFile) -> dict[str, str]:
-    return {k: v for k, v in file.environment.items() if k not in RECORDED_ONLY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from yolotrt.backends.base import Precision, QdqStyle
@@ -23,6 +24,7 @@ def in_precision(
     precision: Precision,
     style: QdqStyle,
     ranges: CalibrationRanges | None,
+    exclude: Collection[str] | None = None,
 ) -> onnx.ModelProto:
     """Return the network in a precision, as the backend of a Q/DQ style wants it.
 
@@ -35,6 +37,7 @@ def in_precision(
         precision: The precision wanted.
         style: Where Q/DQ nodes go.
         ranges: Activation ranges, for :data:`NEEDS_RANGES`.
+        exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
 
     Raises:
         CalibrationError: The ranges belong to another network.
@@ -46,7 +49,7 @@ def in_precision(
         return to_fp16(model, spec)
     if ranges is None:
         raise ValueError(f"{precision} needs ranges")
-    quantized = quantize(model, ranges, style)
+    quantized = quantize(model, ranges, style, exclude=exclude)
     if precision == "fp8":
         quantized = to_fp8(quantized, model)
     return to_fp16(quantized, spec) if style == "tensorrt" else quantized

@@ -1,0 +1,48 @@
+"""``yolotrt build --int8 --max-drop`` as a person types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from yolotrt.artifacts.documents import read_json
+
+
+def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
+    cli: Cli, tiny_onnx: Path, pictures: Path, tmp_path: Path
+) -> None:
+    command = ("build", tiny_onnx, "--int8", "--backend", "onnxruntime", "--images", pictures,
+               "--max-drop", "50%", "--json", "p.json")  # fmt: skip
+    done = cli(*command)
+    assert done.code == 0, done.err
+    assert "convolutions in INT8" in done.out
+    assert "held" in done.err
+    found = read_json(tmp_path / "p.json")
+    assert found["promise"]["bound"] == "50%"
+    assert found["sources"]["promise_criterion"] == "agreement with FP32"
+    assert Path(found["path"]).is_file()
+    again = cli(*command)
+    assert again.code == 0, again.err
+    assert "up to date" in again.err
+    assert again.out == done.out
+    assert read_json(tmp_path / "p.json")["cached"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--max-drop", "1%"), "--int8"),
+        (("--int8", "--max-drop", "1"), "--max-drop '1'"),
+        (("--int8", "--eval-images", "."), "--max-drop"),
+        (("--int8", "--max-drop", "1%", "--annotations", "a.json"), "--eval-images"),
+        (("--int8", "--implicit", "--max-drop", "1%"), "--implicit"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(
+    cli: Cli, tiny_onnx: Path, pictures: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = cli("build", tiny_onnx, "--images", pictures, *arguments)
+    assert done.code == 2, done.err
+    assert words in done.err

@@ -1,0 +1,154 @@
+"""INT8 within a bound: what is quantised less, what is recorded, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_yolo import write_tiny_yolo
+from tests.workflow.test_evaluate import _annotate
+from yolotrt.backends.registry import backend
+from yolotrt.backends.sidecar import read_engine
+from yolotrt.calibration.sensitivity import Layer
+from yolotrt.errors import CalibrationError, GateFailed, UsageError
+from yolotrt.evaluation.agreement import Agreement
+from yolotrt.workflow.build import build_engine, plan_build
+from yolotrt.workflow.criterion import AgreementCriterion, agreement_judgement
+from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.plan import BuildRequest
+from yolotrt.workflow.promise import PromiseOutcome, PromiseRequest, climb, keep_promise
+from yolotrt.workflow.promise_trial import Attempt, Trial, exclusions, ladder
+
+
+@pytest.fixture
+def request_(tmp_path: Path, pictures: Path) -> BuildRequest:
+    return BuildRequest(
+        write_tiny_yolo(tmp_path / "tiny.onnx"),
+        "int8",
+        backend="onnxruntime",
+        images=pictures,
+        engines=tmp_path / "engines",
+        calib_data=tmp_path / "calib",
+    )
+
+
+def _keep(
+    request: BuildRequest, bound: str, annotations: Path | None = None
+) -> tuple[PromiseOutcome, list[str]]:
+    said: list[str] = []
+    images = request.images if annotations else None
+    wanted = PromiseRequest(request, MaxDrop.parse(bound), annotations, images)
+    outcome = keep_promise(wanted, say=said.append)
+    return outcome, said
+
+
+def test_a_wide_bound_is_kept_by_the_default_and_recorded(request_: BuildRequest) -> None:
+    outcome, _ = _keep(request_, "90%")
+    assert len(outcome.attempts) == 1
+    assert outcome.attempts[0].quantized > 0
+    sources = read_engine(outcome.file.path).sources
+    assert sources["promise_bound"] == "90%"
+    assert sources["promise_criterion"] == "agreement with FP32"
+    assert float(sources["promise_budget"]) == outcome.attempts[0].budget
+    assert tuple(json.loads(sources["excluded"])) == outcome.attempts[0].excluded
+
+
+def test_a_narrow_bound_quantises_less_until_it_holds(request_: BuildRequest) -> None:
+    outcome, said = _keep(request_, "0%")
+    assert len(outcome.attempts) > 1
+    counts = [a.quantized for a in outcome.attempts]
+    assert counts == sorted(counts, reverse=True)
+    assert [a.held for a in outcome.attempts] == [False] * (len(counts) - 1) + [True]
+    assert outcome.attempts[-1].losses == dict.fromkeys(outcome.attempts[-1].losses, 0.0)
+    assert any("--fp32" in line for line in said) == (counts[-1] == 0)
+
+
+def test_a_kept_promise_is_not_kept_again(request_: BuildRequest, pictures: Path) -> None:
+    first, _ = _keep(request_, "90%")
+    again, said = _keep(request_, "90%")
+    assert again.cached
+    assert any("up to date" in line for line in said)
+    assert replace(again, cached=False) == first
+    assert not _keep(request_, "80%")[0].cached
+    (pictures / "0.png").unlink()
+    assert not _keep(request_, "80%")[0].cached
+    build_engine(request_, say=lambda _m: None)
+    assert not _keep(request_, "80%")[0].cached
+
+
+def test_the_record_rebuilds_the_same_engine(request_: BuildRequest, tmp_path: Path) -> None:
+    kept = _keep(request_, "3%")[0].file
+    excluded = tuple(json.loads(kept.sources["excluded"]))
+    again = replace(request_, exclude=excluded, output=tmp_path / "again.onnx")
+    assert build_engine(again, say=lambda _m: None).file.sha256 == kept.sha256
+
+
+def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_path: Path) -> None:
+    fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    path = _annotate(fp32, pictures, tmp_path / "a.json")
+    outcome, _ = _keep(request_, "0pt", annotations=path)
+    assert outcome.criterion == "mAP50-95"
+    assert outcome.reference["box mAP"] > 0.9
+    assert outcome.attempts[-1].figures["mask mAP"] >= outcome.reference["mask mAP"]
+    assert outcome.attempts[0].losses["box mAP"] > 0
+
+
+def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest, tmp_path: Path) -> None:
+    plan = plan_build(request_, say=lambda _m: None)
+    plan = replace(plan, backend=backend("tensorrt-rtx"))
+    criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
+    trial = Trial(plan, criterion, MaxDrop(0.9, True), tmp_path, False, lambda *_: None)
+    assert set(trial.reference().losses.values()) == {0.0}
+    steps = list(ladder(plan))
+    first, last = trial.attempt(*steps[0]), trial.attempt(*steps[-1])
+    assert first.size is None
+    assert first.quantized > last.quantized == 0
+    assert max(first.losses.values()) > max(last.losses.values())
+    assert max(last.losses.values()) < 1e-4
+
+
+def _attempt(budget: float, excluded: Sequence[str]) -> Attempt:
+    return Attempt(budget, tuple(excluded), 0, 9, 0.0, None, {"box mAP": 0.3}, {"box mAP": 0.1}, False)
+
+
+def test_a_bound_that_cannot_be_kept_fails_the_gate() -> None:
+    with pytest.raises(GateFailed, match="nothing quantised") as caught:
+        climb([(0.04, ()), (1.0, ("a",))], _attempt, MaxDrop.parse("1%"), lambda _m: None)
+    assert caught.value.exit_code == 3
+
+
+def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
+    noise = {"a": 0.5, "b": 0.3, "c": 0.1, "d": 0.1}
+    layers = [Layer(name, value, (1.0,), 0.25) for name, value in noise.items()]
+    assert exclusions(layers, 0.25) == ["a"]
+    assert exclusions(layers, 0.5) == ["a", "b"]
+    assert set(exclusions(layers, 1.0)) == set(noise)
+    assert exclusions(layers, 0.1) == []
+    assert exclusions([], 0.5) == []
+
+
+def test_agreement_counts_as_loss_by_its_worst_part() -> None:
+    perfect = Agreement(1, 5, 5, 5, 1.0, 1.0, 1.0, 1.0, 0.0)
+    drifting = replace(perfect, score_drift=-0.02)
+    assert agreement_judgement(drifting, perfect).worst == "score drift"
+    nothing = replace(perfect, matched=0, found=0.0, confirmed=0.0, box_iou=None, mask_iou=None)
+    assert max(agreement_judgement(replace(nothing, score_drift=None), perfect).losses.values()) == 1.0
+    assert max(agreement_judgement(perfect, perfect).losses.values()) == 0
+
+
+@pytest.mark.parametrize("fields", [{"precision": "fp32"}, {"implicit": True}])
+def test_what_cannot_be_promised_is_refused(request_: BuildRequest, fields: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        PromiseRequest(replace(request_, **fields), MaxDrop(0.01, True))  # type: ignore[arg-type]
+
+
+def test_a_promise_needs_images(request_: BuildRequest) -> None:
+    build_engine(request_, say=lambda _m: None)
+    with pytest.raises(CalibrationError, match="images to judge on"):
+        _keep(replace(request_, images=None), "1%")
+    with pytest.raises(UsageError, match="images"):
+        PromiseRequest(request_, MaxDrop(0.01, True), annotations=Path("a.json"))

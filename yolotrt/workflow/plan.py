@@ -1,0 +1,148 @@
+"""What is to be built, worked out as far as it decides whether a build is needed at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from yolotrt.artifacts.hashing import content_key
+from yolotrt.backends.base import RECORDED_ONLY, Backend, BuildConfig, EngineFile, Precision
+from yolotrt.backends.profiles import Profile, batch_sizes
+from yolotrt.backends.sidecar import read_engine
+from yolotrt.calibration.algorithms import Algorithm
+from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.calibration.trt_table import trt_table
+from yolotrt.errors import YoloTrtError
+from yolotrt.model.onnxfile import onnx_key
+from yolotrt.model.spec import Head, ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+RECIPE = 1
+"""Version of the way from FP32 to other precisions; part of every engine's key."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        model: Weights (.pt), a model description (.yaml) or an ONNX file.
+        precision: Precision of the engine.
+        backend: A backend's name or ``auto``.
+        profiles: Batch sizes the engine is to accept; backends that take any batch ignore it.
+        images: Folder or file to calibrate INT8 on; None uses the calibration cache of the same network.
+        limit: Use at most this many calibration images.
+        algorithm: How activation ranges are chosen.
+        tile_overlap: Calibrate on tiles with this overlap, too; None on whole images only.
+        imgsz: Input size of an export, px.
+        head: Head of an export.
+        output: The engine file; None names it by model, precision and backend in ``engines``.
+        engines: Folder for ONNX files and engines.
+        calib_data: Folder for calibration caches.
+        implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
+        exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
+        force: Build again even if everything is up to date.
+        options: Further fields of :class:`BuildConfig`.
+    """
+
+    model: Path
+    precision: Precision = "fp32"
+    backend: str = "auto"
+    profiles: tuple[Profile, ...] = (Profile.fixed(1),)
+    images: Path | None = None
+    limit: int | None = None
+    algorithm: Algorithm = "mse"
+    tile_overlap: float | None = None
+    imgsz: int = 640
+    head: Head | Literal["auto"] = "auto"
+    output: Path | None = None
+    engines: Path = Path("engines")
+    calib_data: Path = Path("calib_data")
+    implicit: bool = False
+    exclude: tuple[str, ...] | None = None
+    force: bool = False
+    options: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """A request with its network exported, read and calibrated.
+
+    Attributes:
+        request: What was asked for.
+        backend: The backend chosen for it.
+        onnx_path: The FP32 network's file.
+        model: The FP32 network.
+        spec: Its interface.
+        ranges: Activation ranges; None if the precision needs none.
+    """
+
+    request: BuildRequest
+    backend: Backend
+    onnx_path: Path
+    model: onnx.ModelProto
+    spec: ModelSpec
+    ranges: CalibrationRanges | None
+
+    @property
+    def implicit(self) -> bool:
+        """Whether TensorRT 10 quantises by its own table."""
+        return self.request.implicit and self.ranges is not None
+
+    def config(self) -> BuildConfig:
+        """Return what the backend is told."""
+        implicit = self.implicit and self.ranges is not None
+        return BuildConfig(
+            self.spec,
+            self.request.profiles,
+            self.request.precision,
+            calibration_table=trt_table(self.ranges) if implicit and self.ranges else None,
+            **self.request.options,  # type: ignore[arg-type]
+        )
+
+    def engine(self) -> EngineFile:
+        """Return the engine file as its sidecar will describe it, still without a hash."""
+        request, backend, config = self.request, self.backend, self.config()
+        sources = {"onnx": onnx_key(self.model), "onnx_file": self.onnx_path.name, "recipe": str(RECIPE)}
+        if self.ranges is not None:
+            ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
+            sources["calibration"] = content_key(ranges)
+            sources["calibration_algorithm"] = self.ranges.key.algorithm
+        if request.exclude is not None:
+            sources["excluded"] = json.dumps(request.exclude)
+        name = f"{self.onnx_path.stem}.{request.precision}.{backend.name}{backend.suffix}"
+        return EngineFile(
+            path=request.output or request.engines / name,
+            backend=backend.name,
+            precision=request.precision,
+            spec=self.spec,
+            batches=() if backend.name == "onnxruntime" else batch_sizes(config.profiles),
+            sha256="",
+            sources=sources,
+            environment=backend.environment(config),
+        )
+
+
+def up_to_date(wanted: EngineFile) -> EngineFile | None:
+    """Return the engine on disk if it is what would be built now."""
+    try:
+        ready = read_engine(wanted.path)
+    except YoloTrtError:
+        return None
+    same = (
+        ready.backend == wanted.backend
+        and ready.precision == wanted.precision
+        and ready.spec == wanted.spec
+        and ready.batches == wanted.batches
+        and ready.sources == wanted.sources
+        and _tied(ready) == _tied(wanted)
+    )
+    return ready if same else None
+
+
+def _tied(file: EngineFile) -> dict[str, str]:
+    return {k: v for k, v in file.environment.items() if k not in RECORDED_ONLY}

@@ -1,0 +1,213 @@
+"""INT8 that keeps its promise: quantise less until the measured loss is within a bound.
+
+Layers go back to high precision in the order of damage prevented per multiply-add, so the exclusion that
+is found costs little time. The budget for it doubles from attempt to attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.sidecar import read_sidecar
+from yolotrt.data.images import list_images
+from yolotrt.errors import CalibrationError, GateFailed, UsageError, YoloTrtError
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.build import Say, plan_build
+from yolotrt.workflow.criterion import AgreementCriterion, AnnotatedCriterion, Criterion, Judgement
+from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
+from yolotrt.workflow.promise_trial import Attempt, Trial, excluding, ladder
+
+RECIPE = 1
+"""Version of the search; part of what makes a promise up to date."""
+
+
+@dataclass(frozen=True)
+class PromiseRequest:
+    """An INT8 engine and what it may lose.
+
+    Attributes:
+        build: The engine; its precision is INT8, and its exclusions are found here.
+        max_drop: Largest accepted loss.
+        annotations: COCO instances JSON; None judges by agreement with FP32.
+        eval_images: Images to judge on; None takes the calibration images.
+        threads: CPU threads of an engine while it is judged.
+
+    Raises:
+        UsageError: The options exclude each other.
+    """
+
+    build: BuildRequest
+    max_drop: MaxDrop
+    annotations: Path | None = None
+    eval_images: Path | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.build.precision != "int8":
+            raise UsageError("--max-drop is a promise about INT8.", hint="Add --int8.")
+        if self.build.implicit:
+            raise UsageError(
+                "--max-drop chooses layers, and --implicit leaves the choice to TensorRT.",
+                hint="Drop one of them.",
+            )
+        if self.annotations is not None and self.eval_images is None:
+            raise UsageError("--annotations needs their images.", hint="Add --eval-images DIR.")
+
+
+@dataclass(frozen=True)
+class PromiseOutcome:
+    """An INT8 engine that keeps a bound, and what was tried to get there.
+
+    Attributes:
+        file: The engine.
+        cached: It was up to date, so nothing was measured.
+        criterion: What was judged by.
+        bound: The largest accepted loss.
+        reference: Figures of the FP32 network; by their names as in the attempts.
+        attempts: In the order they were made; the last one is the engine.
+    """
+
+    file: EngineFile
+    cached: bool
+    criterion: str
+    bound: str
+    reference: dict[str, float]
+    attempts: tuple[Attempt, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was tried as JSON values."""
+        names = ("criterion", "bound", "reference")
+        return {n: getattr(self, n) for n in names} | {"attempts": [asdict(a) for a in self.attempts]}
+
+
+Try = Callable[[float, tuple[str, ...]], Attempt]
+
+
+def keep_promise(
+    request: PromiseRequest, *, progress: Progress = no_progress, say: Say = print
+) -> PromiseOutcome:
+    """Build an INT8 engine that loses no more than promised.
+
+    Attempts are built beside; the engine's own place only ever holds one that keeps the bound.
+
+    Args:
+        request: What to build and what it may lose.
+        progress: Told about long steps.
+        say: Told one line about each decision and step.
+
+    Raises:
+        GateFailed: The bound does not hold even with nothing quantised.
+        YoloTrtError: A step failed.
+    """
+    plan = plan_build(request.build, progress, say)
+    criterion = _criterion(request)
+    runs_here = plan.backend.availability().usable
+    terms = _terms(request, criterion, runs_here)
+    if not request.build.force and (kept := _kept(plan, terms)):
+        say(f"engine: {kept.file.path} is up to date and keeps --max-drop {kept.bound}")
+        return kept
+    if not runs_here:
+        say(
+            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by ONNX Runtime "
+            "without graph optimisations; what is not INT8 counts as FP32."
+        )
+    with tempfile.TemporaryDirectory(prefix="yolotrt-") as folder:
+        trial = Trial(plan, criterion, request.max_drop, Path(folder), runs_here, progress)
+        reference = trial.reference()
+        attempts = climb(ladder(plan), trial.attempt, request.max_drop, say)
+        found = (dict(reference.figures), attempts)
+        outcome = PromiseOutcome(plan.engine(), False, criterion.name, str(request.max_drop), *found)
+        file = trial.publish(attempts[-1], {**terms, **_record(outcome)}, say)
+    if not attempts[-1].quantized:
+        say("warning: nothing is left in INT8; --fp32 or --fp16 gives the same with less effort.")
+    say(f"engine: {file.path} ({file.path.stat().st_size / 1e6:.1f} MB)")
+    return replace(outcome, file=file)
+
+
+def climb(
+    ladder: Iterable[tuple[float, tuple[str, ...]]], attempt: Try, bound: MaxDrop, say: Say
+) -> tuple[Attempt, ...]:
+    """Attempt one choice of exclusions after the other until one keeps the bound.
+
+    Raises:
+        GateFailed: None does.
+    """
+    attempts: list[Attempt] = []
+    for budget, excluded in ladder:
+        attempts.append(attempt(budget, excluded))
+        last = attempts[-1]
+        judged = Judgement(last.figures, last.losses)
+        loses = f"{judged.worst} counts as a loss of {last.losses[judged.worst] * 100:.2f}"
+        say(
+            f"attempt: {last.quantized} of {last.convolutions} convolutions in INT8 ({last.work:.1%} of the "
+            f"work): {loses} of {bound}: {'held' if last.held else 'not held'}"
+        )
+        if last.held:
+            return tuple(attempts)
+    raise GateFailed(
+        f"--max-drop {bound} is not kept even with nothing quantised ({loses}).",
+        hint="Give more images to judge on, or accept a larger loss.",
+    )
+
+
+def _criterion(request: PromiseRequest) -> Criterion:
+    if request.annotations is not None and request.eval_images is not None:
+        truth = load_ground_truth(request.annotations)
+        return AnnotatedCriterion(truth, request.eval_images, request.max_drop, request.threads)
+    if request.eval_images is not None:
+        return AgreementCriterion(list_images(request.eval_images), request.threads)
+    if request.build.images is None:
+        raise CalibrationError(
+            "--max-drop needs images to judge on, and none were named.",
+            hint="Add --images DIR again, or --eval-images DIR (with --annotations FILE to measure mAP).",
+        )
+    return AgreementCriterion(list_images(request.build.images)[: request.build.limit], request.threads)
+
+
+def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:
+    """Return what was promised and how it is judged, as the sidecar records it."""
+    return {
+        "promise_bound": str(request.max_drop),
+        "promise_criterion": criterion.name,
+        "promise_judged_on": criterion.key(),
+        "promise_judged_by": "engine" if runs_here else "Q/DQ graph",
+        "promise_recipe": str(RECIPE),
+    }
+
+
+def _record(outcome: PromiseOutcome) -> dict[str, str]:
+    """Return what was found, as the sidecar records it."""
+    found = outcome.as_json()
+    return {
+        "promise_budget": f"{outcome.attempts[-1].budget:g}",
+        "promise": json.dumps({name: found[name] for name in ("reference", "attempts")}),
+    }
+
+
+def _kept(plan: BuildPlan, terms: dict[str, str]) -> PromiseOutcome | None:
+    """Return the engine on disk if it was built from the same for the same promise."""
+    try:
+        known = read_sidecar(plan.engine().path)
+        if not terms.items() <= known.sources.items():
+            return None
+        found = json.loads(known.sources["promise"])
+        attempts = tuple(Attempt(**{**a, "excluded": tuple(a["excluded"])}) for a in found["attempts"])
+        reference = dict(found["reference"])
+    except (YoloTrtError, KeyError, TypeError, ValueError):
+        return None
+    again = excluding(plan, attempts[-1].excluded).engine() if attempts else plan.engine()
+    promised = {k: v for k, v in known.sources.items() if k.startswith("promise")}
+    ready = up_to_date(replace(again, sources={**again.sources, **promised}))
+    if ready is None:
+        return None
+    return PromiseOutcome(
+        ready, True, terms["promise_criterion"], terms["promise_bound"], reference, attempts
+    )
