@@ -26,7 +26,6 @@ class EmulatedEngine:
 
     def __init__(self, driver: HostDriver, path: Path, *, context_bytes: int = 0) -> None:
         self.driver = driver
-        self.device_index = driver.index
         self.model = onnx.load(path)
         spec = read_spec(self.model, path.stem)
         self.file = EngineFile(path, "emulator", "fp32", spec, (), "")
@@ -54,6 +53,11 @@ class EmulatedContext:
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(network.SerializeToString(), options)
         self._ran = False
+        self._closed = False
+
+    def close(self) -> None:
+        assert not self._closed
+        self._closed = True
 
     def enqueue(self, stream_handle: int) -> None:
         driver, spec = self._engine.driver, self._engine.file.spec

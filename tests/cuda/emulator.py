@@ -203,6 +203,9 @@ class HostDriver:
         name, defines = self._functions[function]
         self.submit(name, stream, lambda op: KERNELS[name](op, defines, packed, grid))
 
+    def capturing(self, stream: int) -> bool:
+        return self._captures(stream)
+
     def begin_capture(self, stream: int) -> None:
         assert self._capture is None
         self._capture = Captured(streams={stream})

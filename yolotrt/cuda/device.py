@@ -7,6 +7,7 @@ first; closing the device closes all its scopes. Nothing else frees anything.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,11 @@ class Stream:
         """Wait on the host until all is done."""
         self._driver.synchronize(self.handle)
 
+    @property
+    def capturing(self) -> bool:
+        """Whether what is enqueued here is being captured."""
+        return self._driver.captures and self._driver.capturing(self.handle)
+
 
 class Launch:
     """A kernel with everything that it needs to start, packed once and started many times."""
@@ -117,11 +123,12 @@ class Graph:
 
 
 class Scope:
-    """Owns what it makes. Close it, or use it as a context manager."""
+    """Owns what it makes. Close it, or use it as a context manager. For one thread at a time."""
 
-    def __init__(self, driver: Driver, live: Counter[str]) -> None:
+    def __init__(self, driver: Driver, live: Counter[str], lock: threading.RLock) -> None:
         self._driver = driver
         self._live = live
+        self._lock = lock
         self._made: list[tuple[str, Callable[[int], None], int]] = []
         self.closed = False
 
@@ -190,7 +197,8 @@ class Scope:
         self.closed = True
         while self._made:
             kind, free, handle = self._made.pop()
-            self._live[kind] -= 1
+            with self._lock:
+                self._live[kind] -= 1
             try:
                 free(handle)
             except DeviceLost:
@@ -209,7 +217,8 @@ class Scope:
 
     def _own(self, kind: str, handle: int, free: Callable[[int], None]) -> int:
         self._made.append((kind, free, handle))
-        self._live[kind] += 1
+        with self._lock:
+            self._live[kind] += 1
         return handle
 
 
@@ -224,6 +233,7 @@ class Device:
     def __init__(self, driver: Driver, compiler: Compiler = compiled) -> None:
         self._driver = driver
         self._compiler = compiler
+        self._lock = threading.RLock()
         self._live: Counter[str] = Counter()
         self._scopes: list[Scope] = []
         self._modules: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
@@ -254,9 +264,15 @@ class Device:
 
     def scope(self) -> Scope:
         """Return a new scope; it is closed with the device at the latest."""
-        self._scopes = [scope for scope in self._scopes if not scope.closed]
-        self._scopes.append(Scope(self._driver, self._live))
-        return self._scopes[-1]
+        scope = Scope(self._driver, self._live, self._lock)
+        with self._lock:
+            self._scopes = [s for s in self._scopes if not s.closed]
+            self._scopes.append(scope)
+        return scope
+
+    def foreign_stream(self, handle: int) -> Stream:
+        """Return a stream that somebody else owns."""
+        return Stream(self._driver, handle)
 
     def seconds(self, begin: Event, end: Event) -> float:
         """Return the time between two timing events that have been reached."""

@@ -167,6 +167,10 @@ class Driver(Protocol):
         """Start a kernel with ``shared`` bytes of dynamic shared memory and packed arguments."""
         ...
 
+    def capturing(self, stream: int) -> bool:
+        """Whether what is enqueued in the stream is being captured."""
+        ...
+
     def begin_capture(self, stream: int) -> None:
         """Record what follows in the stream, and in streams that wait for it, instead of running it."""
         ...

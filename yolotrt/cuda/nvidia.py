@@ -133,9 +133,9 @@ class NvidiaDriver:
 
     def record(self, event: int, stream: int, *, readable: bool = False) -> None:
         # Outside a capture CUDA refuses the flag that inside makes a node of the record.
-        status = self._do(self._cuda.cuStreamIsCapturing(stream)) if readable else 0
         flags = self._cuda.CUevent_record_flags
-        chosen = flags.CU_EVENT_RECORD_EXTERNAL if int(status) else flags.CU_EVENT_RECORD_DEFAULT
+        external = readable and self.capturing(stream)
+        chosen = flags.CU_EVENT_RECORD_EXTERNAL if external else flags.CU_EVENT_RECORD_DEFAULT
         self._do(self._cuda.cuEventRecordWithFlags(event, stream, chosen))
 
     def wait_event(self, stream: int, event: int) -> None:
@@ -164,6 +164,9 @@ class NvidiaDriver:
     def launch(self, function: int, grid: Dim, block: Dim, shared: int, stream: int, packed: Any) -> None:
         address = ctypes.addressof(packed[0])
         self._do(self._cuda.cuLaunchKernel(function, *grid, *block, shared, stream, address, 0))
+
+    def capturing(self, stream: int) -> bool:
+        return bool(int(self._do(self._cuda.cuStreamIsCapturing(stream))))
 
     def begin_capture(self, stream: int) -> None:
         # Relaxed: other threads, and libraries inside the capture, may allocate meanwhile. In the other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
@@ -13,6 +14,9 @@ from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
 from yolotrt.pipeline.device_results import WORD, Results
 from yolotrt.pipeline.device_share import GpuContext, GpuEngine, Lanes, PassBuffers
+
+_STARTERS = 8
+"""Contexts that start side by side."""
 
 _SPARE = 5 / 4
 """Room for masks is enlarged to what one frame needed times this."""
@@ -55,39 +59,50 @@ class DevicePass:
         self.placement = placement
         self._origins = origins
         self._masks = decode.masks
+        self._shared = shared
         self._contexts = _contexts(engine, [len(p) for p in parts], lanes, shared=shared)
         self.buffers = PassBuffers(scope, engine, self._contexts[0].tensors, self.images)
-        spec = engine.file.spec
-        self._decoder = DeviceDecoder(device, scope, self.buffers.outputs, spec, placement, decode)
+        self.spec = engine.file.spec
+        self._decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
         self._device = device
 
     def infer(self, part: int, stream: Stream) -> None:
         """Start one batch in a stream."""
         self.buffers.run(self._contexts[part], self.parts[part].start, stream)
 
-    def warm_up(self, streams: Sequence[Stream]) -> list[int]:
+    def warm_up(self, streams: Sequence[Stream]) -> int:
         """Run every batch once, each in the stream that it will always have.
 
-        Libraries choose kernels and take memory at a context's first run, so this is where a context's
-        memory shows, and where it can be missing.
+        Libraries choose kernels and take memory at a context's first run. That can take seconds, so all
+        but the first run side by side; the first alone shows what a context takes.
 
         Returns:
-            Device memory that each batch took, bytes; other programs on the GPU blur it.
+            Device memory that the first context took, bytes; other programs on the GPU blur it.
 
         Raises:
             OutOfDeviceMemory: A context does not fit; says how much each takes and how many fit.
         """
-        taken: list[int] = []
         streams[0].clear(self.buffers.input_buffer)
         streams[0].synchronize()
-        for part, stream in enumerate(streams):
-            free, _ = self._device.memory()
-            try:
-                self.infer(part, stream)
-                stream.synchronize()
-            except OutOfDeviceMemory as exc:
-                raise _too_many_groups(self._device, taken, free, len(streams)) from exc
-            taken.append(max(0, free - self._device.memory()[0]))
+        free, _ = self._device.memory()
+        taken: int | None = None
+
+        def run(part: int) -> None:
+            self.infer(part, streams[part])
+            streams[part].synchronize()
+
+        try:
+            run(0)
+            taken = max(0, free - self._device.memory()[0])
+            others = range(1, len(streams))
+            if self._shared:  # contexts that are shared, as in serial dispatch, must take turns
+                for part in others:
+                    run(part)
+            else:
+                with ThreadPoolExecutor(_STARTERS, initializer=self._device.bind) as pool:
+                    list(pool.map(run, others))
+        except OutOfDeviceMemory as exc:
+            raise _too_many_groups(self._device, taken, free, len(streams)) from exc
         return taken
 
     def slot(self, scope: Scope, prepare: Launch) -> PassSlot:
@@ -108,8 +123,11 @@ class DevicePass:
         return slot.results.read(self._origins, masks=self._masks)
 
     def close(self) -> None:
-        """Let the contexts go, before the streams that they use."""
-        self._contexts.clear()
+        """Let the contexts go, before the memory that they use."""
+        while self._contexts:
+            context = self._contexts.pop()
+            if context not in self._contexts:
+                context.close()
 
 
 @dataclass(frozen=True)
@@ -130,16 +148,16 @@ def _contexts(engine: GpuEngine, batches: Sequence[int], lanes: Lanes, *, shared
     return [by_batch[batch] for batch in batches]
 
 
-def _too_many_groups(device: Device, taken: Sequence[int], free: int, wanted: int) -> OutOfDeviceMemory:
-    """Say what a group needs and how many fit."""
+def _too_many_groups(device: Device, taken: int | None, free: int, wanted: int) -> OutOfDeviceMemory:
+    """Say what a group needs and how many fit into what was free."""
+    room = f"the {free / 2**20:.0f} MiB that are free on {device.name}"
     if not taken:
         return OutOfDeviceMemory(
-            f"Not even one group fits into the {free / 2**20:.0f} MiB that are free on {device.name}.",
+            f"Not even one group fits into {room}.",
             hint="Use more --groups (smaller batches), or end other programs on this GPU.",
         )
-    each = max(taken)
+    fit = max(1, min(free // taken, wanted - 1))
     return OutOfDeviceMemory(
-        f"Group {len(taken) + 1} of {wanted} does not fit on {device.name}: each group takes about "
-        f"{each / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free.",
-        hint=f"Use --groups {len(taken)}, which fits, or end other programs on this GPU.",
+        f"Only {fit} of {wanted} groups fit into {room}: each takes about {taken / 2**20:.0f} MiB.",
+        hint=f"Use --groups {fit}, or end other programs on this GPU.",
     )

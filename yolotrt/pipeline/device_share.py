@@ -43,18 +43,20 @@ class GpuContext(Protocol):
         """Start the batch in a stream and return at once."""
         ...
 
+    def close(self) -> None:
+        """Free what belongs to the context; the memory it was bound to is still there."""
+        ...
+
 
 class GpuEngine(Protocol):
     """An engine whose contexts run on one GPU, on buffers that the caller owns.
 
     Attributes:
         file: The engine on disk.
-        device_index: The GPU.
         capturable: Its contexts may be captured in a CUDA graph after they have run once.
     """
 
     file: EngineFile
-    device_index: int
     capturable: bool
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> GpuContext:

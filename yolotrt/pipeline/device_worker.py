@@ -66,7 +66,7 @@ class DeviceWorker:
         pinned: Page-locked frames to use, one per frame in flight; empty makes its own.
 
     Attributes:
-        group_bytes: Device memory that each group's context took, bytes.
+        group_bytes: Device memory that the first group's context took, bytes.
 
     Raises:
         UsageError: Graphs are asked for and cannot be captured here.
@@ -85,7 +85,7 @@ class DeviceWorker:
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
-        self.group_bytes: list[int] = []
+        self.group_bytes = 0
         self._slots: list[Slot] = []
         self._lanes = Lanes()
         device.bind()
