@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
 from yolotrt.backends.registry import load_engine
 from yolotrt.errors import ArtifactError, CalibrationError
-from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine
+from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine, plan_build
 
 
 def _build(folder: Path, precision: Precision, **fields: object) -> tuple[BuildOutcome, list[str]]:
@@ -101,3 +102,16 @@ def test_a_failing_build_leaves_the_old_engine(folder: Path) -> None:
         load_engine(old).close()
     except ArtifactError:
         pytest.fail("the old engine was damaged")
+
+
+def test_an_engine_is_outdated_once_other_layers_would_stay_in_high_precision(
+    folder: Path, pictures: Path
+) -> None:
+    request = BuildRequest(folder / "tiny.onnx", "int8", images=pictures, calib_data=folder / "calib")
+    plan = plan_build(request, say=lambda _m: None)
+    assert plan.ranges is not None
+    noise = {style: dict.fromkeys(layers, 0.5) for style, layers in plan.ranges.noise.items()}
+    other = replace(plan, ranges=replace(plan.ranges, noise=noise))
+    assert plan.engine().sources != other.engine().sources
+    fixed = [replace(p, request=replace(request, exclude=())) for p in (plan, other)]
+    assert fixed[0].engine().sources == fixed[1].engine().sources

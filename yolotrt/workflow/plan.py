@@ -21,7 +21,7 @@ from yolotrt.model.spec import Head, ModelSpec
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 1
+RECIPE = 2
 """Version of the way from FP32 to other precisions; part of every engine's key."""
 
 
@@ -112,6 +112,8 @@ class BuildPlan:
             ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
             sources["calibration"] = content_key(ranges)
             sources["calibration_algorithm"] = self.ranges.key.algorithm
+            if request.exclude is None:  # the calibration chooses what stays in high precision
+                sources["noise"] = content_key(self.ranges.noise.get(backend.qdq_style, {}))
         if request.exclude is not None:
             sources["excluded"] = json.dumps(request.exclude)
         name = f"{self.onnx_path.stem}.{request.precision}.{backend.name}{backend.suffix}"
