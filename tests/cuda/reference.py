@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.pipeline.device_masks import TAPS, UNIT_COLUMNS
+from yolotrt.pipeline.device_masks import TAPS
 from yolotrt.pipeline.device_results import CANDIDATE, HEADER, RECORD, WORD
 
 PADDING = 114
@@ -42,27 +42,30 @@ def cut_tiles(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tupl
 
 
 def letterbox(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
-    frame, width, height, target, model_w, model_h, pad_x, pad_y, resized_w, resized_h, swap = args
-    image = m.read(frame, np.uint8, height, width, 3).astype(np.float32)
-    columns, share_x = _neighbours(resized_w, width)
-    rows, share_y = _neighbours(resized_h, height)
-    right, below = np.minimum(columns + 1, width - 1), np.minimum(rows + 1, height - 1)
-
-    def across(line: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return line[:, columns] + share_x[:, None] * (line[:, right] - line[:, columns])
-
-    upper, lower = across(image[rows]), across(image[below])
-    inside = np.rint(upper + share_y[:, None, None] * (lower - upper)).astype(np.uint8)
+    """OpenCV's resize with INTER_LINEAR on 8 bits, as its sources define it, and the padding around."""
+    (frame, width, height, target, model_w, model_h, pad_x, pad_y, resized_w, resized_h, scale_x, scale_y,
+     swap) = args  # fmt: skip
+    image = m.read(frame, np.uint8, height, width, 3).astype(np.int64)
+    left, right, left_weight, right_weight = _neighbours(resized_w, scale_x, width, clamp_share=True)
+    top, bottom, top_weight, bottom_weight = _neighbours(resized_h, scale_y, height, clamp_share=False)
+    across = image[:, left] * left_weight[:, None] + image[:, right] * right_weight[:, None]
+    upper = top_weight[:, None, None] * (across[top] >> 4) >> 16
+    lower = bottom_weight[:, None, None] * (across[bottom] >> 4) >> 16
     canvas = np.full((model_h, model_w, 3), PADDING, np.uint8)
-    canvas[pad_y : pad_y + resized_h, pad_x : pad_x + resized_w] = inside
+    canvas[pad_y : pad_y + resized_h, pad_x : pad_x + resized_w] = upper + lower + 2 >> 2
     m.write(target, _float(defines["HALF"]), 3, model_h, model_w)[:] = _planes(canvas, swap)
 
 
-def _neighbours(target: int, source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    scale = np.float32(source) / np.float32(target)
-    at = np.maximum((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), 0)
-    first = np.minimum(at.astype(np.int64), source - 1)
-    return first, (at - first).astype(np.float32)
+def _neighbours(
+    target: int, scale: float, source: int, *, clamp_share: bool
+) -> tuple[npt.NDArray[np.int64], ...]:
+    at = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
+    first = np.floor(at).astype(np.int64)
+    share = at - first.astype(np.float32)
+    if clamp_share:
+        share[(first < 0) | (first >= source - 1)] = 0
+    weights = (np.rint(s * np.float32(2048)).astype(np.int64) for s in (1 - share, share))
+    return (*(np.clip(first + k, 0, source - 1) for k in (0, 1)), *weights)
 
 
 def _planes(image: npt.NDArray[np.uint8], swap: int) -> npt.NDArray[np.float32]:
@@ -159,7 +162,7 @@ def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[
     words = units = np.zeros(len(found), np.int64)
     if unit_rows:
         words = -(-size[:, 0] // WORD) * size[:, 1]
-        units = -(-size[:, 0] // UNIT_COLUMNS) * -(-size[:, 1] // unit_rows)
+        units = np.where(size[:, 0] > 0, -(-size[:, 1] // unit_rows), 0)
     out["word"], out["unit"] = np.cumsum(words) - words, np.cumsum(units) - units
     broken = int(m.read(state, np.int32, images + 1)[images])
     for address in (header, host_header):

@@ -69,7 +69,7 @@ def on_cpu(path: Path, frame: Frame, mode: PassMode) -> Detections:
 
 
 def assert_same(a: Detections, b: Detections, *, exactly: bool = False) -> None:
-    assert len(a) == len(b) > 5
+    assert len(a) == len(b) > 2
     np.testing.assert_array_equal(a.classes, b.classes)
     np.testing.assert_allclose(a.boxes, b.boxes, atol=0 if exactly else 1e-3)
     np.testing.assert_allclose(a.scores, b.scores, atol=0 if exactly else 1e-5)
@@ -84,10 +84,7 @@ def test_finds_what_the_cpu_finds(run: _Runner, tiny_onnx: Path, frame: Frame, m
     expected = on_cpu(tiny_onnx, frame, mode)
     with run.pipeline(mode=mode, groups=3 if mode != "global" else 1) as pipeline:
         found = pipeline(frame).detections
-    if mode == "tiled":
-        assert_same(found, expected)
-    else:  # the letterbox may differ by a grey level, and scores with it
-        assert abs(len(found) - len(expected)) <= 2
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize("order", GLOBAL_ORDERS)

@@ -14,8 +14,9 @@ from yolotrt.geometry.masks import Interpolation, interpolations
 TAPS = np.dtype([("first", "<i4"), ("weights", "<f4", 3)])
 """One pixel along one axis: its first prototype pixel and the weights of three neighbours from there."""
 
-UNIT_COLUMNS = 64
-"""Columns of the pixel blocks that the kernel works on; ``COLUMNS`` in masks.cu."""
+MOST_ROWS = 32
+"""Rows of a mask that a block of threads draws at once, at most. More would share more prototype rows
+between neighbouring bands, fewer keep more blocks busy."""
 
 MOST_SHARED = 48 * 1024
 """Shared memory that every GPU gives a block without being asked specially, bytes."""
@@ -28,7 +29,7 @@ class MaskTables:
     Attributes:
         columns: (image width,) of :data:`TAPS`.
         rows: (image height,) of :data:`TAPS`.
-        unit_rows: Rows of a unit of work, a power of two up to 64.
+        unit_rows: Rows of a unit of work, a power of two up to :data:`MOST_ROWS`.
         shared: Bytes of shared memory that the largest window of prototype pixels needs.
     """
 
@@ -42,8 +43,8 @@ class MaskTables:
         """Make the tables of one placement."""
         x, y = interpolations(placement, proto_wh)
         columns, rows = _taps(x), _taps(y)
-        wide = _reach(columns, UNIT_COLUMNS)
-        unit_rows = UNIT_COLUMNS
+        wide = _reach(columns, len(columns))
+        unit_rows = MOST_ROWS
         while unit_rows > 1 and wide * _reach(rows, unit_rows) * 4 > MOST_SHARED:
             unit_rows //= 2
         return cls(columns, rows, unit_rows, wide * _reach(rows, unit_rows) * 4)

@@ -253,6 +253,8 @@ def letterbox(
         ("int", placement.pad_xy[1]),
         ("int", placement.resized_wh[0]),
         ("int", placement.resized_wh[1]),
+        ("double", placement.image_wh[0] / placement.resized_wh[0]),
+        ("double", placement.image_wh[1] / placement.resized_wh[1]),
         ("int", int(bgr)),
     ]
     return device.launch(

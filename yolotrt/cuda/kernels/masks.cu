@@ -7,18 +7,20 @@ template <> struct Stored<false> { typedef float type; };
 template <> struct Stored<true> { typedef unsigned short type; };
 
 __device__ __forceinline__ float number(float x) { return x; }
+#if HEAD_HALF || PROTO_HALF
 __device__ __forceinline__ float number(unsigned short bits)
 {
     float x;
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
     return x;
 }
+#endif
 
 typedef Stored<HEAD_HALF>::type Head;
 typedef Stored<PROTO_HALF>::type Prototype;
 
 const int WORD = 32;               // pixels per word of a mask
-const int COLUMNS = 2 * WORD;      // columns of a unit of work
+const int WORDS_AT_ONCE = 16;      // words that a warp writes together: 64 bytes over PCIe
 const int MOST_COEFFICIENTS = 64;
 
 // A detection as candidates.cu keeps it.
@@ -118,7 +120,7 @@ extern "C" __global__ void lay_out(const Candidate* kept, const int* kept_count,
             int columns = max(records[index].right - records[index].left, 0);
             int rows = max(records[index].bottom - records[index].top, 0);
             my_words = (long long)((columns + WORD - 1) / WORD) * rows;
-            my_units = ((columns + COLUMNS - 1) / COLUMNS) * ((rows + unit_rows - 1) / unit_rows);
+            my_units = columns ? (rows + unit_rows - 1) / unit_rows : 0;
         }
         int unit = units + scan(my_units, all_units);
         long long word = words + scan(my_words, all_words);
@@ -151,8 +153,8 @@ __device__ int owner(const Record* records, int count, int unit)
 
 // Draw masks: sum of coefficient * prototype, enlarged to the frame, above zero.
 //
-// Blocks take units of COLUMNS x unit_rows pixels in turn. Shared memory holds the window of the
-// prototypes' weighted sum that a unit is interpolated from.
+// Blocks take units in turn: bands of unit_rows rows of one mask, whose words lie side by side. Shared
+// memory holds the window of the prototypes' weighted sum that a band is interpolated from.
 //
 // head             coefficient k of row or anchor s of an image is at
 //                  [image * head_size + coefficient_begin + k * coefficient_step + s * source_step]
@@ -174,21 +176,19 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
     for (int unit = blockIdx.x; unit < header->units; unit += gridDim.x) {
         if (threadIdx.x == 0) shared_record = records[owner(records, header->records, unit)];
         __syncthreads();
-        const Record& r = shared_record;
-        int words = (r.right - r.left + WORD - 1) / WORD, across = (words + 1) / 2;
-        int local = unit - r.unit;
-        int x0 = r.left + local % across * COLUMNS, x1 = min(x0 + COLUMNS, r.right);
-        int y0 = r.top + local / across * unit_rows, y1 = min(y0 + unit_rows, r.bottom);
-        if (r.word + (long long)words * (r.bottom - r.top) > capacity) {  // the host sees it in the header
-            __syncthreads();
-            continue;
+        const Record r = shared_record;
+        int y0 = r.top + (unit - r.unit) * unit_rows, y1 = min(y0 + unit_rows, r.bottom);
+        int words = (r.right - r.left + WORD - 1) / WORD;
+        bool room = r.word + (long long)words * (r.bottom - r.top) <= capacity;  // else the header tells the host
+        if (room) {
+            const Head* source = head + (size_t)r.image * head_size + coefficient_begin + (size_t)r.source * source_step;
+            for (int k = threadIdx.x; k < coefficients; k += blockDim.x)
+                weights[k] = number(source[(size_t)k * coefficient_step]);
         }
-        const Head* source = head + (size_t)r.image * head_size + coefficient_begin + (size_t)r.source * source_step;
-        for (int k = threadIdx.x; k < coefficients; k += blockDim.x)
-            weights[k] = number(source[(size_t)k * coefficient_step]);
         __syncthreads();
+        if (!room) continue;
 
-        int left = taps_x[x0].first, right = min(taps_x[x1 - 1].first + 3, proto_width);
+        int left = taps_x[r.left].first, right = min(taps_x[r.right - 1].first + 3, proto_width);
         int top = taps_y[y0].first, bottom = min(taps_y[y1 - 1].first + 3, proto_height);
         int wide = right - left, tall = bottom - top;
         size_t plane = (size_t)proto_width * proto_height;
@@ -205,21 +205,28 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
         if (broken) host_header->broken = 1;
         __syncthreads();
 
-        for (int i = warp; i < (y1 - y0) * 2; i += warps) {
-            int y = y0 + i / 2, x = x0 + i % 2 * WORD + lane;
-            if (x - lane >= x1) continue;  // the whole warp
-            Taps v = taps_y[y], h = taps_x[min(x, x1 - 1)];
-            float logit = 0;
+        int band = words * (y1 - y0);
+        unsigned* target = bits + r.word + (size_t)(y0 - r.top) * words;
+        for (int begin = warp * WORDS_AT_ONCE; begin < band; begin += warps * WORDS_AT_ONCE) {
+            int count = min(WORDS_AT_ONCE, band - begin);
+            unsigned mine = 0;
+            for (int k = 0; k < count; ++k) {
+                int y = y0 + (begin + k) / words, x = r.left + (begin + k) % words * WORD + lane;
+                Taps v = taps_y[y], h = taps_x[min(x, r.right - 1)];
+                float logit = 0;
 #pragma unroll
-            for (int a = 0; a < 3; ++a) {
-                const float* line = window + min(v.first - top + a, tall - 1) * wide;
-                float sum = 0;
+                for (int a = 0; a < 3; ++a) {
+                    const float* line = window + min(v.first - top + a, tall - 1) * wide;
+                    float sum = 0;
 #pragma unroll
-                for (int b = 0; b < 3; ++b) sum = fmaf(h.weights[b], line[min(h.first - left + b, wide - 1)], sum);
-                logit = fmaf(v.weights[a], sum, logit);
+                    for (int b = 0; b < 3; ++b)
+                        sum = fmaf(h.weights[b], line[min(h.first - left + b, wide - 1)], sum);
+                    logit = fmaf(v.weights[a], sum, logit);
+                }
+                unsigned word = __ballot_sync(~0u, x < r.right && logit > 0);
+                if (lane == k) mine = word;
             }
-            unsigned word = __ballot_sync(~0u, x < x1 && logit > 0);
-            if (lane == 0) bits[r.word + (size_t)(y - r.top) * words + (x - r.left) / WORD] = word;
+            if (lane < count) target[begin + lane] = mine;
         }
         __syncthreads();
     }

@@ -106,36 +106,59 @@ extern "C" __global__ void cut_tiles(const unsigned char* frame, int width, int 
     }
 }
 
-// Letterbox a frame: scaled by bilinear sampling between pixel centres, padded with grey.
+// The two neighbours of a pixel along one axis of an enlarged or reduced picture, and their weights in
+// 1/2048, exactly as OpenCV's bilinear resizing of 8-bit pictures has them.
+struct Neighbours {
+    int first, second;
+    int weight_first, weight_second;
+};
+
+__device__ Neighbours neighbours(int index, double scale, int size, bool clamp_share)
+{
+    float at = (float)__dadd_rn(__dmul_rn(index + 0.5, scale), -0.5);
+    int first = (int)floorf(at);
+    float share = at - first;
+    if (clamp_share && (first < 0 || first >= size - 1)) share = 0;
+    Neighbours n;
+    n.first = min(max(first, 0), size - 1);
+    n.second = min(max(first + 1, 0), size - 1);
+    n.weight_first = __float2int_rn((1 - share) * 2048);
+    n.weight_second = __float2int_rn(share * 2048);
+    return n;
+}
+
+// Letterbox a frame: scaled by bilinear sampling between pixel centres, padded with grey. Pixel for pixel
+// what OpenCV computes on the CPU.
 //
-// frame    (height, width, 3) uint8
-// image    (3, model_height, model_width) values
-// grid     x covers model_height * model_width threads
+// frame             (height, width, 3) uint8
+// image             (3, model_height, model_width) values
+// scale_x, scale_y  frame pixels per pixel inside the padding
+// grid              x covers model_height * model_width threads
 extern "C" __global__ void letterbox(const unsigned char* frame, int width, int height, Value* image,
                                      int model_width, int model_height, int pad_x, int pad_y,
-                                     int resized_width, int resized_height, int swap)
+                                     int resized_width, int resized_height, double scale_x, double scale_y,
+                                     int swap)
 {
     int index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= model_width * model_height) return;
     int column = index % model_width - pad_x, row = index / model_width - pad_y;
     bool inside = column >= 0 && column < resized_width && row >= 0 && row < resized_height;
-
-    float x = fmaxf((column + 0.5f) * ((float)width / resized_width) - 0.5f, 0.0f);
-    float y = fmaxf((row + 0.5f) * ((float)height / resized_height) - 0.5f, 0.0f);
-    int left = min((int)x, width - 1), top = min((int)y, height - 1);
-    float share_x = x - left, share_y = y - top;
-    const unsigned char* upper = frame + (size_t)top * width * 3;
-    const unsigned char* lower = frame + (size_t)min(top + 1, height - 1) * width * 3;
-    int near = left * 3, far = min(left + 1, width - 1) * 3;
+    Neighbours x = {0, 0, 0, 0}, y = {0, 0, 0, 0};
+    if (inside) {
+        x = neighbours(column, scale_x, width, true);
+        y = neighbours(row, scale_y, height, false);
+    }
+    const unsigned char* upper = frame + (size_t)y.first * width * 3;
+    const unsigned char* lower = frame + (size_t)y.second * width * 3;
 
     size_t plane = (size_t)model_width * model_height;
 #pragma unroll
     for (int channel = 0; channel < 3; ++channel) {
         unsigned level = PADDING;
         if (inside) {
-            float above = upper[near + channel] + share_x * ((float)upper[far + channel] - upper[near + channel]);
-            float below = lower[near + channel] + share_x * ((float)lower[far + channel] - lower[near + channel]);
-            level = (unsigned)rintf(above + share_y * (below - above));
+            int above = upper[x.first * 3 + channel] * x.weight_first + upper[x.second * 3 + channel] * x.weight_second;
+            int below = lower[x.first * 3 + channel] * x.weight_first + lower[x.second * 3 + channel] * x.weight_second;
+            level = ((y.weight_first * (above >> 4) >> 16) + (y.weight_second * (below >> 4) >> 16) + 2) >> 2;
         }
         image[(swap ? 2 - channel : channel) * plane + index] = value(unit(level));
     }

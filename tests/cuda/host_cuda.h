@@ -1,0 +1,156 @@
+// Just enough CUDA to run the kernels on a CPU. The threads of a block are fibers that take turns and
+// change over at barriers; blocks run one after another.
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __shared__ static
+
+struct uint3 { unsigned x, y, z; };
+struct int2 { int x, y; };
+struct uint4 { unsigned x, y, z, w; };
+
+static uint3 threadIdx, blockIdx, blockDim, gridDim;
+alignas(16) static float window[1 << 16];  // dynamic shared memory
+
+using std::max;
+using std::min;
+
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack;
+    bool done;
+};
+
+struct Barrier {
+    int alive = 0, arrived = 0, passed = 0;
+};
+
+static ucontext_t scheduler;
+static std::vector<Fiber> fibers;
+static Barrier of_block;
+static std::vector<Barrier> of_warps;
+static std::vector<long long> exchanged;
+
+inline void release_if_full(Barrier& barrier)
+{
+    if (barrier.arrived == barrier.alive) {
+        barrier.arrived = 0;
+        ++barrier.passed;
+    }
+}
+
+inline void wait_at(Barrier& barrier)
+{
+    int passed = barrier.passed;
+    unsigned me = threadIdx.x;
+    ++barrier.arrived;
+    release_if_full(barrier);
+    while (barrier.passed == passed) swapcontext(&fibers[me].context, &scheduler);
+}
+
+inline void leave(Barrier& barrier)  // a thread that has returned holds up nobody
+{
+    if (--barrier.alive) release_if_full(barrier);
+}
+
+inline void __syncthreads() { wait_at(of_block); }
+
+template <class T> T warp_read(T mine, int lane)
+{
+    unsigned warp = threadIdx.x / 32;
+    std::memcpy(&exchanged[threadIdx.x], &mine, sizeof mine);
+    wait_at(of_warps[warp]);
+    T theirs;
+    std::memcpy(&theirs, &exchanged[warp * 32 + lane], sizeof theirs);
+    wait_at(of_warps[warp]);
+    return theirs;
+}
+
+template <class T> T __shfl_xor_sync(unsigned, T mine, int mask) { return warp_read(mine, threadIdx.x % 32 ^ mask); }
+
+template <class T> T __shfl_up_sync(unsigned, T mine, int by)
+{
+    int lane = threadIdx.x % 32;
+    return warp_read(mine, lane >= by ? lane - by : lane);
+}
+
+inline unsigned __ballot_sync(unsigned, bool vote)
+{
+    unsigned first = threadIdx.x / 32 * 32, votes = 0;
+    exchanged[threadIdx.x] = vote;
+    wait_at(of_warps[first / 32]);
+    for (int lane = 0; lane < 32; ++lane) votes |= (unsigned)exchanged[first + lane] << lane;
+    wait_at(of_warps[first / 32]);
+    return votes;
+}
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int atomicAdd(int* at, int by)
+{
+    *at += by;
+    return *at - by;
+}
+template <class T> T __ldg(const T* at) { return *at; }
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
+{
+    return (unsigned)(((unsigned long long)high << 32 | low) >> (by & 31));
+}
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline int __float2int_rn(float x) { return (int)std::rint(x); }
+
+static const std::function<void()>* running;
+
+inline void fiber_main()
+{
+    unsigned me = threadIdx.x;
+    (*running)();
+    fibers[me].done = true;
+    threadIdx = {me, 0, 0};
+    leave(of_warps[me / 32]);
+    leave(of_block);
+    swapcontext(&fibers[me].context, &scheduler);
+}
+
+inline void run(unsigned x, unsigned y, unsigned threads, const std::function<void()>& kernel)
+{
+    gridDim = {x, y, 1};
+    blockDim = {threads, 1, 1};
+    running = &kernel;
+    fibers.resize(threads);
+    exchanged.assign((threads + 31) / 32 * 32, 0);
+    for (unsigned block = 0; block < x * y; ++block) {
+        blockIdx = {block % x, block / x, 0};
+        of_block = Barrier{(int)threads};
+        of_warps.assign((threads + 31) / 32, Barrier{});
+        for (unsigned t = 0; t < threads; ++t) {
+            ++of_warps[t / 32].alive;
+            Fiber& fiber = fibers[t];
+            fiber.stack.resize(32768);
+            fiber.done = false;
+            getcontext(&fiber.context);
+            fiber.context.uc_stack.ss_sp = fiber.stack.data();
+            fiber.context.uc_stack.ss_size = fiber.stack.size();
+            fiber.context.uc_link = &scheduler;
+            makecontext(&fiber.context, fiber_main, 0);
+        }
+        for (bool left = true; left;) {
+            left = false;
+            for (unsigned t = 0; t < threads; ++t)
+                if (!fibers[t].done) {
+                    threadIdx = {t, 0, 0};
+                    swapcontext(&scheduler, &fibers[t].context);
+                    left = true;
+                }
+        }
+    }
+}

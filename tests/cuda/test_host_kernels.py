@@ -1,0 +1,63 @@
+"""The kernels, compiled for the CPU, compute what their NumPy references compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.cuda.emulator import emulated
+from tests.cuda.gpu_work import cut, decoded, letterboxed, random_heads
+from tests.cuda.host_kernels import CompiledDriver, compiler
+from tests.cuda.test_reference import picture
+from yolotrt.cuda.device import Device
+from yolotrt.errors import ExecutionError
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import tile_grid
+from yolotrt.pipeline.decode import DecodeSettings
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs g++")
+
+
+@pytest.fixture(scope="module")
+def device() -> Device:
+    return emulated(CompiledDriver())
+
+
+@pytest.mark.parametrize("wh", [(70, 50), (33, 40), (64, 32)])
+def test_cut_tiles(device: Device, wh: tuple[int, int]) -> None:
+    frame, grid = picture(wh), tile_grid(wh, (32, 32), 0.3)
+    tiles = range(len(grid.origins))
+    expected = cut(emulated(), frame, grid, tiles)
+    np.testing.assert_array_equal(cut(device, frame, grid, tiles), expected)
+
+
+@pytest.mark.parametrize("wh", [(70, 50), (20, 33), (64, 32), (1, 1)])
+def test_letterbox(device: Device, wh: tuple[int, int]) -> None:
+    frame, box = picture(wh), Letterbox.fit(wh, (64, 32))
+    np.testing.assert_array_equal(letterboxed(device, frame, box), letterboxed(emulated(), frame, box))
+
+
+@pytest.mark.parametrize("head", ["raw", "end2end"])
+@pytest.mark.parametrize("wh", [(64, 64), (20, 20), (150, 90), (1, 5)])
+def test_decoding(device: Device, head: str, wh: tuple[int, int]) -> None:
+    spec, values, prototypes = random_heads(head, images=2, seed=1)
+    settings = DecodeSettings(conf=0.4, iou=0.5, max_det=8)
+    placement = Letterbox.fit(wh, (64, 64))
+    expected = decoded(emulated(), values, prototypes, spec, placement, settings)
+    found = decoded(device, values, prototypes, spec, placement, settings)
+    assert sum(map(len, found)) > 5
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+        np.testing.assert_array_equal(ours.scores, theirs.scores)
+        np.testing.assert_array_equal(ours.classes, theirs.classes)
+        for a, b in zip(ours.masks or (), theirs.masks or (), strict=True):
+            assert (a.x, a.y, a.bits.shape) == (b.x, b.y, b.bits.shape)
+            assert np.count_nonzero(a.bits != b.bits) <= max(1, a.bits.size // 1000)
+
+
+def test_broken_prototypes_are_found(device: Device) -> None:
+    spec, values, prototypes = random_heads("raw", images=2, seed=3)
+    prototypes[1] = np.inf
+    settings = DecodeSettings(conf=0.3, max_det=5)
+    with pytest.raises(ExecutionError, match="NaN"):
+        decoded(device, values, prototypes, spec, Letterbox.fit((64, 64), (64, 64)), settings)
