@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from yolotrt.pipeline.tiled import FrameResult
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
 
-_COPY_THREADS = 4
+_MOST_COPY_THREADS = 8
 """Threads that copy a frame into page-locked memory; one cannot use the memory's bandwidth."""
 
 _COPY_ALONE = 1 << 20
@@ -46,7 +47,8 @@ class DevicePipeline:
         self._gpus = list(gpus)
         self._settings = settings or DeviceSettings()
         self._plan: _Plan | None = None
-        self._copiers = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="yolotrt-copy")
+        self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
+        self._copiers = ThreadPoolExecutor(self._copy_threads, thread_name_prefix="yolotrt-copy")
 
     @property
     def workers(self) -> tuple[DeviceWorker, ...]:
@@ -155,10 +157,11 @@ class DevicePipeline:
         """Copy a frame into page-locked memory, in bands by several threads."""
         if frame.ctypes.data == target.ctypes.data:
             return
-        if frame.nbytes < _COPY_ALONE:
+        parts = self._copy_threads
+        if frame.nbytes < _COPY_ALONE or parts == 1:
             target[:] = frame
             return
-        bounds = [len(frame) * i // _COPY_THREADS for i in range(_COPY_THREADS + 1)]
+        bounds = [len(frame) * i // parts for i in range(parts + 1)]
         copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
         for copy in copies:
             copy.result()
