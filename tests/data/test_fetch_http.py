@@ -15,7 +15,7 @@ from yolotrt.data.fetch_response import Piece, TransferFailed
 from yolotrt.errors import EnvironmentFault
 
 DATA = bytes(range(256)) * 400
-QUICK = TransferSettings(connections=4, attempts=4, backoff_s=0.01, connect_s=2.0, stall_s=0.5)
+QUICK = TransferSettings(connections=4, attempts=4, backoff_s=0.01, connect_s=2.0, stall_s=0.3)
 
 
 class Fetcher:
