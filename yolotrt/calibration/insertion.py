@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class QdqWriter:
         self._dequantized: dict[str, str] = {}
 
     def activation(self, tensor: str, scale: float, zero_point: int, dtype: type) -> None:
-        """Put a pair behind a tensor; readers are switched to it one by one by :meth:`read`."""
+        """Put a pair behind a tensor; readers are switched to it one by one, by :meth:`read`."""
         if tensor in self._dequantized:
             return
         quantized, dequantized = f"{tensor}.quantized", f"{tensor}.dequantized"
@@ -60,17 +59,11 @@ class QdqWriter:
         ]
         self._dequantized[tensor] = dequantized
 
-    def read(self, tensor: str, when: Callable[[onnx.NodeProto], bool]) -> None:
-        """Let the readers for which ``when`` holds read the dequantised tensor."""
-        for node in self.view.consumers[tensor]:
-            if when(node):
-                for slot, name in enumerate(node.input):
-                    if name == tensor:
-                        self.read_slot(node, slot)
-
-    def read_slot(self, node: onnx.NodeProto, slot: int) -> None:
-        """Let one input of one node read the dequantised tensor."""
-        self._rename[self._position[id(node)], slot] = self._dequantized[node.input[slot]]
+    def read(self, tensor: str, node: onnx.NodeProto) -> None:
+        """Let a node read the dequantised tensor."""
+        for slot, name in enumerate(node.input):
+            if name == tensor:
+                self._rename[self._position[id(node)], slot] = self._dequantized[tensor]
 
     def weights(
         self, node: onnx.NodeProto, values: Array, scales: npt.NDArray[np.float32], axis: int, levels: int
@@ -94,12 +87,6 @@ class QdqWriter:
         limit = 2**31 - 1
         integers = np.clip(np.rint(values / scales), -limit, limit).astype(np.int32)
         self._constant(node, 2, integers, scales.astype(np.float32), 0)
-
-    def replace_input(self, node: onnx.NodeProto, slot: int, values: Array) -> None:
-        """Give one input of one node a constant of its own."""
-        name = f"{node.input[slot]}.of.{node.output[0]}"
-        self._add(name, values)
-        self._rename[self._position[id(node)], slot] = name
 
     def finish(self) -> onnx.ModelProto:
         """Return the new model, without the weights that nothing reads any more.

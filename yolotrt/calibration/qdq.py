@@ -11,13 +11,13 @@ import onnx.version_converter
 from yolotrt.calibration.qdq_cpu import quantize_for_cpu
 from yolotrt.calibration.qdq_tensorrt import quantize_for_tensorrt
 from yolotrt.calibration.ranges import CalibrationRanges
-from yolotrt.calibration.sensitivity import choose_exclusions, rank
+from yolotrt.calibration.sensitivity import choose_exclusions, layers_of
 
 Style = Literal["cpu", "tensorrt"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
 
-BUDGET: dict[Style, float] = {"cpu": 0.04, "tensorrt": 0.08}
+BUDGET: dict[Style, float] = {"cpu": 0.04, "tensorrt": 0.1}
 """Share of the convolutions' multiply-adds that may stay in high precision where that prevents most harm."""
 
 _FIRST_OPSET: dict[Style, int] = {"cpu": 13, "tensorrt": 19}
@@ -58,7 +58,7 @@ def quantize(
 
 def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: Style) -> list[str]:
     """Return the convolutions that stay in high precision unless asked otherwise."""
-    return choose_exclusions(rank(model, ranges.noise.get(style, {})), BUDGET[style])
+    return choose_exclusions(layers_of(model, ranges.noise.get(style, {})), BUDGET[style])
 
 
 def _opset(model: onnx.ModelProto) -> int:

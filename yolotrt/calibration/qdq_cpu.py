@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from yolotrt.calibration.graph import COMMUTING, GraphView
-from yolotrt.calibration.insertion import QdqWriter, weight_scales
+from yolotrt.calibration.insertion import SMALLEST_SCALE, QdqWriter, weight_scales
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.errors import CalibrationError
 
@@ -38,21 +38,35 @@ def quantize_for_cpu(
     writer = QdqWriter(model)
     view = writer.view
     convolutions = integer_convolutions(view, exclude)
-    for tensor in _paired_tensors(view, convolutions):
+    integer = {id(n) for n in convolutions}
+    results = {n.output[0] for n in convolutions}
+    integer |= _integer_links(view, integer)
+    for tensor in _paired_tensors(view, integer):
         scale, zero_point = uint8_parameters(ranges, tensor)
         writer.activation(tensor, scale, zero_point, np.uint8)
-        writer.read(tensor, lambda _: True)
+        for node in view.consumers[tensor]:
+            # An integer convolution has no other result; what floats anyway stays exact for who floats.
+            if tensor in results or id(node) in integer:
+                writer.read(tensor, node)
     for node in convolutions:
-        weights = view.constant(node.input[1])
-        assert weights is not None
-        scales = weight_scales(weights, 0, weight_levels)
-        writer.weights(node, weights, scales, 0, weight_levels)
-        if len(node.input) > 2:
-            bias = view.constant(node.input[2])
-            assert bias is not None
-            input_scale, _ = uint8_parameters(ranges, node.input[0])
-            writer.bias(node, bias, scales.astype(np.float64) * np.float32(input_scale))
+        _quantize_constants(writer, node, uint8_parameters(ranges, node.input[0])[0], weight_levels)
     return writer.finish()
+
+
+def _quantize_constants(
+    writer: QdqWriter, node: onnx.NodeProto, input_scale: float, weight_levels: int
+) -> None:
+    weights = writer.view.constant(node.input[1])
+    assert weights is not None
+    scales = weight_scales(weights, 0, weight_levels)
+    if len(node.input) > 2:
+        bias = writer.view.constant(node.input[2])
+        assert bias is not None
+        accumulator = np.float64(np.float32(max(input_scale, SMALLEST_SCALE)))
+        # The bias of a channel with (all but) zero weights must still fit into the accumulator.
+        scales = np.maximum(scales, np.abs(bias) / (accumulator * 2**30)).astype(np.float32)
+        writer.bias(node, bias, scales * accumulator)
+    writer.weights(node, weights, scales, 0, weight_levels)
 
 
 def integer_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:
@@ -84,17 +98,31 @@ def uint8_parameters(ranges: CalibrationRanges, tensor: str) -> tuple[float, int
     return scale, 0 if scale == 0 else min(255, max(0, round(-found.lo / scale)))
 
 
-def _paired_tensors(view: GraphView, convolutions: list[onnx.NodeProto]) -> list[str]:
-    """Return the tensors that lie on an 8-bit path: inputs and outputs of its operations, in order."""
-    integer = {id(n) for n in convolutions}
-    paired = dict.fromkeys(n.input[0] for n in convolutions)
+def _integer_links(view: GraphView, convolutions: set[int]) -> set[int]:
+    """Return the other operations that are best done in 8 bits: those between 8-bit convolutions.
+
+    An operation is one if all it reads is 8-bit anyway and somebody reads its result in 8 bits.
+    """
+    paired = {n.input[0] for n in view.body if id(n) in convolutions}
+    links: set[int] = set()
     for node in view.body:
-        if node.op_type in COMMUTING:
-            runs = node.input[0] in paired
-        elif node.op_type in POINTWISE:
-            runs = all(name in paired for name in node.input)
-        else:
-            runs = id(node) in integer
-        if runs:
-            paired.update(dict.fromkeys(node.output))
+        sources = list(node.input) if node.op_type in POINTWISE else list(node.input[:1])
+        links_op = node.op_type in (*POINTWISE, *COMMUTING)
+        if id(node) in convolutions or (links_op and paired.issuperset(sources)):
+            paired.update(node.output)
+            links |= set() if id(node) in convolutions else {id(node)}
+    for node in reversed(view.body):
+        readers = [n for out in node.output for n in view.consumers[out]]
+        if id(node) in links and not any(id(n) in convolutions or id(n) in links for n in readers):
+            links.discard(id(node))
+    return links
+
+
+def _paired_tensors(view: GraphView, integer: set[int]) -> list[str]:
+    """Return what the 8-bit operations read and write, in order."""
+    paired: dict[str, None] = {}
+    for node in view.body:
+        if id(node) in integer:
+            sources = node.input if node.op_type in POINTWISE else node.input[:1]
+            paired.update(dict.fromkeys([*sources, *node.output]))
     return list(paired)

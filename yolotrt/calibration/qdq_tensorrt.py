@@ -10,7 +10,6 @@ developer guide's "Explicit Quantization" and "Q/DQ Layer-Placement Recommendati
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
 
 import numpy as np
 import onnx
@@ -44,16 +43,14 @@ def quantize_for_tensorrt(
     limits = _common_limits(view, ranges, tensors)
     for tensor in tensors:
         writer.activation(tensor, limits[tensor] / 127, 0, np.int8)
-        writer.read(tensor, partial(_is_in, readers, tensor))
+        for node in view.consumers[tensor]:
+            if (id(node), tensor) in readers:
+                writer.read(tensor, node)
     for node in convolutions:
         weights = view.constant(node.input[1])
         assert weights is not None
         writer.weights(node, weights, weight_scales(weights, 0, 127), 0, 127)
     return writer.finish()
-
-
-def _is_in(readers: set[tuple[int, str]], tensor: str, node: onnx.NodeProto) -> bool:
-    return (id(node), tensor) in readers
 
 
 def int8_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:

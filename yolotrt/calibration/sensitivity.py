@@ -8,13 +8,15 @@ up; variance, because a constant carries no information.)
 
 How much of a layer's noise reaches the outputs follows from the graph: a concatenation of equally
 lively parts passes on each part's noise by its share of the channels, an addition halves it, and a
-branch adds up what all its readers pass on. The product of both, the *damage*, adds up over layers.
+branch adds up what all its readers pass on. Outputs come in kinds (boxes, scores, coefficients,
+prototypes), and a detection is as good as the worst of them; so a layer's *damage* is its share of each
+kind's noise, averaged over the kinds.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,34 +25,39 @@ import onnx
 from onnx import helper
 
 from yolotrt.calibration.graph import WEIGHTED, GraphView
+from yolotrt.calibration.histogram import F64
 from yolotrt.calibration.observe import open_session
 from yolotrt.errors import CalibrationError
 
 F32 = npt.NDArray[np.float32]
 
+_CHANGE = 0.005
+"""What changing the precision before and after a layer costs, as a share of all multiply-adds: a guess
+that keeps many small layers from being preferred to one that matters."""
+
 _TWIN = "quantized twin of "
 
 
 @dataclass(frozen=True)
-class LayerDamage:
+class Layer:
     """What quantising one convolution costs and saves.
 
     Attributes:
         name: The convolution's node.
         noise: Power of its error relative to its signal.
-        influence: Share of its noise that reaches the outputs, in [0, 1].
+        reach: By kind of output, the share of this noise that arrives there, each in [0, 1].
         cost: Its share of all convolutions' multiply-adds, in [0, 1].
     """
 
     name: str
     noise: float
-    influence: float
+    reach: tuple[float, ...]
     cost: float
 
     @property
-    def damage(self) -> float:
-        """Noise that this layer adds to the network's outputs, relative to their signal."""
-        return self.noise * self.influence
+    def arriving(self) -> F64:
+        """Noise that this layer adds to each kind of output, relative to the output's signal."""
+        return self.noise * np.array(self.reach)
 
 
 def measure_noise(
@@ -83,64 +90,87 @@ def measure_noise(
     return {layer: _relative_power(sums, f"{layer}/", done) for layer in points}
 
 
-def influences(view: GraphView) -> dict[str, float]:
-    """Return by tensor the share of relative noise on it that reaches the network's outputs.
-
-    Every output counts the same, and within it every convolution that ends the body.
-    """
-    share: dict[str, float] = defaultdict(float)
-    for output in view.outputs:
-        ends = _ends_behind(view, output)
-        for name in ends:
-            share[name] += 1 / len(view.outputs) / len(ends)
-    for node in reversed(view.body):
-        total = sum(share[name] for name in node.output)
-        silu = view.silu_source(node)
-        sources = [n for n in node.input if n and view.constant(n) is None] if silu is None else [silu]
-        if node.op_type == "Sigmoid" and any(view.silu_source(n) for n in view.consumers[node.output[0]]):
-            continue  # counted with its multiplication
-        sizes = [_channels(view, name) if node.op_type == "Concat" else 1 for name in sources]
-        for name, size in zip(sources, sizes, strict=True):
-            share[name] += total * size / sum(sizes)
-    return dict(share)
-
-
-def rank(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[LayerDamage]:
-    """Return the layers, the most damaging first.
+def layers_of(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[Layer]:
+    """Return the convolutions whose noise is known, in order.
 
     Args:
         model: The FP32 network.
         noise: Noise by convolution, from :func:`measure_noise`.
     """
     view = GraphView(model)
-    share = influences(view)
+    reach = reaches(view)
     convolutions = [n for n in view.nodes if n.op_type in WEIGHTED]
     work = sum(view.multiply_adds(n) for n in convolutions) or 1
-    layers = [
-        LayerDamage(n.name, noise[n.name], share.get(n.output[0], 0.0), view.multiply_adds(n) / work)
+    return [
+        Layer(n.name, noise[n.name], tuple(reach[n.output[0]]), view.multiply_adds(n) / work)
         for n in convolutions
         if n.name in noise
     ]
-    return sorted(layers, key=lambda layer: -layer.damage)
 
 
-def choose_exclusions(layers: Collection[LayerDamage], budget: float) -> list[str]:
+def damages(layers: Sequence[Layer]) -> F64:
+    """Return each layer's share of the noise at the outputs, averaged over their kinds; sums to 1."""
+    arriving = np.array([layer.arriving for layer in layers])
+    shares: F64 = (arriving / np.maximum(arriving.sum(axis=0), 1e-30)).mean(axis=1)
+    return shares
+
+
+def choose_exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
     """Return the layers that are better left in high precision.
 
-    Taken are the layers that prevent most damage per multiply-add, as long as each of them stands out
-    (at least twice its fair share of the damage) and all together stay within the budget.
+    Taken is, again and again, the layer that prevents most damage per cost, as long as one stands out
+    (three times its fair share of what is left) and fits the budget.
 
     Args:
         layers: All quantised convolutions.
         budget: Share of all convolutions' multiply-adds that may stay in high precision, in [0, 1].
     """
-    fair = 2 * sum(layer.damage for layer in layers) / max(len(layers), 1)
-    chosen = []
-    for layer in sorted(layers, key=lambda layer: -layer.damage / max(layer.cost, 1e-6)):
-        if layer.damage > fair and layer.cost <= budget:
-            chosen.append(layer.name)
-            budget -= layer.cost
+    left, chosen = list(layers), []
+    while left:
+        shares = damages(left)
+        worth = [
+            share / (layer.cost + _CHANGE) if share > 3 / len(left) and layer.cost <= budget else 0.0
+            for share, layer in zip(shares, left, strict=True)
+        ]
+        best = int(np.argmax(worth))
+        if worth[best] == 0.0:
+            break
+        budget -= left[best].cost
+        chosen.append(left.pop(best).name)
     return chosen
+
+
+def reaches(view: GraphView) -> dict[str, F64]:
+    """Return by tensor, for each kind of output, the share of relative noise on it that arrives there.
+
+    A kind is what the last convolutions of one width compute for one output; within it every position
+    counts the same.
+    """
+    kinds = _kinds(view)
+    share: dict[str, F64] = defaultdict(lambda: np.zeros(len(kinds)))
+    for k, ends in enumerate(kinds):
+        sizes = np.array([_positions(view, name) for name in ends], float)
+        for name, size in zip(ends, sizes / sizes.sum(), strict=True):
+            share[name][k] += size
+    for node in reversed(view.body):
+        total = sum((share[name] for name in node.output), np.zeros(len(kinds)))
+        silu = view.silu_source(node)
+        if node.op_type == "Sigmoid" and any(view.silu_source(n) for n in view.consumers[node.output[0]]):
+            continue  # counted with its multiplication
+        sources = [n for n in node.input if n and view.constant(n) is None] if silu is None else [silu]
+        parts = [_channels(view, name) if node.op_type == "Concat" else 1 for name in sources]
+        for name, part in zip(sources, parts, strict=True):
+            share[name] = share[name] + total * part / sum(parts)
+    return share
+
+
+def _kinds(view: GraphView) -> list[list[str]]:
+    """Return the outputs of the last convolutions, grouped by network output and number of channels."""
+    kinds: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for output in view.outputs:
+        for name in _ends_behind(view, output):
+            kinds[output, _channels(view, name)].append(name)
+    return list(kinds.values())
 
 
 def behind_activation(view: GraphView, node: onnx.NodeProto) -> str:
@@ -236,3 +266,7 @@ def _ends_behind(view: GraphView, output: str) -> list[str]:
 def _channels(view: GraphView, name: str) -> int:
     dims = view.shapes.get(name, [])
     return dims[1] or 1 if len(dims) > 1 else 1
+
+
+def _positions(view: GraphView, name: str) -> int:
+    return int(np.prod([d or 1 for d in view.shapes.get(name, [])[2:]]))
