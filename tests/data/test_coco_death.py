@@ -17,6 +17,7 @@ from tests.data.coco_world import CocoServer, few_certificates, make_world, serv
 from tests.data.test_coco_subset import asked, assert_nothing_corrupt, assert_whole, fetch
 from yolotrt.data.coco_manifest import read_manifest
 from yolotrt.data.coco_plan import problem_of
+from yolotrt.data.fetch import TransferSettings
 
 WORLD = make_world(40)
 DOWNLOAD = (
@@ -81,7 +82,8 @@ def test_killed_at_any_moment_nothing_is_broken_and_the_next_run_completes(tmp_p
         server.fault = lambda *_: None
         server.forget()
         assert fetch(request).kept >= counts[-1]
-        assert server.asked("/val2017") == 40 - counts[-1]
+        # What the killed process had asked for on its 8 connections may be noted only now.
+        assert 40 - counts[-1] <= server.asked("/val2017") <= 40 - counts[-1] + TransferSettings().connections
     assert_whole(request)
     names = [p.name for p in request.folder.rglob("*") if p.is_file() and not p.name.endswith(".jpg")]
     assert sorted(re.sub(r"[0-9a-f]{12}", "KEY", name) for name in names) == [
