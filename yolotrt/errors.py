@@ -5,6 +5,8 @@
     ├── EnvironmentFault       something outside the project is missing or broken       exit 1
     │   ├── MissingDependency   an optional package is not installed
     │   ├── DeviceError         no GPU, no driver, or the device does not fit
+    │   │   ├── OutOfDeviceMemory    the GPU's memory does not suffice (cuda.driver)
+    │   │   └── DeviceLost           the GPU stopped answering (cuda.driver)
     │   └── StorageError        disk full, read-only target, lock held for too long
     ├── InputError              a file or value the user gave cannot be used             exit 1
     │   ├── ModelError          not a YOLO-seg ONNX, or weights that cannot be read

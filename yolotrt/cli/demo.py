@@ -39,7 +39,7 @@ def demo(
     sweep = SweepSettings(
         groups=(1, 4) if quick else (1, 2, 4, 8),
         threads=threads or cores(),
-        iterations=2 if quick else 4,
+        iterations=2 if quick else 3,
         warmup=1,
     )
     settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
