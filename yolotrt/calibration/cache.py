@@ -117,7 +117,8 @@ def load_or_calibrate(
         batch, full = spec.batch or BATCH, spec.batch is not None
         feed = ImageFeed(images, preprocessing, batch, full)
         sample: list[F32] = []
-        batches = _keeping(feed, sample, len(images) // batch, max(1, AUDITED // batch))
+        # One image at a time where possible: the audit holds two networks' tensors.
+        batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
         histograms = collect(model, batches, total=len(images), progress=progress, threads=threads)
         ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, algorithm), key)
         ranges = replace(ranges, noise=_noise(model, ranges, sample, threads))
@@ -125,12 +126,12 @@ def load_or_calibrate(
     return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
 
 
-def _keeping(batches: Iterable[F32], kept: list[F32], total: int, wanted: int) -> Iterator[F32]:
-    """Pass batches on and keep some of about ``total``, evenly spread."""
-    step = max(1, total // wanted)
+def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> Iterator[F32]:
+    """Pass about ``total`` batches on, and keep ``size`` images of some of them, evenly spread."""
+    wanted = max(1, AUDITED // size)
     for i, batch in enumerate(batches):
-        if i % step == 0 and len(kept) < wanted:
-            kept.append(batch)
+        if i % max(1, total // wanted) == 0 and len(kept) < wanted:
+            kept.append(batch[:size].copy())
         yield batch
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
+
+from yolotrt.model.tail import decode_tail
 
 WEIGHTED = ("Conv", "ConvTranspose")
 """Layers whose weights are quantised."""
@@ -63,51 +64,20 @@ class GraphView:
         return None
 
     @cached_property
-    def tail(self) -> set[str]:
-        """Output names of the decoding tail: everything between the last convolutions and the outputs.
-
-        Found by walking back from the outputs and stopping at convolutions. A convolution over a
-        softmax is the integral of a distribution over distances (DFL) and part of the tail, too.
-        """
-        seen: set[str] = set()
-        pending = list(self.outputs)
-        while pending:
-            name = pending.pop()
-            node = self.producer.get(name)
-            if node is None or name in seen or self._ends_tail(node):
-                continue
-            seen.add(name)
-            pending += node.input
-        return seen
-
-    @cached_property
     def head_convolutions(self) -> list[onnx.NodeProto]:
         """The last convolutions before the decoding tail, one per output branch and scale."""
-        tail_nodes = [n for n in self.nodes if any(o in self.tail for o in n.output)]
-        feeding = {i for n in tail_nodes for i in n.input} | set(self.outputs)
-        return [n for n in self.nodes if n.op_type in WEIGHTED and n.output[0] in feeding - self.tail]
+        return [n for n in self.nodes if n.name in self._end[1]]
 
-    def _ends_tail(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in WEIGHTED and not self._follows_softmax(node)
-
-    def _follows_softmax(self, node: onnx.NodeProto) -> bool:
-        while node.op_type in WEIGHTED + COMMUTING:
-            before = self.producer.get(node.input[0])
-            if before is None:
-                return False
-            if before.op_type == "Softmax":
-                return True
-            if before.op_type not in COMMUTING:
-                return False
-            node = before
-        return False
+    @cached_property
+    def _end(self) -> tuple[set[str], set[str]]:
+        """Names of the nodes that decode, and of the convolutions that feed them."""
+        decoding, convolutions = decode_tail(self.model, tuple(self.outputs))
+        return set(decoding), set(convolutions)
 
     @cached_property
     def body(self) -> list[onnx.NodeProto]:
         """The nodes before the decoding tail that compute floats, in order."""
-        return [
-            n for n in self.nodes if not any(o in self.tail for o in n.output) and self._is_float(n.output[0])
-        ]
+        return [n for n in self.nodes if n.name not in self._end[0] and self._is_float(n.output[0])]
 
     @cached_property
     def shapes(self) -> dict[str, list[int | None]]:
@@ -155,13 +125,6 @@ class GraphView:
             if source is not None and source.op_type == "Sigmoid" and source.input[0] == x:
                 return x
         return None
-
-    def parents(self, name: str) -> Iterator[onnx.NodeProto]:
-        """Yield the nodes that produce the inputs of the node that produces ``name``."""
-        node = self.producer.get(name)
-        for source in node.input if node is not None else ():
-            if source in self.producer:
-                yield self.producer[source]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -16,13 +16,18 @@ SMALLEST_SCALE = 2.0**-40
 """Scale of tensors that are (all but) zero: positive, as runtimes demand, and harmless in products."""
 
 Array = npt.NDArray[Any]
+F32 = npt.NDArray[np.float32]
 
 
-def weight_scales(weights: Array, axis: int, levels: int) -> npt.NDArray[np.float32]:
-    """Return the symmetric scale per channel that lets the largest weight reach ``levels``."""
-    others = tuple(i for i in range(weights.ndim) if i != axis)
-    reach = np.abs(weights.astype(np.float64)).max(axis=others)
-    scales: npt.NDArray[np.float32] = np.maximum(reach / levels, SMALLEST_SCALE).astype(np.float32)
+def weight_scales(weights: Array, levels: int) -> F32:
+    """Return the symmetric scale per output channel that lets the largest weight reach ``levels``.
+
+    Args:
+        weights: A convolution's weights, output channels first.
+        levels: Largest magnitude of a quantised weight.
+    """
+    reach = np.abs(weights.astype(np.float64)).reshape(len(weights), -1).max(axis=1)
+    scales: F32 = np.maximum(reach / levels, SMALLEST_SCALE).astype(np.float32)
     return scales
 
 
@@ -65,28 +70,24 @@ class QdqWriter:
             if name == tensor:
                 self._rename[self._position[id(node)], slot] = self._dequantized[tensor]
 
-    def weights(
-        self, node: onnx.NodeProto, values: Array, scales: npt.NDArray[np.float32], axis: int, levels: int
-    ) -> None:
-        """Store a node's weights as int8 with a scale per channel.
+    def weights(self, node: onnx.NodeProto, values: Array, scales: F32, levels: int) -> None:
+        """Store a convolution's weights as int8.
 
         Args:
-            node: A convolution.
-            values: Its weights.
+            node: The convolution.
+            values: Its weights, output channels first.
             scales: (channels,) scales.
-            axis: Which dimension of the weights counts output channels.
             levels: Largest magnitude used, 127 or less.
         """
-        shape = [1] * values.ndim
-        shape[axis] = -1
-        integers = np.clip(np.rint(values / scales.reshape(shape)), -levels, levels).astype(np.int8)
-        self._constant(node, 1, integers, scales, axis)
+        column = scales.reshape(-1, *[1] * (values.ndim - 1))
+        integers = np.clip(np.rint(values / column), -levels, levels).astype(np.int8)
+        self._constant(node, 1, integers, scales)
 
     def bias(self, node: onnx.NodeProto, values: Array, scales: npt.NDArray[np.float64]) -> None:
         """Store a node's bias as int32 in the scale of its accumulator."""
         limit = 2**31 - 1
         integers = np.clip(np.rint(values / scales), -limit, limit).astype(np.int32)
-        self._constant(node, 2, integers, scales.astype(np.float32), 0)
+        self._constant(node, 2, integers, scales.astype(np.float32))
 
     def finish(self) -> onnx.ModelProto:
         """Return the new model, without the weights that nothing reads any more.
@@ -114,9 +115,7 @@ class QdqWriter:
         onnx.checker.check_model(self.model)
         return self.model
 
-    def _constant(
-        self, node: onnx.NodeProto, slot: int, integers: Array, scales: npt.NDArray[np.float32], axis: int
-    ) -> None:
+    def _constant(self, node: onnx.NodeProto, slot: int, integers: Array, scales: F32) -> None:
         """Replace a constant input by integers and a DequantizeLinear, once per node."""
         name = f"{node.input[slot]}.of.{node.output[0]}"
         parts = [f"{name}.quantized", f"{name}.scale", f"{name}.zero_point"]
@@ -125,7 +124,7 @@ class QdqWriter:
         ):
             self._add(part, values)
         dequantize = helper.make_node(
-            "DequantizeLinear", parts, [f"{name}.dequantized"], name=f"{name}.dequantize", axis=axis
+            "DequantizeLinear", parts, [f"{name}.dequantized"], name=f"{name}.dequantize", axis=0
         )
         self._first.append(dequantize)
         self._rename[self._position[id(node)], slot] = f"{name}.dequantized"

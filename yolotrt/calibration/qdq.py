@@ -12,6 +12,7 @@ from yolotrt.calibration.qdq_cpu import quantize_for_cpu
 from yolotrt.calibration.qdq_tensorrt import quantize_for_tensorrt
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.calibration.sensitivity import choose_exclusions, layers_of
+from yolotrt.errors import ModelError
 
 Style = Literal["cpu", "tensorrt"]
 
@@ -46,11 +47,11 @@ def quantize(
 
     Raises:
         CalibrationError: The ranges belong to another network.
+        ModelError: The network's opset is too old and cannot be raised.
     """
     if exclude is None:
         exclude = default_exclusions(model, ranges, style)
-    if _opset(model) < _FIRST_OPSET[style]:
-        model = onnx.version_converter.convert_version(model, _FIRST_OPSET[style])
+    model = _with_opset(model, _FIRST_OPSET[style])
     if style == "cpu":
         return quantize_for_cpu(model, ranges, exclude, weight_levels)
     return quantize_for_tensorrt(model, ranges, exclude)
@@ -61,5 +62,12 @@ def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style:
     return choose_exclusions(layers_of(model, ranges.noise.get(style, {})), BUDGET[style])
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
+def _with_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
+    if max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")) >= least:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, least)
+    except (RuntimeError, onnx.version_converter.ConvertError) as exc:
+        raise ModelError(
+            f"The network cannot be brought to opset {least} ({exc}).", hint="Export it again with opset 19."
+        ) from exc

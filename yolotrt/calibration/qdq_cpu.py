@@ -58,7 +58,7 @@ def _quantize_constants(
 ) -> None:
     weights = writer.view.constant(node.input[1])
     assert weights is not None
-    scales = weight_scales(weights, 0, weight_levels)
+    scales = weight_scales(weights, weight_levels)
     if len(node.input) > 2:
         bias = writer.view.constant(node.input[2])
         assert bias is not None
@@ -66,7 +66,7 @@ def _quantize_constants(
         # The bias of a channel with (all but) zero weights must still fit into the accumulator.
         scales = np.maximum(scales, np.abs(bias) / (accumulator * 2**30)).astype(np.float32)
         writer.bias(node, bias, scales * accumulator)
-    writer.weights(node, weights, scales, 0, weight_levels)
+    writer.weights(node, weights, scales, weight_levels)
 
 
 def integer_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:

@@ -40,7 +40,7 @@ def quantize_for_tensorrt(
     readers |= {(id(node), skip) for node, skip in _residual_skips(view, convolutions)}
     readers = _moving_readers(view, readers)
     tensors = list(dict.fromkeys(n for node in view.nodes for n in node.input if (id(node), n) in readers))
-    limits = _common_limits(view, ranges, tensors)
+    limits = _common_limits(view, ranges, tensors, readers)
     for tensor in tensors:
         writer.activation(tensor, limits[tensor] / 127, 0, np.int8)
         for node in view.consumers[tensor]:
@@ -49,7 +49,7 @@ def quantize_for_tensorrt(
     for node in convolutions:
         weights = view.constant(node.input[1])
         assert weights is not None
-        writer.weights(node, weights, weight_scales(weights, 0, 127), 0, 127)
+        writer.weights(node, weights, weight_scales(weights, 127), 127)
     return writer.finish()
 
 
@@ -100,19 +100,21 @@ def _moving_readers(view: GraphView, readers: set[tuple[int, str]]) -> set[tuple
     return found
 
 
-def _common_limits(view: GraphView, ranges: CalibrationRanges, tensors: Iterable[str]) -> Mapping[str, float]:
+def _common_limits(
+    view: GraphView, ranges: CalibrationRanges, tensors: Iterable[str], readers: set[tuple[int, str]]
+) -> Mapping[str, float]:
     """Return the magnitude that INT8 covers for each tensor: one for all that are tied together.
 
-    Tensors are tied by operations that only move values. The largest limit of a group holds for all,
+    Tensors are tied by operations that move values in INT8. The largest limit of a group holds for all,
     because what one member clips all would clip.
     """
     tied = _Groups()
     wanted = set(tensors)
     for node in view.body:
-        if node.op_type in (*COMMUTING, "Concat"):
-            names = [n for n in [*moved_inputs(node), *node.output] if n in wanted]
-            for name in names[1:]:
-                tied.tie(names[0], name)
+        sources = moved_inputs(node)
+        if node.op_type in (*COMMUTING, "Concat") and (id(node), sources[0]) in readers:
+            for name in [*sources[1:], *(o for o in node.output if o in wanted)]:
+                tied.tie(sources[0], name)
     limits: dict[str, float] = {}
     for name in wanted:
         if name not in ranges.tensors:

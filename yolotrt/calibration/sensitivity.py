@@ -36,6 +36,8 @@ _CHANGE = 0.005
 that keeps many small layers from being preferred to one that matters."""
 
 _TWIN = "quantized twin of "
+_AXES = "all axes but the channels"
+_SUMS = ("error", "power", "mean")
 
 
 @dataclass(frozen=True)
@@ -213,30 +215,34 @@ def _with_twin(
         copy.input[:] = [n if n in forced or n in view.inputs or not n else _TWIN + n for n in node.input]
         copy.output[:] = [_TWIN + n for n in node.output]
     names = []
-    axes = "axes of a picture's channel"
-    result.graph.initializer.append(helper.make_tensor(axes, onnx.TensorProto.INT64, [3], [0, 2, 3]))
+    result.graph.initializer.append(helper.make_tensor(_AXES, onnx.TensorProto.INT64, [3], [0, 2, 3]))
     for layer, point in points.items():
-        made = [f"{layer}/{what}" for what in ("difference", "error", "power", "mean")]
-        for operator, sources, target in (
-            ("Sub", [_TWIN + point, point], made[0]),
-            ("ReduceMean", [f"{made[0]} squared", axes], made[1]),
-            ("ReduceMean", [f"{point} squared for {layer}", axes], made[2]),
-            ("ReduceMean", [point, axes], made[3]),
-        ):
-            if sources[0].endswith(("squared", f"squared for {layer}")):
-                plain = made[0] if target == made[1] else point
-                result.graph.node.append(helper.make_node("Mul", [plain, plain], [sources[0]]))
-            keep = {} if operator == "Sub" else {"keepdims": 0}
-            result.graph.node.append(helper.make_node(operator, sources, [target], **keep))
-        names += made[1:]
+        names += _add_sums(result.graph, layer, _TWIN + point, point)
     for name in names:
         result.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     return result, names
 
 
+def _add_sums(graph: onnx.GraphProto, layer: str, disturbed: str, exact: str) -> list[str]:
+    """Add the error's mean square and the exact tensor's mean square and mean, per channel."""
+    difference, error, square, power, mean = (
+        f"{layer}/{what}" for what in ("difference", "squared error", "square", *_SUMS[1:])
+    )
+    for operator, sources, target in (
+        ("Sub", [disturbed, exact], difference),
+        ("Mul", [difference, difference], error),
+        ("Mul", [exact, exact], square),
+    ):
+        graph.node.append(helper.make_node(operator, sources, [target]))
+    names = [f"{layer}/{_SUMS[0]}", power, mean]
+    for source, target in zip((error, square, exact), names, strict=True):
+        graph.node.append(helper.make_node("ReduceMean", [source, _AXES], [target], keepdims=0))
+    return names
+
+
 def _relative_power(sums: Mapping[str, npt.NDArray[np.float64]], prefix: str, batches: int) -> float:
     """Return the mean over channels of error power over variance; silent channels do not count."""
-    error, power, mean = (sums[prefix + what] / batches for what in ("error", "power", "mean"))
+    error, power, mean = (sums[prefix + what] / batches for what in _SUMS)
     variance = power - np.square(mean)
     lively = variance > 1e-6 * max(float(power.max()), 1e-30)
     return float(np.mean(error[lively] / variance[lively])) if lively.any() else 0.0
