@@ -80,7 +80,8 @@ class StreamingHistogram:
             raise NotFinite("NaN or infinity")
         self.minimum, self.maximum = min(self.minimum, minimum), max(self.maximum, maximum)
         reach = max(-self.minimum, self.maximum)
-        self._grow_to(math.frexp(reach)[1] - _HALF_BITS)
+        if reach > 0:
+            self._grow_to(math.frexp(reach)[1] - _HALF_BITS)
 
     def merge(self, other: StreamingHistogram, weight: int = 1) -> None:
         """Add the values of another histogram, each ``weight`` times."""
