@@ -128,6 +128,22 @@ def export(
     return ExportResult(target, spec, onnx_key(model), difference, False, _is_untrained(weights))
 
 
+def obtain_weights(target: Path) -> Path | None:
+    """Let Ultralytics download its official weights of this name; None if it is missing or cannot.
+
+    Raises:
+        StorageError: The weights cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="yolotrt-weights-") as folder, _quiet():
+        try:
+            from ultralytics.utils.downloads import attempt_download_asset
+
+            found = Path(attempt_download_asset(str(Path(folder) / target.name)))
+        except Exception:  # not installed, offline, no such model: the caller names the other ways
+            return None
+        return write_bytes(target, found.read_bytes()) if found.is_file() else None
+
+
 def _is_untrained(weights: Path) -> bool:
     return weights.suffix.lower() in {".yaml", ".yml"}
 

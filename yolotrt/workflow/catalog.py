@@ -8,6 +8,7 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT, read_engine, read_sidecar
 from yolotrt.errors import InputError, ModelError
+from yolotrt.model.export import obtain_weights
 
 DEFAULT_MODEL = "yolo26n-seg"
 
@@ -16,7 +17,8 @@ def find_model(name: str | None, engines: Path) -> Path:
     """Return the weights or ONNX file to build from.
 
     Args:
-        name: A path, or None for :data:`DEFAULT_MODEL` as found in ``engines`` or the current folder.
+        name: A path, or None for :data:`DEFAULT_MODEL` as found in ``engines`` or the current folder, or
+            as Ultralytics downloads it.
         engines: Folder of ONNX files and engines.
 
     Raises:
@@ -35,8 +37,11 @@ def find_model(name: str | None, engines: Path) -> Path:
         for suffix in (".onnx", ".pt"):
             if (found := folder / f"{DEFAULT_MODEL}{suffix}").is_file():
                 return found
+    if obtained := obtain_weights(engines / f"{DEFAULT_MODEL}.pt"):
+        return obtained
     raise InputError(
-        f"There is no {DEFAULT_MODEL}.onnx or {DEFAULT_MODEL}.pt in {engines}/ or here.",
+        f"There is no {DEFAULT_MODEL}.onnx or {DEFAULT_MODEL}.pt in {engines}/ or here, and Ultralytics "
+        "cannot download it (not installed, or no network).",
         hint=f"Either name a model (yolotrt build MODEL.pt or MODEL.onnx), or download {DEFAULT_MODEL}.pt "
         f"from Ultralytics' releases into {engines}/.",
     )
