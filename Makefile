@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt demo test test-export test-tensorrt test-gpu check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt demo smoke test test-export test-tensorrt test-gpu check format bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ $(VENV)/.ready-tensorrt: $(VENV)/.ready tests/contract/requirements-10.txt tests
 
 demo: setup  ## Set up and run the main job: 4K scene, calibrate, build, bench, pictures
 	$(BIN)/yolotrt demo
+
+smoke: setup  ## The demo in small: the whole chain in under a minute
+	$(BIN)/yolotrt demo --quick --out runs/smoke
 
 test: setup  ## Set up and run the tests (export tests are skipped, visibly, without torch)
 	$(BIN)/python -m pytest
