@@ -39,8 +39,8 @@ def demo(
     sweep = SweepSettings(
         groups=(1, 4) if quick else (1, 2, 4, 8),
         threads=threads or cores(),
-        iterations=2 if quick else 3,
-        warmup=1,
+        iterations=1 if quick else 3,
+        warmup=0 if quick else 1,
     )
     settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
     with progress_bars() as progress:
