@@ -30,9 +30,9 @@ import cv2
 import httpx
 import numpy as np
 
-from yolotrt.data.coco_request import FetchProgress, SubsetRequest
-from yolotrt.data.coco_subset import fetch_subset
-from yolotrt.data.fetch import TransferSettings
+from yolotrt.data.coco.request import FetchProgress, SubsetRequest
+from yolotrt.data.coco.subset import fetch_subset
+from yolotrt.data.fetch.http import TransferSettings
 from yolotrt.timing.trace import now
 
 IMAGES = 5000

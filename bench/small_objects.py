@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from yolotrt.artifacts.files import write_bytes, write_text
-from yolotrt.data.scenes import make_scene
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import SMALL_PX, demo_model, found_small_objects

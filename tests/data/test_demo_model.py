@@ -9,7 +9,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from yolotrt.data.scenes import CLASS_NAMES, cut_tile, make_scene
+from yolotrt.data.scenes.scene import CLASS_NAMES, cut_tile, make_scene
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.masks import shared_pixels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import EngineFile, Precision
-from yolotrt.data.scene_files import write_scenes
+from yolotrt.data.scenes.files import write_scenes
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import CALIBRATION_SEED, HELD_OUT_SEED, demo_model

@@ -17,8 +17,8 @@ from yolotrt.backends.registry import load_engine
 from yolotrt.bench.result import RunResult
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
-from yolotrt.data.scene_files import write_scenes
-from yolotrt.data.scenes import Scene, make_scene
+from yolotrt.data.scenes.files import write_scenes
+from yolotrt.data.scenes.scene import Scene, make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
