@@ -178,10 +178,11 @@ class Http:
         self, url: str, partial: Partial, moved: Moved, limit: int, piece: Piece | None
     ) -> Resource:
         first, length = (piece.first, piece.length) if piece else (0, None)
-        earlier = _earlier(partial, url, first, length)
-        if earlier is None:
-            _restart(partial, moved)
         have = partial.size
+        earlier = _earlier(partial, url, first, length) if have else None
+        if have and earlier is None:
+            _restart(partial, moved)
+            have = 0
         if earlier is not None and have == (length if piece else earlier.total):
             return earlier
         if piece:
@@ -212,20 +213,19 @@ class Http:
         resource = resource_of(response)
         first, expected = (piece.first, piece.length) if piece else (0, resource.total)
         start = range_start(response) if response.status_code == 206 else first
-        mark = partial.mark()
-        same = (mark.get("total"), mark.get("version")) == (resource.total, resource.version)
-        if start != first + partial.size or (partial.size and not same):
+        have = partial.size
+        if have and (start != first + have or not _belongs(partial, resource)):
             _restart(partial, moved)
-        if start != first + partial.size:
+            have = 0
+        if start != first + have:
             raise Again("another part or version than asked for was sent")
         if expected is not None and expected > limit:
             raise Again(f"{expected:,} bytes are announced; at most {limit:,} make sense")
         with mapped_os_errors(partial.path):
-            if partial.size == 0:
+            if not have:
                 partial.begin(
                     {"url": url, "first": first, "length": piece and piece.length, **asdict(resource)}
                 )
-            have = partial.size
             with partial.path.open("ab") as stream:
                 for chunk in self._chunks(response):
                     stream.write(chunk)
@@ -302,6 +302,11 @@ def _earlier(partial: Partial, url: str, first: int, length: int | None) -> Reso
     if partial.size > (total if length is None else length):
         return None
     return Resource(total, bool(mark.get("ranges")), version, md5 if isinstance(md5, str) else None)
+
+
+def _belongs(partial: Partial, resource: Resource) -> bool:
+    mark = partial.mark()
+    return (mark.get("total"), mark.get("version")) == (resource.total, resource.version)
 
 
 def _restart(partial: Partial, moved: Moved) -> None:

@@ -19,21 +19,22 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, _SOI})
 
 
-def jpeg_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
+def jpeg_problem(data: bytes, size_wh: tuple[int, int], *, decode: bool = True) -> str | None:
     """Say what is wrong with a JPEG file, or return None when it is whole.
 
     Checked are the structure from SOI to EOI with nothing after it, the width and height in the frame
     header against ``size_wh`` (before decoding, so a huge image is never allocated), and that OpenCV
-    decodes the whole picture to that size.
+    decodes the picture.
 
     Args:
         data: The file's bytes.
         size_wh: Expected width and height, px.
+        decode: Whether to decode it; without, only the structure is checked, in a tenth of the time.
     """
     if data[:3] != b"\xff\xd8\xff":
         return "it is not a JPEG image"
     problem = _structure_problem(data, size_wh)
-    if problem is None and not _decodes(data, size_wh):
+    if problem is None and decode and not _decodes(data):
         problem = "it cannot be decoded"
     return problem
 
@@ -80,11 +81,10 @@ def _markers(data: bytes) -> npt.NDArray[np.int64]:
     return found
 
 
-def _decodes(data: bytes, size_wh: tuple[int, int]) -> bool:
+def _decodes(data: bytes) -> bool:
     try:
-        # Greyscale still reads every coefficient and skips only the colour conversion.
-        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        # An eighth of the size in grey still reads every coefficient; only the arithmetic behind is skipped.
+        flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) is not None
     except cv2.error:
         return False
-    return image is not None and image.shape[:2] == (size_wh[1], size_wh[0])
