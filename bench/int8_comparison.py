@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from yolotrt.artifacts.files import write_text
+from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.bench.environment import environment
@@ -168,7 +169,7 @@ def calibrate_here(name: str, network: Path, images: list[Path], target: Path) -
 
 def evaluated(network: Path, spec_of: Path, literal: bool, truth: GroundTruth, folder: Path) -> Evaluation:
     spec = read_spec(load_onnx(spec_of), spec_of.stem)
-    file = EngineFile(network, "onnxruntime", "int8", spec, (), "")
+    file = EngineFile(network, "onnxruntime", "int8", spec, (), sha256_file(network))
     engine: Engine = LiteralEngine(onnx.load(network), file) if literal else OnnxRuntimeEngine(file)
     settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
     with TiledPipeline(engine, settings) as pipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import tiny_yolo
+from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends import onnxruntime_session
+from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime_cuda import MOST_IDLE, OnnxRuntimeCudaEngine, availability, load
 from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
@@ -21,7 +24,7 @@ from yolotrt.backends.onnxruntime_session import Session
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ArtifactError, DeviceError
-from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
 
 
@@ -106,7 +109,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> Native:
 
 @pytest.fixture
 def file(tiny_onnx: Path) -> EngineFile:
-    return EngineFile(tiny_onnx, "onnxruntime", "fp32", read_spec(load_onnx(tiny_onnx), "tiny"), (), "")
+    return admit(tiny_onnx, trust=True)
 
 
 @pytest.fixture
@@ -221,10 +224,11 @@ def test_a_session_on_a_lost_gpu_is_never_destroyed(
 def test_refuses_another_fixed_batch_and_a_damaged_file(tmp_path: Path, device: Device) -> None:
     path = tmp_path / "fixed.onnx"
     path.write_bytes(tiny_yolo(batch=4).SerializeToString())
-    file = EngineFile(path, "onnxruntime", "fp32", read_spec(load_onnx(path), "tiny"), (), "")
+    file = admit(path, trust=True)
     with pytest.raises(ArtifactError, match="exactly 4"):
         OnnxRuntimeCudaEngine(file, device).new_context(2)
     path.write_bytes(b"\xff" * 100)
+    file = replace(file, sha256=sha256_file(path))
     with pytest.raises(ArtifactError, match="not a valid ONNX"):
         OnnxRuntimeCudaEngine(file, device)
 

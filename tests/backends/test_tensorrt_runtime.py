@@ -14,6 +14,7 @@ import pytest
 
 from tests.backends.trt_stubs import runtime_double
 from tests.backends.trt_stubs.memory_driver import MemoryDriver
+from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, Library
@@ -61,7 +62,7 @@ class World:
             "options": "none",
             **environment,
         }
-        return EngineFile(path, "tensorrt", "int8", SPEC, (1, 4), "", {}, recorded)
+        return EngineFile(path, "tensorrt", "int8", SPEC, (1, 4), sha256_bytes(data), {}, recorded)
 
     def load(self, data: bytes | None = None, **environment: str) -> TensorRtEngine:
         file = self.file(plan() if data is None else data, **environment)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_feed import Script
-from yolotrt.bench.sustain import resident_mib, sustain, trend
+from yolotrt.bench.sustain import resident_mib, sustain
 from yolotrt.data.feed import Feed
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.tiled import TiledPipeline
@@ -71,14 +71,6 @@ def test_the_time_is_kept(pipeline: TiledPipeline) -> None:
     assert 1.3 <= run.seconds < 5
     assert ticks
     assert run.memory_mib is not None
-
-
-def test_a_leak_is_told_from_a_cache_that_fills() -> None:
-    leak = [(float(t), 100 + 0.5 * t) for t in range(60)]
-    cache = [(float(t), 100 + min(t, 15) * 4.0) for t in range(60)]
-    assert trend(leak) == pytest.approx(30)
-    assert trend(cache) == pytest.approx(0, abs=1e-6)
-    assert trend(leak[:5]) is None
 
 
 def test_memory_is_that_of_this_process() -> None:

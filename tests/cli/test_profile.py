@@ -50,5 +50,6 @@ def test_without_tensorrt_or_a_gpu_it_says_what_is_missing(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     path = tmp_path / "foreign.engine"
     path.write_bytes(b"plan")
-    found = failure(str(path))
+    assert isinstance(failure(str(path)), ArtifactError)
+    found = failure(str(path), "--trust")
     assert isinstance(found, EnvironmentFault)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime_cuda import load
@@ -16,7 +17,6 @@ from yolotrt.bench.gpu import other_gpu_processes
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver, device_count
 from yolotrt.geometry.detections import Detections
-from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
@@ -36,8 +36,7 @@ def frame() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def file(tiny_onnx: Path) -> EngineFile:
-    spec = read_spec(load_onnx(tiny_onnx), tiny_onnx.stem)
-    return EngineFile(tiny_onnx, "onnxruntime", "fp32", spec, (), "")
+    return admit(tiny_onnx, trust=True)
 
 
 @pytest.fixture

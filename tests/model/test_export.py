@@ -75,6 +75,63 @@ def test_broken_weights_are_one_clear_error(tmp_path: Path) -> None:
         export(path, tmp_path / "m.onnx")
 
 
+class _Bomb:
+    """Leaves a file behind when it is unpickled by anything that runs code."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.mkdir, (str(self.mark),)
+
+
+@needs_export
+@pytest.mark.export
+def test_weights_that_run_code_are_named_and_run_it_only_when_trusted(tmp_path: Path) -> None:
+    import torch
+
+    mark, path = tmp_path / "ran", tmp_path / "w.pt"
+    torch.save({"model": _Bomb(mark)}, path)
+    with pytest.raises(ModelError, match=r"more than Ultralytics' own classes \(posix.mkdir\)") as caught:
+        export(path, tmp_path / "m.onnx")
+    assert "--trust" in (caught.value.hint or "")
+    assert not mark.exists()
+    said: list[str] = []
+
+    def warn(message: str) -> None:
+        said.append(message)
+        assert not mark.exists()  # told before, not after
+
+    with pytest.raises(ModelError, match="cannot be read"):
+        export(path, tmp_path / "m.onnx", trust=True, on_wait=warn)
+    assert mark.exists()  # the fault was real: without the restricted loader the code runs
+    assert "can run any code" in said[0]
+
+
+@needs_export
+@pytest.mark.export
+def test_a_description_that_runs_code_is_refused(description: Path, tmp_path: Path) -> None:
+    mark, path = tmp_path / "ran", tmp_path / "yolo26n-seg.yaml"
+    path.write_text(f"activation: __import__('os').mkdir({str(mark)!r})\n" + description.read_text())
+    with pytest.raises(ModelError, match="unsupported activation"):
+        export(path, tmp_path / "m.onnx", imgsz=320)
+    assert not mark.exists()
+
+
+@needs_export
+@pytest.mark.export
+def test_the_loader_of_the_application_is_left_as_it_was(tmp_path: Path) -> None:
+    from ultralytics.nn import tasks
+
+    before = tasks.SAFE_LOAD
+    (tmp_path / "w.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ModelError, match="cannot be read"):
+        export(tmp_path / "w.pt", tmp_path / "m.onnx")
+    assert before == tasks.SAFE_LOAD
+
+
 @pytest.mark.skipif(ultralytics is not None, reason="the export extra is installed")
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"

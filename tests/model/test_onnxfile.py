@@ -7,6 +7,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.tiny_yolo import tiny_yolo
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.registry import load_engine
+from yolotrt.backends.sidecar import write_engine
 from yolotrt.errors import InputError, ModelError
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 
@@ -103,3 +106,39 @@ def test_missing_and_directory(tmp_path: Path) -> None:
         load_onnx(tmp_path / "no.onnx")
     with pytest.raises(InputError, match="directory"):
         load_onnx(tmp_path)
+
+
+def _with_weights_elsewhere(location: str, *, nested: bool = False) -> onnx.ModelProto:
+    model = tiny_yolo()
+    tensor = model.graph.initializer[0]
+    if nested:  # a constant inside a branch, where onnx's own loader of external data has missed some
+        inner = helper.make_graph([], "branch", [], [], [])
+        inner.initializer.add().CopyFrom(tensor)
+        model.graph.node.add(op_type="If", name="if").attribute.add(name="then_branch", type=5).g.CopyFrom(
+            inner
+        )
+        tensor = model.graph.node[-1].attribute[0].g.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+    tensor.external_data.add(key="location", value=location)
+    return model
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../../etc/passwd", "/etc/passwd", ""])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_network_that_reads_other_files_is_refused(tmp_path: Path, location: str, nested: bool) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(_with_weights_elsewhere(location, nested=nested).SerializeToString())
+    with pytest.raises(ModelError, match="in another file") as caught:
+        load_onnx(path)
+    assert "onnx.save" in (caught.value.hint or "")
+
+
+def test_an_engine_that_reads_other_files_is_refused_even_with_a_sidecar(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(10_000))
+    data = _with_weights_elsewhere(str(secret)).SerializeToString()
+    spec = read_spec(tiny_yolo(), "tiny")
+    file = write_engine(EngineFile(tmp_path / "e.onnx", "onnxruntime", "fp32", spec, (), ""), data)
+    with pytest.raises(ModelError, match="in another file"):
+        load_engine(file)

@@ -13,12 +13,11 @@ import pytest
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
-from yolotrt.backends.base import EngineFile
+from yolotrt.backends.admission import admit
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
-from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
@@ -62,8 +61,7 @@ class _Runner:
 
 
 def on_cpu(path: Path, frame: Frame, mode: PassMode) -> Detections:
-    spec = read_spec(load_onnx(path), path.stem)
-    engine = OnnxRuntimeEngine(EngineFile(path, "onnxruntime", "fp32", spec, (), ""))
+    engine = OnnxRuntimeEngine(admit(path, trust=True))
     with TiledPipeline(engine, PipelineSettings(mode, decode=DECODE)) as pipeline:
         return pipeline(frame).detections
 

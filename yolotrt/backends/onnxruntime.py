@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
 
@@ -121,7 +123,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, file: EngineFile) -> None:
         self.file = file
-        self._data: bytes = file.path.read_bytes()
+        self._data: bytes = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
         self._sessions: dict[tuple[int, int], Any] = {}
         self._lanes: dict[tuple[int, int], _Lane] = {}
 

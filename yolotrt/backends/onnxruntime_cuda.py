@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime_session import PROVIDER, Floats, Session
@@ -25,6 +26,7 @@ from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import device_count
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError, DeviceError, MissingDependency
+from yolotrt.model.onnxfile import require_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -77,8 +79,9 @@ class OnnxRuntimeCudaEngine:
 
         self.file = file
         self.device = device
+        data = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
         try:
-            self._model: onnx.ModelProto = onnx.load_model_from_string(file.path.read_bytes())
+            self._model: onnx.ModelProto = onnx.load_model_from_string(data)
         except Exception as exc:  # protobuf's own error class moved between its versions
             raise ArtifactError(
                 f"{file.path} is not a valid ONNX model ({exc}).", hint="Build it again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
@@ -66,18 +67,14 @@ def load_engine(file: EngineFile) -> Engine:
     return backend(file.backend).load(file)
 
 
-def open_engine(path: Path) -> Engine:
-    """Load an engine by its sidecar; without one, as a TensorRT engine that Ultralytics or trtexec made.
+def open_engine(path: Path, *, trust: bool = False, warn: Callable[[str], None] = lambda _: None) -> Engine:
+    """Load an engine; see :func:`yolotrt.backends.admission.admit` for which and for the arguments.
 
     Raises:
         InputError: It is missing or unreadable.
-        ArtifactError: It is damaged or does not fit this machine.
+        ArtifactError: No sidecar vouches for it, or it is damaged or does not fit this machine.
         EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
     """
-    from yolotrt.backends.sidecar import read_engine, sidecar_path
+    from yolotrt.backends.admission import admit
 
-    if path.suffix == ".onnx" or sidecar_path(path).exists():
-        return load_engine(read_engine(path))
-    from yolotrt.backends.tensorrt.backend import load_foreign
-
-    return load_foreign(path)
+    return load_engine(admit(path, trust=trust, warn=warn))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,10 @@ from yolotrt.model.spec import Head, ModelSpec
 
 FORMAT = "yolotrt.engine"
 VERSION = 1
+
+TRUST = "if you know who made it, add --trust (engines can run any code)."
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 PREPROCESSING = {"resize": "letterbox", "pad": "114", "channels": "RGB", "scale": "1/255"}
 """How every engine wants its images; recorded so that an application can check itself against it."""
@@ -51,13 +56,16 @@ def read_engine(path: Path) -> EngineFile:
     require_file(path, "an engine")
     rebuild = f"Build it again: yolotrt build MODEL -o {path} --force"
     if not sidecar_path(path).exists():
-        hint = f"yolotrt build {path}" if path.suffix == ".onnx" else rebuild
+        build = f"Build an engine from it: yolotrt build {path}" if path.suffix == ".onnx" else rebuild
         raise ArtifactError(
-            f"{path} has no sidecar {sidecar_path(path).name}, so it is no engine.", hint=hint
+            f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
+            hint=f"{build}; or {TRUST}",
         )
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
-        raise ArtifactError(f"{path} does not match the hash in its sidecar: it was changed.", hint=rebuild)
+        raise ArtifactError(
+            f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{rebuild}; or {TRUST}"
+        )
     return file
 
 
@@ -77,7 +85,7 @@ def read_sidecar(engine: Path) -> EngineFile:
             precision=_one_of(body["precision"], get_args(Precision)),
             spec=_spec(body["spec"]),
             batches=tuple(_whole(b) for b in _list(body["batches"])),
-            sha256=_text(body["sha256"]),
+            sha256=_hash(body["sha256"]),
             sources=_texts(body["sources"]),
             environment=_texts(body["environment"]),
             layers=tuple(_layer(v) for v in _list(body["layers"])),
@@ -146,6 +154,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {type(value).__name__}")
     return value
+
+
+def _hash(value: Any) -> str:
+    if not _SHA256.fullmatch(_text(value)):
+        raise ValueError("sha256 is not 64 hex digits")
+    return str(value)
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.data.feed import Feed, FeedCounts
 from yolotrt.errors import UsageError
@@ -18,10 +17,6 @@ from yolotrt.timing.clock import Clock, now, seconds_between
 
 PATIENCE_S = 0.2
 TICK_S = 1.0
-SETTLING = 1 / 3
-"""Part of a run that the memory trend leaves out: caches and buffers are still growing."""
-
-TREND_SAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,10 @@ class Sustained:
         counts: What the feed has seen.
         processed: Frames that came out.
         failed: Frames of a size that the pipeline's groups do not fit.
-        latency: Seconds in the pipeline; None before the first frame.
+        latency: Seconds in the pipeline; None before the first frame. Of a long run, statistics of a fair
+            sample of its frames.
+        latency_drift: Median of the last third of the run over that of the third before it; None for a
+            short run.
         age: Seconds from reading a frame to its detections.
         detections: Number of detections in the last frame.
         memory_mib: Memory of the process (resident set) now, MiB; None where the system does not tell.
@@ -47,6 +45,7 @@ class Sustained:
     processed: int
     failed: int
     latency: Summary | None
+    latency_drift: float | None
     age: Summary | None
     detections: int
     memory_mib: float | None
@@ -65,32 +64,46 @@ class _Tally:
     def __init__(self, clock: Clock, memory: Callable[[], float | None]) -> None:
         self._clock, self._memory = clock, memory
         self.begin_ns = clock()
-        self.latency: list[float | None] = []
-        self.age: list[float | None] = []
+        self.latency, self.age = Reservoir(), Reservoir()
         self.failed, self.detections = 0, 0
         self.complaint: str | None = None
-        self._seen: list[tuple[float, float]] = []
+        self._used, self._peak = Course(), 0.0
+        self._pace = Course()
+        self._since_tick: list[float] = []
 
     @property
     def seconds(self) -> float:
         return seconds_between(self.begin_ns, self._clock())
 
+    def add(self, latency_s: float, age_s: float, detections: int) -> None:
+        """Count a frame that came out."""
+        self.latency.add(latency_s)
+        self.age.add(age_s)
+        self.detections = detections
+        self._since_tick.append(latency_s)
+
     def report(self, counts: FeedCounts) -> Sustained:
         """Take a sample of the memory and return everything so far."""
-        if (used := self._memory()) is not None:
-            self._seen.append((self.seconds, used))
-        sizes = [size for _, size in self._seen]
+        now_s, used = self.seconds, self._memory()
+        if used is not None:
+            self._used.add(now_s, used)
+            self._peak = max(self._peak, used)
+        if self._since_tick:
+            self._pace.add(now_s, sum(self._since_tick) / len(self._since_tick))
+            self._since_tick.clear()
+        growth = slope(self._used.points)
         return Sustained(
-            self.seconds,
+            now_s,
             counts,
-            len(self.latency),
+            self.latency.seen,
             self.failed,
-            summarize(self.latency),
-            summarize(self.age),
+            summarize(self.latency.values),
+            late_over_early(self._pace.points),
+            summarize(self.age.values),
             self.detections,
-            sizes[-1] if sizes else None,
-            max(sizes) if sizes else None,
-            trend(self._seen),
+            used,
+            self._peak or None,
+            None if growth is None else growth.value * 60,
             self.complaint,
         )
 
@@ -131,29 +144,19 @@ def sustain(
             try:
                 result = pipeline(queued.frame)
             except UsageError as exc:
-                if not tally.latency:
+                if not tally.latency.seen:
                     raise
                 tally.failed, tally.complaint = tally.failed + 1, exc.message
                 continue
             end = clock()
-            tally.latency.append(seconds_between(begin, end))
-            tally.age.append(seconds_between(queued.read_ns, end))
-            tally.detections = len(result.detections)
+            age_s = seconds_between(queued.read_ns, end)
+            tally.add(seconds_between(begin, end), age_s, len(result.detections))
         elif feed.ended:
             break
         if tally.seconds >= due_s:
             due_s = tally.seconds + TICK_S
             tick(tally.report(feed.counts))
     return tally.report(feed.counts)
-
-
-def trend(samples: Sequence[tuple[float, float]]) -> float | None:
-    """Return the growth per minute of (seconds, size) samples by least squares, or None for too few."""
-    settled = samples[int(len(samples) * SETTLING) :]
-    if len(settled) < TREND_SAMPLES:
-        return None
-    seconds, sizes = np.array(settled).T
-    return float(np.polyfit(seconds - seconds[0], sizes, 1)[0] * 60)
 
 
 def resident_mib() -> float | None:

@@ -9,7 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
-from yolotrt.cli.options import ENGINES, JsonTarget, Threads, choices, cores, whole_numbers
+from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choices, cores, whole_numbers
 from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
 from yolotrt.errors import UsageError
 
@@ -67,6 +67,7 @@ def bench(
         Path | None,
         typer.Option("-o", "--output", help="Result file with every raw sample, saved while measuring."),
     ] = None,
+    trust: Trust = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what --output holds.")] = False,
     html: Html = None,
     markdown: Markdown = None,
@@ -95,7 +96,7 @@ def bench(
 
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
-    pairs, chosen = _from_config(config, engines) if config else ([], {})
+    pairs, chosen = _from_config(config, engines, trust) if config else ([], {})
     settings = SweepSettings(
         modes=choices(mode or chosen.get("mode", MODES), "--mode", PASS_MODES),
         dispatch=choices(dispatch or chosen.get("dispatch", DISPATCH), "--dispatch", DISPATCH_MODES),
@@ -108,7 +109,7 @@ def bench(
         warmup=warmup,
     )
     request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
-    pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES)]
+    pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
     for file in (file for pair in pairs for file in pair):
         _announce(file, tile)
     result = _measure(pairs, request)
@@ -129,10 +130,10 @@ def emit_json_result(target: str | None, result: RunResult) -> None:
 
 
 def _from_config(
-    config: Path, engines: list[Path] | None
+    config: Path, engines: list[Path] | None, trust: bool
 ) -> tuple[list[tuple[EngineFile, ...]], dict[str, str]]:
     """Return the engines and options that a pipeline.yaml stands for."""
-    from yolotrt.backends.sidecar import read_engine
+    from yolotrt.backends.admission import admit
     from yolotrt.workflow.pipeline_yaml import read_pipeline
 
     if engines:
@@ -140,7 +141,7 @@ def _from_config(
     wanted = read_pipeline(config)
     say(f"config: {config}: {wanted.mode}, {wanted.dispatch}, groups={wanted.groups}")
     options = {"mode": wanted.mode, "dispatch": wanted.dispatch, "groups": str(wanted.groups)}
-    return [tuple(read_engine(path) for path in wanted.engines)], options
+    return [tuple(admit(path, trust=trust, warn=warn) for path in wanted.engines)], options
 
 
 def _announce(file: EngineFile, tile: int | None) -> None:

@@ -18,6 +18,7 @@ from yolotrt.cli.options import (
     Limit,
     Method,
     Tiles,
+    Trust,
     choice,
     cores,
 )
@@ -92,6 +93,7 @@ def build(
         Path | None, typer.Option(help="--max-drop: images to judge on. [default: --images]")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
+    trust: Trust = False,
     force: Force = False,
     json: JsonTarget = None,
 ) -> None:
@@ -149,6 +151,7 @@ def build(
         engines=ENGINES,
         calib_data=CALIB_DATA,
         implicit=implicit,
+        trust=trust,
         force=force,
         options={
             "workspace_mib": workspace,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
-from yolotrt.cli.options import ENGINES, JsonTarget, Threads, choice, cores
+from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choice, cores
 
 if TYPE_CHECKING:
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
@@ -33,6 +33,7 @@ def eval_(
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
     threads: Threads = None,
+    trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
@@ -47,18 +48,17 @@ def eval_(
       yolotrt eval engines/a.int8.onnxruntime.onnx --reference fp32 --max-drop 1% \
         --images coco/val --annotations coco/instances.json
     """
-    from yolotrt.backends.sidecar import read_engine
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table
-    from yolotrt.workflow.catalog import find_reference
+    from yolotrt.workflow.catalog import find_reference, read_engines
     from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
-    files = [read_engine(path) for path in engines]
+    files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
-        base = find_reference(reference, files[0], ENGINES)
+        base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)
         files = [base, *(f for f in files if f.path.resolve() != base.path.resolve())]
     if bound is not None and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")

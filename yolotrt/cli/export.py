@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, warn
-from yolotrt.cli.options import ENGINES, Force, JsonTarget, choice
+from yolotrt.cli.options import ENGINES, Force, JsonTarget, Trust, choice
 
 
 def export(
@@ -20,6 +20,7 @@ def export(
     head: Annotated[
         str, typer.Option(help="auto, end2end (no NMS, where the network has it) or raw.")
     ] = "auto",
+    trust: Trust = False,
     force: Force = False,
     json: JsonTarget = None,
 ) -> None:
@@ -43,6 +44,7 @@ def export(
             imgsz=imgsz,
             head=chosen,
             force=force,
+            trust=trust,
             progress=progress,
             on_wait=say,
         )

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, stdout
-from yolotrt.cli.options import JsonTarget
+from yolotrt.cli.console import emit_json, stdout, warn
+from yolotrt.cli.options import JsonTarget, Trust
 
 
 def inspect(
@@ -16,6 +16,7 @@ def inspect(
     layers: Annotated[
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,
+    trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Show what a file is and what it was made from.
@@ -31,7 +32,7 @@ def inspect(
 
     from yolotrt.workflow.describe import describe
 
-    found = describe(file)
+    found = describe(file, trust=trust, warn=warn)
     rows = found.get("layer_table", [])
     if json != "-":
         table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)

@@ -25,6 +25,11 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="CPU threads all groups together may use. [default: all cores]"),
 ]
 
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Also load files that nothing vouches for; they can run any code."),
+]
+
 Images = Annotated[
     Path | None,
     typer.Option(help="Folder of images to calibrate INT8 on. [default: the cache of this model]"),

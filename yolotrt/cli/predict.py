@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say
-from yolotrt.cli.options import JsonTarget, Threads, choice, cores
+from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.options import JsonTarget, Threads, Trust, choice, cores
 
 
 def predict(
@@ -23,6 +23,7 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
     ] = None,
     threads: Threads = None,
+    trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Detect objects in pictures and videos; --json gives COCO result records with masks.
@@ -42,6 +43,8 @@ def predict(
     with (
         TiledPipeline.open(
             engine,
+            trust=trust,
+            warn=warn,
             mode=choice(mode, "--mode", PASS_MODES),
             groups=groups,
             overlap=overlap,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stdout
-from yolotrt.cli.options import JsonTarget
+from yolotrt.cli.console import emit_json, say, stdout, warn
+from yolotrt.cli.options import JsonTarget, Trust
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def profile(
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 100,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 30,
+    trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure every layer of a TensorRT engine on the GPU.
@@ -30,12 +31,13 @@ def profile(
     Examples:
       yolotrt profile engines/yolo26n-seg.int8.tensorrt.engine --batch 8
       yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
+      yolotrt profile trtexec.plan --trust
     """
     from yolotrt.backends.registry import open_engine
     from yolotrt.backends.tensorrt.profiler import layer_times
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
 
-    loaded = open_engine(engine)
+    loaded = open_engine(engine, trust=trust, warn=warn)
     if not isinstance(loaded, TensorRtEngine):
         raise UsageError(
             f"{engine} is an engine of {loaded.file.backend}; only TensorRT times its layers.",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stdout
-from yolotrt.cli.options import JsonTarget, Threads, choice, cores
+from yolotrt.cli.console import emit_json, say, stdout, warn
+from yolotrt.cli.options import JsonTarget, Threads, Trust, choice, cores
 from yolotrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run(
         float, typer.Option(min=0.1, help="Seconds without a frame after which a stream is opened again.")
     ] = 5.0,
     threads: Threads = None,
+    trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Process a video or camera continuously, and report what came out.
@@ -75,7 +76,10 @@ def run(
     found = moving_source(source, timeout_s=timeout)
     feed = Feed(found, policy=policy, fps=fps)
     last: list[Sustained] = []
-    with TiledPipeline.open(engine, whole=whole, **settings) as pipeline, _live(found.name) as show:
+    with (
+        TiledPipeline.open(engine, whole=whole, trust=trust, warn=warn, **settings) as pipeline,
+        _live(found.name) as show,
+    ):
 
         def tick(seen: Sustained) -> None:
             last[:] = [seen]

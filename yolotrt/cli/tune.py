@@ -18,6 +18,7 @@ from yolotrt.cli.options import (
     Limit,
     Method,
     Threads,
+    Trust,
     choice,
     choices,
     cores,
@@ -59,6 +60,7 @@ def tune(
         int | None, typer.Option(min=1, help="Use only the first annotated images.")
     ] = None,
     threads: Threads = None,
+    trust: Trust = False,
     state: Annotated[
         Path, typer.Option(help="What is known so far; the same command continues from it.")
     ] = Path("runs/tune.json"),
@@ -98,6 +100,7 @@ def tune(
             images=images,
             limit=limit,
             algorithm=choice(method, "--method", ALGORITHMS),
+            trust=trust,
             engines=ENGINES,
             calib_data=CALIB_DATA,
         ),

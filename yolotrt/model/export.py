@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -36,6 +37,11 @@ OPSET = 18
 
 MAX_DIFFERENCE = 5e-3
 """Largest accepted difference to the torch network, relative to the largest value of each output."""
+
+_REFUSED = re.compile(
+    r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)|(unsupported activation)|(unsafe getattr)|(unsafe \w+)"
+)
+"""What Ultralytics' and torch's restricted loaders say when they refuse something."""
 
 HEADS: tuple[Head | Literal["auto"], ...] = ("auto", "end2end", "raw")
 STEPS = ("load weights", "trace", "fix shapes and slim", "compare with torch")
@@ -70,6 +76,7 @@ def export(
     imgsz: int = 640,
     head: Head | Literal["auto"] = "auto",
     force: bool = False,
+    trust: bool = False,
     progress: Progress = no_progress,
     on_wait: Callable[[str], None] = print,
 ) -> ExportResult:
@@ -82,8 +89,10 @@ def export(
         head: ``end2end`` needs a network with a one-to-one head (YOLO26); ``auto`` takes it where it
             exists and ``raw`` elsewhere.
         force: Export even if the target is up to date.
+        trust: Also load weights that Ultralytics' restricted loader refuses. They can run any code.
         progress: Told about each step.
-        on_wait: Told when another process is exporting the same target.
+        on_wait: Told when another process is exporting the same target, and before weights are loaded
+            without restrictions.
 
     Raises:
         MissingDependency: torch or ultralytics is not installed.
@@ -101,7 +110,7 @@ def export(
             copy = Path(folder) / weights.name  # the exporter writes beside its source
             shutil.copyfile(weights, copy)
             progress(STEPS[0], 0, len(STEPS))
-            yolo = _load(copy, weights)
+            yolo = _load(copy, weights, trust, on_wait)
             chosen = _choose_head(yolo, head, weights)
             progress(STEPS[1], 1, len(STEPS))
             traced = _trace(yolo, weights, imgsz, chosen)
@@ -181,7 +190,15 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _load(copy: Path, weights: Path) -> Any:
+def _load(copy: Path, weights: Path, trust: bool, warn: Callable[[str], None]) -> Any:
+    """Load weights through Ultralytics' restricted loader, or without it if they are trusted.
+
+    Weights are a pickle, and a model description holds expressions that are evaluated: both can run any code.
+    The restricted loader makes known classes only and evaluates nothing (``ULTRALYTICS_SAFE_LOAD`` in
+    ``ultralytics.nn.tasks``; it needs torch 2.6).
+    """
+    if trust:
+        warn(f"warning: {weights} is loaded without restrictions because you trust it: it can run any code.")
     # Ultralytics installs missing packages by itself unless told not to; a tool must not do that.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     try:
@@ -195,11 +212,26 @@ def _load(copy: Path, weights: Path) -> Any:
         ) from exc
     torch.manual_seed(0)  # an untrained network gets the same weights every time
     try:
-        yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
+        with _loader(restricted=not trust) as restricted:
+            if not trust and not restricted:
+                raise ModelError(
+                    f"{weights} can run any code when it is loaded, and the Ultralytics or torch installed "
+                    "here cannot prevent it.",
+                    hint="pip install -U ultralytics 'torch>=2.6'; or, if you know who made it, add --trust.",
+                )
+            yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
         yolo.model.float().eval()
         # Where the exporter writes; for a model description it would be the current folder.
         yolo.model.pt_path = str(copy.with_suffix(".pt"))
-    except Exception as exc:  # unpickling runs foreign code: any exception may come out of it
+    except ModelError:
+        raise
+    except Exception as exc:  # loading may run foreign code: any exception may come out of it
+        if not trust and (foreign := _refused(exc)):
+            raise ModelError(
+                f"{weights} was not loaded: it holds more than Ultralytics' own classes ({foreign}), which "
+                "can run any code.",
+                hint="Take weights from someone you trust; if these are, add --trust.",
+            ) from exc
         raise ModelError(
             f"{weights} cannot be read as Ultralytics weights ({type(exc).__name__}: {_first_line(exc)}).",
             hint="It may be truncated or made for another framework; download it again.",
@@ -210,6 +242,35 @@ def _load(copy: Path, weights: Path) -> Any:
             hint="Use segmentation weights, for example yolo26n-seg.pt or yolo11n-seg.pt.",
         )
     return yolo
+
+
+@contextlib.contextmanager
+def _loader(*, restricted: bool) -> Iterator[bool]:
+    """Restrict Ultralytics' loader or not while the block runs, and say whether it is restricted.
+
+    The application may have imported Ultralytics already, so its variable in the environment comes too late.
+    """
+    from ultralytics.nn import tasks
+
+    possible = hasattr(tasks, "SAFE_LOAD") and tasks._SafeLoad.SUPPORTED
+    before = getattr(tasks, "SAFE_LOAD", None)
+    if possible:
+        tasks.SAFE_LOAD = restricted
+    try:
+        yield bool(possible and restricted)
+    finally:
+        if possible:
+            tasks.SAFE_LOAD = before
+
+
+def _refused(exc: BaseException) -> str | None:
+    """Return what the restricted loader found and refused, or None if something else went wrong."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if found := _REFUSED.search(str(cause)):
+            return str(next(filter(None, found.groups())))
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _choose_head(yolo: Any, head: Head | Literal["auto"], weights: Path) -> Head:

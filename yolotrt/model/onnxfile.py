@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ from yolotrt.model.spec import Head, ModelSpec
 
 if TYPE_CHECKING:
     import onnx
+
+MAX_BYTES = 2**31 - 1
+"""Protobuf's limit."""
 
 MAX_METADATA_CHARS = 1_000_000
 """Longest metadata value that is parsed; class lists are a few kilobytes."""
@@ -26,16 +31,22 @@ NOT_SEGMENTATION = (
 def load_onnx(path: Path) -> onnx.ModelProto:
     """Load and check an ONNX file.
 
+    Weights in other files are refused: the path to them is the author's choice, and what is hashed, copied
+    and cached here is one file.
+
     Raises:
         InputError: The file is missing, a directory or unreadable.
-        ModelError: It is not an ONNX file, or it is truncated.
+        ModelError: It is not an ONNX file, it is truncated, or its weights lie in other files.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
     require_file(path, "an ONNX file")
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("it is larger than 2 GB, protobuf's limit")
         model = onnx.load_model_from_string(path.read_bytes())
+        _require_whole(model, path)
         onnx.checker.check_model(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError) as exc:
         reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
@@ -44,6 +55,54 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             hint="It may be truncated or of another format; export it again: yolotrt export WEIGHTS.pt",
         ) from exc
     return model
+
+
+def require_whole(data: bytes, path: Path) -> bytes:
+    """Return a network's bytes if it reads no other file, at next to no cost where that is plain.
+
+    Raises:
+        ModelError: Its weights lie in other files.
+    """
+    if b"location" in data:  # the key under which ONNX names another file
+        import onnx
+        from google.protobuf.message import DecodeError
+
+        with contextlib.suppress(DecodeError):  # the runtime says better what is wrong with it
+            _require_whole(onnx.load_model_from_string(data), path)
+    return data
+
+
+def _require_whole(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse a network that reads other files: external weights, in whatever graph or attribute they hide."""
+    from onnx.external_data_helper import uses_external_data
+
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "?")
+            raise ModelError(
+                f"{path} keeps the weights {tensor.name!r} in another file ({where!r:.80}); yolotrt reads "
+                "only networks that are one file.",
+                hint="Join them: python -c \"import onnx; onnx.save(onnx.load('IN.onnx'), 'OUT.onnx')\"",
+            )
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor that a model holds, those of nested graphs and functions too."""
+    graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes += graph.node
+            continue
+        for attribute in nodes.pop().attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            graphs += [g for g in (attribute.g, *attribute.graphs) if g.node or g.initializer]
 
 
 def onnx_key(model: onnx.ModelProto) -> str:

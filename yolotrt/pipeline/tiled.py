@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from yolotrt.backends.base import Context, Engine
-from yolotrt.backends.registry import load_engine
-from yolotrt.backends.sidecar import read_engine
+from yolotrt.backends.registry import open_engine
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
@@ -99,24 +99,35 @@ class TiledPipeline:
         self._owned: list[Engine] = []
 
     @classmethod
-    def open(cls, engine: str | Path, *, whole: str | Path | None = None, **settings: Any) -> TiledPipeline:
+    def open(
+        cls,
+        engine: str | Path,
+        *,
+        whole: str | Path | None = None,
+        trust: bool = False,
+        warn: Callable[[str], None] = lambda _: None,
+        **settings: Any,
+    ) -> TiledPipeline:
         """Load engines from their files into a pipeline that owns them.
 
         Args:
             engine: Engine file, as ``yolotrt build`` prints it.
             whole: Another engine for the pass over the whole frame.
+            trust: Also load engines that no matching sidecar vouches for. They can run any code: see
+                :mod:`yolotrt.backends.admission`.
+            warn: Told when that was needed.
             settings: Fields of :class:`PipelineSettings`, such as ``groups=4``.
 
         Raises:
-            InputError: A file is missing, or no engine of ours.
-            ArtifactError: An engine does not fit this machine.
+            InputError: A file is missing.
+            ArtifactError: No sidecar vouches for an engine, or it does not fit this machine.
         """
         chosen = PipelineSettings(**settings)
         owned: list[Engine] = []
         try:
             for path in (engine, whole):
                 if path is not None:
-                    owned.append(load_engine(read_engine(Path(path))))
+                    owned.append(open_engine(Path(path), trust=trust, warn=warn))
         except BaseException:
             for loaded in owned:
                 loaded.close()

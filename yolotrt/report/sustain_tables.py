@@ -27,7 +27,7 @@ def sustain_table(run: Sustained, title: str) -> Table:
             "dropped",
             f"{counts.dropped}" + (f", and {run.failed} failed: {run.complaint}" if run.failed else ""),
         ),
-        ("latency, ms", _percentiles(run.latency)),
+        ("latency, ms", _percentiles(run.latency) + _drift(run)),
         ("age at the end, ms", _percentiles(run.age)),
         ("objects in the last frame", str(run.detections)),
         ("memory, MiB", _memory(run)),
@@ -54,6 +54,12 @@ def _percentiles(summary: Summary | None) -> str:
     values = (summary.p50, summary.p90, summary.p95, summary.p99)
     named = zip(("p50", "p90", "p95", "p99"), values, strict=True)
     return "  ".join(f"{name} {milliseconds(value)}" for name, value in named)
+
+
+def _drift(run: Sustained) -> str:
+    if run.latency_drift is None:
+        return ""
+    return f"  (last third {run.latency_drift:.2f} x the one before)"
 
 
 def _memory(run: Sustained) -> str:

@@ -103,7 +103,13 @@ def export_if_weights(request: BuildRequest, progress: Progress, say: Say) -> Pa
         return request.model
     target = request.engines / f"{request.model.stem}.onnx"
     result = export(
-        request.model, target, imgsz=request.imgsz, head=request.head, progress=progress, on_wait=say
+        request.model,
+        target,
+        imgsz=request.imgsz,
+        head=request.head,
+        trust=request.trust,
+        progress=progress,
+        on_wait=say,
     )
     say(f"onnx: {target} ({'up to date' if result.cached else 'exported'}, {result.spec.head} head)")
     if result.untrained:

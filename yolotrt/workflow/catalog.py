@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
+from yolotrt.backends.admission import Warn, admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import FORMAT, read_engine, read_sidecar
+from yolotrt.backends.sidecar import FORMAT, read_sidecar
 from yolotrt.errors import InputError, ModelError
 from yolotrt.model.export import obtain_weights
 
@@ -59,37 +60,49 @@ def newest_engine(engines: Path) -> Path:
     return max(sidecars, key=lambda p: (p.stat().st_mtime_ns, p.name)).with_suffix("")
 
 
-def read_engines(paths: list[Path], engines: Path) -> list[EngineFile]:
-    """Return the named engines, verified, or the newest one if none is named.
+def read_engines(
+    paths: list[Path], engines: Path, *, trust: bool = False, warn: Warn = lambda _: None
+) -> list[EngineFile]:
+    """Return the named engines, or the newest one if none is named.
+
+    Args:
+        paths: The engines.
+        engines: Folder to take the newest one from.
+        trust: Also take engines that no matching sidecar vouches for.
+        warn: Told about each that needed it.
 
     Raises:
         InputError: An engine is missing.
-        ArtifactError: An engine has no sidecar or does not match it.
+        ArtifactError: No sidecar vouches for an engine.
     """
-    return [read_engine(path) for path in paths or [newest_engine(engines)]]
+    return [admit(path, trust=trust, warn=warn) for path in paths or [newest_engine(engines)]]
 
 
-def find_reference(name: str, file: EngineFile, engines: Path) -> EngineFile:
+def find_reference(
+    name: str, file: EngineFile, engines: Path, *, trust: bool = False, warn: Warn = lambda _: None
+) -> EngineFile:
     """Return the engine to compare with.
 
     Args:
         name: An engine's path, or ``fp32`` for the FP32 engine of the same network in ``engines``.
         file: The engine that is compared.
         engines: Folder to look in.
+        trust: As in :func:`read_engines`, for a path.
+        warn: As there.
 
     Raises:
         InputError: It does not exist.
         ArtifactError: It is damaged.
     """
     if name != "fp32":
-        return read_engine(Path(name))
+        return admit(Path(name), trust=trust, warn=warn)
     for sidecar in sorted(p for p in engines.glob("*.json") if _is_sidecar(p)):
         engine = sidecar.with_suffix("")
         if not engine.is_file():
             continue
         found = read_sidecar(engine)
         if found.precision == "fp32" and found.sources.get("onnx") == file.sources.get("onnx"):
-            return read_engine(engine)
+            return admit(engine)
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",

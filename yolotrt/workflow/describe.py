@@ -8,9 +8,10 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import require_file
+from yolotrt.backends.admission import Warn, admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
-from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.backends.sidecar import read_sidecar, sidecar_path
 from yolotrt.backends.tensorrt.describe import describe_engine, describe_foreign
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
@@ -23,8 +24,13 @@ FOREIGN = (".engine", ".plan", ".trt")
 """File name endings of TensorRT engines that were not built here."""
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> dict[str, Any]:
     """Return what is in a file, as JSON values; ``kind`` says what it is.
+
+    Args:
+        path: The file.
+        trust: Also load engines that no matching sidecar vouches for.
+        warn: Told when that was needed.
 
     Raises:
         InputError: It is missing, a directory, or unreadable.
@@ -33,13 +39,13 @@ def describe(path: Path) -> dict[str, Any]:
     """
     require_file(path, "an ONNX file, engine, sidecar, calibration cache or result file")
     if sidecar_path(path).exists():
-        return _engine(read_engine(path))
+        return _engine(admit(path, trust=trust, warn=warn))
     if path.suffix == ".onnx":
         return _onnx(path)
     if path.suffix == ".json":
-        return _document(path)
+        return _document(path, trust, warn)
     if path.suffix in FOREIGN:
-        return {"kind": "engine of another tool", **describe_foreign(path)}
+        return {"kind": "engine of another tool", **describe_foreign(admit(path, trust=trust, warn=warn))}
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
@@ -85,11 +91,12 @@ def _onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
     document = read_json(path)
     kind = document.get("format") if isinstance(document, dict) else None
     if kind == SIDECAR:
-        return _engine(read_sidecar(path.with_suffix("")))
+        engine = path.with_suffix("")
+        return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
     if kind == RESULT:
         result = read_result(path)
         cases = {

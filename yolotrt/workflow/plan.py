@@ -45,6 +45,7 @@ class BuildRequest:
         calib_data: Folder for calibration caches.
         implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
+        trust: Load weights without Ultralytics' restricted loader; they can run any code.
         force: Build again even if everything is up to date.
         options: Further fields of :class:`BuildConfig`.
     """
@@ -64,6 +65,7 @@ class BuildRequest:
     calib_data: Path = Path("calib_data")
     implicit: bool = False
     exclude: tuple[str, ...] | None = None
+    trust: bool = False
     force: bool = False
     options: dict[str, object] = field(default_factory=dict)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.backends.base import EngineFile, Layer
@@ -42,26 +41,26 @@ def describe_engine(file: EngineFile) -> dict[str, Any]:
         engine.close()
 
 
-def describe_foreign(path: Path) -> dict[str, Any]:
-    """Return what is in an engine that has no sidecar; needs TensorRT and a GPU that it fits.
+def describe_foreign(file: EngineFile) -> dict[str, Any]:
+    """Return what is in an engine that another tool made and the user trusts.
 
     Raises:
-        InputError: It is missing, unreadable, or no engine that can be loaded here.
+        ArtifactError: It cannot be loaded here.
         EnvironmentFault: TensorRT or a GPU is missing.
     """
-    from yolotrt.backends.tensorrt.backend import load_foreign
+    from yolotrt.backends.registry import backend
 
-    engine = load_foreign(path)
+    engine = backend(file.backend).load(file)
     try:
-        spec = engine.file.spec
+        spec = file.spec
         return {
-            "backend": engine.file.backend,
-            "precision": engine.file.precision,
-            "bytes": path.stat().st_size,
+            "backend": file.backend,
+            "precision": file.precision,
+            "bytes": file.path.stat().st_size,
             "head": spec.head,
             "input_wh": list(spec.input_wh),
             "classes": list(spec.names),
-            **_ask(engine),
+            **_ask(engine),  # type: ignore[arg-type]
         }
     finally:
         engine.close()

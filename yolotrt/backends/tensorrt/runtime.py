@@ -12,6 +12,7 @@ import numpy as np
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
+from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
@@ -44,7 +45,7 @@ def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> Tensor
         ArtifactError: It was built for another version or GPU, or is damaged.
     """
     check_fits(library, gpu, file)
-    _, plan = split(file.path.read_bytes())
+    _, plan = split(require_unchanged(file, file.path.read_bytes()))
     trusted = VERSION_COMPATIBLE in file.environment.get("options", "").split()
     native = _deserialize(library, gpu, device, file.path, plan, rebuild_command(file), host_code=trusted)
     return TensorRtEngine(library, native, device, file)
