@@ -10,6 +10,7 @@ from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.backends.base import EngineFile, Layer, Precision
+from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError
 from yolotrt.model.spec import Head, ModelSpec
 
@@ -49,15 +50,18 @@ def read_engine(path: Path) -> EngineFile:
         ArtifactError: It has no sidecar, a damaged one, or bytes that do not match.
     """
     require_file(path, "an engine")
-    rebuild = f"Build it again: yolotrt build MODEL -o {path} --force"
     if not sidecar_path(path).exists():
-        hint = f"yolotrt build {path}" if path.suffix == ".onnx" else rebuild
+        onnx = path.suffix == ".onnx"
+        hint = f"yolotrt build {path}" if onnx else f"Build it again: yolotrt build MODEL -o {path} --force"
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so it is no engine.", hint=hint
         )
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
-        raise ArtifactError(f"{path} does not match the hash in its sidecar: it was changed.", hint=rebuild)
+        raise ArtifactError(
+            f"{path} does not match the hash in its sidecar: it was changed.",
+            hint=f"Build it again: {rebuild_command(file)}",
+        )
     return file
 
 

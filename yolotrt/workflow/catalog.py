@@ -93,7 +93,7 @@ def find_reference(name: str, file: EngineFile, engines: Path) -> EngineFile:
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
-        hint=f"Build it: yolotrt build {engines / source} --fp32",
+        hint=f"Build it: yolotrt build {source} --fp32",
     )
 
 
