@@ -101,7 +101,7 @@ class TestImplicitInt8:
     def test_tensorrt_10_gets_a_calibrator_that_reads_our_table(self) -> None:
         used = library()
         used.trt.BuilderFlag = enum.Enum("BuilderFlag", "INT8 FP16")
-        config = run(replace(CONFIG, precision="int8", calibration_table=TABLE), used)
+        config = run(replace(CONFIG, precision="int8", implicit=True, calibration_table=TABLE), used)
         assert builder_double.Builder._networks[-1]._flags == 0, "TensorRT chooses the types"
         assert config._flags == {"INT8", "FP16"}
         calibrator = config.int8_calibrator
@@ -114,7 +114,7 @@ class TestImplicitInt8:
 
     def test_newer_versions_refuse_and_name_the_way_that_works(self) -> None:
         with pytest.raises(UsageError, match="has no implicit INT8") as caught:
-            run(replace(CONFIG, calibration_table=TABLE), library("IInt8EntropyCalibrator2"))
+            run(replace(CONFIG, implicit=True), library("IInt8EntropyCalibrator2"))
         assert "Q/DQ" in str(caught.value.hint)
 
 

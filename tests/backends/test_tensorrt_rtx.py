@@ -173,7 +173,7 @@ def test_a_failed_build_tells_tensorrts_reason_and_keeps_its_log(tmp_path: Path)
     [
         ({"version_compatible": True}, "--version-compatible is not offered"),
         ({"hardware_compatible": True}, "has no --hardware-compatible"),
-        ({"calibration_table": "TRT-1\n"}, "has no implicit INT8"),
+        ({"implicit": True}, "has no implicit INT8"),
         ({"compute_capabilities": ("SM90",)}, "cannot build for SM90"),
         ({"compute_capabilities": ("new",)}, "'new' is not a compute capability"),
         ({"precision": "fp8", "compute_capabilities": ("SM86", "12.0")}, "FP8 needs compute capability 8.9"),

@@ -91,6 +91,8 @@ def test_every_name_we_use_exists_in_tensorrt_rtx() -> None:
     assert found["problems"] == []
     assert {"IBuilderConfig.set_compute_capability", "Builder.build_serialized_network"} <= set(found["uses"])
     assert not any("Calibrator" in use for use in found["uses"])
+    assert "IExecutionContext.is_stream_capturable" in found["uses"]
+    assert found["double"] == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -110,8 +110,9 @@ class BuildConfig:
         hardware_compatible: The engine also loads on other GPUs, Ampere and newer.
         compute_capabilities: GPUs to build for, such as ``SM86`` and ``SM120``, where the library builds
             ahead of time; empty means the GPU here or the library's portable default.
-        calibration_table: TensorRT 10's own calibration table, for a network in FP32 whose INT8 is left
-            to TensorRT; None builds the network as it is typed.
+        implicit: INT8 is left to TensorRT 10 and its calibration table; the network is in FP32.
+        calibration_table: That table; None while it is not known yet, and where the network is built as
+            it is typed.
         log: File for everything the library says; None keeps only its warnings.
     """
 
@@ -124,6 +125,7 @@ class BuildConfig:
     version_compatible: bool = False
     hardware_compatible: bool = False
     compute_capabilities: tuple[str, ...] = ()
+    implicit: bool = False
     calibration_table: str | None = None
     log: Path | None = None
 
@@ -233,6 +235,14 @@ class Backend(Protocol):
 
     def availability(self) -> Availability:
         """Say whether the backend works here; never raises."""
+        ...
+
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what cannot be built, before anybody spends minutes on calibration.
+
+        Raises:
+            UsageError: An option or precision that the library or the GPU does not offer.
+        """
         ...
 
     def environment(self, config: BuildConfig) -> dict[str, str]:

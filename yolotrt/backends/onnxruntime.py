@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
-from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.errors import ArtifactError, ExecutionError, UsageError
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
@@ -55,6 +55,22 @@ class OnnxRuntimeBackend:
         import onnxruntime as ort
 
         return Availability(True, f"{ort.__version__} on {_device()}", builds=True)
+
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what only TensorRT has: an engine without it would be another than was asked for."""
+        asked = {
+            "--fp8": config.precision == "fp8",
+            "--implicit": config.implicit,
+            "--version-compatible": config.version_compatible,
+            "--hardware-compatible": config.hardware_compatible,
+            "--compute-capability": config.compute_capabilities,
+        }
+        for option, value in asked.items():
+            if value:
+                raise UsageError(
+                    f"ONNX Runtime has no {option}.",
+                    hint="Add --backend tensorrt, or --backend tensorrt-rtx.",
+                )
 
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return the library version and the processor architecture."""

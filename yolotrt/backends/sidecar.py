@@ -11,6 +11,7 @@ from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.backends.base import EngineFile, Layer, Precision
+from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError
 from yolotrt.model.spec import Head, ModelSpec
 
@@ -54,9 +55,10 @@ def read_engine(path: Path) -> EngineFile:
         ArtifactError: It has no sidecar, a damaged one, or bytes that do not match.
     """
     require_file(path, "an engine")
-    rebuild = f"Build it again: yolotrt build MODEL -o {path} --force"
     if not sidecar_path(path).exists():
-        build = f"Build an engine from it: yolotrt build {path}" if path.suffix == ".onnx" else rebuild
+        onnx = path.suffix == ".onnx"
+        again = f"Build it again: yolotrt build MODEL -o {path} --force"
+        build = f"Build an engine from it: yolotrt build {path}" if onnx else again
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
             hint=f"{build}; or {TRUST}",
@@ -64,7 +66,8 @@ def read_engine(path: Path) -> EngineFile:
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         raise ArtifactError(
-            f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{rebuild}; or {TRUST}"
+            f"{path} does not match the hash in its sidecar: it was changed.",
+            hint=f"Build it again: {rebuild_command(file)}; or {TRUST}",
         )
     return file
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,10 +70,11 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
-    ranges = None
+    plan = BuildPlan(request, found, onnx_path, model, spec, None)
+    found.check(plan.config())
     if request.precision in NEEDS_RANGES:
-        ranges = _ranges(request, onnx_path, model, spec, progress, say)
-    return BuildPlan(request, found, onnx_path, model, spec, ranges)
+        plan = replace(plan, ranges=_ranges(request, onnx_path, model, spec, progress, say))
+    return plan
 
 
 def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say = print) -> BuildOutcome:

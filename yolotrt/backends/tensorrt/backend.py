@@ -45,6 +45,13 @@ class TensorRtBackend:
         capability = "compute capability {}.{}".format(*gpu.capability)
         return Availability(True, f"{library.version} on {gpu.name} ({capability})", builds=True)
 
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what cannot be built; see :func:`yolotrt.backends.tensorrt.options.check`."""
+        from yolotrt.backends.tensorrt.options import check
+
+        library = open_library(self._product)
+        check(library, config, self._gpu(library))
+
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return product, exact version, GPU or targets, driver and options; see :mod:`.identity`."""
         from yolotrt.backends.tensorrt.identity import environment
