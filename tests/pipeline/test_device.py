@@ -21,8 +21,8 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_settings import GLOBAL_ORDERS, DeviceSettings, GlobalOrder
 from yolotrt.pipeline.device_share import Gpu, deal
+from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 
 Frame = npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ class _Runner:
     def pipeline(self, **settings: object) -> DevicePipeline:
         return DevicePipeline(
             [Gpu(self.device, self.engine)],
-            DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+            PipelineSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
         )
 
 
@@ -222,7 +222,7 @@ def test_any_frame_size(run: _Runner, tiny_onnx: Path, wh: tuple[int, int]) -> N
 @pytest.mark.parametrize("devices", [1, 2, 3, 5])
 @pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
 def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int, mode: PassMode) -> None:
-    settings = DeviceSettings(mode=mode, groups=4, decode=DECODE)
+    settings = PipelineSettings(mode=mode, groups=4, decode=DECODE)
     found = []
     for count in (1, devices):
         drivers = [HostDriver(i) for i in range(count)]
@@ -260,7 +260,7 @@ def test_says_how_many_groups_fit(tiny_onnx: Path, frame: Frame) -> None:
     driver = HostDriver(memory_limit=3_400_000)
     engine = EmulatedEngine(driver, tiny_onnx, context_bytes=1_100_000)
     device = emulated(driver)
-    with DevicePipeline([Gpu(device, engine)], DeviceSettings(groups=4, decode=DECODE)) as pipeline:
+    with DevicePipeline([Gpu(device, engine)], PipelineSettings(groups=4, decode=DECODE)) as pipeline:
         with pytest.raises(OutOfDeviceMemory, match=r"Only 2 of 4 groups fit .*takes about 1 MiB") as error:
             pipeline(frame)
         assert error.value.hint is not None
@@ -300,12 +300,14 @@ def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, fr
     engine = EmulatedEngine(driver, tiny_onnx)
     device = emulated(driver)
     with (
-        DevicePipeline([Gpu(device, engine)], DeviceSettings(decode=DECODE)) as pipeline,
+        DevicePipeline([Gpu(device, engine)], PipelineSettings(dispatch="graph", decode=DECODE)) as pipeline,
         pytest.raises(UsageError, match="graphs are not available") as error,
     ):
         pipeline(frame)
     assert "--dispatch streams" in (error.value.hint or "")
     assert device.live == {}
+    with DevicePipeline([Gpu(device, engine)], PipelineSettings(decode=DECODE)) as pipeline:
+        assert len(pipeline(frame).detections) > 2  # left to itself, it does without
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_refuses_what_is_no_frame(run: _Runner, frame: object) -> None:
 
 def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path, frame: Frame) -> None:
     other = EmulatedEngine(run.driver, write_tiny_yolo(tmp_path / "whole.onnx", 96, seed=4))
-    settings = DeviceSettings(mode="tiled+global", groups=2, decode=DECODE)
+    settings = PipelineSettings(mode="tiled+global", groups=2, decode=DECODE)
     with DevicePipeline([Gpu(run.device, run.engine, other)], settings) as pipeline:
         both = pipeline(frame).detections
     with DevicePipeline([Gpu(run.device, other)], replace(settings, mode="global")) as pipeline:
@@ -341,11 +343,11 @@ def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path
 def test_refuses_settings_that_make_no_sense() -> None:
     for settings in ({"depth": 3}, {"dispatch": "fast"}, {"mode": "both"}, {"global_order": "before"}):
         with pytest.raises(UsageError):
-            DeviceSettings(**settings)  # type: ignore[arg-type]
+            PipelineSettings(**settings)  # type: ignore[arg-type]
 
 
 def test_refuses_several_classes_per_box(run: _Runner, frame: Frame) -> None:
-    settings = DeviceSettings(decode=DecodeSettings(multi_label=True))
+    settings = PipelineSettings(decode=DecodeSettings(multi_label=True))
     with (
         DevicePipeline([Gpu(run.device, run.engine)], settings) as pipeline,
         pytest.raises(UsageError, match="several classes"),

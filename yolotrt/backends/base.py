@@ -20,6 +20,8 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.cuda.device import Device
+
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
 QdqStyle = Literal["cpu", "tensorrt"]
 """Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.calibration.qdq`."""
@@ -266,5 +268,14 @@ class Backend(Protocol):
 
         Raises:
             ArtifactError: It was built for another version or device, or is damaged.
+        """
+        ...
+
+    def load_on(self, file: EngineFile, device: Device) -> Engine:
+        """Load an engine on a GPU, for contexts that run on the caller's memory (:class:`DeviceContext`).
+
+        Raises:
+            ArtifactError: It was built for another version or device, or is damaged.
+            DeviceError: The library cannot use the GPU.
         """
         ...

@@ -21,6 +21,9 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine
+    from yolotrt.cuda.device import Device
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -87,12 +90,18 @@ class OnnxRuntimeBackend:
         return BuiltEngine(data)
 
     def load(self, file: EngineFile) -> OnnxRuntimeEngine:
-        """Load an engine.
+        """Load an engine on the processor.
 
         Raises:
             ArtifactError: ONNX Runtime cannot read it.
         """
         return OnnxRuntimeEngine(file)
+
+    def load_on(self, file: EngineFile, device: Device) -> OnnxRuntimeCudaEngine:
+        """Load an engine on a GPU; see :func:`yolotrt.backends.onnxruntime_cuda.load`."""
+        from yolotrt.backends.onnxruntime_cuda import load
+
+        return load(file, device)
 
 
 def _device() -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,7 +65,7 @@ def run(
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    settings = {
+    settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
         "dispatch": choice(dispatch, "--dispatch", DISPATCH_MODES),

@@ -83,6 +83,24 @@ class Gpu:
         """The engine that looks at the whole frame."""
         return self.whole_engine or self.engine
 
+    def taking_turns(self) -> Gpu:
+        """Return the same for a pipeline that never runs at the same time as others on these engines."""
+        shared = TakingTurns(self.engine)
+        same = self.for_whole is self.engine
+        return Gpu(self.device, shared, shared if same else TakingTurns(self.for_whole))
+
+
+class TakingTurns:
+    """An engine for one of several pipelines that take turns on it.
+
+    To :class:`Lanes` it is an engine of its own, so all the pipelines count their lanes from zero: contexts
+    of one batch size and lane are then shared by them, where the engine shares at all.
+    """
+
+    def __init__(self, engine: GpuEngine) -> None:
+        self.file, self.capturable = engine.file, engine.capturable
+        self.new_context = engine.new_context
+
 
 @dataclass(frozen=True)
 class Share:

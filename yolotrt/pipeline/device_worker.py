@@ -9,10 +9,10 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device_dispatch import Job, new_device_dispatcher
+from yolotrt.pipeline.device_dispatch import DeviceDispatch, Job, new_device_dispatcher
 from yolotrt.pipeline.device_passes import DevicePass, PassSlot
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
+from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
 _INTERVALS = (
@@ -78,10 +78,10 @@ class DeviceWorker:
         gpu: Gpu,
         grid: TileGrid,
         share: Share,
-        settings: DeviceSettings,
+        settings: PipelineSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        _require_capturable(gpu, settings)
+        self._mode = _dispatch(gpu, settings)
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
@@ -93,7 +93,7 @@ class DeviceWorker:
         self._main, self._upload = self._scope.stream(), self._scope.stream()
         self._beside = bool(share.groups) and share.whole and settings.global_order == "concurrent"
         jobs = len(share.groups) + self._beside
-        self._dispatcher = new_device_dispatcher(settings.dispatch, device, self._scope, max(jobs, 1))
+        self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
         self._whole: DevicePass | None = None
         try:
@@ -196,7 +196,7 @@ class DeviceWorker:
                 origins,
                 settings.decode,
                 self._lanes,
-                shared=settings.dispatch == "serial",
+                shared=self._mode == "serial",
             )
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             self.group_bytes = self._tiles.warm_up(streams)
@@ -247,7 +247,7 @@ class DeviceWorker:
             self._start_upload(slot, self._main)
         self._enqueue(slot)
         self._main.synchronize()
-        if self._settings.dispatch == "graph":
+        if self._mode == "graph":
             slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
 
     def _start(self, slot: Slot) -> None:
@@ -308,9 +308,18 @@ class DeviceWorker:
         self._main.synchronize()
 
 
-def _require_capturable(gpu: Gpu, settings: DeviceSettings) -> None:
-    for engine in (gpu.engine, gpu.for_whole):
-        if settings.dispatch == "graph" and not engine.capturable:
-            raise UsageError(
-                f"{engine.file.path.name} cannot be captured in a CUDA graph.", hint="Use --dispatch streams."
-            )
+def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
+    """Return how groups run on a GPU.
+
+    Raises:
+        UsageError: Graphs are asked for and cannot be captured here.
+    """
+    stubborn = [e for e in (gpu.engine, gpu.for_whole) if not e.capturable]
+    if settings.dispatch == "auto":
+        return "graph" if gpu.device.captures and not stubborn else "streams"
+    if settings.dispatch == "graph" and stubborn:
+        raise UsageError(
+            f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
+            hint="Use --dispatch streams.",
+        )
+    return settings.dispatch

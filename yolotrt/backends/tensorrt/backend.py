@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
+from yolotrt.cuda import opened
 from yolotrt.errors import ArtifactError, EnvironmentFault, YoloTrtError
 from yolotrt.progress import Progress
 
@@ -68,8 +68,8 @@ class TensorRtBackend:
 
     def load(self, file: EngineFile) -> TensorRtEngine:
         """Load an engine on the first GPU; see :func:`yolotrt.backends.tensorrt.runtime.load`."""
-        gpu = find_gpu()
-        return self.load_on(file, _device(gpu))
+        find_gpu()
+        return self.load_on(file, opened.gpu())
 
     def load_on(self, file: EngineFile, device: Device) -> TensorRtEngine:
         """Load an engine on a GPU that the caller has opened."""
@@ -82,7 +82,7 @@ class TensorRtBackend:
         from yolotrt.backends.tensorrt.runtime import load_foreign
 
         gpu = find_gpu()
-        return load_foreign(open_library(self._product), gpu, _device(gpu), path)
+        return load_foreign(open_library(self._product), gpu, opened.gpu(), path)
 
     def _gpu(self, library: Library) -> Gpu | None:
         """Return the GPU here, or None where the library builds without one.
@@ -96,15 +96,6 @@ class TensorRtBackend:
             if library.builds_ahead:
                 return None
             raise
-
-
-@functools.cache
-def _device(gpu: Gpu) -> Device:
-    """Return the first GPU, opened once per process: engines that come and go need not reopen it."""
-    from yolotrt.cuda.device import Device
-    from yolotrt.cuda.nvidia import NvidiaDriver
-
-    return Device(NvidiaDriver())
 
 
 def load_foreign(path: Path) -> TensorRtEngine:
