@@ -19,6 +19,10 @@ MAX_BYTES = 256 * 1024 * 1024
 """Documents of ours are far smaller; a larger file is not one of them."""
 
 
+MAX_DIGITS = 19
+"""Whole numbers are at most those of 64 bits and a sign."""
+
+
 def write_document(target: Path, *, format: str, version: int, body: Mapping[str, Any]) -> Path:
     """Write ``body`` as an indented JSON document, atomically.
 
@@ -61,6 +65,11 @@ def read_json(path: Path) -> Any:
     def refuse(constant: str) -> float:
         raise ValueError(f"{constant} is not a JSON number")
 
+    def whole(text: str) -> int:
+        if len(text) > MAX_DIGITS:
+            raise ValueError(f"a whole number of {len(text)} digits")
+        return int(text)
+
     def finite(text: str) -> float:
         value = float(text)
         if not math.isfinite(value):
@@ -68,7 +77,9 @@ def read_json(path: Path) -> Any:
         return value
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse, parse_float=finite)
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=refuse, parse_float=finite, parse_int=whole
+        )
     except (ValueError, RecursionError) as exc:
         raise ArtifactError(
             f"{path} is not valid JSON ({exc}).", hint="It may be truncated; make it again."

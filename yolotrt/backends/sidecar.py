@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -171,11 +172,11 @@ def _texts(value: Any) -> dict[str, str]:
 
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 20:
-        raise ValueError(f"expected a positive whole number, got {value!r}")
+        raise ValueError(f"expected a positive whole number, got {reprlib.repr(value)}")
     return value
 
 
 def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
-    if value not in choices:
-        raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}, got {reprlib.repr(value)}")
     return value

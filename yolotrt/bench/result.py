@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.documents import read_document, read_json, write_document
+from yolotrt.artifacts.schema import require_fit
 from yolotrt.bench.metrics import flat_metrics
 from yolotrt.errors import ArtifactError
 from yolotrt.timing.trace import Span
@@ -146,6 +147,7 @@ def read_result(path: Path) -> RunResult:
     """
     body = read_document(path, format=FORMAT, version=VERSION)
     try:
+        require_fit(body, read_json(SCHEMA), whole=False)
         return RunResult(
             dict(body["settings"]),
             dict(body["environment"]),

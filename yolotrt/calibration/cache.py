@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ def read_ranges(path: Path) -> CalibrationRanges:
 def _parse(document: dict[str, Any]) -> CalibrationRanges:
     algorithm = document["algorithm"]
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {algorithm!r}")
+        raise ValueError(f"unknown algorithm {reprlib.repr(algorithm)}")
     preprocessing = document["preprocessing"]
     if not isinstance(preprocessing, dict):
         raise TypeError("preprocessing is not an object")
@@ -207,22 +208,22 @@ def _parse_range(name: str, found: dict[str, Any]) -> TensorRange:
     }
     quantiles = tuple(_number(q) for q in found["quantiles"])
     if not numbers["lo"] <= 0 <= numbers["hi"] or numbers["amax"] < 0 or len(quantiles) != len(QUANTILES):
-        raise ValueError(f"the range of {name!r} makes no sense")
+        raise ValueError(f"the range of {reprlib.repr(name)} makes no sense")
     return TensorRange(**numbers, count=int(_number(found["count"])), quantiles=quantiles)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{reprlib.repr(value)} is not a text")
     return value
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{reprlib.repr(value)} is not a number")
     number = float(value)  # an integer of hundreds of digits overflows here
     if not math.isfinite(number) or abs(number) > 3.4e38:
-        raise ValueError(f"{value!r} is out of range")
+        raise ValueError(f"{reprlib.repr(value)} is out of range")
     return number
 
 

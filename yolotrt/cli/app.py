@@ -126,9 +126,14 @@ def _usage_error(exc: Exception) -> int:
 
 
 def _show(exc: YoloTrtError) -> None:
-    print(f"error: {exc.message}", file=sys.stderr)
+    print(f"error: {_plain(exc.message)}", file=sys.stderr)
     if exc.hint:
-        print(f"hint:  {exc.hint}", file=sys.stderr)
+        print(f"hint:  {_plain(exc.hint)}", file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """Return a text that cannot steer the terminal: names in it may come from files of strangers."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

@@ -104,7 +104,7 @@ def _mask(record: Record, image_wh: tuple[int, int], path: Path) -> CocoRle:
 
     width, height = image_wh
     shape = record.get("segmentation")
-    if isinstance(shape, list) and shape and all(map(_is_polygon, shape)):
+    if isinstance(shape, list) and shape and all(_is_polygon(points, max(image_wh)) for points in shape):
         merged: CocoRle = mask.merge(mask.frPyObjects(shape, height, width))
         return merged
     if isinstance(shape, dict) and shape.get("size") == [height, width]:
@@ -123,12 +123,13 @@ def _mask(record: Record, image_wh: tuple[int, int], path: Path) -> CocoRle:
     )
 
 
-def _is_polygon(points: object) -> bool:
+def _is_polygon(points: object, side: int) -> bool:
+    """Whether it is a polygon near its image: pycocotools walks along its edges, however long they are."""
     return (
         isinstance(points, list)
         and len(points) >= 6
         and len(points) % 2 == 0
-        and all(isinstance(p, int | float) for p in points)
+        and all(isinstance(p, int | float) and -side <= p <= 2 * side for p in points)
     )
 
 

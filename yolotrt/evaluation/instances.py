@@ -16,6 +16,9 @@ from yolotrt.errors import ArtifactError
 
 Record = Mapping[str, Any]
 
+MAX_SIDE = 20_000
+"""Masks are as large as their image; nothing larger than this is one."""
+
 
 @dataclass(frozen=True)
 class AnnotatedImage:
@@ -89,9 +92,9 @@ def _records(document: Record, key: str) -> list[Record]:
 def _image(record: Record) -> AnnotatedImage:
     key, name = _whole(record, "id", "an image"), record.get("file_name")
     width, height = (_whole(record, side, f"image {key}") for side in ("width", "height"))
-    if not isinstance(name, str) or not name or width < 1 or height < 1:
-        raise _Unfit(f"image {key} has no file name or no size")
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not isinstance(name, str) or not name or not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise _Unfit(f"image {key} has no file name or no size from 1 to {MAX_SIDE} px")
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
         raise _Unfit(f"the file name of image {key} leads out of the image folder")
     return AnnotatedImage(key, name, (width, height))
 

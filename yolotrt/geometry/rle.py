@@ -79,7 +79,8 @@ def decode_rle(encoded: CocoRle) -> Mask:
     """
     height, width = encoded["size"]
     counts = decompress(encoded["counts"])
-    if (counts < 0).any() or counts.sum() != height * width:
+    pixels = height * width
+    if ((counts < 0) | (counts > pixels)).any() or counts.sum() != pixels:
         raise ValueError(f"run lengths do not fill a mask of {width}x{height} px")
     whole = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height)
     columns, rows = np.flatnonzero(whole.any(axis=1)), np.flatnonzero(whole.any(axis=0))

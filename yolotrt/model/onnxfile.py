@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit."""
+
+MAX_SIDE = 16_384
+"""Largest input size, batch size and number of mask coefficients."""
+
+MAX_CELLS = 2**24
+"""Largest number of anchors, detections or channels."""
+
+MAX_BRACKETS = 64
+"""A class list has two brackets; apostrophes in names may uncover some more."""
 
 MAX_METADATA_CHARS = 1_000_000
 """Longest metadata value that is parsed; class lists are a few kilobytes."""
@@ -156,6 +166,12 @@ def read_spec(model: onnx.ModelProto, name: str) -> ModelSpec:
             f"{name} has a dynamic height or width; yolotrt needs a fixed input size.",
             hint="Export it with: yolotrt export WEIGHTS.pt --imgsz 640",
         )
+    sizes = (width, height, 1 if isinstance(batch, str) else batch)
+    if not all(0 < size <= MAX_SIDE for size in sizes):
+        raise ModelError(
+            f"{name} takes images of {width}x{height} px in batches of {batch}, which cannot be.",
+            hint="Export it with: yolotrt export WEIGHTS.pt --imgsz 640",
+        )
     outputs = [(o.name, _dims(o)) for o in model.graph.output]
     heads = [o for o in outputs if len(o[1]) == 3]
     protos = [o for o in outputs if len(o[1]) == 4]
@@ -172,6 +188,8 @@ def read_spec(model: onnx.ModelProto, name: str) -> ModelSpec:
             f"{name} has outputs of unknown size: {_describe(outputs)}.",
             hint="Export it with: yolotrt export WEIGHTS.pt --imgsz 640",
         )
+    if not (0 < coeffs <= MAX_SIDE and 0 < rows <= MAX_CELLS and 0 < columns <= MAX_CELLS):
+        raise ModelError(f"{name} has outputs that cannot be: {_describe(outputs)}.", hint=NOT_SEGMENTATION)
     properties = metadata(model)
     stride = _int_property(properties, "stride", 32)
     head, classes = _head_of(rows, columns, coeffs, (width, height), name)
@@ -211,11 +229,11 @@ def _class_names(text: str | None, classes: int | None, model_name: str) -> tupl
     if text is None:
         return tuple(f"class{i}" for i in range(classes or 0))
     value: Any = None
-    if len(text) <= MAX_METADATA_CHARS:
-        try:
+    # Python's parser recurses: a flat list needs few brackets and signs outside its texts.
+    flat = re.sub(r"'[^']*'|\"[^\"]*\"", "", text[: MAX_METADATA_CHARS + 1])
+    if len(text) <= MAX_METADATA_CHARS and sum(map(flat.count, "([{+-~")) <= MAX_BRACKETS:
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            value = None
     if isinstance(value, (list, tuple)):
         value = dict(enumerate(value))
     good = (
@@ -233,10 +251,8 @@ def _class_names(text: str | None, classes: int | None, model_name: str) -> tupl
 
 
 def _int_property(properties: dict[str, str], key: str, default: int) -> int:
-    try:
-        return int(properties.get(key, default))
-    except ValueError:
-        return default
+    text = properties.get(key, "")
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,4}", text) else default
 
 
 def _graph_inputs(model: onnx.ModelProto) -> list[tuple[str, list[int | str]]]:

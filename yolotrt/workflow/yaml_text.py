@@ -18,6 +18,9 @@ from yolotrt.errors import InputError
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+MAX_BYTES = 256 << 10
+"""An application's settings are a few kilobytes; parsing takes seconds per megabyte."""
+
 Scalar = str | int | bool
 Key = tuple[str, ...]
 
@@ -51,6 +54,8 @@ class YamlText:
             InputError: It is missing, not UTF-8, not YAML, or no mapping.
         """
         require_file(path, "a YAML file")
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 10} KiB, so it is no pipeline.yaml.")
         try:
             text = path.read_bytes().decode("utf-8").removeprefix(_BOM)
         except UnicodeDecodeError as exc:
@@ -107,7 +112,7 @@ class YamlText:
         node = self.get(key)
         if node is None:
             return default
-        if not re.fullmatch(r"[1-9]\d*", str(node.value)):
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", str(node.value)):
             raise self.error(node, key, f"must be a whole number above 0, not {node.value!r}")
         return int(node.value)
 
@@ -168,9 +173,11 @@ def _compose(path: Path, text: str) -> MappingNode:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        parser = YAML(typ="safe", pure=True)
-        root = parser.compose(text)
-        parser.load(text)  # finds duplicate keys, which composing does not mind
+        # Composing gives nodes with their places. Nothing is constructed: no tag is looked up, no merge
+        # key is multiplied out.
+        root = YAML(typ="safe", pure=True).compose(text)
+    except RecursionError as exc:
+        raise InputError(f"{path} is nested too deeply.", hint="Write it with fewer levels.") from exc
     except MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
@@ -180,7 +187,33 @@ def _compose(path: Path, text: str) -> MappingNode:
         raise InputError(f"{path} is not YAML ({str(exc).splitlines()[0]}).") from exc
     if root is None or root.id != "mapping":
         raise InputError(f"{path} holds no keys.", hint="It should be a mapping such as 'models: ...'.")
+    _require_distinct(path, root)
     return cast("MappingNode", root)
+
+
+def _require_distinct(path: Path, root: Any) -> None:
+    """Refuse a mapping that has a key twice, which composing does not mind."""
+    seen: set[int] = set()
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or node.id == "scalar":
+            continue
+        seen.add(id(node))
+        if node.id == "sequence":
+            nodes += node.value
+            continue
+        names: set[str] = set()
+        for key, value in node.value:
+            if key.id == "scalar" and key.value != "<<":
+                if key.value in names:
+                    line = key.start_mark.line + 1
+                    raise InputError(
+                        f"{path}, line {line}: found duplicate key {key.value[:80]!r}.",
+                        hint="Keep one of the two, and try again.",
+                    )
+                names.add(key.value)
+            nodes += (key, value)
 
 
 def _write(value: Scalar) -> str:

@@ -7,9 +7,13 @@ or yolotrt made start with the engine at once.
 from __future__ import annotations
 
 import json
+import re
 
 MAX_METADATA_BYTES = 1 << 20
 """Ultralytics' metadata is a few kilobytes; a larger length is not one."""
+
+
+_INDEX = re.compile(r"[0-9]{1,6}")
 
 
 def split(data: bytes) -> tuple[dict[str, str], bytes]:
@@ -22,7 +26,7 @@ def split(data: bytes) -> tuple[dict[str, str], bytes]:
         return {}, data
     try:
         found = json.loads(data[4 : 4 + length])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}, data
     return {str(k): _text(k, v) for k, v in found.items()}, data[4 + length :]
 
@@ -30,5 +34,5 @@ def split(data: bytes) -> tuple[dict[str, str], bytes]:
 def _text(key: str, value: object) -> str:
     """Return class names as a Python literal with whole numbers for keys: JSON made texts of them."""
     if key == "names" and isinstance(value, dict):
-        return repr({int(k): v for k, v in value.items() if str(k).isdigit()})
+        return repr({int(k): v for k, v in value.items() if _INDEX.fullmatch(str(k))})
     return str(value)
