@@ -77,5 +77,6 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=reason):
             take_up(path, other)
     write_result(path, replace(EMPTY, stopped={"measure": "iterations"}))
+    assert (take_up(path, EMPTY) or EMPTY).complete
     with pytest.raises(ArtifactError, match="complete"):
-        take_up(path, EMPTY)
+        take_up(path, replace(EMPTY, settings={**EMPTY.settings, "iterations": 50}))

@@ -60,19 +60,16 @@ class Recorder:
 
 
 def take_up(path: Path, wanted: RunResult) -> RunResult | None:
-    """Return the interrupted run in a file if ``wanted`` is the same run; None if there is no file.
+    """Return the run in a file if ``wanted`` is the same run; None if there is no file.
+
+    It may be complete: a command that was killed after its last save is then done at once when repeated.
 
     Raises:
-        ArtifactError: The file is damaged, complete, or of another run.
+        ArtifactError: The file is damaged, of another run, or complete with other limits.
     """
     if not path.exists():
         return None
     found = read_result(path)
-    if found.complete:
-        raise ArtifactError(
-            f"{path} is complete: there is nothing to resume.",
-            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
-        )
     for what, old, new in (
         ("settings", _comparable(found.settings), _comparable(wanted.settings)),
         ("engines", found.environment.get("engines"), wanted.environment.get("engines")),
@@ -83,7 +80,16 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
                 f"{path} cannot be resumed: its {what} {_difference(_plain(old), _plain(new))}.",
                 hint="Repeat the options of the interrupted run, or choose another --output.",
             )
+    if found.complete and _limits(found) != _limits(wanted):
+        raise ArtifactError(
+            f"{path} is complete: there is nothing to resume.",
+            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
+        )
     return found
+
+
+def _limits(run: RunResult) -> dict[str, Any]:
+    return {key: run.settings.get(key) for key in LIMITS}
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,9 @@ def run_bench(
     """
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
+    if earlier is not None and earlier.complete:
+        say(f"resume: {request.output} is complete")
+        return earlier
     if earlier is not None:
         say(f"resume: {request.output} after {earlier.rounds} rounds")
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))

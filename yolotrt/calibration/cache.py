@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ def load_or_calibrate(
     force: bool = False,
     threads: int | None = None,
     progress: Progress = no_progress,
+    on_wait: Callable[[str], None] = print,
 ) -> tuple[CalibrationRanges, CalibrationStatus]:
     """Return the ranges for a network and images, from the cache if its key holds.
 
@@ -86,6 +87,7 @@ def load_or_calibrate(
         force: Calibrate again even if the cache holds.
         threads: Threads of the network; None leaves it to ONNX Runtime.
         progress: Called while images run.
+        on_wait: Told when another process is making the same cache.
 
     Raises:
         ModelError: The network cannot be read.
@@ -111,7 +113,7 @@ def load_or_calibrate(
     ranges, status = cached()
     if ranges is not None:
         return ranges, status
-    with exclusive(cache, lambda message: progress(message, 0, 0)):
+    with exclusive(cache, on_wait):
         ranges, now = cached()  # another process may just have made it
         if ranges is not None:
             return ranges, now

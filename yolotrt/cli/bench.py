@@ -10,7 +10,7 @@ import typer
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
 from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choices, cores, whole_numbers
-from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
+from yolotrt.cli.outputs import Csv, Html, Markdown, ensure_outputs, write_outputs
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def bench(
         warmup=warmup,
     )
     request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
+    ensure_outputs(output, html, markdown, csv, json)
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
     for file in (file for pair in pairs for file in pair):
         _announce(file, tile)

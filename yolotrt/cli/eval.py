@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choice, cores
+from yolotrt.cli.outputs import ensure_outputs
 
 if TYPE_CHECKING:
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
@@ -56,6 +57,7 @@ def eval_(
     from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
+    ensure_outputs(json)
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
         base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)

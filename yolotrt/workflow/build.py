@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.registry import choose
-from yolotrt.backends.sidecar import write_engine
+from yolotrt.backends.sidecar import finish_interrupted, write_engine
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
@@ -85,6 +85,7 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
     """
     request, wanted = plan.request, plan.engine()
     with exclusive(wanted.path, say):
+        finish_interrupted(wanted.path)
         if not request.force and (ready := up_to_date(wanted)):
             say(f"engine: {ready.path} is up to date")
             return BuildOutcome(ready, cached=True)
@@ -145,6 +146,7 @@ def _ranges(
         tile_overlap=request.tile_overlap,
         force=request.force,
         progress=progress,
+        on_wait=say,
     )
     if status.warning:
         say(f"warning: {status.warning}")

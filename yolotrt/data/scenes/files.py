@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from yolotrt.artifacts.files import atomic_target, write_bytes, write_text
+from yolotrt.artifacts.files import write_bytes, write_text
+from yolotrt.data.film import CODECS, new_film
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
-from yolotrt.errors import EnvironmentFault, UsageError
+from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.geometry.tiles import tile_grid
@@ -20,9 +20,6 @@ from yolotrt.progress import Progress, no_progress
 
 SIDES = (64, 8192)
 """Least and most width and height of a scene that is written, px."""
-
-CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
-"""Video codecs that every OpenCV wheel brings, by the ending of the file name."""
 
 _QUALITY = 95
 
@@ -138,23 +135,11 @@ def write_video(
             f"{target.name}: the ending {ending!r} names no video format.", hint=f"Use {' or '.join(CODECS)}."
         )
     scene, frames = moving_scene(seed, wh), max(1, round(fps * seconds))
-    with atomic_target(target) as temporary:
-        film = temporary.with_suffix(ending)  # OpenCV chooses the container by the ending
-        sink = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[ending]), float(fps), wh)
-        try:
-            if not sink.isOpened():
-                raise EnvironmentFault(
-                    f"This OpenCV cannot write {ending} videos.", hint="pip install -U opencv-python-headless"
-                )
-            for index in range(frames):
-                progress("draw frames", index, frames)
-                sink.write(scene.at(index * 1000 // fps).image)
-            progress("draw frames", frames, frames)
-            sink.release()
-            os.replace(film, temporary)
-        finally:
-            sink.release()
-            film.unlink(missing_ok=True)
+    with new_film(target, float(fps), wh) as append:
+        for index in range(frames):
+            progress("draw frames", index, frames)
+            append(scene.at(index * 1000 // fps).image)
+        progress("draw frames", frames, frames)
     return target
 
 
