@@ -178,5 +178,6 @@ def test_an_unusable_backend_is_refused_with_the_reason() -> None:
     unusable = [name for name, state in availabilities().items() if not state.usable]
     if not unusable:
         pytest.skip("everything works here")
-    with pytest.raises(EnvironmentFault, match=unusable[0]):
+    with pytest.raises(EnvironmentFault, match=f"{unusable[0]} cannot be used here: ") as caught:
         choose(unusable[0])
+    assert caught.value.hint == availabilities()[unusable[0]].hint
