@@ -48,7 +48,7 @@ test-export: setup-export  ## Run the tests that need torch, and those on real d
 	$(BIN)/python -m pytest -m 'export or real'
 
 test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
-	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py
+	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
 
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu

@@ -186,6 +186,30 @@ def test_what_cannot_work_is_refused_at_once(changes: dict[str, object], message
     assert caught.value.hint
 
 
+def test_ctrl_c_is_heard_while_the_network_is_parsed(tmp_path: Path) -> None:
+    """The parser calls our logger, and the bindings drop an exception that comes out of it."""
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    code = (
+        "import os, signal, sys, time\n"
+        "from yolotrt.backends.tensorrt.log import MessageLog\n"
+        "from yolotrt.cli.app import main\n"
+        "take, sent = MessageLog.__call__, []\n"
+        "def interrupt(self, severity, message):\n"
+        "    if not sent:\n"
+        "        sent.append(os.kill(os.getpid(), signal.SIGINT))\n"
+        "        time.sleep(0.3)\n"
+        "    take(self, severity, message)\n"
+        "MessageLog.__call__ = interrupt\n"
+        "sys.argv = ['yolotrt', 'build', 'tiny.onnx', '--backend', 'tensorrt-rtx']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.endswith("interrupted\n")
+    assert [p.name for p in (tmp_path / "engines").iterdir() if not p.name.startswith(".")] == []
+    assert not list(tmp_path.rglob("*.part"))
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_a_build_cleanly(tmp_path: Path, times: int) -> None:
     """In a process of its own, interrupted from inside TensorRT; a second time does not wait."""

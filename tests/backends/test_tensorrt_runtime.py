@@ -407,6 +407,14 @@ class TestRtx:
             f"-o {path} --force"
         )
 
+    def test_a_portable_fp8_engine_begins_at_ada(self, rtx: World) -> None:
+        ampere = Gpu("NVIDIA GeForce RTX 3060", (8, 6), "13.0")
+        file = replace(
+            rtx.file(plan()), precision="fp8", environment={"targets": "portable", "profiles": "1"}
+        )
+        with pytest.raises(ArtifactError, match="built for Ada and newer GPUs"):
+            load(rtx.library, ampere, rtx.device, file)
+
     def test_a_gpu_that_it_never_builds_for_gets_tensorrt(self, rtx: World) -> None:
         file = replace(rtx.file(plan()), backend="tensorrt-rtx", environment={"targets": "SM120"})
         hopper = Gpu("NVIDIA H100", (9, 0), "13.0")

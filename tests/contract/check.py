@@ -20,9 +20,12 @@ def main(module_name: str, package: str) -> None:
         for member in vars(double).values()
         if isinstance(member, type) and member.__module__ == double.__name__
     ]
+    classes = {name: found for name, found in vars(module).items() if isinstance(found, type)}
     found = {
         "version": module.__version__,
         "uses": sorted(report.uses),
+        "sites": sorted(report.sites),
+        "members": sorted({*classes, *(n for c in classes.values() for n in dir(c))}),
         "problems": report.problems,
         "double": double_problems(doubles, module),
     }

@@ -140,11 +140,13 @@ class Availability:
         usable: It can build and run engines.
         reason: Its version and device, or what is missing.
         builds: It can build engines, perhaps for another machine's GPU.
+        hint: What would make it usable.
     """
 
     usable: bool
     reason: str
     builds: bool
+    hint: str | None = None
 
 
 class Context(Protocol):

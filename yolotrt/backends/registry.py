@@ -56,6 +56,11 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
         state = found.availability()
         if state.usable or (purpose == "build" and name != "auto" and state.builds):
             return found, state.reason
+        if name != "auto":
+            reason = state.reason.rstrip(".")
+            raise EnvironmentFault(
+                f"{name} cannot be used here: {reason}.", hint=state.hint or "See: yolotrt doctor"
+            )
         why += f"{candidate}: {state.reason.rstrip('.')}. "
     raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
 

@@ -35,13 +35,13 @@ class TensorRtBackend:
         try:
             library = open_library(self._product)
         except EnvironmentFault as exc:
-            return Availability(False, exc.message, builds=False)
+            return Availability(False, exc.message, builds=False, hint=exc.hint)
         try:
             gpu = find_gpu()
         except EnvironmentFault as exc:
             ahead = library.builds_ahead
             note = ", which can only build here" if ahead else ""
-            return Availability(False, f"{library.version}{note}. {exc.message}", builds=ahead)
+            return Availability(False, f"{library.version}{note}. {exc.message}", builds=ahead, hint=exc.hint)
         capability = "compute capability {}.{}".format(*gpu.capability)
         return Availability(True, f"{library.version} on {gpu.name} ({capability})", builds=True)
 

@@ -19,7 +19,7 @@ from yolotrt.backends.rebuild import (
 )
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
-from yolotrt.backends.tensorrt.options import known_targets, targets
+from yolotrt.backends.tensorrt.options import AMPERE, FP8_SINCE, known_targets, targets
 from yolotrt.errors import ArtifactError
 
 NO_OPTIONS = "none"
@@ -90,12 +90,13 @@ def _gpu_misfit(gpu: Gpu, file: EngineFile) -> str | None:
     here = "{}.{}".format(*gpu.capability)
     if "targets" in recorded:
         known = recorded["targets"].split(",")
-        fits = gpu.sm in known or (known == [PORTABLE] and gpu.capability >= (8, 0))
-        names = "Ampere and newer GPUs" if known == [PORTABLE] else ", ".join(known)
+        since, name = (FP8_SINCE, "Ada") if file.precision == "fp8" else (AMPERE, "Ampere")
+        fits = gpu.sm in known or (known == [PORTABLE] and gpu.capability >= since)
+        names = f"{name} and newer GPUs" if known == [PORTABLE] else ", ".join(known)
         return None if fits else f"was built for {names}; this is a {gpu.name} ({gpu.sm})"
     if "gpu" not in recorded or recorded["gpu"] == gpu.name:
         return None
-    if HARDWARE_COMPATIBLE in options_of(file) and gpu.capability >= (8, 0):
+    if HARDWARE_COMPATIBLE in options_of(file) and gpu.capability >= AMPERE:
         return None
     there = recorded.get("compute_capability", "?")
     return (

@@ -18,6 +18,7 @@ FP8_SINCE = (8, 9)
 """First compute capability with FP8 arithmetic: Ada."""
 
 TURING = (7, 5)
+AMPERE = (8, 0)
 
 
 def targets(library: Library, config: BuildConfig, gpu: Gpu | None) -> tuple[str, ...]:
