@@ -116,9 +116,9 @@ def test_chunks_are_tiles_per_batch(cli: Cli, tiny_onnx: Path, picture: Path, tm
 
 
 def test_a_killed_search_goes_on_with_the_samples_it_had(tiny_onnx: Path, tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (900, 1200, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "large.png"), picture)
-    command = [sys.executable, "-m", "yolotrt", "tune", tiny_onnx, "--source", "large.png",
+    picture = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "street.png"), picture)
+    command = [sys.executable, "-m", "yolotrt", "tune", tiny_onnx, "--source", "street.png",
                "--precisions", "fp32", *SMALL]  # fmt: skip
     command = [str(part) for part in command]
     state = tmp_path / "runs" / "tune.json"
