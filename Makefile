@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt demo smoke test test-export test-tensorrt test-gpu check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu check format bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ $(VENV)/.ready-tensorrt: $(VENV)/.ready tests/contract/requirements-10.txt tests
 	    -r tests/contract/requirements-$$major.txt || exit 1; \
 	done
 	@touch $@
+
+setup-browser:  ## Add Chromium, in which the report is checked (Debian; as root)
+	command -v chromium || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 demo: setup  ## Set up and run the main job: 4K scene, calibrate, build, bench, pictures
 	$(BIN)/yolotrt demo

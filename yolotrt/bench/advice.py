@@ -82,10 +82,11 @@ def _unstable(result: RunResult) -> Iterator[Advice]:
     found = [(e, s) for e, s in _latencies(result) if s.variation > UNSTABLE]
     if found:
         worst, summary = max(found, key=lambda pair: pair[1].variation)
+        outliers = f"{summary.outliers} outlier{'s' * (summary.outliers != 1)}"
         yield Advice(
             "unstable",
             f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
-            f"(standard deviation {summary.variation:.0%} of the mean, {summary.outliers} outliers).",
+            f"(standard deviation {summary.variation:.0%} of the mean, {outliers}).",
             "Read the intervals and p95, not the means; close other programs, or use --until-stable 5%.",
         )
 

@@ -45,7 +45,11 @@ class Case:
 
 @dataclass(frozen=True)
 class TimelineSpan:
-    """One interval of one frame, seconds since the frame's first span on the same clock."""
+    """One interval of one frame, seconds since the frame's first span.
+
+    Spans of the device lie where the pipeline put them on the host's clock, since the two clocks have no
+    common zero: lengths and distances between them are exact, their distance to the host's spans is not.
+    """
 
     stage: str
     group: int | None
@@ -57,11 +61,9 @@ class TimelineSpan:
 
 def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
     """Return the spans of one frame, counted from its beginning, in the order in which they began."""
-    zero = {on: min(s.begin_ns for s in spans if s.on == on) for on in {s.on for s in spans}}
+    zero = min((s.begin_ns for s in spans), default=0)
     return tuple(
-        TimelineSpan(
-            s.stage, s.group, s.scope, s.on, (s.begin_ns - zero[s.on]) / 1e9, (s.end_ns - zero[s.on]) / 1e9
-        )
+        TimelineSpan(s.stage, s.group, s.scope, s.on, (s.begin_ns - zero) / 1e9, (s.end_ns - zero) / 1e9)
         for s in sorted(spans, key=lambda s: (s.on, s.begin_ns, -s.end_ns))
     )
 

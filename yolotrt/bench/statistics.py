@@ -179,11 +179,17 @@ def unpaired_ratio(base: F64, new: F64, q: float, *, confidence: float = CONFIDE
     return Ratio(value, _interval(draws, confidence))
 
 
-def count_outliers(array: F64) -> int:
-    """Return how many samples lie beyond Tukey's far fences."""
+def far_fences(array: F64) -> tuple[float, float]:
+    """Return Tukey's far fences: 3 interquartile ranges below the first quartile and above the third."""
     q1, q3 = np.percentile(array, (25, 75))
     far = 3 * (q3 - q1)
-    return int(((array < q1 - far) | (array > q3 + far)).sum())
+    return float(q1 - far), float(q3 + far)
+
+
+def count_outliers(array: F64) -> int:
+    """Return how many samples lie beyond Tukey's far fences."""
+    low, high = far_fences(array)
+    return int(((array < low) | (array > high)).sum())
 
 
 def autocorrelation(array: F64) -> float:

@@ -21,7 +21,7 @@ NOT_MEASURED = "-"
 def latency_table(result: RunResult) -> Table:
     """Return one row per case: p50/p95/p99 of the passes, frames per second and speed-up."""
     table = _table("Latency per frame, ms (p50 / p95 / p99; ± half of the median's 95 % interval)")
-    for name in (*PASSES, "±", "frames/s", "vs groups=1", "found"):
+    for name in (*PASSES, "±", "frames/s", "vs groups=1", "outliers", "found"):
         table.add_column(name, justify="right")
     for entry in result.cases:
         table.add_row(
@@ -30,6 +30,7 @@ def latency_table(result: RunResult) -> Table:
             _half_width(entry),
             _frames_per_second(entry),
             ratio_text(speed_up(entry, result.cases)),
+            _outliers(entry),
             str(entry.detections),
         )
     return table
@@ -161,6 +162,11 @@ def _half_width(entry: CaseResult) -> str:
 def _frames_per_second(entry: CaseResult) -> str:
     summary = summarize(entry.samples["end_to_end"])
     return NOT_MEASURED if summary is None else f"{1 / summary.mean:.2f}"
+
+
+def _outliers(entry: CaseResult) -> str:
+    summary = summarize(entry.samples["end_to_end"])
+    return NOT_MEASURED if summary is None else str(summary.outliers)
 
 
 def _with_one_group(case: Case) -> Case:
