@@ -132,18 +132,29 @@ def test_a_range_is_used_only_where_no_size_fits_exactly(world: World) -> None:
 
 def test_contexts_of_a_lane_share_memory_sized_for_the_largest(world: World) -> None:
     engine = world.load()
-    small = engine.new_context(1)
-    check_run(small)
     before = world.driver.memory()[0]
-    large = engine.new_context(4)
-    check_run(large)
-    check_run(small)  # rebound to the memory that grew
+    large, small = engine.new_context(4), engine.new_context(1)
+    for context in (large, small, large):
+        check_run(context)
     assert small.input_pointer == large.input_pointer
     assert small.native._memory[0] == large.native._memory[0]
     assert (small.native._memory[1], large.native._memory[1]) == (1000, 4000)
-    grown = before - world.driver.memory()[0]
     per_image = 4 * (3 * 64 * 64 + 10 * 84 + 4 * 16 * 16)
-    assert grown == 3000 + 2 * 3 * per_image, "scratch once, images on both sides once"
+    grown = before - world.driver.memory()[0]
+    assert grown == 4000 + 2 * 4 * per_image, "scratch once, images on both sides once"
+
+
+def test_a_lane_that_grows_leaves_scratch_memory_where_a_graph_may_have_seen_it(world: World) -> None:
+    engine = world.load()
+    small = engine.new_context(1)
+    check_run(small)
+    seen = small.native._memory
+    large = engine.new_context(4)
+    check_run(large)
+    check_run(small)
+    assert small.native._memory == seen
+    assert large.native._memory[0] != seen[0]
+    assert small.input_pointer == large.input_pointer  # images move: the pipeline brings its own
 
 
 def test_lanes_share_nothing_but_the_engine(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from yolotrt.backends.base import Context, Engine, EngineFile
 from yolotrt.errors import UsageError
@@ -91,3 +92,9 @@ def _best(file: EngineFile) -> Placement:
 
     state = availability()
     return Placement((0,) if state.usable else (), state.reason)
+
+
+def gpu_engines(engine: Engine) -> list[Any]:
+    """Return an engine's parts by GPU; none if it is fed from the host."""
+    engines = engine.engines if isinstance(engine, Replicas) else (engine,)
+    return [e for e in engines if getattr(e, "device", None) is not None]

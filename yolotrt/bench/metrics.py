@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,10 +21,14 @@ METRICS = {
 """Stage by metric name."""
 
 
-def flat_metrics(samples: Mapping[str, Sequence[float | None]]) -> dict[str, float | None]:
-    """Return the median of each stage, milliseconds; None where it was not measured."""
+def flat_metrics(samples_of: Callable[[str], Sequence[float | None]]) -> dict[str, float | None]:
+    """Return the median of each stage, milliseconds; None where it was not measured.
+
+    Args:
+        samples_of: Returns the samples of a stage, seconds.
+    """
     found: dict[str, float | None] = {}
     for name, stage in METRICS.items():
-        array = measured(samples.get(stage, ()))
+        array = measured(samples_of(stage))
         found[name] = None if array is None else round(float(np.median(array)) * 1e3, 6)
     return found

@@ -11,7 +11,7 @@ from yolotrt.artifacts.documents import read_document, read_json, write_document
 from yolotrt.artifacts.schema import require_fit
 from yolotrt.bench.metrics import flat_metrics
 from yolotrt.errors import ArtifactError
-from yolotrt.timing.trace import Span
+from yolotrt.timing.trace import DEVICE, Span
 
 FORMAT = "yolotrt.result"
 VERSION = 2
@@ -79,6 +79,8 @@ class CaseResult:
         warmup: Seconds of ``end_to_end`` of the frames before the measured ones.
         detections: Number of detections in the last frame.
         timeline: The spans of the frame whose latency is nearest the median.
+        group_bytes: Device memory that a group's context took, bytes, by GPU; empty on a processor. A group
+            that found its context already made took nothing.
     """
 
     case: Case
@@ -86,6 +88,17 @@ class CaseResult:
     warmup: list[float | None]
     detections: int
     timeline: tuple[TimelineSpan, ...] = ()
+    group_bytes: tuple[int, ...] = ()
+
+    def taken(self, stage: str) -> Sequence[float | None]:
+        """Return the samples of a stage: the host's, or the device's where only that measured it.
+
+        Tiles and the whole frame that run side by side on a GPU have no time of their own on the host.
+        """
+        samples = self.samples.get(stage, ())
+        if any(sample is not None for sample in samples):
+            return samples
+        return self.samples.get(DEVICE + stage, samples)
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,7 @@ def read_result(path: Path) -> RunResult:
 def _body(result: RunResult) -> dict[str, Any]:
     body = asdict(result)
     for written, entry in zip(body["cases"], result.cases, strict=True):
-        written["metrics"] = flat_metrics(entry.samples)
+        written["metrics"] = flat_metrics(entry.taken)
     return body
 
 
@@ -186,4 +199,5 @@ def _case(entry: Mapping[str, Any]) -> CaseResult:
         list(entry["warmup"]),
         int(entry["detections"]),
         tuple(TimelineSpan(**span) for span in entry["timeline"]),
+        tuple(entry.get("group_bytes", ())),
     )

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.backends.base import Engine
+from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
@@ -100,17 +102,8 @@ def run_bench(
 
 def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunRequest) -> RunResult:
     """Return the run as it is before the first frame."""
-    files = {engine.file.path.name: engine.file for pair in engines for engine in pair.engines}
-    described: dict[str, Any] = {
-        name: {
-            "sha256": file.sha256,
-            "backend": file.backend,
-            "precision": file.precision,
-            "bytes": file.path.stat().st_size,
-            **file.environment,
-        }
-        for name, file in files.items()
-    }
+    loaded = [engine for pair in engines for engine in pair.engines]
+    described = {engine.file.path.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = {
         **asdict(request.settings),
@@ -118,11 +111,22 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         "frames": len(frames),
         "frame_px": ", ".join(sorted(size)),
     }
-    cpu = any(file.environment.get("device", "").startswith("cpu") for file in files.values())
     return RunResult(
         settings=settings,
         environment={**environment(request.settings.threads), "engines": described},
         cases=(),
-        notes=(CPU_NOTE,) if cpu else (),
+        notes=() if all(map(gpu_engines, loaded)) else (CPU_NOTE,),
         budgets=request.budgets.as_json(),
     )
+
+
+def _described(engine: Engine) -> dict[str, Any]:
+    file = engine.file
+    return {
+        "sha256": file.sha256,
+        "backend": file.backend,
+        "precision": file.precision,
+        "bytes": file.path.stat().st_size,
+        "runs_on": [part.device.name for part in gpu_engines(engine)] or ["cpu"],
+        **file.environment,
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
-from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choice, cores
+from yolotrt.cli.options import ENGINES, Device, JsonTarget, Threads, Trust, choice, cores
 from yolotrt.cli.outputs import ensure_outputs
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def eval_(
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
     threads: Threads = None,
+    device: Device = "auto",
     trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
@@ -73,6 +74,7 @@ def eval_(
             mode=choice(mode, "--mode", PASS_MODES),
             overlap=overlap,
             threads=threads or cores(),
+            device=device,
             progress=progress,
         )
     accuracy = found[0].evaluation.accuracy

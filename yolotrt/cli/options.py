@@ -25,6 +25,26 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="CPU threads all groups together may use. [default: all cores]"),
 ]
 
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
+    ),
+]
+Devices = Annotated[
+    str | None, typer.Option("--devices", help="GPUs to deal the tiles out to: 0,1 is --device cuda:0,1.")
+]
+Depth = Annotated[
+    int,
+    typer.Option(
+        "--pipeline-depth",
+        min=1,
+        max=2,
+        help="Frames in flight on a GPU; 2 uploads one while another computes.",
+    ),
+]
+
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Also load files that nothing vouches for; they can run any code."),
@@ -39,6 +59,19 @@ Method = Annotated[str, typer.Option(help="How ranges are chosen: mse, entropy, 
 Tiles = Annotated[
     bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]
+
+
+def device_name(device: str, devices: str | None) -> str:
+    """Return where to run.
+
+    Raises:
+        UsageError: Both options say something.
+    """
+    if devices is None:
+        return device
+    if device != "auto":
+        raise UsageError("--device and --devices say the same thing.", hint="Use one of them.")
+    return f"cuda:{devices}"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, warn
-from yolotrt.cli.options import JsonTarget, Threads, Trust, choice, cores
+from yolotrt.cli.options import (
+    Device,
+    Devices,
+    JsonTarget,
+    Threads,
+    Trust,
+    choice,
+    cores,
+    device_name,
+)
 
 
 def predict(
@@ -23,6 +32,8 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
     ] = None,
     threads: Threads = None,
+    device: Device = "auto",
+    devices: Devices = None,
     trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
@@ -49,6 +60,7 @@ def predict(
             groups=groups,
             overlap=overlap,
             cpu_threads=threads or cores(),
+            device=device_name(device, devices),
             decode=DecodeSettings(conf=conf),
         ) as pipeline,
         progress_bars() as progress,

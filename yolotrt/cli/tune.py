@@ -13,6 +13,7 @@ from yolotrt.cli.gates import BudgetStat, BudgetTerms
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    Device,
     Images,
     JsonTarget,
     Limit,
@@ -53,7 +54,9 @@ def tune(
             help="Tiles per batch to try instead of --groups, such as 32,16,8: tiles / chunk groups."
         ),
     ] = None,
-    dispatch: Annotated[str, typer.Option(help="Dispatch modes to try.")] = "serial,threads",
+    dispatch: Annotated[
+        str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
+    ] = None,
     mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
     source: Annotated[str, typer.Option(help="An image, a folder of images, or 'scene'.")] = "scene",
     overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
@@ -69,6 +72,7 @@ def tune(
         int | None, typer.Option(min=1, help="Use only the first annotated images.")
     ] = None,
     threads: Threads = None,
+    device: Device = "auto",
     trust: Trust = False,
     state: Annotated[
         Path, typer.Option(help="What is known so far; the same command continues from it.")
@@ -94,8 +98,7 @@ def tune(
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.data.sources import read_frames
-    from yolotrt.pipeline.dispatch import DISPATCH_MODES
-    from yolotrt.pipeline.tiled import PASS_MODES
+    from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.report.tune_tables import tune_table
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
@@ -119,7 +122,7 @@ def tune(
         precisions=choices(precisions, "--precisions", PRECISIONS),  # type: ignore[arg-type]
         sweep=SweepSettings(
             modes=(choice(mode, "--mode", PASS_MODES),),
-            dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),
+            dispatch=choices(dispatch, "--dispatch", DISPATCHES[1:]) if dispatch else (),
             groups=whole_numbers(groups or GROUPS, "--groups"),
             overlap=overlap,
             threads=threads or cores(),
@@ -130,6 +133,7 @@ def tune(
         annotations=annotations,
         limit=eval_limit,
         state=state,
+        device=device,
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
     if write is not None:

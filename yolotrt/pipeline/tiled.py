@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from yolotrt.backends.base import Engine
-from yolotrt.backends.placement import Replicas
+from yolotrt.backends.placement import gpu_engines
 from yolotrt.backends.registry import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device import DevicePipeline
@@ -154,6 +154,12 @@ class TiledPipeline:
             self._runner.prepare(frame_wh)
 
     @property
+    def group_bytes(self) -> tuple[int, ...]:
+        """Device memory that a group's context took, bytes, by GPU; none before the first frame."""
+        workers = self._runner.workers if isinstance(self._runner, DevicePipeline) else ()
+        return tuple(worker.group_bytes for worker in workers)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Class names by index."""
         return self._engine.file.spec.names
@@ -182,7 +188,7 @@ class TiledPipeline:
 
 def _gpus(engine: Engine, whole_engine: Engine | None) -> list[Gpu]:
     """Return the GPUs that engines are on, with their engines; none if they are fed from the host."""
-    tiles, wholes = _on_gpus(engine), _on_gpus(whole_engine or engine)
+    tiles, wholes = gpu_engines(engine), gpu_engines(whole_engine or engine)
     if [e.device for e in tiles] != [e.device for e in wholes]:
         names = " and ".join(e.file.path.name for e in (engine, whole_engine) if e)
         raise UsageError(
@@ -190,8 +196,3 @@ def _gpus(engine: Engine, whole_engine: Engine | None) -> list[Gpu]:
             hint="Build both for one: see --backend of yolotrt build, or use --device.",
         )
     return [Gpu(tile.device, tile, whole) for tile, whole in zip(tiles, wholes, strict=True)]
-
-
-def _on_gpus(engine: Engine) -> list[Any]:
-    engines = engine.engines if isinstance(engine, Replicas) else (engine,)
-    return [e for e in engines if getattr(e, "device", None) is not None]

@@ -30,7 +30,7 @@ def to_csv(results: Sequence[RunResult]) -> str:
     for result in results:
         for entry in result.cases:
             case = [getattr(entry.case, name) for name in _CASE]
-            medians = flat_metrics(entry.samples).values()
+            medians = flat_metrics(entry.taken).values()
             writer.writerow((*case, len(entry.samples["end_to_end"]), *medians, *_spread(entry)))
     return text.getvalue()
 

@@ -9,7 +9,7 @@ from yolotrt.bench.budgets import Verdict
 from yolotrt.bench.compare import Comparison
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
-from yolotrt.timing.trace import STAGES
+from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,13 +37,16 @@ def latency_table(result: RunResult) -> Table:
 
 
 def stage_table(result: RunResult) -> Table:
-    """Return one row per case: the median of each stage."""
-    stages = [s for s in STAGES if s not in PASSES]
+    """Return one row per case: the median of each stage, by the host's clock and then by the GPU's."""
+    known = {stage for entry in result.cases for stage in entry.samples}
+    stages = [s for s in STAGES if s not in PASSES] + ["end_to_end"]
+    stages += [s for s in (*COPIES, INTERVAL) if s in known]
+    on_device = [DEVICE + s for s in (*COPIES, *STAGES) if DEVICE + s in known]
     table = _table("Stages, ms (p50)")
-    for name in (*stages, "end_to_end"):
+    for name in (*stages, *(name.replace("_", " ", 1) for name in on_device)):
         table.add_column(name, justify="right")
     for entry in result.cases:
-        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, "end_to_end")))
+        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, *on_device)))
     return table
 
 
@@ -141,14 +144,14 @@ def _case_cells(case: Case) -> tuple[str, str, str, str]:
 
 
 def _percentiles(entry: CaseResult, stage: str) -> str:
-    summary = summarize(entry.samples[stage])
+    summary = summarize(entry.taken(stage))
     if summary is None:
         return NOT_MEASURED
     return " / ".join(milliseconds(v) for v in (summary.p50, summary.p95, summary.p99))
 
 
 def _median(entry: CaseResult, stage: str) -> str:
-    summary = summarize(entry.samples[stage])
+    summary = summarize(entry.samples.get(stage, ()))
     return NOT_MEASURED if summary is None else milliseconds(summary.p50)
 
 
@@ -160,7 +163,7 @@ def _half_width(entry: CaseResult) -> str:
 
 
 def _frames_per_second(entry: CaseResult) -> str:
-    summary = summarize(entry.samples["end_to_end"])
+    summary = summarize(entry.samples.get(INTERVAL, entry.samples["end_to_end"]))
     return NOT_MEASURED if summary is None else f"{1 / summary.mean:.2f}"
 
 

@@ -92,6 +92,7 @@ def evaluate_engines(
     mode: PassMode = "global",
     overlap: float = 0.2,
     threads: int = 1,
+    device: str = "auto",
     progress: Progress = no_progress,
 ) -> list[EngineAccuracy]:
     """Evaluate engines on the same images; the first one is the reference.
@@ -103,6 +104,7 @@ def evaluate_engines(
         mode: Which passes look at an image.
         overlap: Tile overlap of tiled passes.
         threads: CPU threads of an engine.
+        device: Where they run; see :func:`yolotrt.backends.placement.place`.
         progress: Told after each image.
 
     Raises:
@@ -114,19 +116,24 @@ def evaluate_engines(
     settings = PipelineSettings(mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE)
     found: list[EngineAccuracy] = []
     for file in files:
-        evaluation = _evaluate(file, truth, folder, settings, progress)
+        evaluation = _evaluate(file, device, truth, folder, settings, progress)
         against = compare(found[0].evaluation, evaluation) if found else None
         found.append(EngineAccuracy(file, evaluation, against))
     return found
 
 
 def _evaluate(
-    file: EngineFile, truth: GroundTruth, folder: Path, settings: PipelineSettings, progress: Progress
+    file: EngineFile,
+    device: str,
+    truth: GroundTruth,
+    folder: Path,
+    settings: PipelineSettings,
+    progress: Progress,
 ) -> Evaluation:
     def report(_step: str, done: int, total: int) -> None:
         progress(f"evaluate {file.path.name}", done, total)
 
-    engine = load_engine(file)
+    engine = load_engine(file, device)
     try:
         with TiledPipeline(engine, settings) as pipeline:
             return evaluate_predictor(

@@ -44,6 +44,7 @@ class TuneRequest:
         annotations: Their COCO instances JSON.
         limit: Use only the first annotated images.
         state: File with what is known so far; a search that was interrupted continues from it.
+        device: Where engines run; see :func:`yolotrt.backends.placement.place`.
 
     Raises:
         UsageError: ``max_drop`` without annotated images.
@@ -59,6 +60,7 @@ class TuneRequest:
     limit: int | None
     state: Path
     chunk: tuple[int, ...] = ()
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if (self.images is None) != (self.annotations is None):
@@ -165,6 +167,7 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
         "frames": [list(frame.shape) for frame in frames],
         "images": None if request.images is None else [str(request.images), str(request.annotations)],
         "limit": request.limit,
+        "device": request.device,
     }
 
 
@@ -185,6 +188,7 @@ def _evaluate(
         mode=request.sweep.modes[0],
         overlap=request.sweep.overlap,
         threads=request.sweep.threads,
+        device=request.device,
         progress=progress,
     ):
         state.accuracy[entry.file.sha256] = Measured.of(entry)
@@ -223,7 +227,7 @@ def _race(
     subjects: list[PipelineSubject] = []
     try:
         for file in files:
-            loaded.append(load_engine(file))
+            loaded.append(load_engine(file, request.device))
             subjects += new_subjects(EnginePair(loaded[-1]), request.sweep, frames)
         running = state.resume(subjects)
         racing, _ = race(
@@ -261,7 +265,8 @@ def _candidate(
     settings = {
         "mode": result.case.mode,
         "groups": result.case.groups,
-        "dispatch": "serial" if result.case.dispatch == "-" else result.case.dispatch,
+        "dispatch": "auto" if result.case.dispatch == "-" else result.case.dispatch,
+        "device": request.device,
         "overlap": request.sweep.overlap,
         "cpu_threads": request.sweep.threads,
     }
