@@ -62,8 +62,19 @@ class Campaign:
     problems: list[str] = field(default_factory=list)
 
 
-def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campaign:
-    """Kill a command; every other time it is to replace an earlier output."""
+def campaign(
+    verb: Verb, kills: int, aimed: int, seed: int, work: Path, expected_s: float | None = None
+) -> Campaign:
+    """Kill a command; every other time it is to replace an earlier output.
+
+    Args:
+        verb: The command.
+        kills: Number of kills at random moments.
+        aimed: Number of kills while a file is written.
+        seed: Seed of the moments.
+        work: An empty folder.
+        expected_s: Seconds that the command takes; None measures it.
+    """
     draw = random.Random(f"{verb.name} {seed}")
     result = Campaign(verb.name)
     fresh, earlier, place = work / "fresh", work / "earlier", work / "place"
@@ -71,10 +82,11 @@ def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campa
     shutil.copytree(fresh, earlier)
     finished(verb.earlier(), earlier)
     shutil.copytree(earlier, place)
-    begin = time.monotonic()
-    finished(verb.command(), place)
-    result.uninterrupted_s = round(time.monotonic() - begin, 3)
-    longest = result.uninterrupted_s
+    if expected_s is None:
+        begin = time.monotonic()
+        finished(verb.command(), place)
+        result.uninterrupted_s = round(time.monotonic() - begin, 3)
+    longest = expected_s or result.uninterrupted_s
     while result.kills < kills or result.aimed < aimed:
         random_moment = result.kills < kills
         over_earlier = bool((result.kills + result.aimed) % 2)
