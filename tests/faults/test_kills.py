@@ -28,7 +28,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_the_same_command_completes(
         pytest.importorskip("ultralytics", reason="needs the export extra (torch, ultralytics)")
     with ExitStack() as stack:
         verb = VERBS[name](tmp_path / "inputs", stack)
-        found = campaign(verb, kills=1, aimed=1, seed=1, work=tmp_path, expected_s=1.0)
+        found = campaign(verb, kills=1, aimed=1, seed=1, work=tmp_path)
     assert found.problems == []
     assert (found.kills, found.aimed) == (1, 1)
 
