@@ -1,8 +1,8 @@
 """Kill commands at random moments and see what they leave.
 
-A command is started in a folder that is empty or holds an earlier output, killed (SIGKILL) at a random
-moment of its run, its files are examined, and the same command is run to its end. A fifth as many kills
-more are aimed: they come within 20 ms of a file being written. Promised is:
+A command is started (see bench.forked) in a folder that is empty or holds an earlier output, killed
+(SIGKILL) at a random moment of its run, its files are examined, and the same command is run to its end.
+A fifth as many kills more are aimed: they come within 20 ms of a file being written. Promised is:
 
 * every file under its final name is complete and valid, at any moment;
 * an earlier output is whole until the new one replaces it;
@@ -18,21 +18,18 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.forked import Commands
 from tests.faults.killed_verbs import VERBS, Verb
 from yolotrt.artifacts.files import write_text
 from yolotrt.bench.environment import environment
-
-LIMIT_S = 300.0
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Campaign:
     kills: int = 0
     aimed: int = 0
     uninterrupted_s: float = 0.0
-    found: Counter[str] = field(default_factory=Counter)
+    found: dict[str, int] = field(default_factory=dict)
     reused: int = 0
     temporary: int = 0
     moments: list[tuple[float, str]] = field(default_factory=list)
@@ -63,45 +60,60 @@ class Campaign:
 
 
 def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campaign:
-    """Kill a command; every other time it is to replace an earlier output."""
+    """Kill a command; every other time it is to replace an earlier output.
+
+    Args:
+        verb: The command.
+        kills: Number of kills at random moments.
+        aimed: Number of kills while a file is written.
+        seed: Seed of the moments.
+        work: An empty folder.
+    """
     draw = random.Random(f"{verb.name} {seed}")
     result = Campaign(verb.name)
     fresh, earlier, place = work / "fresh", work / "earlier", work / "place"
     fresh.mkdir(parents=True)
     shutil.copytree(fresh, earlier)
-    finished(verb.earlier(), earlier)
-    shutil.copytree(earlier, place)
-    begin = time.monotonic()
-    finished(verb.command(), place)
-    result.uninterrupted_s = round(time.monotonic() - begin, 3)
-    longest = result.uninterrupted_s
-    while result.kills < kills or result.aimed < aimed:
-        random_moment = result.kills < kills
-        over_earlier = bool((result.kills + result.aimed) % 2)
-        shutil.rmtree(place)
-        shutil.copytree(earlier if over_earlier else fresh, place)
+    with Commands(verb.modules, work / "printed") as commands:
+        finished(commands, verb.earlier(), earlier)
+        verb.interrupt(earlier)
+        shutil.copytree(earlier, place)
         begin = time.monotonic()
-        due = draw.uniform(0.02, 1.0) * longest
-        ready = after(due) if random_moment else writing(place, draw.uniform(0.0, 0.02))
-        if not killed(verb.command(), place, ready):
-            longest *= 0.98 if random_moment else 1.0  # it had ended before: this machine is faster now
-            continue
-        result.kills += random_moment
-        result.aimed += not random_moment
-        _examine(verb, place, result, time.monotonic() - begin, over_earlier=over_earlier)
+        finished(commands, verb.command(), place)
+        result.uninterrupted_s = longest = round(time.monotonic() - begin, 3)
+        while result.kills < kills or result.aimed < aimed:
+            random_moment = result.kills < kills
+            over_earlier = bool((result.kills + result.aimed) % 2)
+            shutil.rmtree(place)
+            shutil.copytree(earlier if over_earlier else fresh, place)
+            begin = time.monotonic()
+            due = draw.uniform(0.0, 1.0) * longest
+            kill = after(due) if random_moment else writing(place, draw.uniform(0.0, 0.02))
+            done = commands.run(verb.command(), place, kill)
+            if done.code >= 0:
+                result.problems += (
+                    [f"{verb.name} failed by itself: {done.stderr[-500:]}"] if done.code else []
+                )
+                longest *= 0.98 if random_moment else 1.0  # it had ended before: this machine is faster now
+                continue
+            result.kills += random_moment
+            result.aimed += not random_moment
+            _examine(verb, commands, place, result, time.monotonic() - begin, over_earlier=over_earlier)
     return result
 
 
-def _examine(verb: Verb, place: Path, result: Campaign, moment: float, *, over_earlier: bool) -> None:
+def _examine(
+    verb: Verb, commands: Commands, place: Path, result: Campaign, moment: float, *, over_earlier: bool
+) -> None:
     where = f"{verb.name}, kill {result.kills + result.aimed} after {moment:.3f} s"
     result.problems += [f"{where}: {p}" for p in verb.broken(place, over_earlier)]
     done = verb.done(place)
-    result.found[done] += 1
+    result.found[done] = result.found.get(done, 0) + 1
     result.moments.append((round(moment, 3), done))
     result.temporary += bool(temporaries(place))
     before = verb.memory(place)
-    completed = run(verb.command(), place)
-    if completed.returncode:
+    completed = commands.run(verb.command(), place)
+    if completed.code:
         result.problems.append(f"{where}: the same command then failed: {completed.stderr[-500:]}")
         return
     result.problems += [f"{where}, completed: {p}" for p in verb.broken(place, over_earlier)]
@@ -122,16 +134,10 @@ def temporaries(place: Path, *, folders: bool = True) -> list[str]:
     return [n for n in names if n.endswith(".next") or ".part" in Path(n).suffixes[-2:]]
 
 
-def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=place, env=_environment(), capture_output=True, text=True, timeout=LIMIT_S
-    )
-
-
-def finished(command: list[str], place: Path) -> None:
-    done = run(command, place)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed before anything was killed:\n{done.stderr}")
+def finished(commands: Commands, arguments: list[str], place: Path) -> None:
+    done = commands.run(arguments, place)
+    if done.code:
+        raise SystemExit(f"yolotrt {' '.join(arguments)} failed before anything was killed:\n{done.stderr}")
 
 
 def after(seconds: float) -> Callable[[], bool]:
@@ -152,24 +158,6 @@ def writing(place: Path, then_s: float) -> Callable[[], bool]:
     return ready
 
 
-def killed(command: list[str], place: Path, ready: Callable[[], bool]) -> bool:
-    """Start a command, kill it when ``ready`` says so, and return whether it was still running."""
-    with (place.parent / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, cwd=place, env=_environment(), stdout=output, stderr=output)
-        while process.poll() is None:
-            if ready():
-                process.kill()
-                return process.wait() < 0
-            time.sleep(0.002)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed by itself: {(place.parent / 'output.txt').read_text()}")
-    return False
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--verb", action="append", choices=sorted(VERBS), help="default: all of them")
@@ -185,7 +173,7 @@ def main() -> None:
             verb = VERBS[name](Path(folder) / "inputs", stack)
             campaigns.append(campaign(verb, chosen.kills, aimed, chosen.seed, Path(folder)))
         last = campaigns[-1]
-        found = ", ".join(f"{state} {count} times" for state, count in last.found.most_common())
+        found = ", ".join(f"{state} {count} times" for state, count in last.found.items())
         print(f"{name}: killed {last.kills} + {last.aimed} times; found {found}", flush=True)
         print(f"  {last.reused} of the completing runs had something to reuse, and did", flush=True)
         for problem in last.problems:

@@ -6,8 +6,6 @@ import csv
 import importlib.util
 import io
 import json
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +13,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from bench.forked import Done
 from tests.data.coco_world import make_world, serving
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.documents import read_json
@@ -29,15 +28,28 @@ from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key
 from yolotrt.workflow.build import BuildRequest, build_engine
 
-Done = subprocess.CompletedProcess[str]
-
 NOTHING, EARLIER, SOME, EVERYTHING = "nothing", "the earlier output", "a part", "everything"
+
+
+TINY_SEG = """
+nc: 2
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+head:
+  - [[2, 3, 4], 1, Segment, [nc, 8, 16]]
+"""
+"""Ultralytics' description of a segmentation network that exports in about a second."""
 
 
 class Verb(Protocol):
     """One command under test. Outputs go to the current folder, inputs lie elsewhere."""
 
     name: str
+    modules: tuple[str, ...]
 
     def command(self) -> list[str]:
         """Return the command that is killed."""
@@ -46,6 +58,9 @@ class Verb(Protocol):
     def earlier(self) -> list[str]:
         """Return a command whose output the killed one is to replace."""
         ...
+
+    def interrupt(self, place: Path) -> None:
+        """Let that output look as if its command had been interrupted, where that matters."""
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
         """Return what is not complete and valid under its final name, or was lost."""
@@ -64,8 +79,8 @@ class Verb(Protocol):
         ...
 
 
-def yolotrt(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "yolotrt", *map(str, arguments)]
+def texts(*arguments: object) -> list[str]:
+    return [str(a) for a in arguments]
 
 
 def write_pictures(folder: Path, count: int, seed: int) -> Path:
@@ -77,20 +92,26 @@ def write_pictures(folder: Path, count: int, seed: int) -> Path:
     return folder
 
 
-class Calibrate:
+class _Verb:
+    def interrupt(self, place: Path) -> None:
+        return
+
+
+class Calibrate(_Verb):
     name = "calibrate"
+    modules = ("yolotrt.calibration.cache", "onnxruntime", "cv2", "rich.progress")
     cache = Path("calib_data/tiny.calib.json")
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:
-        self.pictures = write_pictures(inputs / "pictures", 150, 0)
+        self.pictures = write_pictures(inputs / "pictures", 30, 0)
         self.few = write_pictures(inputs / "few", 3, 1)
         self.model = write_tiny_yolo(inputs / "tiny.onnx")
 
     def command(self) -> list[str]:
-        return yolotrt("calibrate", self.model, "--images", self.pictures, "--json", "-")
+        return texts("calibrate", self.model, "--images", self.pictures, "--json", "-")
 
     def earlier(self) -> list[str]:
-        return yolotrt("calibrate", self.model, "--images", self.few)
+        return texts("calibrate", self.model, "--images", self.few)
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
         if not (place / self.cache).exists():
@@ -99,10 +120,10 @@ class Calibrate:
             images = len(read_ranges(place / self.cache).key.images)
         except YoloTrtError as exc:
             return [exc.message]
-        return [] if images == 150 or (over_earlier and images == 3) else [f"{images} images?"]
+        return [] if images == 30 or (over_earlier and images == 3) else [f"{images} images?"]
 
     def done(self, place: Path) -> str:
-        return calibrated(place / self.cache, images=150)
+        return calibrated(place / self.cache, images=30)
 
     def memory(self, place: Path) -> bool:
         return self.done(place) == EVERYTHING
@@ -118,13 +139,14 @@ def calibrated(cache: Path, images: int) -> str:
     return EVERYTHING if len(found.key.images) == images else EARLIER
 
 
-class Build:
+class Build(_Verb):
     name = "build"
+    modules = ("yolotrt.workflow.build", "onnxruntime", "cv2", "rich.progress")
     engine = Path("engines/tiny.int8.onnxruntime.onnx")
     cache = Path("calib_data/tiny.calib.json")
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:
-        self.pictures = write_pictures(inputs / "pictures", 40, 0)
+        self.pictures = write_pictures(inputs / "pictures", 8, 0)
         (inputs / "old").mkdir()
         (inputs / "new").mkdir()
         self.old = write_tiny_yolo(inputs / "old" / "tiny.onnx", seed=1)
@@ -132,10 +154,10 @@ class Build:
         self.keys = {onnx_key(load_onnx(path)): path for path in (self.old, self.new)}
 
     def command(self) -> list[str]:
-        return yolotrt("build", self.new, "--int8", "--images", self.pictures, "--json", "-")
+        return texts("build", self.new, "--int8", "--images", self.pictures, "--json", "-")
 
     def earlier(self) -> list[str]:
-        return yolotrt("build", self.old, "--int8", "--images", self.pictures)
+        return texts("build", self.old, "--int8", "--images", self.pictures)
 
     def _engine(self, place: Path) -> EngineFile:
         return read_engine(place / self.engine)
@@ -178,18 +200,24 @@ class Build:
         )
 
 
-class Export:
+class Export(_Verb):
     name = "export"
+    modules = (
+        "ultralytics",
+        "torch.onnx",
+        "onnxslim",
+        "onnxruntime",
+        "yolotrt.model.export",
+        "rich.progress",
+    )
     onnx = Path("engines/tiny-seg.onnx")
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:
-        package = importlib.util.find_spec("ultralytics")
-        if package is None or package.origin is None:
+        if importlib.util.find_spec("ultralytics") is None:
             raise SystemExit("export needs the export extra: pip install 'yolotrt[export]'")
-        source = Path(package.origin).parent / "cfg" / "models" / "11" / "yolo11-seg.yaml"
         inputs.mkdir(parents=True)
-        self.weights = inputs / "yolo11n-seg.yaml"
-        self.weights.write_text(source.read_text())
+        self.weights = inputs / "tiny-seg.yaml"
+        self.weights.write_text(TINY_SEG)
 
     def command(self) -> list[str]:
         return self._export(64)
@@ -198,7 +226,7 @@ class Export:
         return self._export(32)
 
     def _export(self, imgsz: int) -> list[str]:
-        return yolotrt("export", self.weights, "-o", self.onnx, "--imgsz", imgsz, "--json", "-")
+        return texts("export", self.weights, "-o", self.onnx, "--imgsz", imgsz, "--json", "-")
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
         if not (place / self.onnx).exists():
@@ -221,8 +249,9 @@ class Export:
         return None if json.loads(completed.stdout)["cached"] else "it exported again"
 
 
-class Download:
+class Download(_Verb):
     name = "download"
+    modules = ("yolotrt.data.coco_subset", "cv2", "httpx", "rich.progress")
     folder = Path("coco")
     images, few = 40, 12
 
@@ -243,7 +272,7 @@ class Download:
 
     def _download(self, images: int) -> list[str]:
         options = ("--images", images, "--out", self.folder, "--base-url", self.url, "--json", "-")
-        return yolotrt("download", *options)
+        return texts("download", *options)
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
         folder = place / self.folder
@@ -286,8 +315,9 @@ class Download:
         return f"{again} images were fetched again" if again > 0 else None
 
 
-class Bench:
+class Bench(_Verb):
     name = "bench"
+    modules = ("yolotrt.bench.run", "yolotrt.workflow.catalog", "onnxruntime", "cv2", "rich.progress")
     result = Path("result.json")
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:
@@ -298,20 +328,19 @@ class Bench:
 
     def command(self) -> list[str]:
         options = ("--groups", "1,2", "--mode", "tiled", "--dispatch", "serial", "--threads", 1)
-        limits = ("--warmup", 1, "--duration", 3, "--resume", "-o", self.result, "--csv", "result.csv")
-        return yolotrt("bench", self.engine, "--source", self.picture, *options, *limits)
+        limits = ("--warmup", 1, "--duration", 1, "--resume", "-o", self.result, "--csv", "result.csv")
+        return texts("bench", self.engine, "--source", self.picture, *options, *limits)
 
     def earlier(self) -> list[str]:
         """Measure a fifth of it: the killed run then continues something."""
         command = self.command()
-        command[command.index("--duration") + 1] = "0.6"
-        # Without its end, as if it had been interrupted.
-        shorten = (
-            "import json, pathlib, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-            "path = pathlib.Path('result.json'); found = json.loads(path.read_text());"
-            "found['stopped'] = {}; path.write_text(json.dumps(found)); pathlib.Path('result.csv').unlink()"
-        )
-        return [sys.executable, "-c", shorten, *command]
+        command[command.index("--duration") + 1] = "0.2"
+        return command
+
+    def interrupt(self, place: Path) -> None:
+        document = json.loads((place / self.result).read_text())
+        (place / self.result).write_text(json.dumps({**document, "stopped": {}}))
+        (place / "result.csv").unlink()
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
         if not (place / self.result).exists():
