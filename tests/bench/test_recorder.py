@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.fakes import FakeClock, FakeSubject, noise
+from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running, measure_rounds
@@ -14,7 +15,7 @@ from yolotrt.errors import ArtifactError
 
 EMPTY = RunResult(
     {"groups": (1, 2), "iterations": 20, "source": "scene"},
-    {"cpu": "fake", "cores": 8, "engines": {"a": {"sha256": "0"}}},
+    {**environment(1), "cpu": "fake", "cores": 8, "engines": {"a": {"sha256": "0"}}},
     (),
 )
 

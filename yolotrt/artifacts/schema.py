@@ -1,6 +1,6 @@
 """Check a parsed JSON document against a JSON Schema: the part of the standard that our schemas use.
 
-Known keywords: ``type``, ``const``, ``enum``, ``minimum``, ``required``, ``properties``,
+Known keywords: ``type``, ``const``, ``enum``, ``minimum``, ``maximum``, ``required``, ``properties``,
 ``additionalProperties``, ``items``, ``oneOf`` and ``$ref`` into ``$defs``
 (https://json-schema.org/draft/2020-12). Others would be ignored, so a test refuses schemas that use them.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 KEYWORDS = frozenset(
-    {"type", "const", "enum", "minimum", "required", "properties", "additionalProperties", "items"}
+    {"type", "const", "enum", "minimum", "maximum", "required", "properties", "additionalProperties", "items"}
     | {"oneOf", "$ref", "$defs", "$schema", "$id", "title", "description"}
 )
 
@@ -95,6 +95,8 @@ def _scalar(value: Any, schema: Mapping[str, Any], at: str) -> None:
         raise Unfit(f"{at} is {reprlib.repr(value)}, none of {', '.join(schema['enum'])}")
     if "minimum" in schema and _is(value, "number") and value < schema["minimum"]:
         raise Unfit(f"{at} is {reprlib.repr(value)}, below {schema['minimum']}")
+    if "maximum" in schema and _is(value, "number") and value > schema["maximum"]:
+        raise Unfit(f"{at} is {reprlib.repr(value)}, above {schema['maximum']}")
 
 
 def _is(value: Any, name: str) -> bool:

@@ -162,7 +162,7 @@ def read_result(path: Path) -> RunResult:
     """
     body = read_document(path, format=FORMAT, version=VERSION)
     try:
-        require_fit(body, read_json(SCHEMA), whole=False)
+        require_fit(body, read_json(SCHEMA))
         return RunResult(
             dict(body["settings"]),
             dict(body["environment"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def _engine(text: YamlText, engine: Key, enabled: Key) -> Path | None:
         assert node is not None
         raise text.error(node, engine, "is missing, but the model is enabled")
     beside = text.path.parent / name
-    return beside if beside.exists() else Path(name)
+    return beside if os.path.exists(beside) else Path(name)  # also False for what can be no path
 
 
 def _free_name(target: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -170,12 +171,14 @@ class YamlText:
 
 def _compose(path: Path, text: str) -> MappingNode:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
     try:
         # Composing gives nodes with their places. Nothing is constructed: no tag is looked up, no merge
         # key is multiplied out.
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # allowed by YAML, and by its other readers
+            root = YAML(typ="safe", pure=True).compose(text)
     except RecursionError as exc:
         raise InputError(f"{path} is nested too deeply.", hint="Write it with fewer levels.") from exc
     except MarkedYAMLError as exc:

@@ -1,0 +1,265 @@
+"""Every parser of files that may come from elsewhere, as a function of bytes, with a good file to start from.
+
+A target gives a value or raises a YoloTrtError. Whatever else comes out of it is a bug. Where a parsed file
+is handed on, what reads it next belongs to the target: a parser that lets nonsense through fails there.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests.tiny_yolo import tiny_yolo
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
+from yolotrt.backends.tensorrt.ultralytics import split
+from yolotrt.bench.advice import advise
+from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.calibration.cache import read_ranges, write_ranges
+from yolotrt.calibration.ranges import CalibrationKey, CalibrationRanges, TensorRange
+from yolotrt.calibration.trt_table import parse_trt_table, trt_table
+from yolotrt.data.coco_instances import read_instances
+from yolotrt.data.coco_manifest import read_manifest
+from yolotrt.data.rangezip import open_archive, unpack
+from yolotrt.errors import ArtifactError
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
+from yolotrt.report.markdown import result_markdown
+from yolotrt.report.page import page
+from yolotrt.report.spreadsheet import to_csv
+from yolotrt.report.tables import latency_table, stage_table
+from yolotrt.workflow.describe import describe
+from yolotrt.workflow.pipeline_yaml import GROUPS, TILES_ENGINE, read_pipeline, update_pipeline
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser.
+
+    Attributes:
+        parse: Reads the bytes; may write them into the empty folder.
+        seeds: Files it reads without an error.
+        json: Whether they are JSON, so that their structure can be damaged and not only their bytes.
+        refuses: Whether it refuses anything; else what it does not understand has another meaning.
+    """
+
+    parse: Callable[[bytes, Path], Any]
+    seeds: Callable[[Path], list[bytes]]
+    json: bool = False
+    refuses: bool = True
+
+
+def _written(data: bytes, folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def _ranges() -> CalibrationRanges:
+    found = TensorRange(-0.5, 2.0, 2.0, -0.6, 2.5, 0.3, 1000, (-0.5, -0.4, 0.1, 1.0, 2.0))
+    key = CalibrationKey("k" * 64, (("a.jpg", "d" * 64),), {"wh": [64, 64]}, "mse")
+    return CalibrationRanges({"x": found, "y": found}, key, {"cpu": {"c": 0.1}, "tensorrt": {"c": 0.2}})
+
+
+def _calibration_seeds(folder: Path) -> list[bytes]:
+    return [write_ranges(folder / "c.json", _ranges()).read_bytes()]
+
+
+def _calibration(data: bytes, folder: Path) -> None:
+    ranges = read_ranges(_written(data, folder, "c.json"))
+    trt_table(ranges)
+    assert ranges.key.changes_since(ranges.key) == ()
+    describe(folder / "c.json")
+
+
+def _sidecar_seeds(folder: Path) -> list[bytes]:
+    spec = read_spec(tiny_yolo(), "tiny")
+    sources, environment = {"onnx": "k"}, {"onnxruntime": "1"}
+    file = EngineFile(folder / "e.onnx", "onnxruntime", "fp32", spec, (1, 4), "", sources, environment)
+    write_engine(file, b"engine")
+    return [sidecar_path(file.path).read_bytes()]
+
+
+def _sidecar(data: bytes, folder: Path) -> None:
+    read_sidecar(folder / "e.onnx" if _written(data, folder, "e.onnx.json") else folder)
+    describe(folder / "e.onnx.json")
+
+
+def _result_seeds(folder: Path) -> list[bytes]:
+    stages = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge", "tiles", "global", "end_to_end")
+    environment: dict[str, Any] = {
+        "yolotrt": "0", "python": "3", "platform": "x", "cpu": "c", "cores": 2, "threads": 2,
+        "governor": None, "load_1min": 0.5, "git": None, "gpu": None, "packages": {"numpy": "2"},
+        "engines": {"e": {"sha256": "0"}},
+    }  # fmt: skip
+    span = TimelineSpan("tiles", None, "tiles", "host", 0.0, 0.01)
+    cases = tuple(
+        CaseResult(
+            Case("e.onnx", "fp32", "tiled", "serial", groups),
+            {stage: [None if stage == "global" else 0.01 * i for i in range(1, 9)] for stage in stages},
+            [0.02],
+            3,
+            (span,),
+        )
+        for groups in (1, 2)
+    )
+    settings = {"iterations": 8, "modes": ["tiled"], "threads": 2}
+    stopped = {"measuring": "iterations", "warmup": "stable"}
+    result = RunResult(settings, environment, cases, ("note",), {}, 1.0, (), stopped, {"stat": "p50"})
+    return [write_result(folder / "r.json", result).read_bytes()]
+
+
+def _result(data: bytes, folder: Path) -> None:
+    result = read_result(_written(data, folder, "r.json"))
+    console = Console(file=io.StringIO(), width=160)
+    console.print(latency_table(result))
+    console.print(stage_table(result))
+    advise(result)
+    result_markdown(result)
+    to_csv([result])
+    page([result])
+    describe(folder / "r.json")
+
+
+def _header_seeds(_: Path) -> list[bytes]:
+    header = json.dumps({"names": {"0": "cat", "1": "dog"}, "stride": 32, "imgsz": [64, 64]}).encode()
+    return [len(header).to_bytes(4, "little") + header + b"ftrt" + bytes(64), b"ftrt" + bytes(64)]
+
+
+def _header(data: bytes, _: Path) -> None:
+    metadata, plan = split(data)
+    assert data.endswith(plan)
+    assert all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items())
+
+
+YAML = b"""# an application
+models:
+  yolo_tiles: {engine: a.engine, enabled: yes}
+  yolo_global: &g
+    engine: "b.engine"   # whole
+    enabled: true
+yolo_tiles_parallel:
+  enabled: true
+  groups: 4
+list: [1, 2, {a: b}]
+text: |
+  block
+"""
+
+
+def _yaml(data: bytes, folder: Path) -> None:
+    path = _written(data, folder, "pipeline.yaml")
+    read_pipeline(path)
+    update_pipeline(path, {TILES_ENGINE: "c.engine", GROUPS: 2})
+    assert read_pipeline(path).engines[0].name == "c.engine"
+
+
+def _coco_seeds(_: Path) -> list[bytes]:
+    document = {
+        "info": {},
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1.0, 2, 30, 20], "area": 300.5, "iscrowd": 0,
+             "segmentation": [[1, 2, 31, 2, 31, 22, 1, 22]]},
+            {"id": 2, "image_id": 1, "category_id": 3, "bbox": [0, 0, 64, 48], "area": 3072, "iscrowd": 1,
+             "segmentation": {"size": [48, 64], "counts": [10, 3000, 62]}},
+            {"id": 3, "image_id": 1, "category_id": 3, "bbox": [0, 0, 64, 48], "area": 3072, "iscrowd": 1,
+             "segmentation": {"size": [48, 64], "counts": "PP3"}},
+        ],
+    }  # fmt: skip
+    return [json.dumps(document).encode()]
+
+
+def _coco(data: bytes, folder: Path) -> None:
+    path = _written(data, folder, "i.json")
+    try:
+        for image in read_instances(path).images:
+            assert Path(image.name).name == image.name
+    except ArtifactError:
+        pass  # this one wants COCO's own file names; the next one takes any
+    truth = load_ground_truth(path)
+    for image in truth.images:
+        assert folder in (folder / image.name).resolve().parents
+
+
+def _manifest_seeds(_: Path) -> list[bytes]:
+    entry = {
+        "file": "images/000000000001.jpg", "split": "all", "source": "http://x/1.jpg", "size_wh": [64, 48],
+        "bytes": 10, "sha256": "0" * 64, "checked_by": "crc32",
+    }  # fmt: skip
+    head = {"format": "yolotrt-coco-subset", "version": 1, "request": {}, "source": "x"}
+    return [json.dumps({**head, "annotations_sha256": "0", "complete": True, "files": [entry]}).encode()]
+
+
+def _manifest(data: bytes, folder: Path) -> None:
+    _written(data, folder, "manifest.json")
+    for entry in read_manifest(folder).files:
+        assert folder.resolve() in (folder / entry.file).resolve().parents
+
+
+@functools.cache
+def _small_onnx() -> bytes:
+    return tiny_yolo().SerializeToString()
+
+
+def _onnx(data: bytes, folder: Path) -> None:
+    model = load_onnx(_written(data, folder, "m.onnx"))
+    onnx_key(model)
+    spec = read_spec(model, "m")
+    assert min(*spec.input_wh, spec.stride, spec.mask_coeffs, spec.batch or 1) > 0
+
+
+def _zip_seeds(_: Path) -> list[bytes]:
+    seeds = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            archive.comment = b"a comment"
+            archive.writestr("val2017/a.jpg", b"picture" * 20)
+            archive.writestr("b.json", b"{}")
+            with archive.open(zipfile.ZipInfo("big"), "w", force_zip64=True) as member:
+                member.write(b"64 bit sizes")
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+def _zip(data: bytes, _: Path) -> None:
+    def read(offset: int, length: int) -> bytes:
+        assert offset >= 0
+        assert length >= 0
+        assert offset + length <= len(data), "asked for what is not there"
+        return data[offset : offset + length]
+
+    archive = open_archive("http://x/a.zip", read, len(data))
+    for name in list(archive.members)[:8]:
+        member = archive.member(name)
+        total = sum(len(part) for part in unpack(archive, member, archive.chunks(member)))
+        assert total == member.size
+
+
+def _table(data: bytes, _: Path) -> None:
+    limits = parse_trt_table(data.decode("utf-8", errors="replace"))
+    assert all(0 < limit < float("inf") for limit in limits.values())
+
+
+TARGETS: dict[str, Target] = {
+    "calibration-cache": Target(_calibration, _calibration_seeds, json=True),
+    "coco-instances": Target(_coco, _coco_seeds, json=True),
+    "coco-manifest": Target(_manifest, _manifest_seeds, json=True),
+    "engine-header": Target(_header, _header_seeds, refuses=False),
+    "onnx": Target(_onnx, lambda _: [_small_onnx()]),
+    "pipeline-yaml": Target(_yaml, lambda _: [YAML]),
+    "result": Target(_result, _result_seeds, json=True),
+    "sidecar": Target(_sidecar, _sidecar_seeds, json=True),
+    "trt-table": Target(_table, lambda _: [trt_table(_ranges()).encode()]),
+    "zip-directory": Target(_zip, _zip_seeds),
+}
