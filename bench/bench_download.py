@@ -227,17 +227,20 @@ class Fetched:
 
 
 def ours(base: str, count: int, folder: Path, connections: int) -> Fetched:
-    """Fetch a subset; the images' time begins when their checksums are asked for, at the latest."""
+    """Fetch a subset; the images' time goes from asking for their checksums to the last one's arrival."""
     images: list[Meter] = []
+    spent: list[tuple[float, float]] = []
 
     def watch(progress: FetchProgress) -> None:
-        if progress.step in ("checksums", "images") and not images:
+        if progress.step == "checksums":
             images.append(Meter())
+        elif progress.step == "images" and progress.files == progress.total_files:
+            spent.append(images[0].seconds())
 
     meter = Meter()
     settings = TransferSettings(connections=connections)
     result = fetch_subset(SubsetRequest(folder, count, base_url=base), watch, settings=settings)
-    wall, cpu = images[0].seconds()
+    wall, cpu = spent[-1]
     names = sorted(path.name for path in result.parts[0].images.iterdir())
     return Fetched(meter.seconds()[0], wall, cpu, names, result.bytes)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from yolotrt.data.fetch.response import Piece, TransferFailed
 from yolotrt.errors import EnvironmentFault
 
 DATA = bytes(range(256)) * 400
+LARGE = DATA * 20
 QUICK = TransferSettings(connections=4, attempts=4, backoff_s=0.01, connect_s=2.0, stall_s=0.3)
 
 
@@ -107,11 +109,38 @@ def test_a_part_that_was_not_asked_for_is_refused(fetcher: Fetcher) -> None:
 
 
 def test_a_complete_partial_file_needs_no_request(tmp_path: Path) -> None:
-    with serving({"/f": DATA}) as server:
-        Fetcher(tmp_path).get(f"{server.url}/f")
+    with serving({"/f": LARGE}) as server:
+        Fetcher(tmp_path).get(f"{server.url}/f", limit=len(LARGE))
         server.forget()
-        assert Fetcher(tmp_path).get(f"{server.url}/f") == DATA
+        assert Fetcher(tmp_path).get(f"{server.url}/f", limit=len(LARGE)) == LARGE
         assert server.requests == []
+
+
+def test_what_a_killed_process_had_of_a_large_file_is_continued(tmp_path: Path) -> None:
+    dead, heir = tmp_path / "dead", tmp_path / "heir"
+    dead.mkdir()
+    fetcher = Fetcher(dead)
+
+    def count(_number: int) -> None:
+        # What lies on disk in the middle is all that a killed process leaves.
+        if not heir.exists() and fetcher.partial.size > len(LARGE) // 2:
+            shutil.copytree(dead, heir)
+
+    fetcher.count = count  # type: ignore[method-assign]
+    with serving({"/f": LARGE}) as server:
+        fetcher.get(f"{server.url}/f", limit=len(LARGE))
+        server.forget()
+        assert Fetcher(heir).get(f"{server.url}/f", limit=len(LARGE)) == LARGE
+        assert server.sent < len(LARGE) // 2
+
+
+def test_a_small_file_that_arrived_leaves_no_mark(fetcher: Fetcher) -> None:
+    with serving({"/f": DATA}, fault=once("drop")) as server:
+        fetcher.get(f"{server.url}/f")
+        fetcher.partial.settle(fetcher.partial.path.with_name("file"))
+        assert [path.name for path in fetcher.partial.path.parent.iterdir()] == ["file"]
+        fetcher.get(f"{server.url}/f")
+        assert not fetcher.partial.mark()
 
 
 @pytest.mark.parametrize("mark", [b"", b"[]", b"{", b'{"url": 3}', b"[" * 5000, b"\xff"])

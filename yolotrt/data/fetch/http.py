@@ -221,18 +221,13 @@ class Http:
             raise Again("another part or version than asked for was sent")
         if expected is not None and expected > limit:
             raise Again(f"{expected:,} bytes are announced; at most {limit:,} make sense")
-        with mapped_os_errors(partial.path):
-            if not have:
-                partial.begin(
-                    {"url": url, "first": first, "length": piece and piece.length, **asdict(resource)}
-                )
-            with partial.path.open("ab") as stream:
-                for chunk in self._chunks(response):
-                    stream.write(chunk)
-                    moved(len(chunk))
-                    have += len(chunk)
-                    if have > limit:
-                        break
+        origin = {"url": url, "first": first, "length": piece and piece.length, **asdict(resource)}
+        with mapped_os_errors(partial.path), partial.appending(origin, expected) as append:
+            for chunk in self._chunks(response):
+                have = append(chunk)
+                moved(len(chunk))
+                if have > limit:
+                    break
         if have > (limit if expected is None else expected):
             _restart(partial, moved)
             raise Again("more bytes arrived than were announced")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from yolotrt.artifacts.files import mapped_os_errors
 
 _MARK_LIMIT = 8192
+_MANY = 256 << 10
+"""A killed process leaves this many bytes to start again with, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,37 @@ class Partial:
     def _mark(self) -> Path:
         return self.path.with_suffix(".mark")
 
-    def begin(self, mark: dict[str, Any]) -> None:
-        """Start from nothing, for the version that ``mark`` describes."""
-        self.discard()
-        self._mark.write_text(json.dumps(mark))
+    @contextlib.contextmanager
+    def appending(self, origin: dict[str, Any], expected: int | None) -> Iterator[Callable[[bytes], int]]:
+        """Collect more bytes with the function that is given; it returns how many there are in all.
+
+        What they belong to is noted once there are many, or when the block ends without all of them. A
+        small file that arrives at once, as nearly all do, costs one open, one write and one close.
+
+        Args:
+            origin: The remote file and its version; the mark of the bytes.
+            expected: How many bytes there will be in all, if it is known.
+        """
+        size = self.size
+        noted = size > 0
+        if not noted:
+            self.discard()
+
+        def append(chunk: bytes) -> int:
+            nonlocal size, noted
+            stream.write(chunk)
+            size += len(chunk)
+            if not noted and size >= _MANY:
+                self._mark.write_text(json.dumps(origin))
+                noted = True
+            return size
+
+        with self.path.open("ab", buffering=_MANY) as stream:
+            try:
+                yield append
+            finally:
+                if not noted and size != expected:
+                    self._mark.write_text(json.dumps(origin))
 
     def mark(self) -> dict[str, Any]:
         """Return what the collected bytes belong to; empty when that is unknown."""
@@ -71,4 +101,5 @@ class Partial:
         """
         with mapped_os_errors(target):
             self.path.replace(target)
-        self.discard()
+        with contextlib.suppress(FileNotFoundError):
+            self._mark.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -13,6 +14,10 @@ J = TypeVar("J")
 E = TypeVar("E")
 
 _FAREWELL_S = 2.0
+
+_PACE_S = 0.02
+"""Pause before looking for more results. Waking for each one would take the interpreter's lock from the
+threads that do the work, hundreds of times a second."""
 
 
 def in_parallel(
@@ -47,6 +52,8 @@ def in_parallel(
     running = len(threads)
     try:
         while running:
+            if events.empty():
+                time.sleep(_PACE_S)
             event = events.get()
             if event is None:
                 running -= 1
