@@ -173,6 +173,9 @@ def shared_areas(masks: PackedMasks, first: I64, second: I64, within: I64 | None
         second: (k,) index of the other.
         within: (k, 4) xyxy rectangles in px of the frame; pixels outside are not counted.
     """
+    counts = np.zeros(len(first), np.int64)
+    if not len(first):
+        return counts
     one, other = masks.pieces[masks.spans[first, 0]], masks.pieces[masks.spans[second, 0]]
     low = np.maximum(one[:, :2], other[:, :2])
     high = np.minimum(one[:, :2] + one[:, WIDTH : HEIGHT + 1], other[:, :2] + other[:, WIDTH : HEIGHT + 1])
@@ -187,12 +190,10 @@ def shared_areas(masks: PackedMasks, first: I64, second: I64, within: I64 | None
     bytewise = phase == stop & 7
     bytewise &= (phase == 0) | (low[:, 0] == left)
     bytewise &= (end == 0) | (high[:, 0] == right)
-    counts = np.zeros(len(sides), np.int64)
     meets = (sides[:, 0] > 0) & (sides[:, 1] > 0)
     quick = (meets & bytewise).nonzero()[0]
-    places = np.stack([start >> 3, one[:, STEP] >> 3, stop >> 3, other[:, STEP] >> 3], axis=1)
-    shapes = np.stack([sides[:, 1], (phase + sides[:, 0] + 7) >> 3], axis=1)
-    counts[quick] = _counted(masks.bits, places[quick].tolist(), shapes[quick].tolist())
+    columns = start, one[:, STEP], stop, other[:, STEP], sides[:, 1] << 3, phase + sides[:, 0] + 7
+    counts[quick] = _counted(masks.bits, *((column[quick] >> 3).tolist() for column in columns))
     for k in (meets & ~bytewise).nonzero()[0].tolist():
         a, b = masks[int(first[k])], masks[int(second[k])]
         counts[k] = shared_pixels(clip_mask(a, *low[k].tolist(), *high[k].tolist()), b)
@@ -207,20 +208,18 @@ def _place(pieces: I64, corner: I64) -> I64:
     return place
 
 
-def _counted(bits: U8, places: list[tuple[int, int, int, int]], shapes: list[tuple[int, int]]) -> list[float]:
+def _counted(bits: U8, *columns: list[int]) -> list[float]:
     """Return how many bits are set in both of two rectangles of bytes, for each pair of them.
 
     Args:
         bits: Where the rectangles lie.
-        places: First byte of one, bytes from row to row, and the same of the other.
-        shapes: Rows and bytes of a row.
+        columns: First byte of one, bytes from row to row, the same of the other; rows, bytes of a row.
     """
     counts = []
-    for (begin, step, other, other_step), shape in zip(places, shapes, strict=True):
-        shared = one = np.ndarray(shape, np.uint8, bits, begin, (step, 1))
-        if other != begin:
-            shared = cv2.bitwise_and(one, np.ndarray(shape, np.uint8, bits, other, (other_step, 1)))
-        counts.append(cv2.norm(shared, cv2.NORM_HAMMING))
+    for begin, step, other, other_step, rows, size in zip(*columns, strict=True):
+        one = np.ndarray((rows, size), np.uint8, bits, begin, (step, 1))
+        two = one if other == begin else np.ndarray((rows, size), np.uint8, bits, other, (other_step, 1))
+        counts.append(cv2.norm(cv2.bitwise_and(one, two), cv2.NORM_HAMMING))
     return counts
 
 

@@ -11,7 +11,7 @@ A tile sees some objects whole and others only up to its border: those are cut t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -47,11 +47,8 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        frame = np.array([0, 0, *grid.frame_wh])
-        origins = np.array([*grid.origins, (0, 0)])  # the last one serves WHOLE_FRAME
-        sizes = np.array([grid.content_wh] * len(grid.origins) + [grid.frame_wh])
-        seen = np.concatenate([origins, origins + sizes], axis=1)[tile]
-        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & (seen != frame))
+        seen, inner = (table[tile] for table in _looks(grid))
+        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
 
     @cached_property
     def pairs(self) -> tuple[I64, I64]:
@@ -70,7 +67,16 @@ class Views:
     @cached_property
     def is_cut(self) -> Bits:
         """(n,) whether the object may go on beyond any border."""
-        return np.asarray(self.cut.any(axis=1))
+        return _any_border(self.cut)
+
+
+@lru_cache(maxsize=8)
+def _looks(grid: TileGrid) -> tuple[I64, Bits]:
+    """Return what each tile shows, xyxy px, and which of its borders lie inside the frame; last the frame."""
+    origins = np.array([*grid.origins, (0, 0)])
+    sizes = np.array([grid.content_wh] * len(grid.origins) + [grid.frame_wh])
+    seen = np.concatenate([origins, origins + sizes], axis=1)
+    return seen, seen != np.array([0, 0, *grid.frame_wh])
 
 
 def covered(views: Views, threshold: float) -> I64:
@@ -90,7 +96,7 @@ def covered(views: Views, threshold: float) -> I64:
     part = np.where(cut[one], one, other)
     cover = one + other - part
     beyond = (found.boxes[cover] - views.seen[part]) * _OUTWARDS > 0
-    crosses = (beyond & views.cut[part]).any(axis=1)
+    crosses = _any_border(beyond & views.cut[part])
     part, cover = part[crosses], cover[crosses]
     share = intersection_areas(found.boxes[part], found.boxes[cover]) / np.maximum(
         areas(found.boxes[part]), 1e-9
@@ -101,9 +107,10 @@ def covered(views: Views, threshold: float) -> I64:
     part, cover = part[order], cover[order]
     owner = np.arange(len(found))
     # One cover is enough, and mostly the likeliest is one: the others are looked at only if it is not.
-    likeliest = np.diff(part, prepend=-1) != 0
+    likeliest = np.ones(len(part), np.bool_)
+    likeliest[1:] = part[1:] != part[:-1]
     for look in (likeliest, ~likeliest):
-        chosen = np.flatnonzero(look & (owner[part] == part))
+        chosen = (look & (owner[part] == part)).nonzero()[0]
         if found.masks is not None:
             chosen = chosen[_mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
         owner[part[chosen[::-1]]] = cover[chosen[::-1]]  # the last assignment stays: the likeliest
@@ -115,7 +122,7 @@ def _mask_covers(masks: Masks, part: I64, cover: I64, threshold: float) -> Bits:
     packed, part, cover = pack(masks, part, cover)
     shared = shared_areas(packed, part, cover)
     covers: Bits = shared / packed.sizes(part) > threshold  # true of the mask if true of all its rectangle
-    unsure = np.flatnonzero(~covers & (shared > 0))
+    unsure = (~covers & (shared > 0)).nonzero()[0]
     covers[unsure] = shared[unsure] / np.maximum(mask_areas(packed, part[unsure]), 1) > threshold
     return covers
 
@@ -151,7 +158,12 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
 def _cut_inside(views: Views, part: I64, other: I64) -> Bits:
     """Return whether ``part`` is cut by a border beyond which the tile of ``other`` can look."""
     looks_beyond = (views.seen[other] - views.seen[part]) * _OUTWARDS > 0
-    result: Bits = (views.cut[part] & looks_beyond).any(axis=1)
+    return _any_border(views.cut[part] & looks_beyond)
+
+
+def _any_border(borders: Bits) -> Bits:
+    """Return for each of (n, 4) whether any is set; a reduction over rows this short would take longer."""
+    result: Bits = np.ascontiguousarray(borders).view(np.uint32)[:, 0] != 0
     return result
 
 
@@ -191,7 +203,7 @@ def _mask_agreement(
     rivals = [i for group in groups if len({tiles[i] for i in group}) < len(group) for i in group]
     if rivals:
         sure &= ~np.isin(first, rivals)
-    k = np.flatnonzero(~sure)
+    k = (~sure).nonzero()[0]
     sides = np.concatenate([one[k], other[k]]), np.concatenate([strip[k], strip[k]])
     smaller = mask_areas(packed, *sides).reshape(2, -1).min(axis=0)
     agreement[k] = shared[k] / np.maximum(smaller, 1)
