@@ -91,13 +91,13 @@ class Detections:
             np.concatenate([p.boxes for p in parts]),
             np.concatenate([p.scores for p in parts]),
             np.concatenate([p.classes for p in parts]),
-            _concatenated([p.masks for p in parts if len(p) or p.masks is None]),
+            _concatenated([p.masks for p in parts if p.masks is None or len(p.scores)]),
         )
 
 
 def _concatenated(parts: Sequence[Masks | None]) -> Masks | None:
     """Return all masks, packed if all of them are, or None if some are missing."""
-    if any(part is None for part in parts):
+    if None in parts:
         return None
     packed = [part for part in parts if isinstance(part, PackedMasks)]
     if packed and len(packed) == len(parts):

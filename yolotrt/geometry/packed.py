@@ -110,17 +110,19 @@ class PackedMasks(Sequence[Mask]):
         """Join masks of one frame, keeping their order; parts of one array stay parts of one array."""
         arrays: dict[int, tuple[int, U8]] = {}
         tables: dict[int, tuple[int, I64]] = {}
-        spans, taken, pieces = [], 0, 0
+        spans, taken, pieces, begin = [], 0, 0, 0
+        last: PackedMasks | None = None
         for part in parts:
-            if id(part.bits) not in arrays:
-                arrays[id(part.bits)] = taken, part.bits
-                taken += len(part.bits)
-            if id(part.pieces) not in tables:
-                shift = arrays[id(part.bits)][0]
-                moved = part.pieces + np.array([0, 0, 0, 0, shift * 8, 0]) if shift else part.pieces
-                tables[id(part.pieces)] = pieces, moved
-                pieces += len(moved)
-            begin = tables[id(part.pieces)][0]
+            if last is None or part.pieces is not last.pieces:  # mostly many parts of one table follow
+                if id(part.bits) not in arrays:
+                    arrays[id(part.bits)] = taken, part.bits
+                    taken += len(part.bits)
+                if id(part.pieces) not in tables:
+                    shift = arrays[id(part.bits)][0]
+                    moved = part.pieces + np.array([0, 0, 0, 0, shift * 8, 0]) if shift else part.pieces
+                    tables[id(part.pieces)] = pieces, moved
+                    pieces += len(moved)
+                begin, last = tables[id(part.pieces)][0], part
             spans.append(part.spans + begin if begin else part.spans)
         bits = _one([array for _, array in arrays.values()])
         return cls(bits, _one([table for _, table in tables.values()]), np.concatenate(spans))
