@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.backends.base import Engine
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.masks import shared_pixels
+from yolotrt.geometry.mask import shared_pixels
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings

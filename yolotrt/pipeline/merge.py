@@ -22,7 +22,7 @@ import numpy as np
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.merge import merge, owners, sort, suppress
+from yolotrt.geometry.merge import join, merge, suppress
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
 from yolotrt.geometry.tiles import TileGrid
 
@@ -100,7 +100,9 @@ def merge_frame(
     indices = [*range(len(tiles)), *([] if global_ is None else [WHOLE_FRAME])]
     tile = np.repeat(np.array(indices, np.int64), [len(p) for p in parts])
     views = Views.of(found, tile, grid, settings.border)
-    views = views.take(np.flatnonzero(covered(views, settings.threshold) == np.arange(len(found))))
-    views = views.joined(continued(views, settings.threshold))
-    owner = owners(views.found, settings.duplicate_iou, metric="iou", source=views.tile)
-    return sort(views.found.take(np.flatnonzero(owner == np.arange(len(owner)))))
+    alone = np.arange(len(found))
+    alive = covered(views, settings.threshold) == alone
+    owner = continued(views, settings.threshold, alive)
+    left = (alive & (owner == alone))[owner == alone]
+    joined, tile = join(found, owner).take(left), tile[owner == alone][left]
+    return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)
