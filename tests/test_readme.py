@@ -1,0 +1,51 @@
+"""The README says what was measured: every table of figures is made from a result that is kept beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import FIGURES, README, RESULTS
+from bench.readme_tables import RENDERERS, marked, replaced
+
+TEXT = README.read_text()
+BLOCKS = marked(TEXT)
+
+
+def test_every_block_is_known_and_there_once() -> None:
+    names = re.findall(r"<!-- figures: (\S+) -->", TEXT)
+    assert sorted(names) == sorted(BLOCKS) == sorted(RENDERERS)
+
+
+@pytest.mark.parametrize("name", sorted(RENDERERS))
+def test_a_block_is_what_its_result_says(name: str) -> None:
+    source, render = RENDERERS[name]
+    path = RESULTS / f"{source}.json"
+    if not path.exists():
+        pytest.skip(f"not measured since blocks are made from files: python -m bench {source}")
+    found = json.loads(path.read_text())
+    assert BLOCKS[name] == render(found), "write it again with: python -m bench --readme"
+
+
+def test_no_table_of_figures_stands_outside_of_a_block() -> None:
+    outside = replaced(TEXT, dict.fromkeys(BLOCKS, ""))
+    rows = [line for line in outside.splitlines() if re.match(r"\|.*\| *[-+]?\d+\.\d", line)]
+    assert rows == []
+
+
+def test_what_needs_a_gpu_is_named_with_its_card() -> None:
+    """Its file comes from elsewhere, so it must say where."""
+    made_here = {Path(f"{name}.json") for name in FIGURES}
+    for source in {source for source, _ in RENDERERS.values()} - {path.stem for path in made_here}:
+        text = (RESULTS / f"{source}.json").read_text()
+        assert re.search(r'"name": "NVIDIA [^"]+"', text)
+        assert f"bench/results/{source}.json" in TEXT
+
+
+def test_changed_figures_change_their_block_and_nothing_else() -> None:
+    text = "a\n<!-- figures: x -->\nold\n<!-- end of figures -->\nb <!-- figures: y -->\n"
+    assert replaced(text, {"x": "new\n"}) == text.replace("old", "new")
+    assert replaced(text, {}) == text
