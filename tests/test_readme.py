@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from bench.__main__ import FIGURES, README, RESULTS
 from bench.readme_tables import RENDERERS, marked, replaced
+from tests.cli.conftest import Cli
+from tests.cli.conftest import cli as cli
+from yolotrt.cli.app import VERBS
 
 TEXT = README.read_text()
 BLOCKS = marked(TEXT)
@@ -43,6 +47,25 @@ def test_what_needs_a_gpu_is_named_with_its_card() -> None:
         text = (RESULTS / f"{source}.json").read_text()
         assert re.search(r'"name": "NVIDIA [^"]+"', text)
         assert f"bench/results/{source}.json" in TEXT
+
+
+def _command_lines() -> list[list[str]]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if language in ("", "yaml") for line in block.splitlines()]
+    found = [
+        re.search(r"\byolotrt ([a-z]+ .*|[a-z]+)$", line.split("  #")[0].split(" #")[0]) for line in lines
+    ]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def test_every_command_in_the_readme_has_the_options_that_it_is_given(cli: Cli) -> None:
+    lines = _command_lines()
+    assert len(lines) > 25
+    for verb, *arguments in lines:
+        assert verb in VERBS
+        options = re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", cli(verb, "--help").out)
+        given = {argument for argument in arguments if argument.startswith("-") and argument != "-"}
+        assert given <= set(options), f"yolotrt {verb} has no {', '.join(given - set(options))}"
 
 
 def test_changed_figures_change_their_block_and_nothing_else() -> None:
