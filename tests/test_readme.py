@@ -61,8 +61,9 @@ def _command_lines() -> list[list[str]]:
 def test_every_command_in_the_readme_has_the_options_that_it_is_given(cli: Cli) -> None:
     lines = _command_lines()
     assert len(lines) > 20
+    names = {name for name, *_ in VERBS}
     for verb, *arguments in lines:
-        assert verb in VERBS
+        assert verb in names
         options = re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", cli(verb, "--help").out)
         given = {argument for argument in arguments if argument.startswith("-") and argument != "-"}
         assert given <= set(options), f"yolotrt {verb} has no {', '.join(given - set(options))}"
