@@ -251,7 +251,7 @@ class Export(_Verb):
 
 class Download(_Verb):
     name = "download"
-    modules = ("yolotrt.data.coco_subset", "cv2", "httpx", "rich.progress")
+    modules = ("yolotrt.data.coco.subset", "cv2", "httpx", "rich.progress")
     folder = Path("coco")
     images, few = 40, 12
 

@@ -103,7 +103,7 @@ def _drifting(result: RunResult) -> Iterator[Advice]:
         yield Advice(
             "drifting",
             f"{len(drifting)} of {len(result.cases)} cases change slowly over time (neighbouring frames are "
-            "alike), so the intervals of single medians are too narrow.",
+            "alike); their intervals are widened for that, as far as so few frames can tell.",
             "Trust the ratios, which are paired by round; fix clocks, or measure longer.",
         )
 

@@ -13,6 +13,7 @@ from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, write_result
+from yolotrt.bench.rounds import Running
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.bench.watch import Watch
 from yolotrt.pipeline.tiled import Frame
@@ -73,6 +74,11 @@ def run_bench(
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))
     recorder = Recorder(request.output, empty, clock)
     watch = Watch(clock)
+
+    def each_round(running: list[Running], spent_s: float) -> None:
+        recorder(running, spent_s)
+        watch.glance()
+
     try:
         cases, rounds = measure(
             engines,
@@ -80,7 +86,7 @@ def run_bench(
             request.settings,
             earlier=earlier.cases if earlier else (),
             spent_s=earlier.measured_s if earlier else 0.0,
-            each_round=recorder,
+            each_round=each_round,
             progress=progress,
             clock=clock,
         )

@@ -47,8 +47,9 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        seen, inner = (table[tile] for table in _looks(grid))
-        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
+        parts, inner = _looks(grid)
+        seen = parts[tile]
+        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner[tile])
 
     @cached_property
     def pairs(self) -> tuple[I64, I64]:
