@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from bench.forked import Done
-from tests.data.coco_world import make_world, serving
+from tests.data.coco.world import make_world, serving
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.documents import read_json
 from yolotrt.backends.base import EngineFile

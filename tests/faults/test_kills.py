@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.kills import campaign
-from tests.data.coco_world import few_certificates  # noqa: F401
+from tests.data.coco.world import few_certificates  # noqa: F401
 from tests.faults.killed_verbs import VERBS
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import EngineFile

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli, cli  # noqa: F401
-from tests.data.coco_world import make_world, unpacked_to
+from tests.data.coco.world import make_world, unpacked_to
 from tests.faults.places import assert_one_clear_error, contents, in_full, in_read_only, yolotrt
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.sidecar import read_engine
