@@ -148,26 +148,30 @@ class DevicePipeline:
     def _submit(self, frame: Frame) -> _Flight:
         begin = now()
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
-        self._stage(frame, plan.next_buffer)
-        staged = now()
         slot = plan.turn
+        self._upload(frame, plan, slot)
+        staged = now()
         plan.turn = (slot + 1) % self._settings.depth
         for worker in plan.workers:
             worker.submit(slot)
         return _Flight(plan, slot, begin, staged, now())
 
-    def _stage(self, frame: Frame, target: Frame) -> None:
-        """Copy a frame into page-locked memory, in bands by several threads."""
-        if frame.ctypes.data == target.ctypes.data:
-            return
-        parts = self._copy_threads
-        if frame.nbytes < _COPY_ALONE or parts == 1:
-            target[:] = frame
-            return
-        bounds = [len(frame) * i // parts for i in range(parts + 1)]
-        copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
-        for copy in copies:
-            copy.result()
+    def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
+        """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
+        target = plan.next_buffer
+        there = frame.ctypes.data == target.ctypes.data
+        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
+        bounds = [len(frame) * i // bands for i in range(bands + 1)]
+        copies = []
+        if not there:
+            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
+        for worker in plan.workers:
+            worker.begin_upload(slot)
+        for index, (a, b) in enumerate(pairwise(bounds)):
+            if copies:
+                copies[index].result()
+            for worker in plan.workers:
+                worker.upload(slot, a, b)
 
     def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot

@@ -87,6 +87,8 @@ class Results:
                 hint="Build it again; if it was built in lower precision, compare with --fp32.",
             )
         count = int(header["records"])
+        if not count:
+            return [Detections.empty(masks=masks)] * len(origins)
         records = self.records.array[: count * RECORD.itemsize].view(RECORD)
         image = records["image"]
         places = np.asarray(origins, np.int64).reshape(-1, 2)[image]

@@ -210,9 +210,11 @@ class FrameBuffer:
         self.device = scope.buffer(self.nbytes + FRAME_SLACK)
         self.array = self.pinned.array[: self.nbytes].reshape(height, width, 3)
 
-    def upload(self, stream: Stream) -> None:
-        """Start the copy to the device."""
-        stream.copy(self.device.address, self.pinned.address, self.nbytes)
+    def upload(self, stream: Stream, first: int = 0, end: int | None = None) -> None:
+        """Start the copy of the rows from ``first`` to ``end``, or of all, to the device."""
+        row = self.array.strides[0]
+        begin, stop = first * row, self.nbytes if end is None else end * row
+        stream.copy(self.device.address + begin, self.pinned.address + begin, stop - begin)
 
 
 def cut_tiles(

@@ -110,18 +110,31 @@ class DeviceWorker:
         """The frames in flight: their memory, and what is run on them."""
         return tuple(self._slots)
 
+    def begin_upload(self, index: int) -> None:
+        """Mark where a slot's frame begins, if device times are measured."""
+        self.device.bind()
+        self._mark(self._slots[index], "upload_begin", self._upload)
+
+    def upload(self, index: int, first: int, end: int) -> None:
+        """Start the upload of some rows of a slot's page-locked memory.
+
+        Beside the graph, not in it: so it overlaps the copies of the rows that are still to come, and with
+        two frames in flight the computation of the frame before.
+        """
+        self.device.bind()
+        self._slots[index].frame.upload(self._upload, first, end)
+
     def submit(self, index: int) -> None:
-        """Start the work on the frame that lies in a slot's page-locked memory.
+        """Start the work on a slot's frame behind its upload.
 
         Raises:
             ExecutionError: The engine refused the work.
         """
         slot = self._slots[index]
         self.device.bind()
-        if self._settings.depth > 1:  # beside the graph, so that it overlaps the frame before
-            self._start_upload(slot, self._upload)
-            self._upload.record(slot.uploaded)
-            self._main.wait(slot.uploaded)
+        self._mark(slot, "upload_end", self._upload)
+        self._upload.record(slot.uploaded)
+        self._main.wait(slot.uploaded)
         self._start(slot)
 
     def wait(self, index: int) -> None:
@@ -243,8 +256,7 @@ class DeviceWorker:
 
     def _rehearse(self, slot: Slot) -> None:
         """Run a slot once, and capture it if frames are to be graphs."""
-        if self._settings.depth > 1:
-            self._start_upload(slot, self._main)
+        slot.frame.upload(self._main)
         self._enqueue(slot)
         self._main.synchronize()
         if self._mode == "graph":
@@ -260,8 +272,6 @@ class DeviceWorker:
     def _enqueue(self, slot: Slot) -> None:
         """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
         main = self._main
-        if self._settings.depth == 1:
-            self._start_upload(slot, main)
         self._mark(slot, "begin", main)
         if slot.tiles:
             slot.tiles.prepare(main)
@@ -287,11 +297,6 @@ class DeviceWorker:
 
     def _infer(self, owner: DevicePass, part: int) -> Job:
         return lambda stream: owner.infer(part, stream)
-
-    def _start_upload(self, slot: Slot, stream: Stream) -> None:
-        self._mark(slot, "upload_begin", stream)
-        slot.frame.upload(stream)
-        self._mark(slot, "upload_end", stream)
 
     def _mark(self, slot: Slot, name: str, stream: Stream) -> None:
         if slot.marks:

@@ -93,6 +93,8 @@ def merge_frame(
         raise ValueError(f"{len(tiles)} sets of detections for {len(grid.origins)} tiles")
     parts = [*tiles, *([] if global_ is None else [global_])]
     found = Detections.concatenate(parts)
+    if len(found) < 2:
+        return found
     if settings.method == "nms":
         return suppress(found, settings.threshold, metric=settings.metric)
     if settings.method == "nmm":
