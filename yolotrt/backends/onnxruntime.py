@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
-from yolotrt.errors import ArtifactError, ExecutionError, UsageError
+from yolotrt.errors import ArtifactError, BuildError, ExecutionError, UsageError
+from yolotrt.model.finite import first_not_finite
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
@@ -82,10 +83,14 @@ class OnnxRuntimeBackend:
         return {"onnxruntime": ort.__version__, "device": _device()}
 
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
-        """Return the network as it is, after ONNX Runtime has accepted it."""
+        """Return the network as it is, after ONNX Runtime has run it once.
+
+        Raises:
+            BuildError: Its outputs hold NaN or infinity.
+        """
         progress("check with ONNX Runtime", 0, 1)
         data: bytes = model.SerializeToString()
-        _new_session(data, "the network", threads=1)
+        _require_finite_outputs(_new_session(data, "the network", threads=1), model, config)
         progress("check with ONNX Runtime", 1, 1)
         return BuiltEngine(data)
 
@@ -102,6 +107,24 @@ class OnnxRuntimeBackend:
         from yolotrt.backends.onnxruntime_cuda import load
 
         return load(file, device)
+
+
+def _require_finite_outputs(session: Any, model: onnx.ModelProto, config: BuildConfig) -> None:
+    """Run a random picture; a network that overflows in this precision is refused with the layer's name."""
+    spec = config.spec
+    width, height = spec.input_wh
+    picture = np.random.default_rng(0).random((spec.batch or 1, 3, height, width), np.float32)
+    inputs = {spec.input_name: picture}
+    with _mapped_errors("the network"):
+        outputs = session.run([spec.head_output, spec.proto_output], inputs)
+    for name, values in zip((spec.head_output, spec.proto_output), outputs, strict=True):
+        if not np.isfinite(values).all():
+            layer = first_not_finite(model, inputs) or "a layer that only overflows when layers are fused"
+            raise BuildError(
+                f"The output {name!r} of {spec.name} in {config.precision} holds NaN or infinity; "
+                f"the first to make one is {layer}.",
+                hint="Build it with --fp32; if that says the same, the weights are broken.",
+            )
 
 
 def _device() -> str:

@@ -6,7 +6,7 @@ Every algorithm answers two questions at once, because one calibration serves bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -73,12 +73,13 @@ def entropy_threshold(histogram: StreamingHistogram) -> float:
     width = magnitudes.width * group
     if len(bins) <= _ENTROPY_LEVELS:
         return magnitudes.maximum
-    best = _best_cut(bins, range(_ENTROPY_LEVELS, len(bins) + 1, 16))
+    # The last cut clips nothing. Without it a constant tensor, a spike in the last bin, is cut to a fraction.
+    best = _best_cut(bins, [*range(_ENTROPY_LEVELS, len(bins), 16), len(bins)])
     near = range(max(_ENTROPY_LEVELS, best - 15), min(len(bins), best + 15) + 1)
     return min(_best_cut(bins, near) * width, magnitudes.maximum)
 
 
-def _best_cut(bins: F64, cuts: range) -> int:
+def _best_cut(bins: F64, cuts: Sequence[int]) -> int:
     outside = bins.sum() - np.cumsum(bins)
     return min(cuts, key=lambda cut: _divergence(bins[:cut], float(outside[cut - 1])))
 

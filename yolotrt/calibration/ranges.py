@@ -14,7 +14,7 @@ from yolotrt.calibration.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
 
 QUANTILES = (0.0001, 0.01, 0.5, 0.99, 0.9999)

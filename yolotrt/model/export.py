@@ -24,6 +24,7 @@ from yolotrt import __version__
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, require_file, scratch_folder, write_bytes
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
+from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.progress import Progress, no_progress
@@ -95,7 +96,7 @@ def export(
 
     Raises:
         MissingDependency: torch or ultralytics is not installed.
-        ModelError: The weights cannot be read, or are not of a segmentation model.
+        ModelError: The weights cannot be read, hold NaN, or are not of a segmentation model.
         ExportError: The exported graph does not have the promised shapes or values.
     """
     require_file(weights, "Ultralytics weights (.pt) or a model .yaml")
@@ -116,6 +117,7 @@ def export(
             traced = _trace(yolo, weights, imgsz, chosen)
         progress(STEPS[2], 2, len(STEPS))
         model = _fix_and_slim(traced, weights, imgsz)
+        require_finite_weights(model, weights.name)
         _write_metadata(model, yolo, weights, source)
         spec = read_spec(model, weights.stem)
         if spec.head != chosen or spec.batch is not None or spec.input_wh != (imgsz, imgsz):

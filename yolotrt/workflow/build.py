@@ -16,6 +16,7 @@ from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, CalibrationError
 from yolotrt.model.export import export
+from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
@@ -70,6 +71,7 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
+    require_finite_weights(model, onnx_path.name)
     plan = BuildPlan(request, found, onnx_path, model, spec, None)
     found.check(plan.config())
     if request.precision in NEEDS_RANGES:
