@@ -11,6 +11,7 @@ the process. Each runs in a process of its own, one after the other, for an equa
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import re
@@ -42,10 +43,8 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
         (corpus / f"seed{number}").write_bytes(seed)
 
     def one(data: bytes) -> None:
-        try:
+        with contextlib.suppress(YoloTrtError):
             target.parse(data, work)
-        except YoloTrtError:
-            pass
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         rng = random.Random(seed)
