@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,23 @@ test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the k
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu
 
+test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install -q uv
+	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	.venv-lowest/bin/python -m pytest
+
+test-wheel: setup  ## Build the wheel, install it into an empty environment, run the demo from elsewhere
+	$(BIN)/python tools/check_wheel.py $(PIP_ARGS)
+
+fuzz: setup  ## Fuzz every parser for 12 minutes, guided by coverage (atheris: Linux, Python 3.11 or newer)
+	$(BIN)/python -m pip install -q atheris
+	$(BIN)/python tools/fuzz.py --minutes 12 --json runs/fuzz.json
+
+audit: setup  ## Look for known vulnerabilities in what is installed (asks PyPI's and OSV's network service)
+	$(BIN)/python -m pip install -q pip-audit
+	$(BIN)/python -m pip_audit --skip-editable
+
 check: setup  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -73,6 +90,6 @@ train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/
 	$(BIN)/python tools/train_demo_model.py --out runs/demo-model
 
 clean:  ## Remove everything that was made here: .venv, caches, engines, calibration caches, runs
-	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find engines calib_data -mindepth 1 ! -name README.md -delete

@@ -134,6 +134,7 @@ def judge(samples: list[Sample], run: dict[str, Any], log: str) -> dict[str, Any
         "cpu_per_frame_last_third_over_the_one_before": cpu,
         "memory_mib": {"first": samples[0].memory_mib, "settled": settled[0].memory_mib,
                        "last": samples[-1].memory_mib, "most": max(s.memory_mib for s in samples)},
+        "memory_mib_by_minute": _by_minute(samples),
         "memory_mib_per_hour": None if growth is None else vars(growth),
         "threads": {"settled": settled[0].threads, "most_after": max(s.threads for s in settled)},
         "descriptors": {"settled": settled[0].descriptors,
@@ -146,6 +147,13 @@ def judge(samples: list[Sample], run: dict[str, Any], log: str) -> dict[str, Any
             "every frame accounted for": run["processed"] > 0 and 0 <= waiting <= 3,
         },
     }  # fmt: skip
+
+
+def _by_minute(samples: list[Sample]) -> list[float]:
+    minutes: dict[int, list[float]] = {}
+    for sample in samples:
+        minutes.setdefault(int(sample.seconds // 60), []).append(sample.memory_mib)
+    return [round(float(np.median(seen)), 2) for seen in minutes.values()]
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def damaged(data: bytes, rng: random.Random, *, is_json: bool) -> bytes:
     if is_json and rng.random() < 0.8:
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             for _ in range(rng.choice((1, 1, 1, 2, 5))):

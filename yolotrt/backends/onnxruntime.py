@@ -222,6 +222,7 @@ class OnnxRuntimeContext:
     def __init__(self, lane: _Lane, batch: int) -> None:
         self.batch = batch
         self._lane = lane
+        self._bound: tuple[Floats, Any] | None = None  # the buffers that were bound, and the binding
 
     @property
     def images(self) -> Floats:
@@ -231,12 +232,18 @@ class OnnxRuntimeContext:
     def run(self) -> tuple[Floats, Floats]:
         """Run the batch; see :meth:`yolotrt.backends.base.Context.run`."""
         lane = self._lane
-        head, protos = lane.head[: self.batch], lane.protos[: self.batch]
         with _mapped_errors(lane.spec.name):
-            binding = lane.session.io_binding()
-            images = self.images
-            binding.bind_input(lane.spec.input_name, "cpu", 0, np.float32, images.shape, images.ctypes.data)
-            for name, array in ((lane.spec.head_output, head), (lane.spec.proto_output, protos)):
-                binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-            lane.session.run_with_iobinding(binding)
-        return head, protos
+            if self._bound is None or self._bound[0] is not lane.images:
+                self._bound = (lane.images, self._bind())
+            lane.session.run_with_iobinding(self._bound[1])
+        return lane.head[: self.batch], lane.protos[: self.batch]
+
+    def _bind(self) -> Any:
+        """Bind the lane's buffers, which stay where they are until the lane grows."""
+        lane, images = self._lane, self.images
+        head, protos = lane.head[: self.batch], lane.protos[: self.batch]
+        binding = lane.session.io_binding()
+        binding.bind_input(lane.spec.input_name, "cpu", 0, np.float32, images.shape, images.ctypes.data)
+        for name, array in ((lane.spec.head_output, head), (lane.spec.proto_output, protos)):
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        return binding

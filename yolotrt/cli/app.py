@@ -113,14 +113,17 @@ def main() -> NoReturn:
 
 
 def _usage_error(exc: Exception) -> int:
-    """Show a usage error of typer's own; anything else is a bug and is raised again."""
+    """Show a usage error of typer's own; anything else is a bug and is shown with its traceback."""
     show = getattr(exc, "show", None)
     if not callable(show) or not hasattr(exc, "exit_code"):
+        import traceback
+
+        traceback.print_exception(exc)
         print(
             "This is a bug in yolotrt. Please report it with the output of: yolotrt doctor --json -",
             file=sys.stderr,
         )
-        raise exc
+        return 1
     show()
     return int(exc.exit_code)
 

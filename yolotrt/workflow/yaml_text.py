@@ -19,7 +19,7 @@ from yolotrt.errors import InputError
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-MAX_BYTES = 256 << 10
+MAX_BYTES = 128 << 10
 """An application's settings are a few kilobytes; parsing takes seconds per megabyte."""
 
 Scalar = str | int | bool
