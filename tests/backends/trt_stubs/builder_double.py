@@ -18,6 +18,7 @@ from tests.backends.trt_stubs.runtime_double import (
     EngineInspector,
     ExecutionContextAllocationStrategy,
     ICudaEngine,
+    IExecutionContext,
     ILogger,
     IProfiler,
     LayerInformationFormat,
@@ -27,8 +28,8 @@ from tests.backends.trt_stubs.runtime_double import (
 )
 
 __all__ = [
-    "DataType", "EngineInspector", "ExecutionContextAllocationStrategy", "ICudaEngine", "ILogger",
-    "IProfiler", "LayerInformationFormat", "Runtime", "TensorIOMode", "__version__",
+    "DataType", "EngineInspector", "ExecutionContextAllocationStrategy", "ICudaEngine", "IExecutionContext",
+    "ILogger", "IProfiler", "LayerInformationFormat", "Runtime", "TensorIOMode", "__version__",
 ]  # fmt: skip
 
 
