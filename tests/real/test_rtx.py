@@ -11,10 +11,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from tests.backends.rtx_checks import computed_in, meant_for_8_bits, never_in_8_bits
 from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
-from yolotrt.backends.tensorrt.layers import is_convolution, summarise
+from yolotrt.backends.tensorrt.layers import summarise
 from yolotrt.calibration.cache import load_or_calibrate
 from yolotrt.calibration.qdq import quantize
 from yolotrt.calibration.ranges import CalibrationRanges
@@ -25,7 +26,6 @@ from yolotrt.model.fp8 import to_fp8
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.model.precision import to_fp16
 from yolotrt.model.spec import ModelSpec
-from yolotrt.model.tail import decode_tail
 from yolotrt.progress import no_progress
 
 pytestmark = [pytest.mark.real, pytest.mark.export]
@@ -86,18 +86,11 @@ def test_every_quantised_convolution_runs_in_8_bits(
     networks: Networks, engines: dict[Precision, BuiltEngine], precision: Precision, narrow: str
 ) -> None:
     model = networks.models[precision]
-    quantised = {o for n in model.graph.node if n.op_type == "DequantizeLinear" for o in n.output}
-    convs = [n for n in model.graph.node if n.op_type in ("Conv", "ConvTranspose")]
-    meant = {n.name for n in convs if n.input[0] in quantised and n.input[1] in quantised}
-    by_node = {
-        node: layer for layer in engines[precision].layers if is_convolution(layer) for node in layer.nodes
-    }
-    found = {n.name for n in convs if by_node[n.name].inputs[0] == by_node[n.name].weights[0] == narrow}
+    meant = meant_for_8_bits(model)
+    found = computed_in(model, engines[precision].layers, narrow)
     assert found == meant
     assert len(meant) > 70
-    depthwise = {n.name for n in convs if any(a.name == "group" and a.i > 1 for a in n.attribute)}
-    _, heads = decode_tail(networks.models["fp32"], (networks.spec.head_output,))
-    assert not found & (depthwise | set(heads) | {n.name for n in convs if n.op_type == "ConvTranspose"})
+    assert not found & never_in_8_bits(networks.models["fp32"], networks.spec)
 
 
 @pytest.mark.rtx
