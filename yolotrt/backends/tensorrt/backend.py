@@ -10,7 +10,7 @@ from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, Engine
 from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
 from yolotrt.cuda import opened
-from yolotrt.errors import ArtifactError, EnvironmentFault, YoloTrtError
+from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def load_foreign(path: Path) -> TensorRtEngine:
             return found.load_foreign(path)
         except (EnvironmentFault, ArtifactError) as exc:
             refusals.append(exc)
-    # A refusal of the engine says more than the absence of a library.
-    raise next((e for e in refusals if isinstance(e, ArtifactError)), refusals[0])
+    # A refusal of the engine says most, the absence of a library least.
+    raise min(refusals, key=lambda e: (not isinstance(e, ArtifactError), isinstance(e, MissingDependency)))
 
 
 def tensorrt() -> TensorRtBackend:

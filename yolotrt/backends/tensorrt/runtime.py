@@ -22,6 +22,7 @@ from yolotrt.backends.tensorrt.identity import check_fits
 from yolotrt.backends.tensorrt.inspector import inspect_layers
 from yolotrt.backends.tensorrt.layers import is_convolution
 from yolotrt.backends.tensorrt.library import Library
+from yolotrt.backends.tensorrt.refusal import refusal
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.tensor import TensorType
@@ -48,6 +49,7 @@ def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> Tensor
 
     Raises:
         ArtifactError: It was built for another version or GPU, or is damaged.
+        DeviceError: The driver is too old, or the GPU's memory does not suffice.
     """
     check_fits(library, gpu, file)
     _, plan = split(require_unchanged(file, file.path.read_bytes()))
@@ -211,36 +213,8 @@ def _deserialize(
     with library.log.session() as said:
         engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise ArtifactError(
-            f"{library.title} cannot load {path}: {_reason(library, gpu, plan, said.errors)}.",
-            hint=f"Build it here: {rebuild}",
-        )
+        raise refusal(library, gpu, path, plan, said.errors, rebuild)
     return engine
-
-
-def _reason(library: Library, gpu: Gpu, plan: bytes, errors: list[str]) -> str:
-    """Say in words why an engine was refused, as far as TensorRT's messages or its check tell."""
-    everything = "\n".join(errors)
-    known = {
-        "header.size == blobSize": "the file is truncated",
-        "stdVersionRead == ": "it was built by another version",
-        "Version tag does not match": "it was built by another version",
-        "MAGIC_TAG": "it is no engine of this library",
-        "magic tag": "it is no engine of this library",
-        "compute capability": f"it was built for another GPU than this {gpu.name}",
-        "out of memory": "the GPU's memory does not suffice",
-    }
-    for text, reason in known.items():
-        if text.lower() in everything.lower():
-            return reason
-    if library.checks_engines:
-        runtime = library.runtime(gpu)
-        _, bits = runtime.get_engine_validity(plan)
-        members = library.trt.EngineInvalidityDiagnostics.__members__
-        reasons = [n.lower().replace("_", " ") for n, m in members.items() if int(m) & int(bits)]
-        if reasons:
-            return ", ".join(reasons)
-    return errors[0].splitlines()[0] if errors else "TensorRT gave no reason"
 
 
 def _profiles(native: trt.ICudaEngine, spec: ModelSpec) -> tuple[Profile, ...]:
