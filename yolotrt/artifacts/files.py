@@ -75,7 +75,7 @@ def atomic_target(target: Path) -> Iterator[Path]:
     with mapped_os_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _remove_stale_parts(target)
         temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
         try:
@@ -128,7 +128,7 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
 
     lock = target.with_name(f".{target.name}.lock")
     with mapped_os_errors(lock):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + timeout_s
@@ -150,6 +150,14 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
         yield
     finally:
         os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as exc:
+        # Of a missing folder that was to be made, only file systems such as /proc say that it is missing.
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder)) from exc
 
 
 def _sync_file(path: Path) -> None:

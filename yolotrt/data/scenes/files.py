@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 
 from yolotrt.artifacts.files import atomic_target, write_bytes, write_text
-from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
-from yolotrt.errors import EnvironmentFault, UsageError
+from yolotrt.data.scenes.scene import CLASS_NAMES, WH, MovingScene, Scene, cut_tile, make_scene, moving_scene
+from yolotrt.errors import EnvironmentFault, StorageError, UsageError
 from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.geometry.tiles import tile_grid
@@ -137,25 +137,53 @@ def write_video(
         raise UsageError(
             f"{target.name}: the ending {ending!r} names no video format.", hint=f"Use {' or '.join(CODECS)}."
         )
-    scene, frames = moving_scene(seed, wh), max(1, round(fps * seconds))
+    frames = max(1, round(fps * seconds))
     with atomic_target(target) as temporary:
         film = temporary.with_suffix(ending)  # OpenCV chooses the container by the ending
-        sink = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[ending]), float(fps), wh)
         try:
-            if not sink.isOpened():
-                raise EnvironmentFault(
-                    f"This OpenCV cannot write {ending} videos.", hint="pip install -U opencv-python-headless"
-                )
-            for index in range(frames):
-                progress("draw frames", index, frames)
-                sink.write(scene.at(index * 1000 // fps).image)
-            progress("draw frames", frames, frames)
-            sink.release()
+            film.write_bytes(bytes(4096))  # a full disk or a forbidden folder says so here; OpenCV would not
+            _write_frames(film, moving_scene(seed, wh), wh, fps, frames, progress)
+            _require_frames(film, target, frames)
             os.replace(film, temporary)
         finally:
-            sink.release()
             film.unlink(missing_ok=True)
     return target
+
+
+def _write_frames(
+    film: Path, scene: MovingScene, wh: tuple[int, int], fps: int, frames: int, progress: Progress
+) -> None:
+    sink = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*CODECS[film.suffix]), float(fps), wh)
+    try:
+        if not sink.isOpened():
+            raise EnvironmentFault(
+                f"This OpenCV cannot write {film.suffix} videos.",
+                hint="pip install -U opencv-python-headless",
+            )
+        for index in range(frames):
+            progress("draw frames", index, frames)
+            sink.write(scene.at(index * 1000 // fps).image)
+        progress("draw frames", frames, frames)
+    finally:
+        sink.release()
+
+
+def _require_frames(film: Path, target: Path, frames: int) -> None:
+    """Check that a film holds its frames; OpenCV loses them on a full disk without a word.
+
+    Raises:
+        StorageError: It does not.
+    """
+    reader = cv2.VideoCapture(str(film))
+    try:
+        arrived = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
+    finally:
+        reader.release()
+    if arrived != frames:
+        raise StorageError(
+            f"Cannot write {target}: only {max(arrived, 0)} of {frames} frames could be written.",
+            hint="The disk is full, most likely. Free some space and run the command again.",
+        )
 
 
 def _cut(name: str, scene: Scene, tile: int | None) -> Iterator[tuple[str, Scene]]:
