@@ -163,7 +163,7 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
 
     lock = target.with_name(f".{target.name}.lock")
     with mapped_os_errors(lock):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + timeout_s
@@ -187,6 +187,14 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
         os.close(handle)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as exc:
+        # Of a missing folder that was to be made, only file systems such as /proc say that it is missing.
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder)) from exc
+
+
 def _sync_file(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -206,7 +214,7 @@ def _sync_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _temporary_name(target: Path, suffix: str) -> Iterator[Path]:
     """Give an unused name beside ``target``; whatever has it when the block ends is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     _remove_stale_parts(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part{suffix}")
     _OWN.add(temporary.name)

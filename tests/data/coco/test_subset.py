@@ -408,8 +408,9 @@ def test_a_manifest_names_nothing_but_the_subset_s_files(tmp_path: Path, change:
 
 
 def test_without_a_manifest_there_is_nothing_to_verify(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="holds no subset") as caught:
         verify_subset(tmp_path)
+    assert f"yolotrt download --out {tmp_path}" in str(caught.value.hint)
 
 
 def test_free_space_is_checked_first(tmp_path: Path) -> None:

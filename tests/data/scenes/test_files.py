@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -91,3 +93,20 @@ def test_a_file_in_the_way_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(StorageError, match=r"is a file|a file is"):
         write_scenes(tmp_path / "out", 1, 0, WH)
+
+
+def test_a_disk_too_full_for_a_video_is_a_clear_error(tmp_path: Path) -> None:
+    """OpenCV loses what does not fit, without an error; a limit on file sizes is such a disk."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from yolotrt.data.scenes.files import write_video\n"
+        "from yolotrt.errors import StorageError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
+        "try: write_video(Path(sys.argv[1]), 3, (320, 240), fps=10, seconds=1.0)\n"
+        "except StorageError as exc: print(exc.message)"
+    )
+    for limit in (1000, 10_000):
+        command = [sys.executable, "-c", code, str(tmp_path / "film.mp4"), str(limit)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert "the video came out incomplete" in done.stdout, done.stderr
+        assert not list(tmp_path.iterdir())

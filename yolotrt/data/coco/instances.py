@@ -73,9 +73,8 @@ def read_instances(path: Path, label: str | None = None) -> Instances:
         InputError: It cannot be read.
         ArtifactError: It is not JSON, not COCO instances, or contradicts itself.
     """
-    document = read_json(path)
     try:
-        return parse_instances(document)
+        return parse_instances(read_json(path))
     except ArtifactError as exc:
         raise ArtifactError(
             f"{label or path} is not a COCO instances file: {exc.message}",

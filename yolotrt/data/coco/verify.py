@@ -9,6 +9,7 @@ from yolotrt.data.coco.layout import base_url
 from yolotrt.data.coco.manifest import NAME, Manifest, read_manifest
 from yolotrt.data.coco.plan import problem_of, strangers
 from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetRequest, unwatched
+from yolotrt.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ def verify_subset(folder: Path, watch: FetchWatch = unwatched) -> VerifyResult:
     Raises:
         InputError: There is no manifest, or it is damaged.
     """
+    if not (folder / NAME).exists():
+        raise InputError(
+            f"{folder} holds no subset of COCO: it has no {NAME}.",
+            hint=f"Fetch one with: yolotrt download --out {folder}",
+        )
     manifest = read_manifest(folder)
     problems = []
     for index, entry in enumerate(manifest.files):
