@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say
-from yolotrt.cli.options import JsonTarget, Threads, choice, cores
+from yolotrt.cli.options import JsonTarget, MergeMethod, MergeOverlap, Threads, choice, cores, merge_settings
 
 
 def predict(
@@ -22,6 +22,8 @@ def predict(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
     ] = None,
+    merge: MergeMethod = "seams",
+    merge_overlap: MergeOverlap = None,
     threads: Threads = None,
     json: JsonTarget = None,
 ) -> None:
@@ -47,6 +49,7 @@ def predict(
             overlap=overlap,
             cpu_threads=threads or cores(),
             decode=DecodeSettings(conf=conf),
+            merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
         progress_bars() as progress,
     ):

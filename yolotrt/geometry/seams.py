@@ -47,7 +47,8 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        seen, inner = (table[tile] for table in _looks(grid))
+        looks, borders = _looks(grid)
+        seen, inner = looks[tile], borders[tile]
         return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.evaluation.coco import Scores
 from yolotrt.evaluation.comparison import Difference
+from yolotrt.report.tables import milliseconds
 from yolotrt.workflow.evaluate import EngineAccuracy
 
 if TYPE_CHECKING:
@@ -16,23 +17,29 @@ NOTHING = "-"
 
 
 def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
-    """Return two rows per engine, boxes and masks: mAP in points and the loss against the first engine."""
+    """Return two rows per engine and pass, boxes and masks: mAP in points, time of an image, and loss.
+
+    Losses are against the first engine in the same pass.
+    """
     from rich.table import Table
 
     accuracy = entries[0].evaluation.accuracy
     title = f"mAP in points on {accuracy.images} images with {accuracy.objects} objects"
     table = Table(title=title, title_justify="left")
     table.add_column("engine", overflow="fold")
+    table.add_column("pass", no_wrap=True)
     table.add_column("of")
-    for name in ("mAP50-95", "mAP50", "small", "medium", "large", "loss, pt", "loss, %", "95 % interval, pt"):
+    columns = "mAP50-95", "mAP50", "small", "medium", "large", "ms"
+    for name in (*columns, "loss, pt", "loss, %", "95 % interval, pt"):
         table.add_column(name, justify="right")
     for entry in entries:
         found, against = entry.evaluation.accuracy, entry.comparison
-        table.add_row(
-            entry.file.path.name, "box", *_scores(found.box), *_loss(against.box if against else None)
-        )
+        loss = _loss(against.box if against else None)
+        names, time = (entry.file.path.name, entry.mode), milliseconds(entry.median_seconds)
+        table.add_row(*names, "box", *_scores(found.box), time, *loss)
         if found.mask is not None:
-            table.add_row("", "mask", *_scores(found.mask), *_loss(against.mask if against else None))
+            loss = _loss(against.mask if against else None)
+            table.add_row("", "", "mask", *_scores(found.mask), "", *loss)
     return table
 
 
@@ -43,7 +50,7 @@ def class_table(entries: Sequence[EngineAccuracy]) -> Table:
     table = Table(title="mAP50-95 per class, points (box / mask)", title_justify="left")
     table.add_column("class")
     for entry in entries:
-        table.add_column(entry.file.path.name, justify="right")
+        table.add_column(f"{entry.file.path.name}, {entry.mode}", justify="right")
     for name in entries[0].evaluation.accuracy.box.per_class:
         cells = []
         for entry in entries:
