@@ -67,7 +67,7 @@ def eval_(
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
-    from yolotrt.report.accuracy_tables import accuracy_table, class_table
+    from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
     from yolotrt.workflow.catalog import find_reference
     from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 
@@ -101,6 +101,9 @@ def eval_(
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
     if json != "-":
         stdout().print(accuracy_table(found))
+        losses = loss_table(found)
+        if losses is not None:
+            stdout().print(losses)
         if per_class:
             stdout().print(class_table(found))
     emit_json(json, {"mode": mode, "engines": [entry.as_json() for entry in found]})
