@@ -40,7 +40,7 @@ def test_passes_and_engines_side_by_side(
     assert all(0 < e["median_seconds"] < 60 for e in entries)
     other = cli("eval", engines[0], *given, "--mode", "tiled", "--json", "-", "--merge", "nms",
                 "--merge-overlap", "iou-masks:0.3")  # fmt: skip
-    assert json.loads(other.out)["engines"][0]["box"]["ap"] != entries[2]["box"]["ap"]
+    assert json.loads(other.out)["engines"][0]["detections"] != entries[2]["detections"]
 
 
 def test_a_loss_beyond_the_bound_has_exit_code_3(
