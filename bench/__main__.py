@@ -54,13 +54,17 @@ def main() -> None:
     model = write_bytes(OUT / "demo.onnx", demo_model())
     run("overhead-demo", *engines(model, OUT / "calibration" / "images", tiles=True))
     run("small_objects")
+    run("merge_comparison")  # against SAHI too where it is installed
     run("bench_download")
     data = Path(os.environ.get("YOLOTRT_TEST_DATA", "."))
     if not (data / "coco-mini").is_dir() or find_spec("ultralytics") is None:
         print("skipped: real weights and images (set YOLOTRT_TEST_DATA, pip install 'yolotrt[export]')")
         return
     weights, coco = data / "models" / "yolo11n-seg.pt", data / "coco-mini"
-    run("overhead-real", *engines(weights, coco / "calib" / "images", tiles=False))
+    fp32, int8 = engines(weights, coco / "calib" / "images", tiles=False)
+    run("overhead-real", fp32, int8)
+    val = coco / "val"
+    run("eval_overhead", fp32, "--images", val / "images", "--annotations", val / "instances.json")
 
 
 if __name__ == "__main__":
