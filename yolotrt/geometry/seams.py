@@ -152,8 +152,9 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
     owner = np.arange(len(views.found))
     one, other = views.rank[first], views.rank[second]
     order = np.lexsort((np.maximum(one, other), np.minimum(one, other), -agreement))
+    rank = views.rank.tolist()
     for members in _groups(_edges(first[order], second[order]), views.tile.tolist()):
-        owner[members] = members[int(views.rank[members].argmin())]
+        owner[members] = min(members, key=rank.__getitem__)
     return owner
 
 
@@ -198,14 +199,13 @@ def _mask_agreement(
     """
     shared = shared_areas(masks, first, second, strip)
     agreement = np.ones(len(shared))
-    most = np.minimum(mask_sizes(masks, first, strip), mask_sizes(masks, second, strip))
-    sure = shared / most > threshold
+    sides = np.concatenate([first, second]), np.concatenate([strip, strip])
+    sure = shared / mask_sizes(masks, *sides).reshape(2, -1).min(axis=0) > threshold
     meets = shared > 0
-    groups = _groups(_edges(first[meets], second[meets]))
-    rivals = [i for group in groups if len({tiles[i] for i in group}) < len(group) for i in group]
-    if rivals:
-        sure &= ~np.isin(first, rivals)
-    k = (~sure).nonzero()[0]
+    contested = np.zeros(len(tiles), np.bool_)
+    for group in _groups(_edges(first[meets], second[meets])):
+        contested[group] = len({tiles[i] for i in group}) < len(group)
+    k = (~sure | contested[first]).nonzero()[0]
     sides = np.concatenate([first[k], second[k]]), np.concatenate([strip[k], strip[k]])
     smaller = mask_areas(masks, *sides).reshape(2, -1).min(axis=0)
     agreement[k] = shared[k] / np.maximum(smaller, 1)
