@@ -13,11 +13,14 @@ from yolotrt.cli.options import (
     Device,
     Devices,
     JsonTarget,
+    MergeMethod,
+    MergeOverlap,
     Threads,
     Trust,
     choice,
     cores,
     device_name,
+    merge_settings,
 )
 
 
@@ -31,6 +34,8 @@ def predict(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
     ] = None,
+    merge: MergeMethod = "seams",
+    merge_overlap: MergeOverlap = None,
     threads: Threads = None,
     device: Device = "auto",
     devices: Devices = None,
@@ -62,6 +67,7 @@ def predict(
             cpu_threads=threads or cores(),
             device=device_name(device, devices),
             decode=DecodeSettings(conf=conf),
+            merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
         progress_bars() as progress,
     ):

@@ -160,20 +160,11 @@ def sort(found: Detections) -> Detections:
 
 def mask_overlaps(masks: Masks, first: I64, second: I64, metric: Metric) -> F64:
     """Return the overlaps of the pairs ``masks[first[k]], masks[second[k]]``, counted in pixels."""
-    small, first, second = pack(masks, first, second)
     used = np.unique(np.concatenate([first, second]))
-    size = np.zeros(len(small))
-    size[used] = mask_areas(small, used)
-    shared = shared_areas(small, first, second).astype(np.float64)
+    size = np.zeros(len(masks))
+    size[used] = mask_areas(masks, used)
+    shared = shared_areas(masks, first, second).astype(np.float64)
     return overlap(shared, size[first], size[second], metric)
-
-
-def pack(masks: Masks, first: I64, second: I64) -> tuple[PackedMasks, I64, I64]:
-    """Return packed masks, of one piece each, and the indices in them that stand for those given."""
-    if isinstance(masks, PackedMasks):
-        return masks.simple(), first, second
-    used, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    return PackedMasks.of(masks[i] for i in used.tolist()), places[: len(first)], places[len(first) :]
 
 
 def _ranked(found: Detections) -> tuple[I64, Detections]:

@@ -127,23 +127,8 @@ class PackedMasks(Sequence[Mask]):
         bits = _one([array for _, array in arrays.values()])
         return cls(bits, _one([table for _, table in tables.values()]), np.concatenate(spans))
 
-    def sizes(self, which: I64, within: I64 | None = None) -> I64:
-        """Return the px, at least 1, of the rectangles around the masks ``which``, of one piece each.
-
-        Args:
-            which: (k,) indices.
-            within: (k, 4) xyxy rectangles, px; only what lies inside is counted.
-        """
-        pieces = self.pieces[self.spans[which, 0]]
-        sides = pieces[:, WIDTH : HEIGHT + 1]
-        if within is not None:
-            low = np.maximum(pieces[:, :2], within[:, :2])
-            sides = np.maximum(np.minimum(pieces[:, :2] + sides, within[:, 2:]) - low, 0)
-        result: I64 = np.maximum(sides[:, 0] * sides[:, 1], 1)
-        return result
-
     def simple(self) -> PackedMasks:
-        """Return the masks with one piece each, as :func:`shared_areas` needs them."""
+        """Return the same masks, of one piece each."""
         if (self.spans[:, 1] - self.spans[:, 0] == 1).all():
             return self
         return PackedMasks.of(self)
@@ -155,29 +140,61 @@ class PackedMasks(Sequence[Mask]):
         return Mask(x, y, pixels.view(np.bool_))
 
 
-def mask_areas(masks: PackedMasks, which: I64, within: I64 | None = None) -> I64:
+def mask_areas(masks: Sequence[Mask], which: I64, within: I64 | None = None) -> I64:
     """Return how many pixels the masks ``which`` have.
 
     Args:
-        masks: Masks of one piece each.
+        masks: Masks of one frame.
         which: (k,) their indices.
         within: (k, 4) xyxy rectangles in px of the frame; pixels outside are not counted.
     """
     return shared_areas(masks, which, which, within)
 
 
-def shared_areas(masks: PackedMasks, first: I64, second: I64, within: I64 | None = None) -> I64:
+def mask_sizes(masks: Sequence[Mask], which: I64, within: I64 | None = None) -> I64:
+    """Return the px, at least 1, of the rectangles around the masks ``which``.
+
+    Args:
+        masks: Masks of one frame.
+        which: (k,) their indices.
+        within: (k, 4) xyxy rectangles in px of the frame; only what lies inside is counted.
+    """
+    if isinstance(masks, PackedMasks):
+        masks = masks.simple()
+        around = masks.pieces[masks.spans[which, 0], : HEIGHT + 1]
+    else:
+        chosen = [masks[i] for i in which.tolist()]
+        around = np.array([(m.x, m.y, *m.bits.shape[::-1]) for m in chosen], np.int64).reshape(-1, 4)
+    sides = around[:, WIDTH : HEIGHT + 1]
+    if within is not None:
+        low = np.maximum(around[:, :2], within[:, :2])
+        sides = np.maximum(np.minimum(around[:, :2] + sides, within[:, 2:]) - low, 0)
+    result: I64 = np.maximum(sides[:, 0] * sides[:, 1], 1)
+    return result
+
+
+def shared_areas(masks: Sequence[Mask], first: I64, second: I64, within: I64 | None = None) -> I64:
     """Return how many pixels of the frame belong to both masks of each pair.
 
     Args:
-        masks: Masks of one piece each.
+        masks: Masks of one frame.
         first: (k,) index of one of each pair.
         second: (k,) index of the other.
         within: (k, 4) xyxy rectangles in px of the frame; pixels outside are not counted.
     """
+    if isinstance(masks, PackedMasks) and len(first):
+        return _packed_areas(masks.simple(), first, second, within)
     counts = np.zeros(len(first), np.int64)
-    if not len(first):
-        return counts
+    rectangles = [None] * len(first) if within is None else within.tolist()
+    pairs = zip(first.tolist(), second.tolist(), rectangles, strict=True)
+    for k, (i, j, rectangle) in enumerate(pairs):
+        one = masks[i] if rectangle is None else clip_mask(masks[i], *rectangle)
+        counts[k] = one.area if i == j else shared_pixels(one, masks[j])
+    return counts
+
+
+def _packed_areas(masks: PackedMasks, first: I64, second: I64, within: I64 | None) -> I64:
+    """Do the work of :func:`shared_areas` for masks of one piece each."""
     one, other = masks.pieces[masks.spans[first, 0]], masks.pieces[masks.spans[second, 0]]
     low = np.maximum(one[:, :2], other[:, :2])
     high = np.minimum(one[:, :2] + one[:, WIDTH : HEIGHT + 1], other[:, :2] + other[:, WIDTH : HEIGHT + 1])
@@ -192,6 +209,7 @@ def shared_areas(masks: PackedMasks, first: I64, second: I64, within: I64 | None
     bytewise = phase == stop & 7
     bytewise &= (phase == 0) | (low[:, 0] == left)
     bytewise &= (end == 0) | (high[:, 0] == right)
+    counts = np.zeros(len(first), np.int64)
     meets = (sides[:, 0] > 0) & (sides[:, 1] > 0)
     quick = (meets & bytewise).nonzero()[0]
     columns = start, one[:, STEP], stop, other[:, STEP], sides[:, 1] << 3, phase + sides[:, 0] + 7

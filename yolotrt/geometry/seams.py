@@ -17,8 +17,8 @@ import numpy as np
 
 from yolotrt.geometry.boxes import F64, areas, intersection_areas, meeting_pairs, overlap
 from yolotrt.geometry.detections import I64, Bits, Detections, Masks
-from yolotrt.geometry.merge import best_first, pack
-from yolotrt.geometry.packed import mask_areas, shared_areas
+from yolotrt.geometry.merge import best_first
+from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid
 
 WHOLE_FRAME = -1
@@ -47,9 +47,9 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        parts, inner = _looks(grid)
-        seen = parts[tile]
-        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner[tile])
+        looks, borders = _looks(grid)
+        seen, inner = looks[tile], borders[tile]
+        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
 
     @cached_property
     def pairs(self) -> tuple[I64, I64]:
@@ -120,11 +120,12 @@ def covered(views: Views, threshold: float) -> I64:
 
 def _mask_covers(masks: Masks, part: I64, cover: I64, threshold: float) -> Bits:
     """Return whether more than ``threshold`` of each mask ``part`` is covered by the mask ``cover``."""
-    packed, part, cover = pack(masks, part, cover)
-    shared = shared_areas(packed, part, cover)
-    covers: Bits = shared / packed.sizes(part) > threshold  # true of the mask if true of all its rectangle
+    shared = shared_areas(masks, part, cover)
+    covers: Bits = (
+        shared / mask_sizes(masks, part) > threshold
+    )  # true of the mask if true of all its rectangle
     unsure = (~covers & (shared > 0)).nonzero()[0]
-    covers[unsure] = shared[unsure] / np.maximum(mask_areas(packed, part[unsure]), 1) > threshold
+    covers[unsure] = shared[unsure] / np.maximum(mask_areas(masks, part[unsure]), 1) > threshold
     return covers
 
 
@@ -151,8 +152,9 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
     owner = np.arange(len(views.found))
     one, other = views.rank[first], views.rank[second]
     order = np.lexsort((np.maximum(one, other), np.minimum(one, other), -agreement))
+    rank = views.rank.tolist()
     for members in _groups(_edges(first[order], second[order]), views.tile.tolist()):
-        owner[members] = members[int(views.rank[members].argmin())]
+        owner[members] = min(members, key=rank.__getitem__)
     return owner
 
 
@@ -195,18 +197,17 @@ def _mask_agreement(
 
     How well two fragments agree matters only where a third one of their tiles could take a place.
     """
-    packed, one, other = pack(masks, first, second)
-    shared = shared_areas(packed, one, other, strip)
+    shared = shared_areas(masks, first, second, strip)
     agreement = np.ones(len(shared))
-    sure = shared / np.minimum(packed.sizes(one, strip), packed.sizes(other, strip)) > threshold
+    sides = np.concatenate([first, second]), np.concatenate([strip, strip])
+    sure = shared / mask_sizes(masks, *sides).reshape(2, -1).min(axis=0) > threshold
     meets = shared > 0
-    groups = _groups(_edges(first[meets], second[meets]))
-    rivals = [i for group in groups if len({tiles[i] for i in group}) < len(group) for i in group]
-    if rivals:
-        sure &= ~np.isin(first, rivals)
-    k = (~sure).nonzero()[0]
-    sides = np.concatenate([one[k], other[k]]), np.concatenate([strip[k], strip[k]])
-    smaller = mask_areas(packed, *sides).reshape(2, -1).min(axis=0)
+    contested = np.zeros(len(tiles), np.bool_)
+    for group in _groups(_edges(first[meets], second[meets])):
+        contested[group] = len({tiles[i] for i in group}) < len(group)
+    k = (~sure | contested[first]).nonzero()[0]
+    sides = np.concatenate([first[k], second[k]]), np.concatenate([strip[k], strip[k]])
+    smaller = mask_areas(masks, *sides).reshape(2, -1).min(axis=0)
     agreement[k] = shared[k] / np.maximum(smaller, 1)
     return agreement
 

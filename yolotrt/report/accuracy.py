@@ -50,7 +50,7 @@ def read_accuracy(path: Path) -> list[Accuracy]:
     """
     document = read_json(path)
     try:
-        return [accuracy_of(document["mode"], entry) for entry in document["engines"]]
+        return [accuracy_of(entry.get("mode", document["mode"]), entry) for entry in document["engines"]]
     except (KeyError, TypeError, AttributeError) as exc:
         raise ArtifactError(
             f"{path} holds no accuracy figures.", hint=f"Write them with: yolotrt eval ... --json {path}"
