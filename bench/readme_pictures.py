@@ -22,7 +22,9 @@ from yolotrt.report.draw import draw
 PICTURES = Path(__file__).parent / "pictures"
 ENGINES = "demo/demo.fp32.onnxruntime.onnx demo/demo.int8.onnxruntime.onnx"
 PAGE_WH = (1180, 1560)
-PART_WH = (670, 540)
+PART_WH = (1340, 1080)
+"""Of the scene, px; shown at half its size."""
+
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
@@ -73,7 +75,8 @@ def _side_by_side(demo: Path) -> Any:
     corners = product(range(0, scene.shape[1] - width, 80), range(0, scene.shape[0] - height, 60))
     left, top = max(corners, key=gain)
     parts = [draw(scene, d, names)[top : top + height, left : left + width] for d in found.values()]
-    return np.hstack([parts[0], np.full((height, 12, 3), 255, np.uint8), parts[1]])
+    pair = np.hstack([parts[0], np.full((height, 24, 3), 255, np.uint8), parts[1]])
+    return cv2.resize(pair, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def _save(name: str, picture: Any) -> None:
