@@ -46,14 +46,18 @@ def make(folder: Path) -> Json:
 
 def screenshot(page: Path, target: Path, wh: tuple[int, int]) -> Any:
     """Return the top of a page as Chromium shows it."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        raise SystemExit("The picture of the report needs Chromium: make setup-browser")
+    found = browser()
+    assert found is not None, "make setup-browser"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     size, shot = "--window-size={},{}".format(*wh), f"--screenshot={target.resolve()}"
-    command = [browser, *options, size, shot, page.resolve().as_uri()]
+    command = [found, *options, size, shot, page.resolve().as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return cv2.imread(str(target))
+
+
+def browser() -> str | None:
+    """Return Chromium's path, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _side_by_side(demo: Path) -> Any:
