@@ -121,8 +121,8 @@ class RunResult:
 
     @property
     def rounds(self) -> int:
-        """Measured frames per case."""
-        return len(self.cases[0].samples["end_to_end"]) if self.cases else 0
+        """Measured frames per case; of an interrupted round, only some cases have one more."""
+        return min((len(entry.samples["end_to_end"]) for entry in self.cases), default=0)
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
