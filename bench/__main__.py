@@ -5,8 +5,9 @@
     python -m bench --list             what there is, and what it needs
     python -m bench --readme           write the README's blocks from bench/results/ without measuring
 
-Each writes ``bench/results/NAME.json``, from which a block of the README is made; a test holds the two
-together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and ``models/``.
+Each writes ``bench/results/NAME.json``. From those that the README quotes a block of it is made; a test
+holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
+``models/``.
 Figures of a GPU are not made here: ``h200-gpu.json`` came from ``python -m bench.bench_gpu`` on the card
 that it names.
 """
@@ -38,16 +39,20 @@ class Figures:
         measure: Makes them in a folder.
         data: Whether real weights and images are needed.
         modules: Packages that are needed.
+        browser: Whether Chromium is needed.
     """
 
     measure: Callable[[Path], readme_runs.Json]
     data: bool = False
     modules: tuple[str, ...] = ()
+    browser: bool = False
 
     def lacks(self) -> str | None:
         """Return what is missing here, or None."""
         if self.data and not Path(os.environ.get("YOLOTRT_TEST_DATA", "."), "coco-mini").is_dir():
             return "YOLOTRT_TEST_DATA, a folder with coco-mini/ and models/"
+        if self.browser and readme_pictures.browser() is None:
+            return "Chromium (make setup-browser)"
         missing = [name for name in self.modules if find_spec(name) is None]
         return f"the packages {', '.join(missing)}" if missing else None
 
@@ -58,7 +63,10 @@ FIGURES = {
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
-    "pictures": Figures(readme_pictures.make),
+    "small-objects": Figures(readme_runs.small_objects),
+    "download": Figures(readme_runs.download),
+    "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),
+    "pictures": Figures(readme_pictures.make, browser=True),
 }
 
 

@@ -22,7 +22,9 @@ from yolotrt.report.draw import draw
 PICTURES = Path(__file__).parent / "pictures"
 ENGINES = "demo/demo.fp32.onnxruntime.onnx demo/demo.int8.onnxruntime.onnx"
 PAGE_WH = (1180, 1560)
-PART_WH = (670, 540)
+PART_WH = (1340, 1080)
+"""Of the scene, px; shown at half its size."""
+
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
@@ -44,14 +46,18 @@ def make(folder: Path) -> Json:
 
 def screenshot(page: Path, target: Path, wh: tuple[int, int]) -> Any:
     """Return the top of a page as Chromium shows it."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        raise SystemExit("The picture of the report needs Chromium: make setup-browser")
+    found = browser()
+    assert found is not None, "make setup-browser"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     size, shot = "--window-size={},{}".format(*wh), f"--screenshot={target.resolve()}"
-    command = [browser, *options, size, shot, page.resolve().as_uri()]
+    command = [found, *options, size, shot, page.resolve().as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return cv2.imread(str(target))
+
+
+def browser() -> str | None:
+    """Return Chromium's path, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _side_by_side(demo: Path) -> Any:
@@ -73,7 +79,8 @@ def _side_by_side(demo: Path) -> Any:
     corners = product(range(0, scene.shape[1] - width, 80), range(0, scene.shape[0] - height, 60))
     left, top = max(corners, key=gain)
     parts = [draw(scene, d, names)[top : top + height, left : left + width] for d in found.values()]
-    return np.hstack([parts[0], np.full((height, 12, 3), 255, np.uint8), parts[1]])
+    pair = np.hstack([parts[0], np.full((height, 24, 3), 255, np.uint8), parts[1]])
+    return cv2.resize(pair, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def _save(name: str, picture: Any) -> None:

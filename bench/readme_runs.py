@@ -109,6 +109,29 @@ def rtx_layers(folder: Path) -> Json:
     return {"engines": rows}
 
 
+def small_objects(folder: Path) -> Json:
+    """Count the small objects of held-out scenes that each pass finds."""
+    return _module(folder, "bench.small_objects")
+
+
+def download(folder: Path) -> Json:
+    """Compare the downloader with itself over one connection, on a local server."""
+    return _module(folder, "bench.bench_download")
+
+
+def overhead(folder: Path) -> Json:
+    """Compare whole frames with the bare runtime, and FP32 with INT8."""
+    fp32, int8 = _real_engines(folder)
+    return _module(folder, "bench.overhead", str(folder / fp32), str(folder / int8))
+
+
+def _module(folder: Path, name: str, *arguments: str) -> Json:
+    target = folder / "found.json"
+    subprocess.run([sys.executable, "-m", name, *arguments, "--json", str(target)], check=True)
+    found: Json = json.loads(target.read_text())
+    return found
+
+
 def _evaluated(folder: Path, command: str) -> Json:
     yolotrt(folder, f"{command} --json eval.json")
     return {"command": command, **json.loads((folder / "eval.json").read_text())}

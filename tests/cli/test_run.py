@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -31,6 +33,23 @@ def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Pa
     assert (found["counts"]["read"], found["processed"], found["counts"]["dropped"]) == (4, 4, 0)
     assert found["latency"]["p50"] > 0
     assert "frames out" in done.out
+
+
+def test_a_terminal_shows_a_live_table(engine: Path, pictures: Path, tmp_path: Path) -> None:
+    screen, theirs = pty.openpty()
+    command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", str(pictures), "--fps", "2"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody holds its other end any more
+        while part := os.read(screen, 4096):
+            shown += part
+    os.close(screen)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert b"Ctrl-C ends" in shown
+    assert b"frames out" in shown
+    assert "frames out" in out
 
 
 @pytest.mark.parametrize(

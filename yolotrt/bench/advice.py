@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import Summary, autocorrelation, measured, summarize
+from yolotrt.bench.statistics import Summary, autocorrelation, measured, median, summarize
 from yolotrt.timing.trace import COPIES, DEVICE
 
 UNSTABLE = 0.05
@@ -187,5 +187,4 @@ def _latencies(result: RunResult) -> Iterator[tuple[CaseResult, Summary]]:
 
 
 def _median(entry: CaseResult, stage: str) -> float | None:
-    summary = summarize(entry.samples.get(stage, ()))
-    return None if summary is None else summary.p50
+    return median(entry.samples.get(stage, ()))

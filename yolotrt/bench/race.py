@@ -10,7 +10,7 @@ import numpy as np
 
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.result import Case
-from yolotrt.bench.rounds import EachRound, Running, measure_rounds
+from yolotrt.bench.rounds import EachFrame, Running, measure_rounds
 from yolotrt.bench.statistics import measured, paired_ratio
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.progress import Progress, no_progress
@@ -53,7 +53,7 @@ def race(
     max_seconds: float = MAX_SECONDS,
     on_drop: Callable[[Dropped], None] = lambda _: None,
     on_rung: Callable[[Sequence[Running]], None] = lambda _: None,
-    each_round: EachRound = lambda _cases, _seconds: None,
+    each_frame: EachFrame = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> tuple[list[Running], list[Dropped]]:
@@ -72,7 +72,7 @@ def race(
         max_seconds: Go to no further rung after this time.
         on_drop: Told about each case that leaves.
         on_rung: Told at every rung which cases go on, fastest first.
-        each_round: Called between rounds.
+        each_frame: Called after each frame of each case.
         progress: Told after each round.
         clock: What is read.
 
@@ -90,7 +90,7 @@ def race(
                 frames,
                 StopRule(rung),
                 WarmupRule(1),
-                each_round=each_round,
+                each_frame=each_frame,
                 progress=progress,
                 clock=clock,
             )

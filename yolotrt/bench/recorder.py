@@ -22,7 +22,7 @@ LIMITS = frozenset({"iterations", "duration_s", "until_stable", "warmup"})
 
 
 class Recorder:
-    """Writes the rounds that are complete, as often as that costs little.
+    """Writes what was measured so far after each frame of each case, unless that would cost much time.
 
     Args:
         target: The result file; None keeps nothing on disk.
@@ -32,13 +32,13 @@ class Recorder:
 
     def __init__(self, target: Path | None, empty: RunResult, clock: Clock = now) -> None:
         self._target, self._empty, self._clock = target, empty, clock
-        self._latest: tuple[list[Running], int, float] | None = None
+        self._latest: tuple[list[Running], float] | None = None
         self._written: Path | None = None
         self._due_ns = clock()
 
     def __call__(self, running: list[Running], spent_s: float) -> None:
-        """Take note of a finished round, and save if it is time to."""
-        self._latest = (running, running[0].rounds, spent_s)
+        """Take note of another frame, and save if it is time to."""
+        self._latest = (running, spent_s)
         begin = self._clock()
         if begin >= self._due_ns:
             self.save()
@@ -46,15 +46,15 @@ class Recorder:
             self._due_ns = self._clock() + int(max(LEAST_PAUSE_S, SHARE * took) * 1e9)
 
     def save(self) -> Path | None:
-        """Write the rounds that have not been written, and return the file if it holds any.
+        """Write what has not been written, and return the file if it holds any.
 
-        A round in which only some cases were measured, because of an error or Ctrl-C, is left out.
+        After an error or Ctrl-C some cases may have a frame more than others; resuming ends that round.
         """
         if self._target is None or self._latest is None:
             return self._written
-        running, rounds, spent_s = self._latest
+        running, spent_s = self._latest
         self._latest = None
-        cases = tuple(entry.result(rounds) for entry in running)
+        cases = tuple(entry.result() for entry in running)
         self._written = write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
         return self._written
 

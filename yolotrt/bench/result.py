@@ -9,9 +9,9 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_document, read_json, write_document
 from yolotrt.artifacts.schema import require_fit
-from yolotrt.bench.metrics import flat_metrics
+from yolotrt.bench.metrics import flat_metrics, taken
 from yolotrt.errors import ArtifactError
-from yolotrt.timing.trace import DEVICE, Span
+from yolotrt.timing.trace import Span
 
 FORMAT = "yolotrt.result"
 VERSION = 2
@@ -91,14 +91,8 @@ class CaseResult:
     group_bytes: tuple[int, ...] = ()
 
     def taken(self, stage: str) -> Sequence[float | None]:
-        """Return the samples of a stage: the host's, or the device's where only that measured it.
-
-        Tiles and the whole frame that run side by side on a GPU have no time of their own on the host.
-        """
-        samples = self.samples.get(stage, ())
-        if any(sample is not None for sample in samples):
-            return samples
-        return self.samples.get(DEVICE + stage, samples)
+        """Return the samples of a stage; see :func:`yolotrt.bench.metrics.taken`."""
+        return taken(self.samples, stage)
 
 
 @dataclass(frozen=True)
@@ -135,8 +129,8 @@ class RunResult:
 
     @property
     def rounds(self) -> int:
-        """Measured frames per case."""
-        return len(self.cases[0].samples["end_to_end"]) if self.cases else 0
+        """Measured frames per case; of an interrupted round, only some cases have one more."""
+        return min((len(entry.samples["end_to_end"]) for entry in self.cases), default=0)
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
@@ -184,7 +178,7 @@ def read_result(path: Path) -> RunResult:
 def _body(result: RunResult) -> dict[str, Any]:
     body = asdict(result)
     for written, entry in zip(body["cases"], result.cases, strict=True):
-        written["metrics"] = flat_metrics(entry.taken)
+        written["metrics"] = flat_metrics(entry.samples)
     return body
 
 

@@ -75,7 +75,7 @@ def run_bench(
     recorder = Recorder(request.output, empty, clock)
     watch = Watch(clock)
 
-    def each_round(running: list[Running], spent_s: float) -> None:
+    def each_frame(running: list[Running], spent_s: float) -> None:
         recorder(running, spent_s)
         watch.glance()
 
@@ -86,7 +86,7 @@ def run_bench(
             request.settings,
             earlier=earlier.cases if earlier else (),
             spent_s=earlier.measured_s if earlier else 0.0,
-            each_round=each_round,
+            each_frame=each_frame,
             progress=progress,
             clock=clock,
         )

@@ -74,6 +74,12 @@ def summarize(samples: Sequence[float | None]) -> Summary | None:
     return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, count_outliers(array))
 
 
+def median(samples: Sequence[float | None]) -> float | None:
+    """Return the median alone, or None if the stage was not measured in every frame."""
+    array = measured(samples)
+    return None if array is None else float(np.median(array))
+
+
 def measured(samples: Sequence[float | None]) -> F64 | None:
     """Return the samples as an array, or None if there are none or one was not measured."""
     if not len(samples) or any(s is None for s in samples):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from yolotrt.backends.base import Engine
 from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.result import Case, CaseResult
-from yolotrt.bench.rounds import EachRound, Measurement, Rounds, Running, measure_rounds
+from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import tile_grid
@@ -134,7 +134,7 @@ def measure(
     *,
     earlier: Sequence[CaseResult] = (),
     spent_s: float = 0.0,
-    each_round: EachRound = lambda _cases, _seconds: None,
+    each_frame: EachFrame = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> tuple[tuple[CaseResult, ...], Rounds]:
@@ -146,7 +146,7 @@ def measure(
         settings: What to measure.
         earlier: Cases of an interrupted run of the same sweep, to be continued.
         spent_s: Seconds which that run had measured.
-        each_round: Called between rounds.
+        each_frame: Called after each frame of each case.
         progress: Told after each round.
         clock: Read by the rules and by the traces.
 
@@ -164,7 +164,7 @@ def measure(
             settings.stop,
             WarmupRule(settings.warmup),
             spent_s=spent_s,
-            each_round=each_round,
+            each_frame=each_frame,
             progress=progress,
             clock=clock,
         )

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import summarize
+from yolotrt.bench.statistics import median, summarize
 from yolotrt.report.accuracy import Accuracy, matches
 from yolotrt.report.labels import short_names
 from yolotrt.report.markup import heading, interval_text, table
@@ -26,19 +26,15 @@ def cases_table(result: RunResult, index: int) -> str:
 
 def stages_table(result: RunResult, index: int) -> str:
     """Return the median of every stage that any case measured; empty if there is none but the frame."""
-    present = {stage for entry in result.cases for stage in entry.samples}
     order = [s for prefix in ("", DEVICE) for s in (prefix + stage for stage in (*COPIES, *STAGES))]
-    medians = [
-        {s: summarize(entry.samples.get(s, ())) for s in order if s in present} for entry in result.cases
-    ]
-    stages = [s for s in order if any(found.get(s) is not None for found in medians)]
+    stages = [s for s in order if any(median(entry.samples.get(s, ())) is not None for entry in result.cases)]
     if stages in ([], ["end_to_end"]):
         return ""
     columns = tuple(f"GPU {s.removeprefix(DEVICE)}" if s.startswith(DEVICE) else s for s in stages)
 
     def texts(entry: CaseResult) -> tuple[str, ...]:
-        found = (summarize(entry.samples.get(stage, ())) for stage in stages)
-        return tuple(NOT_MEASURED if one is None else milliseconds(one.p50) for one in found)
+        found = (median(entry.samples.get(stage, ())) for stage in stages)
+        return tuple(NOT_MEASURED if seconds is None else milliseconds(seconds) for seconds in found)
 
     return heading("Medians of every stage, milliseconds") + _case_rows(result, index, columns, texts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import summarize
+from yolotrt.bench.statistics import median
 from yolotrt.report.labels import STAGE_COLORS, case_label, legend, short_names
 from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis
 from yolotrt.report.tables import milliseconds
@@ -68,9 +68,9 @@ def stage_stacks(result: RunResult) -> str:
 def _bar(entry: CaseResult, prefix: str) -> _Bar:
     skipped = frozenset() if prefix else _HOST_SKIPPED
     found = {
-        stage: summary.p50
+        stage: seconds
         for stage in (*STAGE_COLORS, "end_to_end")
-        if stage not in skipped and (summary := summarize(entry.samples.get(prefix + stage, ()))) is not None
+        if stage not in skipped and (seconds := median(entry.samples.get(prefix + stage, ()))) is not None
     }
     total = found.pop("end_to_end", None)
     return _Bar(found, total)

@@ -237,7 +237,7 @@ def _race(
             rivals=lambda case: case.engine,
             on_drop=dropped,
             on_rung=lambda left: say(_rung_line(left, len(subjects))),
-            each_round=lambda cases, _seconds: state.note(cases),
+            each_frame=lambda cases, _seconds: state.note(cases),
             progress=progress,
         )
     finally:
