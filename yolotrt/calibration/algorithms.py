@@ -14,7 +14,13 @@ import numpy.typing as npt
 
 from yolotrt.calibration.histogram import F64, StreamingHistogram
 
-Algorithm = Literal["mse", "entropy", "percentile", "minmax"]
+ByHistogram = Literal["mse", "entropy", "percentile", "minmax"]
+"""How to choose a range from the distribution of its tensor alone."""
+
+Algorithm = Literal["best", ByHistogram]
+"""``best`` tries all of them; see :mod:`yolotrt.calibration.choice`."""
+
+BY_HISTOGRAM: tuple[ByHistogram, ...] = get_args(ByHistogram)
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 
 PERCENTILE = 0.9999
@@ -29,7 +35,7 @@ _OCTAVES, _PER_OCTAVE = 6, 4
 
 
 def choose_limits(
-    histogram: StreamingHistogram, algorithm: Algorithm, after: Callable[[F64], F64] | None = None
+    histogram: StreamingHistogram, algorithm: ByHistogram, after: Callable[[F64], F64] | None = None
 ) -> Limits:
     """Return the range that ``algorithm`` finds for a tensor.
 

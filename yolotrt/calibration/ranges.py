@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.artifacts.hashing import content_key
-from yolotrt.calibration.algorithms import Algorithm, choose_limits
+from yolotrt.calibration.algorithms import Algorithm, ByHistogram, choose_limits
 from yolotrt.calibration.graph import GraphView
 from yolotrt.calibration.histogram import F64, StreamingHistogram
 from yolotrt.calibration.observe import FUNCTIONS, silu
@@ -102,7 +102,7 @@ class CalibrationRanges:
 
 
 def find_ranges(
-    view: GraphView, histograms: Mapping[str, StreamingHistogram], algorithm: Algorithm
+    view: GraphView, histograms: Mapping[str, StreamingHistogram], algorithm: ByHistogram
 ) -> dict[str, TensorRange]:
     """Choose a range for every tensor from its distribution.
 

@@ -58,7 +58,12 @@ Images = Annotated[
     typer.Option(help="Folder of images to calibrate INT8 on. [default: the cache of this model]"),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
-Method = Annotated[str, typer.Option(help="How ranges are chosen: mse, entropy, percentile or minmax.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How ranges are chosen: mse, entropy, percentile, minmax, or per tensor the best of them."
+    ),
+]
 Tiles = Annotated[
     bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]

@@ -21,7 +21,7 @@ from yolotrt.model.spec import Head, ModelSpec
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 2
+RECIPE = 3
 """Version of the way from FP32 to other precisions; part of every engine's key."""
 
 
@@ -56,7 +56,7 @@ class BuildRequest:
     profiles: tuple[Profile, ...] = (Profile.fixed(1),)
     images: Path | None = None
     limit: int | None = None
-    algorithm: Algorithm = "mse"
+    algorithm: Algorithm = "best"
     tile_overlap: float | None = None
     imgsz: int = 640
     head: Head | Literal["auto"] = "auto"

@@ -25,7 +25,7 @@ from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 from yolotrt.workflow.promise_trial import Attempt, Trial, excluding, ladder
 
-RECIPE = 1
+RECIPE = 2
 """Version of the search; part of what makes a promise up to date."""
 
 
