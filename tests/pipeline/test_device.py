@@ -18,6 +18,7 @@ from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.pipeline import device as device_module
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
@@ -293,6 +294,32 @@ def test_a_broken_engine_is_named(run: _Runner, frame: Frame) -> None:
         header.array[8] = 1
         with pytest.raises(ExecutionError, match="NaN"):
             worker.read(0)
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_a_large_frame_goes_up_in_bands_as_they_are_copied(
+    run: _Runner, frame: Frame, dispatch: DeviceDispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
+        expected = [pipeline(f).detections for f in frames]
+    monkeypatch.setattr(device_module, "_COPY_ALONE", 0)
+    with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
+        pipeline._copy_threads = 3
+        pipeline(frame)
+        run.driver.forget()
+        found = [pipeline(f).detections for f in frames]
+        copied = [op.reads[0] for op in run.driver.operations if op.name == "copy"]
+        buffer = pipeline.frame_buffer(frame.shape[1::-1])
+        buffer[:] = frames[0]
+        run.driver.forget()
+        assert_same(pipeline(buffer).detections, expected[0], exactly=True)
+        assert [op.name for op in run.driver.operations].count("copy") == 1, "it lay in place already"
+    assert len(copied) == 9
+    assert sum(end - begin for begin, end in copied) == 3 * frame.nbytes
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, exactly=True)
+    assert run.driver.races() == []
 
 
 def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, frame: Frame) -> None:
