@@ -14,7 +14,7 @@ from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.backends.tensorrt.layers import summarise
-from yolotrt.data.scenes import make_scene
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_planned, plan_build
 from yolotrt.workflow.plan import BuildPlan
 from yolotrt.workflow.precision import in_precision

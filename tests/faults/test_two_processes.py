@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.coco_world import few_certificates, make_world, serving  # noqa: F401
+from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
 from yolotrt.backends.sidecar import read_engine
 
 FIRST = """
