@@ -102,6 +102,8 @@ def test_every_dispatch_finds_the_same_in_the_same_order(
     stages = result.trace.stages()
     for stage in ("upload", "prepare_batch", "enqueue", "decode", "tiles", "global", "end_to_end"):
         assert stages[f"device_{stage}"]
+    spans = [s for s in result.trace.spans if s.stage == "enqueue" and s.on == "device"]
+    assert sorted(s.group for s in spans if s.group is not None) == list(range(5))
 
 
 @pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import ClassVar, Protocol
 from weakref import WeakKeyDictionary
@@ -98,8 +98,14 @@ class TakingTurns:
     """
 
     def __init__(self, engine: GpuEngine) -> None:
-        self.file, self.capturable = engine.file, engine.capturable
+        self.file = engine.file
         self.new_context = engine.new_context
+        self._engine = engine
+
+    @property
+    def capturable(self) -> bool:
+        """Whether its contexts may be captured; asked only when a graph is wanted, since that can cost."""
+        return self._engine.capturable
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,12 @@ class Share:
     Attributes:
         groups: Indices of the tiles of each group; contiguous, together ``tiles``.
         whole: It also runs the pass over the whole frame.
+        first_group: Number of the first group, counted over all GPUs.
     """
 
     groups: tuple[range, ...]
     whole: bool
+    first_group: int = 0
 
     @property
     def tiles(self) -> range:
@@ -127,9 +135,9 @@ def deal(groups: Sequence[range], devices: int, *, whole: bool) -> list[Share]:
     nothing are left out.
     """
     bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
-    shares = [Share(tuple(groups[a:b]), False) for a, b in pairwise(bounds)]
+    shares = [Share(tuple(groups[a:b]), False, a) for a, b in pairwise(bounds)]
     if whole:
-        shares[-1] = Share(shares[-1].groups, True)
+        shares[-1] = replace(shares[-1], whole=True)
     return [share for share in shares if share.groups or share.whole]
 
 

@@ -18,16 +18,13 @@ from yolotrt.timing.trace import Span
 _INTERVALS = (
     ("upload", "frame", "upload_begin", "upload_end"),
     ("prepare_batch", "tiles", "begin", "prepared"),
-    ("enqueue", "tiles", "prepared", "inferred"),
     ("decode", "tiles", "inferred", "decoded"),
     ("tiles", "tiles", "begin", "decoded"),
     ("global", "global", "whole_begin", "whole_end"),
     ("end_to_end", "frame", "upload_begin", "end"),
 )
-"""Device spans: stage, scope, and the marks where it begins and ends. ``enqueue`` on the device is what
-the host's ``enqueue`` started: inference."""
-
-_MARKS = tuple(dict.fromkeys(mark for _, _, *pair in _INTERVALS for mark in pair))
+"""Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
+on the device that is what the host's ``enqueue`` started, inference."""
 
 
 @dataclass
@@ -171,17 +168,18 @@ class DeviceWorker:
             return []
         absent = {scope for scope, owner in (("tiles", self._tiles), ("global", self._whole)) if not owner}
         zero = marks["upload_begin"]
+
+        def span(stage: str, group: int | None, scope: str, begin: str, end: str) -> Span:
+            first, last = (int(self.device.seconds(zero, marks[mark]) * 1e9) for mark in (begin, end))
+            return Span(stage, group, begin_ns + first, begin_ns + last, scope, "device")
+
+        number = self._share.first_group
         return [
-            Span(
-                stage,
-                None,
-                begin_ns + int(self.device.seconds(zero, marks[begin]) * 1e9),
-                begin_ns + int(self.device.seconds(zero, marks[end]) * 1e9),
-                scope,
-                "device",
-            )
-            for stage, scope, begin, end in _INTERVALS
-            if scope not in absent
+            *(span(stage, None, scope, a, b) for stage, scope, a, b in _INTERVALS if scope not in absent),
+            *(
+                span("enqueue", number + part, "tiles", *_group_marks(part))
+                for part in range(len(self._share.groups))
+            ),
         ]
 
     def close(self) -> None:
@@ -250,8 +248,9 @@ class DeviceWorker:
         if self._whole:
             fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
             whole = self._whole.slot(scope, fit)
-        names = _MARKS if self._settings.measure else ()
-        marks = {name: self._scope.event(timing=True) for name in names}
+        names = {mark for _, _, *pair in _INTERVALS for mark in pair}
+        names |= {mark for part in range(len(self._share.groups)) for mark in _group_marks(part)}
+        marks = {name: self._scope.event(timing=True) for name in names if self._settings.measure}
         return Slot(frame, tiles, whole, self._scope.event(), self._scope.event(), marks, scope)
 
     def _rehearse(self, slot: Slot) -> None:
@@ -276,7 +275,7 @@ class DeviceWorker:
         if slot.tiles:
             slot.tiles.prepare(main)
             self._mark(slot, "prepared", main)
-            jobs = [self._infer(slot.tiles.owner, part) for part in range(len(slot.tiles.owner.parts))]
+            jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
             if self._beside:
                 jobs.append(lambda stream: self._enqueue_whole(slot, stream))
             self._dispatcher.enqueue(jobs, main)
@@ -295,8 +294,15 @@ class DeviceWorker:
         slot.whole.decode.enqueue(stream)
         self._mark(slot, "whole_end", stream)
 
-    def _infer(self, owner: DevicePass, part: int) -> Job:
-        return lambda stream: owner.infer(part, stream)
+    def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
+        begin, end = _group_marks(part)
+
+        def job(stream: Stream) -> None:
+            self._mark(slot, begin, stream)
+            owner.infer(part, stream)
+            self._mark(slot, end, stream)
+
+        return job
 
     def _mark(self, slot: Slot, name: str, stream: Stream) -> None:
         if slot.marks:
@@ -311,6 +317,11 @@ class DeviceWorker:
         old.close()
         self._rehearse(slot)
         self._main.synchronize()
+
+
+def _group_marks(part: int) -> tuple[str, str]:
+    """Return the names of the marks around a group's inference."""
+    return f"group {part} begin", f"group {part} end"
 
 
 def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
