@@ -193,10 +193,10 @@ def _owned(n: int, better: I64, worse: I64) -> I64:
     better, worse = better[by_better], worse[by_better]
     begins = np.flatnonzero(np.diff(better, prepend=-1))
     bounds = [*begins.tolist(), len(worse)]
-    owner = list(range(n))
-    for k, leader in enumerate(better[begins].tolist()):
+    others, owner = worse.tolist(), list(range(n))
+    for leader, begin, end in zip(better[begins].tolist(), bounds, bounds[1:], strict=False):
         if owner[leader] == leader:
-            for other in worse[bounds[k] : bounds[k + 1]].tolist():
+            for other in others[begin:end]:
                 if owner[other] == other:
                     owner[other] = leader
     return np.array(owner, np.int64)
