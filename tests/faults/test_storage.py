@@ -80,6 +80,7 @@ def test_a_read_only_folder(folder: Path, inputs: Path, verb: str) -> None:
     before = contents(folder)
     done = in_read_only(folder, yolotrt(*commands(inputs, "new", 9)[verb]))
     assert_one_clear_error(done, "read-only")
+    assert "source:" not in done.stderr, "bench has to find out before it measures"
     assert contents(folder) == before
 
 
@@ -123,7 +124,13 @@ def test_a_limit_on_file_sizes(folder: Path, inputs: Path, verb: str) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "blocked"),
-    [("calibrate", "calib_data"), ("build", "engines"), ("download", "coco"), ("bench", "out")],
+    [
+        ("calibrate", "calib_data"),
+        ("build", "engines"),
+        ("download", "coco"),
+        ("bench", "out"),
+        ("eval", "out"),
+    ],
 )
 def test_a_file_in_the_place_of_the_folder(
     cli: Cli,  # noqa: F811
@@ -133,7 +140,17 @@ def test_a_file_in_the_place_of_the_folder(
     verb: str,
     blocked: str,
 ) -> None:
-    arguments = commands(inputs, "new", 3)[verb]
+    evaluation: Args = [
+        "eval",
+        "none.onnx",
+        "--images",
+        ".",
+        "--annotations",
+        "none.json",
+        "--json",
+        "out/r.json",
+    ]
+    arguments = {**commands(inputs, "new", 3), "eval": evaluation}[verb]
     if verb == "bench":
         arguments = [earlier / ENGINE if a == ENGINE else a for a in arguments[:-1]] + ["out/result.json"]
     if verb == "build":
