@@ -53,11 +53,14 @@ class GpuEngine(Protocol):
 
     Attributes:
         file: The engine on disk.
-        capturable: Its contexts may be captured in a CUDA graph after they have run once.
     """
 
     file: EngineFile
-    capturable: bool
+
+    @property
+    def capturable(self) -> bool:
+        """Whether its contexts may be captured in a CUDA graph after they have run once."""
+        ...
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> GpuContext:
         """Return a context for batches of exactly this size."""

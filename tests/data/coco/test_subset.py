@@ -246,7 +246,14 @@ def test_no_network_names_the_ways_out(tmp_path: Path) -> None:
         with pytest.raises(DownloadError, match="cannot be reached") as caught:
             fetch(request)
     hint = caught.value.hint or ""
-    for way in ("HTTP_PROXY", "--base-url", "yolotrt download --images 7", "copy", "--images DIR"):
+    for way in (
+        "HTTP_PROXY",
+        "YOLOTRT_COCO_URL",
+        "--base-url",
+        "download --images 7",
+        "copy",
+        "--images DIR",
+    ):
         assert way in hint
 
 

@@ -164,7 +164,8 @@ def ways_out(request: SubsetRequest) -> str:
     """Name what works without (this way to) the network, for a hint."""
     return (
         "Behind a proxy, set HTTP_PROXY. With another server or COCO's archives on disk (val2017.zip and "
-        "annotations_trainval2017.zip in one folder), add --base-url URL|FOLDER. Or run "
+        "annotations_trainval2017.zip in one folder), set YOLOTRT_COCO_URL=URL|FOLDER, or give "
+        "'yolotrt download' that as --base-url. Or run "
         f"'{request.command()}' on a machine with a network and copy {request.folder} here. "
         "Any folder of your own pictures calibrates too: --images DIR."
     )

@@ -180,7 +180,7 @@ def _repeated(attempt: Callable[[], T]) -> T:
             if isinstance(exc, TransferFailed) and exc.why != "changed":
                 raise
             if not left:
-                raise DownloadError(exc.message, hint="Try another server: --base-url URL.") from exc
+                raise DownloadError(exc.message, hint="Try another server: YOLOTRT_COCO_URL=URL.") from exc
 
 
 def _adding_up(partial: Partial, total: int, watch: Watch) -> Moved:

@@ -51,7 +51,7 @@ from yolotrt.errors import DownloadError, YoloTrtError
 WORK = ".source"
 """Folder for partial files and the complete annotations; images are never looked for in hidden folders."""
 
-_CONTINUES = "What arrived is kept: the same command continues. Another server: --base-url URL."
+_CONTINUES = "What arrived is kept: the same command continues. Another server: YOLOTRT_COCO_URL=URL."
 
 
 @dataclass(frozen=True)
