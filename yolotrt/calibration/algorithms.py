@@ -113,12 +113,16 @@ def _same(values: F64) -> F64:
 
 
 def _search_bins(histogram: StreamingHistogram) -> tuple[F64, F64]:
-    """Return centres and counts of at most ``_SEARCH_BINS`` non-empty bins."""
+    """Return centres and counts of about ``_SEARCH_BINS`` non-empty bins at most.
+
+    Only neighbours are joined: the few far values in sparse bins are what clipping is decided on.
+    """
     centres, counts = histogram.occupied()
-    group = -(-len(centres) // _SEARCH_BINS)
-    if group == 1:
+    if len(centres) <= _SEARCH_BINS:
         return centres, counts
-    edges = np.arange(0, len(centres), group)
+    span = (centres[-1] - centres[0]) / histogram.width
+    places = np.floor(centres / (histogram.width * -(-span // _SEARCH_BINS)))
+    edges = np.flatnonzero(np.diff(places, prepend=-np.inf))
     sums = np.add.reduceat(counts, edges)
     return np.add.reduceat(centres * counts, edges) / sums, sums
 
