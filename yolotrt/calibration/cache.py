@@ -70,7 +70,7 @@ def load_or_calibrate(
     images: Sequence[Path],
     cache: Path,
     *,
-    algorithm: Algorithm = "best",
+    algorithm: Algorithm = "mse",
     tile_overlap: float | None = None,
     force: bool = False,
     threads: int | None = None,

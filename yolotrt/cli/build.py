@@ -42,7 +42,7 @@ def build(
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     images: Images = None,
     limit: Limit = None,
-    method: Method = "best",
+    method: Method = "mse",
     tiles: Tiles = False,
     batch: Annotated[
         str,

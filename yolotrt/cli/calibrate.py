@@ -24,7 +24,7 @@ from yolotrt.cli.options import (
 def calibrate(
     onnx: Annotated[Path, typer.Argument(help="The FP32 ONNX file.")],
     images: Annotated[Path, typer.Option(help="Folder of images like those the camera takes.")],
-    method: Method = "best",
+    method: Method = "mse",
     limit: Limit = None,
     tiles: Tiles = False,
     output: Annotated[

@@ -62,7 +62,7 @@ def tune(
     overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
     images: Images = None,
     limit: Limit = None,
-    method: Method = "best",
+    method: Method = "mse",
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     eval_images: Annotated[
         Path | None, typer.Option(help="Annotated images, for accuracy. [default: no accuracy]")

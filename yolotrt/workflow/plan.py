@@ -56,7 +56,7 @@ class BuildRequest:
     profiles: tuple[Profile, ...] = (Profile.fixed(1),)
     images: Path | None = None
     limit: int | None = None
-    algorithm: Algorithm = "best"
+    algorithm: Algorithm = "mse"
     tile_overlap: float | None = None
     imgsz: int = 640
     head: Head | Literal["auto"] = "auto"
