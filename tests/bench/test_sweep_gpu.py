@@ -43,6 +43,14 @@ def test_by_default_every_dispatch_mode_of_a_gpu_is_a_case(pair: EnginePair) -> 
         assert len(entry.group_bytes) == 1
 
 
+def test_graphs_are_left_out_where_there_are_none(tiny_onnx: Path) -> None:
+    driver = HostDriver(captures=False)
+    engine = EmulatedEngine(driver, tiny_onnx)
+    engine.device = emulated(driver)
+    found = run(EnginePair(engine), modes=("tiled",))  # type: ignore[arg-type]
+    assert {entry.case.dispatch for entry in found.cases} == {"serial", "threads", "streams"}
+
+
 def test_both_orders_of_the_whole_frame_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
     result = run(pair, modes=("tiled+global",), dispatch=("graph",), orders=("concurrent", "after"))
     assert [e.case.dispatch for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]

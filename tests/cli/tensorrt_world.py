@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import ModuleSpec
 
 from tests.backends.trt_stubs import builder_double
-from tests.backends.trt_stubs.memory_driver import MemoryDriver
+from tests.cuda.emulator import HostDriver, emulated
 
 
 def install() -> None:
@@ -21,9 +21,12 @@ def install() -> None:
     found = gpu.Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
     gpu.find_gpu = lambda ordinal=0: found
 
-    from yolotrt.cuda import nvidia
+    from yolotrt.backends import registry
+    from yolotrt.cuda import opened
 
-    nvidia.NvidiaDriver = lambda index=0: MemoryDriver()  # type: ignore[assignment,misc]
+    # The double computes at once, so that what it does cannot be captured.
+    device = emulated(HostDriver(captures=False))
+    registry.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -212,8 +212,7 @@ def new_subjects(
     for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
         _check_groups(settings, wh, pair.tiles)
     on_gpu = bool(gpu_engines(pair.tiles))
-    offered: tuple[Dispatch, ...] = DEVICE_DISPATCH if on_gpu else DISPATCH_MODES
-    chosen = settings.dispatch or offered
+    chosen = settings.dispatch or _offered(pair)
     found = []
     for mode in settings.modes:
         orders = settings.orders if on_gpu and mode == "tiled+global" else settings.orders[:1]
@@ -235,6 +234,16 @@ def new_subjects(
                     )
                 )
     return found
+
+
+def _offered(pair: EnginePair) -> tuple[Dispatch, ...]:
+    """Return the dispatch modes that work where the engines are."""
+    parts = [part for engine in pair.engines for part in gpu_engines(engine)]
+    if not parts:
+        return DISPATCH_MODES
+    if all(part.device.captures and part.capturable for part in parts):
+        return DEVICE_DISPATCH
+    return tuple(mode for mode in DEVICE_DISPATCH if mode != "graph")
 
 
 def _way(settings: PipelineSettings) -> str:
