@@ -21,10 +21,11 @@ def fixed_batch(model: onnx.ModelProto, batch: int, *, channels_last: bool = Fal
     is a cast to FP16, or the last thing to an output a cast from FP16, the cast goes and the tensor
     becomes FP16: the GPU pipeline writes and reads FP16 just as well, and the values are the same.
 
-    Two operators are rewritten for the CUDA provider, to the same values. The bias of a transposed
-    convolution is added apart: the provider cannot fuse it, and fails where all biases are to be fused. With
-    the channels last, pictures are enlarged by copies: the provider's Resize wants the channels first, so
-    that each would cost two transpositions.
+    Two operators are rewritten for the CUDA provider, to the same values. A transposed convolution whose
+    windows do not overlap becomes a convolution of single pixels, which runs on tensor cores; the bias of any
+    other is added apart, as the provider cannot fuse it and fails where all biases are to be fused. With the
+    channels last, pictures are enlarged by copies: the provider's Resize wants the channels first, so that
+    each would cost two transpositions.
 
     Args:
         model: The network; not changed.
@@ -44,8 +45,9 @@ def fixed_batch(model: onnx.ModelProto, batch: int, *, channels_last: bool = Fal
         _drop_input_cast(fixed.graph, value)
     for value in fixed.graph.output:
         _drop_output_cast(fixed.graph, value, half)
-    for node in [n for n in fixed.graph.node if n.op_type == "ConvTranspose" and len(n.input) > 2]:
-        _add_bias_apart(fixed.graph, node)
+    for node in [n for n in fixed.graph.node if n.op_type == "ConvTranspose"]:
+        if not (channels_last and _convolve_and_spread(fixed.graph, node)):
+            _add_bias_apart(fixed.graph, node)
     if channels_last:
         shapes = _shapes(shape_inference.infer_shapes(fixed).graph)
         for node in [n for n in fixed.graph.node if n.op_type == "Resize"]:
@@ -109,11 +111,52 @@ def _fp16() -> int:
     return int(TensorProto.FLOAT16)
 
 
-def _add_bias_apart(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
-    """Take the bias of a transposed convolution out of it."""
+def _convolve_and_spread(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Write a transposed convolution whose stride is its size n as one of single pixels.
+
+    Each pixel becomes n x n pixels that no other pixel touches: n x n times as many channels of a 1 x 1
+    convolution, which DepthToSpace puts where they belong.
+
+    Returns:
+        Whether it is of this kind; if not, the graph is as it was.
+    """
     from onnx import helper, numpy_helper
 
-    bias = next((i for i in graph.initializer if i.name == node.input[2]), None)
+    known = {i.name: i for i in graph.initializer}
+    given = [known.get(name) for name in node.input[1:]]
+    how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if not given or any(value is None for value in given):
+        return False
+    weights, *biases = (numpy_helper.to_array(value) for value in given)
+    size = weights.shape[2]
+    plain = {"strides": [size, size], "kernel_shape": [size, size], "dilations": [1, 1], "pads": [0] * 4,
+             "output_padding": [0, 0], "group": 1, "auto_pad": b"NOTSET"}  # fmt: skip
+    if weights.shape[2:] != (size, size) or how.get("strides") != plain["strides"]:
+        return False
+    if any(name not in plain or value != plain[name] for name, value in how.items()):
+        return False
+    out, place = node.output[0], list(graph.node).index(node)
+    values = [weights.transpose(2, 3, 1, 0).reshape(-1, weights.shape[0], 1, 1)]
+    values += [np.tile(bias, size * size) for bias in biases]
+    names = [f"{out}.spread{i}" for i in range(len(values))]
+    for name, value in zip(names, values, strict=True):
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    conv = helper.make_node("Conv", [node.input[0], *names], [f"{out}.deep"], name=f"{out}.conv")
+    spread = helper.make_node(
+        "DepthToSpace", [f"{out}.deep"], [out], name=f"{out}.spread", blocksize=size, mode="DCR"
+    )
+    graph.node.remove(node)
+    for step in (spread, conv):
+        graph.node.insert(place, step)
+    return True
+
+
+def _add_bias_apart(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Take the bias of a transposed convolution, if it has one, out of it."""
+    from onnx import helper, numpy_helper
+
+    names = node.input[2:]
+    bias = next((i for i in graph.initializer if i.name in names), None)
     if bias is None:
         return
     out = node.output[0]
