@@ -8,7 +8,7 @@
 Each writes ``bench/results/NAME.json``. From those that the README quotes a block of it is made; a test
 holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
 ``models/``.
-Figures of a GPU are not made here: ``h200-gpu.json`` came from ``python -m bench.bench_gpu`` on the card
+Figures of a GPU are not made here: ``gpu.json`` came from ``python -m bench.bench_gpu`` on the card
 that it names.
 """
 

@@ -143,6 +143,32 @@ def gpu_modes(found: Json) -> str:
     return _table(("groups", *modes), rows, left=0)
 
 
+def gpu_frames(found: Json) -> str:
+    """Return medians of whole frames, of bare inference and of other tools on the same frame."""
+    networks = [v for k, v in found.items() if k.startswith("yolo") and "frame" in v]
+    rows = []
+    for network in networks:
+        cases = {c["engine"]: c for c in network["frame"]["cases"]}
+        medians = {name: float(np.median(c["samples_s"]["end_to_end"])) for name, c in cases.items()}
+        bare = medians["bare inference, one batch after another"]
+        ours = medians["whole frame, global beside the tiles"]
+        count = cases["whole frame, global beside the tiles"]["detections"]
+        for name, seconds in medians.items():
+            peer = name.startswith(("ultralytics", "sahi"))
+            ratio = f"{seconds / ours:.1f}x ours" if peer else f"{seconds / bare:.2f}x"
+            if peer or name in _SHOWN:
+                rows.append((f"{_SHOWN.get(name, name)} ({count} objects)", milliseconds(seconds), ratio))
+    return _table(("FP16, graph, one group", "ms", "against bare inference"), rows, left=1)
+
+
+_SHOWN = {
+    "bare inference, one batch after another": "bare inference: 32 tiles, then the frame",
+    "whole frame, global beside the tiles": "upload, tiles beside the frame, masks, merge",
+    "whole frame, global after the tiles": "the same, the frame after the tiles",
+    "whole frame, page-locked source": "the same, beside, camera writes into `frame_buffer`",
+}
+"""Cases that the README shows, and its words for them."""
+
 RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "quick-start-commands": ("quick-start", transcript),
     "quick-start": ("quick-start", sweep),
@@ -150,7 +176,8 @@ RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "tiling": ("tiling", tiling),
     "demo-model": ("demo-model", demo),
     "rtx-layers": ("rtx-layers", rtx_layers),
-    "h200-gpu": ("h200-gpu", gpu_modes),
+    "gpu-modes": ("gpu", gpu_modes),
+    "gpu-frames": ("gpu", gpu_frames),
 }
 """By the name of a block: the file in ``bench/results/`` that it comes from, and what writes it."""
 
