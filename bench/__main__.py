@@ -63,6 +63,8 @@ FIGURES = {
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
+    "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
+    "eval-overhead": Figures(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
     "small-objects": Figures(readme_runs.small_objects),
     "download": Figures(readme_runs.download),
     "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),

@@ -125,6 +125,25 @@ def overhead(folder: Path) -> Json:
     return _module(folder, "bench.overhead", str(folder / fp32), str(folder / int8))
 
 
+def merge_comparison(folder: Path) -> Json:
+    """Compare merging with SAHI's on the same detections."""
+    fp32, _ = _real_engines(folder, int8=False)
+    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics", quiet=True)
+    given = ("--engine", fp32, *_annotated("mosaics").split(), "--limit", "5")
+    return _module(folder, "bench.merge_comparison", *(_inside(folder, word) for word in given))
+
+
+def eval_overhead(folder: Path) -> Json:
+    """Compare evaluating with inference alone."""
+    fp32, _ = _real_engines(folder, int8=False)
+    given = (fp32, *_annotated("coco-mini/val").split())
+    return _module(folder, "bench.eval_overhead", *(_inside(folder, word) for word in given))
+
+
+def _inside(folder: Path, word: str) -> str:
+    return word if word.startswith("-") or word.isdigit() else str(folder / word)
+
+
 def _module(folder: Path, name: str, *arguments: str) -> Json:
     target = folder / "found.json"
     subprocess.run([sys.executable, "-m", name, *arguments, "--json", str(target)], check=True)

@@ -100,6 +100,22 @@ def tiling(found: Json) -> str:
     return _table(("pass", "mAP50-95", "small", "medium", "large"), rows, left=1)
 
 
+def merging(found: Json) -> str:
+    """Return time and accuracy of merging by us and by SAHI, from the same detections."""
+    boxes, masks = (next(t["ms"] for t in found["times"] if t["masks"] is drawn) for drawn in (False, True))
+    rows = [
+        (
+            name.removeprefix("ours, "),
+            f"{milliseconds(boxes[name] / 1e3)}",
+            f"{milliseconds(masks[name] / 1e3)}",
+            _points(found["accuracy"][name]["ap"]),
+            _points(found["accuracy"][name]["small"]),
+        )
+        for name in boxes
+    ]
+    return _table(("merger", "boxes, ms", "with masks, ms", "mAP50-95", "small"), rows, left=1)
+
+
 def demo(found: Json) -> str:
     """Return the carried model's accuracy in one sentence."""
     (entry,) = found["engines"]
@@ -174,6 +190,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "quick-start": ("quick-start", sweep),
     "accuracy": ("accuracy", accuracy),
     "tiling": ("tiling", tiling),
+    "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
     "rtx-layers": ("rtx-layers", rtx_layers),
     "gpu-modes": ("gpu", gpu_modes),

@@ -51,7 +51,8 @@ def test_what_needs_a_gpu_is_named_with_its_card() -> None:
 
 def _command_lines() -> list[list[str]]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-    lines = [line for language, block in blocks if language in ("", "yaml") for line in block.splitlines()]
+    shell = [block.replace("\\\n", "") for language, block in blocks if language in ("", "yaml")]
+    lines = [line for block in shell for line in block.splitlines()]
     found = [
         re.search(r"\byolotrt ([a-z]+ .*|[a-z]+)$", line.split("  #")[0].split(" #")[0]) for line in lines
     ]
