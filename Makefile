@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ $(VENV)/.ready-tensorrt: $(VENV)/.ready tests/contract/requirements-10.txt tests
 	done
 	@touch $@
 
+setup-browser:  ## Add Chromium, in which the report is checked (Debian; as root)
+	command -v chromium || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+
 demo: setup  ## Set up and run the main job: 4K scene, calibrate, build, bench, pictures
 	$(BIN)/yolotrt demo
 
@@ -48,7 +52,7 @@ test-export: setup-export  ## Run the tests that need torch, and those on real d
 	$(BIN)/python -m pytest -m 'export or real'
 
 test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
-	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py
+	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
 
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu

@@ -1,66 +1,105 @@
-"""Run the benchmarks behind the README's figures and keep their JSON in ``runs/bench/``.
+"""Regenerate the figures that the README quotes, and the README's blocks that show them.
 
-Those on the carried demo model always run; those on real weights and images need YOLOTRT_TEST_DATA (a
-folder with ``coco-mini/`` and ``models/``) and the export extra, and are skipped, visibly, without.
+    python -m bench                    everything that can run here; the rest is named with what it lacks
+    python -m bench accuracy tiling    only these
+    python -m bench --list             what there is, and what it needs
+    python -m bench --readme           write the README's blocks from bench/results/ without measuring
 
-    python -m bench
+Each writes ``bench/results/NAME.json``. From those that the README quotes a block of it is made; a test
+holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
+``models/``.
+Figures of a GPU are not made here: ``h200-gpu.json`` came from ``python -m bench.bench_gpu`` on the card
+that it names.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
-import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from yolotrt.artifacts.files import write_bytes
-from yolotrt.backends.base import Precision
-from yolotrt.data.scene_files import write_scenes
-from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.demo import CALIBRATION_SEED, demo_model
+from bench import readme_pictures, readme_runs, readme_tables
+from yolotrt.artifacts.files import write_text
 
-OUT = Path("runs/bench")
-
-
-def engines(model: Path, images: Path, tiles: bool) -> tuple[Path, Path]:
-    def build(precision: Precision) -> Path:
-        request = BuildRequest(
-            model,
-            precision,
-            backend="onnxruntime",
-            images=images,
-            algorithm="minmax" if tiles else "mse",
-            tile_overlap=0.2 if tiles else None,
-            engines=OUT,
-            calib_data=OUT,
-        )
-        return build_engine(request).file.path
-
-    return build("fp32"), build("int8")
+WORK = Path("runs/bench")
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
 
 
-def run(name: str, *arguments: str | Path) -> None:
-    print(f"== {name}", flush=True)
-    target = OUT / f"{name}.json"
-    module = name.partition("-")[0]
-    subprocess.run(
-        [sys.executable, "-m", f"bench.{module}", *map(str, arguments), "--json", target], check=True
-    )
+@dataclass(frozen=True)
+class Figures:
+    """One set of figures.
+
+    Attributes:
+        measure: Makes them in a folder.
+        data: Whether real weights and images are needed.
+        modules: Packages that are needed.
+        browser: Whether Chromium is needed.
+    """
+
+    measure: Callable[[Path], readme_runs.Json]
+    data: bool = False
+    modules: tuple[str, ...] = ()
+    browser: bool = False
+
+    def lacks(self) -> str | None:
+        """Return what is missing here, or None."""
+        if self.data and not Path(os.environ.get("YOLOTRT_TEST_DATA", "."), "coco-mini").is_dir():
+            return "YOLOTRT_TEST_DATA, a folder with coco-mini/ and models/"
+        if self.browser and readme_pictures.browser() is None:
+            return "Chromium (make setup-browser)"
+        missing = [name for name in self.modules if find_spec(name) is None]
+        return f"the packages {', '.join(missing)}" if missing else None
+
+
+FIGURES = {
+    "demo-model": Figures(readme_runs.demo),
+    "accuracy": Figures(readme_runs.accuracy, data=True, modules=("ultralytics",)),
+    "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
+    "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
+    "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
+    "small-objects": Figures(readme_runs.small_objects),
+    "download": Figures(readme_runs.download),
+    "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),
+    "pictures": Figures(readme_pictures.make, browser=True),
+}
+
+
+def write_readme() -> None:
+    """Write the README's blocks whose figures are kept."""
+    blocks = {
+        name: render(json.loads(path.read_text()))
+        for name, (source, render) in readme_tables.RENDERERS.items()
+        if (path := RESULTS / f"{source}.json").exists()
+    }
+    write_text(README, readme_tables.replaced(README.read_text(), blocks))
 
 
 def main() -> None:
-    write_scenes(OUT / "calibration", 8, CALIBRATION_SEED)
-    model = write_bytes(OUT / "demo.onnx", demo_model())
-    run("overhead-demo", *engines(model, OUT / "calibration" / "images", tiles=True))
-    run("small_objects")
-    run("bench_download")
-    data = Path(os.environ.get("YOLOTRT_TEST_DATA", "."))
-    if not (data / "coco-mini").is_dir() or find_spec("ultralytics") is None:
-        print("skipped: real weights and images (set YOLOTRT_TEST_DATA, pip install 'yolotrt[export]')")
-        return
-    weights, coco = data / "models" / "yolo11n-seg.pt", data / "coco-mini"
-    run("overhead-real", *engines(weights, coco / "calib" / "images", tiles=False))
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(FIGURES)}")
+    parser.add_argument("--list", action="store_true", help="say what there is and what it lacks here")
+    parser.add_argument("--readme", action="store_true", help="write the README's blocks without measuring")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(FIGURES):
+        parser.error(f"there are no figures called {', '.join(sorted(unknown))}")
+    for name in () if arguments.readme else arguments.names or FIGURES:
+        if (lacking := FIGURES[name].lacks()) is not None or arguments.list:
+            print(f"{name}: {'needs ' + lacking if lacking else 'can run here'}", file=sys.stderr)
+            continue
+        print(f"== {name}", flush=True)
+        found = readme_runs.run(FIGURES[name].measure, WORK / name)
+        write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    if not arguments.list:
+        write_readme()
 
 
 if __name__ == "__main__":

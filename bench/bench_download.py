@@ -7,7 +7,8 @@ val2017 as large as the real one: 5,000 JPEG images of 640x480 px and 163 kB on 
 annotations inside a 250 MB archive, and the 800 MB archive of the images (both archives are sparse files:
 nobody reads what is not asked for). The serial loop is a generous one: one connection kept open, the list
 of images known, nothing checked. The whole command, annotations and choice included, is compared with
-itself over one connection.
+itself over one connection. CPU time per image is given for both, since on a busy machine that, and not the
+server's delay, decides how fast images come.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import statistics
@@ -22,6 +24,8 @@ import struct
 import tempfile
 import time
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,9 +34,9 @@ import cv2
 import httpx
 import numpy as np
 
-from yolotrt.data.coco_request import FetchProgress, SubsetRequest
-from yolotrt.data.coco_subset import fetch_subset
-from yolotrt.data.fetch import TransferSettings
+from yolotrt.data.coco.request import FetchProgress, SubsetRequest
+from yolotrt.data.coco.subset import fetch_subset
+from yolotrt.data.fetch.http import TransferSettings
 from yolotrt.timing.trace import now
 
 IMAGES = 5000
@@ -190,30 +194,55 @@ def serve(folder: Path, stock: list[bytes], latency_s: float, pipe: Connection) 
     asyncio.run(run())
 
 
-def serial_loop(base: str, names: list[str], folder: Path) -> float:
-    """Fetch images one after another over one connection; return seconds."""
+class Meter:
+    """Wall and CPU time of this process since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = now(), time.process_time()
+
+    def seconds(self) -> tuple[float, float]:
+        """Return wall and CPU seconds."""
+        return (now() - self._wall) / 1e9, time.process_time() - self._cpu
+
+
+def serial_loop(base: str, names: list[str], folder: Path) -> tuple[float, float]:
+    """Fetch images one after another over one connection; return wall and CPU seconds."""
     folder.mkdir()
-    begun = now()
+    meter = Meter()
     with httpx.Client() as client:
         for name in names:
             (folder / name).write_bytes(client.get(f"{base}/val2017/{name}").raise_for_status().content)
-    return (now() - begun) / 1e9
+    return meter.seconds()
 
 
-def ours(base: str, count: int, folder: Path, connections: int) -> tuple[float, float, list[str], int]:
-    """Fetch a subset; return seconds in all and for the images, their names, and their bytes."""
-    first: list[int] = []
+@dataclass(frozen=True)
+class Fetched:
+    """One run of the whole command."""
+
+    seconds: float
+    seconds_images: float
+    cpu_images: float
+    names: list[str]
+    bytes: int
+
+
+def ours(base: str, count: int, folder: Path, connections: int) -> Fetched:
+    """Fetch a subset; the images' time goes from asking for their checksums to the last one's arrival."""
+    images: list[Meter] = []
+    spent: list[tuple[float, float]] = []
 
     def watch(progress: FetchProgress) -> None:
-        if progress.step == "images" and not first:
-            first.append(now())
+        if progress.step == "checksums":
+            images.append(Meter())
+        elif progress.step == "images" and progress.files == progress.total_files:
+            spent.append(images[0].seconds())
 
-    begun = now()
+    meter = Meter()
     settings = TransferSettings(connections=connections)
     result = fetch_subset(SubsetRequest(folder, count, base_url=base), watch, settings=settings)
-    ended = now()
+    wall, cpu = spent[-1]
     names = sorted(path.name for path in result.parts[0].images.iterdir())
-    return (ended - begun) / 1e9, (ended - first[0]) / 1e9, names, result.bytes
+    return Fetched(meter.seconds()[0], wall, cpu, names, result.bytes)
 
 
 def main() -> None:
@@ -240,22 +269,21 @@ def measure(folder: Path, count: int, latency_s: float, rounds: int) -> dict[str
     server = get_context("spawn").Process(target=serve, args=(folder, stock, latency_s, other), daemon=True)
     server.start()
     base = f"http://127.0.0.1:{pipe.recv()}"
-    seconds, transfers, serial, single = [], [], [], []
+    several, serial, single = [], [], []
     connections = TransferSettings().connections
-    sent = size = 0
+    sent = 0
     for number in range(rounds):
-        in_all, images_only, names, size = ours(base, count, folder / f"ours{number}", connections)
+        several.append(ours(base, count, folder / f"ours{number}", connections))
         pipe.send(True)
         sent = pipe.recv()
-        seconds.append(in_all)
-        transfers.append(images_only)
-        serial.append(serial_loop(base, names, folder / f"serial{number}"))
-        single.append(ours(base, count, folder / f"single{number}", 1)[0])
+        serial.append(serial_loop(base, several[-1].names, folder / f"serial{number}"))
+        single.append(ours(base, count, folder / f"single{number}", 1))
         pipe.send(True)
         pipe.recv()
     server.terminate()
     server.join()
-    middle = statistics.median
+    pairs = list(zip(serial, several, strict=True))
+    size = several[-1].bytes
     return {
         "images": count,
         "connections": connections,
@@ -266,14 +294,21 @@ def measure(folder: Path, count: int, latency_s: float, rounds: int) -> dict[str
         "bytes_besides_images": sent - size,
         "bytes_whole_archives": sum(whole.values()),
         "bytes_saved_factor": round(sum(whole.values()) / sent, 2),
-        "seconds_serial_images": round(middle(serial), 3),
-        "seconds_ours_images": round(middle(transfers), 3),
-        "seconds_one_connection_in_all": round(middle(single), 3),
-        "seconds_ours_in_all": round(middle(seconds), 3),
-        "speedup_images": round(middle(s / t for s, t in zip(serial, transfers, strict=True)), 2),
-        "speedup_in_all": round(middle(s / t for s, t in zip(single, seconds, strict=True)), 2),
+        "seconds_serial_images": middle(wall for wall, _ in serial),
+        "seconds_ours_images": middle(run.seconds_images for run in several),
+        "seconds_one_connection_in_all": middle(run.seconds for run in single),
+        "seconds_ours_in_all": middle(run.seconds for run in several),
+        "cpu_ms_per_image_serial": middle(cpu / count * 1e3 for _, cpu in serial),
+        "cpu_ms_per_image_ours": middle(run.cpu_images / count * 1e3 for run in several),
+        "speedup_images": middle(wall / run.seconds_images for (wall, _), run in pairs),
+        "speedup_in_all": middle(a.seconds / b.seconds for a, b in zip(single, several, strict=True)),
+        "load_average": round(os.getloadavg()[0], 1),
         "measured_at": time.strftime("%Y-%m-%d"),
     }
+
+
+def middle(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 2)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.data.sources import read_frames
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.settings import PipelineSettings
 
 SECTIONS = ("sweep", "frame", "kernels", "agreement", "soak")
 GROUPS = (1, 2, 4, 8)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sections: dict[str, Callable[[], Any]] = {
         "sweep": lambda: sweep(gpu, frame, options.rounds, subjects),
         "frame": lambda: whole_frames(gpu, frame, options, subjects),
-        "kernels": lambda: kernel_table(gpu, frame, DeviceSettings("tiled+global", measure=False)),
+        "kernels": lambda: kernel_table(gpu, frame, PipelineSettings("tiled+global", measure=False)),
         "agreement": lambda: agreements(options, device),
         "soak": lambda: soak(gpu, frame, options.soak),
     }
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack) -> dict[str, Any]:
     """Measure all dispatch modes and group counts on tiles alone."""
     subjects = [
-        PipelineSubject("tiles", gpu, DeviceSettings("tiled", groups, dispatch, measure=True))
+        PipelineSubject("tiles", gpu, PipelineSettings("tiled", groups, dispatch, measure=True))
         for dispatch in DEVICE_DISPATCH
         for groups in GROUPS
     ]
@@ -96,7 +96,7 @@ def whole_frames(
     gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
 ) -> dict[str, Any]:
     """Measure whole frames in both orders, from page-locked and pageable memory, and bare inference."""
-    both = DeviceSettings("tiled+global", 1, "graph", measure=True)
+    both = PipelineSettings("tiled+global", 1, "graph", measure=True)
     after = replace(both, global_order="after")
     subjects: list[Any] = [
         InferenceSubject("bare inference, one batch after another", gpu, after, frame),
@@ -104,7 +104,7 @@ def whole_frames(
         PipelineSubject("whole frame, global after the tiles", gpu, after),
         PipelineSubject("whole frame, page-locked source", gpu, both, pinned=True),
         PipelineSubject("whole frame, 4 groups", gpu, replace(both, groups=4)),
-        PipelineSubject("tiles only", gpu, DeviceSettings("tiled", 1, "graph", measure=True)),
+        PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
         PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),
         PipelineSubject("whole frame, threads", gpu, replace(both, dispatch="threads")),
         *(peers(options.weights, gpu.device) if options.weights else ()),
@@ -120,7 +120,7 @@ def throughput(gpu: Gpu, frame: Any, depth: int, rounds: int) -> dict[str, float
     """Return the latency of frames, and the time from one result to the next, at a pipeline depth."""
     from yolotrt.timing.clock import now, seconds_between
 
-    settings = DeviceSettings("tiled+global", 1, "graph", depth=depth)
+    settings = PipelineSettings("tiled+global", 1, "graph", depth=depth)
     with DevicePipeline([gpu], settings) as pipeline:
         for _ in pipeline.frames([frame] * 5):
             pass
@@ -142,7 +142,7 @@ def agreements(options: argparse.Namespace, device: Device) -> dict[str, Any]:
         file = read_engine(path)
         on_cpu, engine = OnnxRuntimeEngine(file), load(file, device)
         for mode in ("tiled", "global", "tiled+global"):
-            settings = DeviceSettings(mode, measure=False)  # type: ignore[arg-type]
+            settings = PipelineSettings(mode, measure=False)  # type: ignore[arg-type]
             found[f"{path.name} {mode}"] = agreement(Gpu(device, engine), on_cpu, images, settings, threads)
         on_cpu.close()
         engine.close()
@@ -153,7 +153,7 @@ def soak(gpu: Gpu, frame: Any, frames: int) -> dict[str, Any]:
     """Process many frames and compare memory early on and at the end."""
     samples = []
     process = psutil.Process()
-    with DevicePipeline([gpu], DeviceSettings("tiled+global", 2, "graph", depth=2)) as pipeline:
+    with DevicePipeline([gpu], PipelineSettings("tiled+global", 2, "graph", depth=2)) as pipeline:
         for index, _ in enumerate(pipeline.frames(frame for _ in range(frames))):
             if index % max(frames // 20, 1) == max(frames // 20, 1) - 1:
                 samples.append((index + 1, gpu.device.memory()[0], process.memory_info().rss))

@@ -10,15 +10,15 @@ import numpy as np
 from yolotrt.backends.base import Engine
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.masks import shared_pixels
+from yolotrt.geometry.mask import shared_pixels
 from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu
-from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.tiled import TiledPipeline
 
 
 def agreement(
-    gpu: Gpu, on_cpu: Engine, images: Sequence[Any], settings: DeviceSettings, threads: int
+    gpu: Gpu, on_cpu: Engine, images: Sequence[Any], settings: PipelineSettings, threads: int
 ) -> dict[str, Any]:
     """Compare both pipelines on whole frames, after merging.
 

@@ -11,15 +11,15 @@ from yolotrt.cuda.device import Device, Scope, Stream
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_passes import PassSlot
 from yolotrt.pipeline.device_results import RECORD
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.settings import PipelineSettings
 
 REPEATS = 30
 ROUNDS = 7
 COPY_BYTES = 1 << 30
 
 
-def kernel_table(gpu: Gpu, frame: Any, settings: DeviceSettings) -> dict[str, Any]:
+def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, Any]:
     """Measure every kernel alone.
 
     Bytes are the fewest that a kernel has to move: every input byte it needs read once, every output byte

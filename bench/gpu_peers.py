@@ -15,8 +15,8 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.settings import PipelineSettings
 
 THRESHOLDS = DecodeSettings(conf=0.25, iou=0.7, max_det=300)
 
@@ -77,7 +77,7 @@ def peers(weights: Path, device: Device) -> Iterator[CallSubject]:
 
 def same_as_ultralytics(weights: Path, gpu: Gpu, frame: Any) -> dict[str, Any]:
     """Compare our detections of each tile, before merging, with Ultralytics'."""
-    settings = DeviceSettings("tiled", 1, "graph", decode=THRESHOLDS)
+    settings = PipelineSettings("tiled", 1, "graph", decode=THRESHOLDS)
     with DevicePipeline([gpu], settings) as pipeline:
         pipeline(frame)
         (worker,) = pipeline.workers

@@ -10,8 +10,8 @@ from yolotrt.bench.rounds import Measurement
 from yolotrt.cuda.device import Device
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_passes import DevicePass
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu, GpuEngine
+from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
 
 
@@ -30,7 +30,7 @@ class Shared:
 class PipelineSubject:
     """A pipeline with its own settings; frames come from pageable or from its own page-locked memory."""
 
-    def __init__(self, name: str, gpu: Gpu, settings: DeviceSettings, *, pinned: bool = False) -> None:
+    def __init__(self, name: str, gpu: Gpu, settings: PipelineSettings, *, pinned: bool = False) -> None:
         file = gpu.engine.file
         self.case = Case(name, file.precision, settings.mode, settings.dispatch, settings.groups)
         self.pipeline = DevicePipeline([Gpu(gpu.device, Shared(gpu.engine))], settings)
@@ -56,7 +56,7 @@ class InferenceSubject:
     The contexts and buffers are those of a pipeline that has processed a frame, so they hold real images.
     """
 
-    def __init__(self, name: str, gpu: Gpu, settings: DeviceSettings, frame: Any) -> None:
+    def __init__(self, name: str, gpu: Gpu, settings: PipelineSettings, frame: Any) -> None:
         file = gpu.engine.file
         self.case = Case(name, file.precision, settings.mode, "graph", settings.groups)
         self._pipeline = DevicePipeline([Gpu(gpu.device, Shared(gpu.engine))], settings)

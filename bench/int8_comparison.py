@@ -45,7 +45,7 @@ from yolotrt.evaluation.comparison import compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.evaluation.literal import LiteralEngine
 from yolotrt.evaluation.run import evaluate_predictor
-from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.workflow.evaluate import COCO_DECODE
 
@@ -156,15 +156,17 @@ def calibrated(name: str, network: Path, calib: Path, limit: int | None, target:
 
 
 def calibrate_here(name: str, network: Path, images: list[Path], target: Path) -> None:
-    """Calibrate in this process and print seconds and peak memory as JSON."""
+    """Calibrate in this process; print CPU and wall seconds and peak memory as JSON."""
     method = plain if name == "plain" else METHODS[name].calibrate
     assert method is not None
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     method(network, images, target)
-    seconds = time.perf_counter() - begin
+    seconds = {
+        "calibration_cpu_s": round(time.process_time() - cpu, 2),
+        "calibration_wall_s": round(time.perf_counter() - begin, 2),
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    figures = {"calibration_s": round(seconds, 2), "peak_rss_mib": round(peak), "images": len(images)}
-    print("\n" + json.dumps(figures))
+    print("\n" + json.dumps({**seconds, "peak_rss_mib": round(peak), "images": len(images)}))
 
 
 def evaluated(network: Path, spec_of: Path, literal: bool, truth: GroundTruth, folder: Path) -> Evaluation:
@@ -194,7 +196,7 @@ def table(result: dict[str, Any]) -> Table:
     images = result["images"]
     shown = Table(title=f"INT8 on {images} images, calibrated on {result['calibration_images']}")
     shown.add_column("method")
-    for title in ("box mAP", "mask mAP", "box loss, %", "mask loss, %", "INT8 work, %", "calibration, s"):
+    for title in ("box mAP", "mask mAP", "box loss, %", "mask loss, %", "INT8 work, %", "calibration, CPU s"):
         shown.add_column(title, justify="right")
     shown.add_column("of plain inference", justify="right")
     shown.add_column("peak RSS, MiB", justify="right")
@@ -205,12 +207,8 @@ def table(result: dict[str, Any]) -> Table:
         cells = [f"{row['box'] * 100:.2f}", f"{row['mask'] * 100:.2f}"]
         cells += [f"{row[k] * 100:+.2f}" if k in row else "-" for k in ("box_loss", "mask_loss")]
         cells.append(f"{row['int8']['share_of_multiply_adds'] * 100:.1f}" if "int8" in row else "-")
-        taken = row.get("calibration_s")
-        cells += (
-            ["-", "-"]
-            if taken is None
-            else [f"{taken:.0f}", f"{taken / result['plain']['calibration_s']:.1f}x"]
-        )
+        taken = row.get("calibration_cpu_s")
+        cells += ["-", "-"] if taken is None else [f"{taken:.0f}", f"{taken / row['plain_cpu_s']:.1f}x"]
         shown.add_row(row["name"], *cells, str(row.get("peak_rss_mib", "-")))
     return shown
 
@@ -218,13 +216,13 @@ def table(result: dict[str, Any]) -> Table:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     truth = load_ground_truth(arguments.annotations, limit=arguments.limit)
     network: Path = arguments.weights_onnx
-    names = arguments.methods.split(";") if arguments.methods else list(METHODS)
+    names = [n.strip() for n in arguments.methods.split(";")] if arguments.methods else list(METHODS)
     rows: list[dict[str, Any]] = []
     reference: Evaluation | None = None
     with tempfile.TemporaryDirectory() as folder:
         where = (network, arguments.calib, arguments.calib_limit)
         first = calibrated("plain", *where, Path(folder) / "none")
-        for name in dict.fromkeys(["fp32", *map(str.strip, names)]):
+        for name in dict.fromkeys(["fp32", *names]):
             method = METHODS[name]
             target = Path(folder) / f"{len(rows)}.onnx" if method.calibrate else network
             row: dict[str, Any] = {"name": name, "status": "done"}
@@ -233,17 +231,27 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
                 found = evaluated(target, network, method.literal, truth, arguments.images)
                 reference = reference or found
                 row |= figures(reference, found)
-                row |= {"int8": in_int8(target, network)} if method.calibrate else {}
+                if method.calibrate:
+                    row |= {"int8": in_int8(target, network), "plain_cpu_s": first["calibration_cpu_s"]}
             print(json.dumps(row), file=sys.stderr, flush=True)
             rows.append(row)
     return {
         "network": network.name,
+        "network_key": onnx_key(load_onnx(network)),
         "images": len(truth.images),
-        "calibration_images": first.get("images"),
-        "plain": first,
+        "calibration_images": first["images"],
         "methods": rows,
         "environment": environment(THREADS),
     }
+
+
+def completed(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the new result with those rows of an earlier one that it does not have itself."""
+    same = ("network_key", "images", "calibration_images")
+    if any(earlier.get(name) != now[name] for name in same):
+        raise SystemExit("The file holds results of another network or of other images; it is left alone.")
+    rows = {row["name"]: row for row in [*earlier["methods"], *now["methods"]]}
+    return {**now, "methods": [rows[name] for name in METHODS if name in rows]}
 
 
 def figures(reference: Evaluation, found: Evaluation) -> dict[str, Any]:
@@ -286,6 +294,8 @@ def main() -> None:
     if arguments.images is None or arguments.annotations is None:
         parser.error("--images and --annotations are needed")
     result = measured(arguments)
+    if arguments.json and arguments.json.exists():
+        result = completed(json.loads(arguments.json.read_text()), result)
     Console(width=None if sys.stdout.isatty() else 160).print(table(result))
     if arguments.json:
         write_text(arguments.json, json.dumps(result, indent=1) + "\n")

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from yolotrt.artifacts.files import write_bytes, write_text
-from yolotrt.data.scenes import make_scene
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.demo import SMALL_PX, demo_model, found_small_objects
+from yolotrt.workflow.demo import SMALL_PX, are_found, demo_model, small_objects
 
 THREADS = len(os.sched_getaffinity(0))
 
@@ -40,7 +40,9 @@ def main() -> None:
             with TiledPipeline.open(engine, mode=mode, cpu_threads=THREADS) as pipeline:
                 for seed in range(arguments.scenes):
                     scene = make_scene(seed)
-                    counts[mode] += found_small_objects(scene, pipeline(scene.image).detections)
+                    small = small_objects(scene)
+                    hits = are_found(small, pipeline(scene.image).detections)
+                    counts[mode] += (hits.sum(), len(small))
     recall = {mode: round(float(found / total), 4) for mode, (found, total) in counts.items()}
     result = {
         "scenes": arguments.scenes,

@@ -35,7 +35,7 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.bench.drift import SETTLING, late_over_early, slope
 from yolotrt.bench.environment import environment
-from yolotrt.data.scenes import make_scene
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import demo_model
 

@@ -150,7 +150,7 @@ def _download(_: Path, __: pytest.MonkeyPatch) -> None:
 
 
 def _transfer(_: Path, __: pytest.MonkeyPatch) -> None:
-    from yolotrt.data.fetch_response import require_good
+    from yolotrt.data.fetch.response import require_good
 
     require_good("http://server/a.zip", httpx.Response(403))
 

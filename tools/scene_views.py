@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from yolotrt.data.scene_instances import MIN_VISIBLE_PART
-from yolotrt.data.scenes import make_scene
+from yolotrt.data.scenes.instances import MIN_VISIBLE_PART
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.geometry.letterbox import PADDING
 
 SIDE = 640

@@ -33,7 +33,7 @@ from ultralytics.utils.loss import E2ELoss
 from ultralytics.utils.torch_utils import ModelEMA
 
 from yolotrt.artifacts.files import atomic_target, write_text
-from yolotrt.data.scenes import CLASS_NAMES, WH
+from yolotrt.data.scenes.scene import CLASS_NAMES, WH
 
 SCALE = (0.5, 0.125, 512)
 """Depth and width multiple and most channels; the smallest official network has a width of 0.25."""

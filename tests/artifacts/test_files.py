@@ -74,6 +74,12 @@ def test_a_file_in_the_way_of_a_folder_is_refused(tmp_path: Path) -> None:
         write_bytes(tmp_path / "a" / "b", b"x")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_where_no_folder_can_be_made_is_a_clear_error() -> None:
+    with pytest.raises(StorageError, match="permission denied"):
+        write_bytes(Path("/proc/nowhere/file"), b"x")
+
+
 @pytest.mark.parametrize("what", ["missing", "directory"])
 def test_require_file_names_the_problem(tmp_path: Path, what: str) -> None:
     path = tmp_path if what == "directory" else tmp_path / "no"

@@ -66,6 +66,62 @@ def test_casts_at_the_borders_of_an_fp16_network_go_and_the_values_stay() -> Non
         np.testing.assert_allclose(found.astype(np.float32), expected, atol=0.02, rtol=0.01)
 
 
+def _with_resize(scales: list[float], **attributes: str) -> onnx.ModelProto:
+    """A network that enlarges its input, and then convolves it back with a bias."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    how = {
+        "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
+        **attributes,
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Resize", ["x", "", "scales"], ["large"], **how),
+        helper.make_node("ConvTranspose", ["large", "weights", "bias"], ["y"], strides=[2, 2]),
+    ]
+    values = {
+        "scales": np.array(scales, np.float32),
+        "weights": rng.random((3, 5, 2, 2), np.float32),
+        "bias": rng.random(5, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 6, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5, None, None])],
+        [numpy_helper.from_array(v, k) for k, v in values.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.mark.parametrize(
+    ("scales", "attributes", "rewritten"),
+    [
+        ([1, 1, 2, 2], {}, True),
+        ([1, 1, 4, 4], {}, True),
+        ([1, 1, 2, 3], {}, False),
+        ([1, 1, 1.5, 1.5], {}, False),
+        ([1, 1, 2, 2], {"nearest_mode": "ceil"}, False),
+        ([1, 1, 2, 2], {"mode": "linear"}, False),
+    ],
+)
+def test_what_is_rewritten_for_the_channels_last_computes_the_same(
+    scales: list[float], attributes: dict[str, str], rewritten: bool
+) -> None:
+    model = _with_resize(scales, **attributes)
+    images = np.random.default_rng(1).random((2, 3, 6, 4), np.float32)
+    found = []
+    for network in (model, fixed_batch(model, 2), fixed_batch(model, 2, channels_last=True)):
+        onnx.checker.check_model(network)
+        session = ort.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+        found.append(session.run(None, {"x": images})[0])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    np.testing.assert_array_equal(found[2], found[1])
+    ops = [node.op_type for node in network.graph.node]
+    assert ("Resize" not in ops, ops.count("Transpose")) == (rewritten, 2 * rewritten)
+    (transposed,) = (node for node in network.graph.node if node.op_type == "ConvTranspose")
+    assert len(transposed.input) == 2, "its bias is added apart"
+
+
 class Native:
     """Stands in for ONNX Runtime's session: remembers which bindings ran, and whether it waited."""
 

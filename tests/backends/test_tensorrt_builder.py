@@ -101,7 +101,7 @@ class TestImplicitInt8:
     def test_tensorrt_10_gets_a_calibrator_that_reads_our_table(self) -> None:
         used = library()
         used.trt.BuilderFlag = enum.Enum("BuilderFlag", "INT8 FP16")
-        config = run(replace(CONFIG, precision="int8", calibration_table=TABLE), used)
+        config = run(replace(CONFIG, precision="int8", implicit=True, calibration_table=TABLE), used)
         assert builder_double.Builder._networks[-1]._flags == 0, "TensorRT chooses the types"
         assert config._flags == {"INT8", "FP16"}
         calibrator = config.int8_calibrator
@@ -114,7 +114,7 @@ class TestImplicitInt8:
 
     def test_newer_versions_refuse_and_name_the_way_that_works(self) -> None:
         with pytest.raises(UsageError, match="has no implicit INT8") as caught:
-            run(replace(CONFIG, calibration_table=TABLE), library("IInt8EntropyCalibrator2"))
+            run(replace(CONFIG, implicit=True), library("IInt8EntropyCalibrator2"))
         assert "Q/DQ" in str(caught.value.hint)
 
 
@@ -138,10 +138,23 @@ class TestTimingCache:
         assert "is damaged or of another version or GPU" in capsys.readouterr().err
         assert "new timing" in file.read_text()
 
+    @pytest.mark.parametrize("trouble", ["folder in its place", "locked folder"])
+    def test_trouble_with_the_file_does_not_lose_the_build(
+        self, tmp_path: Path, trouble: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "cache" / "timing.cache"
+        if trouble == "folder in its place":
+            file.mkdir(parents=True)
+        else:
+            file.parent.touch()  # a file where the folder should be: root may write anywhere else
+        run(replace(CONFIG, timing_cache=file))
+        assert "The timings of this build are not kept: " in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
+        ("no tactics to implement the operation within workspace limit", "--workspace"),
         ("[virtualMemoryBuffer.cpp] OutOfMemory (Requested size was 8 GiB)", "The GPU's memory ran out"),
         ("10: Could not find any implementation for node conv", "--workspace"),
         ("Unable to load library: libnvinfer_lean.so.11", "tensorrt-lean"),
@@ -168,6 +181,14 @@ def test_a_builder_that_does_not_start_is_reported() -> None:
 def test_fp8_needs_ada_or_newer() -> None:
     with pytest.raises(UsageError, match=r"8\.9 or newer, not 8\.6"):
         run(replace(CONFIG, precision="fp8"), gpu=Gpu("NVIDIA A10", (8, 6), "13.0"))
+
+
+def test_a_network_of_fixed_batch_takes_no_other_profile() -> None:
+    spec = replace(CONFIG.spec, batch=4)
+    with pytest.raises(UsageError, match="takes batches of exactly 4") as caught:
+        run(replace(CONFIG, spec=spec))
+    assert str(caught.value.hint).startswith("--batch 4;")
+    run(replace(CONFIG, spec=spec, profiles=parse_profiles("4")))
 
 
 def test_targets_belong_to_rtx() -> None:

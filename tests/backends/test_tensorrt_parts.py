@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from yolotrt.backends.registry import availabilities, choose
 from yolotrt.backends.tensorrt.builder import interruptible
 from yolotrt.backends.tensorrt.implicit import _with_header
 from yolotrt.backends.tensorrt.library import Product, open_library
-from yolotrt.backends.tensorrt.log import MessageLog
+from yolotrt.backends.tensorrt.log import MessageLog, new_logger
 from yolotrt.backends.tensorrt.progress import BuildProgress
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.errors import EnvironmentFault, MissingDependency, UsageError
@@ -90,6 +91,26 @@ class TestLog:
             fail()
         assert (tmp_path / "build.log").read_text() == "[VERBOSE] tactic 1\n[ERROR] no tactic\n"
         assert [p.name for p in tmp_path.iterdir()] == ["build.log"]
+
+    def test_ctrl_c_inside_the_library_ends_the_session(self, capsys: pytest.CaptureFixture[str]) -> None:
+        class Api:
+            class ILogger:
+                def __init__(self) -> None:
+                    pass
+
+                def log(self, severity: object, message: str) -> None:
+                    raise NotImplementedError
+
+        class Interrupted(MessageLog):
+            def __call__(self, severity: str, message: str) -> None:
+                raise KeyboardInterrupt
+
+        log = Interrupted("TensorRT")
+        logger = new_logger(Api, log)
+        with pytest.raises(KeyboardInterrupt), log.session():
+            logger.log(SimpleNamespace(name="INFO"), "parsing")  # nothing leaves the logger itself
+        with log.session():
+            pass
 
     def test_a_session_begins_with_a_clean_slate(self) -> None:
         log = MessageLog("TensorRT")
@@ -178,5 +199,6 @@ def test_an_unusable_backend_is_refused_with_the_reason() -> None:
     unusable = [name for name, state in availabilities().items() if not state.usable]
     if not unusable:
         pytest.skip("everything works here")
-    with pytest.raises(EnvironmentFault, match=unusable[0]):
+    with pytest.raises(EnvironmentFault, match=f"{unusable[0]} cannot be used here: ") as caught:
         choose(unusable[0])
+    assert caught.value.hint == availabilities()[unusable[0]].hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,19 @@ import pytest
 from onnx import helper
 
 from tests.backends.qdq_by_hand import quantize_by_hand
+from tests.backends.trt_stubs.memory_driver import MemoryDriver
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.backends.base import BuildConfig, BuiltEngine, EngineFile, Layer, Precision
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend, choose
 from yolotrt.backends.sidecar import read_engine, write_engine
 from yolotrt.backends.tensorrt.describe import describe_engine
+from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.layers import is_convolution, summarise
-from yolotrt.errors import BuildError, UsageError
+from yolotrt.backends.tensorrt.library import TENSORRT_RTX, open_library
+from yolotrt.backends.tensorrt.runtime import load_foreign
+from yolotrt.cuda.device import Device
+from yolotrt.errors import ArtifactError, BuildError, DeviceError, UsageError, YoloTrtError
 from yolotrt.model.fp8 import to_fp8
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
@@ -138,6 +144,35 @@ def test_a_truncated_engine_does_not_match_its_sidecar(
         read_engine(path)
 
 
+@pytest.mark.parametrize(
+    ("damage", "error", "reason"),
+    [
+        (lambda data: data[: len(data) // 2], ArtifactError, "the file is truncated"),
+        (lambda data: data[:40], ArtifactError, "the file is truncated"),
+        (lambda data: b"", ArtifactError, "the file is empty"),
+        (lambda data: b"x" * 5000, ArtifactError, "it is no engine of this library"),
+        (lambda data: data, DeviceError, r"the NVIDIA driver \(CUDA 12\.4\) is too old for it"),
+    ],
+    ids=["half", "header", "empty", "other", "driver"],
+)
+def test_the_real_runtime_says_why_it_loads_nothing(
+    built: dict[Precision, BuiltEngine],
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes],
+    error: type[YoloTrtError],
+    reason: str,
+) -> None:
+    """TensorRT-RTX's runtime starts without a driver, so what it really says can be read here."""
+    if backend("tensorrt-rtx").availability().usable:
+        pytest.skip("there is a driver; tests/gpu has this test for it")
+    path = tmp_path / "damaged.engine"
+    path.write_bytes(damage(built["fp16"].data))
+    gpu = Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "12.4")
+    with Device(MemoryDriver()) as device, pytest.raises(error, match=reason) as caught:
+        load_foreign(open_library(TENSORRT_RTX), gpu, device, path)
+    assert caught.value.hint
+
+
 def test_it_is_chosen_for_building_by_name_only() -> None:
     chosen, _ = choose("tensorrt-rtx", "build")
     assert chosen.availability().builds
@@ -173,7 +208,7 @@ def test_a_failed_build_tells_tensorrts_reason_and_keeps_its_log(tmp_path: Path)
     [
         ({"version_compatible": True}, "--version-compatible is not offered"),
         ({"hardware_compatible": True}, "has no --hardware-compatible"),
-        ({"calibration_table": "TRT-1\n"}, "has no implicit INT8"),
+        ({"implicit": True}, "has no implicit INT8"),
         ({"compute_capabilities": ("SM90",)}, "cannot build for SM90"),
         ({"compute_capabilities": ("new",)}, "'new' is not a compute capability"),
         ({"precision": "fp8", "compute_capabilities": ("SM86", "12.0")}, "FP8 needs compute capability 8.9"),
@@ -184,6 +219,31 @@ def test_what_cannot_work_is_refused_at_once(changes: dict[str, object], message
     with pytest.raises(UsageError, match=message) as caught:
         backend("tensorrt-rtx").build(network("fp16"), config(**changes), no_progress)  # type: ignore[arg-type]
     assert caught.value.hint
+
+
+def test_ctrl_c_is_heard_while_the_network_is_parsed(tmp_path: Path) -> None:
+    """The parser calls our logger, and the bindings drop an exception that comes out of it."""
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    code = (
+        "import os, signal, sys, time\n"
+        "from yolotrt.backends.tensorrt.log import MessageLog\n"
+        "from yolotrt.cli.app import main\n"
+        "take, sent = MessageLog.__call__, []\n"
+        "def interrupt(self, severity, message):\n"
+        "    if not sent:\n"
+        "        sent.append(message)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.3)\n"
+        "    take(self, severity, message)\n"
+        "MessageLog.__call__ = interrupt\n"
+        "sys.argv = ['yolotrt', 'build', 'tiny.onnx', '--backend', 'tensorrt-rtx']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.endswith("interrupted\n")
+    assert [p.name for p in (tmp_path / "engines").iterdir() if not p.name.startswith(".")] == []
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize("times", [1, 2])

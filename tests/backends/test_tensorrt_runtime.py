@@ -6,18 +6,19 @@ import gc
 import json
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.backends.trt_stubs import runtime_double
+from tests.backends.trt_stubs import rtx_double, runtime_double
 from tests.backends.trt_stubs.memory_driver import MemoryDriver
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.tensorrt.gpu import Gpu
-from yolotrt.backends.tensorrt.library import TENSORRT, Library
+from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library
 from yolotrt.backends.tensorrt.profiler import layer_times
 from yolotrt.backends.tensorrt.runtime import TensorRtEngine, load, load_foreign
 from yolotrt.cuda.device import Device
@@ -62,7 +63,16 @@ class World:
             "options": "none",
             **environment,
         }
-        return EngineFile(path, "tensorrt", "int8", SPEC, (1, 4), sha256_bytes(data), {}, recorded)
+        return EngineFile(
+            path,
+            "tensorrt",
+            "int8",
+            SPEC,
+            (1, 4),
+            sha256_bytes(data),
+            {"onnx_file": "engines/tiny.onnx"},
+            recorded,
+        )
 
     def load(self, data: bytes | None = None, **environment: str) -> TensorRtEngine:
         file = self.file(plan() if data is None else data, **environment)
@@ -122,18 +132,29 @@ def test_a_range_is_used_only_where_no_size_fits_exactly(world: World) -> None:
 
 def test_contexts_of_a_lane_share_memory_sized_for_the_largest(world: World) -> None:
     engine = world.load()
-    small = engine.new_context(1)
-    check_run(small)
     before = world.driver.memory()[0]
-    large = engine.new_context(4)
-    check_run(large)
-    check_run(small)  # rebound to the memory that grew
+    large, small = engine.new_context(4), engine.new_context(1)
+    for context in (large, small, large):
+        check_run(context)
     assert small.input_pointer == large.input_pointer
     assert small.native._memory[0] == large.native._memory[0]
     assert (small.native._memory[1], large.native._memory[1]) == (1000, 4000)
-    grown = before - world.driver.memory()[0]
     per_image = 4 * (3 * 64 * 64 + 10 * 84 + 4 * 16 * 16)
-    assert grown == 3000 + 2 * 3 * per_image, "scratch once, images on both sides once"
+    grown = before - world.driver.memory()[0]
+    assert grown == 4000 + 2 * 4 * per_image, "scratch once, images on both sides once"
+
+
+def test_a_lane_that_grows_leaves_scratch_memory_where_a_graph_may_have_seen_it(world: World) -> None:
+    engine = world.load()
+    small = engine.new_context(1)
+    check_run(small)
+    seen = small.native._memory
+    large = engine.new_context(4)
+    check_run(large)
+    check_run(small)
+    assert small.native._memory == seen
+    assert large.native._memory[0] != seen[0]
+    assert small.input_pointer == large.input_pointer  # images move: the pipeline brings its own
 
 
 def test_lanes_share_nothing_but_the_engine(world: World) -> None:
@@ -197,13 +218,18 @@ def test_no_profile_for_a_batch_names_the_build_that_has_one(world: World) -> No
     engine = world.load()
     with pytest.raises(ArtifactError, match=r"no profile for batches of 3 \(it has 1, 4\)") as caught:
         engine.new_context(3)
-    assert "--batch 1,3,4" in str(caught.value.hint)
-    assert "--int8 --backend tensorrt" in str(caught.value.hint)
+    path = engine.file.path
+    assert caught.value.hint == (
+        "Build one with it: yolotrt build engines/tiny.onnx --int8 --backend tensorrt --batch 1,3,4 "
+        f"-o {path} --force"
+    )
 
 
 def test_a_context_that_cannot_be_made_is_reported(world: World) -> None:
     with pytest.raises(OutOfDeviceMemory, match=r"could not make a context .* no memory for persistent"):
         world.load(plan(no_context=True)).new_context(1)
+    with pytest.raises(ExecutionError, match="it gave no reason"):  # not that of the failure before
+        world.load(plan(no_context="silently")).new_context(1)
 
 
 @pytest.mark.parametrize("scratch", [1 << 40, 1000])
@@ -218,7 +244,7 @@ def test_too_little_memory_says_how_much_is_needed(world: World, scratch: int) -
 def test_a_truncated_engine_is_refused(world: World) -> None:
     with pytest.raises(ArtifactError, match="the file is truncated") as caught:
         world.load(plan()[:-10])
-    assert "yolotrt build tiny --int8 --backend tensorrt --batch 1,4" in str(caught.value.hint)
+    assert "yolotrt build engines/tiny.onnx --int8 --backend tensorrt --batch 1,4" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +343,11 @@ class TestForeign:
         with pytest.raises(ModelError, match="not a YOLO segmentation model"):
             world.load_foreign(plan(tensors=tensors))
 
+    def test_the_advice_never_overwrites_it(self, world: World) -> None:
+        with pytest.raises(ArtifactError, match="no profile for batches of 3") as caught:
+            world.load_foreign(plan()).new_context(3)
+        assert str(caught.value.hint).endswith("yolotrt build MODEL --fp32 --backend tensorrt --batch 1,3,4")
+
     def test_a_missing_file_is_said_to_be_missing(self, world: World) -> None:
         with pytest.raises(InputError, match="does not exist"):
             load_foreign(world.library, GPU, world.device, world.folder / "none.engine")
@@ -328,3 +359,78 @@ def test_layer_times_are_means_sorted_by_time(world: World) -> None:
         ("conv", pytest.approx(3e-3), 0.75),
         ("silu", pytest.approx(1e-3), 0.25),
     ]
+
+
+class TestRtx:
+    """Where TensorRT-RTX differs: the double refuses a context that is made as for TensorRT."""
+
+    @pytest.fixture
+    def rtx(self, world: World) -> World:
+        world.library = Library(TENSORRT_RTX, rtx_double.module())
+        return world
+
+    def load(self, world: World, data: bytes, **environment: str) -> TensorRtEngine:
+        recorded = {"product": "TensorRT-RTX", "version": rtx_double.__version__, "targets": "SM120"}
+        file = replace(
+            world.file(data),
+            backend="tensorrt-rtx",
+            precision="fp16",
+            environment={**recorded, **environment},
+        )
+        world.engines.append(load(world.library, GPU, world.device, file))
+        return world.engines[-1]
+
+    def test_kernels_are_compiled_before_anything_is_captured(self, rtx: World) -> None:
+        engine = self.load(rtx, plan())
+        for batch in (4, 1):
+            check_run(engine.new_context(batch))
+
+    @pytest.mark.parametrize("capturable", [True, False])
+    def test_it_is_asked_whether_it_can_be_captured(self, rtx: World, capturable: bool) -> None:
+        engine = self.load(rtx, plan(capturable=capturable))
+        before = dict(rtx.driver.blocks)
+        assert engine.capturable == capturable
+        assert engine.capturable == capturable
+        assert rtx.driver.blocks == before, "the context that was asked is gone, and its memory"
+
+    def test_its_own_check_explains_a_refusal(self, rtx: World) -> None:
+        with pytest.raises(ArtifactError, match="version mismatch, old cuda driver"):
+            self.load(rtx, b"not an engine")
+
+    @pytest.mark.parametrize(
+        ("recorded", "command"),
+        [
+            (
+                {"version": "1.7.1.116", "profiles": "1,8", "options": "workspace=512 level=5"},
+                "--batch 1,8 --compute-capability SM120 --workspace 512 --optimization-level 5",
+            ),
+            ({"targets": "SM86"}, "--batch 1,4"),
+        ],
+    )
+    def test_the_command_builds_the_same_for_this_gpu(
+        self, rtx: World, recorded: dict[str, str], command: str
+    ) -> None:
+        with pytest.raises(ArtifactError) as caught:
+            self.load(rtx, plan(), **recorded)
+        path = rtx.folder / "tiny.int8.tensorrt.engine"
+        assert caught.value.hint == (
+            f"Build it here: yolotrt build engines/tiny.onnx --fp16 --backend tensorrt-rtx {command} "
+            f"-o {path} --force"
+        )
+
+    def test_a_portable_fp8_engine_begins_at_ada(self, rtx: World) -> None:
+        ampere = Gpu("NVIDIA GeForce RTX 3060", (8, 6), "13.0")
+        file = replace(
+            rtx.file(plan()), precision="fp8", environment={"targets": "portable", "profiles": "1"}
+        )
+        with pytest.raises(ArtifactError, match="built for Ada and newer GPUs"):
+            load(rtx.library, ampere, rtx.device, file)
+
+    def test_a_gpu_that_it_never_builds_for_gets_tensorrt(self, rtx: World) -> None:
+        file = replace(rtx.file(plan()), backend="tensorrt-rtx", environment={"targets": "SM120"})
+        hopper = Gpu("NVIDIA H100", (9, 0), "13.0")
+        with pytest.raises(
+            ArtifactError, match=r"this is a NVIDIA H100 \(SM90\), for which .* builds none"
+        ) as caught:
+            load(rtx.library, hopper, rtx.device, file)
+        assert "--backend tensorrt --batch" in str(caught.value.hint)

@@ -21,7 +21,7 @@ EMPTY = RunResult(
 
 
 def _measure(running: list[Running], recorder: Recorder, clock: FakeClock, rounds: int) -> None:
-    measure_rounds(running, [None], StopRule(rounds), WarmupRule(0), each_round=recorder, clock=clock)
+    measure_rounds(running, [None], StopRule(rounds), WarmupRule(0), each_frame=recorder, clock=clock)
 
 
 def test_saving_waits_so_that_it_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,14 +38,14 @@ def test_saving_waits_so_that_it_costs_little(tmp_path: Path, monkeypatch: pytes
     assert saved == [1, 11, 21, 31]
 
 
-def test_an_interrupted_round_is_left_out_and_the_rest_continues(tmp_path: Path) -> None:
+def test_an_interrupted_round_is_kept_and_ended_before_the_next(tmp_path: Path) -> None:
     path, clock = tmp_path / "r.json", FakeClock()
     calls = 0
 
     def breaks(_t: float, _rng: object) -> float:
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls == 7:  # in its seventh round "a" comes before "b"
             raise KeyboardInterrupt
         return 0.01
 
@@ -56,14 +56,17 @@ def test_an_interrupted_round_is_left_out_and_the_rest_continues(tmp_path: Path)
     assert recorder.save() == path
     partial = read_result(path)
     assert not partial.complete
-    assert [len(e.samples["end_to_end"]) for e in partial.cases] == [5, 5]
+    assert [len(e.samples["end_to_end"]) for e in partial.cases] == [7, 6]
+    assert partial.rounds == 6
 
     earlier = take_up(path, EMPTY)
     assert earlier is not None
     running = [Running.resume(s, e) for s, e in zip(subjects, earlier.cases, strict=True)]
     _measure(running, Recorder(None, EMPTY, clock), clock, 20)
-    assert running[0].rounds == 20
-    assert running[0].result().samples["end_to_end"][:5] == partial.cases[0].samples["end_to_end"]
+    assert [entry.rounds for entry in running] == [20, 20]
+    for entry, before in zip(running, partial.cases, strict=True):
+        kept = before.samples["end_to_end"]
+        assert entry.result().samples["end_to_end"][: len(kept)] == kept
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
@@ -78,5 +81,6 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=reason):
             take_up(path, other)
     write_result(path, replace(EMPTY, stopped={"measure": "iterations"}))
+    assert (take_up(path, EMPTY) or EMPTY).complete
     with pytest.raises(ArtifactError, match="complete"):
-        take_up(path, EMPTY)
+        take_up(path, replace(EMPTY, settings={**EMPTY.settings, "iterations": 50}))

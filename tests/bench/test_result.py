@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.bench.fakes import noise, result_of, run_fakes
+from tests.bench.fakes import FakeClock, noise, result_of, run_fakes
 from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.environment import environment
 from yolotrt.bench.metrics import METRICS
@@ -103,6 +103,24 @@ def test_the_watch_tells_own_work_from_that_of_others(tmp_path: Path) -> None:
     report = watch.report()
     assert report["wall_s"] == 10
     assert report["other_cores"] == pytest.approx(2.5, abs=0.1)
+
+
+def test_what_slowed_the_gpu_down_is_seen_while_it_does() -> None:
+    clock, states = FakeClock(), iter([(1900, []), (1200, ["power limit"]), (1980, [])])
+
+    def gpu() -> dict[str, object]:
+        mhz, throttled = next(states)
+        return {"clock_sm_mhz": mhz, "temperature_c": mhz // 25, "throttled": throttled}
+
+    watch = Watch(clock, gpu=gpu)
+    for _ in range(4):
+        clock.advance(0.5)
+        watch.glance()  # every second glance is too early to look
+    found = watch.report()["gpu"]
+    assert found["throttled"] == ["power limit"]
+    assert (found["clock_sm_mhz_least"], found["clock_sm_mhz_most"], found["looks"]) == (1200, 1980, 3)
+    assert found["temperature_c"] == 79
+    assert Watch(clock, gpu=lambda: None).report()["gpu"] is None
 
 
 def test_a_system_without_counters_says_so(tmp_path: Path) -> None:

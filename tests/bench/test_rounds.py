@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.fakes import FakeClock, FakeSubject, noise, run_fakes
+from tests.bench.fakes import FakeClock, FakeSubject, noise, result_of, run_fakes
 from yolotrt.bench.compare import compare
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import paired_ratio, summarize
@@ -59,6 +59,25 @@ def test_pure_noise_is_flagged_no_more_often_than_stated(cases: int) -> None:
         )
         alarms += any(change.ratio.certain for change in compare(base, new, fail_on=0).changes)
     assert alarms <= 5
+
+
+@pytest.mark.parametrize("rounds", [30, 60])
+def test_noise_whose_neighbours_are_alike_is_flagged_no_more_often(rounds: int) -> None:
+    """A machine that wanders (correlation 0.6 from frame to frame): as independent samples, 23 % would be."""
+    alarms = 0
+    for seed in range(100):
+        base, new = (result_of(_wandering(rounds, s)) for s in (seed, 1000 + seed))
+        alarms += compare(base, new, fail_on=0).changes[0].ratio.certain
+    assert alarms <= 5
+
+
+def _wandering(rounds: int, seed: int, correlation: float = 0.6, spread: float = 0.03) -> list[float]:
+    rng, wander, found = np.random.default_rng(seed), 0.0, []
+    for index in range(rounds):
+        fresh = spread if index == 0 else spread * (1 - correlation**2) ** 0.5
+        wander = correlation * wander + rng.normal(0, fresh)
+        found.append(0.01 * float(np.exp(wander)))
+    return found
 
 
 def test_noise_and_a_real_difference_are_told_apart_by_pairs() -> None:

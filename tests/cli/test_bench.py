@@ -50,6 +50,8 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     assert len(result.cases) == 5
     assert result.rounds == 12
     assert result.complete
+    assert json.loads(cli("report", "r.json", "--json", "-").out) == document
+    assert len(json.loads(cli("report", "r.json", "r.json", "--json", "-").out)) == 2
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 6
     metrics = document["cases"][0]["metrics"]

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.data.coco_world import ARCHIVE, few_certificates, make_world, serving, unpacked_to  # noqa: F401
+from tests.data.coco.world import ARCHIVE, few_certificates, make_world, serving, unpacked_to  # noqa: F401
 from yolotrt.cli.download import download
 from yolotrt.errors import ArtifactError, DownloadError, UsageError
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import pty
 import signal
 import subprocess
 import sys
@@ -13,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.data.streams import FFMPEG, RtspCamera, needs_ffmpeg
 from yolotrt.artifacts.documents import read_json
 from yolotrt.workflow.build import BuildRequest, build_engine
-
-FFMPEG = shutil.which("ffmpeg")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,23 @@ def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Pa
     assert (found["counts"]["read"], found["processed"], found["counts"]["dropped"]) == (4, 4, 0)
     assert found["latency"]["p50"] > 0
     assert "frames out" in done.out
+
+
+def test_a_terminal_shows_a_live_table(engine: Path, pictures: Path, tmp_path: Path) -> None:
+    screen, theirs = pty.openpty()
+    command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", str(pictures), "--fps", "2"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody holds its other end any more
+        while part := os.read(screen, 4096):
+            shown += part
+    os.close(screen)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert b"Ctrl-C ends" in shown
+    assert b"frames out" in shown
+    assert "frames out" in out
 
 
 @pytest.mark.parametrize(
@@ -52,23 +69,11 @@ def test_bad_sources_are_one_line_and_a_hint(
     assert "hint:" in done.err
 
 
-@pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg here (apt-get install ffmpeg)")
+@needs_ffmpeg
 def test_a_long_run_ends_with_its_report_on_ctrl_c(engine: Path, tmp_path: Path) -> None:
-    pattern = ("-f", "lavfi", "-i", "testsrc=size=160x128:rate=25")
-    subprocess.run(
-        [
-            str(FFMPEG),
-            "-loglevel",
-            "error",
-            *pattern,
-            "-t",
-            "20",
-            "-c:v",
-            "mpeg4",
-            str(tmp_path / "clip.mp4"),
-        ],
-        check=True,
-    )
+    pattern = ("-f", "lavfi", "-i", "testsrc=size=160x128:rate=25", "-t", "20")
+    encode = [str(FFMPEG), "-loglevel", "error", *pattern, "-c:v", "mpeg4", str(tmp_path / "clip.mp4")]
+    subprocess.run(encode, check=True)
     running = subprocess.Popen(
         [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", "clip.mp4", "--json", "run.json"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -83,3 +88,37 @@ def test_a_long_run_ends_with_its_report_on_ctrl_c(engine: Path, tmp_path: Path)
     assert running.returncode == 0, err
     assert "frames out" in out
     assert read_json(tmp_path / "run.json")["processed"] > 0
+
+
+@needs_ffmpeg
+def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Path, tmp_path: Path) -> None:
+    camera = RtspCamera(tmp_path)
+    camera.on("160x128")
+    command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", camera.address,
+               "--duration", "15", "--timeout", "1", "--threads", "1", "--json", "run.json"]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert running.stderr is not None
+        assert "out" in running.stderr.readline()
+        camera.stall()
+        time.sleep(2.5)
+        camera.off()
+        camera.on("320x256")
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        camera.off()
+    assert running.returncode == 0, err
+    assert "WARN" not in err
+    found = read_json(tmp_path / "run.json")
+    counts = found["counts"]
+    assert counts["sizes"] == [[160, 128], [320, 256]]
+    assert counts["interruptions"] >= 1
+    assert counts["reconnects"] >= 1
+    assert counts["longest_gap_s"] > 2
+    assert counts["read"] >= found["processed"] + counts["dropped"] > 25
+    assert found["memory_peak_mib"] > 0
+    assert "320x256" in out

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -88,6 +92,8 @@ def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
         (("--eval-images", "."), 2, "--annotations"),
         (("--precisions", "int3"), 2, "fp32, fp16, int8"),
         (("--write", "none.yaml"), 1, "does not exist"),
+        (("--groups", "1", "--chunk", "8"), 2, "Give one of them"),
+        (("--chunk", "0"), 2, "8"),
     ],
 )
 def test_options_that_make_no_sense_are_met_before_the_search(
@@ -96,3 +102,39 @@ def test_options_that_make_no_sense_are_met_before_the_search(
     done = cli("tune", tiny_onnx, *arguments)
     assert done.code == code
     assert words in done.err
+
+
+def test_chunks_are_tiles_per_batch(cli: Cli, tiny_onnx: Path, picture: Path, tmp_path: Path) -> None:
+    """A frame of 128x96 px has 3 x 2 = 6 tiles of 64 px."""
+    done = cli("tune", tiny_onnx, "--source", picture, "--precisions", "fp32", *SMALL[2:],
+               "--chunk", "6,4,2,9", "--json", "t.json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "6 tiles in batches of up to 6 tiles as 1, 4 tiles as 2, 2 tiles as 3, 9 tiles as 1" in done.err
+    assert re.search(r"after 3 rounds: \d of 3 ways left, fastest tiny-seg", done.err)
+    found = read_json(tmp_path / "t.json")
+    assert sorted(c["groups"] for c in [*found["candidates"], *found["dropped"]]) == [1, 2, 3]
+
+
+def test_a_killed_search_goes_on_with_the_samples_it_had(tiny_onnx: Path, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "street.png"), picture)
+    command = [sys.executable, "-m", "yolotrt", "tune", tiny_onnx, "--source", "street.png",
+               "--precisions", "fp32", *SMALL]  # fmt: skip
+    command = [str(part) for part in command]
+    state = tmp_path / "runs" / "tune.json"
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (state.exists() and read_json(state)["cases"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.kill()
+    running.wait(30)
+    before = {json.dumps(e["case"]): e["samples"]["end_to_end"] for e in read_json(state)["cases"]}
+    assert before
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "continuing" in done.stderr
+    after = {json.dumps(e["case"]): e["samples"]["end_to_end"] for e in read_json(state)["cases"]}
+    assert after
+    for case, samples in after.items():
+        assert len(samples) == 16
+        assert samples[: len(before[case])] == before[case]

@@ -35,10 +35,12 @@ class Report:
 
     Attributes:
         uses: Every name of TensorRT that live code uses, as ``IBuilderConfig.set_flag``.
+        sites: Where, as ``options.py:100:set_flag``.
         problems: Uses that this version does not have, with file and line.
     """
 
     uses: set[str] = field(default_factory=set)
+    sites: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
@@ -122,12 +124,12 @@ class _Checker:
         if isinstance(annotation, ast.Attribute):
             dotted = ast.unparse(annotation)
             if dotted.startswith("trt."):
-                return self._instance_of(dotted.removeprefix("trt."))
+                return self.instance_of(dotted.removeprefix("trt."))
         if isinstance(annotation, ast.Name) and annotation.id in self.classes:
             return Value(OURS, name=annotation.id)
         return None
 
-    def _instance_of(self, dotted: str) -> Value:
+    def instance_of(self, dotted: str) -> Value:
         target = self.module
         for part in dotted.split("."):
             target = getattr(target, part, None)
@@ -169,7 +171,9 @@ class _Body:
 
     def function(self, node: ast.FunctionDef, outer: dict[str, Value | None]) -> None:
         self.names = dict(outer)
+        self.annotation(node.returns)
         for argument in (*node.args.args, *node.args.kwonlyargs):
+            self.annotation(argument.annotation)
             value = self.checker.annotated(argument.annotation)
             if argument.arg == "api":
                 value = Value(MODULE)
@@ -177,6 +181,15 @@ class _Body:
                 value = Value(OURS, name=self.ours.node.name)
             self.names[argument.arg] = value
         self.block(node.body)
+
+    def annotation(self, node: ast.expr | None) -> None:
+        """Check the classes that an annotation names: a wrong one would leave what it describes unchecked."""
+        for part in ast.walk(node) if node is not None else ():
+            if isinstance(part, ast.Attribute) and ast.unparse(part).startswith("trt."):
+                owner = ast.unparse(part.value).partition(".")[2]
+                base = self.checker.instance_of(owner) if owner else Value(MODULE)
+                if base.kind != OPAQUE:  # or the owner itself is reported
+                    self.use(part, base, part.attr)
 
     def block(self, statements: list[ast.stmt]) -> bool:
         """Visit statements until one certainly leaves the block; return whether one did."""
@@ -202,6 +215,7 @@ class _Body:
                 self.assign(target, value)
         elif isinstance(node, ast.AnnAssign):
             value = self.value(node.value) if node.value else None
+            self.annotation(node.annotation)
             self.assign(node.target, self.checker.annotated(node.annotation) or value)
         else:
             self.children(node)
@@ -392,6 +406,7 @@ class _Body:
         owner = self.checker.module if base.kind == MODULE else base.target
         label = name if base.kind == MODULE else f"{base.name}.{name}"
         self.checker.report.uses.add(label)
+        self.checker.report.sites.add(f"{self.path.name}:{getattr(node, 'lineno', 0)}:{name}")
         if hasattr(owner, name):
             return True
         self.problem(node, f"{label} does not exist")

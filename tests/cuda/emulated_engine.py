@@ -13,6 +13,7 @@ import onnxruntime as ort
 from tests.cuda.emulator import HostDriver, Operation
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
+from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.model.onnxfile import read_spec
@@ -22,6 +23,7 @@ class EmulatedEngine:
     """See :class:`yolotrt.pipeline.device_share.GpuEngine`."""
 
     capturable = True
+    device: Device | None = None
     _scratch = count(1, 1000)
 
     def __init__(self, driver: HostDriver, path: Path, *, context_bytes: int = 0) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.pipeline.device_masks import TAPS
-from yolotrt.pipeline.device_results import CANDIDATE, HEADER, RECORD, WORD
+from yolotrt.pipeline.device_results import BYTE, CANDIDATE, HEADER, RECORD, WORD
 
 PADDING = 114
 
@@ -161,7 +161,8 @@ def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[
     size = np.maximum(edges[:, 2:] - edges[:, :2], 0)
     words = units = np.zeros(len(found), np.int64)
     if unit_rows:
-        words = -(-size[:, 0] // WORD) * size[:, 1]
+        words = -(-(edges[:, 2] - edges[:, 0] // BYTE * BYTE) // WORD) * size[:, 1]
+        words[size[:, 0] == 0] = 0
         units = np.where(size[:, 0] > 0, -(-size[:, 1] // unit_rows), 0)
     out["word"], out["unit"] = np.cumsum(words) - words, np.cumsum(units) - units
     broken = int(m.read(state, np.int32, images + 1)[images])
@@ -186,7 +187,8 @@ def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tup
     out = m.write(bits, np.uint32, capacity)
     for r in found:
         width, height = int(r["right"] - r["left"]), int(r["bottom"] - r["top"])
-        words = -(-width // WORD)
+        phase = int(r["left"]) % BYTE
+        words = -(-(phase + width) // WORD)
         if width <= 0 or height <= 0 or r["word"] + words * height > capacity:
             continue
         at = (
@@ -201,7 +203,7 @@ def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tup
         tall = _matrix(rows[r["top"] : r["bottom"]], proto_h) @ logits
         inside = tall @ _matrix(columns[r["left"] : r["right"]], proto_w).T > 0
         padded = np.zeros((height, words * WORD), np.bool_)
-        padded[:, :width] = inside
+        padded[:, phase : phase + width] = inside
         packed = np.packbits(padded, bitorder="little").view(np.uint32)
         out[r["word"] : r["word"] + len(packed)] = packed
 

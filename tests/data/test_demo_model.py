@@ -9,10 +9,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from yolotrt.data.scenes import CLASS_NAMES, cut_tile, make_scene
+from yolotrt.data.scenes.scene import CLASS_NAMES, cut_tile, make_scene
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.letterbox import network_input
-from yolotrt.geometry.masks import shared_pixels
+from yolotrt.geometry.mask import shared_pixels
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.onnxfile import metadata, read_spec
 from yolotrt.model.spec import ModelSpec

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.data.feed import DropPolicy, Feed
 from yolotrt.data.video import Frame, VideoSource, moving_source
 from yolotrt.errors import ImageError, InputError
-
-FFMPEG = shutil.which("ffmpeg")
-needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg here (apt-get install ffmpeg)")
 
 
 class Script:
@@ -146,16 +140,11 @@ def test_passwords_stay_out_of_messages() -> None:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
-    _ffmpeg("-t", "1", *_ENCODE, str(path)).wait(30)
+    ffmpeg("-t", "1", *_ENCODE, str(path)).wait(30)
     return path
 
 
 _ENCODE = ("-c:v", "mpeg4", "-pix_fmt", "yuv420p")
-
-
-def _ffmpeg(*arguments: str, size: str = "160x128") -> subprocess.Popen[bytes]:
-    pattern = ("-f", "lavfi", "-i", f"testsrc=size={size}:rate=25")
-    return subprocess.Popen([str(FFMPEG), "-y", "-loglevel", "error", "-re", *pattern, *arguments])
 
 
 @needs_ffmpeg
@@ -175,39 +164,14 @@ def test_a_video_is_read_at_its_own_rate_or_as_fast_as_it_is_taken(video: Path) 
 @needs_ffmpeg
 def test_a_truncated_video_gives_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "cut.ts"
-    _ffmpeg("-t", "1", "-c:v", "mpeg2video", str(path)).wait(30)
+    ffmpeg("-t", "1", "-c:v", "mpeg2video", str(path)).wait(30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 0 < len(_all(Feed(moving_source(str(path)), policy="block").start())) < 25
 
 
-class Camera:
-    """A local stream over TCP that can stall, end and come back with another size."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def on(self, size: str) -> None:
-        self._process = _ffmpeg(
-            "-c:v", "mpeg2video", "-g", "5", "-f", "mpegts", f"{self.address}?listen=1", size=size
-        )
-
-    def stall(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def off(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-
-@pytest.fixture
-def camera() -> Iterator[Camera]:
-    found = Camera()
+@pytest.fixture(params=[TcpCamera, RtspCamera])
+def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
+    found: Camera = request.param(tmp_path)
     yield found
     found.off()
 
@@ -231,16 +195,19 @@ def _wait_for_size(feed: Feed, size: tuple[int, int], seconds: float = 20) -> bo
 
 
 @needs_ffmpeg
-def test_a_stream_that_stalls_ends_and_changes_size_is_survived(camera: Camera) -> None:
+def test_a_stream_that_stalls_ends_and_changes_size_is_survived(
+    camera: Camera, capfd: pytest.CaptureFixture[str]
+) -> None:
     camera.on("160x128")
     feed = _started(camera, timeout_s=1.0)
     try:
         assert _wait_for_size(feed, (160, 128))
         camera.stall()
-        deadline = time.monotonic() + 10
-        while not feed.counts.interruptions and time.monotonic() < deadline:
-            feed.get(0.2)
+        stalled = time.monotonic()
+        while not feed.counts.interruptions and time.monotonic() < stalled + 10:
+            feed.get(0.05)
         assert feed.counts.interruptions == 1
+        assert time.monotonic() - stalled < 2.5, "a timeout of 1 s was not kept"
         camera.off()
         camera.on("320x240")
         assert _wait_for_size(feed, (320, 240))
@@ -248,5 +215,8 @@ def test_a_stream_that_stalls_ends_and_changes_size_is_survived(camera: Camera) 
         assert counts.reconnects >= 1
         assert counts.longest_gap_s >= 0.9
         assert counts.sizes == ((160, 128), (320, 240))
+        if isinstance(camera, RtspCamera):
+            assert camera.requests[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     finally:
         feed.close()
+    assert "WARN" not in capfd.readouterr().err

@@ -12,7 +12,7 @@ from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.coco import Evaluator, evaluate
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.masks import clip_mask
+from yolotrt.geometry.mask import clip_mask
 from yolotrt.geometry.rle import decode_rle
 
 

@@ -26,9 +26,9 @@ from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read
 from yolotrt.calibration.cache import read_ranges, write_ranges
 from yolotrt.calibration.ranges import CalibrationKey, CalibrationRanges, TensorRange
 from yolotrt.calibration.trt_table import parse_trt_table, trt_table
-from yolotrt.data.coco_instances import read_instances
-from yolotrt.data.coco_manifest import read_manifest
-from yolotrt.data.rangezip import open_archive, unpack
+from yolotrt.data.coco.instances import read_instances
+from yolotrt.data.coco.manifest import read_manifest
+from yolotrt.data.fetch.rangezip import open_archive, unpack
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec

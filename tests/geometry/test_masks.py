@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from yolotrt.geometry.detections import Mask
 from yolotrt.geometry.letterbox import Letterbox
-from yolotrt.geometry.masks import assemble_masks, clip_mask, interpolations, join_masks, shared_pixels
+from yolotrt.geometry.mask import clip_mask, join_masks, shared_pixels
+from yolotrt.geometry.masks import assemble_masks, interpolations
 from yolotrt.geometry.tiles import tile_grid
 
 FRAME_WH = (40, 30)

@@ -20,9 +20,9 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu
-from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.tiled import TiledPipeline
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("ort_cuda")]
 
@@ -46,7 +46,7 @@ def pipeline(gpu: Device, file: EngineFile) -> Iterator[Callable[..., DevicePipe
     def make(**settings: object) -> DevicePipeline:
         return DevicePipeline(
             [Gpu(gpu, engine)],
-            DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+            PipelineSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
         )
 
     yield make
@@ -127,7 +127,7 @@ def test_splits_over_gpus(file: EngineFile, frame: npt.NDArray[np.uint8]) -> Non
     """With one GPU in the machine, over the same one twice."""
     indices = [i % device_count() for i in range(2)]
     devices = [Device(NvidiaDriver(i)) for i in indices]
-    settings = DeviceSettings(mode="tiled+global", groups=4, decode=DECODE)
+    settings = PipelineSettings(mode="tiled+global", groups=4, decode=DECODE)
     engines = [load(file, device) for device in devices]
     with DevicePipeline([Gpu(devices[0], engines[0])], settings) as one:
         expected = one(frame).detections

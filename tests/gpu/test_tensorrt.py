@@ -65,6 +65,7 @@ def test_it_can_be_captured_and_everything_is_freed(
 ) -> None:
     with Device(NvidiaDriver()) as device:
         engine = backend.load_on(engine_file, device)
+        assert engine.capturable
         context = engine.new_context(4)
         context.images[:] = IMAGES
         expected = dict(zip(("output0", "output1"), map(np.array, context.run()), strict=True))

@@ -18,11 +18,12 @@ from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.pipeline import device as device_module
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_settings import GLOBAL_ORDERS, DeviceSettings, GlobalOrder
 from yolotrt.pipeline.device_share import Gpu, deal
+from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 
 Frame = npt.NDArray[np.uint8]
@@ -56,7 +57,7 @@ class _Runner:
     def pipeline(self, **settings: object) -> DevicePipeline:
         return DevicePipeline(
             [Gpu(self.device, self.engine)],
-            DeviceSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+            PipelineSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
         )
 
 
@@ -101,6 +102,8 @@ def test_every_dispatch_finds_the_same_in_the_same_order(
     stages = result.trace.stages()
     for stage in ("upload", "prepare_batch", "enqueue", "decode", "tiles", "global", "end_to_end"):
         assert stages[f"device_{stage}"]
+    spans = [s for s in result.trace.spans if s.stage == "enqueue" and s.on == "device"]
+    assert sorted(s.group for s in spans if s.group is not None) == list(range(5))
 
 
 @pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
@@ -222,7 +225,7 @@ def test_any_frame_size(run: _Runner, tiny_onnx: Path, wh: tuple[int, int]) -> N
 @pytest.mark.parametrize("devices", [1, 2, 3, 5])
 @pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
 def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int, mode: PassMode) -> None:
-    settings = DeviceSettings(mode=mode, groups=4, decode=DECODE)
+    settings = PipelineSettings(mode=mode, groups=4, decode=DECODE)
     found = []
     for count in (1, devices):
         drivers = [HostDriver(i) for i in range(count)]
@@ -260,7 +263,7 @@ def test_says_how_many_groups_fit(tiny_onnx: Path, frame: Frame) -> None:
     driver = HostDriver(memory_limit=3_400_000)
     engine = EmulatedEngine(driver, tiny_onnx, context_bytes=1_100_000)
     device = emulated(driver)
-    with DevicePipeline([Gpu(device, engine)], DeviceSettings(groups=4, decode=DECODE)) as pipeline:
+    with DevicePipeline([Gpu(device, engine)], PipelineSettings(groups=4, decode=DECODE)) as pipeline:
         with pytest.raises(OutOfDeviceMemory, match=r"Only 2 of 4 groups fit .*takes about 1 MiB") as error:
             pipeline(frame)
         assert error.value.hint is not None
@@ -295,17 +298,45 @@ def test_a_broken_engine_is_named(run: _Runner, frame: Frame) -> None:
             worker.read(0)
 
 
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_a_large_frame_goes_up_in_bands_as_they_are_copied(
+    run: _Runner, frame: Frame, dispatch: DeviceDispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
+        expected = [pipeline(f).detections for f in frames]
+    monkeypatch.setattr(device_module, "_COPY_ALONE", 0)
+    with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
+        pipeline._copy_threads = 3
+        pipeline(frame)
+        run.driver.forget()
+        found = [pipeline(f).detections for f in frames]
+        copied = [op.reads[0] for op in run.driver.operations if op.name == "copy"]
+        buffer = pipeline.frame_buffer(frame.shape[1::-1])
+        buffer[:] = frames[0]
+        run.driver.forget()
+        assert_same(pipeline(buffer).detections, expected[0], exactly=True)
+        assert [op.name for op in run.driver.operations].count("copy") == 1, "it lay in place already"
+    assert len(copied) == 9
+    assert sum(end - begin for begin, end in copied) == 3 * frame.nbytes
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, exactly=True)
+    assert run.driver.races() == []
+
+
 def test_graphs_are_refused_with_a_hint_where_there_are_none(tiny_onnx: Path, frame: Frame) -> None:
     driver = HostDriver(captures=False)
     engine = EmulatedEngine(driver, tiny_onnx)
     device = emulated(driver)
     with (
-        DevicePipeline([Gpu(device, engine)], DeviceSettings(decode=DECODE)) as pipeline,
+        DevicePipeline([Gpu(device, engine)], PipelineSettings(dispatch="graph", decode=DECODE)) as pipeline,
         pytest.raises(UsageError, match="graphs are not available") as error,
     ):
         pipeline(frame)
     assert "--dispatch streams" in (error.value.hint or "")
     assert device.live == {}
+    with DevicePipeline([Gpu(device, engine)], PipelineSettings(decode=DECODE)) as pipeline:
+        assert len(pipeline(frame).detections) > 2  # left to itself, it does without
 
 
 @pytest.mark.parametrize(
@@ -326,7 +357,7 @@ def test_refuses_what_is_no_frame(run: _Runner, frame: object) -> None:
 
 def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path, frame: Frame) -> None:
     other = EmulatedEngine(run.driver, write_tiny_yolo(tmp_path / "whole.onnx", 96, seed=4))
-    settings = DeviceSettings(mode="tiled+global", groups=2, decode=DECODE)
+    settings = PipelineSettings(mode="tiled+global", groups=2, decode=DECODE)
     with DevicePipeline([Gpu(run.device, run.engine, other)], settings) as pipeline:
         both = pipeline(frame).detections
     with DevicePipeline([Gpu(run.device, other)], replace(settings, mode="global")) as pipeline:
@@ -341,11 +372,11 @@ def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path
 def test_refuses_settings_that_make_no_sense() -> None:
     for settings in ({"depth": 3}, {"dispatch": "fast"}, {"mode": "both"}, {"global_order": "before"}):
         with pytest.raises(UsageError):
-            DeviceSettings(**settings)  # type: ignore[arg-type]
+            PipelineSettings(**settings)  # type: ignore[arg-type]
 
 
 def test_refuses_several_classes_per_box(run: _Runner, frame: Frame) -> None:
-    settings = DeviceSettings(decode=DecodeSettings(multi_label=True))
+    settings = PipelineSettings(decode=DecodeSettings(multi_label=True))
     with (
         DevicePipeline([Gpu(run.device, run.engine)], settings) as pipeline,
         pytest.raises(UsageError, match="several classes"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +76,42 @@ def test_the_example_in_the_package_runs_as_printed(engine_file: Path, tmp_path:
     assert re.fullmatch(r"((cat|dog) 0\.\d\d at \d+,\d+\n)*\d+\.\d ms\n", done.stdout)
 
 
+def test_the_example_in_the_readme_runs_as_printed(engine_file: Path, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    (named,) = re.findall(r'"(engines/.*?)"', code)
+    cv2.imwrite(str(tmp_path / "street.jpg"), _frame(1, (256, 192)))
+    code = code.replace(named, str(engine_file))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"((cat|dog) 0\.\d\d \[.*\]\n)*\d+\.\d ms\n", done.stdout)
+
+
+def test_opening_and_closing_again_and_again_keeps_nothing(engine_file: Path) -> None:
+    """Neither threads, nor open files, nor memory that grows with every pipeline."""
+    import gc
+
+    from yolotrt.bench.sustain import resident_mib
+
+    def use() -> None:
+        with TiledPipeline.open(engine_file, mode="tiled+global", groups=4, dispatch="threads") as pipeline:
+            pipeline(_frame(0))
+        gc.collect()
+
+    def held() -> tuple[int, int]:
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    for _ in range(5):
+        use()
+    before, memory = held(), resident_mib()
+    for _ in range(40):
+        use()
+    assert held() == before
+    assert memory is not None
+    assert (resident_mib() or 0) - memory < 12, "more than 0.3 MiB stay of each pipeline"
+
+
 def test_importing_the_package_alone_loads_nothing_heavy() -> None:
     code = "import sys, yolotrt; sys.exit('numpy' in sys.modules or 'onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -82,8 +120,6 @@ def test_importing_the_package_alone_loads_nothing_heavy() -> None:
 
 
 def test_closing_ends_threads_and_unloads_what_was_opened(engine_file: Path) -> None:
-    import threading
-
     before = threading.active_count()
     pipeline = TiledPipeline.open(engine_file, groups=3, dispatch="threads", cpu_threads=3)
     pipeline(_frame(0))

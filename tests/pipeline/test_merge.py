@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.pipeline.plain_merge import plain_merge
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections, Mask
+from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
 from yolotrt.geometry.tiles import TileGrid, tile_grid
 from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
@@ -110,6 +113,61 @@ def test_each_fragment_is_kept_or_absorbed_exactly_once(seed, n) -> None:
         members = np.flatnonzero(joined == leader)
         assert len(set(tile[members])) == len(members)
         assert views.found.scores[leader] == views.found.scores[members].max()
+
+
+@st.composite
+def crowds(draw) -> tuple[list[Detections], Detections | None]:
+    """Overlapping objects with ragged masks, some of equal score, as tiles and perhaps the frame see them."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n = draw(st.integers(0, 40))
+    corner = rng.integers(0, [FRAME_WH[0] - 40, FRAME_WH[1] - 40], (n, 2))
+    size = rng.integers(20, rng.choice([60, 300, 600], n)[:, None], (n, 2))
+    objects = np.concatenate([corner, np.minimum(corner + size, FRAME_WH)], axis=1).astype(np.float32)
+    classes = rng.integers(0, 2, n)
+
+    def ragged(seen: Detections) -> Detections:
+        noise = np.where(rng.random(len(seen)) < 0.5, 0, rng.uniform(-3, 3, (4, len(seen)))).T
+        boxes = seen.boxes + noise.astype(np.float32)
+        scores = np.where(rng.random(len(seen)) < 0.3, np.float32(0.5), seen.scores)
+        full = rng.choice([0.3, 0.6, 0.95], len(seen))
+        masks = [
+            Mask(m.x, m.y, rng.random(m.bits.shape) < f) for m, f in zip(seen.masks or (), full, strict=True)
+        ]
+        return Detections(boxes, scores, seen.classes, tuple(masks))
+
+    tiles = [ragged(t) for t in seen_by_tiles(objects, classes, seed=int(rng.integers(1000)))]
+    whole = None
+    if draw(st.booleans()):
+        some = rng.random(n) < 0.7
+        whole = ragged(filled(objects[some], rng.uniform(0.3, 0.95, some.sum()), classes[some]))
+    return tiles, whole
+
+
+def packed(parts: list[Detections]) -> list[Detections]:
+    """The same detections with all their masks in one array, as a GPU gives them."""
+    masks = PackedMasks.of(m for p in parts for m in p.masks or ())
+    begins = np.cumsum([0, *map(len, parts)]).tolist()
+    return [replace(p, masks=masks[a:b]) for p, (a, b) in zip(parts, pairwise(begins), strict=True)]
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(crowds(), st.sampled_from([0.0, 0.4, 0.8]), st.sampled_from(["drawn", "packed", "none"]))
+def test_it_is_the_plain_merge_to_the_bit(crowd, threshold, masks) -> None:
+    (tiles, whole), chosen = crowd, MergeSettings(threshold=threshold)
+    if masks == "none":
+        tiles, whole = (
+            [replace(t, masks=None) for t in tiles],
+            replace(whole, masks=None) if whole is not None else None,
+        )
+    expected = plain_merge(tiles, GRID, whole, chosen)
+    if masks == "packed":
+        tiles, whole = packed(tiles), packed([whole])[0] if whole is not None else None
+    found = merge_frame(tiles, GRID, whole, chosen)
+    for name in ("boxes", "scores", "classes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for a, b in zip(found.masks or (), expected.masks or (), strict=True):
+        assert (a.x, a.y) == (b.x, b.y)
+        np.testing.assert_array_equal(a.bits, b.bits)
 
 
 def test_an_object_over_three_tiles_comes_back_as_one() -> None:

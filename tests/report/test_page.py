@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,21 +12,27 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.bench.fakes import noise, run_fakes
+from tests.report.worlds import gpu_result
 from yolotrt.bench.environment import environment
 from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
 from yolotrt.report.accuracy import Accuracy
 from yolotrt.report.page import page
-from yolotrt.report.tables import milliseconds, ratio_text, speed_up
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.report.timeline import overlap_text, timeline_chart
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
     None,
 )
+REQUIRED = os.environ.get("YOLOTRT_REQUIRE_BROWSER") == "1"
+"""Where a browser is promised, a test that cannot find it fails instead of being skipped."""
+
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
@@ -33,8 +42,11 @@ PROBE = """
 onload = () => {
   const page = document.getElementById("frame").contentDocument;
   const charts = [...page.querySelectorAll("svg")].filter(s => s.getBoundingClientRect().height > 20);
+  const figures = {};
+  for (const one of page.querySelectorAll("data")) figures[one.value] = one.innerText;
   document.getElementById("out").textContent =
-    "WIDTH " + page.documentElement.scrollWidth + " CHARTS " + charts.length;
+    "FIGURES " + JSON.stringify(figures) + " END WIDTH " + page.documentElement.scrollWidth +
+    " CHARTS " + charts.length;
 };
 </script>
 """
@@ -89,7 +101,7 @@ def accuracy() -> list[Accuracy]:
 class _Reader(HTMLParser):
     """Collects the figures and every address; notes tags that are closed wrongly."""
 
-    VOID = frozenset({"meta", "link", "br"})
+    VOID = frozenset({"meta", "link", "br", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -121,29 +133,49 @@ class _Reader(HTMLParser):
 
 
 def _expected(result: RunResult) -> dict[str, str]:
-    """Compute every figure of the large table from the raw samples."""
+    """Compute every figure of the large tables from the raw samples, with NumPy alone where that will do."""
     found = {}
+    measured = {
+        stage
+        for entry in result.cases
+        for stage, values in entry.samples.items()
+        if values and None not in values
+    }
     for index, entry in enumerate(result.cases):
+        samples = np.array(entry.samples["end_to_end"], float)
         summary = summarize(entry.samples["end_to_end"])
         assert summary is not None
         assert summary.p50_interval is not None
+        q1, q3 = np.percentile(samples, (25, 75))
+        outliers = ((samples < q1 - 3 * (q3 - q1)) | (samples > q3 + 3 * (q3 - q1))).sum()
         for name, text in (
-            ("median", milliseconds(summary.p50)),
+            ("median", milliseconds(float(np.median(samples)))),
             ("95 % interval", " to ".join(milliseconds(v) for v in summary.p50_interval)),
-            ("p95", milliseconds(summary.p95)),
-            ("p99", milliseconds(summary.p99)),
-            ("frames/s", f"{1 / summary.mean:.2f}"),
+            ("p90", milliseconds(float(np.percentile(samples, 90)))),
+            ("p95", milliseconds(float(np.percentile(samples, 95)))),
+            ("p99", milliseconds(float(np.percentile(samples, 99)))),
+            ("frames/s", f"{1 / samples.mean():.2f}"),
             ("vs groups=1", ratio_text(speed_up(entry, result.cases))),
+            ("outliers", str(outliers)),
             ("found", str(entry.detections)),
         ):
             found[f"0/{index}/{name}"] = text
+        for stage in measured:
+            values = entry.samples.get(stage) or [None]
+            name = stage.replace("device_", "GPU ")
+            found[f"0/{index}/{name}"] = (
+                NOT_MEASURED if None in values else milliseconds(float(np.median(np.array(values, float))))
+            )
     return found
 
 
-def test_every_figure_on_the_page_is_that_of_the_result(result: RunResult) -> None:
-    reader = _Reader(page([result]))
-    assert reader.figures == _expected(result)
+@pytest.mark.parametrize("kind", ["host", "gpu"])
+def test_every_figure_on_the_page_is_that_of_the_result(result: RunResult, kind: str) -> None:
+    shown = result if kind == "host" else gpu_result()
+    reader = _Reader(page([shown]))
+    assert reader.figures == _expected(shown)
     assert reader.open == []
+    assert any("GPU" in name for name in reader.figures) == (kind == "gpu")
 
 
 def test_the_page_is_one_file_without_scripts_and_addresses(
@@ -198,26 +230,78 @@ def test_a_run_that_hardly_began_still_makes_a_page(rounds: int) -> None:
     assert "<h1>" in page([replace(tiny, cases=())])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
+def test_a_frame_of_streams_shows_what_ran_side_by_side() -> None:
+    entry = next(e for e in gpu_result().cases if (e.case.dispatch, e.case.groups) == ("streams", 4))
+    chart = timeline_chart(entry)
+    for row in ("GPU group 1", "GPU group 4", "GPU tiles", "GPU global", "GPU frame", ">frame<"):
+        assert row in chart
+    assert "GPU group 5" not in chart
+    text = overlap_text(entry)
+    at_once = float(re.search(r"On the GPU, (\d\.\d) groups", text)[1])  # type: ignore[index]
+    assert 1.5 < at_once <= 3
+    assert re.search(r"The GPU was busy for [\d.]+ of [\d.]+ ms\.", text)
+    serial = next(e for e in gpu_result().cases if (e.case.dispatch, e.case.groups) == ("serial", 4))
+    assert "On the GPU, 1.0 groups" in overlap_text(serial)
+
+
+def test_spans_of_one_group_that_overlap_do_not_hide_each_other() -> None:
+    """Such as those of two GPUs, or of an unknown stage."""
+    twice = [TimelineSpan("enqueue", 0, "tiles", "device", 0.0, 0.002)] * 2
+    entry = CaseResult(Case("e", "fp16", "tiled", "streams", 2), {"end_to_end": [0.003]}, [], 0, tuple(twice))
+    heights = re.findall(r'<rect x="[\d.]+" y="([\d.]+)"', timeline_chart(entry))
+    assert len(set(heights)) == 2
+    assert "other" in timeline_chart(replace(entry, timeline=(replace(twice[0], stage="nose"),)))
+    assert timeline_chart(replace(entry, timeline=())) == ""
+
+
+def test_host_and_device_times_are_kept_apart() -> None:
+    text = page([gpu_result()])
+    assert text.count(">host</text>") == text.count(">GPU</text>") == 17
+    assert "by its clock" in text
+    without = page([replace(r := gpu_result(), cases=tuple(_host_only(e) for e in r.cases))])
+    assert ">GPU</text>" not in without
+
+
+def _host_only(entry: CaseResult) -> CaseResult:
+    samples = {stage: values for stage, values in entry.samples.items() if not stage.startswith("device_")}
+    return replace(entry, samples=samples)
+
+
+def test_a_long_run_keeps_its_spike_in_the_picture() -> None:
+    tiny = run_fakes({"a": noise(0.01)}, StopRule(3000))
+    tiny.cases[0].samples["end_to_end"][1234] = 0.5
+    text = page([tiny])
+    assert "frame 1235: 500 ms" in text
+    assert len(text) < 120_000
+
+
+@pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="no Chromium here (apt-get install chromium)")
+@pytest.mark.parametrize("kind", ["host", "gpu"])
 def test_a_browser_renders_the_page_without_complaints(
-    result: RunResult, accuracy: list[Accuracy], tmp_path: Path
+    result: RunResult, accuracy: list[Accuracy], tmp_path: Path, kind: str
 ) -> None:
     """Also in an empty network: its figures equal the file's, it fits a phone, and it prints."""
-    target = tmp_path / "page.html"
-    target.write_text(page([result], accuracy))
-    probe = tmp_path / "probe.html"
+    assert CHROMIUM is not None, "YOLOTRT_REQUIRE_BROWSER is set, but there is no Chromium"
+    shown = result if kind == "host" else gpu_result()
+    target, probe = tmp_path / "page.html", tmp_path / "probe.html"
+    target.write_text(page([shown], accuracy))
     probe.write_text(PROBE)
-    browser = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"]
+    browser = [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"]
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*browser, *options], capture_output=True, text=True, timeout=120, check=True)
 
-    shown = run("--dump-dom", target.as_uri())
-    assert "CONSOLE" not in shown.stderr
-    assert _Reader(shown.stdout).figures == _expected(result)
-    phone = re.search(r"WIDTH (\d+) CHARTS (\d+)", run("--dump-dom", probe.as_uri()).stdout)
+    # One start renders both: the probe holds the page in a frame as wide as a phone.
+    done = run("--dump-dom", probe.as_uri())
+    assert "CONSOLE" not in done.stderr
+    phone = re.search(r"WIDTH (\d+) CHARTS (\d+)<", done.stdout)
     assert phone is not None
     assert int(phone[1]) <= 360, "the page is wider than a phone"
     assert int(phone[2]) == len(re.findall("<svg", target.read_text()))
+    in_the_browser = re.search(r"FIGURES (\{.*?\}) END", done.stdout)
+    assert in_the_browser is not None
+    assert json.loads(html.unescape(in_the_browser[1])) == _expected(shown)
     run(f"--print-to-pdf={tmp_path / 'page.pdf'}", target.as_uri())
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    pdf = (tmp_path / "page.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 8

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.fakes import result_of
+from tests.report.worlds import gpu_result
+from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.compare import compare
 from yolotrt.bench.metrics import METRICS
+from yolotrt.bench.result import SCHEMA, to_json
 from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.spreadsheet import to_csv
@@ -30,6 +35,19 @@ def test_csv_has_the_flat_metric_names_and_empty_cells_for_what_was_not_measured
     assert row["inference_model_yolo_tiles_ms"] == ""
     assert set(METRICS) <= set(row)
     assert row["frames"] == "30"
+
+
+def test_csv_and_json_hold_the_times_of_the_gpu_under_names_of_their_own() -> None:
+    result = gpu_result(8)
+    rows = list(csv.DictReader(io.StringIO(to_csv([result, result_of(FAST)]))))
+    assert float(rows[0]["inference_device_enqueue_ms"]) == pytest.approx(9, rel=0.05)
+    assert float(rows[0]["inference_enqueue_ms"]) == pytest.approx(1, rel=0.05)
+    assert rows[-1]["inference_device_enqueue_ms"] == ""
+    document = to_json(result)
+    assert document["cases"][0]["metrics"]["inference_device_enqueue_ms"] == pytest.approx(
+        float(rows[0]["inference_device_enqueue_ms"])
+    )
+    jsonschema.validate(json.loads(json.dumps(document)), read_json(SCHEMA))
 
 
 def test_markdown_holds_the_table_and_the_warnings() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
 from yolotrt.backends.registry import load_engine
-from yolotrt.errors import ArtifactError, CalibrationError
+from yolotrt.errors import ArtifactError, CalibrationError, UsageError
 from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine, plan_build
 
 
@@ -115,3 +116,32 @@ def test_an_engine_is_outdated_once_other_layers_would_stay_in_high_precision(
     assert plan.engine().sources != other.engine().sources
     fixed = [replace(p, request=replace(request, exclude=())) for p in (plan, other)]
     assert fixed[0].engine().sources == fixed[1].engine().sources
+
+
+@pytest.mark.parametrize(
+    ("precision", "fields", "option"),
+    [
+        ("fp8", {}, "--fp8"),
+        ("int8", {"implicit": True}, "--implicit"),
+        ("fp32", {"options": {"version_compatible": True}}, "--version-compatible"),
+        ("fp32", {"options": {"hardware_compatible": True}}, "--hardware-compatible"),
+        ("fp32", {"options": {"compute_capabilities": ("SM86",)}}, "--compute-capability"),
+    ],
+)
+def test_what_only_tensorrt_has_is_refused_before_calibrating(
+    folder: Path, pictures: Path, precision: Precision, fields: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(UsageError, match=f"has no {option}") as caught:
+        _build(folder, precision, images=pictures, backend="onnxruntime", **fields)
+    assert "tensorrt" in str(caught.value.hint)
+    assert not (folder / "calib").exists()
+
+
+def test_where_the_network_lay_is_remembered_but_does_not_outdate_an_engine(folder: Path) -> None:
+    first = _build(folder, "fp32")[0].file
+    assert first.sources["onnx_file"] == str(folder / "tiny.onnx")
+    other = folder / "moved"
+    other.mkdir()
+    (folder / "tiny.onnx").rename(other / "tiny.onnx")
+    request = BuildRequest(other / "tiny.onnx", engines=folder / "engines")
+    assert build_engine(request, say=lambda _m: None).cached

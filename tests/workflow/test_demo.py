@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import EngineFile, Precision
-from yolotrt.data.scene_files import write_scenes
+from yolotrt.data.scenes.files import write_scenes
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.demo import CALIBRATION_SEED, HELD_OUT_SEED, demo_model
+from yolotrt.workflow.demo import CALIBRATION_SEED, HELD_OUT_SEED, are_found, demo_model, small_objects
 from yolotrt.workflow.evaluate import evaluate_engines
 
 
-def test_int8_keeps_the_accuracy_of_the_demo_model(tmp_path: Path) -> None:
-    model = write_bytes(tmp_path / "demo.onnx", demo_model())
-    write_scenes(tmp_path / "calibration", 1, CALIBRATION_SEED)
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineFile, EngineFile]:
+    """The carried model as FP32 and INT8 engines, calibrated on one scene."""
+    folder = tmp_path_factory.mktemp("engines")
+    model = write_bytes(folder / "demo.onnx", demo_model())
+    write_scenes(folder / "calibration", 1, CALIBRATION_SEED)
 
     def build(precision: Precision) -> EngineFile:
         request = BuildRequest(
             model,
             precision,
             backend="onnxruntime",
-            images=tmp_path / "calibration" / "images",
+            images=folder / "calibration" / "images",
             algorithm="minmax",
             tile_overlap=0.2,
-            engines=tmp_path,
-            calib_data=tmp_path,
+            engines=folder,
+            calib_data=folder,
         )
         return build_engine(request, say=lambda _m: None).file
 
+    return build("fp32"), build("int8")
+
+
+def test_int8_keeps_the_accuracy_of_the_demo_model(
+    engines: tuple[EngineFile, EngineFile], tmp_path: Path
+) -> None:
     truth = load_ground_truth(write_scenes(tmp_path / "tiles", 2, HELD_OUT_SEED, tile=640))
-    fp32, int8 = evaluate_engines(
-        [build("fp32"), build("int8")], truth, tmp_path / "tiles" / "images", threads=2
-    )
+    fp32, int8 = evaluate_engines(engines, truth, tmp_path / "tiles" / "images", threads=2)
     found = fp32.evaluation.accuracy
     assert found.box.ap is not None
     assert found.mask is not None
@@ -45,3 +56,24 @@ def test_int8_keeps_the_accuracy_of_the_demo_model(tmp_path: Path) -> None:
     assert int8.comparison.box.relative is not None
     assert int8.comparison.box.relative > -0.03
     assert int8.comparison.mask.absolute > -0.03
+
+
+def test_tiles_and_frame_merge_without_loss_and_show_what_the_frame_misses(
+    engines: tuple[EngineFile, EngineFile], tmp_path: Path
+) -> None:
+    truth = load_ground_truth(write_scenes(tmp_path, 1, HELD_OUT_SEED + 2))
+    (found,) = evaluate_engines(engines[:1], truth, tmp_path / "images", mode="tiled+global", threads=2)
+    accuracy = found.evaluation.accuracy
+    assert accuracy.box.ap is not None
+    assert accuracy.mask is not None
+    assert accuracy.mask.ap is not None
+    assert accuracy.box.ap > 0.70
+    assert accuracy.mask.ap > 0.65
+
+    scene = make_scene(HELD_OUT_SEED + 2)
+    small = small_objects(scene)
+    recall = {}
+    for mode in ("global", "tiled+global"):
+        with TiledPipeline.open(engines[0].path, mode=mode, cpu_threads=2) as pipeline:
+            recall[mode] = are_found(small, pipeline(scene.image).detections).mean()
+    assert recall["tiled+global"] > max(0.85, 3 * recall["global"])

@@ -24,12 +24,12 @@ from yolotrt.workflow.catalog import find_reference
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop, evaluate_engines
 
 
-def _engine(folder: Path, seed: int = 0) -> EngineFile:
+def tiny_engine(folder: Path, seed: int = 0) -> EngineFile:
     onnx = write_tiny_yolo(folder / f"tiny{seed}.onnx", seed=seed)
     return build_engine(BuildRequest(onnx, engines=folder / "engines"), say=lambda _m: None).file
 
 
-def _annotate(engine: EngineFile, pictures: Path, target: Path) -> Path:
+def annotate(engine: EngineFile, pictures: Path, target: Path) -> Path:
     """Write an engine's own detections as the truth."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -62,8 +62,8 @@ def _annotate(engine: EngineFile, pictures: Path, target: Path) -> Path:
 
 
 def test_an_engine_agrees_with_itself_and_not_with_another(tmp_path: Path, pictures: Path) -> None:
-    files = [_engine(tmp_path), _engine(tmp_path, seed=1)]
-    truth = load_ground_truth(_annotate(files[0], pictures, tmp_path / "a.json"))
+    files = [tiny_engine(tmp_path), tiny_engine(tmp_path, seed=1)]
+    truth = load_ground_truth(annotate(files[0], pictures, tmp_path / "a.json"))
     own, other = evaluate_engines(files, truth, pictures)
     assert own.comparison is None
     assert own.evaluation.accuracy.box.ap is not None
@@ -75,15 +75,15 @@ def test_an_engine_agrees_with_itself_and_not_with_another(tmp_path: Path, pictu
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path, pictures: Path) -> None:
-    engine = _engine(tmp_path)
-    path = _annotate(engine, pictures, tmp_path / "a.json")
+    engine = tiny_engine(tmp_path)
+    path = annotate(engine, pictures, tmp_path / "a.json")
     shutil.copy(pictures / "1.png", pictures / "0.png")
     with pytest.raises(ArtifactError, match="in the annotations"):
         evaluate_engines([engine], load_ground_truth(path), pictures)
 
 
 def test_nan_outputs_are_named_and_never_scored_as_nothing(tmp_path: Path, pictures: Path) -> None:
-    truth = load_ground_truth(_annotate(_engine(tmp_path), pictures, tmp_path / "a.json"))
+    truth = load_ground_truth(annotate(tiny_engine(tmp_path), pictures, tmp_path / "a.json"))
     model = onnx.load(tmp_path / "tiny0.onnx")
     for weight in model.graph.initializer:
         if weight.name == "join.head.bias":
@@ -122,7 +122,7 @@ def test_a_bound_without_unit_is_refused(text: str) -> None:
 
 
 def test_the_fp32_reference_is_found_by_its_network(tmp_path: Path) -> None:
-    first, _ = _engine(tmp_path), _engine(tmp_path, seed=1)
+    first, _ = tiny_engine(tmp_path), tiny_engine(tmp_path, seed=1)
     assert find_reference("fp32", first, tmp_path / "engines") == first
     with pytest.raises(InputError, match="no fp32 engine") as caught:
         find_reference("fp32", first, tmp_path / "elsewhere")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
-from tests.workflow.test_evaluate import _annotate
+from tests.workflow.test_evaluate import annotate
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.calibration.sensitivity import Layer
@@ -89,7 +89,7 @@ def test_the_record_rebuilds_the_same_engine(request_: BuildRequest, tmp_path: P
 
 def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_path: Path) -> None:
     fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
-    path = _annotate(fp32, pictures, tmp_path / "a.json")
+    path = annotate(fp32, pictures, tmp_path / "a.json")
     outcome, _ = _keep(request_, "0pt", annotations=path)
     assert outcome.criterion == "mAP50-95"
     assert outcome.reference["box mAP"] > 0.9

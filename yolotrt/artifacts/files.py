@@ -1,23 +1,29 @@
 """Atomic writes and locks.
 
 A file under its final name is always complete: it is written under a temporary name in the same
-folder, flushed to disk and renamed. A process that dies leaves at most a ``.part`` file, which the
-next writer of the same target removes.
+folder, flushed to disk and renamed. A process that dies leaves at most a ``.part`` file or folder, which
+the next writer of the same target removes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from yolotrt.errors import InputError, StorageError
 
-_PART = re.compile(r"\.(?P<pid>\d+)-[0-9a-f]+\.part$")
+_PART = re.compile(r"\.(?P<pid>\d+)-[0-9a-f]+\.part(\.\w+)?$")
+
+_OWN: set[str] = set()
+"""Temporary names in use by this process. Its number alone proves nothing: in a container every run has
+the same one, so a killed run's leftovers look like this run's."""
 
 
 def require_file(path: Path, what: str) -> Path:
@@ -54,6 +60,7 @@ def mapped_os_errors(target: Path) -> Iterator[None]:
             errno.EPERM: ("permission denied", "Choose an output folder you may write to."),
             errno.ENOTDIR: ("a part of the path is a file", "Choose another output path."),
             errno.EEXIST: ("a file is where a folder is needed", "Choose another output path."),
+            errno.EIO: ("the disk reports an error", "Check the disk, or choose another output folder."),
             errno.EISDIR: ("it is a directory", "Name a file, not a directory."),
             errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
         }
@@ -64,10 +71,14 @@ def mapped_os_errors(target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_target(target: Path) -> Iterator[Path]:
+def atomic_target(target: Path, suffix: str = "") -> Iterator[Path]:
     """Give a temporary path next to ``target``; rename it to ``target`` when the block succeeds.
 
     For libraries that insist on writing a file themselves. Nothing remains if the block raises.
+
+    Args:
+        target: The file to be.
+        suffix: Ending of the temporary name, for libraries that choose a format by it, such as ``.mp4``.
 
     Raises:
         StorageError: Disk full, read-only folder and the like. Earlier content stays intact.
@@ -75,17 +86,41 @@ def atomic_target(target: Path) -> Iterator[Path]:
     with mapped_os_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale_parts(target)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-        try:
+        with _temporary_name(target, suffix) as temporary:
             yield temporary
             _sync_file(temporary)
             os.replace(temporary, target)
             _sync_folder(target.parent)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+
+
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``target`` that goes when the block ends.
+
+    For work that needs files on its way to ``target``. Unlike one in the system's temporary folder, what a
+    killed process leaves here is found and removed by the next one.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with mapped_os_errors(target):
+            folder = stack.enter_context(_temporary_name(target, ""))
+            folder.mkdir()
+        yield folder
+
+
+def ensure_writable(target: Path) -> None:
+    """Find out now, before long work, whether ``target`` can be written at all.
+
+    Raises:
+        StorageError: See :func:`atomic_target`.
+    """
+    with mapped_os_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        with _temporary_name(target, "") as temporary:
+            temporary.touch()
 
 
 def write_bytes(target: Path, data: bytes) -> Path:
@@ -128,7 +163,7 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
 
     lock = target.with_name(f".{target.name}.lock")
     with mapped_os_errors(lock):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + timeout_s
@@ -152,6 +187,14 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
         os.close(handle)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as exc:
+        # Of a missing folder that was to be made, only file systems such as /proc say that it is missing.
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder)) from exc
+
+
 def _sync_file(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -168,10 +211,35 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def _temporary_name(target: Path, suffix: str) -> Iterator[Path]:
+    """Give an unused name beside ``target``; whatever has it when the block ends is removed."""
+    _make_folder(target.parent)
+    _remove_stale_parts(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part{suffix}")
+    _OWN.add(temporary.name)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        _OWN.discard(temporary.name)
+
+
 def _remove_stale_parts(target: Path) -> None:
     """Remove what killed writers of the same target left behind."""
-    for part in target.parent.glob(f".{target.name}.*.part"):
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part*"):
         match = _PART.search(part.name)
-        if match and not Path(f"/proc/{match['pid']}").exists():
-            with contextlib.suppress(OSError):
-                part.unlink()
+        if match and not _in_use(part.name, int(match["pid"])):
+            _remove(part)
+
+
+def _in_use(name: str, pid: int) -> bool:
+    return name in _OWN if pid == os.getpid() else Path(f"/proc/{pid}").exists()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -20,6 +20,8 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.cuda.device import Device
+
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
 QdqStyle = Literal["cpu", "tensorrt"]
 """Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.calibration.qdq`."""
@@ -110,8 +112,9 @@ class BuildConfig:
         hardware_compatible: The engine also loads on other GPUs, Ampere and newer.
         compute_capabilities: GPUs to build for, such as ``SM86`` and ``SM120``, where the library builds
             ahead of time; empty means the GPU here or the library's portable default.
-        calibration_table: TensorRT 10's own calibration table, for a network in FP32 whose INT8 is left
-            to TensorRT; None builds the network as it is typed.
+        implicit: INT8 is left to TensorRT 10 and its calibration table; the network is in FP32.
+        calibration_table: That table; None while it is not known yet, and where the network is built as
+            it is typed.
         log: File for everything the library says; None keeps only its warnings.
     """
 
@@ -124,6 +127,7 @@ class BuildConfig:
     version_compatible: bool = False
     hardware_compatible: bool = False
     compute_capabilities: tuple[str, ...] = ()
+    implicit: bool = False
     calibration_table: str | None = None
     log: Path | None = None
 
@@ -136,11 +140,13 @@ class Availability:
         usable: It can build and run engines.
         reason: Its version and device, or what is missing.
         builds: It can build engines, perhaps for another machine's GPU.
+        hint: What would make it usable.
     """
 
     usable: bool
     reason: str
     builds: bool
+    hint: str | None = None
 
 
 class Context(Protocol):
@@ -235,6 +241,14 @@ class Backend(Protocol):
         """Say whether the backend works here; never raises."""
         ...
 
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what cannot be built, before anybody spends minutes on calibration.
+
+        Raises:
+            UsageError: An option or precision that the library or the GPU does not offer.
+        """
+        ...
+
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return what an engine built here by ``config`` is tied to: versions, device and options.
 
@@ -256,5 +270,14 @@ class Backend(Protocol):
 
         Raises:
             ArtifactError: It was built for another version or device, or is damaged.
+        """
+        ...
+
+    def load_on(self, file: EngineFile, device: Device) -> Engine:
+        """Load an engine on a GPU, for contexts that run on the caller's memory (:class:`DeviceContext`).
+
+        Raises:
+            ArtifactError: It was built for another version or device, or is damaged.
+            DeviceError: The library cannot use the GPU.
         """
         ...

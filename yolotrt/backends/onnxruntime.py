@@ -13,13 +13,17 @@ import numpy.typing as npt
 
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
-from yolotrt.errors import ArtifactError, ExecutionError
+from yolotrt.errors import ArtifactError, BuildError, ExecutionError, UsageError
+from yolotrt.model.finite import first_not_finite
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
     import onnx
+
+    from yolotrt.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine
+    from yolotrt.cuda.device import Device
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,6 +60,22 @@ class OnnxRuntimeBackend:
 
         return Availability(True, f"{ort.__version__} on {_device()}", builds=True)
 
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what only TensorRT has: an engine without it would be another than was asked for."""
+        asked = {
+            "--fp8": config.precision == "fp8",
+            "--implicit": config.implicit,
+            "--version-compatible": config.version_compatible,
+            "--hardware-compatible": config.hardware_compatible,
+            "--compute-capability": config.compute_capabilities,
+        }
+        for option, value in asked.items():
+            if value:
+                raise UsageError(
+                    f"ONNX Runtime has no {option}.",
+                    hint="Add --backend tensorrt, or --backend tensorrt-rtx.",
+                )
+
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return the library version and the processor architecture."""
         import onnxruntime as ort
@@ -63,20 +83,48 @@ class OnnxRuntimeBackend:
         return {"onnxruntime": ort.__version__, "device": _device()}
 
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
-        """Return the network as it is, after ONNX Runtime has accepted it."""
+        """Return the network as it is, after ONNX Runtime has run it once.
+
+        Raises:
+            BuildError: Its outputs hold NaN or infinity.
+        """
         progress("check with ONNX Runtime", 0, 1)
         data: bytes = model.SerializeToString()
-        _new_session(data, "the network", threads=1)
+        _require_finite_outputs(_new_session(data, "the network", threads=1), model, config)
         progress("check with ONNX Runtime", 1, 1)
         return BuiltEngine(data)
 
     def load(self, file: EngineFile) -> OnnxRuntimeEngine:
-        """Load an engine.
+        """Load an engine on the processor.
 
         Raises:
             ArtifactError: ONNX Runtime cannot read it.
         """
         return OnnxRuntimeEngine(file)
+
+    def load_on(self, file: EngineFile, device: Device) -> OnnxRuntimeCudaEngine:
+        """Load an engine on a GPU; see :func:`yolotrt.backends.onnxruntime_cuda.load`."""
+        from yolotrt.backends.onnxruntime_cuda import load
+
+        return load(file, device)
+
+
+def _require_finite_outputs(session: Any, model: onnx.ModelProto, config: BuildConfig) -> None:
+    """Run a random picture; a network that overflows in this precision is refused with the layer's name."""
+    spec = config.spec
+    width, height = spec.input_wh
+    picture = np.random.default_rng(0).random((spec.batch or 1, 3, height, width), np.float32)
+    inputs = {spec.input_name: picture}
+    with _mapped_errors("the network"):
+        outputs = session.run([spec.head_output, spec.proto_output], inputs)
+    for name, values in zip((spec.head_output, spec.proto_output), outputs, strict=True):
+        if not np.isfinite(values).all():
+            layer = first_not_finite(model, inputs) or "a layer that only overflows when layers are fused"
+            raise BuildError(
+                f"The output {name!r} of {spec.name} in {config.precision} holds NaN or infinity; "
+                f"the first to make one is {layer}.",
+                hint="Build it with --fp32; if that says the same, the weights are broken.",
+            )
 
 
 def _device() -> str:

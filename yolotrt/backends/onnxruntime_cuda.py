@@ -102,7 +102,7 @@ class OnnxRuntimeCudaEngine:
                 hint="Export the weights with yolotrt export: its ONNX files take any batch size.",
             )
         if batch not in self._networks:
-            network = fixed_batch(self._model, batch)
+            network = fixed_batch(self._model, batch, channels_last=self.file.precision == "fp16")
             self._networks[batch] = (network.SerializeToString(), tensor_types(network, spec))
         key = (batch, lane)
         session = self._sessions.pop(key, None) or Session(self.file, self.device, *self._networks[batch])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def fixed_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+def fixed_batch(model: onnx.ModelProto, batch: int, *, channels_last: bool = False) -> onnx.ModelProto:
     """Return the network for batches of exactly ``batch`` images, without casts at its borders.
 
     With all shapes known, ONNX Runtime folds every shape computation and the whole graph runs on the GPU,
@@ -21,9 +21,15 @@ def fixed_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     is a cast to FP16, or the last thing to an output a cast from FP16, the cast goes and the tensor
     becomes FP16: the GPU pipeline writes and reads FP16 just as well, and the values are the same.
 
+    Two operators are rewritten for the CUDA provider, to the same values. The bias of a transposed
+    convolution is added apart: the provider cannot fuse it, and fails where all biases are to be fused. With
+    the channels last, pictures are enlarged by copies: the provider's Resize wants the channels first, so
+    that each would cost two transpositions.
+
     Args:
         model: The network; not changed.
         batch: Number of images.
+        channels_last: The provider will run the network with the channels last.
     """
     from onnx import shape_inference
 
@@ -38,6 +44,12 @@ def fixed_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
         _drop_input_cast(fixed.graph, value)
     for value in fixed.graph.output:
         _drop_output_cast(fixed.graph, value, half)
+    for node in [n for n in fixed.graph.node if n.op_type == "ConvTranspose" and len(n.input) > 2]:
+        _add_bias_apart(fixed.graph, node)
+    if channels_last:
+        shapes = _shapes(shape_inference.infer_shapes(fixed).graph)
+        for node in [n for n in fixed.graph.node if n.op_type == "Resize"]:
+            _repeat_channels_last(fixed.graph, node, shapes.get(node.input[0], ()))
     return fixed
 
 
@@ -95,3 +107,86 @@ def _fp16() -> int:
     from onnx import TensorProto
 
     return int(TensorProto.FLOAT16)
+
+
+def _add_bias_apart(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Take the bias of a transposed convolution out of it."""
+    from onnx import helper, numpy_helper
+
+    bias = next((i for i in graph.initializer if i.name == node.input[2]), None)
+    if bias is None:
+        return
+    out = node.output[0]
+    values = numpy_helper.to_array(bias).reshape(1, -1, 1, 1)
+    graph.initializer.append(numpy_helper.from_array(values, f"{out}.bias"))
+    del node.input[2]
+    node.output[0] = f"{out}.unbiased"
+    add = helper.make_node("Add", [f"{out}.unbiased", f"{out}.bias"], [out], name=f"{out}.add")
+    graph.node.insert(list(graph.node).index(node) + 1, add)
+
+
+def _repeat_channels_last(graph: onnx.GraphProto, node: onnx.NodeProto, shape: tuple[int, ...]) -> None:
+    """Write a Resize that repeats every pixel n x n times as copies with the channels last.
+
+    (batch, h, w, c) is read as (batch, h, 1, w, 1, c), expanded to (batch, h, n, w, n, c), and read as
+    (batch, n h, n w, c). Anything else that a Resize can do is left to it.
+
+    Args:
+        graph: Where the node is.
+        node: The Resize.
+        shape: Of its input, (batch, c, h, w).
+    """
+    from onnx import helper, numpy_helper
+
+    times = _repetition(graph, node)
+    if times is None or len(shape) != 4 or 0 in shape:
+        return
+    batch, channels, height, width = shape
+    out, steps = node.output[0], []
+    sizes = {
+        "apart": (batch, height, 1, width, 1, channels),
+        "times": (batch, height, times, width, times, channels),
+        "whole": (batch, height * times, width * times, channels),
+    }
+    for name, size in sizes.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(size, np.int64), f"{out}.{name}"))
+    source = node.input[0]
+    for kind, target, given in (
+        ("Transpose", f"{out}.last", {"perm": [0, 2, 3, 1]}),
+        ("Reshape", f"{out}.spread", "apart"),
+        ("Expand", f"{out}.copied", "times"),
+        ("Reshape", f"{out}.joined", "whole"),
+        ("Transpose", out, {"perm": [0, 3, 1, 2]}),
+    ):
+        inputs, attributes = (
+            ([source], given) if isinstance(given, dict) else ([source, f"{out}.{given}"], {})
+        )
+        steps.append(helper.make_node(kind, inputs, [target], name=f"{target}.{kind.lower()}", **attributes))
+        source = target
+    place = list(graph.node).index(node)
+    graph.node.remove(node)
+    for step in reversed(steps):
+        graph.node.insert(place, step)
+
+
+def _repetition(graph: onnx.GraphProto, node: onnx.NodeProto) -> int | None:
+    """Return how often a Resize repeats every pixel in both directions, or None if it does anything else."""
+    from onnx import numpy_helper
+
+    how = {a.name: a.s.decode() for a in node.attribute if a.s}
+    plain = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    if any(how.get(key) != value for key, value in plain.items()) or len(node.input) != 3:
+        return None
+    found = next((i for i in graph.initializer if i.name == node.input[2]), None)
+    scales = numpy_helper.to_array(found).tolist() if found is not None else []
+    if len(scales) != 4 or scales[:2] != [1, 1] or scales[2] != scales[3] or scales[2] % 1:
+        return None
+    return int(scales[2])
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that are known, by tensor; 0 for a side that is not."""
+    return {
+        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info)
+    }

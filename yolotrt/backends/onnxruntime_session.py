@@ -107,6 +107,7 @@ class Session:
     def _open(self) -> None:
         import onnxruntime as ort
 
+        self._device.bind()
         self._scope = self._device.scope()
         self._stream = self._scope.stream()
         self._begin, self._end = self._scope.event(), self._scope.event()
@@ -142,14 +143,20 @@ def _new_session(network: bytes, file: EngineFile, device: Device, stream: int) 
     options.intra_op_num_threads = 1  # nothing is computed on the CPU
     # A node on the CPU would wait for the GPU in the middle of the network.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    half = "1" if file.precision == "fp16" else "0"
     provider = {
         "device_id": str(device.info.index),
         "user_compute_stream": str(stream),
         "arena_extend_strategy": "kSameAsRequested",
         # Measured on an H200: the exhaustive search picks kernels that take twice as long.
         "cudnn_conv_algo_search": "HEURISTIC",
-        "prefer_nhwc": "1" if file.precision == "fp16" else "0",  # the layout of tensor cores
-        "use_tf32": "0",  # FP32 means FP32
+        "prefer_nhwc": half,  # the layout of tensor cores
+        # One kernel for a convolution and its bias. Measured on an H100: 514 kernels become 380 and a batch
+        # of 32 takes 7.1 ms instead of 9.9.
+        "fuse_conv_bias": half,
+        # FP32 means FP32. But without TF32 the provider forbids tensor cores to FP16 as well, tries again
+        # without the fused bias, and leaves some convolutions on kernels that do not use them.
+        "use_tf32": half,
     }
     _load_libraries()
     with _mapped_gpu_errors(file, device):

@@ -9,6 +9,8 @@ from typing import Literal, cast
 
 from yolotrt.backends.base import Availability, Backend, Engine
 from yolotrt.backends.base import EngineFile as EngineFile
+from yolotrt.backends.placement import Replicas, place
+from yolotrt.cuda.opened import gpu
 from yolotrt.errors import EnvironmentFault, UsageError
 
 _CLASSES = {
@@ -54,21 +56,56 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
         state = found.availability()
         if state.usable or (purpose == "build" and name != "auto" and state.builds):
             return found, state.reason
+        if name != "auto":
+            reason = state.reason.rstrip(".")
+            raise EnvironmentFault(
+                f"{name} cannot be used here: {reason}.", hint=state.hint or "See: yolotrt doctor"
+            )
         why += f"{candidate}: {state.reason.rstrip('.')}. "
     raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
 
 
-def load_engine(file: EngineFile) -> Engine:
-    """Load an engine with the backend that built it.
+def load_engine(file: EngineFile, device: str = "auto") -> Engine:
+    """Load an engine with the backend that built it, where :func:`yolotrt.backends.placement.place` says.
+
+    Args:
+        file: The engine.
+        device: ``auto``, ``cpu``, ``cuda:0`` or ``cuda:0,1``.
 
     Raises:
+        UsageError: It is no device, or the engine cannot run there.
         ArtifactError: The engine does not fit this machine.
+        EnvironmentFault: The device does not work here.
     """
-    return backend(file.backend).load(file)
+    placement = place(file, device)
+    loader = backend(file.backend)
+    if not placement.gpus:
+        return loader.load(file)
+    engines: list[Engine] = []
+    try:
+        for index in placement.gpus:
+            engines.append(loader.load_on(file, gpu(index)))
+    except BaseException:
+        for engine in engines:
+            engine.close()
+        raise
+    return engines[0] if len(engines) == 1 else Replicas(engines)
 
 
-def open_engine(path: Path, *, trust: bool = False, warn: Callable[[str], None] = lambda _: None) -> Engine:
-    """Load an engine; see :func:`yolotrt.backends.admission.admit` for which and for the arguments.
+def open_engine(
+    path: Path,
+    device: str = "auto",
+    *,
+    trust: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Engine:
+    """Load an engine file.
+
+    Args:
+        path: The engine.
+        device: As in :func:`load_engine`.
+        trust: Also an engine that no sidecar vouches for; see :func:`yolotrt.backends.admission.admit`.
+        warn: Told when that was needed.
 
     Raises:
         InputError: It is missing or unreadable.
@@ -77,4 +114,4 @@ def open_engine(path: Path, *, trust: bool = False, warn: Callable[[str], None] 
     """
     from yolotrt.backends.admission import admit
 
-    return load_engine(admit(path, trust=trust, warn=warn))
+    return load_engine(admit(path, trust=trust, warn=warn), device)

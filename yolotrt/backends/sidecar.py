@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import reprlib
 from collections.abc import Mapping
@@ -9,10 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.files import require_file, write_bytes
+from yolotrt.artifacts.files import mapped_os_errors, require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.backends.base import EngineFile, Layer, Precision
-from yolotrt.errors import ArtifactError
+from yolotrt.backends.rebuild import rebuild_command
+from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.model.spec import Head, ModelSpec
 
 FORMAT = "yolotrt.engine"
@@ -21,6 +24,8 @@ VERSION = 1
 TRUST = "if you know who made it, add --trust (engines can run any code)."
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TICK_NS = 1_000_000
+"""What file systems tell apart."""
 
 PREPROCESSING = {"resize": "letterbox", "pad": "114", "channels": "RGB", "scale": "1/255"}
 """How every engine wants its images; recorded so that an application can check itself against it."""
@@ -34,17 +39,63 @@ def sidecar_path(engine: Path) -> Path:
 def write_engine(file: EngineFile, data: bytes) -> EngineFile:
     """Write an engine and its sidecar, and return the file with its hash filled in.
 
-    The old sidecar is removed first: between the two renames an engine without a sidecar may exist,
-    which is refused when loaded, but never one with a wrong sidecar.
+    Two files cannot change their names at once. So the new sidecar first waits, complete, under a name of
+    its own: a process that dies between the two renames leaves a new engine whose sidecar
+    :func:`read_engine` finds there, and one that dies or fails before leaves the old pair as it was.
 
     Raises:
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written; an earlier engine and its sidecar are as they were.
     """
-    sidecar_path(file.path).unlink(missing_ok=True)
-    write_bytes(file.path, data)
     written = EngineFile(**{**vars(file), "sha256": sha256_bytes(data)})
-    write_document(sidecar_path(file.path), format=FORMAT, version=VERSION, body=_body(written, len(data)))
+    sidecar, waiting = sidecar_path(file.path), _waiting_path(file.path)
+    try:
+        write_document(waiting, format=FORMAT, version=VERSION, body=_body(written, len(data)))
+        write_bytes(file.path, data)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            waiting.unlink(missing_ok=True)
+        raise
+    with mapped_os_errors(sidecar):
+        _make_newest(waiting, sidecar.parent)
+        os.replace(waiting, sidecar)
     return written
+
+
+def finish_interrupted(engine: Path) -> None:
+    """Give an engine the sidecar that a killed :func:`write_engine` left waiting, if it belongs to it.
+
+    Call it while holding the engine's lock.
+
+    Raises:
+        StorageError: The sidecar cannot be renamed.
+    """
+    waiting = _waiting_path(engine)
+    if not waiting.exists():
+        return
+    with mapped_os_errors(waiting):
+        if _describes(waiting, engine):
+            os.replace(waiting, sidecar_path(engine))
+        else:
+            waiting.unlink()
+
+
+def _waiting_path(engine: Path) -> Path:
+    return engine.with_name(f".{engine.name}.json.next")
+
+
+def _describes(waiting: Path, engine: Path) -> bool:
+    try:
+        return _read(waiting, engine).sha256 == sha256_file(engine)
+    except (YoloTrtError, OSError):
+        return False
+
+
+def _make_newest(sidecar: Path, folder: Path) -> None:
+    """Let a sidecar be the newest of its folder, though the clock may have been set back since the others."""
+    others = [p.stat().st_mtime_ns for p in folder.glob("*.json")]
+    latest = max(others, default=0)
+    if sidecar.stat().st_mtime_ns <= latest:
+        os.utime(sidecar, ns=(latest + _TICK_NS, latest + _TICK_NS))
 
 
 def read_engine(path: Path) -> EngineFile:
@@ -55,9 +106,12 @@ def read_engine(path: Path) -> EngineFile:
         ArtifactError: It has no sidecar, a damaged one, or bytes that do not match.
     """
     require_file(path, "an engine")
-    rebuild = f"Build it again: yolotrt build MODEL -o {path} --force"
+    if _describes(_waiting_path(path), path):
+        return _read(_waiting_path(path), path)
     if not sidecar_path(path).exists():
-        build = f"Build an engine from it: yolotrt build {path}" if path.suffix == ".onnx" else rebuild
+        onnx = path.suffix == ".onnx"
+        again = f"Build it again: yolotrt build MODEL -o {path} --force"
+        build = f"Build an engine from it: yolotrt build {path}" if onnx else again
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
             hint=f"{build}; or {TRUST}",
@@ -65,7 +119,8 @@ def read_engine(path: Path) -> EngineFile:
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         raise ArtifactError(
-            f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{rebuild}; or {TRUST}"
+            f"{path} does not match the hash in its sidecar: it was changed.",
+            hint=f"Build it again: {rebuild_command(file)}; or {TRUST}",
         )
     return file
 
@@ -77,7 +132,10 @@ def read_sidecar(engine: Path) -> EngineFile:
         InputError: There is no sidecar.
         ArtifactError: It is damaged, foreign, or of another version.
     """
-    path = sidecar_path(engine)
+    return _read(sidecar_path(engine), engine)
+
+
+def _read(path: Path, engine: Path) -> EngineFile:
     body = read_document(path, format=FORMAT, version=VERSION)
     try:
         return EngineFile(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import Summary, autocorrelation, measured, summarize
+from yolotrt.bench.statistics import Summary, autocorrelation, measured, median, summarize
 from yolotrt.timing.trace import COPIES, DEVICE
 
 UNSTABLE = 0.05
@@ -82,10 +82,11 @@ def _unstable(result: RunResult) -> Iterator[Advice]:
     found = [(e, s) for e, s in _latencies(result) if s.variation > UNSTABLE]
     if found:
         worst, summary = max(found, key=lambda pair: pair[1].variation)
+        outliers = f"{summary.outliers} outlier{'s' * (summary.outliers != 1)}"
         yield Advice(
             "unstable",
             f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
-            f"(standard deviation {summary.variation:.0%} of the mean, {summary.outliers} outliers).",
+            f"(standard deviation {summary.variation:.0%} of the mean, {outliers}).",
             "Read the intervals and p95, not the means; close other programs, or use --until-stable 5%.",
         )
 
@@ -102,7 +103,7 @@ def _drifting(result: RunResult) -> Iterator[Advice]:
         yield Advice(
             "drifting",
             f"{len(drifting)} of {len(result.cases)} cases change slowly over time (neighbouring frames are "
-            "alike), so the intervals of single medians are too narrow.",
+            "alike); their intervals are widened for that, as far as so few frames can tell.",
             "Trust the ratios, which are paired by round; fix clocks, or measure longer.",
         )
 
@@ -186,5 +187,4 @@ def _latencies(result: RunResult) -> Iterator[tuple[CaseResult, Summary]]:
 
 
 def _median(entry: CaseResult, stage: str) -> float | None:
-    summary = summarize(entry.samples.get(stage, ()))
-    return None if summary is None else summary.p50
+    return median(entry.samples.get(stage, ()))

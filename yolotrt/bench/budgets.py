@@ -101,7 +101,7 @@ def judge(result: RunResult, budgets: Budgets) -> tuple[Verdict, ...]:
         found = [
             Verdict(entry.case, stage, budgets.stat, float(getattr(summary, budgets.stat)), limit)
             for entry in result.cases
-            if (summary := summarize(entry.samples.get(stage, ()))) is not None
+            if (summary := summarize(entry.taken(stage))) is not None
         ]
         if not found:
             raise UsageError(

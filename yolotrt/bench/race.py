@@ -10,7 +10,7 @@ import numpy as np
 
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.result import Case
-from yolotrt.bench.rounds import EachRound, Running, measure_rounds
+from yolotrt.bench.rounds import EachFrame, Running, measure_rounds
 from yolotrt.bench.statistics import measured, paired_ratio
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.progress import Progress, no_progress
@@ -52,7 +52,8 @@ def race(
     rungs: Sequence[int] = RUNGS,
     max_seconds: float = MAX_SECONDS,
     on_drop: Callable[[Dropped], None] = lambda _: None,
-    each_round: EachRound = lambda _cases, _seconds: None,
+    on_rung: Callable[[Sequence[Running]], None] = lambda _: None,
+    each_frame: EachFrame = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> tuple[list[Running], list[Dropped]]:
@@ -70,7 +71,8 @@ def race(
         rungs: Rounds after which to look, increasing.
         max_seconds: Go to no further rung after this time.
         on_drop: Told about each case that leaves.
-        each_round: Called between rounds.
+        on_rung: Told at every rung which cases go on, fastest first.
+        each_frame: Called after each frame of each case.
         progress: Told after each round.
         clock: What is read.
 
@@ -88,16 +90,17 @@ def race(
                 frames,
                 StopRule(rung),
                 WarmupRule(1),
-                each_round=each_round,
+                each_frame=each_frame,
                 progress=progress,
                 clock=clock,
             )
-        fastest = min(racing, key=_median)
+        fastest = min(racing, key=median_seconds)
         for entry in [e for e in racing if e is not fastest]:
             if (reason := _hopeless(entry, racing, budgets, rivals)) is not None:
                 racing.remove(entry)
-                dropped.append(Dropped(entry.subject.case, reason, entry.rounds, _median(entry)))
+                dropped.append(Dropped(entry.subject.case, reason, entry.rounds, median_seconds(entry)))
                 on_drop(dropped[-1])
+        on_rung(sorted(racing, key=median_seconds))
     return racing, dropped
 
 
@@ -118,5 +121,6 @@ def _hopeless(
     return None
 
 
-def _median(entry: Running) -> float:
+def median_seconds(entry: Running) -> float:
+    """Return the median of ``end_to_end`` so far."""
     return float(np.median([s for s in entry.samples["end_to_end"] if s is not None]))

@@ -22,7 +22,7 @@ LIMITS = frozenset({"iterations", "duration_s", "until_stable", "warmup"})
 
 
 class Recorder:
-    """Writes the rounds that are complete, as often as that costs little.
+    """Writes what was measured so far after each frame of each case, unless that would cost much time.
 
     Args:
         target: The result file; None keeps nothing on disk.
@@ -32,13 +32,13 @@ class Recorder:
 
     def __init__(self, target: Path | None, empty: RunResult, clock: Clock = now) -> None:
         self._target, self._empty, self._clock = target, empty, clock
-        self._latest: tuple[list[Running], int, float] | None = None
+        self._latest: tuple[list[Running], float] | None = None
         self._written: Path | None = None
         self._due_ns = clock()
 
     def __call__(self, running: list[Running], spent_s: float) -> None:
-        """Take note of a finished round, and save if it is time to."""
-        self._latest = (running, running[0].rounds, spent_s)
+        """Take note of another frame, and save if it is time to."""
+        self._latest = (running, spent_s)
         begin = self._clock()
         if begin >= self._due_ns:
             self.save()
@@ -46,33 +46,30 @@ class Recorder:
             self._due_ns = self._clock() + int(max(LEAST_PAUSE_S, SHARE * took) * 1e9)
 
     def save(self) -> Path | None:
-        """Write the rounds that have not been written, and return the file if it holds any.
+        """Write what has not been written, and return the file if it holds any.
 
-        A round in which only some cases were measured, because of an error or Ctrl-C, is left out.
+        After an error or Ctrl-C some cases may have a frame more than others; resuming ends that round.
         """
         if self._target is None or self._latest is None:
             return self._written
-        running, rounds, spent_s = self._latest
+        running, spent_s = self._latest
         self._latest = None
-        cases = tuple(entry.result(rounds) for entry in running)
+        cases = tuple(entry.result() for entry in running)
         self._written = write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
         return self._written
 
 
 def take_up(path: Path, wanted: RunResult) -> RunResult | None:
-    """Return the interrupted run in a file if ``wanted`` is the same run; None if there is no file.
+    """Return the run in a file if ``wanted`` is the same run; None if there is no file.
+
+    It may be complete: a command that was killed after its last save is then done at once when repeated.
 
     Raises:
-        ArtifactError: The file is damaged, complete, or of another run.
+        ArtifactError: The file is damaged, of another run, or complete with other limits.
     """
     if not path.exists():
         return None
     found = read_result(path)
-    if found.complete:
-        raise ArtifactError(
-            f"{path} is complete: there is nothing to resume.",
-            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
-        )
     for what, old, new in (
         ("settings", _comparable(found.settings), _comparable(wanted.settings)),
         ("engines", found.environment.get("engines"), wanted.environment.get("engines")),
@@ -83,7 +80,16 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
                 f"{path} cannot be resumed: its {what} {_difference(_plain(old), _plain(new))}.",
                 hint="Repeat the options of the interrupted run, or choose another --output.",
             )
+    if found.complete and _limits(found) != _limits(wanted):
+        raise ArtifactError(
+            f"{path} is complete: there is nothing to resume.",
+            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
+        )
     return found
+
+
+def _limits(run: RunResult) -> dict[str, Any]:
+    return {key: run.settings.get(key) for key in LIMITS}
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

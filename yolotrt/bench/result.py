@@ -9,7 +9,7 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_document, read_json, write_document
 from yolotrt.artifacts.schema import require_fit
-from yolotrt.bench.metrics import flat_metrics
+from yolotrt.bench.metrics import flat_metrics, taken
 from yolotrt.errors import ArtifactError
 from yolotrt.timing.trace import Span
 
@@ -45,7 +45,11 @@ class Case:
 
 @dataclass(frozen=True)
 class TimelineSpan:
-    """One interval of one frame, seconds since the frame's first span on the same clock."""
+    """One interval of one frame, seconds since the frame's first span.
+
+    Spans of the device lie where the pipeline put them on the host's clock, since the two clocks have no
+    common zero: lengths and distances between them are exact, their distance to the host's spans is not.
+    """
 
     stage: str
     group: int | None
@@ -57,11 +61,9 @@ class TimelineSpan:
 
 def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
     """Return the spans of one frame, counted from its beginning, in the order in which they began."""
-    zero = {on: min(s.begin_ns for s in spans if s.on == on) for on in {s.on for s in spans}}
+    zero = min((s.begin_ns for s in spans), default=0)
     return tuple(
-        TimelineSpan(
-            s.stage, s.group, s.scope, s.on, (s.begin_ns - zero[s.on]) / 1e9, (s.end_ns - zero[s.on]) / 1e9
-        )
+        TimelineSpan(s.stage, s.group, s.scope, s.on, (s.begin_ns - zero) / 1e9, (s.end_ns - zero) / 1e9)
         for s in sorted(spans, key=lambda s: (s.on, s.begin_ns, -s.end_ns))
     )
 
@@ -77,6 +79,8 @@ class CaseResult:
         warmup: Seconds of ``end_to_end`` of the frames before the measured ones.
         detections: Number of detections in the last frame.
         timeline: The spans of the frame whose latency is nearest the median.
+        group_bytes: Device memory that a group's context took, bytes, by GPU; empty on a processor. A group
+            that found its context already made took nothing.
     """
 
     case: Case
@@ -84,6 +88,11 @@ class CaseResult:
     warmup: list[float | None]
     detections: int
     timeline: tuple[TimelineSpan, ...] = ()
+    group_bytes: tuple[int, ...] = ()
+
+    def taken(self, stage: str) -> Sequence[float | None]:
+        """Return the samples of a stage; see :func:`yolotrt.bench.metrics.taken`."""
+        return taken(self.samples, stage)
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,8 @@ class RunResult:
 
     @property
     def rounds(self) -> int:
-        """Measured frames per case."""
-        return len(self.cases[0].samples["end_to_end"]) if self.cases else 0
+        """Measured frames per case; of an interrupted round, only some cases have one more."""
+        return min((len(entry.samples["end_to_end"]) for entry in self.cases), default=0)
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
@@ -184,4 +193,5 @@ def _case(entry: Mapping[str, Any]) -> CaseResult:
         list(entry["warmup"]),
         int(entry["detections"]),
         tuple(TimelineSpan(**span) for span in entry["timeline"]),
+        tuple(entry.get("group_bytes", ())),
     )

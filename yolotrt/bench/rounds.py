@@ -73,10 +73,10 @@ class Running:
         if seconds is not None and measurement.spans:
             self.recent.append((seconds, measurement.spans))
 
-    def result(self, rounds: int | None = None) -> CaseResult:
-        """Return what the first ``rounds`` rounds gave, or all of them."""
+    def result(self) -> CaseResult:
+        """Return what was measured so far."""
         samples = {
-            stage: [None if v is None else round(v, 9) for v in values[:rounds]]
+            stage: [None if v is None else round(v, 9) for v in values]
             for stage, values in self.samples.items()
         }
         return CaseResult(self.subject.case, samples, self.warmup, self.detections, self._timeline())
@@ -104,8 +104,8 @@ class Rounds:
     seconds: float
 
 
-EachRound = Callable[[list[Running], float], None]
-"""Called as ``each_round(cases, seconds measured so far)``."""
+EachFrame = Callable[[list[Running], float], None]
+"""Called as ``each_frame(cases, seconds measured so far)`` after each frame of each case."""
 
 
 def measure_rounds(
@@ -115,7 +115,7 @@ def measure_rounds(
     warmup: WarmupRule,
     *,
     spent_s: float = 0.0,
-    each_round: EachRound = lambda _cases, _seconds: None,
+    each_frame: EachFrame = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> Rounds:
@@ -125,26 +125,30 @@ def measure_rounds(
     that slows down or warms up does so for all of them alike and no case always follows the same one.
 
     Args:
-        running: The cases, new or resumed; they are changed.
+        running: The cases, new or resumed; they are changed. Of those of an interrupted round, the ones
+            that were not measured in it come first, on its frame.
         frames: Round r uses frame r modulo their number.
         stop: When to stop.
         warmup: How many rounds to throw away first. They use the first frame.
         spent_s: Seconds that an interrupted run had measured.
-        each_round: Called between rounds, such as to save; its time is not measured.
+        each_frame: Called after each frame of each case, such as to save; its time is not measured.
         progress: Told after each round.
         clock: What the stop rules read.
     """
     settled = _warm_up(running, frames[0], warmup, progress, clock)
     while True:
-        rounds = running[0].rounds
+        rounds = min(entry.rounds for entry in running)
         _report(progress, stop, rounds, spent_s)
-        if stopped := stop.verdict(rounds, spent_s, [r.samples["end_to_end"] for r in running]):
+        due = [entry for entry in running if entry.rounds == rounds]  # fewer where an interrupted run goes on
+        if len(due) == len(running) and (
+            stopped := stop.verdict(rounds, spent_s, [r.samples["end_to_end"] for r in running])
+        ):
             return Rounds(stopped, settled, spent_s)
-        begin = clock()
-        for index in np.random.default_rng((ORDER_SEED, rounds)).permutation(len(running)):
-            running[index].add(running[index].subject.measure(frames[rounds % len(frames)]))
-        spent_s += seconds_between(begin, clock())
-        each_round(running, spent_s)
+        for index in np.random.default_rng((ORDER_SEED, rounds)).permutation(len(due)):
+            begin = clock()
+            due[index].add(due[index].subject.measure(frames[rounds % len(frames)]))
+            spent_s += seconds_between(begin, clock())
+            each_frame(running, spent_s)
 
 
 def _warm_up(

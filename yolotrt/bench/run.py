@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.backends.base import Engine
+from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, write_result
+from yolotrt.bench.rounds import Running
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.bench.watch import Watch
 from yolotrt.pipeline.tiled import Frame
@@ -63,11 +66,19 @@ def run_bench(
     """
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
+    if earlier is not None and earlier.complete:
+        say(f"resume: {request.output} is complete")
+        return earlier
     if earlier is not None:
         say(f"resume: {request.output} after {earlier.rounds} rounds")
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))
     recorder = Recorder(request.output, empty, clock)
     watch = Watch(clock)
+
+    def each_frame(running: list[Running], spent_s: float) -> None:
+        recorder(running, spent_s)
+        watch.glance()
+
     try:
         cases, rounds = measure(
             engines,
@@ -75,7 +86,7 @@ def run_bench(
             request.settings,
             earlier=earlier.cases if earlier else (),
             spent_s=earlier.measured_s if earlier else 0.0,
-            each_round=recorder,
+            each_frame=each_frame,
             progress=progress,
             clock=clock,
         )
@@ -97,17 +108,8 @@ def run_bench(
 
 def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunRequest) -> RunResult:
     """Return the run as it is before the first frame."""
-    files = {engine.file.path.name: engine.file for pair in engines for engine in pair.engines}
-    described: dict[str, Any] = {
-        name: {
-            "sha256": file.sha256,
-            "backend": file.backend,
-            "precision": file.precision,
-            "bytes": file.path.stat().st_size,
-            **file.environment,
-        }
-        for name, file in files.items()
-    }
+    loaded = [engine for pair in engines for engine in pair.engines]
+    described = {engine.file.path.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = {
         **asdict(request.settings),
@@ -115,11 +117,22 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         "frames": len(frames),
         "frame_px": ", ".join(sorted(size)),
     }
-    cpu = any(file.environment.get("device", "").startswith("cpu") for file in files.values())
     return RunResult(
         settings=settings,
         environment={**environment(request.settings.threads), "engines": described},
         cases=(),
-        notes=(CPU_NOTE,) if cpu else (),
+        notes=() if all(map(gpu_engines, loaded)) else (CPU_NOTE,),
         budgets=request.budgets.as_json(),
     )
+
+
+def _described(engine: Engine) -> dict[str, Any]:
+    file = engine.file
+    return {
+        "sha256": file.sha256,
+        "backend": file.backend,
+        "precision": file.precision,
+        "bytes": file.path.stat().st_size,
+        "runs_on": [part.device.name for part in gpu_engines(engine)] or ["cpu"],
+        **file.environment,
+    }

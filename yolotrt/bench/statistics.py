@@ -40,7 +40,8 @@ class Summary:
         p90: 90th percentile.
         p95: 95th percentile.
         p99: 99th percentile.
-        p50_interval: Bootstrap 95 % interval of the median; None for fewer than six samples.
+        p50_interval: Bootstrap 95 % interval of the median, wider where neighbouring samples are alike
+            (:func:`effective_count`); None for samples that say less than six independent ones.
         outliers: Samples beyond Tukey's far fences (3 interquartile ranges outside the quartiles). They
             are counted for the reader and stay in every statistic above.
     """
@@ -73,6 +74,12 @@ def summarize(samples: Sequence[float | None]) -> Summary | None:
     return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, count_outliers(array))
 
 
+def median(samples: Sequence[float | None]) -> float | None:
+    """Return the median alone, or None if the stage was not measured in every frame."""
+    array = measured(samples)
+    return None if array is None else float(np.median(array))
+
+
 def measured(samples: Sequence[float | None]) -> F64 | None:
     """Return the samples as an array, or None if there are none or one was not measured."""
     if not len(samples) or any(s is None for s in samples):
@@ -82,12 +89,25 @@ def measured(samples: Sequence[float | None]) -> F64 | None:
 
 def quantile_interval(array: F64, q: float, *, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the bootstrap percentile interval of a quantile, or None for too few samples."""
-    if not enough(len(array), q, confidence):
+    count = effective_count(array)
+    if not enough(count, q, confidence):
         return None
-    return _interval(resampled_quantiles(array, q), confidence)
+    return _interval(resampled_quantiles(array, q, count=count), confidence)
 
 
-def enough(count: int, q: float, confidence: float = CONFIDENCE) -> bool:
+def effective_count(array: F64) -> float:
+    """Return how many independent samples say as much as these, which may resemble their neighbours.
+
+    A machine that speeds up and slows down makes neighbouring frames alike; with a correlation r of each
+    frame with the next, n of them say as much as n (1 - r) / (1 + r) independent ones (an autoregressive
+    process of first order). A correlation that chance explains (below 2 / sqrt(n)) is taken for none.
+    """
+    n = len(array)
+    r = min(autocorrelation(array), 0.95)
+    return float(n) if r * math.sqrt(n) <= 2 else max(2.0, n * (1 - r) / (1 + r))
+
+
+def enough(count: float, q: float, confidence: float = CONFIDENCE) -> bool:
     """Return whether that many samples can say where a quantile lies.
 
     A resample never leaves the range of the samples, so the interval cannot be right more often than that
@@ -97,7 +117,9 @@ def enough(count: int, q: float, confidence: float = CONFIDENCE) -> bool:
     return 0 < q < 1 and count > 1 and float(q**count + (1 - q) ** count) <= 1 - confidence
 
 
-def resampled_quantiles(array: F64, q: float, *, seed: int = SEED, resamples: int = RESAMPLES) -> F64:
+def resampled_quantiles(
+    array: F64, q: float, *, count: float | None = None, seed: int = SEED, resamples: int = RESAMPLES
+) -> F64:
     """Return the quantile of many bootstrap resamples of the array.
 
     A resample of n values is sorted(array)[floor(n * u)] for n uniform numbers u. Its k-th smallest value
@@ -109,6 +131,7 @@ def resampled_quantiles(array: F64, q: float, *, seed: int = SEED, resamples: in
     Args:
         array: (n,) samples, n >= 1.
         q: Quantile in [0, 1], interpolated linearly as NumPy does.
+        count: Size of a resample; None takes n. Fewer widen the distribution as fewer samples would.
         seed: Seed of the draw.
         resamples: Number of resamples.
 
@@ -117,14 +140,15 @@ def resampled_quantiles(array: F64, q: float, *, seed: int = SEED, resamples: in
     """
     rng = np.random.default_rng(seed)
     ordered, n = np.sort(array), len(array)
-    position = q * (n - 1)
-    lower = min(math.floor(position), n - 1)
+    drawn = max(1, round(n if count is None else count))
+    position = q * (drawn - 1)
+    lower = min(math.floor(position), drawn - 1)
     weight = position - lower
-    below = rng.beta(lower + 1, n - lower, resamples)
+    below = rng.beta(lower + 1, drawn - lower, resamples)
     first = ordered[np.minimum((below * n).astype(np.intp), n - 1)]
     if not weight:
         return first
-    above = below + (1 - below) * rng.beta(1, n - lower - 1, resamples)
+    above = below + (1 - below) * rng.beta(1, drawn - lower - 1, resamples)
     second = ordered[np.minimum((above * n).astype(np.intp), n - 1)]
     return first + (second - first) * weight
 
@@ -173,17 +197,26 @@ def unpaired_ratio(base: F64, new: F64, q: float, *, confidence: float = CONFIDE
         confidence: Probability that the interval covers the true ratio.
     """
     value = float(np.quantile(new, q) / np.quantile(base, q))
-    if not enough(min(len(base), len(new)), q, confidence):
+    counts = effective_count(base), effective_count(new)
+    if not enough(min(counts), q, confidence):
         return Ratio(value, None)
-    draws = resampled_quantiles(new, q, seed=SEED + 1) / resampled_quantiles(base, q)
+    draws = resampled_quantiles(new, q, count=counts[1], seed=SEED + 1) / resampled_quantiles(
+        base, q, count=counts[0]
+    )
     return Ratio(value, _interval(draws, confidence))
+
+
+def far_fences(array: F64) -> tuple[float, float]:
+    """Return Tukey's far fences: 3 interquartile ranges below the first quartile and above the third."""
+    q1, q3 = np.percentile(array, (25, 75))
+    far = 3 * (q3 - q1)
+    return float(q1 - far), float(q3 + far)
 
 
 def count_outliers(array: F64) -> int:
     """Return how many samples lie beyond Tukey's far fences."""
-    q1, q3 = np.percentile(array, (25, 75))
-    far = 3 * (q3 - q1)
-    return int(((array < q1 - far) | (array > q3 + far)).sum())
+    low, high = far_fences(array)
+    return int(((array < low) | (array > high)).sum())
 
 
 def autocorrelation(array: F64) -> float:

@@ -76,7 +76,8 @@ class StopRule:
         if array is None or len(array) < MIN_STABLE_ROUNDS or self.until_stable is None:
             return False
         interval, median = quantile_interval(array, 0.5), float(np.median(array))
-        assert interval is not None
+        if interval is None:
+            return False
         return max(interval.high - median, median - interval.low) <= self.until_stable * median
 
 

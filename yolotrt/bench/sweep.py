@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from yolotrt.backends.base import Engine
+from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.result import Case, CaseResult
-from yolotrt.bench.rounds import EachRound, Measurement, Rounds, Running, measure_rounds
+from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.dispatch import DispatchMode
-from yolotrt.pipeline.tiled import Frame, PassMode, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH
+from yolotrt.pipeline.dispatch import DISPATCH_MODES
+from yolotrt.pipeline.frames import Frame, FrameResult
+from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode, PipelineSettings
+from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
-from yolotrt.timing.clock import Clock, now
+from yolotrt.timing.clock import Clock, now, seconds_between
+from yolotrt.timing.trace import INTERVAL
+
+BURST = 9
+"""Frames of one measurement where several are in flight; the first has none before it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,8 @@ class SweepSettings:
 
     Attributes:
         modes: Passes to measure.
-        dispatch: Dispatch modes to measure for each tiled pass.
+        dispatch: Dispatch modes to measure for each tiled pass; empty takes all that the engine's device
+            offers.
         groups: Group counts to measure for each tiled pass.
         overlap: Tile overlap in [0, 1).
         threads: CPU threads that all groups together may use.
@@ -31,13 +40,15 @@ class SweepSettings:
         duration_s: Seconds to measure all cases together instead; with ``until_stable`` the cap.
         until_stable: Stop when every median is known this well; see :class:`StopRule`.
         warmup: Unmeasured frames per case, first; None warms up until stable.
+        depth: Frames in flight on a GPU.
+        orders: When the pass over the whole frame runs beside tiles on a GPU; each is a case of its own.
 
     Raises:
         UsageError: A value is out of range.
     """
 
     modes: tuple[PassMode, ...] = ("tiled", "global")
-    dispatch: tuple[DispatchMode, ...] = ("serial", "threads")
+    dispatch: tuple[Dispatch, ...] = ()
     groups: tuple[int, ...] = (1, 2, 4, 8)
     overlap: float = 0.2
     threads: int = 1
@@ -45,6 +56,8 @@ class SweepSettings:
     duration_s: float | None = None
     until_stable: float | None = None
     warmup: int | None = None
+    depth: int = 1
+    orders: tuple[GlobalOrder, ...] = ("concurrent",)
 
     def __post_init__(self) -> None:
         self.stop  # noqa: B018 - refuses what makes no sense
@@ -84,11 +97,24 @@ class PipelineSubject:
 
     case: Case
     pipeline: TiledPipeline
+    depth: int = 1
 
     def measure(self, frame: Frame) -> Measurement:
-        """Process one frame."""
-        result = self.pipeline(frame)
-        return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
+        """Process one frame, or a short burst of it where several frames are in flight."""
+        if self.depth == 1:
+            return _measured(self.pipeline(frame))
+        results, stamps = [], []
+        for result in self.pipeline.frames([frame] * BURST):
+            results.append(result)
+            stamps.append(now())
+        results.sort(key=lambda r: r.trace.seconds("end_to_end") or 0.0)
+        found = _measured(results[len(results) // 2])
+        found.stages[INTERVAL] = seconds_between(stamps[0], stamps[-1]) / (len(stamps) - 1)
+        return found
+
+
+def _measured(result: FrameResult) -> Measurement:
+    return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
 
 
 def sweep(
@@ -108,7 +134,7 @@ def measure(
     *,
     earlier: Sequence[CaseResult] = (),
     spent_s: float = 0.0,
-    each_round: EachRound = lambda _cases, _seconds: None,
+    each_frame: EachFrame = lambda _cases, _seconds: None,
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> tuple[tuple[CaseResult, ...], Rounds]:
@@ -120,7 +146,7 @@ def measure(
         settings: What to measure.
         earlier: Cases of an interrupted run of the same sweep, to be continued.
         spent_s: Seconds which that run had measured.
-        each_round: Called between rounds.
+        each_frame: Called after each frame of each case.
         progress: Told after each round.
         clock: Read by the rules and by the traces.
 
@@ -138,14 +164,18 @@ def measure(
             settings.stop,
             WarmupRule(settings.warmup),
             spent_s=spent_s,
-            each_round=each_round,
+            each_frame=each_frame,
             progress=progress,
             clock=clock,
         )
+        results = [
+            replace(entry.result(), group_bytes=subject.pipeline.group_bytes)
+            for entry, subject in zip(running, subjects, strict=True)
+        ]
     finally:
         for subject in subjects:
             subject.pipeline.close()
-    return tuple(entry.result() for entry in running), rounds
+    return tuple(results), rounds
 
 
 def _running(subjects: Sequence[PipelineSubject], earlier: Sequence[CaseResult]) -> list[Running]:
@@ -181,19 +211,46 @@ def new_subjects(
     """
     for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
         _check_groups(settings, wh, pair.tiles)
+    on_gpu = bool(gpu_engines(pair.tiles))
+    chosen = settings.dispatch or _offered(pair)
     found = []
     for mode in settings.modes:
-        if mode == "global":  # one picture: nothing to split
-            variants: list[tuple[DispatchMode, int]] = [("serial", 1)]
-        else:
-            variants = [(d, g) for d in settings.dispatch for g in settings.groups]
-        for dispatch, groups in variants:
-            shown = "-" if mode == "global" else dispatch
-            pipeline = PipelineSettings(mode, groups, dispatch, settings.overlap, settings.threads)
-            found.append(
-                PipelineSubject(
-                    Case(pair.name, pair.precision, mode, shown, groups),
-                    TiledPipeline(pair.tiles, pipeline, whole_engine=pair.whole, clock=clock),
+        orders = settings.orders if on_gpu and mode == "tiled+global" else settings.orders[:1]
+        # The whole frame is one picture: nothing to split.
+        ways = [(chosen[-1], 1)] if mode == "global" else [(d, g) for d in chosen for g in settings.groups]
+        for order in orders:
+            for dispatch, groups in ways:
+                pipeline = PipelineSettings(
+                    mode, groups, dispatch, settings.overlap, settings.threads, settings.depth, order,
+                    measure=True,
+                )  # fmt: skip
+                found.append(
+                    PipelineSubject(
+                        Case(pair.name, pair.precision, mode, _way(pipeline), groups),
+                        TiledPipeline(
+                            pair.tiles, pipeline, whole_engine=pair.whole, clock=clock, takes_turns=True
+                        ),
+                        settings.depth,
+                    )
                 )
-            )
     return found
+
+
+def _offered(pair: EnginePair) -> tuple[Dispatch, ...]:
+    """Return the dispatch modes that work where the engines are."""
+    parts = [part for engine in pair.engines for part in gpu_engines(engine)]
+    if not parts:
+        return DISPATCH_MODES
+    if all(part.device.captures and part.capturable for part in parts):
+        return DEVICE_DISPATCH
+    return tuple(mode for mode in DEVICE_DISPATCH if mode != "graph")
+
+
+def _way(settings: PipelineSettings) -> str:
+    """Return how a case's groups run, in words."""
+    words: list[str] = ["-" if settings.mode == "global" else settings.dispatch]
+    if settings.global_order == "after":
+        words.append("global after")
+    if settings.depth > 1:
+        words.append(f"depth {settings.depth}")
+    return ", ".join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,68 @@ _STAT = Path("/proc/stat")
 _THROTTLE = "cpu[0-9]*/thermal_throttle/core_throttle_count"
 
 
-class Watch:
-    """Reads the machine's counters at the beginning and the end of a measurement."""
+GLANCE_S = 1.0
+"""The GPU is asked no more often than this: a question takes about a millisecond."""
 
-    def __init__(self, clock: Clock = now, *, stat: Path = _STAT) -> None:
-        self._clock, self._stat = clock, stat
-        self._begin_ns = clock()
+
+class Watch:
+    """Reads the machine's counters at the beginning and the end of a measurement, and the GPU's in between.
+
+    A GPU tells what slows it down only while it does: at the end, when it idles again, it would deny all.
+
+    Args:
+        clock: What is read.
+        stat: The system's counters (proc(5)).
+        gpu: Returns the GPU's state, or None; see :func:`yolotrt.bench.gpu.gpu_state`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock = now,
+        *,
+        stat: Path = _STAT,
+        gpu: Callable[[], dict[str, Any] | None] = gpu_state,
+    ) -> None:
+        self._clock, self._stat, self._ask_gpu = clock, stat, gpu
+        self._seen: list[dict[str, Any]] = []
+        self._begin_ns = self._glanced_ns = clock()
         self._busy, self._own = self._busy_seconds(), _own_seconds()
         self._throttled = _throttle_events()
+
+    def glance(self) -> None:
+        """Look at the GPU if the last look was a while ago; called between rounds."""
+        at = self._clock()
+        if seconds_between(self._glanced_ns, at) >= GLANCE_S:
+            self._glanced_ns = at
+            self._look()
+
+    def _look(self) -> None:
+        if (state := self._ask_gpu()) is not None:
+            self._seen.append(state)
+
+    def _gpu(self) -> dict[str, Any] | None:
+        """Return the GPU's last state, with everything that slowed it down in any, and extremes."""
+        self._look()
+        if not self._seen:
+            return None
+        clocks = [s["clock_sm_mhz"] for s in self._seen if s["clock_sm_mhz"] is not None]
+        degrees = [s["temperature_c"] for s in self._seen if s["temperature_c"] is not None]
+        return {
+            **self._seen[-1],
+            "throttled": list(dict.fromkeys(reason for s in self._seen for reason in s["throttled"])),
+            "temperature_c": max(degrees, default=None),
+            "clock_sm_mhz_least": min(clocks, default=None),
+            "clock_sm_mhz_most": max(clocks, default=None),
+            "looks": len(self._seen),
+        }
 
     def report(self) -> dict[str, Any]:
         """Return what happened since the watch was made.
 
         Returns:
             ``wall_s`` and ``own_cpu_s``; ``other_cores``, the cores that other processes kept busy on
-            average; ``cpu_throttled``, thermal throttling events; ``gpu``, its state now; and
+            average; ``cpu_throttled``, thermal throttling events; ``gpu``, its state now with its highest
+            temperature, its least and highest clock and every reason for throttling since; and
             ``gpu_processes``, who else computes on it. What the system does not tell is None.
         """
         wall = seconds_between(self._begin_ns, self._clock())
@@ -43,7 +91,7 @@ class Watch:
             "cpu_throttled": None
             if throttled is None or self._throttled is None
             else throttled - self._throttled,
-            "gpu": gpu_state(),
+            "gpu": self._gpu(),
             "gpu_processes": other_gpu_processes(),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from yolotrt.artifacts.files import exclusive
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
 from yolotrt.calibration.batches import F32, ImageFeed, Preprocessing
+from yolotrt.calibration.choice import Noise, best_ranges
 from yolotrt.calibration.graph import GraphView
+from yolotrt.calibration.histogram import StreamingHistogram
 from yolotrt.calibration.observe import collect
 from yolotrt.calibration.qdq import STYLES, quantize
 from yolotrt.calibration.ranges import (
@@ -35,10 +37,10 @@ from yolotrt.progress import Progress, no_progress
 FORMAT = "yolotrt-calibration"
 VERSION = 2
 
-BATCH = 2
-"""Images per batch: faster than one at a time, and every tensor of a batch is in memory at once."""
+BATCH = 1
+"""Images per batch: every tensor of a batch is in memory at once, and on a CPU two at a time gain nothing."""
 
-AUDITED = 8
+AUDITED = 6
 """Images on which the noise of each layer is measured."""
 
 
@@ -73,6 +75,7 @@ def load_or_calibrate(
     force: bool = False,
     threads: int | None = None,
     progress: Progress = no_progress,
+    on_wait: Callable[[str], None] = print,
 ) -> tuple[CalibrationRanges, CalibrationStatus]:
     """Return the ranges for a network and images, from the cache if its key holds.
 
@@ -86,6 +89,7 @@ def load_or_calibrate(
         force: Calibrate again even if the cache holds.
         threads: Threads of the network; None leaves it to ONNX Runtime.
         progress: Called while images run.
+        on_wait: Told when another process is making the same cache.
 
     Raises:
         ModelError: The network cannot be read.
@@ -111,7 +115,7 @@ def load_or_calibrate(
     ranges, status = cached()
     if ranges is not None:
         return ranges, status
-    with exclusive(cache, lambda message: progress(message, 0, 0)):
+    with exclusive(cache, on_wait):
         ranges, now = cached()  # another process may just have made it
         if ranges is not None:
             return ranges, now
@@ -121,8 +125,7 @@ def load_or_calibrate(
         # One image at a time where possible: the audit holds two networks' tensors.
         batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
         histograms = collect(model, batches, total=len(images), progress=progress, threads=threads)
-        ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, algorithm), key)
-        ranges = replace(ranges, noise=_noise(model, ranges, sample, threads))
+        ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
         write_ranges(cache, ranges)
     return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
 
@@ -134,6 +137,19 @@ def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> 
         if i % max(1, total // wanted) == 0 and len(kept) < wanted:
             kept.append(batch[:size].copy())
         yield batch
+
+
+def _ranges(
+    model: onnx.ModelProto,
+    histograms: Mapping[str, StreamingHistogram],
+    key: CalibrationKey,
+    measure: Callable[[CalibrationRanges], Noise],
+) -> CalibrationRanges:
+    """Choose ranges by the key's algorithm, and measure the noise that they make."""
+    if key.algorithm == "best":
+        return best_ranges(model, histograms, key, measure)
+    ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, key.algorithm), key)
+    return replace(ranges, noise=measure(ranges))
 
 
 def _noise(

@@ -36,9 +36,7 @@ def quantize_for_tensorrt(
     writer = QdqWriter(model)
     view = writer.view
     convolutions = int8_convolutions(view, exclude)
-    readers = {(id(n), n.input[0]) for n in convolutions}
-    readers |= {(id(node), skip) for node, skip in _residual_skips(view, convolutions)}
-    readers = _moving_readers(view, readers)
+    readers = _reads(view, convolutions)
     tensors = list(dict.fromkeys(n for node in view.nodes for n in node.input if (id(node), n) in readers))
     limits = _common_limits(view, ranges, tensors, readers)
     for tensor in tensors:
@@ -65,6 +63,13 @@ def int8_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.No
         and view.constant(n.input[1]) is not None
         and not view.is_depthwise(n)
     ]
+
+
+def _reads(view: GraphView, convolutions: list[onnx.NodeProto]) -> set[tuple[int, str]]:
+    """Return who reads which tensor in INT8, as the node's identity and the tensor's name."""
+    readers = {(id(n), n.input[0]) for n in convolutions}
+    readers |= {(id(node), skip) for node, skip in _residual_skips(view, convolutions)}
+    return _moving_readers(view, readers)
 
 
 def _residual_skips(view: GraphView, convolutions: list[onnx.NodeProto]) -> list[tuple[onnx.NodeProto, str]]:
@@ -105,16 +110,10 @@ def _common_limits(
 ) -> Mapping[str, float]:
     """Return the magnitude that INT8 covers for each tensor: one for all that are tied together.
 
-    Tensors are tied by operations that move values in INT8. The largest limit of a group holds for all,
-    because what one member clips all would clip.
+    The largest limit of a group holds for all, because what one member clips all would clip.
     """
-    tied = _Groups()
     wanted = set(tensors)
-    for node in view.body:
-        sources = moved_inputs(node)
-        if node.op_type in (*COMMUTING, "Concat") and (id(node), sources[0]) in readers:
-            for name in [*sources[1:], *(o for o in node.output if o in wanted)]:
-                tied.tie(sources[0], name)
+    tied = _tied(view, wanted, readers)
     limits: dict[str, float] = {}
     for name in wanted:
         if name not in ranges.tensors:
@@ -125,6 +124,25 @@ def _common_limits(
         root = tied.root(name)
         limits[root] = max(limits.get(root, 0.0), ranges.tensors[name].amax)
     return {name: limits[tied.root(name)] for name in wanted}
+
+
+def shared_scales(view: GraphView) -> dict[str, str]:
+    """Return by tensor the name that stands for all that share its scale when everything is quantised."""
+    readers = _reads(view, int8_convolutions(view, ()))
+    tensors = {name for node in view.nodes for name in node.input if (id(node), name) in readers}
+    tied = _tied(view, tensors, readers)
+    return {name: tied.root(name) for name in tensors}
+
+
+def _tied(view: GraphView, wanted: Collection[str], readers: set[tuple[int, str]]) -> _Groups:
+    """Return which tensors share a scale: those tied by operations that move values in INT8."""
+    tied = _Groups()
+    for node in view.body:
+        sources = moved_inputs(node)
+        if node.op_type in (*COMMUTING, "Concat") and (id(node), sources[0]) in readers:
+            for name in [*sources[1:], *(o for o in node.output if o in wanted)]:
+                tied.tie(sources[0], name)
+    return tied
 
 
 def moved_inputs(node: onnx.NodeProto) -> list[str]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.artifacts.hashing import content_key
-from yolotrt.calibration.algorithms import Algorithm, choose_limits
+from yolotrt.calibration.algorithms import Algorithm, ByHistogram, choose_limits
 from yolotrt.calibration.graph import GraphView
 from yolotrt.calibration.histogram import F64, StreamingHistogram
 from yolotrt.calibration.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
 
 QUANTILES = (0.0001, 0.01, 0.5, 0.99, 0.9999)
@@ -102,7 +102,7 @@ class CalibrationRanges:
 
 
 def find_ranges(
-    view: GraphView, histograms: Mapping[str, StreamingHistogram], algorithm: Algorithm
+    view: GraphView, histograms: Mapping[str, StreamingHistogram], algorithm: ByHistogram
 ) -> dict[str, TensorRange]:
     """Choose a range for every tensor from its distribution.
 

@@ -4,7 +4,8 @@ One pass over a few images suffices. A second copy of the network, with Q/DQ, ru
 and each of its convolutions is fed with the FP32 network's values. So the difference behind its
 activation function is its own doing, and its *noise* is the mean over channels of that error's power
 relative to the channel's variance. (Relative per channel, because the next layer weighs small channels
-up; variance, because a constant carries no information.)
+up; variance, because a constant carries no information.) A position counts by the power of the layer's
+response there: most of a picture is background, where errors cost nothing.
 
 How much of a layer's noise reaches the outputs follows from the graph: a concatenation of equally
 lively parts passes on each part's noise by its share of the channels, an addition halves it, and a
@@ -37,7 +38,8 @@ that keeps many small layers from being preferred to one that matters."""
 
 _TWIN = "quantized twin of "
 _AXES = "all axes but the channels"
-_SUMS = ("error", "power", "mean")
+_CHANNELS = "the channels' axis"
+_SUMS = ("error", "power", "mean", "weight")
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,10 @@ def _with_twin(
         copy.input[:] = [n if n in forced or n in view.inputs or not n else _TWIN + n for n in node.input]
         copy.output[:] = [_TWIN + n for n in node.output]
     names = []
-    result.graph.initializer.append(helper.make_tensor(_AXES, onnx.TensorProto.INT64, [3], [0, 2, 3]))
+    for axes, values in ((_AXES, [0, 2, 3]), (_CHANNELS, [1])):
+        result.graph.initializer.append(
+            helper.make_tensor(axes, onnx.TensorProto.INT64, [len(values)], values)
+        )
     for layer, point in points.items():
         names += _add_sums(result.graph, layer, _TWIN + point, point)
     for name in names:
@@ -225,27 +230,31 @@ def _with_twin(
 
 def _add_sums(graph: onnx.GraphProto, layer: str, disturbed: str, exact: str) -> list[str]:
     """Add the error's mean square and the exact tensor's mean square and mean, per channel."""
-    difference, error, square, power, mean = (
-        f"{layer}/{what}" for what in ("difference", "squared error", "square", *_SUMS[1:])
+    difference, squared, error, square, response = (
+        f"{layer}/{what}" for what in ("difference", "squared", "weighted error", "square", "response")
     )
+    names = [f"{layer}/{what}" for what in _SUMS]
     for operator, sources, target in (
         ("Sub", [disturbed, exact], difference),
-        ("Mul", [difference, difference], error),
+        ("Mul", [difference, difference], squared),
         ("Mul", [exact, exact], square),
     ):
         graph.node.append(helper.make_node(operator, sources, [target]))
-    names = [f"{layer}/{_SUMS[0]}", power, mean]
-    for source, target in zip((error, square, exact), names, strict=True):
+    graph.node.append(helper.make_node("ReduceMean", [square, _CHANNELS], [response], keepdims=1))
+    graph.node.append(helper.make_node("Mul", [squared, response], [error]))
+    for source, target in zip((error, square, exact, response), names, strict=True):
         graph.node.append(helper.make_node("ReduceMean", [source, _AXES], [target], keepdims=0))
     return names
 
 
 def _relative_power(sums: Mapping[str, npt.NDArray[np.float64]], prefix: str, batches: int) -> float:
     """Return the mean over channels of error power over variance; silent channels do not count."""
-    error, power, mean = (sums[prefix + what] / batches for what in _SUMS)
+    error, power, mean, weight = (sums[prefix + what] / batches for what in _SUMS)
     variance = power - np.square(mean)
     lively = variance > 1e-6 * max(float(power.max()), 1e-30)
-    return float(np.mean(error[lively] / variance[lively])) if lively.any() else 0.0
+    if not lively.any() or not weight[0] > 0:
+        return 0.0
+    return float(np.mean(error[lively] / variance[lively]) / weight[0])
 
 
 def _unpaired(view: GraphView, name: str) -> str:

@@ -9,8 +9,20 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
-from yolotrt.cli.options import ENGINES, JsonTarget, Threads, Trust, choices, cores, whole_numbers
-from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
+from yolotrt.cli.options import (
+    ENGINES,
+    Depth,
+    Device,
+    Devices,
+    JsonTarget,
+    Threads,
+    Trust,
+    choices,
+    cores,
+    device_name,
+    whole_numbers,
+)
+from yolotrt.cli.outputs import Csv, Html, Markdown, ensure_outputs, write_outputs
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +31,6 @@ if TYPE_CHECKING:
     from yolotrt.bench.run import RunRequest
 
 MODES = "tiled,global"
-DISPATCH = "serial,threads"
 GROUPS = "1,2,4,8"
 
 
@@ -39,7 +50,8 @@ def bench(
     ] = None,
     mode: Annotated[str | None, typer.Option(help=f"tiled, global, tiled+global. [default: {MODES}]")] = None,
     dispatch: Annotated[
-        str | None, typer.Option(help=f"How groups run: serial, threads. [default: {DISPATCH}]")
+        str | None,
+        typer.Option(help="How groups run: serial, threads; on a GPU also streams, graph. [default: all]"),
     ] = None,
     tile: Annotated[
         int | None, typer.Option(help="Tile size, px; must be the engine's input size. [default: that]")
@@ -61,6 +73,13 @@ def bench(
         int | None, typer.Option(min=0, help="Unmeasured frames per case. [default: until stable]")
     ] = None,
     threads: Threads = None,
+    device: Device = "auto",
+    devices: Devices = None,
+    pipeline_depth: Depth = 1,
+    global_order: Annotated[
+        str,
+        typer.Option(help="For tiled+global on a GPU: the frame beside the tiles (concurrent), or after."),
+    ] = "concurrent,after",
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
     output: Annotated[
@@ -86,20 +105,22 @@ def bench(
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
       yolotrt bench --until-stable 5% -o result.json --budget tiles=10ms --budget-stat p95
       yolotrt bench --config pipeline.yaml --json -
+      yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
+      yolotrt bench --devices 0,1 --groups 2,4,8
     """
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.run import RunRequest
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.pipeline.dispatch import DISPATCH_MODES
-    from yolotrt.pipeline.tiled import PASS_MODES
+    from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
     from yolotrt.workflow.catalog import read_engines
 
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
     pairs, chosen = _from_config(config, engines, trust) if config else ([], {})
+    ways = dispatch or chosen.get("dispatch")
     settings = SweepSettings(
         modes=choices(mode or chosen.get("mode", MODES), "--mode", PASS_MODES),
-        dispatch=choices(dispatch or chosen.get("dispatch", DISPATCH), "--dispatch", DISPATCH_MODES),
+        dispatch=choices(ways, "--dispatch", DISPATCHES[1:]) if ways else (),
         groups=whole_numbers(groups or chosen.get("groups", GROUPS), "--groups"),
         overlap=overlap,
         threads=threads or cores(),
@@ -107,12 +128,16 @@ def bench(
         duration_s=duration,
         until_stable=None if until_stable is None else percentage(until_stable, "--until-stable"),
         warmup=warmup,
+        depth=pipeline_depth,
+        orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
     request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
+    ensure_outputs(output, html, markdown, csv, json)
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
+    where = device_name(device, devices)
     for file in (file for pair in pairs for file in pair):
-        _announce(file, tile)
-    result = _measure(pairs, request)
+        _announce(file, tile, where)
+    result = _measure(pairs, request, where)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -144,8 +169,11 @@ def _from_config(
     return [tuple(admit(path, trust=trust, warn=warn) for path in wanted.engines)], options
 
 
-def _announce(file: EngineFile, tile: int | None) -> None:
-    say(f"engine: {file.path} ({file.precision}, {file.backend})")
+def _announce(file: EngineFile, tile: int | None, device: str) -> None:
+    from yolotrt.backends.placement import place
+
+    placement = place(file, device)
+    say(f"engine: {file.path} ({file.precision}, {file.backend}) on {placement}: {placement.reason}")
     if tile is not None and file.spec.input_wh != (tile, tile):
         raise UsageError(
             f"--tile {tile} does not fit {file.path}, which takes {file.spec.input_wh[0]} px.",
@@ -153,7 +181,7 @@ def _announce(file: EngineFile, tile: int | None) -> None:
         )
 
 
-def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest) -> RunResult:
+def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str) -> RunResult:
     from yolotrt.backends.registry import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
@@ -164,7 +192,7 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest) -> RunRes
     loaded: list[EnginePair] = []
     try:
         for pair in pairs:
-            loaded.append(EnginePair(*(load_engine(file) for file in pair)))
+            loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
         with progress_bars() as progress:
             return run_bench(loaded, frames, request, progress=progress, say=say)
     finally:

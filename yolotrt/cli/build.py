@@ -222,7 +222,7 @@ def _coco() -> Path:
 def _offered(yes: bool) -> Path | None:
     """Offer the download; take it with ``--yes`` or when a person agrees."""
     from yolotrt.cli.download import COCO as DATASET
-    from yolotrt.data.coco_request import offer
+    from yolotrt.data.coco.request import offer
     from yolotrt.workflow.coco import calibration_request
 
     if yes:

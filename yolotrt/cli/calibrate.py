@@ -69,6 +69,7 @@ def calibrate(
             force=force,
             threads=threads or cores(),
             progress=progress,
+            on_wait=say,
         )
     if status.warning:
         warn(status.warning)

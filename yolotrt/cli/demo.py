@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,18 +54,29 @@ def demo(
 
 
 def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
-    """Write pictures and the page, and return what lies where."""
+    """Write pictures, accuracy and the page, and return what lies where."""
     from yolotrt.artifacts.files import write_text
     from yolotrt.report.accuracy import accuracy_of
+    from yolotrt.report.beside import before_and_after
     from yolotrt.report.draw import draw
     from yolotrt.report.page import page
     from yolotrt.workflow.demo import write_picture
 
     written = {"raw samples": outcome.result_file}
-    for mode, found in outcome.found.items():
-        picture = out / f"found-{mode.replace('+', '-')}.png"
-        written[f"found by {mode}"] = write_picture(picture, draw(outcome.scene.image, found, outcome.names))
-    figures = [accuracy_of(mode, e.as_json()) for mode, entries in outcome.accuracy.items() for e in entries]
+    figures = []
+    for mode, entries in outcome.accuracy.items():
+        engines = [entry.as_json() for entry in entries]
+        document = dumps({"mode": mode, "engines": engines}, indent=1)
+        written[f"accuracy, {mode}"] = write_text(out / f"accuracy-{mode}.json", document + "\n")
+        figures += [accuracy_of(mode, engine) for engine in engines]
+    pictures = {
+        mode: draw(outcome.scene.image, found, outcome.names) for mode, found in outcome.found.items()
+    }
+    for mode, picture in pictures.items():
+        target = out / f"found-{mode.replace('+', '-')}.jpg"
+        written[f"found by {mode}"] = write_picture(target, picture)
+    both = before_and_after(outcome, pictures)
+    written["before and after"] = write_picture(out / "global-and-tiled.jpg", both)
     written["page"] = write_text(out / "report.html", page([outcome.result], figures))
     return written
 
@@ -72,16 +84,18 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
 def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     from yolotrt.report.story import story_table
     from yolotrt.report.tables import latency_table, stage_table
-    from yolotrt.workflow.demo import SMALL_PX, found_small_objects
+    from yolotrt.workflow.demo import SMALL_PX, are_found, small_objects
 
     console = stdout()
     console.print(latency_table(outcome.result))
     console.print(stage_table(outcome.result))
     console.print(story_table(outcome.result, outcome.accuracy))
+    small = small_objects(outcome.scene)
     print(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():
-        hits, small = found_small_objects(outcome.scene, found)
-        print(f"  {mode:13} {len(found):3} objects, {hits} of {small} small ones (up to {SMALL_PX} px)")
+        hits = are_found(small, found).sum()
+        share = f"{hits / len(small):.0%} of those up to {SMALL_PX} px"
+        print(f"  {mode:13} {len(found):3} objects, {hits} of {len(small)} small ones ({share})")
     for what, path in files.items():
         print(f"{what + ':':22} {path}")
     print("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")

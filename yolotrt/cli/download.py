@@ -15,8 +15,8 @@ from yolotrt.cli.options import CALIB_DATA, JsonTarget
 from yolotrt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
-    from yolotrt.data.coco_request import FetchProgress, FetchWatch, SubsetResult
-    from yolotrt.data.coco_verify import VerifyResult
+    from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetResult
+    from yolotrt.data.coco.verify import VerifyResult
 
 COCO = "coco-val2017"
 
@@ -64,8 +64,8 @@ def download(
         raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
     if verify:
         return _verify(out, json)
-    from yolotrt.data.coco_request import SubsetRequest
-    from yolotrt.data.coco_subset import fetch_subset
+    from yolotrt.data.coco.request import SubsetRequest
+    from yolotrt.data.coco.subset import fetch_subset
 
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     request = SubsetRequest(out, images, seed, names, annotations, calib_split, base_url)
@@ -77,7 +77,7 @@ def download(
 
 
 def _verify(folder: Path, json: str | None) -> None:
-    from yolotrt.data.coco_verify import verify_subset
+    from yolotrt.data.coco.verify import verify_subset
 
     with transfer_bars() as watch:
         result = verify_subset(folder, watch)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.pipeline.merge import MergeSettings
 
 Name = TypeVar("Name", bound=str)
 
@@ -25,6 +28,26 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="CPU threads all groups together may use. [default: all cores]"),
 ]
 
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
+    ),
+]
+Devices = Annotated[
+    str | None, typer.Option("--devices", help="GPUs to deal the tiles out to: 0,1 is --device cuda:0,1.")
+]
+Depth = Annotated[
+    int,
+    typer.Option(
+        "--pipeline-depth",
+        min=1,
+        max=2,
+        help="Frames in flight on a GPU; 2 uploads one while another computes.",
+    ),
+]
+
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Also load files that nothing vouches for; they can run any code."),
@@ -35,10 +58,68 @@ Images = Annotated[
     typer.Option(help="Folder of images to calibrate INT8 on. [default: the cache of this model]"),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
-Method = Annotated[str, typer.Option(help="How ranges are chosen: mse, entropy, percentile or minmax.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How ranges are chosen: mse, entropy, percentile, minmax, or per tensor the best of them."
+    ),
+]
 Tiles = Annotated[
     bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]
+
+MergeMethod = Annotated[
+    str,
+    typer.Option(
+        "--merge",
+        help="How tiles are joined: seams (knows their borders), nmm (joins overlaps) or nms (drops them).",
+    ),
+]
+MergeOverlap = Annotated[
+    str | None,
+    typer.Option(
+        "--merge-overlap",
+        metavar="METRIC-SHAPE:T",
+        help="How nmm and nms compare: iou or ios, of boxes or masks, above T. [default: ios-boxes:0.5]",
+    ),
+]
+
+
+def merge_settings(method: str, overlap: str | None) -> MergeSettings:
+    """Parse ``--merge`` and ``--merge-overlap``.
+
+    Raises:
+        UsageError: A name is unknown, the overlap is not in [0, 1), or ``seams`` was given one.
+    """
+    from yolotrt.pipeline.merge import MERGE_METHODS, METRICS, SHAPES, MergeSettings
+
+    chosen = choice(method, "--merge", MERGE_METHODS)
+    if chosen == "seams":
+        if overlap is not None:
+            raise UsageError(
+                "--merge-overlap is for --merge nmm and nms.", hint="Add --merge nmm, or leave it out."
+            )
+        return MergeSettings()
+    found = re.fullmatch(r"(\w+)-(\w+):(\d*\.?\d+)", overlap or "ios-boxes:0.5")
+    if not found:
+        raise UsageError(
+            f"--merge-overlap {overlap!r} is not like METRIC-SHAPE:T.", hint="Like this: iou-masks:0.5"
+        )
+    metric, shape = choice(found[1], "--merge-overlap", METRICS), choice(found[2], "--merge-overlap", SHAPES)
+    return MergeSettings(chosen, float(found[3]), metric, shape)
+
+
+def device_name(device: str, devices: str | None) -> str:
+    """Return where to run.
+
+    Raises:
+        UsageError: Both options say something.
+    """
+    if devices is None:
+        return device
+    if device != "auto":
+        raise UsageError("--device and --devices say the same thing.", hint="Use one of them.")
+    return f"cuda:{devices}"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -24,6 +24,19 @@ Csv = Annotated[
 ]
 
 
+def ensure_outputs(*targets: Path | str | None) -> None:
+    """Find out before long work whether its results can be written; None and ``-`` are passed over.
+
+    Raises:
+        StorageError: One of them cannot be.
+    """
+    from yolotrt.artifacts.files import ensure_writable
+
+    for target in targets:
+        if target is not None and target != "-":
+            ensure_writable(Path(target))
+
+
 def write_outputs(
     results: Sequence[RunResult],
     *,

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, warn
-from yolotrt.cli.options import JsonTarget, Threads, Trust, choice, cores
+from yolotrt.cli.options import (
+    Device,
+    Devices,
+    JsonTarget,
+    MergeMethod,
+    MergeOverlap,
+    Threads,
+    Trust,
+    choice,
+    cores,
+    device_name,
+    merge_settings,
+)
 
 
 def predict(
@@ -22,7 +34,11 @@ def predict(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
     ] = None,
+    merge: MergeMethod = "seams",
+    merge_overlap: MergeOverlap = None,
     threads: Threads = None,
+    device: Device = "auto",
+    devices: Devices = None,
     trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
@@ -49,7 +65,9 @@ def predict(
             groups=groups,
             overlap=overlap,
             cpu_threads=threads or cores(),
+            device=device_name(device, devices),
             decode=DecodeSettings(conf=conf),
+            merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
         progress_bars() as progress,
     ):

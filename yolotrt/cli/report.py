@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import stdout, warn
+from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets
+from yolotrt.cli.options import JsonTarget
 from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
 
 
@@ -23,6 +24,7 @@ def report(
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
+    json: JsonTarget = None,
 ) -> None:
     r"""Show results again: as tables here, or as a page, Markdown or CSV.
 
@@ -36,7 +38,7 @@ def report(
 
     from yolotrt.bench.advice import advise
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.result import read_result
+    from yolotrt.bench.result import read_result, to_json
     from yolotrt.report.accuracy import read_accuracy
     from yolotrt.report.tables import latency_table, stage_table
 
@@ -45,12 +47,14 @@ def report(
     if budgets.limits:
         read = [replace(result, budgets=budgets.as_json()) for result in read]
     figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
-    console = stdout()
     for path, result in zip(results, read, strict=True):
-        console.print(latency_table(result))
-        console.print(stage_table(result))
+        if json != "-":
+            stdout().print(latency_table(result))
+            stdout().print(stage_table(result))
         for advice in advise(result):
             warn(f"{path}: {advice}")
+    documents = [to_json(result) for result in read]
+    emit_json(json, documents[0] if len(documents) == 1 else documents)
     write_outputs(read, html=html, markdown=markdown, csv=csv, accuracy=figures)
     for result in read:
         check_budgets(result, budgets)

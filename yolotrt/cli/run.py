@@ -6,12 +6,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yolotrt.cli.console import emit_json, say, stdout, warn
-from yolotrt.cli.options import JsonTarget, Threads, Trust, choice, cores
+from yolotrt.cli.options import (
+    Device,
+    Devices,
+    JsonTarget,
+    Threads,
+    Trust,
+    choice,
+    cores,
+    device_name,
+)
 from yolotrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +35,9 @@ def run(
     source: Annotated[str, typer.Option(help="A video, rtsp://..., or a folder of images.")],
     mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
-    dispatch: Annotated[str, typer.Option(help="How groups run.")] = "serial",
+    dispatch: Annotated[
+        str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
+    ] = "auto",
     overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
     whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
     fps: Annotated[
@@ -44,6 +55,8 @@ def run(
         float, typer.Option(min=0.1, help="Seconds without a frame after which a stream is opened again.")
     ] = 5.0,
     threads: Threads = None,
+    device: Device = "auto",
+    devices: Devices = None,
     trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
@@ -55,22 +68,23 @@ def run(
     \b
     Examples:
       yolotrt run engines/m.int8.onnxruntime.onnx --source street.mp4 --duration 60
-      yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --dispatch threads
+      yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
-    from yolotrt.pipeline.dispatch import DISPATCH_MODES
-    from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
+    from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
+    from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    settings = {
+    settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
-        "dispatch": choice(dispatch, "--dispatch", DISPATCH_MODES),
+        "dispatch": choice(dispatch, "--dispatch", DISPATCHES),
         "overlap": overlap,
         "cpu_threads": threads or cores(),
+        "device": device_name(device, devices),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
     found = moving_source(source, timeout_s=timeout)

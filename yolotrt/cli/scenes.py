@@ -41,7 +41,7 @@ def scenes(
       yolotrt scenes --count 20 --tile 640 --out tiles/
       yolotrt scenes --video moving.mp4 --seconds 5 --size 1920x1080
     """
-    from yolotrt.data.scene_files import write_scenes, write_video
+    from yolotrt.data.scenes.files import write_scenes, write_video
 
     if out is None and video is None:
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")

@@ -13,6 +13,7 @@ from yolotrt.cli.gates import BudgetStat, BudgetTerms
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    Device,
     Images,
     JsonTarget,
     Limit,
@@ -24,12 +25,13 @@ from yolotrt.cli.options import (
     cores,
     whole_numbers,
 )
-from yolotrt.errors import GateFailed
+from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
     from yolotrt.workflow.tune_choice import Candidate, TuneOutcome
 
 PRECISIONS = ("fp32", "fp16", "int8")
+GROUPS = "1,2,4,8"
 
 
 def tune(
@@ -43,8 +45,18 @@ def tune(
         typer.Option(metavar="1%|0.5pt", help="Largest accepted loss of mAP; needs --eval-images."),
     ] = None,
     precisions: Annotated[str, typer.Option(help="Precisions to try: fp32, fp16, int8.")] = "fp32,int8",
-    groups: Annotated[str, typer.Option(help="Numbers of tile groups to try.")] = "1,2,4,8",
-    dispatch: Annotated[str, typer.Option(help="Dispatch modes to try.")] = "serial,threads",
+    groups: Annotated[
+        str | None, typer.Option(help=f"Numbers of tile groups to try. [default: {GROUPS}]")
+    ] = None,
+    chunk: Annotated[
+        str | None,
+        typer.Option(
+            help="Tiles per batch to try instead of --groups, such as 32,16,8: tiles / chunk groups."
+        ),
+    ] = None,
+    dispatch: Annotated[
+        str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
+    ] = None,
     mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
     source: Annotated[str, typer.Option(help="An image, a folder of images, or 'scene'.")] = "scene",
     overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
@@ -60,6 +72,7 @@ def tune(
         int | None, typer.Option(min=1, help="Use only the first annotated images.")
     ] = None,
     threads: Threads = None,
+    device: Device = "auto",
     trust: Trust = False,
     state: Annotated[
         Path, typer.Option(help="What is known so far; the same command continues from it.")
@@ -78,14 +91,14 @@ def tune(
     Examples:
       yolotrt tune yolo26n-seg.pt --images street/ --budget tiles=10ms --budget end_to_end=33ms
       yolotrt tune m.onnx --images street/ --max-drop 1% --eval-images coco/val --annotations coco/val.json
+      yolotrt tune m.onnx --precisions fp32 --chunk 32,16,8,4
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
     """
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.data.sources import read_frames
-    from yolotrt.pipeline.dispatch import DISPATCH_MODES
-    from yolotrt.pipeline.tiled import PASS_MODES
+    from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.report.tune_tables import tune_table
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
@@ -93,6 +106,8 @@ def tune(
     from yolotrt.workflow.tune import TuneRequest
     from yolotrt.workflow.tune import tune as search
 
+    if groups and chunk:
+        raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
     request = TuneRequest(
         build=BuildRequest(
             find_model(model, ENGINES),
@@ -107,8 +122,8 @@ def tune(
         precisions=choices(precisions, "--precisions", PRECISIONS),  # type: ignore[arg-type]
         sweep=SweepSettings(
             modes=(choice(mode, "--mode", PASS_MODES),),
-            dispatch=choices(dispatch, "--dispatch", DISPATCH_MODES),
-            groups=whole_numbers(groups, "--groups"),
+            dispatch=choices(dispatch, "--dispatch", DISPATCHES[1:]) if dispatch else (),
+            groups=whole_numbers(groups or GROUPS, "--groups"),
             overlap=overlap,
             threads=threads or cores(),
         ),
@@ -118,6 +133,8 @@ def tune(
         annotations=annotations,
         limit=eval_limit,
         state=state,
+        device=device,
+        chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
     if write is not None:
         _require_writable(write)

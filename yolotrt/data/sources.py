@@ -28,7 +28,7 @@ def read_frames(source: str, *, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
         ImageError: Nothing is there, or an image cannot be read.
     """
     if source == SCENE:
-        from yolotrt.data.scenes import make_scene
+        from yolotrt.data.scenes.scene import make_scene
 
         return [make_scene(seed).image]
     return [read_image(path) for path in list_images(Path(source))[:MAX_FRAMES]]

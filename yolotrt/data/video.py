@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from yolotrt.data.images import list_images, read_image
 from yolotrt.errors import InputError
+from yolotrt.timing.clock import now, seconds_between
 
 Frame = npt.NDArray[np.uint8]
 
@@ -92,11 +94,8 @@ class VideoSource:
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms,
         ]  # fmt: skip
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
+        with _quiet():
             capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         if not capture.isOpened():
             capture.release()
             raise InputError(
@@ -113,7 +112,13 @@ class VideoSource:
         """Return the next frame; see :class:`MovingSource`."""
         if self._capture is None:
             return None
-        done, frame = self._capture.read()
+        begin = now()
+        with _quiet():
+            done, frame = self._capture.read()
+        if self.live and seconds_between(begin, now()) * 1e3 >= self._timeout_ms:
+            return (
+                None  # after a timeout OpenCV still gives what the decoder held: late, and each after another
+            )
         return np.ascontiguousarray(frame, dtype=np.uint8) if done and frame is not None else None
 
     def close(self) -> None:
@@ -121,6 +126,16 @@ class VideoSource:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV's own words about a stream from mixing with ours."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 class FolderSource:

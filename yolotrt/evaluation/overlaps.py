@@ -10,7 +10,7 @@ from yolotrt.evaluation.groundtruth import Objects
 from yolotrt.evaluation.matching import IOU_THRESHOLDS, ImageMatches, match
 from yolotrt.geometry.boxes import F64, intersection_areas
 from yolotrt.geometry.detections import I64, Bits, Detections, Mask
-from yolotrt.geometry.masks import shared_pixels
+from yolotrt.geometry.mask import shared_pixels
 from yolotrt.geometry.rle import decode_rle
 
 

@@ -19,6 +19,11 @@ when one is a fragment of the other."""
 _PAIRS_AT_ONCE = 1 << 19
 """Candidate pairs examined together, so that memory stays flat however many boxes there are."""
 
+_FEW = 8
+"""Candidate pairs per box that are not worth looking for a better axis."""
+
+_NONE = np.zeros(0, np.int64)
+
 
 def areas(boxes: F32) -> F64:
     """Return the areas of (n, 4) xyxy boxes in square px; 0 for a box turned inside out."""
@@ -65,36 +70,58 @@ def overlapping_pairs(
         Indices ``i < j`` of the pairs and their overlaps, in no particular order.
     """
     reach = 1.0 if metric == "ios" or threshold <= 0 else min(1.0, 1 / threshold - 1)
-    sweeps = [_Sweep(boxes, classes, axis, reach) for axis in (0, 1)]
-    sweep = min(sweeps, key=lambda s: s.pairs)
-    exact, size = boxes.astype(np.float64), areas(boxes)
-    found: list[tuple[I64, I64, F64]] = []
-    for i, j in sweep.chunks():
-        other = 1 - sweep.axis
-        lower = np.maximum(exact[i, other], exact[j, other])
-        meets = lower < np.minimum(exact[i, other + 2], exact[j, other + 2])
-        i, j = i[meets], j[meets]
-        value = overlap(intersection_areas(exact[i], exact[j]), size[i], size[j], metric)
+    size = areas(boxes)
+    found = [(_NONE, _NONE, np.zeros(0))]
+    for i, j, shared in _meetings(boxes, classes, reach):
+        value = overlap(shared, size[i], size[j], metric)
         good = value > threshold
-        i, j = i[good], j[good]
-        found.append((np.minimum(i, j), np.maximum(i, j), value[good]))
-    if not found:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    first, second, values = zip(*found, strict=True)
-    return np.concatenate(first), np.concatenate(second), np.concatenate(values)
+        found.append((i[good], j[good], value[good]))
+    first, second, values = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return np.minimum(first, second), np.maximum(first, second), values
+
+
+def meeting_pairs(boxes: F32, classes: I64) -> tuple[I64, I64]:
+    """Find all pairs of boxes of one class that share an area.
+
+    Args:
+        boxes: (n, 4) xyxy, px, finite.
+        classes: (n,) class of each box.
+
+    Returns:
+        Indices ``i < j`` of the pairs, in no particular order.
+    """
+    found = [(_NONE, _NONE)]
+    found += [(i[shared > 0], j[shared > 0]) for i, j, shared in _meetings(boxes, classes, 1.0)]
+    first, second = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return np.minimum(first, second), np.maximum(first, second)
+
+
+def _meetings(boxes: F32, classes: I64, reach: float) -> Iterator[tuple[I64, I64, F64]]:
+    """Yield, at least once, pairs of one class that may meet, and their shared areas."""
+    exact = boxes.astype(np.float64)
+    sweep = _Sweep(exact, classes, 0, reach)
+    if sweep.pairs > _FEW * len(boxes):
+        sweep = min(sweep, _Sweep(exact, classes, 1, reach), key=lambda s: s.pairs)
+    along, across = sweep.axis, 1 - sweep.axis
+    for i, j in sweep.chunks():
+        a, b = exact[i], exact[j]
+        side = np.minimum(a[:, across + 2], b[:, across + 2]) - np.maximum(a[:, across], b[:, across])
+        meets = np.flatnonzero(side > 0)
+        a, b, side = a[meets], b[meets], side[meets]
+        other = np.minimum(a[:, along + 2], b[:, along + 2]) - np.maximum(a[:, along], b[:, along])
+        yield i[meets], j[meets], side * np.maximum(other, 0)
 
 
 class _Sweep:
     """Boxes sorted by class and near edge, and how many successors each has to be compared with."""
 
-    def __init__(self, boxes: F32, classes: I64, axis: int, reach: float) -> None:
-        begin = boxes[:, axis].astype(np.float64)
-        end = boxes[:, axis + 2].astype(np.float64)
+    def __init__(self, boxes: F64, classes: I64, axis: int, reach: float) -> None:
+        begin, end = boxes[:, axis], boxes[:, axis + 2]
         self.axis = axis
         # Classes are laid side by side on one line, far enough apart that no box reaches the next.
         spread = (np.max(end, initial=0) - np.min(begin, initial=0)) + 1
         line = begin + classes * (2 * spread)
-        self.order = np.argsort(line, kind="stable")
+        self.order = np.argsort(line)
         line = line[self.order]
         # For IoU > t the near edges differ by less than (1/t - 1) of the shared side, hence of either.
         length = (end - begin)[self.order] * reach

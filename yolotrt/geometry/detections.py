@@ -8,33 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.geometry.mask import Bits as Bits
+from yolotrt.geometry.mask import Mask as Mask
+from yolotrt.geometry.packed import PackedMasks
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
-Bits = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class Mask:
-    """A binary mask stored only where the object is.
-
-    Attributes:
-        x: Column of ``bits[:, 0]`` in the frame, px.
-        y: Row of ``bits[0, :]`` in the frame, px.
-        bits: (h, w) bool; may be empty (0 rows or columns) for an object without any mask pixel.
-    """
-
-    x: int
-    y: int
-    bits: Bits
-
-    @property
-    def area(self) -> int:
-        """Number of set pixels."""
-        return int(np.count_nonzero(self.bits))
-
-    def moved(self, dx: int, dy: int) -> Mask:
-        """Return the mask shifted by whole pixels; the bits are shared, not copied."""
-        return Mask(self.x + dx, self.y + dy, self.bits)
+Masks = tuple[Mask, ...] | PackedMasks
+"""Masks by index: drawn already, or unpacked when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +36,7 @@ class Detections:
     boxes: F32
     scores: F32
     classes: I64
-    masks: tuple[Mask, ...] | None = None
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -83,13 +65,21 @@ class Detections:
         if chosen.dtype == np.bool_:
             chosen = np.flatnonzero(chosen)
         chosen = chosen.astype(np.intp, copy=False)
-        masks = None if self.masks is None else tuple(self.masks[int(i)] for i in chosen)
+        masks = self.masks
+        if isinstance(masks, PackedMasks):
+            masks = masks.take(chosen)
+        elif masks is not None:
+            masks = tuple([masks[i] for i in chosen.tolist()])
         return Detections(self.boxes[chosen], self.scores[chosen], self.classes[chosen], masks)
 
     def moved(self, dx: int, dy: int) -> Detections:
         """Return the detections shifted by whole pixels, as from a tile's frame to the image's."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], np.float32)
-        masks = None if self.masks is None else tuple(m.moved(dx, dy) for m in self.masks)
+        masks = self.masks
+        if isinstance(masks, PackedMasks):
+            masks = masks.moved(dx, dy)
+        elif masks is not None:
+            masks = tuple(m.moved(dx, dy) for m in masks)
         return Detections(boxes, self.scores, self.classes, masks)
 
     @classmethod
@@ -97,12 +87,19 @@ class Detections:
         """Join detections of one frame, keeping their order."""
         if not parts:
             return cls.empty()
-        masks: tuple[Mask, ...] | None = None
-        if all(p.masks is not None for p in parts):
-            masks = tuple(m for p in parts for m in (p.masks or ()))
         return cls(
             np.concatenate([p.boxes for p in parts]),
             np.concatenate([p.scores for p in parts]),
             np.concatenate([p.classes for p in parts]),
-            masks,
+            _concatenated([p.masks for p in parts if p.masks is None or len(p.scores)]),
         )
+
+
+def _concatenated(parts: Sequence[Masks | None]) -> Masks | None:
+    """Return all masks, packed if all of them are, or None if some are missing."""
+    if None in parts:
+        return None
+    packed = [part for part in parts if isinstance(part, PackedMasks)]
+    if packed and len(packed) == len(parts):
+        return PackedMasks.concatenate(packed)
+    return tuple(mask for part in parts for mask in part or ())

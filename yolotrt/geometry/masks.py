@@ -1,4 +1,4 @@
-"""Masks that exist only inside their boxes: assembled from prototypes, compared, joined, clipped.
+"""Masks drawn from prototypes, only inside their boxes.
 
 A mask is ``sum(coefficient * prototype) > 0``, drawn at the resolution of the target frame. The
 convention is that of Ultralytics' ``process_mask_native``: the padding is cropped from the prototypes,
@@ -11,7 +11,6 @@ rows and columns that a box covers are ever computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -147,35 +146,3 @@ def _taps(target: int, source: int) -> tuple[tuple[I64, F32], tuple[I64, F32]]:
     right = np.minimum(left + 1, source - 1)
     share = (position - left).astype(np.float32)
     return (left, 1 - share), (right, share)
-
-
-def shared_pixels(a: Mask, b: Mask) -> int:
-    """Return how many pixels of the frame belong to both masks."""
-    left, top = max(a.x, b.x), max(a.y, b.y)
-    right = min(a.x + a.bits.shape[1], b.x + b.bits.shape[1])
-    bottom = min(a.y + a.bits.shape[0], b.y + b.bits.shape[0])
-    if left >= right or top >= bottom:
-        return 0
-    rectangle = (left, top, right, bottom)
-    return int(np.count_nonzero(clip_mask(a, *rectangle).bits & clip_mask(b, *rectangle).bits))
-
-
-def clip_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask:
-    """Return the part of a mask inside a rectangle of its frame (right and bottom exclusive), as a view."""
-    x, y = max(left, mask.x), max(top, mask.y)
-    return Mask(x, y, mask.bits[y - mask.y : max(bottom - mask.y, 0), x - mask.x : max(right - mask.x, 0)])
-
-
-def join_masks(masks: Sequence[Mask]) -> Mask:
-    """Return the union of masks of one frame; its array covers just their common bounding box."""
-    drawn = [m for m in masks if m.bits.size]
-    if not drawn:
-        return masks[0]
-    left, top = min(m.x for m in drawn), min(m.y for m in drawn)
-    right = max(m.x + m.bits.shape[1] for m in drawn)
-    bottom = max(m.y + m.bits.shape[0] for m in drawn)
-    bits = np.zeros((bottom - top, right - left), np.bool_)
-    for m in drawn:
-        height, width = m.bits.shape
-        bits[m.y - top : m.y - top + height, m.x - left : m.x - left + width] |= m.bits
-    return Mask(left, top, bits)

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from yolotrt.geometry.boxes import F64, Metric, overlap, overlapping_pairs
-from yolotrt.geometry.detections import F32, I64, Detections, Mask
-from yolotrt.geometry.masks import join_masks, shared_pixels
+from yolotrt.geometry.detections import F32, I64, Detections, Masks
+from yolotrt.geometry.mask import join_masks
+from yolotrt.geometry.packed import PackedMasks, mask_areas, shared_areas
 
 Shape = Literal["boxes", "masks"]
 """What is compared: the boxes, or the masks (pixel by pixel, for detections that have them)."""
@@ -63,7 +64,7 @@ def nms(
         # Those kept so far are mutually compatible and come first, so they stay kept.
         chunk = np.concatenate([kept, order[begin : begin + _AT_ONCE]])
         first, second, _ = overlapping_pairs(boxes[chunk], classes[chunk], threshold, metric)
-        owner = _own(len(chunk), first, second)
+        owner = _owned(len(chunk), first, second)
         kept = chunk[owner == np.arange(len(chunk))]
         if limit is not None and len(kept) >= limit:
             return kept[:limit]
@@ -91,28 +92,24 @@ def owners(
     Returns:
         (n,) index of the owner; a detection that is kept owns itself, and an owner is always kept.
     """
-    order = best_first(found.boxes, found.scores, found.classes)
-    ranked = found.take(order)
-    masks = ranked.masks if shape == "masks" else None
-    least = threshold if masks is None else 0
-    better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, least, metric)
-    if source is not None:
-        matches = source[order[better]] != source[order[worse]]
-        better, worse = better[matches], worse[matches]
-    if masks is not None:
-        matches = mask_overlaps(masks, better, worse, metric) > threshold
-        better, worse = better[matches], worse[matches]
+    order, ranked = _ranked(found)
     result = np.empty_like(order)
-    result[order] = order[_own(len(order), better, worse)]
+    result[order] = order[_own(ranked, threshold, metric, shape, None if source is None else source[order])]
     return result
 
 
 def suppress(
-    found: Detections, threshold: float, *, metric: Metric = "iou", shape: Shape = "boxes"
+    found: Detections,
+    threshold: float,
+    *,
+    metric: Metric = "iou",
+    shape: Shape = "boxes",
+    source: I64 | None = None,
 ) -> Detections:
     """Drop every detection that a better one owns; see :func:`owners`. Returns the rest, best first."""
-    owner = owners(found, threshold, metric=metric, shape=shape)
-    return sort(found.take(owner == np.arange(len(found))))
+    order, ranked = _ranked(found)
+    owner = _own(ranked, threshold, metric, shape, None if source is None else source[order])
+    return ranked.take(owner == np.arange(len(order)))
 
 
 def merge(
@@ -133,19 +130,27 @@ def join(found: Detections, owner: I64) -> Detections:
         The owners, in the order of ``found``, with their own score and class, the box around all they
         own, and the union of the masks.
     """
+    own = owner == np.arange(len(owner))
+    others = np.flatnonzero(~own)
     boxes = found.boxes.copy()
-    np.minimum.at(boxes[:, :2], owner, found.boxes[:, :2])
-    np.maximum.at(boxes[:, 2:], owner, found.boxes[:, 2:])
-    masks = None if found.masks is None else list(found.masks)
-    if masks is not None and found.masks is not None:
-        by_owner = np.argsort(owner, kind="stable")
-        leaders, starts, counts = np.unique(owner[by_owner], return_index=True, return_counts=True)
-        for leader, start, count in zip(leaders.tolist(), starts.tolist(), counts.tolist(), strict=True):
-            if count > 1:
-                masks[leader] = join_masks([found.masks[i] for i in by_owner[start : start + count]])
-    kept = owner == np.arange(len(found))
-    joined = Detections(boxes, found.scores, found.classes, None if masks is None else tuple(masks))
-    return joined.take(kept)
+    np.minimum.at(boxes[:, :2], owner[others], found.boxes[others, :2])
+    np.maximum.at(boxes[:, 2:], owner[others], found.boxes[others, 2:])
+    masks = None if found.masks is None else _joined(found.masks, others, owner[others])
+    return Detections(boxes, found.scores, found.classes, masks).take(own)
+
+
+def _joined(masks: Masks, others: I64, leaders: I64) -> Masks:
+    """Return the masks, each leader's replaced by the union with all others that it leads."""
+    groups: dict[int, list[int]] = {}
+    for other, leader in zip(others.tolist(), leaders.tolist(), strict=True):
+        groups.setdefault(leader, [leader]).append(other)
+    groups = {leader: sorted(group) for leader, group in groups.items()}
+    if isinstance(masks, PackedMasks):
+        return masks.joined(groups)
+    result = list(masks)
+    for leader, group in groups.items():
+        result[leader] = join_masks([masks[i] for i in group])
+    return tuple(result)
 
 
 def sort(found: Detections) -> Detections:
@@ -153,30 +158,45 @@ def sort(found: Detections) -> Detections:
     return found.take(best_first(found.boxes, found.scores, found.classes))
 
 
-def mask_overlaps(masks: tuple[Mask, ...], first: I64, second: I64, metric: Metric) -> F64:
+def mask_overlaps(masks: Masks, first: I64, second: I64, metric: Metric) -> F64:
     """Return the overlaps of the pairs ``masks[first[k]], masks[second[k]]``, counted in pixels."""
     used = np.unique(np.concatenate([first, second]))
     size = np.zeros(len(masks))
-    size[used] = [masks[i].area for i in used]
-    pairs = zip(first.tolist(), second.tolist(), strict=True)
-    shared = np.array([shared_pixels(masks[i], masks[j]) for i, j in pairs], np.float64)
+    size[used] = mask_areas(masks, used)
+    shared = shared_areas(masks, first, second).astype(np.float64)
     return overlap(shared, size[first], size[second], metric)
 
 
-def _own(n: int, better: I64, worse: I64) -> I64:
+def _ranked(found: Detections) -> tuple[I64, Detections]:
+    """Return the order from best to worst, and the detections in it."""
+    order = best_first(found.boxes, found.scores, found.classes)
+    return order, found.take(order)
+
+
+def _own(ranked: Detections, threshold: float, metric: Metric, shape: Shape, source: I64 | None) -> I64:
+    """Return who owns each of the detections, which come best first; see :func:`owners`."""
+    masks = ranked.masks if shape == "masks" else None
+    least = threshold if masks is None else 0
+    better, worse, _ = overlapping_pairs(ranked.boxes, ranked.classes, least, metric)
+    if source is not None:
+        matches = source[better] != source[worse]
+        better, worse = better[matches], worse[matches]
+    if masks is not None:
+        matches = mask_overlaps(masks, better, worse, metric) > threshold
+        better, worse = better[matches], worse[matches]
+    return _owned(len(ranked), better, worse)
+
+
+def _owned(n: int, better: I64, worse: I64) -> I64:
     """Return who owns each of ``n`` detections, given as ranks, when the pairs ``better < worse`` match."""
-    owner = np.arange(n)
-    if not len(better):
-        return owner
     by_better = np.argsort(better, kind="stable")
-    worse = worse[by_better]
-    leaders, starts = np.unique(better[by_better], return_index=True)
-    bounds = [*starts.tolist(), len(worse)]
-    free = np.ones(n, np.bool_)
-    for k, leader in enumerate(leaders.tolist()):
-        if free[leader]:
-            matches = worse[bounds[k] : bounds[k + 1]]
-            mine = matches[free[matches]]
-            owner[mine] = leader
-            free[mine] = False
-    return owner
+    better, worse = better[by_better], worse[by_better]
+    begins = np.flatnonzero(np.diff(better, prepend=-1))
+    bounds = [*begins.tolist(), len(worse)]
+    others, owner = worse.tolist(), list(range(n))
+    for leader, begin, end in zip(better[begins].tolist(), bounds, bounds[1:], strict=False):
+        if owner[leader] == leader:
+            for other in others[begin:end]:
+                if owner[other] == other:
+                    owner[other] = leader
+    return np.array(owner, np.int64)

@@ -11,14 +11,14 @@ A tile sees some objects whole and others only up to its border: those are cut t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from yolotrt.geometry.boxes import F64, intersection_areas, overlap, overlapping_pairs
-from yolotrt.geometry.detections import I64, Bits, Detections, Mask
-from yolotrt.geometry.masks import clip_mask, shared_pixels
-from yolotrt.geometry.merge import best_first, join
+from yolotrt.geometry.boxes import F64, areas, intersection_areas, meeting_pairs, overlap
+from yolotrt.geometry.detections import I64, Bits, Detections, Masks
+from yolotrt.geometry.merge import best_first
+from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid
 
 WHOLE_FRAME = -1
@@ -47,65 +47,89 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        frame = np.array([0, 0, *grid.frame_wh])
-        origins = np.array([*grid.origins, (0, 0)])  # the last one serves WHOLE_FRAME
-        sizes = np.array([grid.content_wh] * len(grid.origins) + [grid.frame_wh])
-        seen = np.concatenate([origins, origins + sizes], axis=1)[tile]
-        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & (seen != frame))
+        looks, borders = _looks(grid)
+        seen, inner = looks[tile], borders[tile]
+        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
 
-    def take(self, index: npt.NDArray[np.intp] | I64) -> Views:
-        """Return the chosen views, in the order of ``index``."""
-        return Views(self.found.take(index), self.tile[index], self.seen[index], self.cut[index])
-
-    def joined(self, owner: I64) -> Views:
-        """Return the views with each detection joined to its owner, seen as from the owner's tile."""
-        kept = np.flatnonzero(owner == np.arange(len(owner)))
-        return Views(join(self.found, owner), self.tile[kept], self.seen[kept], self.cut[kept])
-
+    @cached_property
     def pairs(self) -> tuple[I64, I64]:
-        """Return all pairs of one class from different tiles whose boxes share an area."""
-        first, second, _ = overlapping_pairs(self.found.boxes, self.found.classes, 0)
+        """All pairs of one class from different tiles whose boxes share an area."""
+        first, second = meeting_pairs(self.found.boxes, self.found.classes)
         different = self.tile[first] != self.tile[second]
         return first[different], second[different]
 
+    @cached_property
+    def rank(self) -> I64:
+        """(n,) each detection's place from best to worst."""
+        rank = np.empty(len(self.found), np.int64)
+        rank[best_first(self.found.boxes, self.found.scores, self.found.classes)] = np.arange(len(rank))
+        return rank
+
+    @cached_property
+    def is_cut(self) -> Bits:
+        """(n,) whether the object may go on beyond any border."""
+        return _any_border(self.cut)
+
+
+@lru_cache(maxsize=8)
+def _looks(grid: TileGrid) -> tuple[I64, Bits]:
+    """Return what each tile shows, xyxy px, and which of its borders lie inside the frame; last the frame."""
+    origins = np.array([*grid.origins, (0, 0)])
+    sizes = np.array([grid.content_wh] * len(grid.origins) + [grid.frame_wh])
+    seen = np.concatenate([origins, origins + sizes], axis=1)
+    return seen, seen != np.array([0, 0, *grid.frame_wh])
+
 
 def covered(views: Views, threshold: float) -> I64:
-    """Find the whole detection that each cut one is a fragment of.
+    """Find a whole detection that each cut one is a fragment of.
 
     Args:
         views: Detections of one frame.
         threshold: Part of the fragment's box, and of its mask if there are masks, to be covered, exclusive.
 
     Returns:
-        (n,) index of the covering detection, which is itself not covered; or the detection's own index.
+        (n,) index of a covering detection, which is itself not covered; or the detection's own index.
     """
-    found = views.found
-    one, other = views.pairs()
-    cut: Bits = np.asarray(views.cut.any(axis=1))
-    part = np.where(cut[one], one, other)
-    cover = np.where(cut[one], other, one)
+    found, cut = views.found, views.is_cut
+    one, other = views.pairs
     mixed = cut[one] != cut[other]
-    part, cover = part[mixed], cover[mixed]
+    one, other = one[mixed], other[mixed]
+    part = np.where(cut[one], one, other)
+    cover = one + other - part
     beyond = (found.boxes[cover] - views.seen[part]) * _OUTWARDS > 0
-    crosses = (beyond & views.cut[part]).any(axis=1)
+    crosses = _any_border(beyond & views.cut[part])
     part, cover = part[crosses], cover[crosses]
     share = intersection_areas(found.boxes[part], found.boxes[cover]) / np.maximum(
-        intersection_areas(found.boxes[part], found.boxes[part]), 1e-9
+        areas(found.boxes[part]), 1e-9
     )
     good = share > threshold
     part, cover, share = part[good], cover[good], share[good]
-    if found.masks is not None:
-        share = _mask_shares(found.masks, part, cover)
-        good = share > threshold
-        part, cover, share = part[good], cover[good], share[good]
+    order = np.lexsort((views.rank[cover], -share, part))
+    part, cover = part[order], cover[order]
     owner = np.arange(len(found))
-    # The last assignment stays, so the best cover comes last; the better score breaks a tie.
-    order = np.lexsort((-_ranks(found)[cover], share))
-    owner[part[order]] = cover[order]
+    # One cover is enough, and mostly the likeliest is one: the others are looked at only if it is not.
+    likeliest = np.ones(len(part), np.bool_)
+    likeliest[1:] = part[1:] != part[:-1]
+    for look in (likeliest, ~likeliest):
+        chosen = (look & (owner[part] == part)).nonzero()[0]
+        if found.masks is not None:
+            chosen = chosen[_mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
+        owner[part[chosen[::-1]]] = cover[chosen[::-1]]  # the last assignment stays: the likeliest
     return owner
 
 
-def continued(views: Views, threshold: float) -> I64:
+def _mask_covers(masks: Masks, part: I64, cover: I64, threshold: float) -> Bits:
+    """Return whether more than ``threshold`` of each mask ``part`` is covered by the mask ``cover``."""
+    shared = shared_areas(masks, part, cover)
+    covers: Bits = (
+        shared / mask_sizes(masks, part) > threshold
+    )  # true of the mask if true of all its rectangle
+    unsure = (~covers & (shared > 0)).nonzero()[0]
+    covers[unsure] = shared[unsure] / np.maximum(mask_areas(masks, part[unsure]), 1) > threshold
+    return covers
+
+
+def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
     """Find the cut detections that are fragments of one object, chains of them too.
 
     A tile's own detections are different objects already, so an object takes at most one fragment from
@@ -114,27 +138,35 @@ def continued(views: Views, threshold: float) -> I64:
     Args:
         views: Detections of one frame.
         threshold: Overlap (intersection over smaller) inside the strip that both tiles show, exclusive.
+        among: (n,) which of the detections are still there; the others join nothing.
 
     Returns:
         (n,) index of the object's best-scored fragment, or the detection's own index.
     """
-    first, second = views.pairs()
-    cut: Bits = np.asarray(views.cut.any(axis=1))
-    both = cut[first] & cut[second]
+    first, second = views.pairs
+    there = views.is_cut if among is None else views.is_cut & among
+    both = there[first] & there[second]
     first, second = first[both], second[both]
     seen = _cut_inside(views, first, second) | _cut_inside(views, second, first)
     first, second, agreement = _agreeing(views, first[seen], second[seen], threshold)
-    rank = _ranks(views.found)
-    low, high = np.sort(np.stack([rank[first], rank[second]]), axis=0)
-    order = np.lexsort((high, low, -agreement))
-    by_rank = np.argsort(rank)
-    return _grow(views.tile, by_rank, [(int(low[k]), int(high[k])) for k in order])
+    owner = np.arange(len(views.found))
+    one, other = views.rank[first], views.rank[second]
+    order = np.lexsort((np.maximum(one, other), np.minimum(one, other), -agreement))
+    rank = views.rank.tolist()
+    for members in _groups(_edges(first[order], second[order]), views.tile.tolist()):
+        owner[members] = min(members, key=rank.__getitem__)
+    return owner
 
 
 def _cut_inside(views: Views, part: I64, other: I64) -> Bits:
     """Return whether ``part`` is cut by a border beyond which the tile of ``other`` can look."""
     looks_beyond = (views.seen[other] - views.seen[part]) * _OUTWARDS > 0
-    result: Bits = (views.cut[part] & looks_beyond).any(axis=1)
+    return _any_border(views.cut[part] & looks_beyond)
+
+
+def _any_border(borders: Bits) -> Bits:
+    """Return for each of (n, 4) whether any is set; a reduction over rows this short would take longer."""
+    result: Bits = np.ascontiguousarray(borders).view(np.uint32)[:, 0] != 0
     return result
 
 
@@ -153,38 +185,51 @@ def _agreeing(views: Views, first: I64, second: I64, threshold: float) -> tuple[
     first, second, strip, agreement = first[good], second[good], strip[good], agreement[good]
     if found.masks is None:
         return first, second, agreement
-    agreement = np.zeros(len(first))
-    for k, (i, j, rectangle) in enumerate(zip(first, second, strip.tolist(), strict=True)):
-        a, b = (clip_mask(found.masks[m], *rectangle) for m in (i, j))
-        agreement[k] = shared_pixels(a, b) / max(min(a.area, b.area), 1)
+    agreement = _mask_agreement(found.masks, first, second, strip, threshold, views.tile.tolist())
     good = agreement > threshold
     return first[good], second[good], agreement[good]
 
 
-def _grow(tile: I64, by_rank: I64, edges: list[tuple[int, int]]) -> I64:
-    """Join ranks along the edges, in their order, as long as no tile comes twice; return owners."""
-    group = {rank: {rank} for edge in edges for rank in edge}
-    for low, high in edges:
-        a, b = group[low], group[high]
-        tiles = [int(tile[by_rank[r]]) for r in (*a, *b)]
-        if a is not b and len(set(tiles)) == len(tiles):
-            a |= b
-            for rank in b:
-                group[rank] = a
-    owner = np.arange(len(tile))
-    for rank, members in group.items():
-        owner[by_rank[rank]] = by_rank[min(members)]
-    return owner
+def _mask_agreement(
+    masks: Masks, first: I64, second: I64, strip: I64, threshold: float, tiles: list[int]
+) -> F64:
+    """Return the overlaps of masks inside their strips, or 1 for one above the threshold that has no rival.
+
+    How well two fragments agree matters only where a third one of their tiles could take a place.
+    """
+    shared = shared_areas(masks, first, second, strip)
+    agreement = np.ones(len(shared))
+    sides = np.concatenate([first, second]), np.concatenate([strip, strip])
+    sure = shared / mask_sizes(masks, *sides).reshape(2, -1).min(axis=0) > threshold
+    meets = shared > 0
+    contested = np.zeros(len(tiles), np.bool_)
+    for group in _groups(_edges(first[meets], second[meets])):
+        contested[group] = len({tiles[i] for i in group}) < len(group)
+    k = (~sure | contested[first]).nonzero()[0]
+    sides = np.concatenate([first[k], second[k]]), np.concatenate([strip[k], strip[k]])
+    smaller = mask_areas(masks, *sides).reshape(2, -1).min(axis=0)
+    agreement[k] = shared[k] / np.maximum(smaller, 1)
+    return agreement
 
 
-def _mask_shares(masks: tuple[Mask, ...], part: I64, cover: I64) -> F64:
-    """Return which part of each mask ``part`` the mask ``cover`` covers."""
-    pairs = zip(part.tolist(), cover.tolist(), strict=True)
-    return np.array([shared_pixels(masks[i], masks[j]) / max(masks[i].area, 1) for i, j in pairs], np.float64)
+def _edges(first: I64, second: I64) -> list[tuple[int, int]]:
+    return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def _ranks(found: Detections) -> I64:
-    """Return each detection's place from best to worst."""
-    rank = np.empty(len(found), np.int64)
-    rank[best_first(found.boxes, found.scores, found.classes)] = np.arange(len(found))
-    return rank
+def _groups(edges: list[tuple[int, int]], tiles: list[int] | None = None) -> list[list[int]]:
+    """Join detections along the edges, in their order, into groups.
+
+    Args:
+        edges: Pairs of detections.
+        tiles: The tile of each detection; an edge that would bring a tile twice into a group joins
+            nothing. Without it every edge joins.
+    """
+    groups: dict[int, list[int]] = {i: [i] for edge in edges for i in edge}
+    for one, other in edges:
+        a, b = groups[one], groups[other]
+        if a is b or (tiles and not {tiles[i] for i in a}.isdisjoint([tiles[i] for i in b])):
+            continue
+        a += b
+        for i in b:
+            groups[i] = a
+    return list({id(group): group for group in groups.values()}.values())

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from yolotrt import __version__
-from yolotrt.artifacts.files import exclusive, require_file, write_bytes
+from yolotrt.artifacts.files import exclusive, mapped_os_errors, require_file, scratch_folder, write_bytes
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
+from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.progress import Progress, no_progress
@@ -96,7 +96,7 @@ def export(
 
     Raises:
         MissingDependency: torch or ultralytics is not installed.
-        ModelError: The weights cannot be read, or are not of a segmentation model.
+        ModelError: The weights cannot be read, hold NaN, or are not of a segmentation model.
         ExportError: The exported graph does not have the promised shapes or values.
     """
     require_file(weights, "Ultralytics weights (.pt) or a model .yaml")
@@ -106,9 +106,10 @@ def export(
     with exclusive(target, on_wait):
         if not force and (found := _up_to_date(target, source)):
             return found
-        with tempfile.TemporaryDirectory(prefix="yolotrt-export-") as folder, _quiet():
-            copy = Path(folder) / weights.name  # the exporter writes beside its source
-            shutil.copyfile(weights, copy)
+        with scratch_folder(target) as folder, _quiet():
+            copy = folder / weights.name  # the exporter writes beside its source
+            with mapped_os_errors(copy):
+                shutil.copyfile(weights, copy)
             progress(STEPS[0], 0, len(STEPS))
             yolo = _load(copy, weights, trust, on_wait)
             chosen = _choose_head(yolo, head, weights)
@@ -116,6 +117,7 @@ def export(
             traced = _trace(yolo, weights, imgsz, chosen)
         progress(STEPS[2], 2, len(STEPS))
         model = _fix_and_slim(traced, weights, imgsz)
+        require_finite_weights(model, weights.name)
         _write_metadata(model, yolo, weights, source)
         spec = read_spec(model, weights.stem)
         if spec.head != chosen or spec.batch is not None or spec.input_wh != (imgsz, imgsz):
@@ -143,11 +145,11 @@ def obtain_weights(target: Path) -> Path | None:
     Raises:
         StorageError: The weights cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="yolotrt-weights-") as folder, _quiet():
+    with scratch_folder(target) as folder, _quiet():
         try:
             from ultralytics.utils.downloads import attempt_download_asset
 
-            found = Path(attempt_download_asset(str(Path(folder) / target.name)))
+            found = Path(attempt_download_asset(str(folder / target.name)))
         except Exception:  # not installed, offline, no such model: the caller names the other ways
             return None
         return write_bytes(target, found.read_bytes()) if found.is_file() else None

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.device_worker import DeviceWorker
-from yolotrt.pipeline.frames import Frame, as_frame
+from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
 from yolotrt.pipeline.merge import merge_frame
-from yolotrt.pipeline.tiled import FrameResult
+from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
 
@@ -41,11 +40,15 @@ class DevicePipeline:
     Args:
         gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
         settings: How frames are cut, run and decoded.
+        takes_turns: Other pipelines on these engines run only while this one does not, so they may share
+            contexts and their scratch memory.
     """
 
-    def __init__(self, gpus: Sequence[Gpu], settings: DeviceSettings | None = None) -> None:
-        self._gpus = list(gpus)
-        self._settings = settings or DeviceSettings()
+    def __init__(
+        self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None, *, takes_turns: bool = False
+    ) -> None:
+        self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
+        self._settings = settings or PipelineSettings()
         self._plan: _Plan | None = None
         self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
         self._copiers = ThreadPoolExecutor(self._copy_threads, thread_name_prefix="yolotrt-copy")
@@ -145,26 +148,30 @@ class DevicePipeline:
     def _submit(self, frame: Frame) -> _Flight:
         begin = now()
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
-        self._stage(frame, plan.next_buffer)
-        staged = now()
         slot = plan.turn
+        self._upload(frame, plan, slot)
+        staged = now()
         plan.turn = (slot + 1) % self._settings.depth
         for worker in plan.workers:
             worker.submit(slot)
         return _Flight(plan, slot, begin, staged, now())
 
-    def _stage(self, frame: Frame, target: Frame) -> None:
-        """Copy a frame into page-locked memory, in bands by several threads."""
-        if frame.ctypes.data == target.ctypes.data:
-            return
-        parts = self._copy_threads
-        if frame.nbytes < _COPY_ALONE or parts == 1:
-            target[:] = frame
-            return
-        bounds = [len(frame) * i // parts for i in range(parts + 1)]
-        copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
-        for copy in copies:
-            copy.result()
+    def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
+        """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
+        target = plan.next_buffer
+        there = frame.ctypes.data == target.ctypes.data
+        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
+        bounds = [len(frame) * i // bands for i in range(bands + 1)]
+        copies = []
+        if not there:
+            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
+        for worker in plan.workers:
+            worker.begin_upload(slot)
+        for index, (a, b) in enumerate(pairwise(bounds)):
+            if copies:
+                copies[index].result()
+            for worker in plan.workers:
+                worker.upload(slot, a, b)
 
     def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot
@@ -197,7 +204,7 @@ class _Plan:
     turn: int = 0
 
     @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: DeviceSettings, frame_wh: tuple[int, int]) -> _Plan:
+    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
         grid = tile_grid(frame_wh, gpus[0].engine.file.spec.input_wh, settings.overlap)
         groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
         shares = deal(groups, len(gpus), whole="global" in settings.mode)

@@ -6,7 +6,8 @@ import numpy as np
 
 from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.detections import Detections, Mask
+from yolotrt.geometry.detections import I64, Detections
+from yolotrt.geometry.packed import BIT, HEIGHT, STEP, WIDTH, PackedMasks, X, Y
 
 CANDIDATE = np.dtype(
     [
@@ -40,6 +41,9 @@ HEADER = np.dtype(
 
 WORD = 32
 """Pixels per word of a packed mask."""
+
+BYTE = 8
+"""The first word of a mask's rows begins at a column of the image that is a multiple of this."""
 
 
 class Results:
@@ -83,37 +87,34 @@ class Results:
                 hint="Build it again; if it was built in lower precision, compare with --fp32.",
             )
         count = int(header["records"])
+        if not count:
+            return [Detections.empty(masks=masks)] * len(origins)
         records = self.records.array[: count * RECORD.itemsize].view(RECORD)
-        shifts = np.asarray(origins, np.float32).reshape(-1, 2)[records["image"]]
-        boxes = records["box"] + np.concatenate([shifts, shifts], axis=1)
+        image = records["image"]
+        places = np.asarray(origins, np.int64).reshape(-1, 2)[image]
+        boxes = records["box"] + np.tile(places.astype(np.float32), 2)
         scores = records["score"].copy()
         classes = records["label"].astype(np.int64)
-        drawn = self._masks(records, origins, int(header["words"])) if masks else None
-        ends = np.searchsorted(records["image"], np.arange(len(origins)), side="right").tolist()
+        drawn = self._masks(records, places, int(header["words"])) if masks else None
+        ends = np.searchsorted(image, np.arange(len(origins)), side="right").tolist()
         found, begin = [], 0
         for end in ends:
-            part = None if drawn is None else tuple(drawn[begin:end])
+            part = None if drawn is None else drawn[begin:end]
             found.append(Detections(boxes[begin:end], scores[begin:end], classes[begin:end], part))
             begin = end
         return found
 
     def _masks(
-        self, records: np.ndarray[tuple[int], np.dtype[np.void]], origins: list[tuple[int, int]], words: int
-    ) -> list[Mask]:
-        """Unpack all masks at once and cut each out as a view."""
-        packed = self.bits.array[: words * 4]
-        bits = np.unpackbits(packed, bitorder="little").view(np.bool_)
-        masks = []
-        columns = ("image", "left", "top", "right", "bottom", "word")
-        for image, left, top, right, bottom, word in zip(
-            *(records[c].tolist() for c in columns), strict=True
-        ):
-            x, y = origins[image]
-            width, height = right - left, bottom - top
-            if width <= 0 or height <= 0:
-                masks.append(Mask(left + x, top + y, np.zeros((0, 0), np.bool_)))
-                continue
-            stride = -(-width // WORD) * WORD
-            rows = bits[word * WORD : word * WORD + height * stride].reshape(height, stride)
-            masks.append(Mask(left + x, top + y, rows[:, :width]))
-        return masks
+        self, records: np.ndarray[tuple[int], np.dtype[np.void]], places: I64, words: int
+    ) -> PackedMasks:
+        """Copy the bits of all masks, as they are."""
+        left, top, right, bottom = (records[c].astype(np.int64) for c in ("left", "top", "right", "bottom"))
+        begin = left & -BYTE  # rows begin at whole bytes
+        empty = (right <= left) | (bottom <= top)
+        pieces = np.empty((len(records), 6), np.int64)
+        pieces[:, X], pieces[:, Y] = left + places[:, 0], top + places[:, 1]
+        pieces[:, WIDTH], pieces[:, HEIGHT] = right - left, bottom - top
+        pieces[empty, WIDTH : HEIGHT + 1] = 0
+        pieces[:, BIT] = records["word"] * WORD + left - begin
+        pieces[:, STEP] = -(-(right - begin) // WORD) * WORD
+        return PackedMasks.whole(self.bits.array[: words * WORD // 8].copy(), pieces)

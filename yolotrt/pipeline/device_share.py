@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import ClassVar, Protocol
 from weakref import WeakKeyDictionary
@@ -53,11 +53,14 @@ class GpuEngine(Protocol):
 
     Attributes:
         file: The engine on disk.
-        capturable: Its contexts may be captured in a CUDA graph after they have run once.
     """
 
     file: EngineFile
-    capturable: bool
+
+    @property
+    def capturable(self) -> bool:
+        """Whether its contexts may be captured in a CUDA graph after they have run once."""
+        ...
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> GpuContext:
         """Return a context for batches of exactly this size."""
@@ -83,6 +86,30 @@ class Gpu:
         """The engine that looks at the whole frame."""
         return self.whole_engine or self.engine
 
+    def taking_turns(self) -> Gpu:
+        """Return the same for a pipeline that never runs at the same time as others on these engines."""
+        shared = TakingTurns(self.engine)
+        same = self.for_whole is self.engine
+        return Gpu(self.device, shared, shared if same else TakingTurns(self.for_whole))
+
+
+class TakingTurns:
+    """An engine for one of several pipelines that take turns on it.
+
+    To :class:`Lanes` it is an engine of its own, so all the pipelines count their lanes from zero: contexts
+    of one batch size and lane are then shared by them, where the engine shares at all.
+    """
+
+    def __init__(self, engine: GpuEngine) -> None:
+        self.file = engine.file
+        self.new_context = engine.new_context
+        self._engine = engine
+
+    @property
+    def capturable(self) -> bool:
+        """Whether its contexts may be captured; asked only when a graph is wanted, since that can cost."""
+        return self._engine.capturable
+
 
 @dataclass(frozen=True)
 class Share:
@@ -91,10 +118,12 @@ class Share:
     Attributes:
         groups: Indices of the tiles of each group; contiguous, together ``tiles``.
         whole: It also runs the pass over the whole frame.
+        first_group: Number of the first group, counted over all GPUs.
     """
 
     groups: tuple[range, ...]
     whole: bool
+    first_group: int = 0
 
     @property
     def tiles(self) -> range:
@@ -109,9 +138,9 @@ def deal(groups: Sequence[range], devices: int, *, whole: bool) -> list[Share]:
     nothing are left out.
     """
     bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
-    shares = [Share(tuple(groups[a:b]), False) for a, b in pairwise(bounds)]
+    shares = [Share(tuple(groups[a:b]), False, a) for a, b in pairwise(bounds)]
     if whole:
-        shares[-1] = Share(shares[-1].groups, True)
+        shares[-1] = replace(shares[-1], whole=True)
     return [share for share in shares if share.groups or share.whole]
 
 
@@ -192,9 +221,11 @@ class FrameBuffer:
         self.device = scope.buffer(self.nbytes + FRAME_SLACK)
         self.array = self.pinned.array[: self.nbytes].reshape(height, width, 3)
 
-    def upload(self, stream: Stream) -> None:
-        """Start the copy to the device."""
-        stream.copy(self.device.address, self.pinned.address, self.nbytes)
+    def upload(self, stream: Stream, first: int = 0, end: int | None = None) -> None:
+        """Start the copy of the rows from ``first`` to ``end``, or of all, to the device."""
+        row = self.array.strides[0]
+        begin, stop = first * row, self.nbytes if end is None else end * row
+        stream.copy(self.device.address + begin, self.pinned.address + begin, stop - begin)
 
 
 def cut_tiles(

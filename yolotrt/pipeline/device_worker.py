@@ -9,25 +9,22 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device_dispatch import Job, new_device_dispatcher
+from yolotrt.pipeline.device_dispatch import DeviceDispatch, Job, new_device_dispatcher
 from yolotrt.pipeline.device_passes import DevicePass, PassSlot
-from yolotrt.pipeline.device_settings import DeviceSettings
 from yolotrt.pipeline.device_share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
+from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
 _INTERVALS = (
     ("upload", "frame", "upload_begin", "upload_end"),
     ("prepare_batch", "tiles", "begin", "prepared"),
-    ("enqueue", "tiles", "prepared", "inferred"),
     ("decode", "tiles", "inferred", "decoded"),
     ("tiles", "tiles", "begin", "decoded"),
     ("global", "global", "whole_begin", "whole_end"),
     ("end_to_end", "frame", "upload_begin", "end"),
 )
-"""Device spans: stage, scope, and the marks where it begins and ends. ``enqueue`` on the device is what
-the host's ``enqueue`` started: inference."""
-
-_MARKS = tuple(dict.fromkeys(mark for _, _, *pair in _INTERVALS for mark in pair))
+"""Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
+on the device that is what the host's ``enqueue`` started, inference."""
 
 
 @dataclass
@@ -78,10 +75,10 @@ class DeviceWorker:
         gpu: Gpu,
         grid: TileGrid,
         share: Share,
-        settings: DeviceSettings,
+        settings: PipelineSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        _require_capturable(gpu, settings)
+        self._mode = _dispatch(gpu, settings)
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
@@ -93,7 +90,7 @@ class DeviceWorker:
         self._main, self._upload = self._scope.stream(), self._scope.stream()
         self._beside = bool(share.groups) and share.whole and settings.global_order == "concurrent"
         jobs = len(share.groups) + self._beside
-        self._dispatcher = new_device_dispatcher(settings.dispatch, device, self._scope, max(jobs, 1))
+        self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
         self._whole: DevicePass | None = None
         try:
@@ -110,18 +107,31 @@ class DeviceWorker:
         """The frames in flight: their memory, and what is run on them."""
         return tuple(self._slots)
 
+    def begin_upload(self, index: int) -> None:
+        """Mark where a slot's frame begins, if device times are measured."""
+        self.device.bind()
+        self._mark(self._slots[index], "upload_begin", self._upload)
+
+    def upload(self, index: int, first: int, end: int) -> None:
+        """Start the upload of some rows of a slot's page-locked memory.
+
+        Beside the graph, not in it: so it overlaps the copies of the rows that are still to come, and with
+        two frames in flight the computation of the frame before.
+        """
+        self.device.bind()
+        self._slots[index].frame.upload(self._upload, first, end)
+
     def submit(self, index: int) -> None:
-        """Start the work on the frame that lies in a slot's page-locked memory.
+        """Start the work on a slot's frame behind its upload.
 
         Raises:
             ExecutionError: The engine refused the work.
         """
         slot = self._slots[index]
         self.device.bind()
-        if self._settings.depth > 1:  # beside the graph, so that it overlaps the frame before
-            self._start_upload(slot, self._upload)
-            self._upload.record(slot.uploaded)
-            self._main.wait(slot.uploaded)
+        self._mark(slot, "upload_end", self._upload)
+        self._upload.record(slot.uploaded)
+        self._main.wait(slot.uploaded)
         self._start(slot)
 
     def wait(self, index: int) -> None:
@@ -158,17 +168,18 @@ class DeviceWorker:
             return []
         absent = {scope for scope, owner in (("tiles", self._tiles), ("global", self._whole)) if not owner}
         zero = marks["upload_begin"]
+
+        def span(stage: str, group: int | None, scope: str, begin: str, end: str) -> Span:
+            first, last = (int(self.device.seconds(zero, marks[mark]) * 1e9) for mark in (begin, end))
+            return Span(stage, group, begin_ns + first, begin_ns + last, scope, "device")
+
+        number = self._share.first_group
         return [
-            Span(
-                stage,
-                None,
-                begin_ns + int(self.device.seconds(zero, marks[begin]) * 1e9),
-                begin_ns + int(self.device.seconds(zero, marks[end]) * 1e9),
-                scope,
-                "device",
-            )
-            for stage, scope, begin, end in _INTERVALS
-            if scope not in absent
+            *(span(stage, None, scope, a, b) for stage, scope, a, b in _INTERVALS if scope not in absent),
+            *(
+                span("enqueue", number + part, "tiles", *_group_marks(part))
+                for part in range(len(self._share.groups))
+            ),
         ]
 
     def close(self) -> None:
@@ -196,7 +207,7 @@ class DeviceWorker:
                 origins,
                 settings.decode,
                 self._lanes,
-                shared=settings.dispatch == "serial",
+                shared=self._mode == "serial",
             )
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             self.group_bytes = self._tiles.warm_up(streams)
@@ -237,17 +248,17 @@ class DeviceWorker:
         if self._whole:
             fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
             whole = self._whole.slot(scope, fit)
-        names = _MARKS if self._settings.measure else ()
-        marks = {name: self._scope.event(timing=True) for name in names}
+        names = {mark for _, _, *pair in _INTERVALS for mark in pair}
+        names |= {mark for part in range(len(self._share.groups)) for mark in _group_marks(part)}
+        marks = {name: self._scope.event(timing=True) for name in names if self._settings.measure}
         return Slot(frame, tiles, whole, self._scope.event(), self._scope.event(), marks, scope)
 
     def _rehearse(self, slot: Slot) -> None:
         """Run a slot once, and capture it if frames are to be graphs."""
-        if self._settings.depth > 1:
-            self._start_upload(slot, self._main)
+        slot.frame.upload(self._main)
         self._enqueue(slot)
         self._main.synchronize()
-        if self._settings.dispatch == "graph":
+        if self._mode == "graph":
             slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
 
     def _start(self, slot: Slot) -> None:
@@ -260,13 +271,11 @@ class DeviceWorker:
     def _enqueue(self, slot: Slot) -> None:
         """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
         main = self._main
-        if self._settings.depth == 1:
-            self._start_upload(slot, main)
         self._mark(slot, "begin", main)
         if slot.tiles:
             slot.tiles.prepare(main)
             self._mark(slot, "prepared", main)
-            jobs = [self._infer(slot.tiles.owner, part) for part in range(len(slot.tiles.owner.parts))]
+            jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
             if self._beside:
                 jobs.append(lambda stream: self._enqueue_whole(slot, stream))
             self._dispatcher.enqueue(jobs, main)
@@ -285,13 +294,15 @@ class DeviceWorker:
         slot.whole.decode.enqueue(stream)
         self._mark(slot, "whole_end", stream)
 
-    def _infer(self, owner: DevicePass, part: int) -> Job:
-        return lambda stream: owner.infer(part, stream)
+    def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
+        begin, end = _group_marks(part)
 
-    def _start_upload(self, slot: Slot, stream: Stream) -> None:
-        self._mark(slot, "upload_begin", stream)
-        slot.frame.upload(stream)
-        self._mark(slot, "upload_end", stream)
+        def job(stream: Stream) -> None:
+            self._mark(slot, begin, stream)
+            owner.infer(part, stream)
+            self._mark(slot, end, stream)
+
+        return job
 
     def _mark(self, slot: Slot, name: str, stream: Stream) -> None:
         if slot.marks:
@@ -308,9 +319,23 @@ class DeviceWorker:
         self._main.synchronize()
 
 
-def _require_capturable(gpu: Gpu, settings: DeviceSettings) -> None:
-    for engine in (gpu.engine, gpu.for_whole):
-        if settings.dispatch == "graph" and not engine.capturable:
-            raise UsageError(
-                f"{engine.file.path.name} cannot be captured in a CUDA graph.", hint="Use --dispatch streams."
-            )
+def _group_marks(part: int) -> tuple[str, str]:
+    """Return the names of the marks around a group's inference."""
+    return f"group {part} begin", f"group {part} end"
+
+
+def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
+    """Return how groups run on a GPU.
+
+    Raises:
+        UsageError: Graphs are asked for and cannot be captured here.
+    """
+    stubborn = [e for e in (gpu.engine, gpu.for_whole) if not e.capturable]
+    if settings.dispatch == "auto":
+        return "graph" if gpu.device.captures and not stubborn else "streams"
+    if settings.dispatch == "graph" and stubborn:
+        raise UsageError(
+            f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
+            hint="Use --dispatch streams.",
+        )
+    return settings.dispatch

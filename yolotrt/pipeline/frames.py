@@ -1,16 +1,33 @@
-"""Frames as applications hand them over: NumPy arrays, or arrays of other libraries, perhaps on a GPU."""
+"""Frames as applications hand them over, perhaps on a GPU, and what comes out of one."""
 
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from yolotrt.errors import DeviceError, ImageError
+from yolotrt.geometry.detections import Detections
+from yolotrt.timing.trace import FrameTrace
 
 Frame = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came out of one frame.
+
+    Attributes:
+        detections: In px of the frame.
+        trace: Where the time went.
+    """
+
+    detections: Detections
+    trace: FrameTrace
+
 
 _HOST_DEVICES = (1, 3)
 """DLPack device types whose memory the host can read: kDLCPU and kDLCUDAHost (dlpack.h)."""

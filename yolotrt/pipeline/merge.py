@@ -22,12 +22,14 @@ import numpy as np
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.merge import merge, owners, sort, suppress
+from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
 from yolotrt.geometry.tiles import TileGrid
 
 MergeMethod = Literal["seams", "nmm", "nms"]
 MERGE_METHODS: tuple[MergeMethod, ...] = ("seams", "nmm", "nms")
+METRICS: tuple[Metric, ...] = ("iou", "ios")
+SHAPES: tuple[Shape, ...] = ("boxes", "masks")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class MergeSettings:
         threshold: Overlap, exclusive, in [0, 1): for ``seams`` the part of a fragment that must be covered
             or agreed on.
         metric: How ``nmm`` and ``nms`` measure overlap.
+        shape: What ``nmm`` and ``nms`` compare; ``seams`` always looks at the masks where there are some.
         duplicate_iou: Overlap above which ``seams`` takes detections of two tiles for duplicates, in
             [0, 1].
         border: A box that ends within this many px of its tile's border counts as cut.
@@ -51,14 +54,17 @@ class MergeSettings:
     method: MergeMethod = "seams"
     threshold: float = 0.4
     metric: Metric = "ios"
+    shape: Shape = "boxes"
     duplicate_iou: float = 0.5
     border: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.method not in MERGE_METHODS or self.metric not in ("iou", "ios"):
+        known = self.method in MERGE_METHODS and self.metric in METRICS and self.shape in SHAPES
+        if not known:
             raise UsageError(
-                f"There is no merging by {self.method} and {self.metric}.",
-                hint=f"Choose one of {', '.join(MERGE_METHODS)} and iou or ios.",
+                f"There is no merging by {self.method}, {self.metric} and {self.shape}.",
+                hint=f"Choose one of {', '.join(MERGE_METHODS)}; of {', '.join(METRICS)}; "
+                f"and of {', '.join(SHAPES)}.",
             )
         if not (0 <= self.threshold < 1 and 0 <= self.duplicate_iou <= 1 and self.border >= 0):
             raise UsageError(
@@ -93,14 +99,18 @@ def merge_frame(
         raise ValueError(f"{len(tiles)} sets of detections for {len(grid.origins)} tiles")
     parts = [*tiles, *([] if global_ is None else [global_])]
     found = Detections.concatenate(parts)
+    if len(found) < 2:
+        return found
     if settings.method == "nms":
-        return suppress(found, settings.threshold, metric=settings.metric)
+        return suppress(found, settings.threshold, metric=settings.metric, shape=settings.shape)
     if settings.method == "nmm":
-        return merge(found, settings.threshold, metric=settings.metric)
+        return merge(found, settings.threshold, metric=settings.metric, shape=settings.shape)
     indices = [*range(len(tiles)), *([] if global_ is None else [WHOLE_FRAME])]
     tile = np.repeat(np.array(indices, np.int64), [len(p) for p in parts])
     views = Views.of(found, tile, grid, settings.border)
-    views = views.take(np.flatnonzero(covered(views, settings.threshold) == np.arange(len(found))))
-    views = views.joined(continued(views, settings.threshold))
-    owner = owners(views.found, settings.duplicate_iou, metric="iou", source=views.tile)
-    return sort(views.found.take(np.flatnonzero(owner == np.arange(len(owner)))))
+    alone = np.arange(len(found))
+    alive = covered(views, settings.threshold) == alone
+    owner = continued(views, settings.threshold, alive)
+    left = (alive & (owner == alone))[owner == alone]
+    joined, tile = join(found, owner).take(left), tile[owner == alone][left]
+    return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)

@@ -11,7 +11,7 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
-from yolotrt.report.labels import SERIES, case_label, highlights, legend, short_names
+from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
 from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis, y_axis
 from yolotrt.report.tables import milliseconds
 
@@ -50,7 +50,7 @@ def read_accuracy(path: Path) -> list[Accuracy]:
     """
     document = read_json(path)
     try:
-        return [accuracy_of(document["mode"], entry) for entry in document["engines"]]
+        return [accuracy_of(entry.get("mode", document["mode"]), entry) for entry in document["engines"]]
     except (KeyError, TypeError, AttributeError) as exc:
         raise ArtifactError(
             f"{path} holds no accuracy figures.", hint=f"Write them with: yolotrt eval ... --json {path}"
@@ -84,28 +84,27 @@ def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) 
 
 def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
     """Return mask mAP (box mAP without masks) over latency: up and to the left is better; may be empty."""
-    names = short_names([e.case.engine for e in result.cases])
-    points = []
+    names, look = short_names([e.case.engine for e in result.cases]), looks(result)
+    points: list[tuple[float, float, str, Look]] = []
     for entry in highlights(result):
         summary = summarize(entry.samples["end_to_end"])
         for found in matches(result, entry, accuracy):
             score = found.box if found.mask is None else found.mask
             if summary is not None and score is not None and found.mode == entry.case.mode:
-                points.append((summary.p50, score, case_label(entry.case, names)))
+                points.append((summary.p50, score, case_label(entry.case, names), look[entry.case]))
     if not points:
         return ""
     left, bottom = 44.0, 190.0
-    x_ticks = round_ticks(max(seconds for seconds, _, _ in points) * 1e3)
-    y_ticks = round_ticks(max(score for _, score, _ in points) * 100)
+    x_ticks = round_ticks(max(point[0] for point in points) * 1e3)
+    y_ticks = round_ticks(max(point[1] for point in points) * 100)
     x, y = Scale(0, x_ticks[-1], left, WIDTH - 12), Scale(0, y_ticks[-1], bottom, 12)
     canvas = Canvas(bottom + 34)
     y_axis(canvas, y, y_ticks, left, WIDTH - 12)
     x_axis(canvas, x, x_ticks, 12, bottom)
     canvas.text((left + WIDTH) / 2, bottom + 31, "median ms per frame", anchor="middle", style="axis")
     keys = []
-    for index, (seconds, score, label) in enumerate(points):
-        color = SERIES[index % len(SERIES)]
+    for seconds, score, label, drawn in points:
         tip = f"{label}: {milliseconds(seconds)} ms, {score * 100:.1f} points"
-        canvas.dot(x(seconds * 1e3), y(score * 100), color, tip, radius=5)
-        keys.append((color, tip))
+        canvas.mark(x(seconds * 1e3), y(score * 100), drawn.color, tip, radius=5, kind=drawn.kind)
+        keys.append((drawn.color, tip, f"mark{drawn.kind}"))
     return canvas.render("Accuracy over latency") + legend(keys)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from yolotrt.evaluation.coco import Scores
 from yolotrt.evaluation.comparison import Difference
+from yolotrt.report.labels import short_names
+from yolotrt.report.tables import milliseconds
 from yolotrt.workflow.evaluate import EngineAccuracy
 
 if TYPE_CHECKING:
@@ -16,24 +18,50 @@ NOTHING = "-"
 
 
 def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
-    """Return two rows per engine, boxes and masks: mAP in points and the loss against the first engine."""
-    from rich.table import Table
-
+    """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
     accuracy = entries[0].evaluation.accuracy
     title = f"mAP in points on {accuracy.images} images with {accuracy.objects} objects"
+    table = _table(title, "mAP50-95", "mAP50", "small", "medium", "large", "ms")
+    for names, entry in zip(_names(entries), entries, strict=True):
+        found = entry.evaluation.accuracy
+        table.add_row(*names, "box", *_scores(found.box), milliseconds(entry.median_seconds))
+        if found.mask is not None:
+            table.add_row("", "", "mask", *_scores(found.mask), "")
+    return table
+
+
+def loss_table(entries: Sequence[EngineAccuracy]) -> Table | None:
+    """Return what each engine loses against the first one in the same pass; None with nothing to compare."""
+    if not any(entry.comparison for entry in entries):
+        return None
+    table = _table(
+        f"Loss of mAP50-95 against {entries[0].file.path.name}", "points", "%", "95 % interval, points"
+    )
+    for names, entry in zip(_names(entries), entries, strict=True):
+        if entry.comparison is not None:
+            table.add_row(*names, "box", *_loss(entry.comparison.box))
+            if entry.comparison.mask is not None:
+                table.add_row("", "", "mask", *_loss(entry.comparison.mask))
+    return table
+
+
+def _table(title: str, *figures: str) -> Table:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     table.add_column("engine", overflow="fold")
-    table.add_column("of")
-    for name in ("mAP50-95", "mAP50", "small", "medium", "large", "loss, pt", "loss, %", "95 % interval, pt"):
-        table.add_column(name, justify="right")
-    for entry in entries:
-        found, against = entry.evaluation.accuracy, entry.comparison
-        table.add_row(
-            entry.file.path.name, "box", *_scores(found.box), *_loss(against.box if against else None)
-        )
-        if found.mask is not None:
-            table.add_row("", "mask", *_scores(found.mask), *_loss(against.mask if against else None))
+    table.add_column("pass", overflow="fold")
+    table.add_column("of", no_wrap=True)
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _names(entries: Sequence[EngineAccuracy]) -> list[tuple[str, str]]:
+    """Return the short name and the pass of each entry."""
+    files = [entry.file.path.name for entry in entries]
+    short = short_names(list(dict.fromkeys(files)))
+    return [(short[name], entry.mode) for name, entry in zip(files, entries, strict=True)]
 
 
 def class_table(entries: Sequence[EngineAccuracy]) -> Table:
@@ -42,8 +70,8 @@ def class_table(entries: Sequence[EngineAccuracy]) -> Table:
 
     table = Table(title="mAP50-95 per class, points (box / mask)", title_justify="left")
     table.add_column("class")
-    for entry in entries:
-        table.add_column(entry.file.path.name, justify="right")
+    for name, passes in _names(entries):
+        table.add_column(f"{name}, {passes}", justify="right")
     for name in entries[0].evaluation.accuracy.box.per_class:
         cells = []
         for entry in entries:
@@ -63,10 +91,8 @@ def _points(value: float | None) -> str:
     return NOTHING if value is None else f"{value * 100:.2f}"
 
 
-def _loss(difference: Difference | None) -> tuple[str, str, str]:
+def _loss(difference: Difference) -> tuple[str, str, str]:
     """Return absolute and relative loss (positive is worse) and the interval of the absolute one."""
-    if difference is None:
-        return NOTHING, NOTHING, NOTHING
     relative = NOTHING if difference.relative is None else f"{-difference.relative * 100:+.2f}"
     interval = f"{-difference.high * 100:+.2f} to {-difference.low * 100:+.2f}"
     noise = " (noise)" if difference.within_noise else ""

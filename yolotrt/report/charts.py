@@ -1,4 +1,4 @@
-"""Charts of a result: latency by groups, stages, percentiles."""
+"""Charts of latency: by groups, at every percentile, and frame by frame."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from yolotrt.bench.result import Case, CaseResult, RunResult
-from yolotrt.bench.statistics import F64, Summary, measured, summarize
-from yolotrt.report.labels import SERIES, STAGE_COLORS, case_label, highlights, legend, short_names
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, tick_label, x_axis, y_axis
+from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.statistics import F64, Summary, far_fences, measured, summarize
+from yolotrt.report.labels import case_label, dispatch_color, legend, looks, short_names, shown_series
+from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, tick_label, y_axis
 from yolotrt.report.tables import milliseconds
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, WIDTH - 12, 12.0, 190.0
-MAX_CURVES = 8
+MOST_POINTS = 240
+"""Frames that are drawn one by one; of more, the extremes of each short stretch are."""
 
 
 def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
@@ -57,18 +58,18 @@ def _group_chart(lines: dict[str, list[tuple[int, Summary]]], whole: Summary | N
     if whole is not None:
         canvas.line(LEFT, y(whole.p50 * 1e3), RIGHT, y(whole.p50 * 1e3), "dashed")
     keys = []
-    for number, (dispatch, points) in enumerate(sorted(lines.items())):
-        color = SERIES[number % len(SERIES)]
+    for number, (dispatch, points) in enumerate(lines.items()):
+        color = dispatch_color(dispatch)
         shift = (number - (len(lines) - 1) / 2) * 7  # side by side: intervals must not cover each other
         places = [
             (LEFT + (groups.index(g) + 0.5) * step + shift, s) for g, s in sorted(points, key=lambda p: p[0])
         ]
-        canvas.path([(x, y(s.p50 * 1e3)) for x, s in places], "curve", color)
+        canvas.path([(x, y(s.p50 * 1e3)) for x, s in places], color)
         for x, summary in places:
             _point(canvas, x, y, summary, color, dispatch)
-        keys.append((color, dispatch))
+        keys.append((color, dispatch, "mark0"))
     if whole is not None:
-        keys.append(("var(--muted)", f"whole frame only: {milliseconds(whole.p50)} ms"))
+        keys.append(("var(--muted)", f"whole frame only: {milliseconds(whole.p50)} ms", "line1"))
     return canvas.render(f"Median latency over groups: {title}") + legend(keys)
 
 
@@ -80,47 +81,7 @@ def _point(canvas: Canvas, x: float, y: Scale, summary: Summary, color: str, nam
         for end in (low, high):
             canvas.line(x - 3, end, x + 3, end, "whisker", color)
         tip += f", 95 % interval {milliseconds(interval.low)} to {milliseconds(interval.high)} ms"
-    canvas.dot(x, y(summary.p50 * 1e3), color, tip)
-
-
-def stage_stacks(result: RunResult) -> str:
-    """Return one bar per case: medians of its stages end to end, and a mark at the frame's latency.
-
-    A bar that reaches beyond its mark shows stages that ran side by side.
-    """
-    names = short_names([e.case.engine for e in result.cases])
-    rows = [(e.case, *_stages(e)) for e in result.cases]
-    longest = max((max(sum(s.values()), total) for _, s, total in rows), default=0.0)
-    ticks = round_ticks(longest * 1e3)
-    pitch = 30.0
-    canvas = Canvas(len(rows) * pitch + 30)
-    x = Scale(0, ticks[-1], 4, WIDTH - 12)
-    bottom = len(rows) * pitch + 6
-    x_axis(canvas, x, ticks, 2, bottom)
-    for index, (case, stages, total) in enumerate(rows):
-        _stack(canvas, x, index * pitch, case_label(case, names), stages, total)
-    used = [stage for stage in STAGE_COLORS if any(stage in stages for _, stages, _ in rows)]
-    keys = [(STAGE_COLORS[stage], stage) for stage in used] + [("var(--ink)", "frame (end_to_end)")]
-    return canvas.render("Medians of the stages of every case, milliseconds") + legend(keys)
-
-
-def _stages(entry: CaseResult) -> tuple[dict[str, float], float]:
-    found = {stage: summarize(entry.samples.get(stage, ())) for stage in (*STAGE_COLORS, "end_to_end")}
-    seconds = {stage: summary.p50 for stage, summary in found.items() if summary is not None}
-    return {s: v for s, v in seconds.items() if s != "end_to_end"}, seconds.get("end_to_end", 0.0)
-
-
-def _stack(canvas: Canvas, x: Scale, top: float, label: str, stages: dict[str, float], total: float) -> None:
-    canvas.text(4, top + 12, label, style="label")
-    reached = 0.0
-    for stage, seconds in stages.items():
-        width = x(seconds * 1e3) - x(0)
-        canvas.rect(
-            x(reached * 1e3), top + 16, width, 10, STAGE_COLORS[stage], f"{stage} {milliseconds(seconds)} ms"
-        )
-        reached += seconds
-    canvas.line(x(total * 1e3), top + 14, x(total * 1e3), top + 28, "mark")
-    canvas.text(WIDTH - 12, top + 12, f"{milliseconds(total)} ms", anchor="end", style="label")
+    canvas.mark(x, y(summary.p50 * 1e3), color, tip)
 
 
 def percentile_curves(result: RunResult) -> str:
@@ -129,9 +90,8 @@ def percentile_curves(result: RunResult) -> str:
     The axis stretches towards the slow end, as is usual for latencies: from p0 to p90 it is as far as from
     p90 to p99.
     """
-    names = short_names([e.case.engine for e in result.cases])
-    chosen = [e for e in highlights(result) if measured(e.samples["end_to_end"]) is not None][:MAX_CURVES]
-    samples = {e.case: np.sort(np.asarray(e.samples["end_to_end"], np.float64)) * 1e3 for e in chosen}
+    names, look = short_names([e.case.engine for e in result.cases]), looks(result)
+    samples = {e.case: np.sort(_milliseconds(e)) for e in shown_series(result)}
     count = max((len(values) for values in samples.values()), default=1)
     last = 1 - 0.5 / max(count, 2)
     marks = [p for p in (0.0, 0.5, 0.9, 0.95, 0.99, 0.999) if p <= last]
@@ -144,10 +104,12 @@ def percentile_curves(result: RunResult) -> str:
         canvas.line(x(_stretch(p)), TOP, x(_stretch(p)), BOTTOM, "grid")
         canvas.text(x(_stretch(p)), BOTTOM + 15, f"p{tick_label(p * 100)}", anchor="middle", style="tick")
     keys = []
-    for index, (case, values) in enumerate(samples.items()):
-        color = SERIES[index % len(SERIES)]
-        canvas.path(_curve(values, x, y), "curve", color)
-        keys.append((color, _with_spread(case, names, values)))
+    for case, values in samples.items():
+        canvas.path(_curve(values, x, y), look[case].color, look[case].kind)
+        p50, p95 = (milliseconds(v) for v in np.percentile(values, (50, 95)) / 1e3)
+        keys.append(
+            (look[case].color, f"{case_label(case, names)}: {p50} / {p95} ms", f"line{look[case].kind}")
+        )
     return canvas.render("Latency at each percentile, milliseconds") + legend(keys)
 
 
@@ -162,6 +124,44 @@ def _stretch(p: float) -> float:
     return -math.log10(1 - p)
 
 
-def _with_spread(case: Case, names: dict[str, str], values: F64) -> str:
-    p50, p95 = np.percentile(values, (50, 95)) / 1e3
-    return f"{case_label(case, names)}: {milliseconds(p50)} / {milliseconds(p95)} ms"
+def every_frame(result: RunResult) -> str:
+    """Return the latency of every frame in the order of measuring; outliers are marked.
+
+    Of long runs each stretch shows its fastest and its slowest frame, so that no spike gets lost.
+    """
+    names, look = short_names([e.case.engine for e in result.cases]), looks(result)
+    shown = [(e.case, _milliseconds(e)) for e in shown_series(result)]
+    count = max((len(values) for _, values in shown), default=1)
+    ticks = round_ticks(max((float(values.max()) for _, values in shown), default=1.0))
+    x, y = Scale(1, max(count, 2), LEFT + 4, RIGHT), Scale(0, ticks[-1], BOTTOM, TOP)
+    canvas = Canvas(BOTTOM + 20)
+    y_axis(canvas, y, ticks, LEFT, RIGHT)
+    for frame, anchor in ((1, "middle"), (count, "end")):
+        canvas.text(x(frame), BOTTOM + 15, f"frame {frame}", anchor=anchor, style="tick")
+    keys = []
+    for case, values in shown:
+        color, kind = look[case].color, look[case].kind
+        canvas.path([(x(i + 1), y(float(values[i]))) for i in _extremes(values)], color, kind, style="fine")
+        low, high = far_fences(values)
+        outliers = np.flatnonzero((values < low) | (values > high))
+        for i in outliers:
+            canvas.mark(x(i + 1), y(float(values[i])), color, f"frame {i + 1}: {values[i]:.4g} ms", kind=1)
+        tail = f": {len(outliers)} outlier{'s' * (len(outliers) != 1)}" if len(outliers) else ""
+        keys.append((color, case_label(case, names) + tail, f"line{kind}"))
+    return canvas.render("Latency of every frame in order, milliseconds") + legend(keys)
+
+
+def _extremes(values: F64) -> list[int]:
+    """Return the indices to draw: all, or the fastest and slowest of each stretch."""
+    if len(values) <= MOST_POINTS:
+        return list(range(len(values)))
+    parts = np.array_split(np.arange(len(values)), MOST_POINTS // 2)
+    return [
+        int(i) for part in parts for i in sorted({part[values[part].argmin()], part[values[part].argmax()]})
+    ]
+
+
+def _milliseconds(entry: CaseResult) -> F64:
+    array = measured(entry.samples["end_to_end"])
+    assert array is not None  # highlights have a median
+    return array * 1e3

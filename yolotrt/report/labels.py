@@ -1,26 +1,56 @@
-"""How cases are called and coloured in charts."""
+"""How cases are called, coloured and told apart in charts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from html import escape
 
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Colours that differ for colour-blind readers and in grey, too (Okabe & Ito, *Color Universal Design*)."""
+DISPATCH_COLORS = {
+    "serial": "#0072b2",
+    "threads": "#d55e00",
+    "streams": "#009e73",
+    "graph": "#cc79a7",
+    "-": "#7f8894",
+}
+"""The same colour in every chart; they differ for colour-blind readers and in grey, too (Okabe & Ito, *Color
+Universal Design*)."""
+
+OTHER_COLORS = ("#e69f00", "#56b4e9", "#8c6bb1")
+
+KINDS = 4
+"""Ways to draw a line or a mark; engines and passes are told apart by them."""
 
 STAGE_COLORS = {
     "upload": "#a6611a",
     "prepare_batch": "#56b4e9",
     "enqueue": "#0072b2",
     "stream_sync": "#cc79a7",
+    "global": "#8c6bb1",
     "decode": "#e69f00",
     "merge": "#009e73",
     "download": "#d55e00",
 }
 OTHER_COLOR = "#8a8f98"
+
+MOST_SERIES = 10
+"""Series that one chart can show and still be read."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one case is drawn, the same in every chart of a result.
+
+    Attributes:
+        color: By dispatch mode.
+        kind: Dash pattern of lines and shape of marks, 0 to :data:`KINDS` - 1: by engine and pass.
+    """
+
+    color: str
+    kind: int
 
 
 def short_names(engines: Sequence[str]) -> dict[str, str]:
@@ -37,6 +67,24 @@ def case_label(case: Case, names: dict[str, str]) -> str:
     return " · ".join(engine + rest)
 
 
+def dispatch_color(dispatch: str) -> str:
+    """Return the colour of a dispatch mode."""
+    return DISPATCH_COLORS.get(dispatch, OTHER_COLORS[len(dispatch) % len(OTHER_COLORS)])
+
+
+def looks(result: RunResult) -> dict[Case, Look]:
+    """Return how each case of a result is drawn."""
+    pairs = list(dict.fromkeys((e.case.engine, e.case.mode) for e in result.cases if e.case.mode != "global"))
+    engines = list(dict.fromkeys(e.case.engine for e in result.cases))
+    found = {}
+    for entry in result.cases:
+        case = entry.case
+        whole = case.mode == "global"
+        kind = engines.index(case.engine) if whole else pairs.index((case.engine, case.mode))
+        found[case] = Look(dispatch_color(case.dispatch), kind % KINDS)
+    return found
+
+
 def highlights(result: RunResult) -> list[CaseResult]:
     """Return the fastest case of each engine, pass and dispatch mode, for charts that cannot show all."""
     best: dict[tuple[str, str, str], tuple[float, CaseResult]] = {}
@@ -48,7 +96,36 @@ def highlights(result: RunResult) -> list[CaseResult]:
     return [entry for _, entry in best.values()]
 
 
-def legend(entries: Sequence[tuple[str, str]]) -> str:
-    """Return a legend: colour and label of each series."""
-    keys = "".join(f'<li><i style="background:{color}"></i>{escape(label)}</li>' for color, label in entries)
+def timeline_cases(result: RunResult) -> list[CaseResult]:
+    """Return the cases whose frame is shown over time: the highlights, and with them several groups.
+
+    A dispatch mode whose fastest case has one group shows the fastest with more, too: one group cannot show
+    what runs side by side.
+    """
+    found = highlights(result)
+    several = replace(result, cases=tuple(e for e in result.cases if e.case.groups > 1))
+    chosen = {e.case for e in [*found, *highlights(several)]}
+    return [entry for entry in result.cases if entry.case in chosen]
+
+
+def shown_series(result: RunResult) -> list[CaseResult]:
+    """Return the highlights that one chart can show: the fastest, in the order of the table."""
+    found = highlights(result)
+    medians = {e.case: s.p50 for e in found if (s := summarize(e.samples["end_to_end"]))}
+    kept = sorted(medians, key=lambda case: medians[case])[:MOST_SERIES]
+    return [entry for entry in found if entry.case in kept]
+
+
+def left_out(result: RunResult) -> str:
+    """Return a sentence about series that a chart does not show; empty if it shows all."""
+    missing = len(highlights(result)) - len(shown_series(result))
+    return f" The {missing} slowest are left out." if missing else ""
+
+
+def legend(entries: Sequence[tuple[str, str, str]]) -> str:
+    """Return a legend: colour, label and kind of key (``box``, ``line0``, ``mark0`` ...) of each series."""
+    keys = "".join(
+        f'<li><i class="{kind}" style="--c:{color}"></i>{escape(label)}</li>'
+        for color, label, kind in entries
+    )
     return f'<ul class="legend">{keys}</ul>'

@@ -20,10 +20,21 @@ def figure(title: str, chart: str, how: str) -> str:
     return f"<figure><figcaption><h3>{escape(title)}</h3>{caption}</figcaption>{chart}</figure>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int, kind: str = "figures") -> str:
-    """Return a table; ``rows`` are HTML, and columns after the first ``left`` hold numbers."""
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: int,
+    kind: str = "figures",
+    wrap_head: bool = False,
+) -> str:
+    """Return a table; ``rows`` are HTML, and columns after the first ``left`` hold numbers.
+
+    Names of stages in the head may be broken at underscores, so that many columns fit a page.
+    """
     sides = ["l"] * left + ["r"] * (len(head) - left)
-    top = "".join(f'<th class="{side}">{escape(text)}</th>' for side, text in zip(sides, head, strict=True))
+    shown = [escape(text).replace("_", "_<wbr>") if wrap_head else escape(text) for text in head]
+    top = "".join(f'<th class="{side}">{text}</th>' for side, text in zip(sides, shown, strict=True))
     lines = (
         "<tr>" + "".join(f'<td class="{s}">{cell}</td>' for s, cell in zip(sides, row, strict=True)) + "</tr>"
         for row in rows

@@ -7,17 +7,25 @@ from importlib.resources import files
 
 from yolotrt.bench.result import RunResult
 from yolotrt.report.accuracy import Accuracy, accuracy_chart
-from yolotrt.report.charts import latency_by_groups, percentile_curves, stage_stacks
-from yolotrt.report.labels import case_label, highlights, short_names
+from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
+from yolotrt.report.labels import case_label, left_out, short_names, timeline_cases
 from yolotrt.report.markup import figure, heading
-from yolotrt.report.page_tables import accuracy_table, cases_table, machine_table
+from yolotrt.report.page_tables import accuracy_table, cases_table, machine_table, stages_table
 from yolotrt.report.page_top import TITLE, budgets, cards, header, warnings
-from yolotrt.report.timeline import timeline_chart
+from yolotrt.report.stacks import has_device_times, stage_stacks
+from yolotrt.report.timeline import overlap_text, timeline_chart
 
 _HOW_LATENCY = "Median milliseconds per frame, with 95 % intervals. Lower is better."
 _HOW_STAGES = "Median milliseconds. A bar beyond its mark: stages of different groups ran side by side."
+_HOW_DEVICE = " The lower bar is the GPU's own time, by its clock."
 _HOW_PERCENTILES = "Milliseconds per frame at each percentile; the slow end is stretched."
-_HOW_TIMELINE = "The frame nearest the median of each case, milliseconds. Bars above each other ran together."
+_HOW_FRAMES = (
+    "Milliseconds, in the order of measuring. Rings are outliers: counted, and kept in every figure."
+)
+_HOW_TIMELINE = (
+    "The frame nearest the median of each case, milliseconds. Bars above each other ran side by side. GPU "
+    "rows are by the GPU's clock; they begin where the host began to submit."
+)
 _HOW_TABLE = (
     "Medians with bootstrap intervals. Ratios are medians over paired rounds; with ~ in front, no difference "
     "is not excluded."
@@ -47,20 +55,24 @@ def page(results: Sequence[RunResult], accuracy: Sequence[Accuracy] = ()) -> str
 
 def _section(result: RunResult, accuracy: Sequence[Accuracy], index: int) -> str:
     charts = [figure(f"Latency, {title}", chart, _HOW_LATENCY) for title, chart in latency_by_groups(result)]
-    charts.append(figure("Percentiles (p50 / p95)", percentile_curves(result), _HOW_PERCENTILES))
     if chart := accuracy_chart(result, accuracy):
         charts.append(figure("Accuracy over latency", chart, _HOW_ACCURACY))
-    charts.append(figure("Stages", stage_stacks(result), _HOW_STAGES))
+    fewer = left_out(result)
+    charts.append(figure("Percentiles (p50 / p95)", percentile_curves(result), _HOW_PERCENTILES + fewer))
+    charts.append(figure("Every frame", every_frame(result), _HOW_FRAMES + fewer))
+    how = _HOW_STAGES + _HOW_DEVICE * has_device_times(result)
+    charts.append(figure("Stages", stage_stacks(result), how))
     return "".join(
         (
             header(result, index),
-            warnings(result),
             cards(result),
             budgets(result),
+            warnings(result),
             f'<div class="charts">{"".join(charts)}</div>',
             heading("Every case, milliseconds"),
             f'<p class="muted">{_HOW_TABLE}</p>',
             cases_table(result, index),
+            stages_table(result, index),
             accuracy_table(result, accuracy),
             _timelines(result),
             machine_table(result),
@@ -71,8 +83,8 @@ def _section(result: RunResult, accuracy: Sequence[Accuracy], index: int) -> str
 def _timelines(result: RunResult) -> str:
     names = short_names([e.case.engine for e in result.cases])
     charts = [
-        figure(case_label(entry.case, names), chart, "")
-        for entry in highlights(result)
+        figure(case_label(entry.case, names), chart, overlap_text(entry))
+        for entry in timeline_cases(result)
         if (chart := timeline_chart(entry))
     ]
     if not charts:

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import summarize
+from yolotrt.bench.statistics import median, summarize
 from yolotrt.report.accuracy import Accuracy, matches
 from yolotrt.report.labels import short_names
 from yolotrt.report.markup import heading, interval_text, table
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.timing.trace import COPIES, DEVICE, STAGES
 
-_COLUMNS = ("median", "95 % interval", "p95", "p99", "frames/s", "vs groups=1", "found")
+_COLUMNS = ("median", "95 % interval", "p90", "p95", "p99", "frames/s", "vs groups=1", "outliers", "found")
 
 
 def cases_table(result: RunResult, index: int) -> str:
     """Return every case; each figure carries ``result/case/column`` so that it can be found."""
+    engines = dict.fromkeys(e.case.engine for e in result.cases)
+    note = f'<p class="muted">engine {escape(next(iter(engines)))}</p>' if len(engines) == 1 else ""
+    return note + _case_rows(result, index, _COLUMNS, lambda entry: _figures(entry, result))
+
+
+def stages_table(result: RunResult, index: int) -> str:
+    """Return the median of every stage that any case measured; empty if there is none but the frame."""
+    order = [s for prefix in ("", DEVICE) for s in (prefix + stage for stage in (*COPIES, *STAGES))]
+    stages = [s for s in order if any(median(entry.samples.get(s, ())) is not None for entry in result.cases)]
+    if stages in ([], ["end_to_end"]):
+        return ""
+    columns = tuple(f"GPU {s.removeprefix(DEVICE)}" if s.startswith(DEVICE) else s for s in stages)
+
+    def texts(entry: CaseResult) -> tuple[str, ...]:
+        found = (median(entry.samples.get(stage, ())) for stage in stages)
+        return tuple(NOT_MEASURED if seconds is None else milliseconds(seconds) for seconds in found)
+
+    return heading("Medians of every stage, milliseconds") + _case_rows(result, index, columns, texts)
+
+
+def _case_rows(
+    result: RunResult, index: int, columns: tuple[str, ...], texts: Callable[[CaseResult], tuple[str, ...]]
+) -> str:
     names = short_names([e.case.engine for e in result.cases])
     several = len(names) > 1
-    head = (*(("engine",) if several else ()), "pass", "dispatch", "groups", *_COLUMNS)
+    head = (*(("engine",) if several else ()), "pass", "dispatch", "groups", *columns)
     rows = []
     for number, entry in enumerate(result.cases):
         case = entry.case
         cells = [escape(names[case.engine])] * several + [case.mode, escape(case.dispatch), str(case.groups)]
-        for name, text in zip(_COLUMNS, _figures(entry, result), strict=True):
+        for name, text in zip(columns, texts(entry), strict=True):
             cells.append(f'<data value="{index}/{number}/{escape(name)}">{escape(text)}</data>')
         rows.append(tuple(cells))
-    note = "".join(f'<p class="muted">engine {escape(name)}</p>' for name in names if not several)
-    return note + table(head, rows, left=len(head) - len(_COLUMNS) - 1)
+    return table(head, rows, left=len(head) - len(columns) - 1, wrap_head=True)
 
 
 def _figures(entry: CaseResult, result: RunResult) -> tuple[str, ...]:
@@ -39,10 +62,12 @@ def _figures(entry: CaseResult, result: RunResult) -> tuple[str, ...]:
     return (
         milliseconds(summary.p50),
         interval_text(summary.p50_interval),
+        milliseconds(summary.p90),
         milliseconds(summary.p95),
         milliseconds(summary.p99),
         f"{1 / summary.mean:.2f}",
         ratio_text(speed_up(entry, result.cases)),
+        str(summary.outliers),
         str(entry.detections),
     )
 

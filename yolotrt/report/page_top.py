@@ -18,18 +18,33 @@ _OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
 
 
 def header(result: RunResult, index: int) -> str:
-    """Return the title and what was measured, on what and when."""
+    """Return the title, what was measured, on what and when, and how it went in a few words."""
     settings, environment = result.settings, result.environment
+    gpu = (environment.get("gpu") or {}).get("name")
     facts = [
-        f"{result.rounds} interleaved frames per case",
-        f"source {settings.get('source')}"
-        + (f" ({settings['frame_px']} px)" if "frame_px" in settings else ""),
-        str((environment.get("gpu") or {}).get("name") or environment.get("cpu")),
-        str(environment.get("time", "")),
+        str(gpu or environment.get("cpu")),
+        f"{settings.get('source')}" + (f", {settings['frame_px']} px" if "frame_px" in settings else ""),
+        f"{len(result.cases)} cases, {result.rounds} interleaved frames each",
+        str(environment.get("time", "")).replace("T", " ").replace("+00:00", " UTC"),
     ]
     level = "h1" if index == 0 else "h2"
-    line = " · ".join(escape(fact) for fact in facts if fact)
-    return f'<header><{level}>{TITLE}</{level}><p class="muted">{line}</p></header>'
+    line = "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
+    return (
+        f'<header><{level}>{TITLE}</{level}><ul class="factline">{line}</ul>'
+        f'<p class="chips">{_chips(result)}</p></header>'
+    )
+
+
+def _chips(result: RunResult) -> str:
+    """Return the verdicts in a few words each."""
+    verdicts, doubts = judge(result, Budgets.of(result)), len(advise(result))
+    chips = []
+    if verdicts:
+        missed = sum(not v.met for v in verdicts)
+        text = f"{missed} of {len(verdicts)} budgets missed" if missed else f"all {len(verdicts)} budgets met"
+        chips.append(("missed" if missed else "met", text))
+    chips.append(("doubt", f"{doubts} warning{'s' * (doubts != 1)}") if doubts else ("met", "no warnings"))
+    return " ".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
 
 
 def warnings(result: RunResult) -> str:

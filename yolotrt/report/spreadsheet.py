@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from yolotrt.bench.metrics import METRICS, flat_metrics
+from yolotrt.bench.metrics import flat_metrics, metric_stages
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 
@@ -17,27 +17,30 @@ _SPREAD = ("p90", "p95", "p99", "mean", "stdev")
 def to_csv(results: Sequence[RunResult]) -> str:
     """Return one row per case of every result; a value that was not measured is an empty cell.
 
-    Columns are the case, ``frames``, the medians under :data:`METRICS`, and for each of these
-    ``<name without _ms>_p95_ms`` and so on, with the 95 % interval of the median as ``_p50_low_ms`` and
-    ``_p50_high_ms``.
+    Columns are the case, ``frames``, the medians under :func:`yolotrt.bench.metrics.metric_stages`, and for
+    each of these ``<name without _ms>_p95_ms`` and so on, with the 95 % interval of the median as
+    ``_p50_low_ms`` and ``_p50_high_ms``.
     """
+    metrics = metric_stages(stage for result in results for entry in result.cases for stage in entry.samples)
     spread = [
-        f"{name.removesuffix('_ms')}_{s}_ms" for name in METRICS for s in (*_SPREAD, "p50_low", "p50_high")
+        f"{name.removesuffix('_ms')}_{s}_ms" for name in metrics for s in (*_SPREAD, "p50_low", "p50_high")
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_CASE, "frames", *METRICS, *spread))
+    writer.writerow((*_CASE, "frames", *metrics, *spread))
     for result in results:
         for entry in result.cases:
             case = [getattr(entry.case, name) for name in _CASE]
-            medians = flat_metrics(entry.samples).values()
-            writer.writerow((*case, len(entry.samples["end_to_end"]), *medians, *_spread(entry)))
+            known = flat_metrics(entry.samples)
+            medians = [known.get(name) for name in metrics]
+            count = len(entry.samples["end_to_end"])
+            writer.writerow((*case, count, *medians, *_spread(entry, metrics.values())))
     return text.getvalue()
 
 
-def _spread(entry: CaseResult) -> list[float | None]:
+def _spread(entry: CaseResult, stages: Iterable[str]) -> list[float | None]:
     cells: list[float | None] = []
-    for stage in METRICS.values():
+    for stage in stages:
         summary = summarize(entry.samples.get(stage, ()))
         if summary is None:
             cells += [None] * (len(_SPREAD) + 2)

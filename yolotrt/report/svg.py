@@ -14,6 +14,8 @@ from html import escape
 
 WIDTH = 400.0
 
+_DASHES = ("", "6 3", "1.5 3", "8 3 2 3")
+
 
 def number(value: float) -> str:
     """Return a coordinate without needless digits."""
@@ -39,17 +41,26 @@ class Canvas:
         box = f'x="{number(x)}" y="{number(y)}" width="{w:.2f}" height="{number(h)}"'
         self.parts.append(f'<rect {box} fill="{color}"><title>{escape(tip)}</title></rect>')
 
-    def dot(self, x: float, y: float, color: str, tip: str = "", radius: float = 3.5) -> None:
-        """Draw a filled circle."""
-        self.parts.append(
-            f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" fill="{color}">'
-            f"<title>{escape(tip)}</title></circle>"
+    def mark(self, x: float, y: float, color: str, tip: str = "", radius: float = 3.5, kind: int = 0) -> None:
+        """Draw a mark: filled or hollow circle, filled or hollow square, by ``kind`` 0 to 3."""
+        radius += 1.5 * (kind % 2)  # so that a hollow one shows around a filled one in the same place
+        size = f'x="{number(x - radius)}" y="{number(y - radius)}" width="{number(2 * radius)}"'
+        shape = (
+            f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"'
+            if kind < 2
+            else f'<rect {size} height="{number(2 * radius)}"'
         )
+        paint = f'class="hollow" stroke="{color}"' if kind % 2 else f'fill="{color}"'
+        end = "circle" if kind < 2 else "rect"
+        self.parts.append(f"{shape} {paint}><title>{escape(tip)}</title></{end}>")
 
-    def path(self, points: Sequence[tuple[float, float]], style: str, color: str) -> None:
-        """Draw a line through points."""
+    def path(
+        self, points: Sequence[tuple[float, float]], color: str, kind: int = 0, style: str = "curve"
+    ) -> None:
+        """Draw a line through points: solid, dashed, dotted or dash-dotted, by ``kind`` 0 to 3."""
         steps = " ".join(f"{number(x)},{number(y)}" for x, y in points)
-        self.parts.append(f'<polyline class="{style}" points="{steps}" stroke="{color}"/>')
+        dashes = f' stroke-dasharray="{_DASHES[kind]}"' if kind else ""
+        self.parts.append(f'<polyline class="{style}" points="{steps}" stroke="{color}"{dashes}/>')
 
     def text(self, x: float, y: float, text: str, *, anchor: str = "start", style: str = "") -> None:
         """Write one line of text."""

@@ -9,7 +9,7 @@ from yolotrt.bench.budgets import Verdict
 from yolotrt.bench.compare import Comparison
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
-from yolotrt.timing.trace import STAGES
+from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ NOT_MEASURED = "-"
 def latency_table(result: RunResult) -> Table:
     """Return one row per case: p50/p95/p99 of the passes, frames per second and speed-up."""
     table = _table("Latency per frame, ms (p50 / p95 / p99; ± half of the median's 95 % interval)")
-    for name in (*PASSES, "±", "frames/s", "vs groups=1", "found"):
+    for name in (*PASSES, "±", "frames/s", "vs groups=1", "outliers", "found"):
         table.add_column(name, justify="right")
     for entry in result.cases:
         table.add_row(
@@ -30,19 +30,23 @@ def latency_table(result: RunResult) -> Table:
             _half_width(entry),
             _frames_per_second(entry),
             ratio_text(speed_up(entry, result.cases)),
+            _outliers(entry),
             str(entry.detections),
         )
     return table
 
 
 def stage_table(result: RunResult) -> Table:
-    """Return one row per case: the median of each stage."""
-    stages = [s for s in STAGES if s not in PASSES]
+    """Return one row per case: the median of each stage, by the host's clock and then by the GPU's."""
+    known = {stage for entry in result.cases for stage in entry.samples}
+    stages = [s for s in STAGES if s not in PASSES] + ["end_to_end"]
+    stages += [s for s in (*COPIES, INTERVAL) if s in known]
+    on_device = [DEVICE + s for s in (*COPIES, *STAGES) if DEVICE + s in known]
     table = _table("Stages, ms (p50)")
-    for name in (*stages, "end_to_end"):
+    for name in (*stages, *(name.replace("_", " ", 1) for name in on_device)):
         table.add_column(name, justify="right")
     for entry in result.cases:
-        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, "end_to_end")))
+        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, *on_device)))
     return table
 
 
@@ -140,14 +144,14 @@ def _case_cells(case: Case) -> tuple[str, str, str, str]:
 
 
 def _percentiles(entry: CaseResult, stage: str) -> str:
-    summary = summarize(entry.samples[stage])
+    summary = summarize(entry.taken(stage))
     if summary is None:
         return NOT_MEASURED
     return " / ".join(milliseconds(v) for v in (summary.p50, summary.p95, summary.p99))
 
 
 def _median(entry: CaseResult, stage: str) -> str:
-    summary = summarize(entry.samples[stage])
+    summary = summarize(entry.samples.get(stage, ()))
     return NOT_MEASURED if summary is None else milliseconds(summary.p50)
 
 
@@ -159,8 +163,13 @@ def _half_width(entry: CaseResult) -> str:
 
 
 def _frames_per_second(entry: CaseResult) -> str:
-    summary = summarize(entry.samples["end_to_end"])
+    summary = summarize(entry.samples.get(INTERVAL, entry.samples["end_to_end"]))
     return NOT_MEASURED if summary is None else f"{1 / summary.mean:.2f}"
+
+
+def _outliers(entry: CaseResult) -> str:
+    summary = summarize(entry.samples["end_to_end"])
+    return NOT_MEASURED if summary is None else str(summary.outliers)
 
 
 def _with_one_group(case: Case) -> Case:

@@ -9,51 +9,100 @@ from yolotrt.report.labels import OTHER_COLOR, STAGE_COLORS, legend
 from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis
 from yolotrt.report.tables import milliseconds
 
-_COVERS = frozenset({"tiles", "global", "end_to_end"})
-"""Spans that hold other spans; drawing them too would hide what they hold."""
+_PASSES = frozenset({"tiles", "global", "end_to_end"})
+"""Spans that hold other spans; they are drawn only where nothing divides them."""
 
-Row = tuple[str, int, str]
+_LEFT, _PITCH, _BAR = 80.0, 18.0, 13.0
+
+Row = tuple[bool, int, int, int]
+"""On the device, pass, group (-1 without one), and lane: spans of one group that overlap lie in lanes."""
+
+_SCOPES = ("tiles", "global", "frame")
 
 
 def timeline_chart(entry: CaseResult) -> str:
     """Return the frame nearest the median: a row per group and clock, a bar per span; empty without spans."""
-    spans = [span for span in entry.timeline if span.stage not in _COVERS]
+    spans = _drawn(entry.timeline)
     if not spans:
         return ""
-    rows = sorted({_row(span) for span in spans})
-    left, pitch = 74.0, 18.0
-    bottom = len(rows) * pitch + 4
+    placed = _placed(spans)
+    rows = sorted({row for row, _ in placed})
+    bottom = len(rows) * _PITCH + 4
     canvas = Canvas(bottom + 20)
     ticks = round_ticks(max(span.end_s for span in entry.timeline) * 1e3)
-    x = Scale(0, ticks[-1], left, WIDTH - 12)
+    x = Scale(0, ticks[-1], _LEFT, WIDTH - 12)
     x_axis(canvas, x, ticks, 0, bottom)
     for index, row in enumerate(rows):
-        canvas.text(left - 6, index * pitch + 14, _name(row), anchor="end", style="tick")
-    for span in spans:
-        top = rows.index(_row(span)) * pitch + 4
+        if row[-1] == 0:
+            canvas.text(_LEFT - 6, index * _PITCH + 14, _name(row), anchor="end", style="tick")
+    for row, span in placed:
         begin, end = x(span.begin_s * 1e3), x(span.end_s * 1e3)
         color = STAGE_COLORS.get(span.stage, OTHER_COLOR)
-        canvas.rect(begin, top, max(end - begin, 0.75), pitch - 5, color, _tip(span))
+        canvas.rect(begin, rows.index(row) * _PITCH + 4, max(end - begin, 0.75), _BAR, color, _tip(span))
     return canvas.render(f"Timeline of one frame: {entry.case}") + legend(_keys(spans))
 
 
-def _row(span: TimelineSpan) -> Row:
-    """Sort tiles by group, then the whole frame, then what belongs to neither; the device below the host."""
-    order = {"tiles": 0, "global": 1, "frame": 2}[span.scope]
-    return (span.on if span.on == "device" else "", order * 10_000 + (span.group or 0), span.scope)
+def overlap_text(entry: CaseResult) -> str:
+    """Return how much ran side by side in the frame of the timeline; empty where nothing could."""
+    sentences = []
+    for on, who in (("device", "On the GPU"), ("host", "On the host")):
+        groups = [s for s in entry.timeline if s.on == on and s.stage == "enqueue" and s.group is not None]
+        if len({s.group for s in groups}) > 1:
+            at_once = sum(s.end_s - s.begin_s for s in groups) / (_covered(groups) or 1.0)
+            sentences.append(f"{who}, {at_once:.1f} groups were in enqueue at once on average.")
+    device = [s for s in entry.timeline if s.on == "device"]
+    frame = max((s.end_s for s in entry.timeline), default=0.0)
+    if device and frame:
+        busy = _covered([s for s in device if s.stage not in _PASSES] or device)
+        sentences.append(f"The GPU was busy for {milliseconds(busy)} of {milliseconds(frame)} ms.")
+    return " ".join(sentences)
+
+
+def _covered(spans: Sequence[TimelineSpan]) -> float:
+    """Return the length of the union of the spans, seconds."""
+    total, reached = 0.0, 0.0
+    for span in sorted(spans, key=lambda s: s.begin_s):
+        total += max(0.0, span.end_s - max(span.begin_s, reached))
+        reached = max(reached, span.end_s)
+    return total
+
+
+def _drawn(spans: Sequence[TimelineSpan]) -> list[TimelineSpan]:
+    """Return the spans that show something of their own."""
+    divided = {(s.on, s.scope) for s in spans if s.stage not in _PASSES}
+    return [
+        s
+        for s in spans
+        if s.stage not in _PASSES or (s.stage in ("tiles", "global") and (s.on, s.scope) not in divided)
+    ]
+
+
+def _placed(spans: Sequence[TimelineSpan]) -> list[tuple[Row, TimelineSpan]]:
+    """Give every span a row; those of one group that overlap, such as of two GPUs, go to further lanes."""
+    ends: dict[tuple[bool, int, int], list[float]] = {}
+    placed = []
+    for span in sorted(spans, key=lambda s: (s.begin_s, s.end_s)):
+        key = (span.on == "device", _SCOPES.index(span.scope), -1 if span.group is None else span.group)
+        lanes = ends.setdefault(key, [])
+        lane = next((i for i, end in enumerate(lanes) if end <= span.begin_s + 1e-9), len(lanes))
+        lanes[lane : lane + 1] = [span.end_s]
+        placed.append(((*key, lane), span))
+    return placed
 
 
 def _name(row: Row) -> str:
-    on, place, scope = row
-    name = f"group {place + 1}" if scope == "tiles" else "whole frame" if scope == "global" else "frame"
-    return f"GPU {name}" if on else name
+    device, scope, group, _lane = row
+    name = f"group {group + 1}" if group >= 0 else ("tiles", "global", "frame")[scope]
+    return f"GPU {name}" if device else name
 
 
 def _tip(span: TimelineSpan) -> str:
     return f"{span.stage}: {milliseconds(span.begin_s)} to {milliseconds(span.end_s)} ms"
 
 
-def _keys(spans: Sequence[TimelineSpan]) -> list[tuple[str, str]]:
+def _keys(spans: Sequence[TimelineSpan]) -> list[tuple[str, str, str]]:
     present = {span.stage for span in spans}
-    keys = [(color, stage) for stage, color in STAGE_COLORS.items() if stage in present]
-    return keys + [(OTHER_COLOR, "other")] * bool(present - set(STAGE_COLORS))
+    keys = [(color, stage, "box") for stage, color in STAGE_COLORS.items() if stage in present]
+    return keys + [(OTHER_COLOR, "tiles" if "tiles" in present else "other", "box")] * bool(
+        present - set(STAGE_COLORS)
+    )

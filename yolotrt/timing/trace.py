@@ -17,6 +17,9 @@ its input to its decoded detections; ``end_to_end`` is the frame."""
 COPIES = ("upload", "download")
 """Further stages of a pipeline on a GPU: the frame to the device, detections and masks back."""
 
+INTERVAL = "interval"
+"""Time from one frame's result to the next, where several frames are in flight."""
+
 DEVICE = "device_"
 """Prefix of stages timed by the device's own clock, which are kept apart from host time."""
 

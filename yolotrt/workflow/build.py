@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.registry import choose
-from yolotrt.backends.sidecar import write_engine
+from yolotrt.backends.sidecar import finish_interrupted, write_engine
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, CalibrationError
 from yolotrt.model.export import export
+from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
@@ -70,10 +71,12 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
-    ranges = None
+    require_finite_weights(model, onnx_path.name)
+    plan = BuildPlan(request, found, onnx_path, model, spec, None)
+    found.check(plan.config())
     if request.precision in NEEDS_RANGES:
-        ranges = _ranges(request, onnx_path, model, spec, progress, say)
-    return BuildPlan(request, found, onnx_path, model, spec, ranges)
+        plan = replace(plan, ranges=_ranges(request, onnx_path, model, spec, progress, say))
+    return plan
 
 
 def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say = print) -> BuildOutcome:
@@ -84,6 +87,7 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
     """
     request, wanted = plan.request, plan.engine()
     with exclusive(wanted.path, say):
+        finish_interrupted(wanted.path)
         if not request.force and (ready := up_to_date(wanted)):
             say(f"engine: {ready.path} is up to date")
             return BuildOutcome(ready, cached=True)
@@ -144,6 +148,7 @@ def _ranges(
         tile_overlap=request.tile_overlap,
         force=request.force,
         progress=progress,
+        on_wait=say,
     )
     if status.warning:
         say(f"warning: {status.warning}")

@@ -106,7 +106,7 @@ def find_reference(
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
-        hint=f"Build it: yolotrt build {engines / source} --fp32",
+        hint=f"Build it: yolotrt build {source} --fp32",
     )
 
 

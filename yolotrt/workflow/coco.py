@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from yolotrt.data.coco_manifest import NAME, image_file, read_manifest
-from yolotrt.data.coco_request import FetchWatch, SubsetRequest, unwatched
-from yolotrt.data.coco_subset import fetch_subset
+from yolotrt.data.coco.manifest import NAME, image_file, read_manifest
+from yolotrt.data.coco.request import FetchWatch, SubsetRequest, unwatched
+from yolotrt.data.coco.subset import fetch_subset
 
 COCO = "coco"
 """What ``--images`` calls it."""

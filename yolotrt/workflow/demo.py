@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,8 +17,8 @@ from yolotrt.backends.registry import load_engine
 from yolotrt.bench.result import RunResult
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
-from yolotrt.data.scene_files import write_scenes
-from yolotrt.data.scenes import Scene, make_scene
+from yolotrt.data.scenes.files import write_scenes
+from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
@@ -125,18 +125,18 @@ def write_picture(target: Path, image: npt.NDArray[np.uint8]) -> Path:
     return write_bytes(target, data.tobytes())
 
 
-def found_small_objects(scene: Scene, found: Detections) -> tuple[int, int]:
-    """Return how many of a scene's small objects were found, and how many it has.
+def small_objects(scene: Scene) -> list[SceneInstance]:
+    """Return the scene's objects whose longer side is at most :data:`SMALL_PX`."""
+    return [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= SMALL_PX]
 
-    An object is small when its longer side is at most :data:`SMALL_PX`; it counts as found when a
-    detection of its class overlaps its box by an IoU of at least 0.5.
-    """
-    small = [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= SMALL_PX]
-    hits = 0
-    for instance in small:
-        same = found.boxes[found.classes == instance.class_id]
-        hits += bool((box_overlap(instance.box[None], same) >= 0.5).any())
-    return hits, len(small)
+
+def are_found(objects: Sequence[SceneInstance], found: Detections) -> npt.NDArray[np.bool_]:
+    """Return for each object whether a detection of its class overlaps its box by an IoU of 0.5, (n,)."""
+    hits = [
+        (box_overlap(item.box[None], found.boxes[found.classes == item.class_id]) >= 0.5).any()
+        for item in objects
+    ]
+    return np.array(hits, bool)
 
 
 def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precision, EngineFile]:

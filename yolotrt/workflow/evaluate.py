@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.registry import load_engine
 from yolotrt.errors import UsageError
@@ -15,7 +18,9 @@ from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Comparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.evaluation.run import evaluate_predictor
+from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress, no_progress
 
@@ -67,11 +72,20 @@ class EngineAccuracy:
         file: The engine.
         evaluation: Its figures.
         comparison: Against the reference; None for the reference itself.
+        mode: Which passes looked at an image.
+        seconds: Time of each image from pixels to merged detections, in the order of the annotations.
     """
 
     file: EngineFile
     evaluation: Evaluation
     comparison: Comparison | None
+    mode: PassMode
+    seconds: tuple[float, ...]
+
+    @property
+    def median_seconds(self) -> float:
+        """Median time of an image."""
+        return float(np.median(self.seconds))
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -79,6 +93,8 @@ class EngineAccuracy:
             "engine": self.file.path.name,
             "precision": self.file.precision,
             "sha256": self.file.sha256,
+            "mode": self.mode,
+            "median_seconds": self.median_seconds,
             **asdict(self.evaluation.accuracy),
             "comparison": None if self.comparison is None else asdict(self.comparison),
         }
@@ -91,7 +107,9 @@ def evaluate_engines(
     *,
     mode: PassMode = "global",
     overlap: float = 0.2,
+    merge: MergeSettings | None = None,
     threads: int = 1,
+    device: str = "auto",
     progress: Progress = no_progress,
 ) -> list[EngineAccuracy]:
     """Evaluate engines on the same images; the first one is the reference.
@@ -102,7 +120,9 @@ def evaluate_engines(
         folder: Where the images lie.
         mode: Which passes look at an image.
         overlap: Tile overlap of tiled passes.
+        merge: How tiles are joined.
         threads: CPU threads of an engine.
+        device: Where they run; see :func:`yolotrt.backends.placement.place`.
         progress: Told after each image.
 
     Raises:
@@ -111,26 +131,40 @@ def evaluate_engines(
         ExecutionError: An engine gave NaN or failed.
         UsageError: The engines know different classes.
     """
-    settings = PipelineSettings(mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE)
+    settings = PipelineSettings(
+        mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE, merge=merge or MergeSettings()
+    )
     found: list[EngineAccuracy] = []
     for file in files:
-        evaluation = _evaluate(file, truth, folder, settings, progress)
+        evaluation, seconds = _evaluate(file, device, truth, folder, settings, progress)
         against = compare(found[0].evaluation, evaluation) if found else None
-        found.append(EngineAccuracy(file, evaluation, against))
+        found.append(EngineAccuracy(file, evaluation, against, mode, seconds))
     return found
 
 
 def _evaluate(
-    file: EngineFile, truth: GroundTruth, folder: Path, settings: PipelineSettings, progress: Progress
-) -> Evaluation:
-    def report(_step: str, done: int, total: int) -> None:
-        progress(f"evaluate {file.path.name}", done, total)
+    file: EngineFile,
+    device: str,
+    truth: GroundTruth,
+    folder: Path,
+    settings: PipelineSettings,
+    progress: Progress,
+) -> tuple[Evaluation, tuple[float, ...]]:
+    seconds: list[float] = []
 
-    engine = load_engine(file)
+    def report(_step: str, done: int, total: int) -> None:
+        progress(f"evaluate {file.path.name}, {settings.mode}", done, total)
+
+    engine = load_engine(file, device)
     try:
         with TiledPipeline(engine, settings) as pipeline:
-            return evaluate_predictor(
-                lambda image: pipeline(image).detections, file.spec.names, truth, folder, progress=report
-            )
+
+            def predict(image: npt.NDArray[np.uint8]) -> Detections:
+                result = pipeline(image)
+                seconds.append(result.trace.seconds("end_to_end") or 0.0)
+                return result.detections
+
+            evaluation = evaluate_predictor(predict, file.spec.names, truth, folder, progress=report)
+            return evaluation, tuple(seconds)
     finally:
         engine.close()

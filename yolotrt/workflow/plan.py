@@ -21,7 +21,7 @@ from yolotrt.model.spec import Head, ModelSpec
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 2
+RECIPE = 3
 """Version of the way from FP32 to other precisions; part of every engine's key."""
 
 
@@ -97,19 +97,19 @@ class BuildPlan:
 
     def config(self) -> BuildConfig:
         """Return what the backend is told."""
-        implicit = self.implicit and self.ranges is not None
         return BuildConfig(
             self.spec,
             self.request.profiles,
             self.request.precision,
-            calibration_table=trt_table(self.ranges) if implicit and self.ranges else None,
+            implicit=self.request.implicit,
+            calibration_table=trt_table(self.ranges) if self.request.implicit and self.ranges else None,
             **self.request.options,  # type: ignore[arg-type]
         )
 
     def engine(self) -> EngineFile:
         """Return the engine file as its sidecar will describe it, still without a hash."""
         request, backend, config = self.request, self.backend, self.config()
-        sources = {"onnx": onnx_key(self.model), "onnx_file": self.onnx_path.name, "recipe": str(RECIPE)}
+        sources = {"onnx": onnx_key(self.model), "onnx_file": str(self.onnx_path), "recipe": str(RECIPE)}
         if self.ranges is not None:
             ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
             sources["calibration"] = content_key(ranges)
@@ -142,10 +142,15 @@ def up_to_date(wanted: EngineFile) -> EngineFile | None:
         and ready.precision == wanted.precision
         and ready.spec == wanted.spec
         and ready.batches == wanted.batches
-        and ready.sources == wanted.sources
+        and _made_from(ready) == _made_from(wanted)
         and _tied(ready) == _tied(wanted)
     )
     return ready if same else None
+
+
+def _made_from(file: EngineFile) -> dict[str, str]:
+    # The content counts; where it lay is remembered for the command that builds the engine again.
+    return {k: v for k, v in file.sources.items() if k != "onnx_file"}
 
 
 def _tied(file: EngineFile) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.artifacts.files import atomic_target, require_file, write_bytes
+from yolotrt.artifacts.files import require_file, write_bytes
+from yolotrt.data.film import new_film
 from yolotrt.data.images import list_images, read_image
 from yolotrt.data.sources import SCENE, read_frames
 from yolotrt.errors import ImageError
@@ -166,20 +166,9 @@ class _Video:
     @contextmanager
     def writer(self, folder: Path) -> Iterator[Write]:
         """Give a function that appends a frame to ``folder/NAME.mp4``, complete when the block ends."""
-        wh = tuple(int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        width, height = (
+            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
         fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
-        with atomic_target(folder / f"{self._path.stem}.mp4") as temporary:
-            # OpenCV chooses the container by the file name's ending.
-            film = temporary.with_suffix(".mp4")
-            sink = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, wh)
-
-            def write(_name: str, picture: Frame) -> None:
-                sink.write(picture)
-
-            try:
-                yield write
-                sink.release()
-                os.replace(film, temporary)
-            finally:
-                sink.release()
-                film.unlink(missing_ok=True)
+        with new_film(folder / f"{self._path.stem}.mp4", fps, (width, height)) as append:
+            yield lambda _name, picture: append(picture)

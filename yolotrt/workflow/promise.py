@@ -7,14 +7,14 @@ is found costs little time. The budget for it doubles from attempt to attempt.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.artifacts.files import exclusive, scratch_folder
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import read_sidecar
+from yolotrt.backends.sidecar import finish_interrupted, read_sidecar
 from yolotrt.data.images import list_images
 from yolotrt.errors import CalibrationError, GateFailed, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
@@ -25,7 +25,7 @@ from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 from yolotrt.workflow.promise_trial import Attempt, Trial, excluding, ladder
 
-RECIPE = 1
+RECIPE = 2
 """Version of the search; part of what makes a promise up to date."""
 
 
@@ -111,6 +111,9 @@ def keep_promise(
     criterion = _criterion(request)
     runs_here = plan.backend.availability().usable
     terms = _terms(request, criterion, runs_here)
+    engine = plan.engine().path
+    with exclusive(engine, say):
+        finish_interrupted(engine)
     if not request.build.force and (kept := _kept(plan, terms)):
         say(f"engine: {kept.file.path} is up to date and keeps --max-drop {kept.bound}")
         return kept
@@ -119,8 +122,8 @@ def keep_promise(
             f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by ONNX Runtime "
             "without graph optimisations; what is not INT8 counts as FP32."
         )
-    with tempfile.TemporaryDirectory(prefix="yolotrt-") as folder:
-        trial = Trial(plan, criterion, request.max_drop, Path(folder), runs_here, progress)
+    with scratch_folder(engine) as folder:
+        trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
         reference = trial.reference()
         attempts = climb(ladder(plan), trial.attempt, request.max_drop, say)
         found = (dict(reference.figures), attempts)

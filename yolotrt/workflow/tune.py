@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.memory import peak_memory
-from yolotrt.bench.race import Dropped, race
+from yolotrt.bench.race import Dropped, median_seconds, race
 from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, Say, build_engine
@@ -34,12 +37,14 @@ class TuneRequest:
         build: How engines are built; its precision is set by the search.
         precisions: Precisions to try.
         sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
+        chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
         budgets: What stages may take.
         max_drop: Largest accepted loss of mAP against FP32; None accepts any.
         images: Annotated images; None measures no accuracy.
         annotations: Their COCO instances JSON.
         limit: Use only the first annotated images.
         state: File with what is known so far; a search that was interrupted continues from it.
+        device: Where engines run; see :func:`yolotrt.backends.placement.place`.
 
     Raises:
         UsageError: ``max_drop`` without annotated images.
@@ -54,6 +59,8 @@ class TuneRequest:
     annotations: Path | None
     limit: int | None
     state: Path
+    chunk: tuple[int, ...] = ()
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if (self.images is None) != (self.annotations is None):
@@ -82,6 +89,8 @@ def tune(
         YoloTrtError: A step failed. What was done until then is kept in the state file.
     """
     files = _build(request, progress, say)
+    if request.chunk:
+        request = replace(request, sweep=_chunked(request, files[0], frames, say))
     state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
     try:
         return _search(request, files, frames, state, progress, say)
@@ -120,6 +129,21 @@ def _search(
     )
 
 
+def _chunked(request: TuneRequest, file: EngineFile, frames: Sequence[Frame], say: Say) -> SweepSettings:
+    """Return the sweep with the group counts that the chunk sizes stand for: tiles / chunk, rounded up."""
+    sweep = request.sweep
+    if "tiled" not in sweep.modes[0]:
+        raise UsageError("--chunk is about tiles, and this pass has none.", hint="Use --mode tiled.")
+    tiles = max(
+        len(tile_grid((frame.shape[1], frame.shape[0]), file.spec.input_wh, sweep.overlap).origins)
+        for frame in frames
+    )
+    groups = [math.ceil(tiles / size) for size in request.chunk]
+    pairs = ", ".join(f"{size} tiles as {count}" for size, count in zip(request.chunk, groups, strict=True))
+    say(f"chunks: {tiles} tiles in batches of up to {pairs} groups")
+    return replace(sweep, groups=tuple(dict.fromkeys(groups)))
+
+
 def _build(request: TuneRequest, progress: Progress, say: Say) -> list[EngineFile]:
     """Build one engine per precision; FP32 first, as accuracy is compared with it."""
     wanted = list(request.precisions)
@@ -137,11 +161,13 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
     return {
         "engines": {f.path.name: f.sha256 for f in files},
         "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
+        "gpu": (machine["gpu"] or {}).get("name"),
         "passes": list(request.sweep.modes),
         "overlap": request.sweep.overlap,
         "frames": [list(frame.shape) for frame in frames],
         "images": None if request.images is None else [str(request.images), str(request.annotations)],
         "limit": request.limit,
+        "device": request.device,
     }
 
 
@@ -162,6 +188,7 @@ def _evaluate(
         mode=request.sweep.modes[0],
         overlap=request.sweep.overlap,
         threads=request.sweep.threads,
+        device=request.device,
         progress=progress,
     ):
         state.accuracy[entry.file.sha256] = Measured.of(entry)
@@ -200,7 +227,7 @@ def _race(
     subjects: list[PipelineSubject] = []
     try:
         for file in files:
-            loaded.append(load_engine(file))
+            loaded.append(load_engine(file, request.device))
             subjects += new_subjects(EnginePair(loaded[-1]), request.sweep, frames)
         running = state.resume(subjects)
         racing, _ = race(
@@ -209,7 +236,8 @@ def _race(
             request.budgets,
             rivals=lambda case: case.engine,
             on_drop=dropped,
-            each_round=lambda cases, _seconds: state.note(cases),
+            on_rung=lambda left: say(_rung_line(left, len(subjects))),
+            each_frame=lambda cases, _seconds: state.note(cases),
             progress=progress,
         )
     finally:
@@ -221,6 +249,14 @@ def _race(
     return [entry.result() for entry in racing], [*state.gone.values()]
 
 
+def _rung_line(left: Sequence[Running], ways: int) -> str:
+    best = left[0]
+    return (
+        f"after {best.rounds} rounds: {len(left)} of {ways} ways left, fastest {best.subject.case} "
+        f"({median_seconds(best) * 1e3:.1f} ms)"
+    )
+
+
 def _candidate(
     request: TuneRequest, result: CaseResult, file: EngineFile, frames: Sequence[Frame], state: TuneState
 ) -> Candidate:
@@ -229,7 +265,8 @@ def _candidate(
     settings = {
         "mode": result.case.mode,
         "groups": result.case.groups,
-        "dispatch": "serial" if result.case.dispatch == "-" else result.case.dispatch,
+        "dispatch": "auto" if result.case.dispatch == "-" else result.case.dispatch,
+        "device": request.device,
         "overlap": request.sweep.overlap,
         "cpu_threads": request.sweep.threads,
     }

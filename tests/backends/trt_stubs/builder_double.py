@@ -11,11 +11,14 @@ import json
 from types import ModuleType
 from typing import Any, ClassVar
 
+import onnx
+
 from tests.backends.trt_stubs.runtime_double import (
     DataType,
     EngineInspector,
     ExecutionContextAllocationStrategy,
     ICudaEngine,
+    IExecutionContext,
     ILogger,
     IProfiler,
     LayerInformationFormat,
@@ -25,8 +28,8 @@ from tests.backends.trt_stubs.runtime_double import (
 )
 
 __all__ = [
-    "DataType", "EngineInspector", "ExecutionContextAllocationStrategy", "ICudaEngine", "ILogger",
-    "IProfiler", "LayerInformationFormat", "Runtime", "TensorIOMode", "__version__",
+    "DataType", "EngineInspector", "ExecutionContextAllocationStrategy", "ICudaEngine", "IExecutionContext",
+    "ILogger", "IProfiler", "LayerInformationFormat", "Runtime", "TensorIOMode", "__version__",
 ]  # fmt: skip
 
 
@@ -136,15 +139,21 @@ class IBuilderConfig:
 class INetworkDefinition:
     def __init__(self, flags: int) -> None:
         self._flags = flags
+        self._tensors: dict[str, list[Any]] = {}
 
 
 class OnnxParser:
     num_errors = 0
 
     def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
-        pass
+        self._network = network
 
     def parse(self, model: bytes) -> bool:
+        graph = onnx.load_model_from_string(model).graph
+        for mode, values in (("INPUT", graph.input), ("OUTPUT", graph.output)):
+            for value in values:
+                shape = [d.dim_value or -1 for d in value.type.tensor_type.shape.dim]
+                self._network._tensors[value.name] = [mode, "FLOAT", shape]
         return True
 
 
@@ -179,7 +188,10 @@ class Builder:
         if config._cache is not None:
             config._cache._entries.add("new timing")
         conv = {"Name": "/conv", "LayerType": "CaskConvolution", "Inputs": [], "Outputs": []}
-        return IHostMemory(json.dumps({"tensors": {}, "profiles": [], "layers": [conv]}).encode())
+        batches = [[shape[0] for shape in p._shapes["images"]] for p in config._profiles]
+        memory = [1000 * largest for _, _, largest in batches]
+        plan = {"tensors": network._tensors, "profiles": batches, "memory": memory, "layers": [conv]}
+        return IHostMemory(json.dumps(plan).encode())
 
 
 def without(*names: str) -> ModuleType:

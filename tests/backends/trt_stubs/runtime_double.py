@@ -126,7 +126,8 @@ class ICudaEngine:
         self, strategy: ExecutionContextAllocationStrategy
     ) -> IExecutionContext | None:
         if self._plan.get("no_context"):
-            self._logger.log(ILogger.Severity.ERROR, "OutOfMemory: no memory for persistent weights")
+            if self._plan["no_context"] != "silently":
+                self._logger.log(ILogger.Severity.ERROR, "OutOfMemory: no memory for persistent weights")
             return None
         return IExecutionContext(self, strategy)
 

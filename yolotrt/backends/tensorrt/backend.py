@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
-from yolotrt.errors import ArtifactError, EnvironmentFault, YoloTrtError
+from yolotrt.cuda import opened
+from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,15 +35,22 @@ class TensorRtBackend:
         try:
             library = open_library(self._product)
         except EnvironmentFault as exc:
-            return Availability(False, exc.message, builds=False)
+            return Availability(False, exc.message, builds=False, hint=exc.hint)
         try:
             gpu = find_gpu()
         except EnvironmentFault as exc:
             ahead = library.builds_ahead
             note = ", which can only build here" if ahead else ""
-            return Availability(False, f"{library.version}{note}. {exc.message}", builds=ahead)
+            return Availability(False, f"{library.version}{note}. {exc.message}", builds=ahead, hint=exc.hint)
         capability = "compute capability {}.{}".format(*gpu.capability)
         return Availability(True, f"{library.version} on {gpu.name} ({capability})", builds=True)
+
+    def check(self, config: BuildConfig) -> None:
+        """Refuse what cannot be built; see :func:`yolotrt.backends.tensorrt.options.check`."""
+        from yolotrt.backends.tensorrt.options import check
+
+        library = open_library(self._product)
+        check(library, config, self._gpu(library))
 
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return product, exact version, GPU or targets, driver and options; see :mod:`.identity`."""
@@ -61,8 +68,8 @@ class TensorRtBackend:
 
     def load(self, file: EngineFile) -> TensorRtEngine:
         """Load an engine on the first GPU; see :func:`yolotrt.backends.tensorrt.runtime.load`."""
-        gpu = find_gpu()
-        return self.load_on(file, _device(gpu))
+        find_gpu()
+        return self.load_on(file, opened.gpu())
 
     def load_on(self, file: EngineFile, device: Device) -> TensorRtEngine:
         """Load an engine on a GPU that the caller has opened."""
@@ -75,7 +82,7 @@ class TensorRtBackend:
         from yolotrt.backends.tensorrt.runtime import load_foreign
 
         gpu = find_gpu()
-        return load_foreign(open_library(self._product), gpu, _device(gpu), path)
+        return load_foreign(open_library(self._product), gpu, opened.gpu(), path)
 
     def _gpu(self, library: Library) -> Gpu | None:
         """Return the GPU here, or None where the library builds without one.
@@ -89,15 +96,6 @@ class TensorRtBackend:
             if library.builds_ahead:
                 return None
             raise
-
-
-@functools.cache
-def _device(gpu: Gpu) -> Device:
-    """Return the first GPU, opened once per process: engines that come and go need not reopen it."""
-    from yolotrt.cuda.device import Device
-    from yolotrt.cuda.nvidia import NvidiaDriver
-
-    return Device(NvidiaDriver())
 
 
 def load_foreign(path: Path) -> TensorRtEngine:
@@ -115,8 +113,8 @@ def load_foreign(path: Path) -> TensorRtEngine:
             return found.load_foreign(path)
         except (EnvironmentFault, ArtifactError) as exc:
             refusals.append(exc)
-    # A refusal of the engine says more than the absence of a library.
-    raise next((e for e in refusals if isinstance(e, ArtifactError)), refusals[0])
+    # A refusal of the engine says most, the absence of a library least.
+    raise min(refusals, key=lambda e: (not isinstance(e, ArtifactError), isinstance(e, MissingDependency)))
 
 
 def tensorrt() -> TensorRtBackend:

@@ -36,8 +36,8 @@ _HINTS = (
     (r"FP32 GEMM is not supported", "Turing has no FP32 matrix products here; use --fp16."),
     (r"libnvinfer_lean", "--version-compatible needs the lean runtime: pip install tensorrt-lean-cu13"),
     (
-        r"could not find any implementation|no valid tactic",
-        "Give it more --workspace; if it is an INT8 layer, keep it in FP16 with --exclude.",
+        r"could not find any implementation|no valid tactic|no tactics|workspace",
+        "Give it more --workspace. If it has enough, this GPU cannot compute the layer so: try --fp16.",
     ),
     (r"error:? 35\b|driver version is insufficient", "Update the NVIDIA driver."),
 )
@@ -61,10 +61,16 @@ def build(
         KeyboardInterrupt: The user cancelled; TensorRT has stopped cleanly.
     """
     options.check(library, config, gpu)
+    monitored = BuildProgress(progress)
+
+    def work() -> BuiltEngine:
+        data = _build(library, model, config, gpu, monitored, said)
+        return BuiltEngine(data, with_lost_fusions(_layers(library, data, gpu, said), model))
+
     with library.log.session(config.log) as said:
-        data = _build(library, model, config, gpu, BuildProgress(progress), said)
-        layers = with_lost_fusions(_layers(library, data, gpu, said), model)
-    return BuiltEngine(data, layers)
+        # All of it, not only the build: parser and builder call our logger, and a Ctrl-C that arrives
+        # while it runs would end in TensorRT's frames, which drop it.
+        return interruptible(work, monitored.cancel)
 
 
 def _build(
@@ -90,7 +96,9 @@ def _build(
     if config.timing_cache is not None and not library.builds_ahead:
         timing_cache.attach(library, native, config.timing_cache)
     native.progress_monitor = new_monitor(api, progress)
-    plan = interruptible(lambda: builder.build_serialized_network(network, native), progress.cancel)
+    if progress.cancelled:  # while it parsed: the builder asks only after its first steps
+        raise BuildError("The build was cancelled.")
+    plan = builder.build_serialized_network(network, native)
     if progress.failure is not None:
         raise progress.failure
     if plan is None:

@@ -55,36 +55,32 @@ class Lane:
         device: The GPU.
         tensors: Input, head and prototypes by name, for one image.
         stream: Where its contexts run unless they are given another.
-        scratch: Address of TensorRT's scratch memory, 0 where it needs none.
     """
 
     def __init__(self, device: Device, tensors: Mapping[str, TensorType]) -> None:
         self.device = device
         self.tensors = tensors
         self._scope = device.scope()
-        self._scratch_scope = device.scope()
         self._buffer_scope = device.scope()
         self.stream = self._scope.stream()
-        self.scratch = 0
-        self._scratch_bytes = 0
+        self._scratch, self._scratch_bytes = 0, 0
         self._batch = 0
         self._staged: dict[str, Staged] = {}
 
-    def reserve(self, batch: int, scratch_bytes: int) -> None:
-        """Make room for a context.
+    def reserve(self, batch: int, scratch_bytes: int) -> int:
+        """Make room for a context and return the address of its scratch memory, 0 where it needs none.
+
+        Contexts that were made before keep the memory that they have: a graph may hold its address.
 
         Raises:
             OutOfDeviceMemory: The GPU's memory does not suffice.
         """
         self._batch = max(self._batch, batch)
-        if scratch_bytes <= self._scratch_bytes:
-            return
-        self.stream.synchronize()
-        fresh = self.device.scope()
-        with self._memory_for(batch, scratch_bytes):
-            self.scratch = fresh.buffer(scratch_bytes).address
-        self._scratch_scope.close()
-        self._scratch_scope, self._scratch_bytes = fresh, scratch_bytes
+        if scratch_bytes > self._scratch_bytes:
+            with self._memory_for(batch, scratch_bytes):
+                self._scratch = self._scope.buffer(scratch_bytes).address
+            self._scratch_bytes = scratch_bytes
+        return self._scratch
 
     def staged(self) -> dict[str, Staged]:
         """Return the buffers of input, head and prototypes by name, for the largest batch so far.
@@ -107,7 +103,7 @@ class Lane:
         """Free everything."""
         self.stream.synchronize()
         self._staged = {}
-        for scope in (self._buffer_scope, self._scratch_scope, self._scope):
+        for scope in (self._buffer_scope, self._scope):
             scope.close()
 
     @contextlib.contextmanager
@@ -151,16 +147,15 @@ class TensorRtContext:
         self.native = native
         self._library = library
         self._lane = lane
-        self._scratch_bytes = scratch_bytes
         self._input, *self._outputs = lane.tensors
         self._own: dict[str, int] = {}
         self._bound: dict[str, int] = {}
-        self._scratch: int | None = None
         self._closed = False
-        lane.reserve(batch, scratch_bytes)
+        scratch = lane.reserve(batch, scratch_bytes)
         chosen = native.set_optimization_profile_async(profile, lane.stream.handle)
         self._must(chosen, f"choose profile {profile} for")
         lane.stream.synchronize()
+        native.set_device_memory(scratch, scratch_bytes)
         self._must(native.set_input_shape(self._input, self.tensors[self._input].shape), "take")
         missing = native.infer_shapes()
         if missing:
@@ -225,9 +220,6 @@ class TensorRtContext:
 
     def _bind(self) -> None:
         """Tell TensorRT the addresses that changed: the lane may have grown, or the caller set its own."""
-        if self._scratch != self._lane.scratch:
-            self._scratch = self._lane.scratch
-            self.native.set_device_memory(self._scratch, self._scratch_bytes)
         for name in self._lane.tensors:
             address = self._address(name)
             if self._bound.get(name) != address:

@@ -6,16 +6,22 @@ be more compatible. TensorRT says so too, but late and in its own words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from yolotrt.backends.base import BuildConfig, EngineFile
+from yolotrt.backends.rebuild import (
+    HARDWARE_COMPATIBLE,
+    IMPLICIT,
+    LEVEL,
+    PORTABLE,
+    VERSION_COMPATIBLE,
+    WORKSPACE,
+    options_of,
+    rebuild_command,
+)
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
-from yolotrt.backends.tensorrt.options import PORTABLE, targets
+from yolotrt.backends.tensorrt.options import AMPERE, FP8_SINCE, known_targets, targets
 from yolotrt.errors import ArtifactError
 
-VERSION_COMPATIBLE = "version-compatible"
-HARDWARE_COMPATIBLE = "hardware-compatible"
 NO_OPTIONS = "none"
 
 
@@ -42,9 +48,9 @@ def _options(config: BuildConfig) -> list[str]:
     flags = {
         VERSION_COMPATIBLE: config.version_compatible,
         HARDWARE_COMPATIBLE: config.hardware_compatible,
-        "implicit-int8": config.calibration_table is not None,
+        IMPLICIT: config.implicit,
     }
-    values = {"workspace": config.workspace_mib, "level": config.optimization_level}
+    values = {WORKSPACE: config.workspace_mib, LEVEL: config.optimization_level}
     return [k for k, v in flags.items() if v] + [f"{k}={v}" for k, v in values.items() if v is not None]
 
 
@@ -56,40 +62,41 @@ def check_fits(library: Library, gpu: Gpu, file: EngineFile) -> None:
     Raises:
         ArtifactError: It does not fit; the hint is the command that builds one that does.
     """
+    elsewhere = _gpu_misfit(gpu, file)
+    if elsewhere and library.builds_ahead and gpu.sm not in known_targets(library):
+        other = rebuild_command(file, backend="tensorrt", here=True)
+        raise ArtifactError(
+            f"{file.path} {elsewhere}, for which {library.title} builds none.", hint=f"Build it here: {other}"
+        )
+    if reason := elsewhere or _version_misfit(library, file):
+        command = rebuild_command(file, here=elsewhere is not None)
+        raise ArtifactError(f"{file.path} {reason}.", hint=f"Build it here: {command}")
+
+
+def _version_misfit(library: Library, file: EngineFile) -> str | None:
     recorded = file.environment
-    for reason in (_version_misfit(library, recorded), _gpu_misfit(gpu, recorded)):
-        if reason:
-            raise ArtifactError(f"{file.path} {reason}.", hint=f"Build it here: {rebuild_command(file)}")
-
-
-def rebuild_command(file: EngineFile, batches: str | None = None) -> str:
-    """Return the command that builds an engine like ``file`` again, for other ``batches`` if given."""
-    profiles = batches or file.environment.get("profiles") or ",".join(map(str, file.batches))
-    options = f"--{file.precision} --backend {file.backend}" + (f" --batch {profiles}" if profiles else "")
-    return f"yolotrt build {file.spec.name} {options} -o {file.path} --force"
-
-
-def _version_misfit(library: Library, recorded: Mapping[str, str]) -> str | None:
     built = recorded.get("version")
     if built is None or built == library.version:
         return None
-    compatible = VERSION_COMPATIBLE in recorded.get("options", "").split()
+    compatible = VERSION_COMPATIBLE in options_of(file)
     if compatible and _parts(built) <= _parts(library.version):
         return None
     more = " (--version-compatible engines run on newer versions, not on older ones)" if compatible else ""
     return f"was built by {recorded.get('product')} {built}; this is {library.title}{more}"
 
 
-def _gpu_misfit(gpu: Gpu, recorded: Mapping[str, str]) -> str | None:
+def _gpu_misfit(gpu: Gpu, file: EngineFile) -> str | None:
+    recorded = file.environment
     here = "{}.{}".format(*gpu.capability)
     if "targets" in recorded:
         known = recorded["targets"].split(",")
-        fits = gpu.sm in known or (known == [PORTABLE] and gpu.capability >= (8, 0))
-        names = "Ampere and newer GPUs" if known == [PORTABLE] else ", ".join(known)
+        since, name = (FP8_SINCE, "Ada") if file.precision == "fp8" else (AMPERE, "Ampere")
+        fits = gpu.sm in known or (known == [PORTABLE] and gpu.capability >= since)
+        names = f"{name} and newer GPUs" if known == [PORTABLE] else ", ".join(known)
         return None if fits else f"was built for {names}; this is a {gpu.name} ({gpu.sm})"
     if "gpu" not in recorded or recorded["gpu"] == gpu.name:
         return None
-    if HARDWARE_COMPATIBLE in recorded.get("options", "").split() and gpu.capability >= (8, 0):
+    if HARDWARE_COMPATIBLE in options_of(file) and gpu.capability >= AMPERE:
         return None
     there = recorded.get("compute_capability", "?")
     return (

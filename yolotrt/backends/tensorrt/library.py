@@ -33,6 +33,11 @@ class Product:
     title: str
     module: str
 
+    @property
+    def package(self) -> str:
+        """What ``pip`` calls it."""
+        return self.module.replace("_", "-")
+
     def installed(self) -> bool:
         """Whether the package is there, without importing it."""
         return find_spec(self.module) is not None
@@ -123,6 +128,8 @@ def open_library(product: Product) -> Library:
         raise MissingDependency(f"{product.title} cannot be loaded ({exc}).", hint=hint) from exc
     library = Library(product, module)
     # Device memory per profile came in the course of TensorRT 10; everything else used here is older.
-    if not hasattr(module.ICudaEngine, "get_device_memory_size_for_profile_v2"):
-        raise MissingDependency(f"{library.title} is too old for yolotrt.", hint=f"{hint} --upgrade")
+    if not hasattr(library.trt.ICudaEngine, "get_device_memory_size_for_profile_v2"):
+        raise MissingDependency(
+            f"{library.title} is too old for yolotrt.", hint=f"pip install --upgrade {product.package}"
+        )
     return library

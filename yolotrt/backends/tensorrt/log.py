@@ -44,6 +44,7 @@ class MessageLog:
         self._said = Said()
         self._warned: set[str] = set()
         self._stream: TextIO | None = None
+        self._interrupted = False
 
     def __call__(self, severity: str, message: str) -> None:
         """Take one message."""
@@ -57,10 +58,19 @@ class MessageLog:
             if message.startswith("Layers:"):
                 self._said.layers = message
 
+    def interrupt(self) -> None:
+        """Note that Ctrl-C arrived while a message was taken; the session ends with it."""
+        self._interrupted = True
+
     def warn(self, message: str) -> None:
         """Say a warning of our own, in the same way."""
         with self._lock:
             self._warn(message)
+
+    def forget(self) -> None:
+        """Begin anew outside a session: what comes next has its own errors."""
+        with self._lock:
+            self._said = Said()
 
     def last_error(self) -> str:
         """Return the first line of the newest error, for one-line messages."""
@@ -75,18 +85,27 @@ class MessageLog:
 
         Raises:
             StorageError: The file cannot be written.
+            KeyboardInterrupt: Ctrl-C arrived inside TensorRT, which dropped it.
         """
         with self._lock:
             self._said = said = Said()
             self._warned.clear()
-        if file is None:
+            self._interrupted = False
+        with self._written_to(file):
             yield said
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _written_to(self, file: Path | None) -> Iterator[None]:
+        if file is None:
+            yield
             return
         failure: BaseException | None = None
         with atomic_target(file) as part, part.open("w", encoding="utf-8") as stream:
             self._stream = stream
             try:
-                yield said
+                yield
             except BaseException as exc:
                 failure = exc
             finally:
@@ -106,7 +125,8 @@ class MessageLog:
 def new_logger(api: Any, log: MessageLog) -> trt.ILogger:
     """Return a TensorRT logger that passes everything on to ``log``.
 
-    An exception must not travel through TensorRT's own frames, so what goes wrong here is dropped.
+    An exception must not travel through TensorRT's own frames, so what goes wrong here is dropped; the
+    bindings would drop Ctrl-C too, which is therefore noted.
     """
 
     class Logger(api.ILogger):  # type: ignore[misc]
@@ -114,7 +134,11 @@ def new_logger(api: Any, log: MessageLog) -> trt.ILogger:
             api.ILogger.__init__(self)
 
         def log(self, severity: trt.ILogger.Severity, message: str) -> None:
-            with contextlib.suppress(Exception):
+            try:
                 log(severity.name, message)
+            except KeyboardInterrupt:
+                log.interrupt()
+            except Exception:
+                return
 
     return Logger()

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from yolotrt.backends.base import BuildConfig
+from yolotrt.backends.profiles import Profile
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.errors import UsageError
@@ -13,13 +14,11 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     import tensorrt as trt
 
-PORTABLE = "portable"
-"""Target of a TensorRT-RTX engine that was built for no GPU in particular: Ampere and newer."""
-
 FP8_SINCE = (8, 9)
 """First compute capability with FP8 arithmetic: Ada."""
 
 TURING = (7, 5)
+AMPERE = (8, 0)
 
 
 def targets(library: Library, config: BuildConfig, gpu: Gpu | None) -> tuple[str, ...]:
@@ -70,10 +69,16 @@ def check(library: Library, config: BuildConfig, gpu: Gpu | None) -> None:
             f"{title} has no --hardware-compatible.",
             hint="Name the GPUs instead: --compute-capability SM86,SM89,SM120",
         )
-    if config.calibration_table is not None and not library.can_calibrate:
+    if config.implicit and not library.can_calibrate:
         raise UsageError(
             f"{library.title} has no implicit INT8: NVIDIA removed the calibrator.",
             hint="Leave out --implicit: yolotrt then writes the ranges into the network as Q/DQ nodes.",
+        )
+    fixed = config.spec.batch
+    if fixed is not None and set(config.profiles) != {Profile.fixed(fixed)}:
+        raise UsageError(
+            f"{config.spec.name} takes batches of exactly {fixed}; its engine can have no other profile.",
+            hint=f"--batch {fixed}; yolotrt export writes ONNX files that take any batch size.",
         )
     capabilities = [_capability(t) for t in targets(library, config, gpu)]
     if config.precision == "fp8" and any(c < FP8_SINCE for c in capabilities):

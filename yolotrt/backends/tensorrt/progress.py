@@ -27,6 +27,11 @@ class BuildProgress:
         self._steps: dict[str, int] = {}
         self._cancelled = threading.Event()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether TensorRT is to stop."""
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """Make TensorRT stop at its next step."""
         self._cancelled.set()

@@ -15,12 +15,14 @@ from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.profiles import Profile, batch_sizes
+from yolotrt.backends.rebuild import VERSION_COMPATIBLE, options_of, rebuild_command
 from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
 from yolotrt.backends.tensorrt.gpu import Gpu
-from yolotrt.backends.tensorrt.identity import VERSION_COMPATIBLE, check_fits, rebuild_command
+from yolotrt.backends.tensorrt.identity import check_fits
 from yolotrt.backends.tensorrt.inspector import inspect_layers
 from yolotrt.backends.tensorrt.layers import is_convolution
 from yolotrt.backends.tensorrt.library import Library
+from yolotrt.backends.tensorrt.refusal import refusal
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.tensor import TensorType
@@ -30,6 +32,10 @@ from yolotrt.model.spec import ModelSpec
 
 if TYPE_CHECKING:
     import tensorrt as trt
+
+
+_PROBE_LANE = -1
+"""Lane of a context that is made only to ask something."""
 
 
 def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> TensorRtEngine:
@@ -43,10 +49,11 @@ def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> Tensor
 
     Raises:
         ArtifactError: It was built for another version or GPU, or is damaged.
+        DeviceError: The driver is too old, or the GPU's memory does not suffice.
     """
     check_fits(library, gpu, file)
     _, plan = split(require_unchanged(file, file.path.read_bytes()))
-    trusted = VERSION_COMPATIBLE in file.environment.get("options", "").split()
+    trusted = VERSION_COMPATIBLE in options_of(file)
     native = _deserialize(library, gpu, device, file.path, plan, rebuild_command(file), host_code=trusted)
     return TensorRtEngine(library, native, device, file)
 
@@ -87,10 +94,7 @@ class TensorRtEngine:
         native: TensorRT's own object.
         library: The library it belongs to.
         device: The GPU.
-        capturable: Contexts may be captured in a CUDA graph once they have run.
     """
-
-    capturable = True
 
     def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
         self.file = file
@@ -102,11 +106,31 @@ class TensorRtEngine:
         self._lanes: dict[int, Lane] = {}
         # Weak: a context that its user has dropped gives its memory back at once.
         self._contexts: WeakSet[TensorRtContext] = WeakSet()
+        self._runtime_config: trt.IRuntimeConfig | None = None
+        self._capturable: bool | None = None
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
         """Batch sizes that the engine accepts, in TensorRT's order."""
         return self._profiles
+
+    @property
+    def capturable(self) -> bool:
+        """Whether contexts can be captured in a CUDA graph once they have run.
+
+        TensorRT-RTX is asked, on a context that is freed again: an engine of another tool may need to
+        allocate while it runs. TensorRT can capture every network without data-dependent shapes.
+        """
+        if self._capturable is None:
+            self._capturable = True
+            if hasattr(self.library.trt.IExecutionContext, "is_stream_capturable"):
+                context = self.new_context(self._profiles[0].smallest, lane=_PROBE_LANE)
+                native: trt.IExecutionContext = context.native
+                lane = self._lanes.pop(_PROBE_LANE)
+                self._capturable = bool(native.is_stream_capturable(lane.stream.handle))
+                context.close()
+                lane.close()
+        return self._capturable
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> TensorRtContext:
         """Return a context bound to the profile for ``batch``.
@@ -120,9 +144,8 @@ class TensorRtEngine:
         """
         index = self._profile_for(batch)
         self.device.bind()
-        native = self.native.create_execution_context(
-            self.library.trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        )
+        self.library.log.forget()  # or a failure would be explained by the one before it
+        native = self._native_context()
         if native is None:
             raise failure(self.library, f"make a context for a batch of {batch}")
         if lane not in self._lanes:
@@ -146,7 +169,22 @@ class TensorRtEngine:
             lane.close()
         self._contexts.clear()
         self._lanes.clear()
+        self._runtime_config = None
         del self.native
+
+    def _native_context(self) -> trt.IExecutionContext | None:
+        api = self.library.trt
+        strategy = api.ExecutionContextAllocationStrategy.USER_MANAGED
+        if not hasattr(api, "DynamicShapesKernelSpecializationStrategy"):
+            return self.native.create_execution_context(strategy)
+        if self._runtime_config is None:
+            # TensorRT-RTX compiles kernels for a batch size when it first runs: by default beside the
+            # first runs, on slower kernels, which a captured graph would keep for good.
+            self._runtime_config = config = self.native.create_runtime_config()
+            config.set_execution_context_allocation_strategy(strategy)
+            eager = api.DynamicShapesKernelSpecializationStrategy.EAGER
+            config.dynamic_shapes_kernel_specialization_strategy = eager
+        return self.native.create_execution_context(self._runtime_config)
 
     def _profile_for(self, batch: int) -> int:
         """Return the index of the narrowest profile that holds ``batch``: an exact one if there is one."""
@@ -160,7 +198,7 @@ class TensorRtEngine:
             wanted = ",".join(map(str, sorted({*self._profiles, Profile.fixed(batch)})))
             raise ArtifactError(
                 f"{self.file.path} has no profile for batches of {batch} (it has {have}).",
-                hint=f"Build one with it: {rebuild_command(self.file, wanted)}",
+                hint=f"Build one with it: {rebuild_command(self.file, batches=wanted)}",
             )
         return min(fitting)[1]
 
@@ -175,36 +213,8 @@ def _deserialize(
     with library.log.session() as said:
         engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise ArtifactError(
-            f"{library.title} cannot load {path}: {_reason(library, gpu, plan, said.errors)}.",
-            hint=f"Build it here: {rebuild}",
-        )
+        raise refusal(library, gpu, path, plan, said.errors, rebuild)
     return engine
-
-
-def _reason(library: Library, gpu: Gpu, plan: bytes, errors: list[str]) -> str:
-    """Say in words why an engine was refused, as far as TensorRT's messages or its check tell."""
-    everything = "\n".join(errors)
-    known = {
-        "header.size == blobSize": "the file is truncated",
-        "stdVersionRead == ": "it was built by another version",
-        "Version tag does not match": "it was built by another version",
-        "MAGIC_TAG": "it is no engine of this library",
-        "magic tag": "it is no engine of this library",
-        "compute capability": f"it was built for another GPU than this {gpu.name}",
-        "out of memory": "the GPU's memory does not suffice",
-    }
-    for text, reason in known.items():
-        if text.lower() in everything.lower():
-            return reason
-    if library.checks_engines:
-        runtime = library.runtime(gpu)
-        _, bits = runtime.get_engine_validity(plan)
-        members = library.trt.EngineInvalidityDiagnostics.__members__
-        reasons = [n.lower().replace("_", " ") for n, m in members.items() if int(m) & int(bits)]
-        if reasons:
-            return ", ".join(reasons)
-    return errors[0].splitlines()[0] if errors else "TensorRT gave no reason"
 
 
 def _profiles(native: trt.ICudaEngine, spec: ModelSpec) -> tuple[Profile, ...]:

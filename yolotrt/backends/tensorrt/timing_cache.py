@@ -1,7 +1,8 @@
 """Timings of earlier builds, which make the next build of a similar network much faster.
 
 The file is locked only while it is read and while it is written, so two builds can run side by side;
-each adds what it measured to what is there by then.
+each adds what it measured to what is there by then. No trouble with the file is worth losing a build:
+it is a warning.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import exclusive, write_bytes
+from yolotrt.errors import StorageError
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -27,24 +29,27 @@ def attach(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
 
 
 def save(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
-    """Merge the timings of a finished build into ``file``.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
+    """Merge the timings of a finished build into ``file``; a file that cannot be written is a warning."""
     cache = config.get_timing_cache()
     if cache is None:
         return
-    with exclusive(file, library.log.warn):
-        others = _parse(library, config, file)
-        if others is not None:
-            cache.combine(others, ignore_mismatch=False)
-        write_bytes(file, bytes(memoryview(cache.serialize())))
+    try:
+        with exclusive(file, library.log.warn):
+            others = _parse(library, config, file)
+            if others is not None:
+                cache.combine(others, ignore_mismatch=False)
+            write_bytes(file, bytes(memoryview(cache.serialize())))
+    except StorageError as exc:
+        library.log.warn(f"The timings of this build are not kept: {exc.message}")
 
 
 def _read(library: Library, config: trt.IBuilderConfig, file: Path) -> trt.ITimingCache | None:
-    with exclusive(file, library.log.warn):
-        cache = _parse(library, config, file)
+    try:
+        with exclusive(file, library.log.warn):
+            cache = _parse(library, config, file)
+    except StorageError as exc:
+        library.log.warn(f"The timing cache cannot be used: {exc.message}")
+        return None
     if cache is None and file.exists():
         _ignored(library, file)
     return cache
@@ -55,7 +60,7 @@ def _parse(library: Library, config: trt.IBuilderConfig, file: Path) -> trt.ITim
         return None
     try:
         return config.create_timing_cache(file.read_bytes())
-    except (RuntimeError, TypeError):  # what the bindings make of a cache that the library refuses
+    except (RuntimeError, TypeError, OSError):  # the first two are what the bindings make of a refusal
         return None
 
 

@@ -20,6 +20,7 @@ typedef Stored<HEAD_HALF>::type Head;
 typedef Stored<PROTO_HALF>::type Prototype;
 
 const int WORD = 32;               // pixels per word of a mask
+const int BYTE = 8;                // columns that a mask's first word is aligned to
 const int WORDS_AT_ONCE = 16;      // words that a warp writes together: 64 bytes over PCIe
 const int MOST_COEFFICIENTS = 64;
 
@@ -30,7 +31,8 @@ struct Candidate {
     int label, source, image;
 };
 
-// A detection and where its mask lies: rows of whole words from `word` on.
+// A detection and where its mask lies: rows of whole words from `word` on. The first word of a row begins
+// at the last multiple of BYTE columns before `left`, so that masks can be compared byte by byte.
 struct Record {
     float x0, y0, x1, y1;
     float score;
@@ -50,6 +52,11 @@ struct Taps {
     int first;
     float weights[3];
 };
+
+__device__ int words_per_row(const Record& r)
+{
+    return r.right > r.left ? (r.right - r.left / BYTE * BYTE + WORD - 1) / WORD : 0;
+}
 
 // Exclusive prefix sums over the block; `total` is the sum of all.
 template <class T> __device__ T scan(T mine, T& total)
@@ -119,7 +126,7 @@ extern "C" __global__ void lay_out(const Candidate* kept, const int* kept_count,
         if (index < count && unit_rows) {
             int columns = max(records[index].right - records[index].left, 0);
             int rows = max(records[index].bottom - records[index].top, 0);
-            my_words = (long long)((columns + WORD - 1) / WORD) * rows;
+            my_words = (long long)words_per_row(records[index]) * rows;
             my_units = columns ? (rows + unit_rows - 1) / unit_rows : 0;
         }
         int unit = units + scan(my_units, all_units);
@@ -178,7 +185,7 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
         __syncthreads();
         const Record r = shared_record;
         int y0 = r.top + (unit - r.unit) * unit_rows, y1 = min(y0 + unit_rows, r.bottom);
-        int words = (r.right - r.left + WORD - 1) / WORD;
+        int words = words_per_row(r), begin_x = r.left / BYTE * BYTE;
         bool room = r.word + (long long)words * (r.bottom - r.top) <= capacity;  // else the header tells the host
         if (room) {
             const Head* source = head + (size_t)r.image * head_size + coefficient_begin + (size_t)r.source * source_step;
@@ -211,8 +218,8 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
             int count = min(WORDS_AT_ONCE, band - begin);
             unsigned mine = 0;
             for (int k = 0; k < count; ++k) {
-                int y = y0 + (begin + k) / words, x = r.left + (begin + k) % words * WORD + lane;
-                Taps v = taps_y[y], h = taps_x[min(x, r.right - 1)];
+                int y = y0 + (begin + k) / words, x = begin_x + (begin + k) % words * WORD + lane;
+                Taps v = taps_y[y], h = taps_x[min(max(x, r.left), r.right - 1)];
                 float logit = 0;
 #pragma unroll
                 for (int a = 0; a < 3; ++a) {
@@ -223,7 +230,7 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
                         sum = fmaf(h.weights[b], line[min(h.first - left + b, wide - 1)], sum);
                     logit = fmaf(v.weights[a], sum, logit);
                 }
-                unsigned word = __ballot_sync(~0u, x < r.right && logit > 0);
+                unsigned word = __ballot_sync(~0u, x >= r.left && x < r.right && logit > 0);
                 if (lane == k) mine = word;
             }
             if (lane < count) target[begin + lane] = mine;

@@ -1,0 +1,164 @@
+"""Write what was measured as the README shows it, between marks that name the file it comes from.
+
+<!-- figures: NAME -->
+...
+<!-- end of figures -->
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from yolotrt.bench.statistics import paired_ratio
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text
+
+Json = dict[str, Any]
+
+_BLOCK = re.compile(
+    r"(<!-- figures: (?P<name>[a-z0-9-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL
+)
+
+
+def replaced(text: str, blocks: dict[str, str]) -> str:
+    """Return the README with every marked block of a known name replaced."""
+
+    def block(match: re.Match[str]) -> str:
+        body = blocks.get(match["name"], match["body"])
+        return match[1] + body + match[4]
+
+    return _BLOCK.sub(block, text)
+
+
+def marked(text: str) -> dict[str, str]:
+    """Return the marked blocks of the README by name."""
+    return {match["name"]: match["body"] for match in _BLOCK.finditer(text)}
+
+
+def transcript(found: Json) -> str:
+    """Return what the quick start printed."""
+    lines = []
+    for step in found["transcript"]:
+        lines += [f"$ yolotrt {step['command']}", *step["printed"].strip().splitlines()]
+    return "\n".join(["```", *lines, f"$ yolotrt {found['sweep']}", "```", ""])
+
+
+def sweep(found: Json) -> str:
+    """Return the quick start's latencies."""
+    cases = found["result"]["cases"]
+    ones = {_variant(e): e for e in cases if e["case"]["groups"] == 1}
+    rows = []
+    for entry in cases:
+        case, samples = entry["case"], entry["samples"]["end_to_end"]
+        base = ones.get(_variant(entry)) if case["groups"] > 1 else None
+        ratio = None if base is None else paired_ratio(base["samples"]["end_to_end"], samples)
+        p50, p95 = (milliseconds(float(v)) for v in np.percentile(samples, (50, 95)))
+        shown = (case["precision"], case["mode"], case["dispatch"], str(case["groups"]))
+        rows.append((*shown, p50, p95, ratio_text(ratio)))
+    head = ("engine", "pass", "dispatch", "groups", "median ms", "p95", "vs groups=1")
+    return _table(head, rows, left=3)
+
+
+def _variant(entry: Json) -> tuple[str, ...]:
+    case = entry["case"]
+    return case["engine"], case["mode"], case["dispatch"]
+
+
+def accuracy(found: Json) -> str:
+    """Return mAP of the engines and the losses against the first."""
+    rows = []
+    for entry in found["engines"]:
+        against = entry["comparison"] or {}
+        rows.append(
+            (
+                entry["precision"],
+                _points(entry["box"]["ap"]),
+                _points(entry["mask"]["ap"]),
+                _loss(against.get("box")),
+                _loss(against.get("mask")),
+            )
+        )
+    return _table(("engine", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss"), rows, left=1)
+
+
+def _loss(difference: Json | None) -> str:
+    if difference is None:
+        return ""
+    noise = " (noise)" if difference["low"] <= 0 <= difference["high"] else ""
+    return f"{-difference['relative'] * 100:.2f} %{noise}"
+
+
+def tiling(found: Json) -> str:
+    """Return box mAP by pass and size of the objects."""
+    rows = []
+    for entry in found["modes"]:
+        box = entry["engines"][0]["box"]
+        rows.append((entry["mode"], *(_points(box[name]) for name in ("ap", "small", "medium", "large"))))
+    return _table(("pass", "mAP50-95", "small", "medium", "large"), rows, left=1)
+
+
+def demo(found: Json) -> str:
+    """Return the carried model's accuracy in one sentence."""
+    (entry,) = found["engines"]
+    return (
+        f"On {entry['images']:,} tiles of 50 held-out scenes: box mAP50-95 {entry['box']['ap'] * 100:.1f}, "
+        f"mask {entry['mask']['ap'] * 100:.1f}.\n"
+    )
+
+
+def rtx_layers(found: Json) -> str:
+    """Return what the engines say of their layers."""
+    rows = [
+        (
+            e["precision"],
+            f"{e['bytes'] / 1e6:.1f} MB",
+            str(e["layers"]),
+            ", ".join(f"{count} {kind}" for kind, count in e["convolutions"].items()),
+            str(e["activations_not_fused"]),
+        )
+        for e in found["engines"]
+    ]
+    head = (
+        "precision",
+        "size",
+        "layers",
+        "convolutions",
+        "convolutions whose activation is a separate layer",
+    )
+    return _table(head, rows, left=1)
+
+
+def gpu_modes(found: Json) -> str:
+    """Return medians of the tiled pass, from frame to detections, over groups and dispatch modes."""
+    cases = found["yolo26n-seg fp16, untrained weights, end2end head"]["sweep"]["cases"]
+    medians = {(c["dispatch"], c["groups"]): float(np.median(c["samples_s"]["tiles"])) for c in cases}
+    modes = list(dict.fromkeys(dispatch for dispatch, _ in medians))
+    rows = [
+        (str(groups), *(milliseconds(medians[mode, groups]) for mode in modes))
+        for groups in dict.fromkeys(groups for _, groups in medians)
+    ]
+    return _table(("groups", *modes), rows, left=0)
+
+
+RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
+    "quick-start-commands": ("quick-start", transcript),
+    "quick-start": ("quick-start", sweep),
+    "accuracy": ("accuracy", accuracy),
+    "tiling": ("tiling", tiling),
+    "demo-model": ("demo-model", demo),
+    "rtx-layers": ("rtx-layers", rtx_layers),
+    "h200-gpu": ("h200-gpu", gpu_modes),
+}
+"""By the name of a block: the file in ``bench/results/`` that it comes from, and what writes it."""
+
+
+def _points(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value * 100:.2f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))

@@ -1,0 +1,77 @@
+"""A sweep on an emulated GPU: every way of running, and both clocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cuda.emulated_engine import EmulatedEngine
+from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.result import RunResult, to_json
+from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.report.tables import latency_table, stage_table
+from yolotrt.timing.trace import INTERVAL
+
+
+@pytest.fixture
+def pair(tiny_onnx: Path) -> EnginePair:
+    driver = HostDriver()
+    engine = EmulatedEngine(driver, tiny_onnx)
+    engine.device = emulated(driver)
+    return EnginePair(engine)  # type: ignore[arg-type]
+
+
+FRAME = np.random.default_rng(3).integers(0, 256, (100, 151, 3), np.uint8)
+
+
+def run(pair: EnginePair, **settings: object) -> RunResult:
+    chosen = SweepSettings(groups=(1, 3), iterations=2, warmup=0, **settings)  # type: ignore[arg-type]
+    cases, _ = measure([pair], [FRAME], chosen)
+    return RunResult({}, {}, cases)
+
+
+def test_by_default_every_dispatch_mode_of_a_gpu_is_a_case(pair: EnginePair) -> None:
+    result = run(pair)
+    found = [(e.case.mode, e.case.dispatch, e.case.groups) for e in result.cases]
+    tiled = [("tiled", d, g) for d in ("serial", "threads", "streams", "graph") for g in (1, 3)]
+    assert found == [*tiled, ("global", "-", 1)]
+    for entry in result.cases:
+        assert entry.samples["device_end_to_end"] != entry.samples["end_to_end"]
+        assert len(entry.group_bytes) == 1
+
+
+def test_graphs_are_left_out_where_there_are_none(tiny_onnx: Path) -> None:
+    driver = HostDriver(captures=False)
+    engine = EmulatedEngine(driver, tiny_onnx)
+    engine.device = emulated(driver)
+    found = run(EnginePair(engine), modes=("tiled",))  # type: ignore[arg-type]
+    assert {entry.case.dispatch for entry in found.cases} == {"serial", "threads", "streams"}
+
+
+def test_both_orders_of_the_whole_frame_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
+    result = run(pair, modes=("tiled+global",), dispatch=("graph",), orders=("concurrent", "after"))
+    assert [e.case.dispatch for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]
+    for entry in result.cases:
+        assert set(entry.samples["tiles"]) == {None}, "side by side they have no time on the host"
+        assert entry.taken("tiles") == entry.samples["device_tiles"]
+    metrics = to_json(result)["cases"][0]["metrics"]
+    assert metrics["inference_model_yolo_tiles_ms"] > 0
+    assert metrics["inference_model_yolo_global_ms"] > 0
+    assert all(v.met for v in judge(result, Budgets.parse(["tiles=60s", "global=60s"])))
+
+
+def test_two_frames_in_flight_have_an_interval(pair: EnginePair) -> None:
+    result = run(pair, modes=("tiled",), dispatch=("graph",), depth=2)
+    for entry in result.cases:
+        assert entry.case.dispatch == "graph, depth 2"
+        assert all(seconds and seconds > 0 for seconds in entry.samples[INTERVAL])
+
+
+def test_tables_show_both_clocks(pair: EnginePair) -> None:
+    result = run(pair, modes=("tiled",), dispatch=("streams",), depth=2)
+    columns = [str(column.header) for column in stage_table(result).columns]
+    assert {"enqueue", "interval", "device enqueue", "device upload"} <= set(columns)
+    assert latency_table(result).row_count == 2

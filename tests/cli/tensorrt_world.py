@@ -1,0 +1,37 @@
+"""Run as a process: ``yolotrt`` on a machine that has TensorRT 10 and an RTX 5060 Ti, both doubles."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from importlib.machinery import ModuleSpec
+
+from tests.backends.trt_stubs import builder_double
+from tests.cuda.emulator import HostDriver, emulated
+
+
+def install() -> None:
+    module = builder_double.without()
+    module.BuilderFlag = enum.Enum("BuilderFlag", "VERSION_COMPATIBLE INT8 FP16")  # the last two are 10's
+    module.__spec__ = ModuleSpec("tensorrt", None)
+    sys.modules["tensorrt"] = module
+
+    from yolotrt.backends.tensorrt import gpu
+
+    found = gpu.Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
+    gpu.find_gpu = lambda ordinal=0: found
+
+    from yolotrt.backends import registry
+    from yolotrt.cuda import opened
+
+    # The double computes at once, so that what it does cannot be captured.
+    device = emulated(HostDriver(captures=False))
+    registry.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    install()
+
+    from yolotrt.cli.app import main
+
+    main()

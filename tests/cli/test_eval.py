@@ -1,0 +1,134 @@
+"""``yolotrt eval`` from the command line: tables, gate, and what users get wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.tiny_yolo import write_tiny_yolo
+from tests.workflow.test_evaluate import annotate, tiny_engine
+from yolotrt.workflow.build import BuildRequest, build_engine
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> tuple[Path, Path]:
+    return tiny_engine(tmp_path).path, tiny_engine(tmp_path, seed=1).path
+
+
+@pytest.fixture
+def truth(tmp_path: Path, pictures: Path, engines: tuple[Path, Path]) -> Path:
+    """What the first engine finds, as annotations."""
+    return annotate(tiny_engine(tmp_path), pictures, tmp_path / "truth.json")
+
+
+def test_passes_and_engines_side_by_side(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
+) -> None:
+    given = ("--images", pictures, "--annotations", truth, "--threads", 1)
+    done = cli("eval", *engines, *given, "--mode", "global,tiled", "--per-class", "--json", "r.json")
+    assert done.code == 0, done.err
+    assert all(text in done.out for text in ("tiled", "global", "per class"))
+    entries = json.loads(Path("r.json").read_text())["engines"]
+    assert [e["mode"] for e in entries] == ["global", "global", "tiled", "tiled"]
+    assert [e["comparison"] is None for e in entries] == [True, False, True, False]
+    assert entries[0]["box"]["ap"] > 0.9 > entries[1]["box"]["ap"]
+    assert all(0 < e["median_seconds"] < 60 for e in entries)
+    other = cli("eval", engines[0], *given, "--mode", "tiled", "--json", "-", "--merge", "nms",
+                "--merge-overlap", "iou-masks:0.3")  # fmt: skip
+    assert json.loads(other.out)["engines"][0]["detections"] != entries[2]["detections"]
+
+
+def test_a_loss_beyond_the_bound_has_exit_code_3(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
+) -> None:
+    given = ("--images", pictures, "--annotations", truth, "--max-drop", "1%", "--threads", 1)
+    lost = cli("eval", engines[1], *given, "--reference", engines[0])
+    assert (lost.code, "more than 1%" in lost.err) == (3, True), lost.err
+    won = cli("eval", engines[0], *given, "--reference", engines[1])
+    assert (won.code, "held" in won.err) == (0, True), won.err
+    fp32 = cli("eval", engines[1], *given, "--reference", "fp32")  # it is its own reference
+    assert (fp32.code, "something to compare with" in fp32.err) == (2, True), fp32.err
+
+
+def test_an_engine_of_another_input_size_is_compared_all_the_same(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path, tmp_path: Path
+) -> None:
+    onnx = write_tiny_yolo(tmp_path / "wide.onnx", size=96)
+    wide = build_engine(BuildRequest(onnx, engines=tmp_path / "engines"), say=lambda _m: None).file.path
+    done = cli("eval", engines[0], wide, "--images", pictures, "--annotations", truth, "--json", "-")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["engines"][1]["comparison"] is not None
+
+
+def _without_masks(document: dict[str, Any]) -> None:
+    for annotation in document["annotations"]:
+        del annotation["segmentation"]
+
+
+def _without_file(document: dict[str, Any]) -> None:
+    document["images"][1]["file_name"] = "nowhere.png"
+
+
+def _without_objects(document: dict[str, Any]) -> None:
+    document["annotations"] = []
+
+
+def _without_images(document: dict[str, Any]) -> None:
+    document["images"], document["annotations"] = [], []
+
+
+def _of_other_classes(document: dict[str, Any]) -> None:
+    for category in document["categories"]:
+        category["name"] += " of another world"
+
+
+def _of_an_unknown_image(document: dict[str, Any]) -> None:
+    document["annotations"][0]["image_id"] = 12345
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_without_masks, "segmentation"),
+        (_without_file, "nowhere.png"),
+        (_without_objects, "nothing to measure"),
+        (_without_images, "in 0 images"),
+        (_of_other_classes, "None of the model's 2 classes"),
+        (_of_an_unknown_image, "annotation 1 is not there"),
+    ],
+)
+def test_unusable_annotations_are_one_clear_error(
+    cli: Cli,
+    engines: tuple[Path, Path],
+    truth: Path,
+    pictures: Path,
+    spoil: Callable[[dict[str, Any]], None],
+    message: str,
+) -> None:
+    document = json.loads(truth.read_text())
+    spoil(document)
+    truth.write_text(json.dumps(document))
+    done = cli("eval", engines[0], "--images", pictures, "--annotations", truth)
+    assert (done.code, "Traceback" in done.err) == (1, False)
+    assert message in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--merge", "wbf"),
+        ("--merge-overlap", "ios-boxes:0.5"),
+        ("--merge", "nmm", "--merge-overlap", "0.5"),
+        ("--merge", "nms", "--merge-overlap", "iou-boxes:1.5"),
+        ("--mode", "sideways"),
+        ("--max-drop", "1"),
+    ],
+)
+def test_nonsense_has_exit_code_2(cli: Cli, engines: tuple[Path, Path], truth: Path, options) -> None:
+    done = cli("eval", engines[0], "--images", ".", "--annotations", truth, *options)
+    assert (done.code, "Traceback" in done.err) == (2, False), done.err

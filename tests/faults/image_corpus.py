@@ -1,0 +1,162 @@
+"""Image files as they come: every kind that has to be read, and every kind that has to be named."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+W, H = 40, 24
+
+CMYK_JPEG = (
+    "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwAQCwwODAoQDg0OEhEQExgoGhgWFhgxIyUdKDozPTw5Mzg3QEhcTkBEV0U3OFBtUVdfYmdoZz5N"
+    "cXlwZHhcZWdj/8AAFAgAEAAQBEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAAHBv/EABgQAQADAQAAAAAAAAAAAAAAAAAF"
+    "FUJi/9oADgRDAE0AWQBLAAA/AM7B5Z2l5T9QFEg8lLyCdweVEpeQUSDyUvIP/9k="
+)
+"""16 x 16 px; red grows to the right, green downwards. Written by Pillow, since OpenCV writes no CMYK."""
+
+GIF = "R0lGODlhKAAYAIAAAAkJCQAAACH5BAAAAAAALAAAAAAoABgAAAIfhI+py+0Po5y02ouz3rz7D4biSJbmiabqyrbuC8dyVQAAOw=="
+"""One frame of 40 x 24 px."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image file.
+
+    Attributes:
+        name: Its file name.
+        data: Its bytes.
+        wh: Width and height of what is to be read, px; None if it has to be refused.
+        reason: What the refusal has to say, besides the file's name.
+    """
+
+    name: str
+    data: bytes
+    wh: tuple[int, int] | None = (W, H)
+    reason: str = ""
+
+
+def corpus() -> list[Sample]:
+    """Return the files; each is one kind of trouble."""
+    jpeg, png = encoded(".jpg"), encoded(".png")
+    return [
+        Sample("plain.jpg", jpeg),
+        Sample("progressive.jpg", encoded(".jpg", picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+        Sample("cmyk.jpg", base64.b64decode(CMYK_JPEG), (16, 16)),
+        Sample("gray.jpg", encoded(".jpg", picture()[..., 0])),
+        Sample("gray.png", encoded(".png", picture()[..., 0])),
+        Sample("alpha.png", encoded(".png", np.dstack([picture(), picture()[..., :1]]))),
+        Sample("gray-16-bit.png", encoded(".png", picture()[..., 0].astype(np.uint16) * 257)),
+        Sample("colour-16-bit.tiff", encoded(".tiff", picture().astype(np.uint16) * 257)),
+        Sample("rotated.jpg", with_orientation(jpeg, 6), (H, W)),
+        Sample("mirrored.jpg", with_orientation(jpeg, 2)),
+        Sample("pixel.png", encoded(".png", picture()[:1, :1]), (1, 1)),
+        Sample("pixel.jpg", encoded(".jpg", picture()[:1, :1]), (1, 1)),
+        Sample("line.png", encoded(".png", np.zeros((1, 3000, 3), np.uint8)), (3000, 1)),
+        Sample("column.png", encoded(".png", np.zeros((3000, 1, 3), np.uint8)), (1, 3000)),
+        Sample("a-png-by-content.jpg", png),
+        Sample("a-jpeg-by-content.png", jpeg),
+        Sample("animated.png", animated_png()),
+        Sample("animated.webp", animated_webp()),
+        Sample("pages.tiff", bytes(cv2.imencodemulti(".tiff", [picture(), picture()])[1])),
+        Sample("empty.jpg", b"", None, "empty"),
+        Sample("truncated.jpg", jpeg[: len(jpeg) // 2], None, "truncated"),
+        Sample("truncated.png", png[: len(png) // 2], None, "truncated"),
+        Sample("truncated.webp", encoded(".webp")[:-20], None, "truncated"),
+        Sample("damaged.png", damaged(png), None, "damaged"),
+        Sample("huge.png", huge_png(20_000), None, "20000x20000"),
+        Sample("animated.jpg", base64.b64decode(GIF), None, "not a JPEG"),
+        Sample("text.png", b"no image at all", None, "not a JPEG"),
+    ]
+
+
+def picture() -> np.ndarray:
+    """Return (H, W, 3) uint8 BGR: red grows to the right, green downwards."""
+    image = np.full((H, W, 3), 60, np.uint8)
+    image[..., 2] = np.linspace(0, 255, W, dtype=np.uint8)[None]
+    image[..., 1] = np.linspace(0, 255, H, dtype=np.uint8)[:, None]
+    return image
+
+
+def encoded(ending: str, image: np.ndarray | None = None, *options: int) -> bytes:
+    done, data = cv2.imencode(ending, picture() if image is None else image, options)
+    assert done
+    return bytes(data)
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """Insert an EXIF segment that holds nothing but the orientation tag."""
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 1) + entry + b"\0" * 4
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+def damaged(png: bytes) -> bytes:
+    """Return a PNG whose compressed pixels are noise, with checksums that fit."""
+    return PNG + b"".join(
+        _png_chunk(kind, bytes(len(body)) if kind == b"IDAT" else body) for kind, body in _png_chunks(png)
+    )
+
+
+def huge_png(side: int) -> bytes:
+    """Return a black and white square that is small as a file, valid, and hundreds of megabytes decoded."""
+    packer = zlib.compressobj(1)
+    row = bytes(1 + side // 8)
+    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return PNG + _png_chunk(b"IHDR", header) + _png_chunk(b"IDAT", pixels) + _png_chunk(b"IEND", b"")
+
+
+def animated_png() -> bytes:
+    """Return two frames (https://wiki.mozilla.org/APNG_Specification)."""
+    chunks = dict(_png_chunks(encoded(".png")))
+
+    def control(sequence: int) -> bytes:
+        return _png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", sequence, W, H, 0, 0, 1, 10, 0, 0))
+
+    return b"".join(
+        (
+            PNG,
+            _png_chunk(b"IHDR", chunks[b"IHDR"]),
+            _png_chunk(b"acTL", struct.pack(">II", 2, 0)),
+            control(0),
+            _png_chunk(b"IDAT", chunks[b"IDAT"]),
+            control(1),
+            _png_chunk(b"fdAT", struct.pack(">I", 2) + chunks[b"IDAT"]),
+            _png_chunk(b"IEND", b""),
+        )
+    )
+
+
+def animated_webp() -> bytes:
+    """Return two frames (WebP container specification, "Animation")."""
+    frame = encoded(".webp")[12:]
+    size = struct.pack("<I", W - 1)[:3] + struct.pack("<I", H - 1)[:3]
+    body = _riff_chunk(b"VP8X", b"\x02\0\0\0" + size) + _riff_chunk(b"ANIM", bytes(6))
+    for _ in range(2):
+        body += _riff_chunk(b"ANMF", bytes(6) + size + b"\x64\0\0\0" + frame)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = len(PNG)
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _riff_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

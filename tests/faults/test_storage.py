@@ -1,0 +1,236 @@
+"""Full disks and read-only folders: one clear error with a hint, and what was there is as it was."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, cli  # noqa: F401
+from tests.data.coco.world import make_world, unpacked_to
+from tests.faults.places import assert_one_clear_error, contents, in_full, in_read_only, yolotrt
+from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.backends.sidecar import read_engine
+from yolotrt.calibration.cache import read_ranges
+
+ENGINE = "engines/tiny.int8.onnxruntime.onnx"
+Args = list[object]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks of one name, pictures, and a copy of COCO's server; outside of the folder that is full."""
+    folder = tmp_path_factory.mktemp("inputs")
+    for name, seed in (("old", 1), ("new", 0)):
+        (folder / name).mkdir()
+        write_tiny_yolo(folder / name / "tiny.onnx", seed=seed)
+    import cv2
+    import numpy as np
+
+    (folder / "pictures").mkdir()
+    for index in range(3):
+        picture = np.random.default_rng(index).integers(0, 256, (120, 160, 3), np.uint8)
+        cv2.imwrite(str(folder / "pictures" / f"{index}.jpg"), picture)
+    unpacked_to(folder / "mirror", make_world(20))
+    return folder
+
+
+def commands(inputs: Path, version: str, images: int) -> dict[str, Args]:
+    """Return every verb that leaves files, as it is run first (old) and then on a broken disk (new)."""
+    model, pictures = inputs / version / "tiny.onnx", inputs / "pictures"
+    return {
+        "calibrate": ["calibrate", model, "--images", pictures],
+        "build": ["build", model, "--int8", "--images", pictures],
+        "download": ["download", "--images", images, "--out", "coco", "--base-url", inputs / "mirror"],
+        "bench": [
+            *("bench", ENGINE, "--source", inputs / "pictures" / "0.jpg", "--groups", "1"),
+            *("-n", images, "--warmup", 0, "-o", "result.json"),
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def earlier(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an earlier run of every verb left."""
+    folder = tmp_path_factory.mktemp("earlier")
+    for verb in ("build", "download", "bench"):
+        done = subprocess.run(
+            yolotrt(*commands(inputs, "old", 3)[verb]), cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(earlier: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(earlier, tmp_path / "work"))
+
+
+VERBS = ("calibrate", "build", "download", "bench")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_read_only_folder(folder: Path, inputs: Path, verb: str) -> None:
+    before = contents(folder)
+    done = in_read_only(folder, yolotrt(*commands(inputs, "new", 9)[verb]))
+    assert_one_clear_error(done, "read-only")
+    assert "source:" not in done.stderr, "bench has to find out before it measures"
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_full_disk(folder: Path, inputs: Path, verb: str) -> None:
+    before = contents(folder)
+    done = in_full(folder, yolotrt(*commands(inputs, "new", 9)[verb]), room=0)
+    assert_one_clear_error(done, "free" if verb == "download" else "disk is full")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("room", [24_000, 40_000, 60_000, 80_000])
+def test_a_disk_that_fills_up_on_the_way_to_an_engine(folder: Path, inputs: Path, room: int) -> None:
+    """Wherever the build stops, the calibration and the engine are the old ones or the new ones."""
+    old = read_engine(folder / ENGINE)
+    done = in_full(folder, yolotrt(*commands(inputs, "new", 9)["build"]), room)
+    if done.returncode:
+        assert_one_clear_error(done, "disk is full")
+    found = read_engine(folder / ENGINE)
+    assert (found.sources == old.sources) == bool(done.returncode)
+    assert read_ranges(folder / "calib_data" / "tiny.calib.json")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_limit_on_file_sizes(folder: Path, inputs: Path, verb: str) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    before = contents(folder)
+    done = subprocess.run(
+        yolotrt(*commands(inputs, "new", 9)[verb]),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+    assert_one_clear_error(done, "larger than allowed")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "blocked"),
+    [
+        ("calibrate", "calib_data"),
+        ("build", "engines"),
+        ("download", "coco"),
+        ("bench", "out"),
+        ("eval", "out"),
+    ],
+)
+def test_a_file_in_the_place_of_the_folder(
+    cli: Cli,  # noqa: F811
+    tmp_path: Path,
+    earlier: Path,
+    inputs: Path,
+    verb: str,
+    blocked: str,
+) -> None:
+    evaluation: Args = [
+        "eval",
+        "none.onnx",
+        "--images",
+        ".",
+        "--annotations",
+        "none.json",
+        "--json",
+        "out/r.json",
+    ]
+    arguments = {**commands(inputs, "new", 3), "eval": evaluation}[verb]
+    if verb == "bench":
+        arguments = [earlier / ENGINE if a == ENGINE else a for a in arguments[:-1]] + ["out/result.json"]
+    if verb == "build":
+        arguments = ["build", arguments[1], "--fp32"]
+    (tmp_path / blocked).write_text("mine")
+    done = cli(*arguments)
+    assert done.code == 1
+    assert "error: Cannot write" in done.err
+    assert "hint:" in done.err
+    assert (tmp_path / blocked).read_text() == "mine"
+
+
+WRITERS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from yolotrt.artifacts.documents import write_document
+from yolotrt.artifacts.files import atomic_target, ensure_writable, exclusive, scratch_folder
+from yolotrt.artifacts.files import write_bytes, write_text
+from yolotrt.backends.sidecar import read_engine, write_engine
+from yolotrt.data.film import new_film
+from yolotrt.errors import StorageError
+from yolotrt.model.export import export
+
+big = b"x" * 300_000
+
+def film():
+    with new_film(Path("film.mp4"), 30.0, (640, 480)) as append:
+        for seed in range(40):
+            append(np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8))
+
+def scratch():
+    with scratch_folder(Path("result.json")) as folder:
+        (folder / "x").write_bytes(b"")
+
+def atomic():
+    with atomic_target(Path("result.json")) as temporary:
+        temporary.write_bytes(big)
+
+def lock():
+    with exclusive(Path("new"), print):
+        pass
+
+def engine():
+    old = read_engine(Path(sys.argv[2]))
+    write_engine(replace(old, precision="fp16"), old.path.read_bytes() + big)
+
+writers = {
+    "bytes": lambda: write_bytes(Path("result.json"), big),
+    "text": lambda: write_text(Path("new.txt"), "x" * 300_000),
+    "document": lambda: write_document(Path("result.json"), format="f", version=1, body={"x": "x" * 300_000}),
+    "atomic": atomic, "film": film, "engine": engine,
+}
+if sys.argv[1] == "read-only":
+    writers |= {"lock": lock, "scratch": scratch, "ensure": lambda: ensure_writable(Path("result.json"))}
+    writers |= {"export": lambda: export(Path(sys.argv[2]), Path("m.onnx"))}
+for name, writer in writers.items():
+    try:
+        writer()
+    except StorageError as exc:
+        assert exc.hint, name
+        print(name, exc.message)
+    else:
+        print(name, "was written")
+"""
+
+
+@pytest.mark.parametrize("place", ["read-only", "full"])
+def test_every_writer_says_so_and_leaves_what_was_there(folder: Path, place: str) -> None:
+    command = [sys.executable, "-c", WRITERS, place, ENGINE]
+    before = contents(folder)
+    run: Callable[[], subprocess.CompletedProcess[str]] = {
+        "read-only": lambda: in_read_only(folder, command),
+        "full": lambda: in_full(folder, command, room=8192),
+    }[place]
+    done = run()
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == (10 if place == "read-only" else 6)
+    assert all(" Cannot write " in line for line in lines), done.stdout
+    assert contents(folder) == before
+    assert not [p for p in folder.rglob("*") if ".part" in p.name or p.name.endswith(".next")]

@@ -1,0 +1,128 @@
+"""Merging by seams, written as plainly as it can be: every pair looked at, one pair at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from yolotrt.geometry.boxes import box_overlap, intersection_areas
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.mask import Mask, clip_mask, join_masks, shared_pixels
+from yolotrt.geometry.merge import best_first
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.merge import MergeSettings
+
+OUTWARDS = np.array([-1, -1, 1, 1])
+
+
+def plain_merge(
+    tiles: Sequence[Detections], grid: TileGrid, whole: Detections | None, settings: MergeSettings
+) -> Detections:
+    """What ``merge_frame`` with the method ``seams`` has to return, to the bit."""
+    found = Detections.concatenate([*tiles, *([] if whole is None else [whole])])
+    numbers = [*range(len(tiles)), *([] if whole is None else [-1])]
+    tile = np.repeat(
+        np.array(numbers, np.int64), [len(p) for p in tiles] + ([] if whole is None else [len(whole)])
+    )
+    keep = [i for i, cover in enumerate(_covers(found, tile, grid, settings)) if cover is None]
+    found, tile = found.take(keep), tile[keep]
+    found, tile = _continued(found, tile, grid, settings)
+    order = best_first(found.boxes, found.scores, found.classes)
+    found, tile = found.take(order), tile[order]
+    iou = box_overlap(found.boxes, found.boxes)
+    kept: list[int] = []
+    for i in range(len(found)):
+        rivals = [k for k in kept if found.classes[k] == found.classes[i] and tile[k] != tile[i]]
+        if not any(iou[k, i] > settings.duplicate_iou for k in rivals):
+            kept.append(i)
+    return found.take(kept)
+
+
+def _seen(tile: int, grid: TileGrid) -> np.ndarray:
+    if tile < 0:
+        return np.array([0, 0, *grid.frame_wh])
+    x, y = grid.origins[tile]
+    return np.array([x, y, x + grid.content_wh[0], y + grid.content_wh[1]])
+
+
+def _cut(box: np.ndarray, seen: np.ndarray, grid: TileGrid, border: float) -> np.ndarray:
+    return (np.abs(box - seen) <= border) & (seen != np.array([0, 0, *grid.frame_wh]))
+
+
+def _meet(found: Detections, tile: np.ndarray, i: int, j: int) -> bool:
+    return bool(
+        found.classes[i] == found.classes[j]
+        and tile[i] != tile[j]
+        and intersection_areas(found.boxes[i], found.boxes[j]) > 0
+    )
+
+
+def _covers(found: Detections, tile: np.ndarray, grid: TileGrid, settings: MergeSettings) -> list[int | None]:
+    rank = {int(i): r for r, i in enumerate(best_first(found.boxes, found.scores, found.classes))}
+    seen = [_seen(t, grid) for t in tile]
+    cut = [_cut(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
+    result: list[int | None] = []
+    for i in range(len(found)):
+        choices = []
+        for j in range(len(found)):
+            if not cut[i].any() or cut[j].any() or not _meet(found, tile, i, j):
+                continue
+            if not (((found.boxes[j] - seen[i]) * OUTWARDS > 0) & cut[i]).any():
+                continue
+            area = max(intersection_areas(found.boxes[i], found.boxes[i]), 1e-9)
+            share = intersection_areas(found.boxes[i], found.boxes[j]) / area
+            if share > settings.threshold and found.masks is not None:
+                one, other = found.masks[i], found.masks[j]
+                share = np.float64(shared_pixels(one, other) / max(one.area, 1))
+            if share > settings.threshold:
+                choices.append((share, -rank[j], j))
+        result.append(max(choices)[2] if choices else None)
+    return result
+
+
+def _continued(
+    found: Detections, tile: np.ndarray, grid: TileGrid, settings: MergeSettings
+) -> tuple[Detections, np.ndarray]:
+    rank = {int(i): r for r, i in enumerate(best_first(found.boxes, found.scores, found.classes))}
+    seen = [_seen(t, grid) for t in tile]
+    cut = [_cut(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
+    edges = []
+    for i in range(len(found)):
+        for j in range(i):
+            if not (cut[i].any() and cut[j].any() and _meet(found, tile, i, j)):
+                continue
+            looks = (seen[j] - seen[i]) * OUTWARDS
+            if not ((cut[i] & (looks > 0)) | (cut[j] & (looks < 0))).any():
+                continue
+            agreement = _agreement(found, i, j, seen, settings.threshold)
+            if agreement > settings.threshold:
+                edges.append((-agreement, *sorted((rank[i], rank[j])), i, j))
+    groups = [{i} for i in range(len(found))]
+    for *_, i, j in sorted(edges):
+        both = groups[i] | groups[j]
+        if groups[i] is not groups[j] and len({int(tile[k]) for k in both}) == len(both):
+            for k in both:
+                groups[k] = both
+    leaders = [i for i in range(len(found)) if rank[i] == min(rank[k] for k in groups[i])]
+    boxes, masks = [], []
+    for i in leaders:
+        members = sorted(groups[i])
+        b = found.boxes[members]
+        boxes.append(np.concatenate([b[:, :2].min(axis=0), b[:, 2:].max(axis=0)]))
+        if found.masks is not None:
+            parts = [found.masks[k] for k in members]
+            masks.append(parts[0] if len(parts) == 1 else join_masks(parts))
+    table = np.array(boxes, np.float32).reshape(-1, 4)
+    drawn: tuple[Mask, ...] | None = None if found.masks is None else tuple(masks)
+    return Detections(table, found.scores[leaders], found.classes[leaders], drawn), tile[leaders]
+
+
+def _agreement(found: Detections, i: int, j: int, seen: list[np.ndarray], threshold: float) -> float:
+    strip = np.concatenate([np.maximum(seen[i][:2], seen[j][:2]), np.minimum(seen[i][2:], seen[j][2:])])
+    smaller = min(intersection_areas(found.boxes[k], strip) for k in (i, j))
+    agreement = float(intersection_areas(found.boxes[i], found.boxes[j]) / smaller) if smaller > 0 else 0.0
+    if agreement <= threshold or found.masks is None:
+        return agreement
+    one, other = (clip_mask(found.masks[k], *strip.tolist()) for k in (i, j))
+    return shared_pixels(one, other) / max(min(one.area, other.area), 1)

@@ -1,0 +1,75 @@
+"""The README says what was measured: every table of figures is made from a result that is kept beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import FIGURES, README, RESULTS
+from bench.readme_tables import RENDERERS, marked, replaced
+from tests.cli.conftest import Cli
+from tests.cli.conftest import cli as cli
+from yolotrt.cli.app import VERBS
+
+TEXT = README.read_text()
+BLOCKS = marked(TEXT)
+
+
+def test_every_block_is_known_and_there_once() -> None:
+    names = re.findall(r"<!-- figures: (\S+) -->", TEXT)
+    assert sorted(names) == sorted(BLOCKS) == sorted(RENDERERS)
+
+
+@pytest.mark.parametrize("name", sorted(RENDERERS))
+def test_a_block_is_what_its_result_says(name: str) -> None:
+    source, render = RENDERERS[name]
+    path = RESULTS / f"{source}.json"
+    if not path.exists():
+        pytest.skip(f"not measured since blocks are made from files: python -m bench {source}")
+    found = json.loads(path.read_text())
+    assert BLOCKS[name] == render(found), "write it again with: python -m bench --readme"
+
+
+def test_no_table_of_figures_stands_outside_of_a_block() -> None:
+    outside = replaced(TEXT, dict.fromkeys(BLOCKS, ""))
+    rows = [line for line in outside.splitlines() if re.match(r"\|.*\| *[-+]?\d+\.\d", line)]
+    assert rows == []
+
+
+def test_what_needs_a_gpu_is_named_with_its_card() -> None:
+    """Its file comes from elsewhere, so it must say where."""
+    made_here = {Path(f"{name}.json") for name in FIGURES}
+    for source in {source for source, _ in RENDERERS.values()} - {path.stem for path in made_here}:
+        text = (RESULTS / f"{source}.json").read_text()
+        assert re.search(r'"name": "NVIDIA [^"]+"', text)
+        assert f"bench/results/{source}.json" in TEXT
+
+
+def _command_lines() -> list[list[str]]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if language in ("", "yaml") for line in block.splitlines()]
+    found = [
+        re.search(r"\byolotrt ([a-z]+ .*|[a-z]+)$", line.split("  #")[0].split(" #")[0]) for line in lines
+    ]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def test_every_command_in_the_readme_has_the_options_that_it_is_given(cli: Cli) -> None:
+    lines = _command_lines()
+    assert len(lines) > 20
+    names = {name for name, *_ in VERBS}
+    for verb, *arguments in lines:
+        assert verb in names
+        options = re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", cli(verb, "--help").out)
+        given = {argument for argument in arguments if argument.startswith("-") and argument != "-"}
+        assert given <= set(options), f"yolotrt {verb} has no {', '.join(given - set(options))}"
+
+
+def test_changed_figures_change_their_block_and_nothing_else() -> None:
+    text = "a\n<!-- figures: x -->\nold\n<!-- end of figures -->\nb <!-- figures: y -->\n"
+    assert replaced(text, {"x": "new\n"}) == text.replace("old", "new")
+    assert replaced(text, {}) == text

@@ -1,0 +1,1 @@
+"""Exactly the COCO images needed: chosen, fetched, verified, resumable."""

@@ -1,0 +1,1 @@
+"""Verified, resumable transfers: HTTP with ranges and retries, archives read in parts, JPEG integrity."""

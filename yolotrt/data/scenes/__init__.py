@@ -1,0 +1,1 @@
+"""Synthetic 4K scenes with instance masks."""

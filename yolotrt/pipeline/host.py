@@ -1,0 +1,166 @@
+"""The pipeline on a processor, or on any engine whose contexts take images from host memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from yolotrt.backends.base import Context, Engine
+from yolotrt.errors import UsageError
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.letterbox import Letterbox, network_input
+from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.pipeline.decode import decode
+from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.merge import merge_frame
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.timing.clock import Clock, now
+from yolotrt.timing.trace import FrameTrace
+
+
+class HostPipeline:
+    """Runs frames of any size through engines that are fed from the host. For one thread at a time.
+
+    Contexts are made when a frame size is first seen and kept for the most recent sizes.
+
+    Args:
+        engine: Looks at the tiles, and at the whole frame unless ``whole_engine`` does.
+        settings: How a frame is cut, run and decoded.
+        whole_engine: Looks at the whole frame instead.
+        clock: What the traces read.
+
+    Raises:
+        UsageError: The dispatch mode needs a GPU.
+    """
+
+    MAX_PLANS = 8
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: PipelineSettings,
+        *,
+        whole_engine: Engine | None = None,
+        clock: Clock = now,
+    ) -> None:
+        self._engine = engine
+        self._whole_engine = whole_engine or engine
+        self._settings = settings
+        self._dispatch = _host_dispatch(settings)
+        self._clock = clock
+        self._plans: dict[tuple[int, int], _Plan] = {}
+
+    def prepare(self, frame_wh: tuple[int, int]) -> None:
+        """Make contexts and buffers for frames of this size now rather than at the first frame."""
+        self._plan_for(frame_wh)
+
+    def close(self) -> None:
+        """Stop the dispatchers' threads; engines stay."""
+        while self._plans:
+            self._plans.popitem()[1].close()
+
+    def __call__(self, frame: Any) -> FrameResult:
+        """Detect objects in a frame; see :class:`yolotrt.pipeline.tiled.TiledPipeline`."""
+        return self._run(as_frame(frame))
+
+    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
+        """Detect objects in many frames, one after another."""
+        return map(self, frames)
+
+    def _run(self, frame: Frame) -> FrameResult:
+        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+        if not self._settings.bgr:
+            frame = np.ascontiguousarray(frame[..., ::-1])
+        trace = FrameTrace(clock=self._clock)
+        with trace.span("end_to_end"):
+            tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
+            whole = self._global(frame, plan, trace) if plan.whole else None
+            with trace.span("merge"):
+                if plan.dispatcher:
+                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
+                else:
+                    merged = whole or Detections.empty()
+        return FrameResult(merged, trace)
+
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+        plan = self._plans.pop(frame_wh, None)
+        if plan is None:
+            if len(self._plans) >= self.MAX_PLANS:
+                self._plans.pop(next(iter(self._plans))).close()
+            plan = self._new_plan(frame_wh)
+        self._plans[frame_wh] = plan  # last used, last to go
+        return plan
+
+    def _new_plan(self, frame_wh: tuple[int, int]) -> _Plan:
+        settings, engine = self._settings, self._engine
+        grid = tile_grid(frame_wh, engine.file.spec.input_wh, settings.overlap)
+        groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
+        threads = settings.cpu_threads
+        dispatcher = new_dispatcher(self._dispatch, engine, groups, threads) if groups else None
+        whole = self._whole_engine.new_context(1, threads=threads) if "global" in settings.mode else None
+        letterbox = Letterbox.fit(frame_wh, self._whole_engine.file.spec.input_wh)
+        return _Plan(grid, groups, letterbox, dispatcher, whole)
+
+    def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
+        """Return detections per tile, in tile order and px of the frame."""
+        spec, settings = self._engine.file.spec, self._settings.decode
+        assert plan.dispatcher is not None
+
+        def job(group: int, context: Context) -> list[Detections]:
+            chosen = plan.groups[group]
+            with trace.span("prepare_batch", group=group, scope="tiles"):
+                network_input(tiles[chosen.start : chosen.stop], out=context.images)
+            with trace.span("enqueue", group=group, scope="tiles"):
+                head, prototypes = context.run()
+            with trace.span("decode", group=group, scope="tiles"):
+                found = decode(head, prototypes, spec, [plan.grid.placement] * len(chosen), settings)
+                return [d.moved(*plan.grid.origins[t]) for t, d in zip(chosen, found, strict=True)]
+
+        with trace.span("tiles", scope="tiles"):
+            tiles = plan.grid.cut(frame)
+            return [detections for part in plan.dispatcher.run(job) for detections in part]
+
+    def _global(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> Detections:
+        """Return detections of the letterboxed frame, in px of the frame."""
+        assert plan.whole is not None
+        with trace.span("global", scope="global"):
+            with trace.span("prepare_batch", scope="global"):
+                network_input([plan.letterbox.apply(frame)], out=plan.whole.images)
+            with trace.span("enqueue", scope="global"):
+                head, prototypes = plan.whole.run()
+            with trace.span("decode", scope="global"):
+                settings = self._settings.decode
+                spec = self._whole_engine.file.spec
+                return decode(head, prototypes, spec, [plan.letterbox], settings)[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that depends on the frame's size."""
+
+    grid: TileGrid
+    groups: list[range]
+    letterbox: Letterbox
+    dispatcher: Dispatcher | None
+    whole: Context | None
+
+    def close(self) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.close()
+
+
+def _host_dispatch(settings: PipelineSettings) -> DispatchMode:
+    """Return how groups run without a GPU's streams."""
+    if settings.dispatch == "auto":
+        return "serial"
+    for mode in DISPATCH_MODES:
+        if settings.dispatch == mode:
+            return mode
+    raise UsageError(
+        f"--dispatch {settings.dispatch} needs an engine on a GPU.",
+        hint=f"Without one, use {' or '.join(DISPATCH_MODES)}; see: yolotrt doctor",
+    )

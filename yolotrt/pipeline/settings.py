@@ -1,0 +1,68 @@
+"""How a frame is cut, run and decoded: the same words for processors and GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from yolotrt.errors import UsageError
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.merge import MergeSettings
+
+PassMode = Literal["tiled", "global", "tiled+global"]
+PASS_MODES: tuple[PassMode, ...] = ("tiled", "global", "tiled+global")
+
+Dispatch = Literal["auto", "serial", "threads", "streams", "graph"]
+DISPATCHES: tuple[Dispatch, ...] = ("auto", "serial", "threads", "streams", "graph")
+"""How groups run. ``streams`` and ``graph`` need a GPU; ``auto`` takes ``graph`` there and ``serial`` on
+a processor."""
+
+GlobalOrder = Literal["concurrent", "after"]
+GLOBAL_ORDERS: tuple[GlobalOrder, ...] = ("concurrent", "after")
+"""Whether the pass over the whole frame runs beside the tile groups or behind them, on a GPU."""
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How a frame is cut, run and decoded.
+
+    Attributes:
+        mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed.
+        groups: Number of chunks the tiles are split into, over all GPUs if there are several.
+        dispatch: How the chunks run.
+        overlap: Part of a tile shared with its neighbour, in [0, 1).
+        cpu_threads: CPU threads that all groups together may use; means nothing on a GPU.
+        depth: Frames in flight on a GPU: 1 for the least latency; 2 uploads one frame while another
+            computes.
+        global_order: When the pass over the whole frame runs on a GPU; for ``tiled+global``.
+        bgr: Channel order of the frames: BGR as OpenCV reads them, or RGB.
+        measure: Measure the device time of every stage with events, on a GPU.
+        decode: Thresholds of the decoder.
+        merge: How detections of overlapping tiles are joined.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    mode: PassMode = "tiled"
+    groups: int = 1
+    dispatch: Dispatch = "auto"
+    overlap: float = 0.2
+    cpu_threads: int = 1
+    depth: int = 1
+    global_order: GlobalOrder = "concurrent"
+    bgr: bool = True
+    measure: bool = False
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    merge: MergeSettings = field(default_factory=MergeSettings)
+
+    def __post_init__(self) -> None:
+        for value, choices in (
+            (self.mode, PASS_MODES),
+            (self.dispatch, DISPATCHES),
+            (self.global_order, GLOBAL_ORDERS),
+        ):
+            if value not in choices:
+                raise UsageError(f"There is no {value!r} here.", hint=f"Choose from: {', '.join(choices)}.")
+        if self.depth not in (1, 2):
+            raise UsageError(f"A pipeline depth of {self.depth} is not supported.", hint="Use 1 or 2.")
