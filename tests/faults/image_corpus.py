@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -63,7 +65,7 @@ def corpus() -> list[Sample]:
         Sample("a-jpeg-by-content.png", jpeg),
         Sample("animated.png", animated_png()),
         Sample("animated.webp", animated_webp()),
-        Sample("pages.tiff", bytes(cv2.imencodemulti(".tiff", [picture(), picture()])[1])),
+        Sample("pages.tiff", two_pages()),
         Sample("empty.jpg", b"", None, "empty"),
         Sample("truncated.jpg", jpeg[: len(jpeg) // 2], None, "truncated"),
         Sample("truncated.png", png[: len(png) // 2], None, "truncated"),
@@ -87,6 +89,14 @@ def encoded(ending: str, image: np.ndarray | None = None, *options: int) -> byte
     done, data = cv2.imencode(ending, picture() if image is None else image, options)
     assert done
     return bytes(data)
+
+
+def two_pages() -> bytes:
+    """Return a TIFF of two pictures; through a file, as OpenCV before 4.11 has no other way."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pages.tiff"
+        assert cv2.imwritemulti(str(path), [picture(), picture()])
+        return path.read_bytes()
 
 
 def with_orientation(jpeg: bytes, orientation: int) -> bytes:
