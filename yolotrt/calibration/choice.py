@@ -5,6 +5,9 @@ counts little in a mean squared error, and a great deal to the convolution that 
 algorithm's ranges are tried on a few images, and each tensor takes those with the least noise (see
 :mod:`yolotrt.calibration.sensitivity`) in the convolutions that read it. Tensors that share a scale on
 TensorRT choose together; asymmetric and symmetric ranges are chosen apart, each in its own kind of graph.
+
+It is not the default: measured where objects are, on the demo model, what it chose disturbed boxes more
+than ``mse`` did (a quarter more), because it still clips what is large and rare.
 """
 
 from __future__ import annotations

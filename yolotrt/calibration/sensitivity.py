@@ -7,6 +7,9 @@ relative to the channel's variance. (Relative per channel, because the next laye
 up; variance, because a constant carries no information.) A position counts by the power of the layer's
 response there: most of a picture is background, where errors cost nothing.
 
+The mean of the error could be taken back in the biases. Tried on YOLO11n-seg it did not pay: boxes of found
+objects typically moved 10 % more (the worst ones less), and their scores 17 % more than without.
+
 How much of a layer's noise reaches the outputs follows from the graph: a concatenation of equally
 lively parts passes on each part's noise by its share of the channels, an addition halves it, and a
 branch adds up what all its readers pass on. Outputs come in kinds (boxes, scores, coefficients,
