@@ -115,7 +115,9 @@ def test_onnx_runtime_tells_nobody_about_the_network(tmp_path: Path) -> None:
     )
     clean = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "CI")}
     home = {**clean, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=home, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=home, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "onnxruntime.db" not in done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx"]

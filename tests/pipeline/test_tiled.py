@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +80,23 @@ def test_many_frames_come_in_order(tiny_onnx: Path, frame: Frame) -> None:
             found = [result.detections.boxes for result in pipeline.frames(iter(frames))]
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", [on_cpu, on_gpu])
+def test_results_that_are_not_taken_block_nothing(
+    tiny_onnx: Path, frame: Frame, make: Callable[[Path], Any]
+) -> None:
+    with TiledPipeline(make(tiny_onnx), PipelineSettings(depth=2, decode=DECODE)) as pipeline:
+        results = pipeline.frames([frame] * 4)
+        next(results)
+        with pytest.raises(UsageError, match="has not finished"):
+            pipeline(frame)
+        results.close()
+        assert len(pipeline(frame).detections) > 2
+        left = pipeline.frames([frame] * 4)
+        next(left)
+    with pytest.raises(StopIteration):
+        next(left)
 
 
 @pytest.mark.parametrize("dispatch", ["streams", "graph"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -70,6 +71,8 @@ class TiledPipeline:
     ) -> None:
         self._engine = engine
         self._turn = threading.Lock()
+        self._stream: Generator[FrameResult, None, None] | None = None
+        self._streams_in: int | None = None
         self._owned: list[Engine] = []
         settings = settings or PipelineSettings()
         gpus = _gpus(engine, whole_engine)
@@ -136,17 +139,30 @@ class TiledPipeline:
             ArtifactError: The engine has no profile for a group's size.
             ExecutionError: The engine failed.
         """
+        if self._streams_in == threading.get_ident():
+            raise UsageError(
+                "This thread has not finished taking the results of frames().",
+                hint="Take the rest or close() what it gave, or use a pipeline for each.",
+            )
         with self._turn:
             return self._runner(frame)
 
-    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
+    def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
 
         With ``depth=2`` on a GPU a frame is uploaded while the one before it computes. Other threads wait
-        until the last result was taken.
+        until the last result was taken, or the generator closed.
         """
+        self._stream = self._results(frames)
+        return self._stream
+
+    def _results(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         with self._turn:
-            yield from self._runner.frames(frames)
+            self._streams_in = threading.get_ident()
+            try:
+                yield from self._runner.frames(frames)
+            finally:
+                self._streams_in = None
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
@@ -169,6 +185,9 @@ class TiledPipeline:
 
         An engine that was handed in stays loaded. Waits for a frame that is still running.
         """
+        if self._stream is not None:
+            with contextlib.suppress(ValueError):  # another thread is taking a result: it is waited for
+                self._stream.close()
         with self._turn:
             self._runner.close()
             while self._owned:
