@@ -45,15 +45,24 @@ def _start(folder: Path, *arguments: object, limit: int | None = None) -> subpro
     )
 
 
+def _wait_for(mark: Path, running: subprocess.Popen[str]) -> None:
+    """Wait for a file that a command makes when its work begins: a busy machine takes long to start Python."""
+    deadline = time.monotonic() + 120
+    while not mark.exists():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline, f"{mark.name} never came"
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_calibration_leaves_nothing_half_written(
     tmp_path: Path, tiny_onnx: Path, many_pictures: Path, how: signal.Signals
 ) -> None:
     arguments = ("calibrate", tiny_onnx, "--images", many_pictures)
     running = _start(tmp_path, *arguments)
-    time.sleep(0.7)
+    _wait_for(tmp_path / "calib_data" / ".tiny-seg.calib.json.lock", running)
     running.send_signal(how)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=60)
     assert running.returncode in ((130,) if how != signal.SIGKILL else (-9,)), err
     assert "Traceback" not in err
     cache = tmp_path / "calib_data" / "tiny-seg.calib.json"
@@ -61,14 +70,14 @@ def test_an_interrupted_calibration_leaves_nothing_half_written(
     if how != signal.SIGKILL:
         assert not list(tmp_path.rglob("*.part"))
     again = _start(tmp_path, *arguments, "--limit", 4)
-    _, err = again.communicate(timeout=30)
+    _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_full_disk_during_build_leaves_nothing_half_written(tmp_path: Path, tiny_onnx: Path) -> None:
     running = _start(tmp_path, "build", tiny_onnx, limit=4096)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 1
     assert "Cannot write" in err
     assert "Traceback" not in err
