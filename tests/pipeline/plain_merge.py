@@ -50,6 +50,16 @@ def _cut(box: np.ndarray, seen: np.ndarray, grid: TileGrid, border: float) -> np
     return (np.abs(box - seen) <= border) & (seen != np.array([0, 0, *grid.frame_wh]))
 
 
+def _near(box: np.ndarray, seen: np.ndarray, grid: TileGrid, border: float) -> np.ndarray:
+    gaps = np.abs(box - seen)
+    near = (gaps <= border) | (gaps <= _slack(box))
+    return near & (seen != np.array([0, 0, *grid.frame_wh]))
+
+
+def _slack(box: np.ndarray) -> np.ndarray:
+    return np.tile(box[2:] - box[:2], 2) * np.float32(0.1)
+
+
 def _meet(found: Detections, tile: np.ndarray, i: int, j: int) -> bool:
     return bool(
         found.classes[i] == found.classes[j]
@@ -62,13 +72,20 @@ def _covers(found: Detections, tile: np.ndarray, grid: TileGrid, settings: Merge
     rank = {int(i): r for r, i in enumerate(best_first(found.boxes, found.scores, found.classes))}
     seen = [_seen(t, grid) for t in tile]
     cut = [_cut(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
+    near = [_near(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
     result: list[int | None] = []
     for i in range(len(found)):
         choices = []
         for j in range(len(found)):
-            if not cut[i].any() or cut[j].any() or not _meet(found, tile, i, j):
+            if not near[i].any() or cut[j].any() or not _meet(found, tile, i, j):
                 continue
-            if not (((found.boxes[j] - seen[i]) * OUTWARDS > 0) & cut[i]).any():
+            beyond = (found.boxes[j] - seen[i]) * OUTWARDS
+            if cut[i].any():
+                covers = ((beyond > 0) & cut[i]).any()
+            else:
+                covers = ((beyond > _slack(found.boxes[i])) & near[i]).any() and not near[j].any()
+                covers &= found.scores[j] >= np.float32(0.8) * found.scores[i]
+            if not covers:
                 continue
             area = max(intersection_areas(found.boxes[i], found.boxes[i]), 1e-9)
             share = intersection_areas(found.boxes[i], found.boxes[j]) / area

@@ -50,6 +50,14 @@ def seen_by_tiles(
     return tiles
 
 
+def ending_short(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Boxes of which half end up to 15 % early on some sides, as a network's may."""
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    short = rng.uniform(0, 0.15, boxes.shape) * (rng.random(boxes.shape) < 0.5)
+    short[rng.random(len(boxes)) < 0.5] = 0
+    return (boxes + sides * short * [1, 1, -1, -1]).astype(np.float32)
+
+
 @st.composite
 def separate_objects(draw) -> tuple[np.ndarray, np.ndarray]:
     """Objects of any size, one per cell of a coarse lattice, so that none overlaps another."""
@@ -85,8 +93,8 @@ def test_every_object_comes_back_as_one(case, masks) -> None:
 @given(separate_objects(), st.sampled_from(MERGE_METHODS), st.integers(0, 99))
 def test_the_order_inside_the_tiles_does_not_matter(case, method, seed) -> None:
     objects, classes = case
-    tiles = seen_by_tiles(objects, classes)
     rng = np.random.default_rng(seed)
+    tiles = [replace(t, boxes=ending_short(t.boxes, rng)) for t in seen_by_tiles(objects, classes)]
     shuffled = [t.take(rng.permutation(len(t))) for t in tiles]
     chosen = MergeSettings(method=method)
     a, b = merge_frame(tiles, GRID, None, chosen), merge_frame(shuffled, GRID, None, chosen)
@@ -103,6 +111,7 @@ def test_each_fragment_is_kept_or_absorbed_exactly_once(seed, n) -> None:
     corner = rng.integers(0, [FRAME_WH[0] - 40, FRAME_WH[1] - 40], (n, 2))
     objects = np.concatenate([corner, np.minimum(corner + rng.integers(20, 500, (n, 2)), FRAME_WH)], axis=1)
     tiles = seen_by_tiles(objects.astype(np.float32), rng.integers(0, 2, n))
+    tiles = [replace(t, boxes=ending_short(t.boxes, rng)) for t in tiles]
     tile = np.repeat(np.arange(len(tiles)), [len(t) for t in tiles])
     views = Views.of(Detections.concatenate(tiles), tile, GRID, 4)
     for owner in (covered(views, 0.5), continued(views, 0.5)):
@@ -127,7 +136,7 @@ def crowds(draw) -> tuple[list[Detections], Detections | None]:
 
     def ragged(seen: Detections) -> Detections:
         noise = np.where(rng.random(len(seen)) < 0.5, 0, rng.uniform(-3, 3, (4, len(seen)))).T
-        boxes = seen.boxes + noise.astype(np.float32)
+        boxes = ending_short(seen.boxes + noise.astype(np.float32), rng)
         scores = np.where(rng.random(len(seen)) < 0.3, np.float32(0.5), seen.scores)
         full = rng.choice([0.3, 0.6, 0.95], len(seen))
         masks = [
@@ -184,6 +193,35 @@ def test_the_whole_frame_wins_over_its_fragments() -> None:
     global_ = filled(big + np.array([3, -2, 5, 4]), [0.4], [0])
     merged = merge_frame(tiles, GRID, global_)
     np.testing.assert_array_equal(merged.boxes, global_.boxes)
+
+
+ABOVE_THE_BORDER = [400, 160, 600, 309]
+"""Ends 11 px before the lower border, at 320, of the tile at (240, 0)."""
+
+
+def merged_with_the_frame(found: list[int], score: float, whole: list[int], whole_score: float) -> Detections:
+    """What is left of a detection of the tile at (240, 0) and one of the whole frame."""
+    tiles = [Detections.empty() for _ in GRID.origins]
+    tiles[GRID.origins.index((240, 0))] = filled([found], [score], [0])
+    return merge_frame(tiles, GRID, filled([whole], [whole_score], [0]))
+
+
+def test_a_fragment_that_ends_short_of_its_border_does_not_win_over_the_whole() -> None:
+    """As a network may see the upper part of a ring: its box is the better one, but for what it misses."""
+    whole = [390, 158, 610, 400]
+    assert box_overlap(np.array([ABOVE_THE_BORDER]), np.array([whole]))[0, 0] > 0.5
+    assert merged_with_the_frame(ABOVE_THE_BORDER, 0.84, whole, 0.81).boxes.tolist() == [whole]
+
+
+def test_a_whole_object_near_a_border_is_no_fragment_of_a_coarser_look_at_it() -> None:
+    coarse = [392, 152, 610, 332]  # goes beyond the border, but hardly further than the object ends before it
+    assert merged_with_the_frame(ABOVE_THE_BORDER, 0.9, coarse, 0.85).boxes.tolist() == [ABOVE_THE_BORDER]
+
+
+def test_a_poor_detection_does_not_cover_a_good_one_near_a_border() -> None:
+    poor = [390, 158, 610, 600]
+    merged = merged_with_the_frame(ABOVE_THE_BORDER, 0.9, poor, 0.3)
+    assert merged.boxes.tolist() == [ABOVE_THE_BORDER, poor]
 
 
 def test_the_whole_frame_does_not_swallow_small_objects_inside_a_tile() -> None:

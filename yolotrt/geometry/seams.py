@@ -3,7 +3,9 @@
 A tile sees some objects whole and others only up to its border: those are cut there. A cut detection is
 
 * *covered* when a whole detection, of another tile or of the whole frame, goes on beyond that border and
-  contains it: it is a fragment of something seen better elsewhere;
+  contains it: it is a fragment of something seen better elsewhere. Networks place the edge of a fragment
+  only roughly, so that it may end some way before the border: a detection that ends *near* it is covered,
+  too, by a rival about as good that goes on well beyond;
 * *continued* when another tile, which looks beyond the border, has a cut detection that agrees with it
   where both tiles show the same pixels: the two are parts of one object.
 """
@@ -16,7 +18,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from yolotrt.geometry.boxes import F64, areas, intersection_areas, meeting_pairs, overlap
-from yolotrt.geometry.detections import I64, Bits, Detections, Masks
+from yolotrt.geometry.detections import F32, I64, Bits, Detections, Masks
 from yolotrt.geometry.merge import best_first
 from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid
@@ -26,6 +28,13 @@ WHOLE_FRAME = -1
 
 _OUTWARDS = np.array([-1, -1, 1, 1])
 """Direction of the left, top, right and bottom border."""
+
+_NEAR = 0.1
+"""A detection ends near a border when the gap is at most this part of its side across the border."""
+
+_RIVAL = 0.8
+"""Part of the score of a detection near a border that a rival needs to cover it. Ending there says less
+than being cut, and a poor detection must not win over a good one by that."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +46,23 @@ class Views:
         tile: (n,) index of each one's tile, or WHOLE_FRAME.
         seen: (n, 4) int64 xyxy, the part of the frame that the tile shows, px.
         cut: (n, 4) whether the object may go on beyond the left, top, right and bottom border.
+        near: (n, 4) where it ends near one; true wherever ``cut`` is.
     """
 
     found: Detections
     tile: I64
     seen: I64
     cut: Bits
+    near: Bits
 
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
         looks, borders = _looks(grid)
         seen, inner = looks[tile], borders[tile]
-        return cls(found, tile, seen, (np.abs(found.boxes - seen) <= border) & inner)
+        gap = np.abs(found.boxes - seen)
+        cut = (gap <= border) & inner
+        return cls(found, tile, seen, cut, cut | (gap <= _slack(found.boxes)) & inner)
 
     @cached_property
     def pairs(self) -> tuple[I64, I64]:
@@ -71,6 +84,12 @@ class Views:
         return _any_border(self.cut)
 
 
+def _slack(boxes: F32) -> F32:
+    """Return how far (n, 4) from the left, top, right and bottom of a box a border is still near, px."""
+    sides = (boxes[:, 2:] - boxes[:, :2]) * np.float32(_NEAR)
+    return np.concatenate([sides, sides], axis=1)
+
+
 @lru_cache(maxsize=8)
 def _looks(grid: TileGrid) -> tuple[I64, Bits]:
     """Return what each tile shows, xyxy px, and which of its borders lie inside the frame; last the frame."""
@@ -81,7 +100,9 @@ def _looks(grid: TileGrid) -> tuple[I64, Bits]:
 
 
 def covered(views: Views, threshold: float) -> I64:
-    """Find a whole detection that each cut one is a fragment of.
+    """Find a whole detection that each cut one, or one that ends near a border, is a fragment of.
+
+    A cut one is covered by any that is not cut; one near a border only by one that is neither.
 
     Args:
         views: Detections of one frame.
@@ -90,14 +111,14 @@ def covered(views: Views, threshold: float) -> I64:
     Returns:
         (n,) index of a covering detection, which is itself not covered; or the detection's own index.
     """
-    found, cut = views.found, views.is_cut
+    found = views.found
+    doubt = views.is_cut.astype(np.int8) + _any_border(views.near)  # 0: whole, 1: near a border, 2: cut
     one, other = views.pairs
-    mixed = cut[one] != cut[other]
+    mixed = doubt[one] != doubt[other]
     one, other = one[mixed], other[mixed]
-    part = np.where(cut[one], one, other)
+    part = np.where(doubt[one] > doubt[other], one, other)
     cover = one + other - part
-    beyond = (found.boxes[cover] - views.seen[part]) * _OUTWARDS > 0
-    crosses = _any_border(beyond & views.cut[part])
+    crosses = _goes_beyond(views, part, cover, doubt[part] == 1)
     part, cover = part[crosses], cover[crosses]
     share = intersection_areas(found.boxes[part], found.boxes[cover]) / np.maximum(
         areas(found.boxes[part]), 1e-9
@@ -115,7 +136,27 @@ def covered(views: Views, threshold: float) -> I64:
         if found.masks is not None:
             chosen = chosen[_mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
         owner[part[chosen[::-1]]] = cover[chosen[::-1]]  # the last assignment stays: the likeliest
-    return owner
+    return owner[owner]  # what covers a cut one may end near a border, and be covered itself
+
+
+def _goes_beyond(views: Views, part: I64, cover: I64, near: Bits) -> Bits:
+    """Return whether each ``cover`` goes on beyond a border where its ``part`` ends.
+
+    Args:
+        views: Detections of one frame.
+        part: Those that may be fragments.
+        cover: What they may be fragments of.
+        near: Which of the fragments only end near a border. Their covers must go on further than that,
+            and be about as good.
+    """
+    beyond = (views.found.boxes[cover] - views.seen[part]) * _OUTWARDS
+    crosses = _any_border((beyond > 0) & views.cut[part])
+    k = near.nonzero()[0]
+    p, c = part[k], cover[k]
+    scores = views.found.scores
+    crosses[k] = _any_border((beyond[k] > _slack(views.found.boxes[p])) & views.near[p])
+    crosses[k] &= scores[c] >= scores[p] * np.float32(_RIVAL)
+    return crosses
 
 
 def _mask_covers(masks: Masks, part: I64, cover: I64, threshold: float) -> Bits:

@@ -3,7 +3,8 @@
 There are three ways in which two detections can be one object, tried in this order
 (:mod:`yolotrt.geometry.seams` explains the first two):
 
-1. a fragment, cut by a tile's border, of something seen whole elsewhere: the whole one wins;
+1. a fragment, which ends at or near a tile's border, of something seen whole elsewhere: the whole one
+   wins;
 2. two fragments of one object: they are joined, box and mask;
 3. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
