@@ -243,19 +243,22 @@ def test_what_a_graph_copies_from_is_never_tidied_away(
     assert native.runs[-1][1]  # now that nothing replays the graph
 
 
-def test_a_closing_context_tidies_up_on_its_own_memory(
+def test_the_last_context_of_a_session_tidies_up_on_its_own_memory(
     engine: OnnxRuntimeCudaEngine, device: Device, native: Native
 ) -> None:
     stream = device.scope().stream()
     first, second = _context(engine, 100), _context(engine, 200)  # one session
     for context in (first, second):
         context.enqueue(stream.handle)
-    first.close()  # the second's memory may be gone, or in use
-    assert native.runs[-1] == (native.runs[0][0], True)
+    first.close()
+    assert not any(waited for _, waited in native.runs), "the second's graph may copy from what is staged"
     second.enqueue(stream.handle)
     second.close()
+    assert native.runs[-1] == (native.runs[1][0], True)
     assert native.runs[-1][0].addresses["images"] == 200
+    count = len(native.runs)
     second.close()
+    assert len(native.runs) == count
 
 
 def test_unused_sessions_are_kept_and_only_so_many(

@@ -46,7 +46,7 @@ def _start(folder: Path, *arguments: object, limit: int | None = None) -> subpro
 
 
 def _wait_for(mark: Path, running: subprocess.Popen[str]) -> None:
-    """Wait for a file that a command makes when its work begins: a busy machine takes long to start Python."""
+    """Wait for a file that a command makes when its work begins: a busy machine starts Python slowly."""
     deadline = time.monotonic() + 120
     while not mark.exists():
         assert running.poll() is None, running.communicate()

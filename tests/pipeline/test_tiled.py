@@ -16,7 +16,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.backends.placement import Replicas
-from yolotrt.errors import UsageError
+from yolotrt.errors import ImageError, UsageError, YoloTrtError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
@@ -87,16 +87,42 @@ def test_results_that_are_not_taken_block_nothing(
     tiny_onnx: Path, frame: Frame, make: Callable[[Path], Any]
 ) -> None:
     with TiledPipeline(make(tiny_onnx), PipelineSettings(depth=2, decode=DECODE)) as pipeline:
-        results = pipeline.frames([frame] * 4)
-        next(results)
-        with pytest.raises(UsageError, match="has not finished"):
-            pipeline(frame)
-        results.close()
-        assert len(pipeline(frame).detections) > 2
+        for _ in pipeline.frames([frame] * 4):
+            break
+        results, others = pipeline.frames([frame] * 4), pipeline.frames([frame] * 4)
+        expected = pipeline(frame).detections.boxes
+        for result in (next(results), next(others), next(results), pipeline(frame), *results, *others):
+            np.testing.assert_array_equal(result.detections.boxes, expected)
         left = pipeline.frames([frame] * 4)
         next(left)
-    with pytest.raises(StopIteration):
-        next(left)
+    with pytest.raises(YoloTrtError, match=r"closed|lost"):
+        list(left)
+    with pytest.raises(UsageError, match="closed"):
+        pipeline(frame)
+    pipeline.close()
+
+
+def test_a_frame_that_is_none_costs_no_other(tiny_onnx: Path, frame: Frame) -> None:
+    other = frame[:64, :100]
+    with TiledPipeline(on_gpu(tiny_onnx), PipelineSettings(depth=2, decode=DECODE)) as pipeline:
+        results = pipeline.frames([frame, frame, "no frame", frame])
+        assert len([next(results), next(results)]) == 2
+        with pytest.raises(ImageError):
+            next(results)
+        expected = [pipeline(f).detections.boxes for f in (frame, other, frame)]
+        found = [r.detections.boxes for r in pipeline.frames([frame, other, frame])]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_memory_for_a_camera_is_uploaded_from(tiny_onnx: Path, frame: Frame) -> None:
+    for engine in (on_cpu(tiny_onnx), on_gpu(tiny_onnx)):
+        with TiledPipeline(engine, PipelineSettings(depth=2, decode=DECODE)) as pipeline:
+            expected = pipeline(frame).detections.boxes
+            for _ in range(3):
+                buffer = pipeline.frame_buffer((151, 100))
+                buffer[:] = frame
+                np.testing.assert_array_equal(pipeline(buffer).detections.boxes, expected)
 
 
 @pytest.mark.parametrize("dispatch", ["streams", "graph"])

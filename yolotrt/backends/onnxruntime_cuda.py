@@ -21,7 +21,6 @@ from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime_session import PROVIDER, Floats, Session
-from yolotrt.cuda.compile import INSTALL
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import device_count
 from yolotrt.cuda.tensor import TensorType
@@ -40,7 +39,9 @@ def availability(device_index: int = 0) -> Availability:
     import onnxruntime as ort
 
     if PROVIDER not in ort.get_available_providers():
-        return Availability(False, f"{ort.__version__} has no CUDA provider: {INSTALL}", builds=True)
+        return Availability(
+            False, f"{ort.__version__} has no CUDA provider (the package onnxruntime-gpu has)", builds=True
+        )
     try:
         count = device_count()
     except MissingDependency as exc:
@@ -176,6 +177,7 @@ class OnnxRuntimeCudaContext:
         if not self._closed:
             self._closed = True
             self._session.users -= 1
-            if self._bindings:
+            # While others use the session, their graphs copy from what it has staged.
+            if self._bindings and not self._session.users:
                 self._session.tidy(self._bindings.popitem()[1])
             self._bindings.clear()

@@ -213,15 +213,17 @@ def new_subjects(
         _check_groups(settings, wh, pair.tiles)
     on_gpu = bool(gpu_engines(pair.tiles))
     chosen = settings.dispatch or _offered(pair)
+    depth = settings.depth if on_gpu else 1
     found = []
     for mode in settings.modes:
-        orders = settings.orders if on_gpu and mode == "tiled+global" else settings.orders[:1]
+        both = on_gpu and mode == "tiled+global"
+        orders: tuple[GlobalOrder, ...] = settings.orders if both else ("concurrent",)
         # The whole frame is one picture: nothing to split.
         ways = [(chosen[-1], 1)] if mode == "global" else [(d, g) for d in chosen for g in settings.groups]
         for order in orders:
             for dispatch, groups in ways:
                 pipeline = PipelineSettings(
-                    mode, groups, dispatch, settings.overlap, settings.threads, settings.depth, order,
+                    mode, groups, dispatch, settings.overlap, settings.threads, depth, order,
                     measure=True,
                 )  # fmt: skip
                 found.append(
@@ -230,7 +232,7 @@ def new_subjects(
                         TiledPipeline(
                             pair.tiles, pipeline, whole_engine=pair.whole, clock=clock, takes_turns=True
                         ),
-                        settings.depth,
+                        depth,
                     )
                 )
     return found

@@ -25,7 +25,9 @@ JsonTarget = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing changed.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads all groups together may use. [default: all cores]"),
+    typer.Option(
+        "--threads", min=1, help="CPU threads all groups together may use; not on a GPU. [default: all cores]"
+    ),
 ]
 
 Device = Annotated[
@@ -119,7 +121,7 @@ def device_name(device: str, devices: str | None) -> str:
         return device
     if device != "auto":
         raise UsageError("--device and --devices say the same thing.", hint="Use one of them.")
-    return f"cuda:{devices}"
+    return f"cuda:{devices.removeprefix('cuda:')}"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -238,7 +238,7 @@ class NvidiaDriver:
             size = "" if nbytes is None else f" for {nbytes / 2**20:.0f} MiB"
             raise OutOfDeviceMemory(
                 f"Not enough memory on cuda:{self._index}{size} ({reason}).",
-                hint="Use fewer --groups, a smaller --tile, or end other programs on this GPU.",
+                hint="Use more --groups (smaller batches), or end other programs on this GPU.",
             )
         if code in _LOST:
             raise DeviceLost(

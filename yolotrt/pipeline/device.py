@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
 from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.device_worker import DeviceWorker
+from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -50,6 +51,7 @@ class DevicePipeline:
         self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
         self._settings = settings or PipelineSettings()
         self._plan: _Plan | None = None
+        self._flying: list[_Flight] = []
         self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
         self._copiers = ThreadPoolExecutor(self._copy_threads, thread_name_prefix="yolotrt-copy")
 
@@ -75,27 +77,21 @@ class DevicePipeline:
             OutOfDeviceMemory: The groups do not fit; the message says how many would.
             ExecutionError: The engine failed.
         """
+        return self.submit(frame).result()
+
+    def submit(self, frame: Any) -> Pending:
+        """Start the work on a frame and return at once; see :meth:`__call__`.
+
+        With a depth of 2, a frame is uploaded while the one before it computes. If both places are taken, the
+        older frame is waited for.
+        """
+        given = as_frame(frame)
         with self._guard():
-            return self._collect(self._submit(as_frame(frame)))
+            return self._submit(given)
 
     def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
-        """Detect objects in many frames; results come in their order.
-
-        With a depth of 2, a frame is uploaded while the one before it computes, and results come one
-        frame later.
-        """
-        flying: deque[_Flight] = deque()
-        with self._guard():
-            for frame in map(as_frame, frames):
-                # A new frame size needs another plan, and this plan's memory goes with it.
-                room = self._settings.depth if self._plan and self._plan.fits(frame) else 1
-                while len(flying) >= room:
-                    yield self._collect(flying.popleft())
-                flying.append(self._submit(frame))
-                if self._settings.depth == 1:
-                    yield self._collect(flying.popleft())
-            while flying:
-                yield self._collect(flying.popleft())
+        """Detect objects in many frames; results come in their order."""
+        return in_order(self.submit, frames, self._settings.depth)
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts, buffers and graphs for frames of this size now rather than at the first frame."""
@@ -107,10 +103,13 @@ class DevicePipeline:
         A camera or decoder that writes there saves a copy of the frame. The array is valid until the
         frame is given to the pipeline.
         """
-        return self._plan_for(frame_wh).next_buffer
+        with self._guard():
+            plan = self._plan_for(frame_wh)
+            self._land(plan.turn)
+        return plan.next_buffer
 
     def close(self) -> None:
-        """Free what the pipeline holds; devices and engines stay."""
+        """Free what the pipeline holds; devices and engines stay. A frame that is on its way is lost."""
         self._drop_plan()
         self._copiers.shutdown()
 
@@ -136,25 +135,54 @@ class DevicePipeline:
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         if self._plan is None or self._plan.grid.frame_wh != frame_wh:
+            while self._flying:
+                self._finish(self._flying[0])
             self._drop_plan()
             self._plan = _Plan.make(self._gpus, self._settings, frame_wh)
         return self._plan
 
     def _drop_plan(self) -> None:
+        self._flying.clear()
         if self._plan is not None:
             plan, self._plan = self._plan, None
             plan.close()
 
+    def _land(self, slot: int) -> None:
+        """Wait for the frame that is on its way in a slot, if there is one."""
+        for flight in [f for f in self._flying if f.slot == slot]:
+            self._finish(flight)
+
     def _submit(self, frame: Frame) -> _Flight:
-        begin = now()
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
         slot = plan.turn
+        self._land(slot)
+        begin = now()
         self._upload(frame, plan, slot)
         staged = now()
         plan.turn = (slot + 1) % self._settings.depth
         for worker in plan.workers:
             worker.submit(slot)
-        return _Flight(plan, slot, begin, staged, now())
+        flight = _Flight(self, plan, slot, begin, staged, now())
+        self._flying.append(flight)
+        return flight
+
+    def _finish(self, flight: _Flight) -> FrameResult:
+        if flight.found is None:
+            if flight not in self._flying:
+                raise ExecutionError(
+                    "This frame was lost: the pipeline was closed, or failed on another one."
+                )
+            with self._guard():
+                flight.found = self._collect(flight)
+            self._flying.remove(flight)
+        return flight.found
+
+    def _discard(self, flight: _Flight) -> None:
+        if flight in self._flying:
+            with self._guard():
+                for worker in flight.plan.workers:
+                    worker.wait(flight.slot)
+            self._flying.remove(flight)
 
     def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
         """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
@@ -165,13 +193,16 @@ class DevicePipeline:
         copies = []
         if not there:
             copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
-        for worker in plan.workers:
-            worker.begin_upload(slot)
-        for index, (a, b) in enumerate(pairwise(bounds)):
-            if copies:
-                copies[index].result()
+        try:
             for worker in plan.workers:
-                worker.upload(slot, a, b)
+                worker.begin_upload(slot)
+            for index, (a, b) in enumerate(pairwise(bounds)):
+                if copies:
+                    copies[index].result()
+                for worker in plan.workers:
+                    worker.upload(slot, a, b)
+        finally:
+            wait(copies)  # whoever handles an error frees the memory that they write to
 
     def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot
@@ -191,7 +222,7 @@ class DevicePipeline:
         stamps.append(now())
         trace = flight.trace(self._settings.mode, stamps)
         for worker in plan.workers:
-            trace.spans.extend(worker.device_spans(slot, flight.staged))
+            trace.spans.extend(worker.device_spans(slot, flight.begin))
         return FrameResult(merged, trace)
 
 
@@ -232,15 +263,23 @@ class _Plan:
             self.workers.pop().close()  # the first one owns the page-locked frames and goes last
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Flight:
     """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
 
+    pipeline: DevicePipeline
     plan: _Plan
     slot: int
     begin: int
     staged: int
     submitted: int
+    found: FrameResult | None = None
+
+    def result(self) -> FrameResult:
+        return self.pipeline._finish(self)
+
+    def drop(self) -> None:
+        self.pipeline._discard(self)
 
     def trace(self, mode: str, stamps: Sequence[int]) -> FrameTrace:
         """Return the host's spans.

@@ -17,7 +17,13 @@ Job = Callable[[Stream], None]
 
 
 class DeviceDispatcher(Protocol):
-    """Runs jobs between two points of the main stream."""
+    """Runs jobs between two points of the main stream.
+
+    Attributes:
+        streams: Its own streams.
+    """
+
+    streams: list[Stream]
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the stream that a job always gets; ``main`` is the frame's."""
@@ -44,6 +50,9 @@ def new_device_dispatcher(mode: DeviceDispatch, device: Device, scope: Scope, jo
 class SerialJobs:
     """All jobs in the main stream: the effect of the chunk size alone."""
 
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the main stream."""
         return main
@@ -61,18 +70,18 @@ class StreamJobs:
     """A stream per job, all enqueued by the calling thread."""
 
     def __init__(self, scope: Scope, jobs: int) -> None:
-        self._streams = [scope.stream() for _ in range(jobs)]
+        self.streams = [scope.stream() for _ in range(jobs)]
         self._done = [scope.event() for _ in range(jobs)]
         self._fork = scope.event()
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the job's own stream."""
-        return self._streams[job]
+        return self.streams[job]
 
     def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
         """Fork from the main stream, enqueue every job, join."""
         main.record(self._fork)
-        for job, stream, done in zip(jobs, self._streams, self._done, strict=True):
+        for job, stream, done in zip(jobs, self.streams, self._done, strict=True):
             stream.wait(self._fork)
             job(stream)
             stream.record(done)
@@ -87,13 +96,13 @@ class ThreadJobs:
     """A Python thread and a stream per job; each thread enqueues its job and waits for it."""
 
     def __init__(self, device: Device, scope: Scope, jobs: int) -> None:
-        self._streams = [scope.stream() for _ in range(jobs)]
+        self.streams = [scope.stream() for _ in range(jobs)]
         self._fork = scope.event()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="yolotrt-group", initializer=device.bind)
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the job's own stream."""
-        return self._streams[job]
+        return self.streams[job]
 
     def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
         """Run every job in its thread; all have ended when this returns, the first failure is raised."""
@@ -104,7 +113,7 @@ class ThreadJobs:
             job(stream)
             stream.synchronize()
 
-        futures = [self._pool.submit(work, *pair) for pair in zip(jobs, self._streams, strict=True)]
+        futures = [self._pool.submit(work, *pair) for pair in zip(jobs, self.streams, strict=True)]
         for future in futures:
             future.exception()  # wait for all: none may still be running when the caller handles an error
         for future in futures:

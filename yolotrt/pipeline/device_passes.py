@@ -151,12 +151,12 @@ def _contexts(engine: GpuEngine, batches: Sequence[int], lanes: Lanes, *, shared
 def _too_many_groups(device: Device, taken: int | None, free: int, wanted: int) -> OutOfDeviceMemory:
     """Say what a group needs and how many fit into what was free."""
     room = f"the {free / 2**20:.0f} MiB that are free on {device.name}"
-    if not taken:
+    if taken is None:
         return OutOfDeviceMemory(
             f"Not even one group fits into {room}.",
             hint="Use more --groups (smaller batches), or end other programs on this GPU.",
         )
-    fit = max(1, min(free // taken, wanted - 1))
+    fit = max(1, min(free // max(taken, 1), wanted - 1))
     return OutOfDeviceMemory(
         f"Only {fit} of {wanted} groups fit into {room}: each takes about {taken / 2**20:.0f} MiB.",
         hint=f"Use --groups {fit}, or end other programs on this GPU.",

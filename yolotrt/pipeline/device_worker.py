@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from yolotrt.cuda.device import Event, Graph, PinnedBuffer, Scope, Stream
+from yolotrt.cuda.driver import DeviceLost
 from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
@@ -95,9 +97,9 @@ class DeviceWorker:
         self._whole: DevicePass | None = None
         try:
             self._make_passes()
-            self._slots = [self._new_slot(pinned[i] if pinned else None) for i in range(settings.depth)]
-            for slot in self._slots:
-                self._rehearse(slot)
+            for index in range(settings.depth):
+                self._slots.append(self._new_slot(pinned[index] if pinned else None))
+                self._rehearse(self._slots[-1])
         except BaseException:
             self.close()
             raise
@@ -150,6 +152,7 @@ class DeviceWorker:
             ExecutionError: An output of the engine is broken.
         """
         slot = self._slots[index]
+        self.device.bind()
         while any(p.results.missing_words for p in (slot.tiles, slot.whole) if p):
             self._enlarge(slot)
         tiles = slot.tiles.owner.read(slot.tiles) if slot.tiles else []
@@ -166,6 +169,7 @@ class DeviceWorker:
         marks = self._slots[index].marks
         if not marks:
             return []
+        self.device.bind()
         absent = {scope for scope, owner in (("tiles", self._tiles), ("global", self._whole)) if not owner}
         zero = marks["upload_begin"]
 
@@ -183,8 +187,13 @@ class DeviceWorker:
         ]
 
     def close(self) -> None:
-        """Free everything; the device and the engine stay."""
+        """Free everything, after what is still running; the device and the engine stay."""
         self.device.bind()
+        with contextlib.suppress(DeviceLost):
+            self._upload.synchronize()
+            self._main.synchronize()
+            for stream in self._dispatcher.streams:
+                stream.synchronize()
         self._dispatcher.close()
         for owner in (self._tiles, self._whole):
             if owner is not None:
@@ -232,8 +241,15 @@ class DeviceWorker:
             self._whole.warm_up([beside])
 
     def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
-        frame = FrameBuffer(self._scope, self._grid.frame_wh, pinned)
-        bgr, scope, tiles, whole = self._settings.bgr, self.device.scope(), None, None
+        scope = self.device.scope()
+        try:
+            return self._slot(scope, FrameBuffer(self._scope, self._grid.frame_wh, pinned))
+        except BaseException:
+            scope.close()
+            raise
+
+    def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
+        bgr, tiles, whole = self._settings.bgr, None, None
         if self._tiles:
             cut = cut_tiles(
                 self.device,
@@ -330,12 +346,14 @@ def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
     Raises:
         UsageError: Graphs are asked for and cannot be captured here.
     """
+    if settings.dispatch != "auto" and settings.dispatch != "graph":
+        return settings.dispatch
     stubborn = [e for e in (gpu.engine, gpu.for_whole) if not e.capturable]
     if settings.dispatch == "auto":
         return "graph" if gpu.device.captures and not stubborn else "streams"
-    if settings.dispatch == "graph" and stubborn:
+    if stubborn:
         raise UsageError(
             f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
             hint="Use --dispatch streams.",
         )
-    return settings.dispatch
+    return "graph"

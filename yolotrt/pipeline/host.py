@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -63,13 +64,10 @@ class HostPipeline:
         while self._plans:
             self._plans.popitem()[1].close()
 
-    def __call__(self, frame: Any) -> FrameResult:
-        """Detect objects in a frame; see :class:`yolotrt.pipeline.tiled.TiledPipeline`."""
-        return self._run(as_frame(frame))
-
-    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
-        """Detect objects in many frames, one after another."""
-        return map(self, frames)
+    def submit(self, frame: Any) -> Pending:
+        """Take a frame; it is processed when its result is asked for."""
+        given = as_frame(frame)
+        return _Waiting(lambda: self._run(given))
 
     def _run(self, frame: Frame) -> FrameResult:
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
@@ -151,6 +149,19 @@ class _Plan:
     def close(self) -> None:
         if self.dispatcher is not None:
             self.dispatcher.close()
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A frame that nothing was done with yet."""
+
+    process: Callable[[], FrameResult]
+
+    def result(self) -> FrameResult:
+        return self.process()
+
+    def drop(self) -> None:
+        pass
 
 
 def _host_dispatch(settings: PipelineSettings) -> DispatchMode:

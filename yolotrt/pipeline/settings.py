@@ -64,5 +64,9 @@ class PipelineSettings:
         ):
             if value not in choices:
                 raise UsageError(f"There is no {value!r} here.", hint=f"Choose from: {', '.join(choices)}.")
+        if self.cpu_threads < 1 or self.groups < 1:
+            raise UsageError(
+                f"{self.groups} groups on {self.cpu_threads} threads cannot run.", hint="Both begin at 1."
+            )
         if self.depth not in (1, 2):
             raise UsageError(f"A pipeline depth of {self.depth} is not supported.", hint="Use 1 or 2.")

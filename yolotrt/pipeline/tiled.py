@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
+
+import numpy as np
 
 from yolotrt.backends.base import Engine
 from yolotrt.backends.placement import gpu_engines
@@ -15,6 +18,7 @@ from yolotrt.backends.registry import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import Frame as Frame
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
@@ -25,11 +29,9 @@ from yolotrt.timing.clock import Clock, now
 
 
 class _Runner(Protocol):
-    """What processes the frames."""
+    """What processes the frames, one call at a time."""
 
-    def __call__(self, frame: Any) -> FrameResult: ...
-
-    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]: ...
+    def submit(self, frame: Any) -> Pending: ...
 
     def prepare(self, frame_wh: tuple[int, int]) -> None: ...
 
@@ -71,11 +73,11 @@ class TiledPipeline:
     ) -> None:
         self._engine = engine
         self._turn = threading.Lock()
-        self._stream: Generator[FrameResult, None, None] | None = None
-        self._streams_in: int | None = None
+        self._closed = False
         self._owned: list[Engine] = []
         settings = settings or PipelineSettings()
         gpus = _gpus(engine, whole_engine)
+        self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
         self._runner: _Runner = (
             DevicePipeline(gpus, settings, takes_turns=takes_turns)
@@ -118,11 +120,11 @@ class TiledPipeline:
             for path in (engine, whole):
                 if path is not None:
                     owned.append(open_engine(Path(path), device, trust=trust, warn=warn))
+            pipeline = cls(owned[0], chosen, whole_engine=owned[-1])
         except BaseException:
             for loaded in owned:
                 loaded.close()
             raise
-        pipeline = cls(owned[0], chosen, whole_engine=owned[-1])
         pipeline._owned = owned
         return pipeline
 
@@ -139,35 +141,33 @@ class TiledPipeline:
             ArtifactError: The engine has no profile for a group's size.
             ExecutionError: The engine failed.
         """
-        if self._streams_in == threading.get_ident():
-            raise UsageError(
-                "This thread has not finished taking the results of frames().",
-                hint="Take the rest or close() what it gave, or use a pipeline for each.",
-            )
-        with self._turn:
-            return self._runner(frame)
+        with self._my_turn():
+            return self._runner.submit(frame).result()
 
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
 
-        With ``depth=2`` on a GPU a frame is uploaded while the one before it computes. Other threads wait
-        until the last result was taken, or the generator closed.
+        With ``depth=2`` on a GPU a frame is uploaded while the one before it computes. Other threads, and
+        this one, may use the pipeline meanwhile. A frame that cannot be processed raises its error after the
+        results of all before it.
         """
-        self._stream = self._results(frames)
-        return self._stream
-
-    def _results(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
-        with self._turn:
-            self._streams_in = threading.get_ident()
-            try:
-                yield from self._runner.frames(frames)
-            finally:
-                self._streams_in = None
+        return in_order(self._submit, frames, self._depth)
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
-        with self._turn:
+        with self._my_turn():
             self._runner.prepare(frame_wh)
+
+    def frame_buffer(self, frame_wh: tuple[int, int]) -> Frame:
+        """Return (h, w, 3) uint8 memory from which the next frame of this size is uploaded without a copy.
+
+        For a camera or decoder that can write where it is told. Valid until the frame is given to the
+        pipeline; for one thread. On a processor it is ordinary memory.
+        """
+        with self._my_turn():
+            if isinstance(self._runner, DevicePipeline):
+                return self._runner.frame_buffer(frame_wh)
+            return np.empty((frame_wh[1], frame_wh[0], 3), np.uint8)
 
     @property
     def group_bytes(self) -> tuple[int, ...]:
@@ -183,15 +183,16 @@ class TiledPipeline:
     def close(self) -> None:
         """Free what was made for the frames, and unload the engines that :meth:`open` loaded.
 
-        An engine that was handed in stays loaded. Waits for a frame that is still running.
+        An engine that was handed in stays loaded. Waits for a frame that is still running; of frames whose
+        results were not taken yet nothing comes any more.
         """
-        if self._stream is not None:
-            with contextlib.suppress(ValueError):  # another thread is taking a result: it is waited for
-                self._stream.close()
         with self._turn:
-            self._runner.close()
-            while self._owned:
-                self._owned.pop().close()
+            self._closed = True
+            try:
+                self._runner.close()
+            finally:
+                while self._owned:
+                    self._owned.pop().close()
 
     def __enter__(self) -> TiledPipeline:
         return self
@@ -203,6 +204,33 @@ class TiledPipeline:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        with self._turn:
+            if self._closed:
+                raise UsageError("The pipeline is closed.", hint="Open another: TiledPipeline.open(...)")
+            yield
+
+    def _submit(self, frame: Any) -> Pending:
+        with self._my_turn():
+            return _InTurn(self._runner.submit(frame), self._turn)
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """A frame on its way in a pipeline that others use too."""
+
+    pending: Pending
+    turn: threading.Lock
+
+    def result(self) -> FrameResult:
+        with self.turn:
+            return self.pending.result()
+
+    def drop(self) -> None:
+        with self.turn:
+            self.pending.drop()
 
 
 def _gpus(engine: Engine, whole_engine: Engine | None) -> list[Gpu]:

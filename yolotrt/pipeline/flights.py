@@ -1,0 +1,53 @@
+"""Frames on their way through a pipeline."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Protocol
+
+from yolotrt.errors import YoloTrtError
+from yolotrt.pipeline.frames import FrameResult
+
+
+class Pending(Protocol):
+    """A frame that was handed over."""
+
+    def result(self) -> FrameResult:
+        """Wait for the frame and return what it gave.
+
+        Raises:
+            ExecutionError: The engine failed.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Let go of a frame whose result nobody wants."""
+        ...
+
+
+def in_order(
+    submit: Callable[[Any], Pending], frames: Iterable[Any], depth: int
+) -> Generator[FrameResult, None, None]:
+    """Give the results of many frames in their order, with up to ``depth`` of them on their way.
+
+    A frame that cannot be processed raises its error after the results of all before it.
+    """
+    flying: deque[Pending] = deque()
+    try:
+        for frame in frames:
+            if len(flying) == depth:
+                yield flying.popleft().result()
+            try:
+                flying.append(submit(frame))
+            except YoloTrtError:
+                while flying:
+                    yield flying.popleft().result()
+                raise
+            if depth == 1:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    finally:
+        for pending in flying:
+            pending.drop()
