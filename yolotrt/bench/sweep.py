@@ -102,18 +102,19 @@ class PipelineSubject:
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame, or a short burst of it where several frames are in flight."""
         if self.depth == 1:
-            return _measured(self.pipeline(frame))
+            return measured(self.pipeline(frame))
         results, stamps = [], []
         for result in self.pipeline.frames([frame] * BURST):
             results.append(result)
             stamps.append(now())
         results.sort(key=lambda r: r.trace.seconds("end_to_end") or 0.0)
-        found = _measured(results[len(results) // 2])
+        found = measured(results[len(results) // 2])
         found.stages[INTERVAL] = seconds_between(stamps[0], stamps[-1]) / (len(stamps) - 1)
         return found
 
 
-def _measured(result: FrameResult) -> Measurement:
+def measured(result: FrameResult) -> Measurement:
+    """Return what one frame says about its case."""
     return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
 
 

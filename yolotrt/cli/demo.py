@@ -97,5 +97,5 @@ def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
         share = f"{hits / len(small):.0%} of those up to {SMALL_PX} px"
         print(f"  {mode:13} {len(found):3} objects, {hits} of {len(small)} small ones ({share})")
     for what, path in files.items():
-        print(f"{what + ':':22} {path}")
+        print(f"{what + ':':24} {path}")
     print("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,21 @@ def evaluate_predictor(
         ExecutionError: The engine failed, or its outputs are NaN.
     """
     evaluator = Evaluator(truth, names)
+    for image_id, pixels in annotated_images(truth, folder, progress):
+        evaluator.add(image_id, predict(pixels))
+    return evaluator.result()
+
+
+def annotated_images(
+    truth: GroundTruth, folder: Path, progress: Progress = no_progress
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Yield the id and the pixels, (h, w, 3) uint8 BGR, of each annotated image.
+
+    Raises:
+        InputError: An image file is missing.
+        ImageError: An image cannot be read.
+        ArtifactError: An image is not of the annotated size.
+    """
     files = truth.files(folder)
     for done, (image, path) in enumerate(zip(truth.images, files, strict=True), start=1):
         pixels = read_image(path)
@@ -54,6 +69,5 @@ def evaluate_predictor(
                 "{} is {}x{} px, but {}x{} px in the annotations.".format(path, *size_wh, *image.size_wh),
                 hint="Give the original images, or annotations made for these.",
             )
-        evaluator.add(image.id, predict(pixels))
+        yield image.id, pixels
         progress("evaluate", done, len(files))
-    return evaluator.result()

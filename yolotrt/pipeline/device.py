@@ -223,7 +223,7 @@ class DevicePipeline:
         trace = flight.trace(self._settings.mode, stamps)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
-        return FrameResult(merged, trace)
+        return FrameResult(merged, trace, tuple(tiles), whole)
 
 
 @dataclass

@@ -23,10 +23,14 @@ class FrameResult:
     Attributes:
         detections: In px of the frame.
         trace: Where the time went.
+        tiles: What each tile found before merging, in px of the frame; empty without tiles.
+        whole: What the pass over the whole frame found, if there was one.
     """
 
     detections: Detections
     trace: FrameTrace
+    tiles: tuple[Detections, ...] = ()
+    whole: Detections | None = None
 
 
 _HOST_DEVICES = (1, 3)

@@ -10,6 +10,7 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.pipeline.tiled import PassMode
 from yolotrt.report.tables import NOT_MEASURED, milliseconds
 from yolotrt.workflow.evaluate import EngineAccuracy
+from yolotrt.workflow.passes import fastest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,7 @@ def story_table(result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAc
         table.add_column(name, justify="right")
     for mode, entries in accuracy.items():
         for entry in entries:
-            best = _fastest(result, entry.file.path.name, mode)
+            best = fastest(result, entry.file.path.name, mode)
             if best is not None:
                 table.add_row(
                     entry.file.precision,
@@ -45,15 +46,6 @@ def story_table(result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAc
                     *_figures(best, entry),
                 )
     return table
-
-
-def _fastest(result: RunResult, engine: str, mode: str) -> CaseResult | None:
-    def median(entry: CaseResult) -> float:
-        summary = summarize(entry.samples["end_to_end"])
-        return float("inf") if summary is None else summary.p50
-
-    cases = [c for c in result.cases if c.case.engine == engine and c.case.mode == mode]
-    return min(cases, key=median, default=None)
 
 
 def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:

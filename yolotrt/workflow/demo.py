@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import write_bytes
-from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.registry import load_engine
-from yolotrt.bench.result import RunResult
+from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.data.scenes.files import write_scenes
@@ -22,10 +22,11 @@ from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PassMode
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_engines
+from yolotrt.workflow.evaluate import EngineAccuracy
+from yolotrt.workflow.passes import BOTH_NOTE, evaluate_passes, measure_both
 
 MODEL = "demo-yolo26-seg.onnx"
 
@@ -63,7 +64,7 @@ class DemoOutcome:
     """What the demo made.
 
     Attributes:
-        result: The sweep.
+        result: The sweep, and both passes together in the way that was fastest for the tiles.
         result_file: Where its raw samples lie.
         accuracy: Accuracy of the engines by pass.
         scene: The frame that was measured.
@@ -100,12 +101,16 @@ def run_demo(settings: DemoSettings, *, progress: Progress = no_progress, say: S
     try:
         pairs = [EnginePair(engine) for engine in loaded.values()]
         result = run_bench(pairs, [scene.image], request, progress=progress, say=say)
-        found = {mode: _detect(loaded["int8"], scene, mode, settings.sweep) for mode in PASS_MODES}
+        both = {p: measure_both(e, scene.image, result, settings.sweep) for p, e in loaded.items()}
+        result = replace(result, cases=(*result.cases, *(b.case for b in both.values())))
+        result = replace(result, notes=(*result.notes, BOTH_NOTE))
+        write_result(out / "result.json", result)
     finally:
         for engine in loaded.values():
             engine.close()
     accuracy = _evaluate(settings, list(built.values()), progress)
-    return DemoOutcome(result, out / "result.json", accuracy, scene, found, built["int8"].spec.names)
+    names = built["int8"].spec.names
+    return DemoOutcome(result, out / "result.json", accuracy, scene, both["int8"].found, names)
 
 
 def demo_model() -> bytes:
@@ -159,12 +164,6 @@ def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precisi
     return built
 
 
-def _detect(engine: Engine, scene: Scene, mode: PassMode, sweep: SweepSettings) -> Detections:
-    settings = PipelineSettings(mode, overlap=sweep.overlap, cpu_threads=sweep.threads)
-    with TiledPipeline(engine, settings) as pipeline:
-        return pipeline(scene.image).detections
-
-
 def _evaluate(
     settings: DemoSettings, engines: list[EngineFile], progress: Progress
 ) -> dict[PassMode, list[EngineAccuracy]]:
@@ -172,16 +171,12 @@ def _evaluate(
     truth = load_ground_truth(
         write_scenes(folder, settings.held_out_scenes, HELD_OUT_SEED, progress=progress)
     )
-    modes: tuple[PassMode, ...] = ("tiled", "global")
-    return {
-        mode: evaluate_engines(
-            engines,
-            truth,
-            folder / "images",
-            mode=mode,
-            overlap=settings.sweep.overlap,
-            threads=settings.sweep.threads,
-            progress=progress,
-        )
-        for mode in modes
-    }
+    sweep = settings.sweep
+    return evaluate_passes(
+        engines,
+        truth,
+        folder / "images",
+        overlap=sweep.overlap,
+        threads=sweep.threads,
+        progress=progress,
+    )
