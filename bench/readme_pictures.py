@@ -1,30 +1,23 @@
 """Make the README's pictures from a run of the demo model, by the commands that a reader would type.
 
-``report.jpg`` is the page of ``yolotrt report`` in Chromium. ``global-and-tiled.jpg`` is the part of the
-demo's scene in which tiles find most that the letterboxed frame misses.
+``report.jpg`` is the page of ``yolotrt report`` in Chromium. ``global-and-tiled.jpg`` is what the demo
+writes under that name.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from bench.readme_runs import Json, yolotrt
-from yolotrt.pipeline.tiled import PassMode, TiledPipeline
-from yolotrt.report.draw import draw
 
 PICTURES = Path(__file__).parent / "pictures"
 ENGINES = "demo/demo.fp32.onnxruntime.onnx demo/demo.int8.onnxruntime.onnx"
 PAGE_WH = (1180, 1560)
-PART_WH = (1340, 1080)
-"""Of the scene, px; shown at half its size."""
-
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
@@ -40,7 +33,7 @@ def make(folder: Path) -> Json:
     page = f"report result.json {accuracy} --budget end_to_end=700ms --budget-stat p95 --html page.html"
     yolotrt(folder, page, quiet=True, may_fail=True)  # ends with 3 where the budget is missed
     _save("report.jpg", screenshot(folder / "page.html", folder / "page.png", PAGE_WH))
-    _save("global-and-tiled.jpg", _side_by_side(folder / "demo"))
+    shutil.copy(folder / "demo" / "global-and-tiled.jpg", PICTURES)
     return {"commands": [sweep, page], "pictures": ["report.jpg", "global-and-tiled.jpg"]}
 
 
@@ -58,29 +51,6 @@ def screenshot(page: Path, target: Path, wh: tuple[int, int]) -> Any:
 def browser() -> str | None:
     """Return Chromium's path, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def _side_by_side(demo: Path) -> Any:
-    scene = cv2.imread(str(demo / "scene.png"))
-    found = {}
-    modes: tuple[PassMode, ...] = ("global", "tiled+global")
-    for mode in modes:
-        with TiledPipeline.open(demo / "demo.int8.onnxruntime.onnx", mode=mode) as pipeline:
-            found[mode] = pipeline(scene).detections
-            names = pipeline.names
-    width, height = PART_WH
-    centres = {mode: (d.boxes[:, :2] + d.boxes[:, 2:]) / 2 for mode, d in found.items()}
-
-    def gain(corner: tuple[int, int]) -> int:
-        low, high = np.array(corner), np.array(corner) + PART_WH
-        inside = {m: int(((c >= low) & (c < high)).all(axis=1).sum()) for m, c in centres.items()}
-        return inside["tiled+global"] - inside["global"]
-
-    corners = product(range(0, scene.shape[1] - width, 80), range(0, scene.shape[0] - height, 60))
-    left, top = max(corners, key=gain)
-    parts = [draw(scene, d, names)[top : top + height, left : left + width] for d in found.values()]
-    pair = np.hstack([parts[0], np.full((height, 24, 3), 255, np.uint8), parts[1]])
-    return cv2.resize(pair, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def _save(name: str, picture: Any) -> None:

@@ -1,0 +1,71 @@
+"""One look at a frame, merged for each pass, is what each pass finds by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolotrt.artifacts.files import write_bytes
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.registry import load_engine
+from yolotrt.bench.run import RunRequest, run_bench
+from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.data.scenes.files import write_scenes
+from yolotrt.data.scenes.scene import make_scene
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
+from yolotrt.report.story import story_table
+from yolotrt.workflow.build import BuildRequest, build_engine
+from yolotrt.workflow.demo import HELD_OUT_SEED, demo_model
+from yolotrt.workflow.evaluate import evaluate_engines
+from yolotrt.workflow.passes import evaluate_passes, fastest, measure_both
+
+WH = (960, 640)
+"""Two tiles."""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineFile:
+    folder = tmp_path_factory.mktemp("engine")
+    model = write_bytes(folder / "demo.onnx", demo_model())
+    return build_engine(BuildRequest(model, engines=folder), say=lambda _m: None).file
+
+
+def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
+    engine: EngineFile, tmp_path: Path
+) -> None:
+    truth = load_ground_truth(write_scenes(tmp_path, 2, HELD_OUT_SEED, WH))
+    passes = evaluate_passes([engine], truth, tmp_path / "images")
+    assert list(passes) == list(PASS_MODES)
+    for mode, (found,) in passes.items():
+        (alone,) = evaluate_engines([engine], truth, tmp_path / "images", mode=mode)
+        assert found.evaluation.accuracy == alone.evaluation.accuracy
+        assert len(found.seconds) == 2
+        assert min(found.seconds) > 0
+
+    frame = make_scene(HELD_OUT_SEED, WH).image
+    settings = SweepSettings(groups=(1, 2), iterations=2, warmup=0)
+    loaded = load_engine(engine)
+    try:
+        result = run_bench([EnginePair(loaded)], [frame], RunRequest(settings, "scene"))
+        both = measure_both(loaded, frame, result, settings)
+        best = fastest(result, engine.path.name, "tiled")
+        assert best is not None
+        assert (both.case.case.dispatch, both.case.case.groups) == (best.case.dispatch, best.case.groups)
+        assert len(both.case.samples["end_to_end"]) == 2
+        for mode, found in both.found.items():
+            with TiledPipeline(loaded, PipelineSettings(mode)) as pipeline:
+                alone = pipeline(frame).detections
+            np.testing.assert_array_equal(found.boxes, alone.boxes)
+            np.testing.assert_array_equal(found.scores, alone.scores)
+    finally:
+        loaded.close()
+    whole = replace(result, cases=(*result.cases, both.case))
+    table = story_table(whole, passes)
+    columns = {str(column.header): list(column.cells) for column in table.columns}
+    assert columns["pass"] == list(PASS_MODES)
+    for name in ("median ms", "box mAP", "mask mAP"):
+        assert all(cell[0].isdigit() for cell in columns[name])
