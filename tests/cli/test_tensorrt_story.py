@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow.pipeline_yaml import read_pipeline
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,10 +82,15 @@ def test_a_search_builds_engines_for_the_batches_that_it_runs(
     document = {"images": images, "annotations": objects, "categories": categories}
     (tmp_path / "instances.json").write_text(json.dumps(document))
     search = ["tune", str(tiny_onnx), "--backend", "tensorrt", "--precisions", "fp32", "--json", "t.json"]
-    search += ["--source", "street.png", "--mode", "tiled+global", "--dispatch", "serial", "--groups", "1,4"]
+    search += ["--source", "street.png", "--mode", "tiled+global", "--dispatch", "streams", "--groups", "1,4"]
+    (tmp_path / "pipeline.yaml").write_text("models: {yolo_tiles: {}, yolo_global: {}}\n")
+    search += ["--write", "pipeline.yaml"]
     done = yolotrt(tmp_path, *search, "--eval-images", str(pictures), "--annotations", "instances.json")
     assert done.returncode == 0, done.stderr
     found = read_json(tmp_path / "t.json")
     assert sorted(c["groups"] for c in [*found["candidates"], *found["dropped"]]) == [1, 4]
     sidecar = tmp_path / "engines" / "tiny-seg.fp32.tensorrt.engine.json"
     assert read_json(sidecar)["environment"]["profiles"] == "1,2,6,1-12-12"
+    best = found["candidates"][found["recommended"]]
+    written = read_pipeline(tmp_path / "pipeline.yaml")
+    assert (written.mode, written.dispatch, written.groups) == ("tiled+global", "streams", best["groups"])
