@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.data.test_feed import Script
-from yolotrt.bench.sustain import resident_mib, sustain
+from yolotrt.backends.onnxruntime_fixed import fixed_batch
+from yolotrt.bench.sustain import Sustained, resident_mib, sustain
 from yolotrt.data.feed import Feed
-from yolotrt.errors import UsageError
+from yolotrt.errors import ImageError, UsageError
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.report.sustain_tables import sustain_line, sustain_table
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -61,6 +63,28 @@ def test_settings_that_never_fit_are_an_error(pipeline: TiledPipeline) -> None:
     with pytest.raises(UsageError):
         sustain(pipeline, feed)
     feed.close()
+
+
+def test_a_size_that_an_engine_has_no_profile_for_is_counted(tiny_onnx: Path, tmp_path: Path) -> None:
+    """A fixed batch of 2, as a TensorRT engine with one profile has: 128x128 px are 4 tiles in 2 groups."""
+    model = fixed_batch(onnx.load(tiny_onnx), 2)
+    onnx.save(model, tmp_path / "two.onnx")
+    request = BuildRequest(tmp_path / "two.onnx", backend="onnxruntime", engines=tmp_path)
+    frames = _frames((128, 128), (192, 192), (128, 128))
+    seen: list[Sustained] = []
+    with TiledPipeline.open(build_engine(request).file.path, groups=2, overlap=0.0) as opened:
+        feed = Feed(Script(frames), policy="block").start()
+        run = sustain(opened, feed)
+        feed.close()
+        assert (run.processed, run.failed) == (2, 1)
+        assert run.complaint is not None
+        assert "batches of exactly 2" in run.complaint
+
+        feed = Feed(Script([*frames, ImageError("no picture")]), policy="block").start()
+        with pytest.raises(ImageError):
+            sustain(opened, feed, tick=seen.append)
+        feed.close()
+    assert (seen[-1].processed, seen[-1].failed) == (2, 1)
 
 
 def test_the_time_is_kept(pipeline: TiledPipeline) -> None:

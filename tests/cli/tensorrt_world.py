@@ -28,6 +28,10 @@ def install() -> None:
     device = emulated(HostDriver(captures=False))
     registry.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
 
+    from yolotrt.bench import memory
+
+    memory._CHILD = f"from tests.cli import tensorrt_world; tensorrt_world.install(); {memory._CHILD}"
+
 
 if __name__ == "__main__":
     install()

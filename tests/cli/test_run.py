@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,16 @@ def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Pa
     assert (found["counts"]["read"], found["processed"], found["counts"]["dropped"]) == (4, 4, 0)
     assert found["latency"]["p50"] > 0
     assert "frames out" in done.out
+
+
+def test_an_error_ends_with_the_report(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "camera")
+    (tmp_path / "camera" / "9.png").write_bytes(b"no picture")
+    done = cli("run", engine, "--source", "camera", "--drop", "block", "--json", "run.json")
+    assert done.code == 1
+    assert "9.png" in done.err
+    assert "frames out" in done.out
+    assert read_json(tmp_path / "run.json")["processed"] == 4
 
 
 def test_a_terminal_shows_a_live_table(engine: Path, pictures: Path, tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow.pipeline_yaml import read_pipeline
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,3 +68,29 @@ def test_from_onnx_to_the_time_of_each_layer(
     refused = yolotrt(tmp_path, "profile", str(engine), "--batch", "5")
     assert refused.returncode == 1
     assert "--int8 --backend tensorrt --batch 1,4,5,8,16,32" in refused.stderr
+
+
+def test_a_search_builds_engines_for_the_batches_that_it_runs(
+    tmp_path: Path, tiny_onnx: Path, pictures: Path
+) -> None:
+    """A frame of 128x96 px has 3 x 2 = 6 tiles of 64 px; an annotated image of 200x150 px has 12."""
+    cv2.imwrite(str(tmp_path / "street.png"), np.zeros((96, 128, 3), np.uint8))
+    images = [{"id": 0, "file_name": "0.png", "width": 200, "height": 150}]
+    square = {"bbox": [10, 10, 60, 60], "area": 3600, "segmentation": [[10, 10, 70, 10, 70, 70, 10, 70]]}
+    objects = [{"id": 1, "image_id": 0, "category_id": 1, "iscrowd": 0, **square}]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    document = {"images": images, "annotations": objects, "categories": categories}
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    search = ["tune", str(tiny_onnx), "--backend", "tensorrt", "--precisions", "fp32", "--json", "t.json"]
+    search += ["--source", "street.png", "--mode", "tiled+global", "--dispatch", "streams", "--groups", "1,4"]
+    (tmp_path / "pipeline.yaml").write_text("models: {yolo_tiles: {}, yolo_global: {}}\n")
+    search += ["--write", "pipeline.yaml"]
+    done = yolotrt(tmp_path, *search, "--eval-images", str(pictures), "--annotations", "instances.json")
+    assert done.returncode == 0, done.stderr
+    found = read_json(tmp_path / "t.json")
+    assert sorted(c["groups"] for c in [*found["candidates"], *found["dropped"]]) == [1, 4]
+    sidecar = tmp_path / "engines" / "tiny-seg.fp32.tensorrt.engine.json"
+    assert read_json(sidecar)["environment"]["profiles"] == "1,2,6,1-12-12"
+    best = found["candidates"][found["recommended"]]
+    written = read_pipeline(tmp_path / "pipeline.yaml")
+    assert (written.mode, written.dispatch, written.groups) == ("tiled+global", "streams", best["groups"])

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow.pipeline_yaml import read_pipeline
 
 SMALL = ("--groups", "1,2", "--dispatch", "serial", "--threads", 1, "--backend", "onnxruntime")
 
@@ -59,7 +60,8 @@ def test_a_search_recommends_writes_and_continues(
     assert len(found["candidates"]) + len(found["dropped"]) == 4
     text = app.read_text()
     assert f"engine: {best['path']}  # to be tuned" in text
-    assert f"groups: {best['groups']}" in text
+    written = read_pipeline(app)
+    assert (written.dispatch, written.groups) == (best["dispatch"], best["groups"])
     assert "other: kept" in text
     assert (tmp_path / "pipeline.yaml.bak").exists()
 

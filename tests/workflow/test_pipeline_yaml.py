@@ -9,10 +9,12 @@ from ruamel.yaml import YAML
 
 from yolotrt.errors import InputError
 from yolotrt.workflow.pipeline_yaml import (
+    DISPATCH,
     GLOBAL_ENABLED,
     GROUPS,
     PARALLEL,
     TILES_ENGINE,
+    group_changes,
     read_pipeline,
     update_pipeline,
 )
@@ -105,6 +107,40 @@ def test_missing_keys_are_added_where_they_belong(tmp_path: Path) -> None:
     assert read_pipeline(path).groups == 4
 
 
+@pytest.mark.parametrize(
+    ("dispatch", "groups", "written"),
+    [
+        ("serial", 1, False),
+        ("threads", 4, False),
+        ("serial", 4, True),
+        ("streams", 2, True),
+        ("graph", 1, True),
+    ],
+)
+def test_how_groups_run_comes_back_and_old_files_get_a_new_key_only_where_it_is_needed(
+    app: Path, dispatch: str, groups: int, written: bool
+) -> None:
+    update_pipeline(app, group_changes(app, dispatch, groups))
+    found = read_pipeline(app)
+    assert (found.dispatch, found.groups) == (dispatch, groups)
+    new = f"    dispatch: {dispatch}\n" if written else ""
+    expected = APP.replace(
+        "enabled: true", f"enabled: {'false' if dispatch == 'serial' else 'true'}"
+    ).replace("groups: 4 ", f"groups: {groups} ")
+    assert app.read_text().replace(new, "") == expected
+    assert app.with_name("pipeline.yaml.bak").read_text() == APP
+
+
+def test_a_dispatch_that_is_there_wins_and_is_kept_up_to_date(app: Path) -> None:
+    app.write_text(APP.replace("groups: 4 ", "groups: 4\n    dispatch: graph  # measured "))
+    assert (read_pipeline(app).dispatch, read_pipeline(app).groups) == ("graph", 4)
+    changes = group_changes(app, "threads", 8)
+    assert changes[DISPATCH] == "threads"
+    update_pipeline(app, changes)
+    assert "    dispatch: threads  # measured" in app.read_text()
+    assert (read_pipeline(app).dispatch, read_pipeline(app).groups) == ("threads", 8)
+
+
 def test_a_link_stays_a_link(app: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(app)
@@ -117,6 +153,7 @@ def test_a_link_stays_a_link(app: Path, tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("groups: 4", "groups: four", r"line 15: yolo_tiles_parallel\.groups must be a whole number"),
+        ("groups: 4", "dispatch: auto", r"line 15: yolo_tiles_parallel\.dispatch must be one of serial, thr"),
         ("groups: 4", "groups: 0", r"line 15: .*above 0"),
         ("enabled: true", "enabled: [1]", r"line 14: .*single value"),
         ("enabled: true", 'enabled: "maybe"', r"line 14: .*true or false"),

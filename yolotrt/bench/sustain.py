@@ -13,7 +13,7 @@ from typing import Any
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.data.feed import Feed, FeedCounts
-from yolotrt.errors import UsageError
+from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -29,7 +29,7 @@ class Sustained:
         seconds: Time since it began.
         counts: What the feed has seen.
         processed: Frames that came out.
-        failed: Frames of a size that the pipeline's groups do not fit.
+        failed: Frames of a size that the pipeline's groups or the engine's profiles do not fit.
         latency: Seconds in the pipeline; None before the first frame. Of a long run, statistics of a fair
             sample of its frames.
         latency_drift: Median of the last third of the run over that of the third before it; None for a
@@ -64,7 +64,7 @@ class _Tally:
     """Counts while the run goes on."""
 
     def __init__(self, clock: Clock, memory: Callable[[], float | None]) -> None:
-        self._clock, self._memory = clock, memory
+        self.clock, self._memory = clock, memory
         self.begin_ns = clock()
         self.latency, self.age = Reservoir(), Reservoir()
         self.failed, self.detections = 0, 0
@@ -75,7 +75,7 @@ class _Tally:
 
     @property
     def seconds(self) -> float:
-        return seconds_between(self.begin_ns, self._clock())
+        return seconds_between(self.begin_ns, self.clock())
 
     def add(self, latency_s: float, age_s: float, detections: int) -> None:
         """Count a frame that came out."""
@@ -121,51 +121,57 @@ def sustain(
 ) -> Sustained:
     """Process what a feed gives until it ends or the time is up.
 
-    A frame of a new size that the pipeline's groups do not fit is counted and left out, unless it is the
-    first one. Meanwhile the objects that existed before are left out of garbage collections (``gc.freeze``).
+    A frame of a new size that the pipeline's groups do not fit, or whose groups the engine has no profile
+    for, is counted and left out, unless it is the first one. Meanwhile the objects
+    that existed before are left out of garbage collections (``gc.freeze``).
 
     Args:
         pipeline: What processes the frames.
         feed: A started feed; it stays open.
         duration_s: Seconds to run; None goes on to the source's end.
-        tick: Told about once a second.
+        tick: Told about once a second, and once more when an error or Ctrl-C ends the run.
         clock: The clock that the feed stamps frames with.
         memory: Returns the MiB that the process uses; None asks the system.
 
     Raises:
         UsageError: The groups do not fit the first frame.
+        ArtifactError: The engine has no profile for the first frame's groups.
         ExecutionError: The engine failed.
         ImageError: A frame of a folder cannot be read.
     """
     tally = _Tally(clock, memory or resident_mib)
-    with _steady_heap():
-        _process(pipeline, feed, tally, duration_s, tick, clock)
+    try:
+        with _steady_heap():
+            _process(pipeline, feed, duration_s, tally, tick)
+    except BaseException:
+        if tally.latency.seen:
+            tick(tally.report(feed.counts))
+        raise
     return tally.report(feed.counts)
 
 
 def _process(
     pipeline: TiledPipeline,
     feed: Feed,
-    tally: _Tally,
     duration_s: float | None,
+    tally: _Tally,
     tick: Callable[[Sustained], None],
-    clock: Clock,
 ) -> None:
-    due_s = TICK_S
+    clock, due_s = tally.clock, TICK_S
     while duration_s is None or tally.seconds < duration_s:
         queued = feed.get(PATIENCE_S)
         if queued is not None:
             begin = clock()
             try:
                 result = pipeline(queued.frame)
-            except UsageError as exc:
+            except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
                 if not tally.latency.seen:
                     raise
                 tally.failed, tally.complaint = tally.failed + 1, exc.message
-                continue
-            end = clock()
-            age_s = seconds_between(queued.read_ns, end)
-            tally.add(seconds_between(begin, end), age_s, len(result.detections))
+            else:
+                end = clock()
+                age_s = seconds_between(queued.read_ns, end)
+                tally.add(seconds_between(begin, end), age_s, len(result.detections))
         elif feed.ended:
             break
         if tally.seconds >= due_s:

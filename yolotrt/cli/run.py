@@ -63,7 +63,7 @@ def run(
     r"""Process a video or camera continuously, and report what came out.
 
     A reader thread fills a short queue. A stream that stalls, ends or changes its size is opened again and
-    the run goes on; Ctrl-C ends it with the report.
+    the run goes on; Ctrl-C or an error ends it with the report.
 
     \b
     Examples:
@@ -90,6 +90,7 @@ def run(
     found = moving_source(source, timeout_s=timeout)
     feed = Feed(found, policy=policy, fps=fps)
     last: list[Sustained] = []
+    failure: BaseException | None = None
     with (
         TiledPipeline.open(engine, whole=whole, trust=trust, warn=warn, **settings) as pipeline,
         _live(found.name) as show,
@@ -102,15 +103,18 @@ def run(
         feed.start()
         try:
             last[:] = [sustain(pipeline, feed, duration_s=duration, tick=tick)]
-        except KeyboardInterrupt:
+        except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise
+            failure = None if isinstance(exc, KeyboardInterrupt) else exc
         finally:
             feed.close()
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     emit_json(json, end.as_json())
+    if failure is not None:
+        raise failure
     if not end.processed:
         raise InputError(f"{found.name} gave no frame.", hint="Try it with ffprobe, or raise --timeout.")
 

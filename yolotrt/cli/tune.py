@@ -170,7 +170,7 @@ def _write(target: Path, best: Candidate) -> None:
     changes: dict[tuple[str, ...], str | int | bool] = {}
     if "tiled" in case.mode:
         changes |= {keys.TILES_ENGINE: engine, keys.TILES_ENABLED: True}
-        changes |= {keys.PARALLEL: case.dispatch != "serial", keys.GROUPS: case.groups}
+        changes |= keys.group_changes(target, case.dispatch, case.groups)
     if "global" in case.mode:
         changes |= {keys.GLOBAL_ENGINE: engine, keys.GLOBAL_ENABLED: True}
     backup = keys.update_pipeline(target, changes)

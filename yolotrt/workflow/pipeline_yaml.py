@@ -8,8 +8,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.errors import InputError
-from yolotrt.pipeline.dispatch import DispatchMode
-from yolotrt.pipeline.tiled import PassMode
+from yolotrt.pipeline.settings import DISPATCHES, Dispatch, PassMode
 from yolotrt.workflow.yaml_text import Key, Scalar, YamlText
 
 TILES_ENGINE: Key = ("models", "yolo_tiles", "engine")
@@ -18,6 +17,8 @@ GLOBAL_ENGINE: Key = ("models", "yolo_global", "engine")
 GLOBAL_ENABLED: Key = ("models", "yolo_global", "enabled")
 PARALLEL: Key = ("yolo_tiles_parallel", "enabled")
 GROUPS: Key = ("yolo_tiles_parallel", "groups")
+DISPATCH: Key = ("yolo_tiles_parallel", "dispatch")
+"""Optional; where it is, it says more than ``enabled``: serial, threads, streams or graph."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class PipelineChoice:
     Attributes:
         mode: Passes that are enabled.
         engines: Engine of the tiles, then that of the whole frame if it has its own.
-        dispatch: ``threads`` if groups run in parallel, else ``serial``.
+        dispatch: How groups run; without the key, ``threads`` if they run in parallel, else ``serial``.
         groups: Number of tile groups.
     """
 
     mode: PassMode
     engines: tuple[Path, ...]
-    dispatch: DispatchMode
+    dispatch: Dispatch
     groups: int
 
 
@@ -50,8 +51,7 @@ def read_pipeline(path: Path) -> PipelineChoice:
     text = YamlText.read(path)
     tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
     whole = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
-    parallel = text.boolean(PARALLEL, default=False)
-    groups = text.whole_number(GROUPS, default=1)
+    dispatch, groups = _dispatch(text)
     if tiles is None and whole is None:
         raise InputError(
             f"{path} enables no model.",
@@ -62,7 +62,7 @@ def read_pipeline(path: Path) -> PipelineChoice:
         return PipelineChoice("global", (whole,), "serial", 1)
     mode: PassMode = "tiled" if whole is None else "tiled+global"
     engines = (tiles,) if whole in (None, tiles) else (tiles, whole)
-    return PipelineChoice(mode, tuple(e for e in engines if e), *_dispatch(parallel, groups))
+    return PipelineChoice(mode, tuple(e for e in engines if e), dispatch, groups)
 
 
 def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
@@ -86,8 +86,34 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     return backup
 
 
-def _dispatch(parallel: bool, groups: int) -> tuple[DispatchMode, int]:
-    return ("threads", groups) if parallel else ("serial", 1)
+def group_changes(path: Path, dispatch: str, groups: int) -> dict[Key, Scalar]:
+    """Return the changes that make a file say how groups run.
+
+    ``dispatch`` is among them only where it is there already or the other two keys cannot say it: without
+    it, groups that are not parallel are one.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    changes: dict[Key, Scalar] = {PARALLEL: dispatch != "serial", GROUPS: groups}
+    plain = dispatch == "threads" or (dispatch == "serial" and groups == 1)
+    if not plain or YamlText.read(path).get(DISPATCH) is not None:
+        changes[DISPATCH] = dispatch
+    return changes
+
+
+def _dispatch(text: YamlText) -> tuple[Dispatch, int]:
+    parallel = text.boolean(PARALLEL, default=False)
+    groups = text.whole_number(GROUPS, default=1)
+    word = text.string(DISPATCH)
+    if word is None:
+        return ("threads", groups) if parallel else ("serial", 1)
+    for known in DISPATCHES[1:]:  # "auto" is no answer to the question
+        if word == known:
+            return known, groups
+    node = text.get(DISPATCH)
+    assert node is not None
+    raise text.error(node, DISPATCH, f"must be one of {', '.join(DISPATCHES[1:])}, not {word!r}")
 
 
 def _engine(text: YamlText, engine: Key, enabled: Key) -> Path | None:

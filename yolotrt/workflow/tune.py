@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.memory import peak_memory
@@ -18,11 +18,12 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
-from yolotrt.geometry.tiles import tile_grid
+from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.build import BuildRequest, Say, build_engine
+from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_weights
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
 from yolotrt.workflow.tune_state import Measured, TuneState
 
@@ -34,7 +35,7 @@ class TuneRequest:
     """What to search and what must be kept.
 
     Attributes:
-        build: How engines are built; its precision is set by the search.
+        build: How engines are built; its precision and profiles are set by the search.
         precisions: Precisions to try.
         sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
         chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
@@ -88,9 +89,8 @@ def tune(
     Raises:
         YoloTrtError: A step failed. What was done until then is kept in the state file.
     """
-    files = _build(request, progress, say)
-    if request.chunk:
-        request = replace(request, sweep=_chunked(request, files[0], frames, say))
+    files, sweep = _build(request, frames, progress, say)
+    request = replace(request, sweep=sweep)
     state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
     try:
         return _search(request, files, frames, state, progress, say)
@@ -129,29 +129,27 @@ def _search(
     )
 
 
-def _chunked(request: TuneRequest, file: EngineFile, frames: Sequence[Frame], say: Say) -> SweepSettings:
-    """Return the sweep with the group counts that the chunk sizes stand for: tiles / chunk, rounded up."""
+def _build(
+    request: TuneRequest, frames: Sequence[Frame], progress: Progress, say: Say
+) -> tuple[list[EngineFile], SweepSettings]:
+    """Build one engine per precision, FP32 first, as accuracy is compared with it; and return what to race.
+
+    All of them accept every batch of the search, which is known once the model is there as ONNX.
+    """
+    choose_backend(request.build.backend, "build")  # an export takes a minute: refuse before it
+    model = export_if_weights(request.build, progress, say)
+    input_wh = read_spec(load_onnx(model), model.stem).input_wh
     sweep = request.sweep
-    if "tiled" not in sweep.modes[0]:
-        raise UsageError("--chunk is about tiles, and this pass has none.", hint="Use --mode tiled.")
-    tiles = max(
-        len(tile_grid((frame.shape[1], frame.shape[0]), file.spec.input_wh, sweep.overlap).origins)
-        for frame in frames
-    )
-    groups = [math.ceil(tiles / size) for size in request.chunk]
-    pairs = ", ".join(f"{size} tiles as {count}" for size, count in zip(request.chunk, groups, strict=True))
-    say(f"chunks: {tiles} tiles in batches of up to {pairs} groups")
-    return replace(sweep, groups=tuple(dict.fromkeys(groups)))
-
-
-def _build(request: TuneRequest, progress: Progress, say: Say) -> list[EngineFile]:
-    """Build one engine per precision; FP32 first, as accuracy is compared with it."""
+    if request.chunk:
+        sweep = chunked(sweep, request.chunk, input_wh, frames, say)
+    profiles = needed_profiles(sweep, input_wh, frames, request.annotations, request.limit)
     wanted = list(request.precisions)
     if request.images is not None and REFERENCE not in wanted:
         wanted.append(REFERENCE)
     wanted.sort(key=lambda precision: precision != REFERENCE)
-    requests = [BuildRequest(**{**vars(request.build), "precision": precision}) for precision in wanted]
-    return [build_engine(one, progress=progress, say=say).file for one in requests]
+    build = replace(request.build, model=model, profiles=profiles)
+    requests = [replace(build, precision=precision) for precision in wanted]
+    return [build_engine(one, progress=progress, say=say).file for one in requests], sweep
 
 
 def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:

@@ -157,6 +157,8 @@ class TuneState:
 
     def note(self, running: Sequence[Running]) -> None:
         """Take note of a finished round; the file is written every few seconds."""
+        if len({entry.rounds for entry in running}) > 1:
+            return  # in the middle of a round, of which nothing would be resumed
         self.cases = {entry.subject.case: entry.result() for entry in running}
         if seconds_between(self._saved_ns, self.clock()) > PAUSE_S:
             self.save()

@@ -1,0 +1,78 @@
+"""Which batches a search runs, known before any engine is built for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from yolotrt.backends.profiles import Profile
+from yolotrt.bench.sweep import SweepSettings
+from yolotrt.errors import UsageError
+from yolotrt.evaluation.instances import read_instances
+from yolotrt.geometry.tiles import split_groups, tile_grid
+from yolotrt.pipeline.frames import Frame
+
+
+def chunked(
+    sweep: SweepSettings,
+    chunk: Sequence[int],
+    input_wh: tuple[int, int],
+    frames: Sequence[Frame],
+    say: Callable[[str], None],
+) -> SweepSettings:
+    """Return the sweep with the group counts that chunk sizes stand for: tiles / chunk, rounded up.
+
+    Raises:
+        UsageError: The pass has no tiles.
+    """
+    if "tiled" not in sweep.modes[0]:
+        raise UsageError("--chunk is about tiles, and this pass has none.", hint="Use --mode tiled.")
+    tiles = max(_tile_counts(_sizes(frames), input_wh, sweep.overlap))
+    groups = [math.ceil(tiles / size) for size in chunk]
+    pairs = ", ".join(f"{size} tiles as {count}" for size, count in zip(chunk, groups, strict=True))
+    say(f"chunks: {tiles} tiles in batches of up to {pairs} groups")
+    return replace(sweep, groups=tuple(dict.fromkeys(groups)))
+
+
+def needed_profiles(
+    sweep: SweepSettings,
+    input_wh: tuple[int, int],
+    frames: Sequence[Frame],
+    annotations: Path | None,
+    limit: int | None,
+) -> tuple[Profile, ...]:
+    """Return a profile for each batch size of the race, and one range for those of the evaluation.
+
+    Args:
+        sweep: Pass (exactly one), group counts and overlap.
+        input_wh: Width and height of the network's input, px.
+        frames: What is raced on.
+        annotations: COCO instances of what is evaluated on, an image's tiles in one batch; None evaluates
+            nothing.
+        limit: Only the first annotated images are.
+
+    Raises:
+        UsageError: More groups than tiles.
+        InputError: The annotations cannot be read.
+    """
+    raced, evaluated = {1}, {1}  # the whole frame is a batch of its own
+    if "tiled" in sweep.modes[0]:
+        for tiles in _tile_counts(_sizes(frames), input_wh, sweep.overlap):
+            raced |= {len(part) for groups in sweep.groups for part in split_groups(tiles, groups)}
+        if annotations is not None:
+            images = read_instances(annotations).images[:limit]
+            evaluated |= _tile_counts({image.size_wh for image in images}, input_wh, sweep.overlap)
+    profiles = [Profile.fixed(size) for size in sorted(raced)]
+    if evaluated - raced:
+        profiles.append(Profile(1, max(evaluated), max(evaluated)))
+    return tuple(profiles)
+
+
+def _sizes(frames: Sequence[Frame]) -> set[tuple[int, int]]:
+    return {(frame.shape[1], frame.shape[0]) for frame in frames}
+
+
+def _tile_counts(sizes: set[tuple[int, int]], input_wh: tuple[int, int], overlap: float) -> set[int]:
+    return {len(tile_grid(frame_wh, input_wh, overlap).origins) for frame_wh in sizes}
