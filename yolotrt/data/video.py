@@ -23,6 +23,9 @@ TIMEOUT_S = 5.0
 """A stream that gives nothing for this long counts as interrupted."""
 
 _STREAM = re.compile(r"(rtsps?|rtmp|https?|tcp|udp|srt)://", re.IGNORECASE)
+_SILENT = 0
+"""OpenCV's LOG_LEVEL_SILENT, which has a name only from 4.13 on."""
+
 _SECRET = re.compile(r"(?<=://)[^/@]*@")
 
 
@@ -131,11 +134,13 @@ class VideoSource:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep OpenCV's own words about a stream from mixing with ours."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 4.13 moved it.
+    set_level: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    level = set_level(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        set_level(level)
 
 
 class FolderSource:
