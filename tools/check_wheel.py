@@ -25,7 +25,8 @@ LARGEST = 4_000_000
 
 
 def main() -> None:
-    pip_args = sys.argv[1:]
+    # pip runs in other folders.
+    pip_args = [str(Path(word).resolve()) if Path(word).exists() else word for word in sys.argv[1:]]
     with tempfile.TemporaryDirectory(prefix="yolotrt-wheel-") as place:
         folder = Path(place)
         pip = [sys.executable, "-m", "pip"]

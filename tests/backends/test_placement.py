@@ -79,6 +79,7 @@ def test_a_tensorrt_engine_is_not_put_on_a_processor(path: Path) -> None:
 
 def test_a_gpu_that_is_not_there_is_one_clear_error(path: Path) -> None:
     pytest.importorskip("cuda.bindings", reason="needs the cuda extra")
+    pytest.importorskip("cuda.bindings", reason="needs the cuda extra")
     with pytest.raises(DeviceError, match="cuda:97") as error:
         load_engine(engine_file(path), "cuda:97")
     assert "nvidia-smi" in (error.value.hint or "")

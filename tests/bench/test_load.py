@@ -110,9 +110,10 @@ def test_two_thousand_frames_leave_nothing_behind(engine: Path) -> None:
     assert later < 1.5, "frames cost more and more"
 
 
-def test_a_page_that_is_kept_per_frame_would_be_seen(engine: Path) -> None:
+def test_memory_that_is_kept_per_frame_would_be_seen(engine: Path) -> None:
     kept: list[bytearray] = []
-    watched, _ = _run(engine, 300, lambda _: kept.append(bytearray(b"x") * 4096))
+    # Large enough that it does not fit into what the allocator has left from before.
+    watched, _ = _run(engine, 300, lambda _: kept.append(bytearray(b"x") * 65536))
     assert _per_frame(watched.memory_kib).low > KIB_PER_FRAME
     assert _per_frame(watched.blocks).low > BLOCKS_PER_FRAME
 

@@ -21,7 +21,7 @@ from yolotrt.model.spec import Head, ModelSpec
 FORMAT = "yolotrt.engine"
 VERSION = 1
 
-TRUST = "if you know who made it, add --trust (engines can run any code)."
+TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TICK_NS = 1_000_000
@@ -114,13 +114,13 @@ def read_engine(path: Path) -> EngineFile:
         build = f"Build an engine from it: yolotrt build {path}" if onnx else again
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
-            hint=f"{build}; or {TRUST}",
+            hint=f"{build}\n{TRUST}",
         )
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         raise ArtifactError(
             f"{path} does not match the hash in its sidecar: it was changed.",
-            hint=f"Build it again: {rebuild_command(file)}; or {TRUST}",
+            hint=f"Build it again: {rebuild_command(file)}\n{TRUST}",
         )
     return file
 

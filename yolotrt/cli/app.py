@@ -108,8 +108,18 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _exit(1)
     except Exception as exc:
+        if _interrupted(exc):
+            print("\ninterrupted", file=sys.stderr)
+            _exit(EXIT_INTERRUPTED)
         _exit(_usage_error(exc))
     _exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(exc: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: an import that it breaks off says that it failed."""
+    while exc is not None and not isinstance(exc, KeyboardInterrupt):
+        exc = exc.__cause__ or exc.__context__
+    return exc is not None
 
 
 def _usage_error(exc: Exception) -> int:
