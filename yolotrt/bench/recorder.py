@@ -53,9 +53,9 @@ class Recorder:
         if self._target is None or self._latest is None:
             return self._written
         running, spent_s = self._latest
-        self._latest = None
         cases = tuple(entry.result() for entry in running)
         self._written = write_result(self._target, replace(self._empty, cases=cases, measured_s=spent_s))
+        self._latest = None  # only now: Ctrl-C in the middle of writing makes it be written again
         return self._written
 
 
