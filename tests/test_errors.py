@@ -42,7 +42,7 @@ def _usage(_: Path, __: pytest.MonkeyPatch) -> None:
 
 
 def _environment(_: Path, patch: pytest.MonkeyPatch) -> None:
-    from yolotrt.data.fetch import Http, TransferSettings
+    from yolotrt.data.fetch.http import Http, TransferSettings
 
     patch.setenv("HTTPS_PROXY", "nonsense://127.0.0.1")
     Http(TransferSettings(), threading.Event())
@@ -141,12 +141,12 @@ def _execution(folder: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def _download(_: Path, __: pytest.MonkeyPatch) -> None:
-    from yolotrt.data import coco_source_http
+    from yolotrt.data.coco import source_http
 
     def attempt() -> None:
         raise ArtifactError("http://server/a.zip is not a usable zip archive: its directory is damaged.")
 
-    coco_source_http._repeated(attempt)
+    source_http._repeated(attempt)
 
 
 def _transfer(_: Path, __: pytest.MonkeyPatch) -> None:
