@@ -132,3 +132,12 @@ def test_unusable_annotations_are_one_clear_error(
 def test_nonsense_has_exit_code_2(cli: Cli, engines: tuple[Path, Path], truth: Path, options) -> None:
     done = cli("eval", engines[0], "--images", ".", "--annotations", truth, *options)
     assert (done.code, "Traceback" in done.err) == (2, False), done.err
+
+
+def test_several_gpus_are_refused_before_any_is_used(
+    cli: Cli, engines: tuple[Path, Path], truth: Path
+) -> None:
+    done = cli("eval", engines[0], "--images", ".", "--annotations", truth, "--device", "cuda:0,1")
+    assert done.code == 2
+    assert "on one GPU" in done.err
+    assert "--device cuda:0" in done.err

@@ -94,3 +94,20 @@ def test_a_search_builds_engines_for_the_batches_that_it_runs(
     best = found["candidates"][found["recommended"]]
     written = read_pipeline(tmp_path / "pipeline.yaml")
     assert (written.mode, written.dispatch, written.groups) == ("tiled+global", "streams", best["groups"])
+
+    engine = str(sidecar.with_suffix(""))
+    options = [
+        "--source",
+        "street.png",
+        "--mode",
+        "tiled",
+        "--dispatch",
+        "streams",
+        "--groups",
+        "1",
+        "-n",
+        "2",
+    ]
+    checked = yolotrt(tmp_path, "bench", engine, *options)
+    assert checked.returncode == 0, checked.stderr
+    assert "a batch of 6 gives what single tiles give" in checked.stderr

@@ -9,6 +9,7 @@ from typing import Any
 
 from yolotrt.backends.base import Engine
 from yolotrt.backends.placement import gpu_engines
+from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
@@ -51,7 +52,7 @@ def run_bench(
     say: Callable[[str], None] = print,
     clock: Clock = now,
 ) -> RunResult:
-    """Measure, saving after rounds, and return the complete result.
+    """Check the engines, measure, saving after rounds, and return the complete result.
 
     Args:
         engines: Loaded engines.
@@ -62,7 +63,8 @@ def run_bench(
         clock: Read by everything that measures.
 
     Raises:
-        YoloTrtError: See :func:`yolotrt.bench.sweep.measure`; a run cannot be resumed or saved.
+        YoloTrtError: See :func:`yolotrt.bench.sweep.measure` and
+            :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved.
     """
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
@@ -72,6 +74,7 @@ def run_bench(
     if earlier is not None:
         say(f"resume: {request.output} after {earlier.rounds} rounds")
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))
+    check_batches(engines, frames, request.settings, say)
     recorder = Recorder(request.output, empty, clock)
     watch = Watch(clock)
 

@@ -96,7 +96,8 @@ def bench(
     r"""Measure latency per frame: tiles of the native resolution against the letterboxed frame.
 
     Every case is measured in turn, round by round, so that drift of the machine hits all alike. The
-    number of CPU threads stays the same however many groups there are.
+    number of CPU threads stays the same however many groups there are. First each engine must give a tile
+    the same in its largest batch as alone.
 
     \b
     Examples:

@@ -57,7 +57,8 @@ def eval_(
 
     Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
     called within noise. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections, full-resolution masks.
-    The ms column is the median time of an image, from pixels to merged detections.
+    The ms column is the median time of an image, from pixels to merged detections, all but the network on
+    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most.
 
     \b
     Examples:

@@ -56,7 +56,8 @@ def export(
         if result.difference is None
         else f"differs from torch by {result.difference:.1e} relative"
     )
-    print(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
+    if json != "-":
+        print(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
     emit_json(
         json,
         {

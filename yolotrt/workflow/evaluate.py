@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.placement import place
 from yolotrt.backends.registry import load_engine
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
@@ -122,15 +123,22 @@ def evaluate_engines(
         overlap: Tile overlap of tiled passes.
         merge: How tiles are joined.
         threads: CPU threads of an engine.
-        device: Where they run; see :func:`yolotrt.backends.placement.place`.
+        device: Where they run; see :func:`yolotrt.backends.placement.place`. One GPU at most: boxes with
+            several classes are decoded on the host, which feeds one.
         progress: Told after each image.
 
     Raises:
         InputError: An image is missing.
         ArtifactError: An image has not the size that the annotations give.
         ExecutionError: An engine gave NaN or failed.
-        UsageError: The engines know different classes.
+        UsageError: The engines know different classes, or several GPUs are named.
     """
+    for file in files:
+        if len(place(file, device).gpus) > 1:
+            raise UsageError(
+                f"Accuracy is measured on one GPU, not on {device}.",
+                hint="Use --device cuda:0: more GPUs change the speed, not the detections.",
+            )
     settings = PipelineSettings(
         mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE, merge=merge or MergeSettings()
     )
