@@ -103,8 +103,8 @@ def test_two_thousand_frames_leave_nothing_behind(engine: Path) -> None:
     settled = len(watched.threads) // 3
     assert max(watched.threads[settled:]) <= max(watched.threads[:settled])
     assert max(watched.descriptors[settled:]) <= max(watched.descriptors[:settled])
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert threading.active_count() <= threads  # fewer when those of other tests end meanwhile
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     later = late_over_early(list(enumerate(watched.cpu_s)))
     assert later is not None
     assert later < 1.5, "frames cost more and more"

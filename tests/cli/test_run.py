@@ -48,8 +48,8 @@ def test_an_error_ends_with_the_report(cli: Cli, engine: Path, pictures: Path, t
 
 def test_a_terminal_shows_a_live_table(engine: Path, pictures: Path, tmp_path: Path) -> None:
     screen, theirs = pty.openpty()
-    command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", str(pictures), "--fps", "2"]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", pictures.name, "--fps", "2"]
+    running = subprocess.Popen(command, cwd=pictures.parent, stdout=subprocess.PIPE, stderr=theirs, text=True)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # how a terminal says that nobody holds its other end any more
