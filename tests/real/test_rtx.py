@@ -89,7 +89,7 @@ def test_every_quantised_convolution_runs_in_8_bits(
     meant = meant_for_8_bits(model)
     found = computed_in(model, engines[precision].layers, narrow)
     assert found == meant
-    assert len(meant) > 70
+    assert len(meant) > 60, "most of the 101: the budget for the rest is one of multiply-adds"
     assert not found & never_in_8_bits(networks.models["fp32"], networks.spec)
 
 
