@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and the commands that they start too.
+# Started in the background by a shell, the tests and the commands that they start would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
