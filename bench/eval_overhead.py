@@ -10,7 +10,6 @@ the figure; both are given in wall time and in CPU time of this process, which o
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.artifacts.files import write_text
+from bench.output import emit
 from yolotrt.backends.base import Context
 from yolotrt.backends.registry import load_engine
 from yolotrt.backends.sidecar import read_engine
@@ -99,10 +98,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     result = measure(arguments)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        write_text(arguments.json, text + "\n")
+    emit(result, arguments.json)
 
 
 if __name__ == "__main__":

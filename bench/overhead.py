@@ -12,7 +12,6 @@ Two ratios, each from one interleaved run on this machine:
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from yolotrt.artifacts.files import write_text
+from bench.output import emit
 from yolotrt.backends.registry import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.environment import environment
@@ -107,10 +106,7 @@ def main() -> None:
         "int8": int8_gain(arguments.fp32, arguments.int8, arguments.source, arguments.rounds),
         "environment": environment(THREADS),
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        write_text(arguments.json, text + "\n")
+    emit(result, arguments.json)
 
 
 if __name__ == "__main__":

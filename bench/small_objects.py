@@ -9,14 +9,14 @@ when a detection of its class overlaps its box by an IoU of 0.5, at confidence 0
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from yolotrt.artifacts.files import write_bytes, write_text
+from bench.output import emit
+from yolotrt.artifacts.files import write_bytes
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -50,10 +50,7 @@ def main() -> None:
         "small_px": SMALL_PX,
         "recall": recall,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        write_text(arguments.json, text + "\n")
+    emit(result, arguments.json)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.output import emit
 from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.bench.drift import SETTLING, late_over_early, slope
@@ -186,10 +187,7 @@ def main() -> None:
     found = judge(samples, read_json(out / "run.json"), log)
     command = ["yolotrt", "run", "ENGINE", "--source", "FILM", *options]
     found = {"command": " ".join(command), "minutes": arguments.minutes, **found}
-    text = json.dumps({**found, "environment": environment(1)}, indent=1)
-    print(text)
-    if arguments.json:
-        write_text(arguments.json, text + "\n")
+    emit({**found, "environment": environment(1)}, arguments.json)
     broken = [name for name, held in found["held"].items() if not held]
     if broken:
         sys.exit(f"not held: {', '.join(broken)}")
