@@ -15,13 +15,28 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a command is killed.
+
+    Attributes:
+        after_s: Seconds from its start, or from the first temporary file.
+        writing: It is the first temporary file that counts. The command sees itself open it: from outside,
+            a small file would be there and gone between two looks.
+    """
+
+    after_s: float
+    writing: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,14 +76,14 @@ class Commands:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, arguments: Sequence[str], place: Path, kill: Callable[[], bool] | None = None) -> Done:
-        """Run ``yolotrt ARGUMENTS`` in a folder, and kill it when ``kill`` says so."""
+    def run(self, arguments: Sequence[str], place: Path, kill: Kill | None = None) -> Done:
+        """Run ``yolotrt ARGUMENTS`` in a folder, and kill it (SIGKILL) if asked to."""
         printed = [self._outputs / "stdout", self._outputs / "stderr"]
-        pid = int(self._say(json.dumps([str(place), *map(str, printed), *arguments])))
-        while not self._ended(0.002 if kill else LIMIT_S):
-            if kill is None or kill():
-                os.kill(pid, signal.SIGKILL)
-                break
+        writing_s = kill.after_s if kill and kill.writing else None
+        limit_s = kill.after_s if kill and not kill.writing else LIMIT_S
+        pid = int(self._say(json.dumps([writing_s, str(place), *map(str, printed), *arguments])))
+        if not self._ended(limit_s):
+            os.kill(pid, signal.SIGKILL)
         return Done(int(self._hear()), *(p.read_text() for p in printed))
 
     def _ended(self, timeout_s: float) -> bool:
@@ -100,8 +115,29 @@ def main(modules: Sequence[str]) -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _become(place: str, stdout: str, stderr: str, *arguments: str) -> NoReturn:
+def is_temporary(name: str) -> bool:
+    """Return whether a file or folder has one of the names under which yolotrt writes."""
+    return name.endswith(".next") or ".part" in Path(name).suffixes[-2:]
+
+
+def _die_writing(then_s: float) -> None:
+    pid, timers = os.getpid(), list[threading.Timer]()
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event != "open" or timers:
+            return
+        path, mode, _ = arguments  # no mode: os.open, by which a folder is tried and a file flushed to disk
+        if set(str(mode or "r")) & set("wax+") and any(map(is_temporary, Path(str(path)).parts)):
+            timers.append(threading.Timer(then_s, os.kill, (pid, signal.SIGKILL)))
+            timers[0].start()
+
+    sys.addaudithook(hook)
+
+
+def _become(writing_s: float | None, place: str, stdout: str, stderr: str, *arguments: str) -> NoReturn:
     os.chdir(place)
+    if writing_s is not None:
+        _die_writing(writing_s)
     for path, descriptor in ((os.devnull, 0), (stdout, 1), (stderr, 2)):
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(path, flags, 0o644), descriptor)

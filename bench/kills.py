@@ -21,12 +21,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.forked import Commands
+from bench.forked import Commands, Kill, is_temporary
 from tests.faults.killed_verbs import VERBS, Verb
 from yolotrt.artifacts.files import write_text
 from yolotrt.bench.environment import environment
@@ -89,9 +88,9 @@ def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campa
             shutil.rmtree(place)
             shutil.copytree(earlier if over_earlier else fresh, place)
             begin = time.monotonic()
-            due = draw.uniform(0.0, 1.0) * longest
-            kill = after(due) if random_moment else writing(place, draw.uniform(0.0, 0.02))
-            done = commands.run(verb.command(), place, kill)
+            # Of a small file there is little to catch, so more kills come soon.
+            due = draw.uniform(0.0, longest) if random_moment else 0.02 * draw.random() ** 2
+            done = commands.run(verb.command(), place, Kill(due, writing=not random_moment))
             if done.code >= 0:
                 result.problems += (
                     [f"{verb.name} failed by itself: {done.stderr[-500:]}"] if done.code else []
@@ -130,36 +129,15 @@ def _examine(
         result.reused += problem is None
 
 
-def temporaries(place: Path, *, folders: bool = True) -> list[str]:
-    """Return the temporary names in a folder, which may change meanwhile."""
-    names = []
-    for _, subfolders, files in os.walk(place):
-        names += files + (subfolders if folders else [])
-    return [n for n in names if n.endswith(".next") or ".part" in Path(n).suffixes[-2:]]
+def temporaries(place: Path) -> list[str]:
+    """Return the temporary names in a folder."""
+    return [n for _, folders, files in os.walk(place) for n in [*files, *folders] if is_temporary(n)]
 
 
 def finished(commands: Commands, arguments: list[str], place: Path) -> None:
     done = commands.run(arguments, place)
     if done.code:
         raise SystemExit(f"yolotrt {' '.join(arguments)} failed before anything was killed:\n{done.stderr}")
-
-
-def after(seconds: float) -> Callable[[], bool]:
-    """Return whether this long has passed, as a question to be asked again and again."""
-    begin = time.monotonic()
-    return lambda: time.monotonic() - begin >= seconds
-
-
-def writing(place: Path, then_s: float) -> Callable[[], bool]:
-    """Return whether a new temporary file has been seen, and ``then_s`` seconds have passed since."""
-    old, seen = set(temporaries(place, folders=False)), [float("inf")]
-
-    def ready() -> bool:
-        if seen[0] == float("inf") and set(temporaries(place, folders=False)) - old:
-            seen[0] = time.monotonic()
-        return time.monotonic() - seen[0] >= then_s
-
-    return ready
 
 
 def main() -> None:
