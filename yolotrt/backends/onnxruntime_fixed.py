@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.model.spec import ModelSpec
@@ -122,12 +123,11 @@ def _convolve_and_spread(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
     """
     from onnx import helper, numpy_helper
 
-    known = {i.name: i for i in graph.initializer}
-    given = [known.get(name) for name in node.input[1:]]
+    given = [value for name in node.input[1:] if (value := _constant(graph, name)) is not None]
     how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    if not given or any(value is None for value in given):
+    if not given or len(given) < len(node.input) - 1:
         return False
-    weights, *biases = (numpy_helper.to_array(value) for value in given)
+    weights, *biases = given
     size = weights.shape[2]
     plain = {"strides": [size, size], "kernel_shape": [size, size], "dilations": [1, 1], "pads": [0] * 4,
              "output_padding": [0, 0], "group": 1, "auto_pad": b"NOTSET"}  # fmt: skip
@@ -155,13 +155,11 @@ def _add_bias_apart(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
     """Take the bias of a transposed convolution, if it has one, out of it."""
     from onnx import helper, numpy_helper
 
-    names = node.input[2:]
-    bias = next((i for i in graph.initializer if i.name in names), None)
+    bias = _constant(graph, node.input[2]) if len(node.input) > 2 else None
     if bias is None:
         return
     out = node.output[0]
-    values = numpy_helper.to_array(bias).reshape(1, -1, 1, 1)
-    graph.initializer.append(numpy_helper.from_array(values, f"{out}.bias"))
+    graph.initializer.append(numpy_helper.from_array(bias.reshape(1, -1, 1, 1), f"{out}.bias"))
     del node.input[2]
     node.output[0] = f"{out}.unbiased"
     add = helper.make_node("Add", [f"{out}.unbiased", f"{out}.bias"], [out], name=f"{out}.add")
@@ -214,17 +212,23 @@ def _repeat_channels_last(graph: onnx.GraphProto, node: onnx.NodeProto, shape: t
 
 def _repetition(graph: onnx.GraphProto, node: onnx.NodeProto) -> int | None:
     """Return how often a Resize repeats every pixel in both directions, or None if it does anything else."""
-    from onnx import numpy_helper
-
     how = {a.name: a.s.decode() for a in node.attribute if a.s}
     plain = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     if any(how.get(key) != value for key, value in plain.items()) or len(node.input) != 3:
         return None
-    found = next((i for i in graph.initializer if i.name == node.input[2]), None)
-    scales = numpy_helper.to_array(found).tolist() if found is not None else []
+    found = _constant(graph, node.input[2])
+    scales = found.tolist() if found is not None else []
     if len(scales) != 4 or scales[:2] != [1, 1] or scales[2] != scales[3] or scales[2] % 1:
         return None
     return int(scales[2])
+
+
+def _constant(graph: onnx.GraphProto, name: str) -> npt.NDArray[Any] | None:
+    """Return the values of an initializer, or None if the tensor is computed."""
+    from onnx import numpy_helper
+
+    found = next((i for i in graph.initializer if i.name == name), None)
+    return None if found is None else numpy_helper.to_array(found)
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:

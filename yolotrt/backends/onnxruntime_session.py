@@ -151,8 +151,8 @@ def _new_session(network: bytes, file: EngineFile, device: Device, stream: int) 
         # Measured on an H200: the exhaustive search picks kernels that take twice as long.
         "cudnn_conv_algo_search": "HEURISTIC",
         "prefer_nhwc": half,  # the layout of tensor cores
-        # One kernel for a convolution and its bias. Measured on an H100: 514 kernels become 380 and a batch
-        # of 32 takes 7.1 ms instead of 9.9.
+        # One kernel for a convolution and its bias. Profiled on an H100: without it 118 kernels of a batch of
+        # 32 only add a bias, which takes 2.8 of 10 ms.
         "fuse_conv_bias": half,
         # FP32 means FP32. But without TF32 the provider forbids tensor cores to FP16 as well, tries again
         # without the fused bias, and leaves some convolutions on kernels that do not use them.

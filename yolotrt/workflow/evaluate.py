@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -163,16 +164,12 @@ def _evaluate(
     def report(_step: str, done: int, total: int) -> None:
         progress(f"evaluate {file.path.name}, {settings.mode}", done, total)
 
-    engine = load_engine(file, device)
-    try:
-        with TiledPipeline(engine, settings) as pipeline:
+    with closing(load_engine(file, device)) as engine, TiledPipeline(engine, settings) as pipeline:
 
-            def predict(image: npt.NDArray[np.uint8]) -> Detections:
-                result = pipeline(image)
-                seconds.append(result.trace.seconds("end_to_end") or 0.0)
-                return result.detections
+        def predict(image: npt.NDArray[np.uint8]) -> Detections:
+            result = pipeline(image)
+            seconds.append(result.trace.seconds("end_to_end") or 0.0)
+            return result.detections
 
-            evaluation = evaluate_predictor(predict, file.spec.names, truth, folder, progress=report)
-            return evaluation, tuple(seconds)
-    finally:
-        engine.close()
+        evaluation = evaluate_predictor(predict, file.spec.names, truth, folder, progress=report)
+        return evaluation, tuple(seconds)

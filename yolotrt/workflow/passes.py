@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -160,18 +161,13 @@ def _look(
     def report(_step: str, done: int, total: int) -> None:
         progress(f"evaluate {file.path.name}, all passes", done, total)
 
-    engine = load_engine(file, device)
-    try:
-        with TiledPipeline(engine, settings) as pipeline:
-            for image_id, pixels in annotated_images(truth, folder, report):
-                result = pipeline(pixels)
-                wh = (pixels.shape[1], pixels.shape[0])
-                for mode, detections in by_pass(result, wh, file, settings).items():
-                    evaluators[mode].add(image_id, detections)
-                    part = _STAGES[mode]
-                    seconds[mode].append(result.trace.seconds(part) or 0.0)
-    finally:
-        engine.close()
+    with closing(load_engine(file, device)) as engine, TiledPipeline(engine, settings) as pipeline:
+        for image_id, pixels in annotated_images(truth, folder, report):
+            result = pipeline(pixels)
+            wh = (pixels.shape[1], pixels.shape[0])
+            for mode, detections in by_pass(result, wh, file, settings).items():
+                evaluators[mode].add(image_id, detections)
+                seconds[mode].append(result.trace.seconds(_STAGES[mode]) or 0.0)
     return {mode: (evaluators[mode].result(), tuple(seconds[mode])) for mode in PASS_MODES}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -131,11 +132,8 @@ class Trial:
             options={},
         )
         file = build_engine(request, progress=self.progress, say=quiet).file
-        engine = load_engine(file)
-        try:
+        with closing(load_engine(file)) as engine:
             return self.criterion.judge(engine, self.progress)
-        finally:
-            engine.close()
 
     def attempt(self, budget: float, excluded: tuple[str, ...]) -> Attempt:
         """Quantise all but ``excluded`` and judge the result."""
@@ -151,10 +149,8 @@ class Trial:
             graph = quantize(plan.model, plan.ranges, plan.backend.qdq_style, exclude=excluded)
             described = EngineFile(plan.onnx_path, plan.backend.name, "int8", plan.spec, (), "")
             engine = LiteralEngine(graph, described)
-        try:
+        with closing(engine):
             found = self.criterion.judge(engine, self.progress)
-        finally:
-            engine.close()
         view = GraphView(plan.model)
         work = {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
         names = _quantized(plan, excluded)
