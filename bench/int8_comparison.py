@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         "images": len(truth.images),
         "calibration_images": first["images"],
         "methods": rows,
+        "modelopt": version("nvidia-modelopt") if find_spec("modelopt") else None,
         "environment": environment(THREADS),
     }
 

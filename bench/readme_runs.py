@@ -32,7 +32,8 @@ SWEEP = (
     "--groups 1,4 -n 10"
 )
 RTX_PRECISIONS = ("fp32", "fp16", "int8", "fp8")
-RTX_BUILD = "--backend tensorrt-rtx --compute-capability SM120 --batch 1"
+RTX_BUILD = "--backend tensorrt-rtx --compute-capability SM120"
+RTX_BATCHES = ("1", "4", "32", "1-32")
 
 
 def yolotrt(folder: Path, arguments: str, *, quiet: bool = False, may_fail: bool = False) -> str:
@@ -100,13 +101,30 @@ def rtx_layers(folder: Path) -> Json:
     rows = []
     for precision in RTX_PRECISIONS:
         calibrated = " --images coco-mini/calib/images" if precision in ("int8", "fp8") else ""
-        yolotrt(folder, f"build engines/{REAL}.onnx --{precision} {RTX_BUILD}{calibrated}", quiet=True)
+        build = f"build engines/{REAL}.onnx --{precision} {RTX_BUILD}"
+        yolotrt(folder, f"{build} --batch 1{calibrated}", quiet=True)
         engine = f"engines/{REAL}.{precision}.tensorrt-rtx.engine"
         yolotrt(folder, f"inspect {engine} --json {precision}.json", quiet=True)
         found = json.loads((folder / f"{precision}.json").read_text())
         kept = ("precision", "bytes", "layers", "convolutions", "activations_not_fused", "environment")
         rows.append({key: found[key] for key in kept})
-    return {"engines": rows}
+    sizes = {}
+    for batch in RTX_BATCHES:
+        engine = f"batch-{batch}.engine"
+        yolotrt(
+            folder, f"build engines/{REAL}.onnx --fp16 {RTX_BUILD} --batch {batch} -o {engine}", quiet=True
+        )
+        sizes[batch] = (folder / engine).stat().st_size
+    return {"engines": rows, "fp16_bytes_by_batch": sizes}
+
+
+def int8_comparison(folder: Path) -> Json:
+    """Compare what INT8 loses, calibrated by us and by others that are installed."""
+    _link(folder)
+    yolotrt(folder, QUICK_START[0], quiet=True)
+    given = ("--weights-onnx", f"engines/{REAL}.onnx", *_annotated("coco-mini/val").split())
+    given += ("--calib", "coco-mini/calib/images")
+    return _module(folder, "bench.int8_comparison", *(_inside(folder, word) for word in given))
 
 
 def small_objects(folder: Path) -> Json:

@@ -91,6 +91,27 @@ def _loss(difference: Json | None) -> str:
     return f"{-difference['relative'] * 100:.2f} %{noise}"
 
 
+def int8(found: Json) -> str:
+    """Return mAP of each way to INT8, its losses, how much of the work is in INT8, and calibration."""
+    rows = []
+    for row in found["methods"]:
+        if row["status"] != "done":
+            continue
+        losses = [f"{row[name] * 100:.2f} %" if name in row else "" for name in ("box_loss", "mask_loss")]
+        cells = ["", "", ""]
+        if "int8" in row:
+            cells = [
+                f"{row['int8']['share_of_multiply_adds'] * 100:.0f} %",
+                f"{row['calibration_cpu_s'] / row['plain_cpu_s']:.1f}x",
+                str(row["peak_rss_mib"]),
+            ]
+        name = row["name"].replace("ModelOpt", f"ModelOpt {found['modelopt']}")
+        rows.append((name, _points(row["box"]), _points(row["mask"]), *losses, *cells))
+    head = ("method", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss")
+    head += ("work in INT8", "CPU time, of plain inference", "memory, MiB")
+    return _table(head, rows, left=1)
+
+
 def tiling(found: Json) -> str:
     """Return box mAP by pass and size of the objects."""
     rows = []
@@ -147,6 +168,12 @@ def rtx_layers(found: Json) -> str:
     return _table(head, rows, left=1)
 
 
+def rtx_sizes(found: Json) -> str:
+    """Return how large FP16 engines are, by their batch."""
+    sizes = [f"{size / 1e6:.1f} MB for `{batch}`" for batch, size in found["fp16_bytes_by_batch"].items()]
+    return f"FP16 engines by `--batch`: {', '.join(sizes)}.\n"
+
+
 def gpu_modes(found: Json) -> str:
     """Return medians of the tiled pass, from frame to detections, over groups and dispatch modes."""
     cases = found["yolo26n-seg fp16, untrained weights, end2end head"]["sweep"]["cases"]
@@ -189,10 +216,12 @@ RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "quick-start-commands": ("quick-start", transcript),
     "quick-start": ("quick-start", sweep),
     "accuracy": ("accuracy", accuracy),
+    "int8": ("int8-comparison", int8),
     "tiling": ("tiling", tiling),
     "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
     "rtx-layers": ("rtx-layers", rtx_layers),
+    "rtx-sizes": ("rtx-layers", rtx_sizes),
     "gpu-modes": ("gpu", gpu_modes),
     "gpu-frames": ("gpu", gpu_frames),
 }
