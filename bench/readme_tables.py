@@ -87,8 +87,14 @@ def accuracy(found: Json) -> str:
 def _loss(difference: Json | None) -> str:
     if difference is None:
         return ""
-    noise = " (noise)" if difference["low"] <= 0 <= difference["high"] else ""
-    return f"{-difference['relative'] * 100:.2f} %{noise}"
+    return _lost(-difference["relative"], (difference["low"], difference["high"]))
+
+
+def _lost(loss: float | None, interval: Sequence[float] | None) -> str:
+    """Return a relative loss, and whether the interval around its difference contains none."""
+    if loss is None or interval is None:
+        return ""
+    return f"{loss * 100:.2f} %{' (noise)' if interval[0] <= 0 <= interval[1] else ''}"
 
 
 def int8(found: Json) -> str:
@@ -97,7 +103,7 @@ def int8(found: Json) -> str:
     for row in found["methods"]:
         if row["status"] != "done":
             continue
-        losses = [f"{row[name] * 100:.2f} %" if name in row else "" for name in ("box_loss", "mask_loss")]
+        losses = [_lost(row.get(f"{kind}_loss"), row.get(f"{kind}_interval_pt")) for kind in ("box", "mask")]
         cells = ["", "", ""]
         if "int8" in row:
             cells = [
