@@ -165,9 +165,9 @@ def download(found: Json) -> str:
     """Return what a part of COCO costs to fetch."""
     ours, whole = (f"{found[name] / 1e6:,.0f} MB" for name in ("bytes_received", "bytes_whole_archives"))
     return (
-        f"{found['images']} of 5,000 images and their annotations, verified: {ours} travel instead of {whole}, "
-        f"and the images come {found['speedup_images']:.1f} times as fast as one by one, from a server on the "
-        f"same machine that takes {found['latency_ms']:.0f} ms to answer.\n"
+        f"{found['images']} of 5,000 images and their annotations, verified: {ours} travel instead of "
+        f"{whole}, and the images come {found['speedup_images']:.1f} times as fast as one by one, from a "
+        f"server on the same machine that takes {found['latency_ms']:.0f} ms to answer.\n"
     )
 
 
