@@ -21,7 +21,7 @@ from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.svg import Scale, round_ticks
-from yolotrt.report.tables import comparison_table, latency_table, milliseconds
+from yolotrt.report.tables import comparison_table, latency_table, milliseconds, stage_table
 
 FAST = [0.010, 0.011, 0.012] * 10
 SLOW = [value * 1.2 for value in FAST]
@@ -80,6 +80,12 @@ def test_terminal_tables_hold_every_case() -> None:
         entry.samples.update({stage: [None] * 30 for stage in ("tiles", "global")})  # type: ignore[attr-defined]
     assert latency_table(result).row_count == 2
     assert comparison_table(compare(result, result)).row_count == 2
+
+
+def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
+    result = gpu_result(rounds=3, engines=("m.fp16.engine", "m.int8.engine"))
+    for table in (latency_table(result), stage_table(result)):
+        assert set(table.columns[0].cells) == {"fp16", "int8"}
 
 
 @pytest.mark.parametrize(

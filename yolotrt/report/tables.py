@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from yolotrt.bench.budgets import Verdict
 from yolotrt.bench.compare import Comparison
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
+from yolotrt.report.labels import short_names
 from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ def latency_table(result: RunResult) -> Table:
     table = _table("Latency per frame, ms (p50 / p95 / p99; ± half of the median's 95 % interval)")
     for name in (*PASSES, "±", "frames/s", "vs groups=1", "outliers", "found"):
         table.add_column(name, justify="right")
+    names = _short_names(result)
     for entry in result.cases:
         table.add_row(
-            *_case_cells(entry.case),
+            *_case_cells(entry.case, names),
             *(_percentiles(entry, stage) for stage in PASSES),
             _half_width(entry),
             _frames_per_second(entry),
@@ -45,8 +47,10 @@ def stage_table(result: RunResult) -> Table:
     table = _table("Stages, ms (p50)")
     for name in (*stages, *(name.replace("_", " ", 1) for name in on_device)):
         table.add_column(name, justify="right")
+    names = _short_names(result)
     for entry in result.cases:
-        table.add_row(*_case_cells(entry.case), *(_median(entry, stage) for stage in (*stages, *on_device)))
+        cells = (_median(entry, stage) for stage in (*stages, *on_device))
+        table.add_row(*_case_cells(entry.case, names), *cells)
     return table
 
 
@@ -139,8 +143,13 @@ def _table(title: str) -> Table:
     return table
 
 
-def _case_cells(case: Case) -> tuple[str, str, str, str]:
-    return case.engine, case.mode, case.dispatch, str(case.groups)
+def _short_names(result: RunResult) -> dict[str, str]:
+    """Return names of engines that leave room for the figures."""
+    return short_names([entry.case.engine for entry in result.cases])
+
+
+def _case_cells(case: Case, names: Mapping[str, str] | None = None) -> tuple[str, str, str, str]:
+    return (names or {}).get(case.engine, case.engine), case.mode, case.dispatch, str(case.groups)
 
 
 def _percentiles(entry: CaseResult, stage: str) -> str:
