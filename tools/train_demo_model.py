@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the demo model on synthetic scenes.")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, curve and settings")
     parser.add_argument("--weights", type=Path, help="checkpoint to go on from, instead of random weights")
-    parser.add_argument("--epochs", type=int, default=18, help="rows of the curve")
+    parser.add_argument("--epochs", type=int, default=40, help="rows of the curve")
     parser.add_argument("--steps", type=int, default=100, help="batches per epoch, each with a fresh scene")
     parser.add_argument("--batch", type=int, default=128, help="views per batch")
     parser.add_argument("--pool", type=int, default=200, help="scenes that views are cut from at a time")
