@@ -67,6 +67,44 @@ def test_the_latest_frames_win_when_nobody_takes_them() -> None:
     assert feed.counts.dropped == 18
 
 
+class Ticking(Script):
+    """A live source whose frames come at given times, ms; they wait for nobody."""
+
+    def __init__(self, times_ms: Sequence[float]) -> None:
+        super().__init__([], live=True)
+        self.now_ns, self._times, self._value = 0, iter(times_ms), 0
+
+    def read(self) -> Frame | None:
+        time_ms = next(self._times, None)
+        if time_ms is None:
+            raise ImageError("over")
+        self.now_ns, self._value = round(time_ms * 1e6), self._value + 1
+        return _frame(self._value)
+
+
+def _taken(times_ms: Sequence[float], fps: float) -> tuple[list[int], Feed]:
+    source = Ticking(times_ms)
+    feed = Feed(source, policy="block", fps=fps, capacity=100, clock=lambda: source.now_ns).start()
+    found: list[int] = []
+    with pytest.raises(ImageError, match="over"):
+        while True:
+            found += [int(q.frame[0, 0, 0]) for q in [feed.get(5)] if q]
+    return found, feed
+
+
+def test_a_live_source_is_read_to_its_newest_frame_and_thinned_out() -> None:
+    found, feed = _taken([i * 1000 / 30 for i in range(30)], fps=10)
+    assert found == [1, *range(3, 31, 3)]
+    assert (feed.counts.read, feed.counts.skipped, feed.counts.dropped) == (11, 19, 0)
+
+
+def test_a_camera_of_the_wanted_rate_loses_no_frame_to_jitter() -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(100) * (1000 / 30) + rng.uniform(-8, 8, 100).clip(min=0)
+    found, feed = _taken(times.tolist(), fps=30)
+    assert (len(found), feed.counts.skipped) == (100, 0)
+
+
 def test_a_live_source_is_opened_again_until_it_is_back() -> None:
     steps = [_frame(1), None, _frame(2, (4, 4)), None]
     source = Script(steps, live=True)

@@ -42,7 +42,7 @@ def run(
     whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
     fps: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Read at most so many frames per second. [default: the file's]"),
+        typer.Option(min=0.1, help="Take at most so many frames per second. [default: the file's]"),
     ] = None,
     drop: Annotated[
         str,

@@ -32,8 +32,9 @@ class FeedCounts:
     """What a feed has seen.
 
     Attributes:
-        read: Frames that came from the source.
-        dropped: Those of them that were thrown away because newer ones came.
+        read: Frames that came from the source at the wanted rate.
+        skipped: Frames of a live source that came sooner than that.
+        dropped: Frames read that were thrown away because newer ones came.
         interruptions: Times that a live source stopped giving frames.
         reconnects: Times that it was opened again.
         longest_gap_s: Longest time between two frames, seconds.
@@ -41,6 +42,7 @@ class FeedCounts:
     """
 
     read: int = 0
+    skipped: int = 0
     dropped: int = 0
     interruptions: int = 0
     reconnects: int = 0
@@ -56,6 +58,8 @@ class Feed:
         policy: When frames come faster than they are taken, ``latest`` drops the oldest in the queue,
             ``block`` lets the source wait.
         fps: Read no faster than this; None takes a file's own rate with ``latest``, and else no limit.
+            A file waits. A live source does not: its frames would pile up and grow old, so those that
+            come too early are read and thrown away.
         capacity: Frames in the queue.
         clock: What frames are stamped with.
     """
@@ -146,11 +150,16 @@ class Feed:
                 if not self._source.live or not self._reconnect():
                     return
                 continue
+            period = round(1e9 / self._fps) if self._fps else 0
+            # A camera of just this rate is early half of the time; half a period tells it from a faster one.
+            if self._source.live and stamp < due - period // 2:
+                self._counts = replace(self._counts, skipped=self._counts.skipped + 1)
+                continue
             self._see(frame, seconds_between(last, stamp))
             last = stamp
             self._put(Queued(frame, stamp))
-            if self._fps:
-                due = max(due + round(1e9 / self._fps), stamp)
+            due = max(due, stamp - period) + period
+            if not self._source.live:
                 self._stop.wait(seconds_between(self._clock(), due))
 
     def _see(self, frame: Frame, gap_s: float) -> None:

@@ -21,7 +21,11 @@ def sustain_table(run: Sustained, title: str) -> Table:
     sizes = ", ".join("{}x{}".format(*size) for size in counts.sizes)
     rows = [
         ("time", f"{run.seconds:.0f} s"),
-        ("frames in", f"{counts.read} ({counts.read / max(run.seconds, 1e-9):.1f}/s), {sizes or 'none'} px"),
+        (
+            "frames in",
+            f"{counts.read} ({counts.read / max(run.seconds, 1e-9):.1f}/s), {sizes or 'none'} px"
+            + (f"; {counts.skipped} came too early for --fps" if counts.skipped else ""),
+        ),
         ("frames out", f"{run.processed} ({run.processed / max(run.seconds, 1e-9):.1f}/s)"),
         (
             "dropped",
