@@ -63,7 +63,7 @@ def test_joined_masks_are_unions(n, seed) -> None:
     assert_same(joined[group[0]], join_masks([masks[i] for i in group]))
     again = joined.joined({group[-1]: [group[-1], group[0]]})
     assert_same(again[group[-1]], join_masks([masks[group[-1]], joined[group[0]]]))
-    for i, (ours, theirs) in enumerate(zip(joined.simple(), joined, strict=True)):
+    for i, (ours, theirs) in enumerate(zip(joined.simple, joined, strict=True)):
         assert_same(ours, theirs)
         assert i == group[0] or ours.area == masks[i].area
 

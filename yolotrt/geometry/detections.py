@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,11 @@ class Detections:
             masks = tuple([masks[i] for i in chosen.tolist()])
         return Detections(self.boxes[chosen], self.scores[chosen], self.classes[chosen], masks)
 
+    def between(self, begin: int, end: int) -> Detections:
+        """Return the detections from ``begin`` to ``end`` (exclusive), without copying them."""
+        masks = None if self.masks is None else self.masks[begin:end]
+        return Detections(self.boxes[begin:end], self.scores[begin:end], self.classes[begin:end], masks)
+
     def moved(self, dx: int, dy: int) -> Detections:
         """Return the detections shifted by whole pixels, as from a tile's frame to the image's."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], np.float32)
@@ -93,6 +99,49 @@ class Detections:
             np.concatenate([p.classes for p in parts]),
             _concatenated([p.masks for p in parts if p.masks is None or len(p.scores)]),
         )
+
+
+@dataclass(frozen=True)
+class PerImage(Sequence[Detections]):
+    """Detections of several images, cut apart only when those of one image are asked for.
+
+    Most frames are merged as a whole, and a Detections for each of 32 tiles costs more than it tells.
+
+    Attributes:
+        found: All of them, image after image.
+        ends: (images,) for each image, the index behind its last detection.
+    """
+
+    found: Detections
+    ends: I64
+
+    @classmethod
+    def of(cls, parts: Sequence[Detections]) -> PerImage:
+        """Return detections given image by image, which stay as they are if they are in this form."""
+        if isinstance(parts, PerImage):
+            return parts
+        return cls(Detections.concatenate(parts), np.cumsum([len(p) for p in parts], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Detections: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Detections, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Detections | tuple[Detections, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        image = range(len(self))[index]  # negative indices, and IndexError
+        end = int(self.ends[image])
+        return self.found.between(int(self.ends[image - 1]) if image else 0, end)
+
+    @property
+    def image(self) -> I64:
+        """(n,) index of each detection's image."""
+        return np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
 
 
 def _concatenated(parts: Sequence[Masks | None]) -> Masks | None:

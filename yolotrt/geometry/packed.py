@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar, overload
 
 import cv2
@@ -127,8 +128,9 @@ class PackedMasks(Sequence[Mask]):
         bits = _one([array for _, array in arrays.values()])
         return cls(bits, _one([table for _, table in tables.values()]), np.concatenate(spans))
 
+    @cached_property
     def simple(self) -> PackedMasks:
-        """Return the same masks, of one piece each."""
+        """The same masks, of one piece each."""
         if (self.spans[:, 1] - self.spans[:, 0] == 1).all():
             return self
         return PackedMasks.of(self)
@@ -160,7 +162,7 @@ def mask_sizes(masks: Sequence[Mask], which: I64, within: I64 | None = None) -> 
         within: (k, 4) xyxy rectangles in px of the frame; only what lies inside is counted.
     """
     if isinstance(masks, PackedMasks):
-        masks = masks.simple()
+        masks = masks.simple
         around = masks.pieces[masks.spans[which, 0], : HEIGHT + 1]
     else:
         chosen = [masks[i] for i in which.tolist()]
@@ -183,7 +185,7 @@ def shared_areas(masks: Sequence[Mask], first: I64, second: I64, within: I64 | N
         within: (k, 4) xyxy rectangles in px of the frame; pixels outside are not counted.
     """
     if isinstance(masks, PackedMasks) and len(first):
-        return _packed_areas(masks.simple(), first, second, within)
+        return _packed_areas(masks.simple, first, second, within)
     counts = np.zeros(len(first), np.int64)
     rectangles = [None] * len(first) if within is None else within.tolist()
     pairs = zip(first.tolist(), second.tolist(), rectangles, strict=True)

@@ -133,7 +133,7 @@ def covered(views: Views, threshold: float) -> I64:
     likeliest[1:] = part[1:] != part[:-1]
     for look in (likeliest, ~likeliest):
         chosen = (look & (owner[part] == part)).nonzero()[0]
-        if found.masks is not None:
+        if found.masks is not None and len(chosen):
             chosen = chosen[_mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
         owner[part[chosen[::-1]]] = cover[chosen[::-1]]  # the last assignment stays: the likeliest
     return owner[owner]  # what covers a cut one may end near a border, and be covered itself

@@ -211,7 +211,7 @@ class DevicePipeline:
             worker.wait(slot)
         stamps.append(now())
         parts = [worker.read(slot) for worker in plan.workers]
-        tiles = [found for part, _ in parts for found in part]
+        tiles = parts[0][0] if len(parts) == 1 else [found for part, _ in parts for found in part]
         whole = next((found for _, found in parts if found is not None), None)
         stamps.append(now())
         if "tiled" in self._settings.mode:
@@ -223,7 +223,7 @@ class DevicePipeline:
         trace = flight.trace(self._settings.mode, stamps)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
-        return FrameResult(merged, trace, tuple(tiles), whole)
+        return FrameResult(merged, trace, tiles, whole)
 
 
 @dataclass

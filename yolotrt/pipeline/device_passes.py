@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import PerImage
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
@@ -118,7 +118,7 @@ class DevicePass:
         results = Results(scope, self.images, self._decoder.limit, words)
         return PassSlot(self, slot.prepare, results, self._decoder.into(results))
 
-    def read(self, slot: PassSlot) -> list[Detections]:
+    def read(self, slot: PassSlot) -> PerImage:
         """Return the detections of each image, in px of the frame."""
         return slot.results.read(self._origins, masks=self._masks)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.detections import I64, Detections
+from yolotrt.geometry.detections import I64, Detections, PerImage
 from yolotrt.geometry.packed import BIT, HEIGHT, STEP, WIDTH, PackedMasks, X, Y
 
 CANDIDATE = np.dtype(
@@ -67,7 +67,7 @@ class Results:
         """Words that the masks needed beyond the room they had; until it is 0 masks are incomplete."""
         return max(0, int(self.header.array.view(HEADER)[0]["words"]) - self.words)
 
-    def read(self, origins: list[tuple[int, int]], *, masks: bool) -> list[Detections]:
+    def read(self, origins: list[tuple[int, int]], *, masks: bool) -> PerImage:
         """Return the detections of each image, best first.
 
         Args:
@@ -88,7 +88,7 @@ class Results:
             )
         count = int(header["records"])
         if not count:
-            return [Detections.empty(masks=masks)] * len(origins)
+            return PerImage(Detections.empty(masks=masks), np.zeros(len(origins), np.int64))
         records = self.records.array[: count * RECORD.itemsize].view(RECORD)
         image = records["image"]
         places = np.asarray(origins, np.int64).reshape(-1, 2)[image]
@@ -96,13 +96,8 @@ class Results:
         scores = records["score"].copy()
         classes = records["label"].astype(np.int64)
         drawn = self._masks(records, places, int(header["words"])) if masks else None
-        ends = np.searchsorted(image, np.arange(len(origins)), side="right").tolist()
-        found, begin = [], 0
-        for end in ends:
-            part = None if drawn is None else drawn[begin:end]
-            found.append(Detections(boxes[begin:end], scores[begin:end], classes[begin:end], part))
-            begin = end
-        return found
+        ends = np.searchsorted(image, np.arange(len(origins)), side="right")
+        return PerImage(Detections(boxes, scores, classes, drawn), ends)
 
     def _masks(
         self, records: np.ndarray[tuple[int], np.dtype[np.void]], places: I64, words: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from yolotrt.cuda.device import Event, Graph, PinnedBuffer, Scope, Stream
@@ -141,7 +142,7 @@ class DeviceWorker:
         self.device.bind()
         self.device.wait(self._slots[index].done)
 
-    def read(self, index: int) -> tuple[list[Detections], Detections | None]:
+    def read(self, index: int) -> tuple[Sequence[Detections], Detections | None]:
         """Return what a slot's frame held, once it is done.
 
         Returns:

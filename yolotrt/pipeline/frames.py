@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class FrameResult:
 
     detections: Detections
     trace: FrameTrace
-    tiles: tuple[Detections, ...] = ()
+    tiles: Sequence[Detections] = ()
     whole: Detections | None = None
 
 

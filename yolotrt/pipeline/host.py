@@ -82,7 +82,7 @@ class HostPipeline:
                     merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
                 else:
                     merged = whole or Detections.empty()
-        return FrameResult(merged, trace, tuple(tiles), whole)
+        return FrameResult(merged, trace, tiles, whole)
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         plan = self._plans.pop(frame_wh, None)

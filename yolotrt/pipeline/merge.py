@@ -22,7 +22,7 @@ import numpy as np
 
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
 from yolotrt.geometry.tiles import TileGrid
@@ -98,16 +98,17 @@ def merge_frame(
     settings = settings or MergeSettings()
     if len(tiles) != len(grid.origins):
         raise ValueError(f"{len(tiles)} sets of detections for {len(grid.origins)} tiles")
-    parts = [*tiles, *([] if global_ is None else [global_])]
-    found = Detections.concatenate(parts)
+    seen = PerImage.of(tiles)
+    found, tile = seen.found, seen.image
+    if global_ is not None:
+        found = Detections.concatenate([found, global_])
+        tile = np.concatenate([tile, np.full(len(global_), WHOLE_FRAME)])
     if len(found) < 2:
         return found
     if settings.method == "nms":
         return suppress(found, settings.threshold, metric=settings.metric, shape=settings.shape)
     if settings.method == "nmm":
         return merge(found, settings.threshold, metric=settings.metric, shape=settings.shape)
-    indices = [*range(len(tiles)), *([] if global_ is None else [WHOLE_FRAME])]
-    tile = np.repeat(np.array(indices, np.int64), [len(p) for p in parts])
     views = Views.of(found, tile, grid, settings.border)
     alone = np.arange(len(found))
     alive = covered(views, settings.threshold) == alone
