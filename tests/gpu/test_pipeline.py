@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_every_dispatch_finds_the_same_bits(
         stages = result.trace.stages()
         for stage in ("upload", "prepare_batch", "enqueue", "decode", "tiles", "global", "end_to_end"):
             assert 0 <= (stages[f"device_{stage}"] or -1) < 1
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_eight_threads_sharing_a_pipeline_get_what_one_thread_gets(
+    tiny_onnx: Path, frame: npt.NDArray[np.uint8], depth: int
+) -> None:
+    frames = [np.roll(frame, 13 * i, axis=1) for i in range(8)]
+    settings = {"mode": "tiled+global", "groups": 2, "depth": depth, "decode": DECODE}
+    with TiledPipeline.open(tiny_onnx, device="cuda:0", trust=True, **settings) as shared:
+        expected = [shared(f).detections for f in frames]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda i: shared(frames[i % 8]).detections, range(64)))
+    for i, one in enumerate(found):
+        assert_equal(one, expected[i % 8])
 
 
 def test_another_frame_size_frees_the_first(
