@@ -111,5 +111,7 @@ def find_reference(
 
 
 def _is_sidecar(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as stream:
         return FORMAT.encode() in stream.read(200)

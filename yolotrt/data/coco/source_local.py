@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from yolotrt.artifacts.files import atomic_target, mapped_os_errors, require_file
+from yolotrt.artifacts.files import atomic_target, mapped_os_errors, require_file, strange_kind
 from yolotrt.data.coco.check import Proof, image_proofs
 from yolotrt.data.coco.layout import ANNOTATIONS_ARCHIVE, IMAGES, IMAGES_ARCHIVE, INSTANCES
 from yolotrt.data.coco.source import Watch, require_space
@@ -37,6 +37,8 @@ class LocalSource:
             raise InputError(
                 f"{path} does not exist.", hint="Name a folder or a zip archive with COCO val2017, or a URL."
             )
+        if strange := strange_kind(path):
+            raise InputError(f"{path} is {strange}.", hint="Name a folder or a zip archive.")
         self.base = (base or str(path)).rstrip("/")
         self._path = path
         folder = path if path.is_dir() else path.parent
