@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ class SubsetRequest:
             all in one part.
         base_url: A mirror's URL, a ``file://`` URL, a folder or an archive; None for the one in
             ``YOLOTRT_COCO_URL``, or COCO's own server.
+        fewer: Whether all that a smaller source has will do as well.
     """
 
     folder: Path = DEFAULT_FOLDER
@@ -38,6 +39,7 @@ class SubsetRequest:
     annotations: bool = True
     calib_split: int = 0
     base_url: str | None = None
+    fewer: bool = False
 
     def check(self) -> None:
         """Refuse what can never be done.
@@ -52,6 +54,12 @@ class SubsetRequest:
                 f"--calib-split {self.calib_split} leaves nothing of {self.images} images to evaluate on.",
                 hint=f"Choose a number from 1 to {self.images - 1}, or ask for more --images.",
             )
+
+    def of(self, available: int) -> SubsetRequest:
+        """Return this request for a source of ``available`` images; up to half of fewer are to calibrate."""
+        if not self.fewer or not 0 < available < self.images:
+            return self
+        return replace(self, images=available, calib_split=min(self.calib_split, available // 2))
 
     def choice(self) -> dict[str, Any]:
         """Return the options that decide which files the subset has, for the manifest."""
