@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from yolotrt.data.coco.layout import DATASET, TYPICAL_IMAGE
+from yolotrt.data.coco.layout import DATASET, TYPICAL_IMAGE, base_url
 from yolotrt.data.coco.select import Split
+from yolotrt.data.fetch.proxy import proxy_of
 from yolotrt.errors import UsageError
 
 DEFAULT_FOLDER = Path("calib_data") / DATASET
@@ -170,8 +172,13 @@ def offer(request: SubsetRequest) -> str:
 
 def ways_out(request: SubsetRequest) -> str:
     """Name what works without (this way to) the network, for a hint."""
-    return (
-        "Behind a proxy, set HTTP_PROXY. With another server or COCO's archives on disk (val2017.zip and "
+    base = base_url(request.base_url)
+    if proxy := proxy_of(base):
+        first = f"Requests go through the proxy {proxy.address} of {proxy.variable}: correct or unset it. "
+    else:
+        first = f"Behind a proxy, set {urlsplit(base).scheme.upper()}_PROXY. "
+    return first + (
+        "With another server or COCO's archives on disk (val2017.zip and "
         "annotations_trainval2017.zip in one folder), set YOLOTRT_COCO_URL=URL|FOLDER, or give "
         "'yolotrt download' that as --base-url. Or run "
         f"'{request.command()}' on a machine with a network and copy {request.folder} here. "
