@@ -20,7 +20,9 @@ from tests.data.coco.world import (
     instances_of,
     make_world,
     serving,
+    unpacked_to,
     with_archives,
+    zipped,
 )
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.coco.instances import parse_instances, read_instances
@@ -372,6 +374,24 @@ def test_annotations_of_another_kind_are_refused(tmp_path: Path) -> None:
     ):
         fetch(asked(server, tmp_path))
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("place", ["server's file", "server's archive", "folder", "archive"])
+def test_broken_annotations_are_called_by_what_the_user_knows(tmp_path: Path, place: str) -> None:
+    inside = "annotations/instances_val2017.json"
+    packed, plain = {ARCHIVE: zipped({inside: b"{"})}, {f"/{inside}": b"{"}
+    folder = tmp_path / "given"
+    with serving(packed if "archive" in place else plain) as server:
+        if "server" in place:
+            base, named = server.url, f"{server.url}{ARCHIVE if 'archive' in place else ''}/{inside}"
+        else:
+            unpacked_to(folder, server.files)
+            base = str(folder / ARCHIVE[1:]) if place == "archive" else str(folder)
+            named = f"{base}/{inside}"
+        with pytest.raises(ArtifactError) as caught:
+            fetch(SubsetRequest(tmp_path / "coco", 3, base_url=base))
+    assert caught.value.message.startswith(f"{named} is not a COCO instances file: it is not valid JSON (")
+    assert ".source" not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["../../../evil.jpg", "/tmp/evil.jpg", "a/b.jpg", "..jpg"])
