@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
@@ -106,7 +107,7 @@ def find_reference(
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
-        hint=f"Build it: yolotrt build {source} --fp32",
+        hint=f"Build it: yolotrt build {shlex.quote(source)} --fp32",
     )
 
 

@@ -259,6 +259,19 @@ def test_no_network_names_the_ways_out(tmp_path: Path) -> None:
         assert way in hint
 
 
+def test_the_command_of_a_subset_can_be_typed_into_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "my coco; $(touch gone) 'n more"
+    request = SubsetRequest(folder, 9, classes=("traffic light", "dog"), annotations=False, calib_split=3)
+    shown = subprocess.run(
+        ["sh", "-c", f"yolotrt() {{ printf '%s\\0' \"$@\"; }}; {request.command()}"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = shown.stdout.split("\0")[:-1]
+    assert words == ["download", "--images", "9", "--seed", "0", "--classes", "traffic light,dog",
+                     "--no-annotations", "--calib-split", "3", "--out", str(folder)]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_network_that_goes_away_stops_early(tmp_path: Path) -> None:
     with serving(WORLD) as server:
         request = asked(server, tmp_path)

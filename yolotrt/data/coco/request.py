@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,11 +77,11 @@ class SubsetRequest:
 
     def command(self) -> str:
         """Return the command that makes this subset, ready to be typed."""
-        words = ["yolotrt download", f"--images {self.images}", f"--seed {self.seed}"]
-        words += [f"--classes '{','.join(self.classes)}'"] if self.classes else []
+        words = ["yolotrt", "download", "--images", str(self.images), "--seed", str(self.seed)]
+        words += ["--classes", ",".join(self.classes)] if self.classes else []
         words += [] if self.annotations else ["--no-annotations"]
-        words += [f"--calib-split {self.calib_split}"] if self.calib_split else []
-        return " ".join([*words, f"--out {self.folder}"])
+        words += ["--calib-split", str(self.calib_split)] if self.calib_split else []
+        return shlex.join([*words, "--out", str(self.folder)])
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def ways_out(request: SubsetRequest) -> str:
     return first + (
         "With another server or COCO's archives on disk (val2017.zip and "
         "annotations_trainval2017.zip in one folder), set YOLOTRT_COCO_URL=URL|FOLDER, or give "
-        "'yolotrt download' that as --base-url. Or run "
-        f"'{request.command()}' on a machine with a network and copy {request.folder} here. "
-        "Any folder of your own pictures calibrates too: --images DIR."
+        "'yolotrt download' that as --base-url. "
+        "Any folder of your own pictures calibrates too: --images DIR. "
+        f"Or make {request.folder} on a machine with a network and copy it here:\n{request.command()}"
     )
