@@ -142,7 +142,7 @@ def ensure_writable(target: Path) -> None:
     with mapped_os_errors(target):
         _require_replaceable(target)
         with _temporary_name(target, "") as temporary:
-            temporary.touch()
+            temporary.write_bytes(b"\n")  # an empty file fits on a full disk
 
 
 def write_bytes(target: Path, data: bytes) -> Path:
