@@ -27,11 +27,11 @@ $(VENV)/.ready-export: $(VENV)/.ready
 
 setup-tensorrt: $(VENV)/.ready-tensorrt  ## Add TensorRT-RTX, NVRTC and TensorRT's bindings (no GPU needed; 450 MB)
 
-$(VENV)/.ready-tensorrt: $(VENV)/.ready tests/contract/requirements-10.txt tests/contract/requirements-11.txt
+$(VENV)/.ready-tensorrt: $(VENV)/.ready $(wildcard tests/contract/requirements-*.txt)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[dev,tensorrt-rtx]'
-	for major in 10 11; do \
-	  $(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/contract/$$major \
-	    -r tests/contract/requirements-$$major.txt || exit 1; \
+	for version in 10.13 10 11; do \
+	  $(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/contract/$$version \
+	    -r tests/contract/requirements-$$version.txt || exit 1; \
 	done
 	@touch $@
 
@@ -57,10 +57,10 @@ test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the k
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu
 
-test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allows, the cuda extra's too, in .venv-lowest
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install -q uv
-	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev,cuda]'
 	.venv-lowest/bin/python -m pytest
 
 test-wheel: setup  ## Build the wheel, install it into an empty environment, run the demo from elsewhere

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,14 @@ def test_an_offline_machine_is_told_the_ways_out(tmp_path: Path) -> None:
     assert isinstance(result.exception, DownloadError)
     assert "cannot be reached" in result.exception.message
     assert f"yolotrt download --images 3 --seed 0 --out {tmp_path}/coco" in (result.exception.hint or "")
+
+
+def test_a_dead_proxy_is_said_in_error_and_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("HTTP_PROXY", f"http://{address}")
+        result = run("--images", 3, "--out", tmp_path / "coco", "--base-url", "http://coco.invalid")
+    assert isinstance(result.exception, DownloadError)
+    assert f"the proxy {address} of HTTP_PROXY refused" in result.exception.message
+    assert f"the proxy {address} of HTTP_PROXY: correct or unset it" in (result.exception.hint or "")

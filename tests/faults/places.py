@@ -66,7 +66,7 @@ def in_read_only(folder: Path, command: list[str]) -> subprocess.CompletedProces
 def in_full(folder: Path, command: list[str], room: int) -> subprocess.CompletedProcess[str]:
     """Run a command in a copy of ``folder`` on a disk with ``room`` bytes to spare, and copy it back."""
     blocks = [-(-p.lstat().st_size // PAGE) for p in folder.rglob("*") if p.is_file()]
-    size = sum(blocks) * PAGE + max(room, PAGE)
+    size = max(PAGE, sum(blocks) * PAGE + room)  # 0 would be no limit
     with tempfile.TemporaryDirectory() as place:
         done = _run(
             [*_require_mounts(), "sh", "-c", _FULL, place, str(folder), str(size), *command],

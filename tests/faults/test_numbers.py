@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
 from tests.calibration.graphs import Net, images, run
+from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges, write_ranges
@@ -24,6 +26,7 @@ from yolotrt.errors import BuildError, CalibrationError, ExecutionError, ModelEr
 from yolotrt.model.finite import first_not_finite, require_finite_weights
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.pipeline.decode import decode
+from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -108,6 +111,50 @@ def test_an_engines_broken_output_is_named_while_it_runs() -> None:
     with pytest.raises(ExecutionError, match="'output0' holds NaN or infinity") as caught:
         decode(head, np.zeros((1, 4, 16, 16), np.float32), spec, [Letterbox.fit((64, 64), (64, 64))])
     assert caught.value.hint
+
+
+def dividing() -> onnx.ModelProto:
+    """The tiny network behind a division by each channel's mean: fine, but for black pictures."""
+    model = tiny_yolo()
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == "images":
+                node.input[index] = "normal"
+    mean = onnx.helper.make_node("GlobalAveragePool", ["images"], ["mean"], "mean")
+    divide = onnx.helper.make_node("Div", ["images", "mean"], ["normal"], "divide")
+    model.graph.node.insert(0, divide)
+    model.graph.node.insert(0, mean)
+    return model
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("mode", ["tiled", "global"])
+def test_a_running_engine_names_the_layer(
+    tmp_path: Path,
+    cli: Cli,  # noqa: F811
+    precision: str,
+    mode: str,
+) -> None:
+    onnx.save(dividing(), tmp_path / "dividing.onnx")
+    assert cli("build", "dividing.onnx", f"--{precision}", "--backend", "onnxruntime").code == 0
+    for name, value in (("gray", 90), ("black", 0)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), value, np.uint8))
+    engine = f"engines/dividing.{precision}.onnxruntime.onnx"
+    assert cli("predict", engine, "gray.png", "--mode", mode).code == 0
+    done = cli("predict", engine, "black.png", "--mode", mode)
+    assert done.code == 1
+    assert "'output0' holds NaN or infinity" in done.err
+    assert "the first to make one is Div 'divide'" in done.err
+    assert "hint: " in done.err
+
+
+def test_an_engine_that_is_gone_names_its_output_at_least(tmp_path: Path) -> None:
+    onnx.save(changed("res.conv.bias", with_one(np.nan)), tmp_path / "nan.onnx")
+    with TiledPipeline.open(tmp_path / "nan.onnx", trust=True, mode="global") as pipeline:
+        pipeline.prepare((64, 64))
+        (tmp_path / "nan.onnx").unlink()
+        with pytest.raises(ExecutionError, match="'output0' holds NaN or infinity: the engine is broken"):
+            pipeline(np.full((64, 64, 3), 90, np.uint8))
 
 
 def network(kind: str) -> onnx.ModelProto:

@@ -18,6 +18,7 @@ from tests.faults.places import assert_one_clear_error, contents, in_full, in_re
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.calibration.cache import read_ranges
+from yolotrt.data.scenes.files import write_scenes
 
 ENGINE = "engines/tiny.int8.onnxruntime.onnx"
 Args = list[object]
@@ -38,6 +39,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = np.random.default_rng(index).integers(0, 256, (120, 160, 3), np.uint8)
         cv2.imwrite(str(folder / "pictures" / f"{index}.jpg"), picture)
     unpacked_to(folder / "mirror", make_world(20))
+    truth = write_scenes(folder / "scenes", 1, 0, (320, 240))
+    truth.write_text(truth.read_text().replace('"disc"', '"cat"'))  # a class that the networks have
     return folder
 
 
@@ -72,6 +75,16 @@ def folder(earlier: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(earlier, tmp_path / "work"))
 
 
+def limited(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that may write no file of more than 1,000 bytes."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, preexec_fn=limit)
+
+
 VERBS = ("calibrate", "build", "download", "bench")
 
 
@@ -92,6 +105,80 @@ def test_a_full_disk(folder: Path, inputs: Path, verb: str) -> None:
     assert contents(folder) == before
 
 
+def lesser_commands(inputs: Path) -> dict[str, tuple[str, Args]]:
+    """Return a file that each other verb writes, and how it is run; by the verb's name."""
+    picture, scenes = inputs / "pictures" / "0.jpg", inputs / "scenes"
+    annotated: Args = ["--images", scenes / "images", "--annotations", scenes / "instances.json"]
+    return {
+        "scenes": ("drawn/instances.json", ["scenes", "--count", 1, "--size", "320x240", "--out", "drawn"]),
+        "scenes --video": (
+            "film.mp4",
+            ["scenes", "--video", "film.mp4", "--seconds", 0.2, "--size", "320x240"],
+        ),
+        "mosaics": (
+            "mosaics/instances.json",
+            ["mosaics", *annotated, "--out", "mosaics", "--size", "640x480"],
+        ),
+        "predict": ("found/0.jpg", ["predict", ENGINE, picture, "--save", "found"]),
+        "run": ("run.json", ["run", ENGINE, "--source", inputs / "pictures", "--json", "run.json"]),
+        "eval": ("eval.json", ["eval", ENGINE, *annotated, "--json", "eval.json"]),
+        "tune": (
+            "runs/tune.json",
+            [
+                "tune",
+                inputs / "old" / "tiny.onnx",
+                "--precisions",
+                "fp32",
+                "--source",
+                picture,
+                "--groups",
+                1,
+            ],
+        ),
+        "report": ("page.html", ["report", "result.json", "--html", "page.html"]),
+        "compare": ("table.md", ["compare", "result.json", "result.json", "--markdown", "table.md"]),
+        "doctor": ("doctor.json", ["doctor", "--json", "doctor.json"]),
+    }
+
+
+LESSER = (
+    "scenes",
+    "scenes --video",
+    "mosaics",
+    "predict",
+    "run",
+    "eval",
+    "tune",
+    "report",
+    "compare",
+    "doctor",
+)
+LARGE = ("scenes", "mosaics", "predict", "report")
+"""Verbs that write more than the limit on a file's size."""
+
+
+@pytest.mark.parametrize(
+    ("place", "verb"),
+    [(place, verb) for place in ("read-only", "full") for verb in LESSER] + [("limited", v) for v in LARGE],
+)
+def test_every_other_verb_that_writes(folder: Path, inputs: Path, place: str, verb: str) -> None:
+    name, arguments = lesser_commands(inputs)[verb]
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("earlier")
+    before = contents(folder)
+    command = yolotrt(*arguments)
+    if place == "read-only":
+        done, reason = in_read_only(folder, command), "read-only"
+    elif place == "full":
+        done, reason = in_full(folder, command, room=0), "disk is full"
+    else:
+        done, reason = limited(folder, command), "larger than allowed"
+    assert_one_clear_error(done, reason)
+    if verb in ("run", "eval"):
+        assert not done.stdout, f"{verb} has to find out before it measures"
+    assert contents(folder) == before
+
+
 @pytest.mark.parametrize("room", [24_000, 40_000, 60_000, 80_000])
 def test_a_disk_that_fills_up_on_the_way_to_an_engine(folder: Path, inputs: Path, room: int) -> None:
     """Wherever the build stops, the calibration and the engine are the old ones or the new ones."""
@@ -106,18 +193,8 @@ def test_a_disk_that_fills_up_on_the_way_to_an_engine(folder: Path, inputs: Path
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_limit_on_file_sizes(folder: Path, inputs: Path, verb: str) -> None:
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
     before = contents(folder)
-    done = subprocess.run(
-        yolotrt(*commands(inputs, "new", 9)[verb]),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-    )
+    done = limited(folder, yolotrt(*commands(inputs, "new", 9)[verb]))
     assert_one_clear_error(done, "larger than allowed")
     assert contents(folder) == before
 

@@ -68,11 +68,16 @@ def test_a_detection_model_is_refused(tmp_path: Path) -> None:
 
 @needs_export
 @pytest.mark.export
-def test_broken_weights_are_one_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "broken.pt"
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(ModelError, match="cannot be read"):
-        export(path, tmp_path / "m.onnx")
+@pytest.mark.parametrize(
+    ("name", "content"), [("broken.pt", b"not a checkpoint"), ("empty.pt", b""), ("broken.yaml", b"import x")]
+)
+def test_broken_weights_are_one_clear_error(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        export(path, tmp_path / "made" / "m.onnx")
+    assert caught.value.message.startswith(f"{path} cannot be read")
+    assert ".part" not in caught.value.message, "nobody but us knows the copy"
 
 
 class _Bomb:

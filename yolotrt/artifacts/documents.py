@@ -51,8 +51,12 @@ def read_document(path: Path, *, format: str, version: int) -> dict[str, Any]:
     return document
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, label: str | None = None) -> Any:
     """Read any JSON file within sane limits; NaN and Infinity are refused.
+
+    Args:
+        path: The file.
+        label: What to call it where its content is at fault; the path if None.
 
     Raises:
         InputError: The file is missing or unreadable.
@@ -60,7 +64,9 @@ def read_json(path: Path) -> Any:
     """
     require_file(path, "a JSON file")
     if path.stat().st_size > MAX_BYTES:
-        raise ArtifactError(f"{path} is larger than {MAX_BYTES >> 20} MiB and cannot be one of ours.")
+        raise ArtifactError(
+            f"{label or path} is larger than {MAX_BYTES >> 20} MiB and cannot be one of ours."
+        )
 
     def refuse(constant: str) -> float:
         raise ValueError(f"{constant} is not a JSON number")
@@ -82,5 +88,5 @@ def read_json(path: Path) -> Any:
         )
     except (ValueError, RecursionError) as exc:
         raise ArtifactError(
-            f"{path} is not valid JSON ({exc}).", hint="It may be truncated; make it again."
+            f"{label or path} is not valid JSON ({exc}).", hint="It may be truncated; make it again."
         ) from exc

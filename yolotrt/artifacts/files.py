@@ -13,6 +13,7 @@ import glob
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ _OWN: set[str] = set()
 the same one, so a killed run's leftovers look like this run's."""
 
 
+_COPY = "Only regular files can be used; copy its content into one."
+
+
 def require_file(path: Path, what: str) -> Path:
     """Return ``path`` if it is a readable regular file.
 
@@ -34,15 +38,35 @@ def require_file(path: Path, what: str) -> Path:
         what: What it should be, for the message ("an ONNX file").
 
     Raises:
-        InputError: It is missing, a directory, or not readable.
+        InputError: It is missing, a directory, a pipe, a device, or not readable.
     """
     if path.is_dir():
         raise InputError(f"{path} is a directory, not {what}.", hint="Name the file itself.")
+    if strange := strange_kind(path):
+        raise InputError(f"{path} is {strange}, not {what}.", hint=_COPY)
     if not path.exists():
         raise InputError(f"{path} does not exist.", hint=f"It should be {what}; check the path.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read.", hint="Check its permissions.")
     return path
+
+
+def strange_kind(path: Path) -> str | None:
+    """Return what a path is in words ("a named pipe") if it is neither a regular file nor a directory.
+
+    Reading such a thing may wait for ever, or never end. None also for what is missing or out of reach.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a null byte in the name
+        return None
+    kinds = {
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode))
 
 
 @contextlib.contextmanager
@@ -84,8 +108,7 @@ def atomic_target(target: Path, suffix: str = "") -> Iterator[Path]:
         StorageError: Disk full, read-only folder and the like. Earlier content stays intact.
     """
     with mapped_os_errors(target):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        _require_replaceable(target)
         with _temporary_name(target, suffix) as temporary:
             yield temporary
             _sync_file(temporary)
@@ -117,10 +140,9 @@ def ensure_writable(target: Path) -> None:
         StorageError: See :func:`atomic_target`.
     """
     with mapped_os_errors(target):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        _require_replaceable(target)
         with _temporary_name(target, "") as temporary:
-            temporary.touch()
+            temporary.write_bytes(b"\n")  # an empty file fits on a full disk
 
 
 def write_bytes(target: Path, data: bytes) -> Path:
@@ -185,6 +207,17 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
         yield
     finally:
         os.close(handle)
+
+
+def _require_replaceable(target: Path) -> None:
+    """Refuse a target that is there and no regular file: a rename would put a file in a device's place."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if strange := strange_kind(target):
+        raise StorageError(
+            f"Cannot write {target}: it is {strange}.",
+            hint="Name a file; it is written beside its place and then renamed.",
+        )
 
 
 def _make_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import reprlib
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -110,8 +111,8 @@ def read_engine(path: Path) -> EngineFile:
         return _read(_waiting_path(path), path)
     if not sidecar_path(path).exists():
         onnx = path.suffix == ".onnx"
-        again = f"Build it again: yolotrt build MODEL -o {path} --force"
-        build = f"Build an engine from it: yolotrt build {path}" if onnx else again
+        again = f"Build it again: yolotrt build MODEL -o {shlex.quote(str(path))} --force"
+        build = f"Build an engine from it: yolotrt build {shlex.quote(str(path))}" if onnx else again
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
             hint=f"{build}\n{TRUST}",

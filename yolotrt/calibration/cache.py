@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.files import exclusive, strange_kind
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
 from yolotrt.calibration.batches import F32, ImageFeed, Preprocessing
@@ -248,8 +248,10 @@ def _digests(images: Sequence[Path]) -> tuple[tuple[str, str], ...]:
 
     def digest(path: Path) -> str:
         try:
-            return sha256_file(path)
+            if not strange_kind(path):
+                return sha256_file(path)
         except OSError:
-            return f"unreadable: {path.name}"
+            pass
+        return f"unreadable: {path.name}"
 
     return tuple((path.name, digest(path)) for path in images)

@@ -22,6 +22,7 @@ from yolotrt.cli.options import (
     device_name,
     merge_settings,
 )
+from yolotrt.cli.outputs import ensure_outputs
 
 
 def predict(
@@ -56,6 +57,7 @@ def predict(
     from yolotrt.workflow.predict import coco_results
     from yolotrt.workflow.predict import predict as run
 
+    ensure_outputs(json)
     with (
         TiledPipeline.open(
             engine,

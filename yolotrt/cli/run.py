@@ -21,6 +21,7 @@ from yolotrt.cli.options import (
     cores,
     device_name,
 )
+from yolotrt.cli.outputs import ensure_outputs
 from yolotrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
+    ensure_outputs(json)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,

@@ -25,6 +25,7 @@ from yolotrt.cli.options import (
     cores,
     whole_numbers,
 )
+from yolotrt.cli.outputs import ensure_outputs
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def tune(
         device=device,
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
+    ensure_outputs(json)
     if write is not None:
         _require_writable(write)
     with progress_bars() as progress:

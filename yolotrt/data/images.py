@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.headers import HeaderError, image_size
 from yolotrt.errors import ImageError
 
@@ -28,6 +29,8 @@ def list_images(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
+    if strange := strange_kind(path):
+        raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
     if not path.is_dir():
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
     found = []
@@ -47,8 +50,11 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.ui
     EXIF rotation is applied; gray, CMYK and 16-bit images are converted; transparency is dropped.
 
     Raises:
-        ImageError: The file is missing, empty, truncated, no image, or larger than ``max_pixels``.
+        ImageError: The file is missing, a pipe or device, empty, truncated, no image, or larger than
+            ``max_pixels``.
     """
+    if strange := strange_kind(path):
+        raise ImageError(f"{path} is {strange}, not an image.", hint="Replace or remove it.")
     try:
         data = path.read_bytes()
     except OSError as exc:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.images import list_images, read_image
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
@@ -72,8 +73,10 @@ def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
     if path.is_dir():
         return FolderSource(path)
     if not path.is_file():
+        strange = strange_kind(path)
         raise InputError(
-            f"{name} does not exist.", hint="--source takes a video, a folder of images, or rtsp://..."
+            f"{name} is {strange}, not a video file." if strange else f"{name} does not exist.",
+            hint="--source takes a video, a folder of images, or rtsp://...",
         )
     return VideoSource(name, live=False, timeout_s=timeout_s)
 

@@ -235,7 +235,8 @@ def _load(copy: Path, weights: Path, trust: bool, warn: Callable[[str], None]) -
                 hint="Take weights from someone you trust; if these are, add --trust.",
             ) from exc
         raise ModelError(
-            f"{weights} cannot be read as Ultralytics weights ({type(exc).__name__}: {_first_line(exc)}).",
+            f"{weights} cannot be read as Ultralytics weights "
+            f"({type(exc).__name__}: {_first_line(exc).replace(str(copy), str(weights))}).",
             hint="It may be truncated or made for another framework; download it again.",
         ) from exc
     if yolo.task != "segment" or not hasattr(yolo.model.model[-1], "proto"):

@@ -84,7 +84,8 @@ class Results:
         if header["broken"]:
             raise ExecutionError(
                 "An output of the engine holds NaN or infinity: the engine is broken.",
-                hint="Build it again; if it was built in lower precision, compare with --fp32.",
+                hint="Build it again; if it was built in lower precision, compare with --fp32. "
+                "With --device cpu an ONNX engine names the layer.",
             )
         count = int(header["records"])
         if not count:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from yolotrt.backends.base import Context, Engine
-from yolotrt.errors import UsageError
+from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.pipeline.blame import with_layer
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
 from yolotrt.pipeline.flights import Pending
@@ -115,7 +116,11 @@ class HostPipeline:
             with trace.span("enqueue", group=group, scope="tiles"):
                 head, prototypes = context.run()
             with trace.span("decode", group=group, scope="tiles"):
-                found = decode(head, prototypes, spec, [plan.grid.placement] * len(chosen), settings)
+                placements = [plan.grid.placement] * len(chosen)
+                try:
+                    found = decode(head, prototypes, spec, placements, settings)
+                except ExecutionError as exc:
+                    raise with_layer(exc, self._engine.file, context.images) from exc
                 return [d.moved(*plan.grid.origins[t]) for t, d in zip(chosen, found, strict=True)]
 
         with trace.span("tiles", scope="tiles"):
@@ -132,8 +137,11 @@ class HostPipeline:
                 head, prototypes = plan.whole.run()
             with trace.span("decode", scope="global"):
                 settings = self._settings.decode
-                spec = self._whole_engine.file.spec
-                return decode(head, prototypes, spec, [plan.letterbox], settings)[0]
+                file = self._whole_engine.file
+                try:
+                    return decode(head, prototypes, file.spec, [plan.letterbox], settings)[0]
+                except ExecutionError as exc:
+                    raise with_layer(exc, file, plan.whole.images) from exc
 
 
 @dataclass(frozen=True)

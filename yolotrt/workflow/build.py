@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,8 +136,8 @@ def _ranges(
             return known
         raise CalibrationError(
             f"{request.precision.upper()} needs images to calibrate on, and none were named.",
-            hint=f"yolotrt build {onnx_path} --{request.precision} --images DIR  (about 100 pictures like "
-            "those of your camera; --images coco downloads some of COCO val2017)",
+            hint=f"yolotrt build {shlex.quote(str(onnx_path))} --{request.precision} --images DIR  "
+            "(about 100 pictures like those of your camera; --images coco downloads some of COCO val2017)",
         )
     images = list_images(request.images)[: request.limit]
     ranges, status = load_or_calibrate(

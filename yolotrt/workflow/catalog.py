@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
@@ -106,10 +107,12 @@ def find_reference(
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
-        hint=f"Build it: yolotrt build {source} --fp32",
+        hint=f"Build it: yolotrt build {shlex.quote(source)} --fp32",
     )
 
 
 def _is_sidecar(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as stream:
         return FORMAT.encode() in stream.read(200)

@@ -20,7 +20,9 @@ from tests.data.coco.world import (
     instances_of,
     make_world,
     serving,
+    unpacked_to,
     with_archives,
+    zipped,
 )
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.coco.instances import parse_instances, read_instances
@@ -257,6 +259,19 @@ def test_no_network_names_the_ways_out(tmp_path: Path) -> None:
         assert way in hint
 
 
+def test_the_command_of_a_subset_can_be_typed_into_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "my coco; $(touch gone) 'n more"
+    request = SubsetRequest(folder, 9, classes=("traffic light", "dog"), annotations=False, calib_split=3)
+    shown = subprocess.run(
+        ["sh", "-c", f"yolotrt() {{ printf '%s\\0' \"$@\"; }}; {request.command()}"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = shown.stdout.split("\0")[:-1]
+    assert words == ["download", "--images", "9", "--seed", "0", "--classes", "traffic light,dog",
+                     "--no-annotations", "--calib-split", "3", "--out", str(folder)]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_network_that_goes_away_stops_early(tmp_path: Path) -> None:
     with serving(WORLD) as server:
         request = asked(server, tmp_path)
@@ -372,6 +387,24 @@ def test_annotations_of_another_kind_are_refused(tmp_path: Path) -> None:
     ):
         fetch(asked(server, tmp_path))
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("place", ["server's file", "server's archive", "folder", "archive"])
+def test_broken_annotations_are_called_by_what_the_user_knows(tmp_path: Path, place: str) -> None:
+    inside = "annotations/instances_val2017.json"
+    packed, plain = {ARCHIVE: zipped({inside: b"{"})}, {f"/{inside}": b"{"}
+    folder = tmp_path / "given"
+    with serving(packed if "archive" in place else plain) as server:
+        if "server" in place:
+            base, named = server.url, f"{server.url}{ARCHIVE if 'archive' in place else ''}/{inside}"
+        else:
+            unpacked_to(folder, server.files)
+            base = str(folder / ARCHIVE[1:]) if place == "archive" else str(folder)
+            named = f"{base}/{inside}"
+        with pytest.raises(ArtifactError) as caught:
+            fetch(SubsetRequest(tmp_path / "coco", 3, base_url=base))
+    assert caught.value.message.startswith(f"{named} is not a COCO instances file: it is not valid JSON (")
+    assert ".source" not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["../../../evil.jpg", "/tmp/evil.jpg", "a/b.jpg", "..jpg"])

@@ -12,6 +12,7 @@ from tests.data.coco.world import few_certificates, serving  # noqa: F401
 from yolotrt.data.fetch.http import Http, Stopped, TransferSettings
 from yolotrt.data.fetch.partial import Partial
 from yolotrt.data.fetch.pool import in_parallel
+from yolotrt.data.fetch.proxy import Proxy, proxy_of
 from yolotrt.data.fetch.response import Piece, TransferFailed
 from yolotrt.errors import EnvironmentFault
 
@@ -246,6 +247,51 @@ def test_proxy_variables_are_honoured(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert Fetcher(tmp_path).get("http://coco.invalid/f") == DATA
         assert proxy.requests == ["/f"]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_dead_proxy_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    with socket.socket() as closed, serving({"/f": DATA}) as server:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv(variable, f"http://me:secret@{address}")
+        with pytest.raises(TransferFailed) as caught:
+            Fetcher(tmp_path).get(f"{server.url}/f")
+        assert f"the proxy {address} of {variable} refused" in caught.value.message
+        assert "secret" not in caught.value.message
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert Fetcher(tmp_path).get(f"{server.url}/f") == DATA
+
+
+def test_a_server_without_a_proxy_before_it_is_not_called_one(fetcher: Fetcher) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(TransferFailed) as caught:
+            fetcher.get(f"http://127.0.0.1:{closed.getsockname()[1]}/f")
+    assert "proxy" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "expected"),
+    [
+        ({}, "http://a/f", None),
+        ({"HTTPS_PROXY": "p:3128"}, "https://a/f", Proxy("HTTPS_PROXY", "p:3128")),
+        ({"HTTPS_PROXY": "p:3128"}, "http://a/f", None),
+        ({"HTTP_PROXY": "http://p", "ALL_PROXY": "http://q"}, "http://a/f", Proxy("HTTP_PROXY", "p")),
+        ({"HTTP_PROXY": "http://p", "NO_PROXY": "b,.a.org"}, "http://x.a.org/f", None),
+        ({"HTTP_PROXY": "http://p", "NO_PROXY": "*"}, "http://a/f", None),
+        ({"HTTP_PROXY": "http://p"}, "file:///a", None),
+        ({"HTTP_PROXY": "http://p"}, "http://[a", None),
+    ],
+)
+def test_which_proxy_a_request_takes(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, expected: Proxy | None
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_of(url) == expected
 
 
 def test_unusable_proxy_variables_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

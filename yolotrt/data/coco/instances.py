@@ -74,7 +74,7 @@ def read_instances(path: Path, label: str | None = None) -> Instances:
         ArtifactError: It is not JSON, not COCO instances, or contradicts itself.
     """
     try:
-        return parse_instances(read_json(path))
+        return parse_instances(read_json(path, "it"))
     except ArtifactError as exc:
         raise ArtifactError(
             f"{label or path} is not a COCO instances file: {exc.message}",

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.data.coco.instances import Instances, read_instances
-from yolotrt.data.coco.layout import INSTANCES
 from yolotrt.data.coco.source import Source, Watch
 from yolotrt.data.coco.source_http import HttpSource
 from yolotrt.data.coco.source_local import LocalSource
@@ -73,9 +72,9 @@ def load_instances(
         with contextlib.suppress(ArtifactError):
             if expected_sha256 in (None, digest):
                 return read_instances(path), digest
-    source.instances(path, work, watch)
+    origin = source.instances(path, work, watch)
     try:
-        return read_instances(path, f"{source.base}/{INSTANCES}"), sha256_file(path)
+        return read_instances(path, origin), sha256_file(path)
     except ArtifactError:
         path.unlink()
         raise

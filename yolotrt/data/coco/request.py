@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from yolotrt.data.coco.layout import DATASET, TYPICAL_IMAGE
+from yolotrt.data.coco.layout import DATASET, TYPICAL_IMAGE, base_url
 from yolotrt.data.coco.select import Split
+from yolotrt.data.fetch.proxy import proxy_of
 from yolotrt.errors import UsageError
 
 DEFAULT_FOLDER = Path("calib_data") / DATASET
@@ -29,6 +32,7 @@ class SubsetRequest:
             all in one part.
         base_url: A mirror's URL, a ``file://`` URL, a folder or an archive; None for the one in
             ``YOLOTRT_COCO_URL``, or COCO's own server.
+        fewer: Whether all that a smaller source has will do as well.
     """
 
     folder: Path = DEFAULT_FOLDER
@@ -38,6 +42,7 @@ class SubsetRequest:
     annotations: bool = True
     calib_split: int = 0
     base_url: str | None = None
+    fewer: bool = False
 
     def check(self) -> None:
         """Refuse what can never be done.
@@ -53,6 +58,12 @@ class SubsetRequest:
                 hint=f"Choose a number from 1 to {self.images - 1}, or ask for more --images.",
             )
 
+    def of(self, available: int) -> SubsetRequest:
+        """Return this request for a source of ``available`` images; up to half of fewer are to calibrate."""
+        if not self.fewer or not 0 < available < self.images:
+            return self
+        return replace(self, images=available, calib_split=min(self.calib_split, available // 2))
+
     def choice(self) -> dict[str, Any]:
         """Return the options that decide which files the subset has, for the manifest."""
         return {
@@ -66,11 +77,11 @@ class SubsetRequest:
 
     def command(self) -> str:
         """Return the command that makes this subset, ready to be typed."""
-        words = ["yolotrt download", f"--images {self.images}", f"--seed {self.seed}"]
-        words += [f"--classes '{','.join(self.classes)}'"] if self.classes else []
+        words = ["yolotrt", "download", "--images", str(self.images), "--seed", str(self.seed)]
+        words += ["--classes", ",".join(self.classes)] if self.classes else []
         words += [] if self.annotations else ["--no-annotations"]
-        words += [f"--calib-split {self.calib_split}"] if self.calib_split else []
-        return " ".join([*words, f"--out {self.folder}"])
+        words += ["--calib-split", str(self.calib_split)] if self.calib_split else []
+        return shlex.join([*words, "--out", str(self.folder)])
 
 
 @dataclass(frozen=True)
@@ -162,10 +173,15 @@ def offer(request: SubsetRequest) -> str:
 
 def ways_out(request: SubsetRequest) -> str:
     """Name what works without (this way to) the network, for a hint."""
-    return (
-        "Behind a proxy, set HTTP_PROXY. With another server or COCO's archives on disk (val2017.zip and "
+    base = base_url(request.base_url)
+    if proxy := proxy_of(base):
+        first = f"Requests go through the proxy {proxy.address} of {proxy.variable}: correct or unset it. "
+    else:
+        first = f"Behind a proxy, set {urlsplit(base).scheme.upper()}_PROXY. "
+    return first + (
+        "With another server or COCO's archives on disk (val2017.zip and "
         "annotations_trainval2017.zip in one folder), set YOLOTRT_COCO_URL=URL|FOLDER, or give "
-        "'yolotrt download' that as --base-url. Or run "
-        f"'{request.command()}' on a machine with a network and copy {request.folder} here. "
-        "Any folder of your own pictures calibrates too: --images DIR."
+        "'yolotrt download' that as --base-url. "
+        "Any folder of your own pictures calibrates too: --images DIR. "
+        f"Or make {request.folder} on a machine with a network and copy it here:\n{request.command()}"
     )

@@ -44,6 +44,16 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> tuple[int, ...
     return tuple(sorted(ids))
 
 
+def available(instances: Instances, classes: Sequence[str] = ()) -> int:
+    """Return how many images :func:`choose` can choose from.
+
+    Raises:
+        UsageError: A class does not exist.
+    """
+    wanted = category_ids(instances, classes)
+    return sum(bool(_pairs(image, wanted)) for image in instances.images)
+
+
 def choose(instances: Instances, count: int, seed: int, classes: Sequence[str] = ()) -> tuple[CocoImage, ...]:
     """Return ``count`` images in the order in which they are chosen.
 

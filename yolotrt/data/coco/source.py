@@ -35,8 +35,11 @@ class Source(Protocol):
     def url(self, name: str) -> str:
         """Return where an image comes from, for the manifest and messages."""
 
-    def instances(self, target: Path, work: Path, watch: Watch) -> None:
+    def instances(self, target: Path, work: Path, watch: Watch) -> str:
         """Write the instances JSON to ``target``, atomically; ``work`` is a folder for partial files.
+
+        Returns:
+            Where it was, for messages: a URL or path, and behind an archive's the member's name.
 
         Raises:
             YoloTrtError: It is not there, damaged, or cannot be written.

@@ -65,14 +65,16 @@ class HttpSource:
         """Return the URL of an image."""
         return f"{self.base}/{IMAGES}/{name}"
 
-    def instances(self, target: Path, work: Path, watch: Watch) -> None:
+    def instances(self, target: Path, work: Path, watch: Watch) -> str:
         """Fetch the instances JSON: one member of the archive, the whole archive, or the plain file.
+
+        See :meth:`Source.instances`.
 
         Raises:
             DownloadError: The server does not have it, or kept failing.
             StorageError: It cannot be written.
         """
-        _repeated(lambda: self._instances_once(target, work, watch))
+        return _repeated(lambda: self._instances_once(target, work, watch))
 
     def proofs(self) -> Mapping[str, Proof]:
         """Return sizes and checksums from the image archive's directory.
@@ -108,17 +110,20 @@ class HttpSource:
             return {}
         return image_proofs(self._remote(url, resource)) if resource.ranges and resource.total else {}
 
-    def _instances_once(self, target: Path, work: Path, watch: Watch) -> None:
+    def _instances_once(self, target: Path, work: Path, watch: Watch) -> str:
         url = f"{self.base}/{ANNOTATIONS_ARCHIVE}"
         try:
             resource = self._http.probe(url)
         except TransferFailed as exc:
             if exc.status not in _ABSENT:
                 raise
-            return self._plain_file(target, work, watch)
+            self._plain_file(target, work, watch)
+            return f"{self.base}/{INSTANCES}"
         if resource.ranges and resource.total:
-            return self._one_member(url, resource, target, work, watch)
-        return self._whole_archive(url, resource, target, work, watch)
+            self._one_member(url, resource, target, work, watch)
+        else:
+            self._whole_archive(url, resource, target, work, watch)
+        return f"{url}/{INSTANCES}"
 
     def _one_member(self, url: str, resource: Resource, target: Path, work: Path, watch: Watch) -> None:
         archive = self._remote(url, resource)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from yolotrt.artifacts.files import atomic_target, mapped_os_errors, require_file
+from yolotrt.artifacts.files import atomic_target, mapped_os_errors, require_file, strange_kind
 from yolotrt.data.coco.check import Proof, image_proofs
 from yolotrt.data.coco.layout import ANNOTATIONS_ARCHIVE, IMAGES, IMAGES_ARCHIVE, INSTANCES
 from yolotrt.data.coco.source import Watch, require_space
@@ -37,6 +37,8 @@ class LocalSource:
             raise InputError(
                 f"{path} does not exist.", hint="Name a folder or a zip archive with COCO val2017, or a URL."
             )
+        if strange := strange_kind(path):
+            raise InputError(f"{path} is {strange}.", hint="Name a folder or a zip archive.")
         self.base = (base or str(path)).rstrip("/")
         self._path = path
         folder = path if path.is_dir() else path.parent
@@ -47,12 +49,10 @@ class LocalSource:
 
     def url(self, name: str) -> str:
         """Return the path of an image; inside an archive, ``ARCHIVE/val2017/NAME``."""
-        inside = f"{IMAGES}/{name}"
-        archive = None if self._file(inside) else self._archive(inside)
-        return f"{archive.label if archive else self._path}/{inside}"
+        return self._place(f"{IMAGES}/{name}")
 
-    def instances(self, target: Path, work: Path, watch: Watch) -> None:
-        """Copy or unpack the instances JSON.
+    def instances(self, target: Path, work: Path, watch: Watch) -> str:
+        """Copy or unpack the instances JSON; see :meth:`Source.instances`.
 
         Raises:
             InputError: It is not there or cannot be read.
@@ -65,6 +65,7 @@ class LocalSource:
             for chunk in chunks:
                 stream.write(chunk)
                 watch(stream.tell(), size)
+        return self._place(INSTANCES)
 
     def proofs(self) -> Mapping[str, Proof]:
         """Return what the archives say of the images."""
@@ -111,6 +112,10 @@ class LocalSource:
         if size > limit:
             raise InputError(f"{name} in {self.base} is {size:,} bytes; at most {limit:,} make sense.")
         return size, chunks
+
+    def _place(self, name: str) -> str:
+        archive = None if self._file(name) else self._archive(name)
+        return f"{archive.label if archive else self._path}/{name}"
 
     def _file(self, name: str) -> Path | None:
         path = self._root / name if self._root else None

@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, write_bytes
@@ -40,7 +40,7 @@ from yolotrt.data.coco.request import (
     unwatched,
     ways_out,
 )
-from yolotrt.data.coco.select import Split, choose, split
+from yolotrt.data.coco.select import Split, available, choose, split
 from yolotrt.data.coco.source import Source, require_space
 from yolotrt.data.coco.transfer import Arrived, Missing, bring_images
 from yolotrt.data.coco.verify import answers, intact
@@ -64,6 +64,7 @@ class _Run:
     watch: FetchWatch
     settings: TransferSettings
     stop: threading.Event
+    tell: Callable[[str], None]
 
     @property
     def folder(self) -> Path:
@@ -86,7 +87,8 @@ def fetch_subset(
     Args:
         request: The subset.
         watch: Told about progress, always in the calling thread.
-        on_wait: Told once when another process works on the same folder.
+        on_wait: Told once when another process works on the same folder, and when the source has fewer
+            images than asked for and that will do.
         settings: Patience and parallelism of transfers.
 
     Returns:
@@ -108,7 +110,7 @@ def fetch_subset(
         stop = threading.Event()
         with contextlib.closing(open_source(base, settings, stop)) as source:
             try:
-                return _complete(_Run(request, source, earlier, watch, settings, stop))
+                return _complete(_Run(request, source, earlier, watch, settings, stop, on_wait))
             except TransferFailed as exc:
                 if exc.why != "unreachable":
                     raise DownloadError(exc.message, hint=exc.hint or _CONTINUES) from exc
@@ -126,7 +128,10 @@ def _complete(run: _Run) -> SubsetResult:
         earlier.annotations_sha256 if earlier else None,
         lambda done, total: run.watch(FetchProgress("annotations", bytes=done, total_bytes=total)),
     )
-    request = run.request
+    request = run.request.of(available(instances, run.request.classes))
+    if request is not run.request:
+        run.tell(f"{run.source.base} has only {request.images:,} images: all of them are taken.")
+        run = replace(run, request=request)
     chosen = choose(instances, request.images, request.seed, request.classes)
     splits = split(chosen, request.calib_split)
     wanted = _entries(run.source, chosen, splits, annotations=request.annotations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def verify_subset(folder: Path, watch: FetchWatch = unwatched) -> VerifyResult:
     if not (folder / NAME).exists():
         raise InputError(
             f"{folder} holds no subset of COCO: it has no {NAME}.",
-            hint=f"Fetch one with: yolotrt download --out {folder}",
+            hint=f"Fetch one with: yolotrt download --out {shlex.quote(str(folder))}",
         )
     manifest = read_manifest(folder)
     problems = []

@@ -6,6 +6,7 @@ variables (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) and ``S
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import httpx
 from yolotrt import __version__
 from yolotrt.artifacts.files import mapped_os_errors
 from yolotrt.data.fetch.partial import Partial
+from yolotrt.data.fetch.proxy import proxy_of
 from yolotrt.data.fetch.response import (
     Again,
     Piece,
@@ -246,7 +248,7 @@ class Http:
                 require_good(url, response)
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
-            raise Again(str(exc) or "no answer", why="unreachable") from exc
+            raise Again(_no_contact(url, exc), why="unreachable") from exc
         except httpx.TimeoutException as exc:
             raise Again(f"nothing arrived for {self._settings.stall_s:g} s") from exc
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL, UnicodeError) as exc:
@@ -285,6 +287,18 @@ class Http:
                     raise TransferFailed(message, why=exc.why) from exc
                 pause = self._settings.backoff_s * 2 ** (failures - 1)
                 self.pause(min(_LONGEST_PAUSE_S, max(pause, exc.wait_s)))
+
+
+def _no_contact(url: str, exc: httpx.TransportError) -> str:
+    """Say why there is no connection, and whether it is a proxy that did not give one."""
+    reason = str(exc) or "no answer"
+    proxy = proxy_of(url)
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):  # the machine behind the proxy was reached
+            return reason
+        cause = cause.__cause__ or cause.__context__
+    return f"the proxy {proxy.address} of {proxy.variable} refused ({reason})" if proxy else reason
 
 
 def _earlier(partial: Partial, url: str, first: int, length: int | None) -> Resource | None:
