@@ -66,6 +66,46 @@ def test_different_machines_and_settings_are_refused_unless_across() -> None:
     assert len(compare(base, other, across=True).differences) == 2
 
 
+def _on(backend: str, *runs_on: str, depth: int = 1, frame_px: str = "3840x2160") -> RunResult:
+    about = {"a": {"sha256": "0", "backend": backend, "runs_on": list(runs_on)}}
+    return result_of(
+        STEADY,
+        environment={"cpu": "fake", "cores": 8, "engines": about},
+        settings={"source": "scene", "frame_px": frame_px, "depth": depth},
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (_on("onnxruntime", "cpu", frame_px="1920x1080"), "frame_px 3840x2160 -> 1920x1080"),
+        (_on("onnxruntime", "cpu", depth=2), "depth 1 -> 2"),
+        (_on("tensorrt", "cpu"), "a backend onnxruntime -> tensorrt"),
+        (_on("onnxruntime", "cuda:0", "cuda:1"), "a runs_on cpu -> cuda:0, cuda:1"),
+    ],
+)
+def test_other_frames_depths_backends_and_devices_are_refused_unless_across(
+    other: RunResult, difference: str
+) -> None:
+    base = _on("onnxruntime", "cpu")
+    with pytest.raises(ArtifactError, match=difference):
+        compare(base, other)
+    assert compare(base, other, across=True).differences == (difference,)
+    assert compare(base, base).differences == ()
+
+
+def test_engines_that_are_not_compared_may_run_anywhere() -> None:
+    """A result of two engines against one of them."""
+    only = _on("onnxruntime", "cpu")
+    environment = {
+        **only.environment,
+        "engines": {**only.environment["engines"], "b": {"runs_on": ["cuda:0"]}},
+    }
+    case = replace(only.cases[0], case=replace(only.cases[0].case, engine="b"))
+    both = replace(only, environment=environment, cases=(*only.cases, case))
+    assert len(compare(both, only).missing) == 1
+
+
 def test_versions_engines_and_revision_are_what_one_compares() -> None:
     old = {"cpu": "fake", "cores": 8, "git": "aaa", "packages": {"onnxruntime": "1"}}
     new = {**old, "git": "bbb", "packages": {"onnxruntime": "2"}, "engines": {"e": {"sha256": "c" * 64}}}

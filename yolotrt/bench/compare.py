@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ DEFAULT_STAGES = ("tiles", "global", "end_to_end")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MACHINE = ("cpu", "cores", "threads", "governor")
 GPU = ("name", "driver", "power_limit_w")
+SETTINGS = ("source", "frames", "frame_px", "overlap", "depth")
+ENGINE = ("backend", "runs_on")
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,17 @@ def compare(
         ArtifactError: Machine or settings differ, or no case is in both.
     """
     _check(fail_on, stat, stages)
-    apart = [*_machine_differences(base, new), *_setting_differences(base, new)]
+    pairs, missing = _pairs(base, new)
+    apart = [
+        *_machine_differences(base, new),
+        *_differences("", base.settings, new.settings, SETTINGS),
+        *_engine_differences(base, new, pairs),
+    ]
     if apart and not across:
         raise ArtifactError(
             "The two results cannot be compared: " + "; ".join(apart) + ".",
             hint="Measure both alike, or compare them all the same with --across.",
         )
-    pairs, missing = _pairs(base, new)
     found = [
         (old, entry, stage)
         for old, entry in pairs
@@ -171,9 +177,21 @@ def _machine_differences(base: RunResult, new: RunResult) -> Iterator[str]:
     yield from _differences("GPU ", *gpus, GPU)
 
 
-def _setting_differences(base: RunResult, new: RunResult) -> Iterator[str]:
-    chosen = ("source", "frames", "overlap")
-    yield from _differences("", base.settings, new.settings, chosen)
+def _engine_differences(
+    base: RunResult, new: RunResult, pairs: Sequence[tuple[CaseResult, CaseResult]]
+) -> Iterator[str]:
+    """Say which library runs the engines of paired cases, and on what, where that differs.
+
+    A machine with a GPU also runs engines on its processor: that the machine is the same is not enough.
+    """
+    about = [result.environment.get("engines") or {} for result in (base, new)]
+    names = dict.fromkeys(
+        pair
+        for old, entry in pairs
+        for pair in zip(old.case.engine.split(" + "), entry.case.engine.split(" + "), strict=False)
+    )
+    for old, other in names:
+        yield from _differences(f"{other} ", about[0].get(old) or {}, about[1].get(other) or {}, ENGINE)
 
 
 def _version_differences(base: RunResult, new: RunResult) -> Iterator[str]:
@@ -193,4 +211,8 @@ def _differences(
 ) -> Iterator[str]:
     for key in keys:
         if old.get(key) != new.get(key):
-            yield f"{prefix}{key} {old.get(key)} -> {new.get(key)}"
+            yield f"{prefix}{key} {_text(old.get(key))} -> {_text(new.get(key))}"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
