@@ -125,8 +125,7 @@ def compare(
         (old, entry, stage)
         for old, entry in pairs
         for stage in stages
-        if measured(old.samples.get(stage, ())) is not None
-        and measured(entry.samples.get(stage, ())) is not None
+        if measured(old.taken(stage)) is not None and measured(entry.taken(stage)) is not None
     ]
     if not found:
         raise ArtifactError("The two results have no case in common.", hint="; ".join(missing) or None)
@@ -148,7 +147,7 @@ def _check(fail_on: float, stat: str, stages: tuple[str, ...]) -> None:
 def _change(
     old: CaseResult, new: CaseResult, stage: str, stat: str, confidence: float, fail_on: float
 ) -> Change:
-    base, other = measured(old.samples[stage]), measured(new.samples[stage])
+    base, other = measured(old.taken(stage)), measured(new.taken(stage))
     assert base is not None
     assert other is not None
     q = QUANTILES[stat]

@@ -24,7 +24,7 @@ def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
     table = _table(title, "mAP50-95", "mAP50", "small", "medium", "large", "ms")
     for names, entry in zip(_names(entries), entries, strict=True):
         found = entry.evaluation.accuracy
-        table.add_row(*names, "box", *_scores(found.box), milliseconds(entry.median_seconds))
+        table.add_row(*names, "box", *_scores(found.box), _milliseconds(entry.median_seconds))
         if found.mask is not None:
             table.add_row("", "", "mask", *_scores(found.mask), "")
     return table
@@ -89,6 +89,10 @@ def _scores(scores: Scores) -> tuple[str, ...]:
 
 def _points(value: float | None) -> str:
     return NOTHING if value is None else f"{value * 100:.2f}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return NOTHING if seconds is None else milliseconds(seconds)
 
 
 def _loss(difference: Difference) -> tuple[str, str, str]:
