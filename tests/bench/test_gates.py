@@ -52,6 +52,25 @@ def test_a_change_within_tolerance_is_no_regression() -> None:
     assert [c.word for c in compare(base, base).changes] == ["no significant change"]
 
 
+def test_a_regression_is_beyond_the_limit_and_certain_not_certainly_beyond_the_limit() -> None:
+    """A slow-down of 6 % whose interval reaches below the limit of 5 %, but not down to none."""
+    spread = np.random.default_rng(1).normal(1, 0.05, 60)
+    base, new = (result_of([seconds * s for s in spread]) for seconds in (0.0100, 0.0106))
+    (change,) = compare(base, new, fail_on=0.05).changes
+    assert change.ratio.interval is not None
+    assert 1 < change.ratio.interval.low < 1.05 < change.ratio.value
+    assert change.regressed
+    assert not compare(base, new, fail_on=0.07).changes[0].regressed
+    exactly = replace(change, fail_on=change.ratio.value - 1)
+    assert not replace(exactly, ratio=replace(change.ratio, value=1 + exactly.fail_on)).regressed
+
+
+def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
+    loud = result_of(STEADY, during={"other_cores": 1.5})
+    assert [(w, a.code) for w, a in compare(result_of(STEADY), loud).doubts] == [("new", "other load")]
+    assert [(w, a.code) for w, a in compare(loud, result_of(STEADY)).doubts] == [("base", "other load")]
+
+
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))

@@ -114,6 +114,8 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     (tmp_path / "slow.json").write_text(json.dumps(document))
     document["environment"]["cpu"] = "another"
     (tmp_path / "other.json").write_text(json.dumps(document))
+    document["during"]["other_cores"] = 1.5
+    (tmp_path / "loud.json").write_text(json.dumps(document))
 
     same = cli("compare", "base.json", "base.json")
     assert same.code == 0, same.err
@@ -126,6 +128,9 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     changes = read_json(tmp_path / "c.json")["changes"]
     assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 5
     assert cli("compare", "base.json", "slow.json", "--fail-on", "150%").code == 0
+    loud = cli("compare", "other.json", "loud.json", "--json", "-")
+    assert "warning: loud.json: Other programs kept 1.5" in loud.err
+    assert {"result": "new", "code": "other load"}.items() <= json.loads(loud.out)["warnings"][-1].items()
     refused = cli("compare", "base.json", "other.json")
     assert refused.code == 1
     assert "--across" in refused.err

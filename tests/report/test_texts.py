@@ -63,6 +63,8 @@ def test_a_comparison_says_its_verdict_first() -> None:
     assert bad.startswith("**yolotrt: 1 significant regression**")
     assert "**REGRESSION**" in bad
     assert "+20.0 %" in bad
+    loud = comparison_markdown(compare(result_of(FAST, during={"other_cores": 3.0}), result_of(SLOW)))
+    assert "- base, **other load**: Other programs" in loud
     good = comparison_markdown(compare(result_of(SLOW), result_of(FAST)))
     assert good.startswith("**yolotrt: No significant regression**")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import CONFIDENCE, Ratio, measured, unpaired_ratio
 from yolotrt.errors import ArtifactError, UsageError
@@ -32,7 +33,7 @@ class Change:
         new_s: Statistic of the new one, seconds.
         ratio: new / base; above 1 is slower. Its interval is wide enough that, if nothing changed, all
             intervals of the comparison together include 1 with 95 % probability.
-        fail_on: Least slow-down that counts as a regression, such as 0.03.
+        fail_on: A slow-down beyond this counts as a regression, such as 0.03.
     """
 
     case: Case
@@ -44,8 +45,12 @@ class Change:
 
     @property
     def regressed(self) -> bool:
-        """Whether it is certainly slower, and by at least ``fail_on``."""
-        return self.ratio.certain and self.ratio.value >= 1 + self.fail_on
+        """Whether the ratio exceeds the limit, and its interval excludes "no difference".
+
+        Not whether the whole interval lies beyond the limit: a slow-down of just the limit's size would
+        then hardly ever be found.
+        """
+        return self.ratio.certain and self.ratio.value > 1 + self.fail_on
 
     @property
     def word(self) -> str:
@@ -68,12 +73,14 @@ class Comparison:
         differences: What else differs between the two runs: versions, engines, revision, and with
             ``across`` the machine.
         missing: Cases that only one of them has.
+        doubts: What a reader should doubt about either result: ``base`` or ``new``, and the warning.
         stat: The statistic that was compared.
     """
 
     changes: tuple[Change, ...]
     differences: tuple[str, ...]
     missing: tuple[str, ...]
+    doubts: tuple[tuple[str, Advice], ...]
     stat: str
 
     @property
@@ -100,7 +107,7 @@ def compare(
     Args:
         base: What to compare with.
         new: What is judged.
-        fail_on: Least slow-down that counts as a regression.
+        fail_on: A slow-down beyond this counts as a regression if it is also significant.
         stat: ``p50``, ``p90``, ``p95`` or ``p99``.
         stages: Stages to compare.
         across: Compare even though machine or settings differ.
@@ -131,7 +138,9 @@ def compare(
         raise ArtifactError("The two results have no case in common.", hint="; ".join(missing) or None)
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     changes = tuple(_change(*triple, stat, confidence, fail_on) for triple in found)
-    return Comparison(changes, (*apart, *_version_differences(base, new)), missing, stat)
+    differences = (*apart, *_version_differences(base, new))
+    doubts = tuple((which, a) for which, result in (("base", base), ("new", new)) for a in advise(result))
+    return Comparison(changes, differences, missing, doubts, stat)
 
 
 def _check(fail_on: float, stat: str, stages: tuple[str, ...]) -> None:
