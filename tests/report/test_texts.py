@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import jsonschema
@@ -17,11 +18,20 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.compare import compare
 from yolotrt.bench.metrics import METRICS
 from yolotrt.bench.result import SCHEMA, to_json
+from yolotrt.bench.statistics import Interval
 from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.svg import Scale, round_ticks
-from yolotrt.report.tables import comparison_table, latency_table, milliseconds, stage_table
+from yolotrt.report.tables import (
+    comparison_table,
+    interval_percent,
+    latency_table,
+    milliseconds,
+    signed,
+    signed_percent,
+    stage_table,
+)
 
 FAST = [0.010, 0.011, 0.012] * 10
 SLOW = [value * 1.2 for value in FAST]
@@ -96,6 +106,29 @@ def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
 )
 def test_milliseconds_have_three_digits(seconds: float, text: str) -> None:
     assert milliseconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.05, "+5.0 %"),
+        (0.99999, "+0.0 %"),
+        (0.5, "-50.0 %"),
+        (2.5, "+150.0 %"),
+        (4, "4.0x"),
+        (73.639, "74x"),
+    ],
+)
+def test_a_change_is_in_percent_until_that_is_hard_to_read(ratio: float, text: str) -> None:
+    assert signed_percent(ratio) == text
+    assert text.removesuffix(" %") in interval_percent(Interval(ratio, ratio))
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.floats(-1, 1), st.integers(0, 3))
+def test_nothing_is_minus_nothing(value: float, digits: int) -> None:
+    assert float(signed(value, digits)) == pytest.approx(value, abs=0.5 * 10**-digits + 1e-12)
+    assert not re.fullmatch(r"-0(\.0*)?", signed(value, digits))
 
 
 def test_engines_are_called_by_what_tells_them_apart() -> None:

@@ -49,7 +49,7 @@ def compare(
     """
     from yolotrt.bench.compare import compare as hold_against
     from yolotrt.bench.result import read_result
-    from yolotrt.report.tables import comparison_table
+    from yolotrt.report.tables import comparison_table, signed_percent
 
     limit = percentage(fail_on, "--fail-on")
     found = hold_against(
@@ -78,7 +78,7 @@ def compare(
         worst = max(bad, key=lambda change: change.ratio.value)
         raise GateFailed(
             f"{len(bad)} of {len(found.changes)} figures got significantly slower, by more than "
-            f"{limit * 100:.3g} %; most: {worst.case}, {worst.stage} {(worst.ratio.value - 1):+.1%}."
+            f"{limit * 100:.3g} %; most: {worst.case}, {worst.stage} {signed_percent(worst.ratio.value)}."
         )
 
 

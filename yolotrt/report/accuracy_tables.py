@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from yolotrt.evaluation.coco import Scores
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.report.labels import short_names
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.tables import milliseconds, signed
 from yolotrt.workflow.evaluate import EngineAccuracy
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _loss(difference: Difference) -> tuple[str, str, str]:
     """Return absolute and relative loss (positive is worse) and the interval of the absolute one."""
-    relative = NOTHING if difference.relative is None else f"{-difference.relative * 100:+.2f}"
-    interval = f"{-difference.high * 100:+.2f} to {-difference.low * 100:+.2f}"
-    noise = " (noise)" if difference.within_noise else ""
-    return f"{-difference.absolute * 100:+.2f}", relative, interval + noise
+    relative = NOTHING if difference.relative is None else signed(-difference.relative * 100, 2)
+    interval = NOTHING
+    if difference.low is not None and difference.high is not None:
+        interval = " to ".join(signed(-end * 100, 2) for end in (difference.high, difference.low))
+        interval += " (noise)" if difference.within_noise else ""
+    return signed(-difference.absolute * 100, 2), relative, interval

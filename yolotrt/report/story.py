@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.pipeline.tiled import PassMode
-from yolotrt.report.tables import NOT_MEASURED, milliseconds
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, signed
 from yolotrt.workflow.evaluate import EngineAccuracy
 from yolotrt.workflow.passes import fastest
 
@@ -57,7 +57,7 @@ def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:
         _points(found.box.ap),
         _points(found.mask.ap if found.mask else None),
         _points(found.box.small),
-        NOT_MEASURED if loss is None else f"{-loss * 100:+.2f}",
+        NOT_MEASURED if loss is None else signed(-loss * 100, 2),
     )
 
 

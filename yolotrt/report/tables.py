@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PASSES = ("tiles", "global", "end_to_end")
 NOT_MEASURED = "-"
 
+LARGE = 3.0
+"""From this ratio on, a change is said in times and not in percent."""
+
 
 def latency_table(result: RunResult) -> Table:
     """Return one row per case: p50/p95/p99 of the passes, frames per second and speed-up."""
@@ -61,7 +64,7 @@ def budget_table(verdicts: Sequence[Verdict]) -> Table:
     for name in ("took", "budget", "over"):
         table.add_column(name, justify="right")
     for verdict in verdicts:
-        over = "" if verdict.met else f"+{verdict.seconds / verdict.limit - 1:.1%}"
+        over = "" if verdict.met else signed_percent(verdict.seconds / verdict.limit)
         table.add_row(
             *_case_cells(verdict.case),
             f"{verdict.stage} {verdict.stat}",
@@ -106,16 +109,27 @@ def milliseconds(seconds: float) -> str:
     )
 
 
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign; what rounds to zero is ``+0.00``, never ``-0.00``."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def signed_percent(ratio: float) -> str:
-    """Return a ratio as a change: 1.05 is ``+5.0 %``."""
-    return f"{(ratio - 1) * 100:+.1f} %"
+    """Return a ratio as a change: 1.05 is ``+5.0 %``; one that is large as what it is: 73.6 is ``74x``."""
+    return f"{signed((ratio - 1) * 100, 1)} %" if ratio < LARGE else _times(ratio)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
 def interval_percent(interval: Interval | None) -> str:
     """Return an interval of ratios as changes."""
     if interval is None:
         return NOT_MEASURED
-    return f"{(interval.low - 1) * 100:+.1f} to {(interval.high - 1) * 100:+.1f} %"
+    if interval.high >= LARGE:
+        return f"{_times(interval.low)} to {_times(interval.high)}"
+    return " to ".join(signed((end - 1) * 100, 1) for end in interval) + " %"
 
 
 def ratio_text(ratio: Ratio | None) -> str:

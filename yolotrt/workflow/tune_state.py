@@ -51,7 +51,7 @@ class Measured:
     @property
     def loss_text(self) -> str:
         """The losses in points."""
-        return " and ".join(f"{-loss.absolute * 100:.2f} points" for loss in self.losses)
+        return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
 
     def exceeds(self, bound: MaxDrop) -> bool:
         """Whether it loses more than accepted."""
