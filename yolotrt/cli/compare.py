@@ -61,7 +61,8 @@ def compare(
         across=across,
     )
     if json != "-":
-        stdout().print(comparison_table(found))
+        console = stdout()
+        console.print(comparison_table(found, console.width))
     for difference in found.differences:
         say(f"different: {difference}")
     for which, advice in found.doubts:
