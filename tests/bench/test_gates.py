@@ -188,6 +188,23 @@ def test_the_samples_are_named_when_they_disturb() -> None:
     assert "drifting" in _codes(result_of(list(np.linspace(0.010, 0.0115, 40))))
 
 
+@pytest.mark.parametrize(
+    ("samples", "stopped", "words"),
+    [
+        ([0.01, 0.02] * 10, "cap", "raise --duration or use a quieter machine"),
+        ([0.01] * 5, "cap", "Raise --duration"),
+        ([0.01] * 5, "stable", "Use a smaller share"),
+    ],
+)
+def test_nobody_is_told_to_use_what_they_used(samples: list[float], stopped: str, words: str) -> None:
+    asked = {"source": "scene", "until_stable": 0.05}
+    found = advise(result_of(samples, settings=asked, stopped={"measure": stopped}))
+    assert words in " ".join(advice.remedy for advice in found)
+    assert not any("--until-stable 5%" in advice.remedy for advice in found)
+    plain = advise(result_of(samples))
+    assert any("--until-stable 5%" in advice.remedy for advice in plain)
+
+
 def _staged(**stages: float) -> RunResult:
     samples: dict[str, list[float | None]] = {name: [value] * 12 for name, value in stages.items()}
     case = Case("a", "fp16", "tiled", "streams", 4)
