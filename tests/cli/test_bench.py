@@ -137,6 +137,25 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     assert cli("compare", "slow.json", "other.json", "--across").code == 0
 
 
+def test_json_of_other_verbs_is_called_what_it_is(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert cli("bench", engine, "--source", picture, *FAST, "-n", 3, "-o", "r.json").code == 0
+    run = cli("run", engine, "--source", picture, "--json", "run.json")
+    assert run.code == 0, run.err
+    assert cli("compare", "r.json", "r.json", "--json", "changes.json").code == 0
+    (tmp_path / "accuracy.json").write_text(json.dumps({"mode": "tiled", "engines": []}))
+    for name, verb in (("run", "run"), ("changes", "compare"), ("accuracy", "eval")):
+        for command in (("report", f"{name}.json"), ("compare", "r.json", f"{name}.json")):
+            refused = cli(*command)
+            assert refused.code == 1
+            assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
+            assert "yolotrt bench wrote with -o FILE" in refused.err
+    assert "--accuracy accuracy.json" in cli("report", "accuracy.json").err
+    (tmp_path / "other.json").write_text("{}")
+    assert "not a yolotrt.result file" in cli("report", "other.json").err
+
+
 def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(
         f"models:\n  yolo_global: {{engine: {engine}, enabled: true}}\n  yolo_tiles: {{engine: {engine}}}\n"
