@@ -141,6 +141,13 @@ def test_a_dispatch_that_is_there_wins_and_is_kept_up_to_date(app: Path) -> None
     assert (read_pipeline(app).dispatch, read_pipeline(app).groups) == ("threads", 8)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_permissions_stay_and_the_backup_shows_no_more_than_the_file(app: Path, mode: int) -> None:
+    app.chmod(mode)
+    backup = update_pipeline(app, {GROUPS: 2})
+    assert [path.stat().st_mode & 0o7777 for path in (app, backup)] == [mode, mode]
+
+
 def test_a_link_stays_a_link(app: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def read_pipeline(path: Path) -> PipelineChoice:
 def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     """Change values in place, and return the backup of the file as it was.
 
-    Comments, order, quotes and every other key stay as they are. The file is replaced in one step.
+    Comments, order, quotes, permissions and every other key stay as they are. The file is replaced in one
+    step.
 
     Raises:
         InputError: The file or a place in it cannot be edited.
@@ -81,8 +83,9 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
         text = text.replaced(key, value)
     mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
     backup = _free_name(target)
-    write_bytes(backup, before)
-    write_bytes(target, mark + text.text.encode())
+    mode = stat.S_IMODE(target.stat().st_mode)
+    write_bytes(backup, before, mode=mode)
+    write_bytes(target, mark + text.text.encode(), mode=mode)
     return backup
 
 
