@@ -169,7 +169,11 @@ def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: P
     (tmp_path / "pipeline.yaml").write_text("models:\n  yolo_tiles: {engine: a, enabled: 7}\n")
     bad = cli("bench", "--config", "pipeline.yaml")
     assert bad.code == 1
-    assert "line 2: models.yolo_tiles.enabled" in bad.err
+    assert "pipeline.yaml:2: models.yolo_tiles.enabled" in bad.err
+    (tmp_path / "pipeline.yaml").write_text("models:\n  yolo_tiles:\n    engine: none.engine\n")
+    missing = cli("bench", "--config", "pipeline.yaml")
+    assert missing.code == 1
+    assert "pipeline.yaml:3: models.yolo_tiles.engine: no such engine: 'none.engine'." in missing.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

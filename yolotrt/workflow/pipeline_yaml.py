@@ -46,8 +46,8 @@ def read_pipeline(path: Path) -> PipelineChoice:
     the current folder.
 
     Raises:
-        InputError: The file is missing or no YAML, a value makes no sense (it is named with its line), or
-            nothing is enabled.
+        InputError: The file is missing or no YAML, a value makes no sense or an engine is missing (they are
+            named with their line), or nothing is enabled.
     """
     text = YamlText.read(path)
     tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
@@ -128,8 +128,17 @@ def _engine(text: YamlText, engine: Key, enabled: Key) -> Path | None:
         node = text.mapping(engine[:-1])
         assert node is not None
         raise text.error(node, engine, "is missing, but the model is enabled")
-    beside = text.path.parent / name
-    return beside if os.path.exists(beside) else Path(name)  # also False for what can be no path
+    for path in (text.path.parent / name, Path(name)):
+        if os.path.exists(path):  # also False for what can be no path
+            return path
+    value = text.get(engine)
+    assert value is not None
+    raise text.error(
+        value,
+        engine,
+        f"no such engine: {name!r}",
+        hint=f"It is looked for in {text.path.resolve().parent} and in the current folder.",
+    )
 
 
 def _free_name(target: Path) -> Path:
