@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
@@ -16,6 +17,7 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
+from yolotrt.cuda.opened import gpu
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
@@ -165,7 +167,7 @@ def _build(
 def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:
     from yolotrt.bench.environment import environment
 
-    machine = environment(request.sweep.threads)
+    machine = environment(request.sweep.threads, _card(request, files))
     return {
         "engines": {f.path.name: f.sha256 for f in files},
         "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
@@ -177,6 +179,12 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
         "limit": request.limit,
         "device": request.device,
     }
+
+
+def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
+    """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
+    gpus = [index for file in files for index in place(file, request.device).gpus]
+    return gpu(gpus[0]).info.pci_bus_id if gpus else None
 
 
 def _evaluate(
