@@ -20,7 +20,8 @@ NOTHING = "-"
 def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
     """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
     accuracy = entries[0].evaluation.accuracy
-    title = f"mAP in points on {accuracy.images} images with {accuracy.objects} objects"
+    images = f"{accuracy.images} image{'s' * (accuracy.images != 1)}"
+    title = f"mAP in points on {images} with {accuracy.objects} objects"
     table = _table(title, "mAP50-95", "mAP50", "small", "medium", "large", "ms")
     for names, entry in zip(_names(entries), entries, strict=True):
         found = entry.evaluation.accuracy
