@@ -83,7 +83,7 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Regenerate the figures that the README quotes (see bench/)
+bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see bench/)
 	$(BIN)/python -m bench
 
 train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/demo-model/)

@@ -9,7 +9,7 @@ Each writes ``bench/results/NAME.json``. From those that the README quotes a blo
 holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
 ``models/``.
 Figures of a GPU are not made here: ``gpu.json`` came from ``python -m bench.bench_gpu`` on the card
-that it names.
+that it names. Nor are those of ``python -m bench.kills``, ``python -m bench.soak`` and ``make fuzz``.
 """
 
 from __future__ import annotations

@@ -67,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "soak": lambda: soak(gpu, frame, options.soak),
     }
     report: dict[str, Any] = {
-        "environment": {**environment(os.cpu_count() or 1), "device": asdict(device.info)},
+        "environment": {
+            **environment(os.cpu_count() or 1, device.info.pci_bus_id),
+            "device": asdict(device.info),
+        },
         "engine": {k: str(v) for k, v in vars(gpu.engine.file).items() if k in ("sha256", "precision")},
         "frame_px": f"{frame.shape[1]}x{frame.shape[0]}",
     }
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report[name] = sections[name]()
         gc.collect()
         _print(name, report[name])
-        report["gpu_after"] = gpu_state()
+        report["gpu_after"] = gpu_state(device.info.pci_bus_id)
         write_document(options.output, format="yolotrt.gpu-bench", version=1, body=report)
     subjects.close()
     device.close()
@@ -175,9 +178,9 @@ def _measured(
     for subject in subjects:
         open_subjects.callback(subject.close)
         subject.measure(frame)  # makes contexts and graphs, so that the GPU is seen under load
-    before = gpu_state()
+    before = gpu_state(device.info.pci_bus_id)
     measure_rounds(running, [frame], StopRule(rounds), WarmupRule(3))
-    after = gpu_state()
+    after = gpu_state(device.info.pci_bus_id)
     return {
         "cases": [_case(subject, entry.result()) for subject, entry in zip(subjects, running, strict=True)],
         "gpu_before": before,

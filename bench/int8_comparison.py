@@ -43,12 +43,13 @@ from yolotrt.calibration.observe import open_session
 from yolotrt.calibration.qdq import Style, quantize
 from yolotrt.data.images import list_images
 from yolotrt.evaluation.coco import Evaluation
-from yolotrt.evaluation.comparison import compare
+from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.evaluation.literal import LiteralEngine
 from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.report.tables import signed
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))
@@ -207,7 +208,7 @@ def table(result: dict[str, Any]) -> Table:
             shown.add_row(row["name"], f"{row['status']}: {row['why']}")
             continue
         cells = [f"{row['box'] * 100:.2f}", f"{row['mask'] * 100:.2f}"]
-        cells += [f"{row[k] * 100:+.2f}" if k in row else "-" for k in ("box_loss", "mask_loss")]
+        cells += [signed(row[k] * 100, 2) if k in row else "-" for k in ("box_loss", "mask_loss")]
         cells.append(f"{row['int8']['share_of_multiply_adds'] * 100:.1f}" if "int8" in row else "-")
         taken = row.get("calibration_cpu_s")
         cells += ["-", "-"] if taken is None else [f"{taken:.0f}", f"{taken / row['plain_cpu_s']:.1f}x"]
@@ -268,11 +269,18 @@ def figures(reference: Evaluation, found: Evaluation) -> dict[str, Any]:
         return row
     against = compare(reference, found)
     row["box_loss"] = -(against.box.relative or 0.0)
-    row["box_interval_pt"] = [-against.box.high * 100, -against.box.low * 100]
+    row["box_interval_pt"] = _interval_pt(against.box)
     if against.mask is not None:
         row["mask_loss"] = -(against.mask.relative or 0.0)
-        row["mask_interval_pt"] = [-against.mask.high * 100, -against.mask.low * 100]
+        row["mask_interval_pt"] = _interval_pt(against.mask)
     return row
+
+
+def _interval_pt(difference: Difference) -> list[float] | None:
+    """Return the interval of a loss in points; None where there is none."""
+    if difference.low is None or difference.high is None:
+        return None
+    return [-difference.high * 100, -difference.low * 100]
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ def _lost(loss: float | None, interval: Sequence[float] | None) -> str:
     """Return a relative loss, and whether the interval around its difference contains none."""
     if loss is None or interval is None:
         return ""
-    return f"{loss * 100:.2f} %{' (noise)' if interval[0] <= 0 <= interval[1] else ''}"
+    return f"{round(loss * 100, 2) + 0.0:.2f} %{' (noise)' if interval[0] <= 0 <= interval[1] else ''}"
 
 
 def int8(found: Json) -> str:

@@ -52,6 +52,25 @@ def test_a_change_within_tolerance_is_no_regression() -> None:
     assert [c.word for c in compare(base, base).changes] == ["no significant change"]
 
 
+def test_a_regression_is_beyond_the_limit_and_certain_not_certainly_beyond_the_limit() -> None:
+    """A slow-down of 6 % whose interval reaches below the limit of 5 %, but not down to none."""
+    spread = np.random.default_rng(1).normal(1, 0.05, 60)
+    base, new = (result_of([seconds * s for s in spread]) for seconds in (0.0100, 0.0106))
+    (change,) = compare(base, new, fail_on=0.05).changes
+    assert change.ratio.interval is not None
+    assert 1 < change.ratio.interval.low < 1.05 < change.ratio.value
+    assert change.regressed
+    assert not compare(base, new, fail_on=0.07).changes[0].regressed
+    exactly = replace(change, fail_on=change.ratio.value - 1)
+    assert not replace(exactly, ratio=replace(change.ratio, value=1 + exactly.fail_on)).regressed
+
+
+def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
+    loud = result_of(STEADY, during={"other_cores": 1.5})
+    assert [(w, a.code) for w, a in compare(result_of(STEADY), loud).doubts] == [("new", "other load")]
+    assert [(w, a.code) for w, a in compare(loud, result_of(STEADY)).doubts] == [("base", "other load")]
+
+
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))
@@ -64,6 +83,46 @@ def test_different_machines_and_settings_are_refused_unless_across() -> None:
     with pytest.raises(ArtifactError, match=r"cpu fake -> other; source scene -> a\.png"):
         compare(base, other)
     assert len(compare(base, other, across=True).differences) == 2
+
+
+def _on(backend: str, *runs_on: str, depth: int = 1, frame_px: str = "3840x2160") -> RunResult:
+    about = {"a": {"sha256": "0", "backend": backend, "runs_on": list(runs_on)}}
+    return result_of(
+        STEADY,
+        environment={"cpu": "fake", "cores": 8, "engines": about},
+        settings={"source": "scene", "frame_px": frame_px, "depth": depth},
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (_on("onnxruntime", "cpu", frame_px="1920x1080"), "frame_px 3840x2160 -> 1920x1080"),
+        (_on("onnxruntime", "cpu", depth=2), "depth 1 -> 2"),
+        (_on("tensorrt", "cpu"), "a backend onnxruntime -> tensorrt"),
+        (_on("onnxruntime", "cuda:0", "cuda:1"), "a runs_on cpu -> cuda:0, cuda:1"),
+    ],
+)
+def test_other_frames_depths_backends_and_devices_are_refused_unless_across(
+    other: RunResult, difference: str
+) -> None:
+    base = _on("onnxruntime", "cpu")
+    with pytest.raises(ArtifactError, match=difference):
+        compare(base, other)
+    assert compare(base, other, across=True).differences == (difference,)
+    assert compare(base, base).differences == ()
+
+
+def test_engines_that_are_not_compared_may_run_anywhere() -> None:
+    """A result of two engines against one of them."""
+    only = _on("onnxruntime", "cpu")
+    environment = {
+        **only.environment,
+        "engines": {**only.environment["engines"], "b": {"runs_on": ["cuda:0"]}},
+    }
+    case = replace(only.cases[0], case=replace(only.cases[0].case, engine="b"))
+    both = replace(only, environment=environment, cases=(*only.cases, case))
+    assert len(compare(both, only).missing) == 1
 
 
 def test_versions_engines_and_revision_are_what_one_compares() -> None:
@@ -127,6 +186,23 @@ def test_the_samples_are_named_when_they_disturb() -> None:
     assert _codes(result_of([0.01] * 5)) == {"few rounds"}
     assert _codes(result_of([0.01, 0.02] * 10)) == {"unstable"}
     assert "drifting" in _codes(result_of(list(np.linspace(0.010, 0.0115, 40))))
+
+
+@pytest.mark.parametrize(
+    ("samples", "stopped", "words"),
+    [
+        ([0.01, 0.02] * 10, "cap", "raise --duration or use a quieter machine"),
+        ([0.01] * 5, "cap", "Raise --duration"),
+        ([0.01] * 5, "stable", "Use a smaller share"),
+    ],
+)
+def test_nobody_is_told_to_use_what_they_used(samples: list[float], stopped: str, words: str) -> None:
+    asked = {"source": "scene", "until_stable": 0.05}
+    found = advise(result_of(samples, settings=asked, stopped={"measure": stopped}))
+    assert words in " ".join(advice.remedy for advice in found)
+    assert not any("--until-stable 5%" in advice.remedy for advice in found)
+    plain = advise(result_of(samples))
+    assert any("--until-stable 5%" in advice.remedy for advice in plain)
 
 
 def _staged(**stages: float) -> RunResult:

@@ -15,7 +15,8 @@ def test_memory_is_that_of_the_case_and_not_of_whoever_asks(tiny_onnx: Path, tmp
     engine = build_engine(request, say=lambda _: None).file.path
     ballast = np.ones(600 << 20, np.uint8)  # touched: it is in this process's resident set
     small = peak_memory([engine], {"groups": 2}, (256, 256))
-    assert 20 << 20 < small < 400 << 20
+    assert 20 << 20 < small.host < 400 << 20
+    assert small.gpu is None, "a processor has no memory of a GPU, not 0 bytes of it"
     assert ballast[-1] == 1
 
 

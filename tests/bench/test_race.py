@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.bench.fakes import FakeClock, FakeSubject, noise
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.race import RUNGS, race
-from yolotrt.bench.rounds import Running
+from yolotrt.bench.rounds import Measurement, Running
 
 
 def _running(**median_s: float) -> list[Running]:
@@ -37,6 +37,21 @@ def test_what_is_over_budget_leaves_first_but_the_fastest_stays() -> None:
     assert [e.subject.case.engine for e in racing] == ["a"]
     assert dropped[0].rounds == RUNGS[0]
     assert "over 5.0 ms" in dropped[0].reason
+
+
+class SideBySide(FakeSubject):
+    """Tiles that only the device's clock measured."""
+
+    def measure(self, frame: object) -> Measurement:
+        found = super().measure(frame)
+        return Measurement({**found.stages, "device_tiles": found.stages["end_to_end"]})
+
+
+def test_a_budget_is_held_against_tiles_that_only_the_device_measured() -> None:
+    clock = FakeClock()
+    running = [Running(SideBySide(name, noise(0.010), clock)) for name in "ab"]
+    _, dropped = race(running, [None], Budgets({"tiles": 0.005}), rivals=lambda c: c.engine, rungs=(3,))
+    assert "fastest tiles took" in dropped[0].reason
 
 
 def test_a_race_goes_on_where_it_stopped() -> None:

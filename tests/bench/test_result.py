@@ -108,11 +108,12 @@ def test_the_watch_tells_own_work_from_that_of_others(tmp_path: Path) -> None:
 def test_what_slowed_the_gpu_down_is_seen_while_it_does() -> None:
     clock, states = FakeClock(), iter([(1900, []), (1200, ["power limit"]), (1980, [])])
 
-    def gpu() -> dict[str, object]:
+    def gpu(pci_bus_id: str | None) -> dict[str, object]:
+        assert pci_bus_id == "0000:02:00.0"
         mhz, throttled = next(states)
         return {"clock_sm_mhz": mhz, "temperature_c": mhz // 25, "throttled": throttled}
 
-    watch = Watch(clock, gpu=gpu)
+    watch = Watch(clock, pci_bus_id="0000:02:00.0", gpu=gpu)
     for _ in range(4):
         clock.advance(0.5)
         watch.glance()  # every second glance is too early to look
@@ -120,7 +121,7 @@ def test_what_slowed_the_gpu_down_is_seen_while_it_does() -> None:
     assert found["throttled"] == ["power limit"]
     assert (found["clock_sm_mhz_least"], found["clock_sm_mhz_most"], found["looks"]) == (1200, 1980, 3)
     assert found["temperature_c"] == 79
-    assert Watch(clock, gpu=lambda: None).report()["gpu"] is None
+    assert Watch(clock, gpu=lambda _: None).report()["gpu"] is None
 
 
 def test_a_system_without_counters_says_so(tmp_path: Path) -> None:

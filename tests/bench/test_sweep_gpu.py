@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,14 @@ import pytest
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.compare import compare
 from yolotrt.bench.result import RunResult, to_json
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
+from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
 from yolotrt.timing.trace import INTERVAL
+from yolotrt.workflow.passes import pass_seconds
 
 
 @pytest.fixture
@@ -61,6 +67,22 @@ def test_both_orders_of_the_whole_frame_are_shown_and_have_the_devices_time(pair
     assert metrics["inference_model_yolo_tiles_ms"] > 0
     assert metrics["inference_model_yolo_global_ms"] > 0
     assert all(v.met for v in judge(result, Budgets.parse(["tiles=60s", "global=60s"])))
+    assert {change.stage for change in compare(result, result).changes} == {"tiles", "global", "end_to_end"}
+    row = next(csv.DictReader(io.StringIO(to_csv([result]))))
+    for stage in ("tiles", "global"):
+        assert float(row[f"inference_model_yolo_{stage}_ms"]) > 0
+        assert float(row[f"inference_model_yolo_{stage}_p95_ms"]) > 0
+
+
+def test_passes_side_by_side_are_timed_by_the_devices_clock_and_never_take_0(pair: EnginePair) -> None:
+    for measured in (True, False):
+        settings = PipelineSettings("tiled+global", dispatch="streams", measure=measured)
+        with TiledPipeline(pair.tiles, settings) as pipeline:
+            seconds = [pass_seconds(pipeline(FRAME), mode) for mode in PASS_MODES]
+        if measured:
+            assert all(took is not None and took > 0 for took in seconds)
+        else:
+            assert seconds[:2] == [None, None]
 
 
 def test_two_frames_in_flight_have_an_interval(pair: EnginePair) -> None:

@@ -114,6 +114,8 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     (tmp_path / "slow.json").write_text(json.dumps(document))
     document["environment"]["cpu"] = "another"
     (tmp_path / "other.json").write_text(json.dumps(document))
+    document["during"]["other_cores"] = 1.5
+    (tmp_path / "loud.json").write_text(json.dumps(document))
 
     same = cli("compare", "base.json", "base.json")
     assert same.code == 0, same.err
@@ -126,10 +128,32 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     changes = read_json(tmp_path / "c.json")["changes"]
     assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 5
     assert cli("compare", "base.json", "slow.json", "--fail-on", "150%").code == 0
+    loud = cli("compare", "other.json", "loud.json", "--json", "-")
+    assert "warning: loud.json: Other programs kept 1.5" in loud.err
+    assert {"result": "new", "code": "other load"}.items() <= json.loads(loud.out)["warnings"][-1].items()
     refused = cli("compare", "base.json", "other.json")
     assert refused.code == 1
     assert "--across" in refused.err
     assert cli("compare", "slow.json", "other.json", "--across").code == 0
+
+
+def test_json_of_other_verbs_is_called_what_it_is(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert cli("bench", engine, "--source", picture, *FAST, "-n", 3, "-o", "r.json").code == 0
+    run = cli("run", engine, "--source", picture, "--json", "run.json")
+    assert run.code == 0, run.err
+    assert cli("compare", "r.json", "r.json", "--json", "changes.json").code == 0
+    (tmp_path / "accuracy.json").write_text(json.dumps({"mode": "tiled", "engines": []}))
+    for name, verb in (("run", "run"), ("changes", "compare"), ("accuracy", "eval")):
+        for command in (("report", f"{name}.json"), ("compare", "r.json", f"{name}.json")):
+            refused = cli(*command)
+            assert refused.code == 1
+            assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
+            assert "yolotrt bench wrote with -o FILE" in refused.err
+    assert "--accuracy accuracy.json" in cli("report", "accuracy.json").err
+    (tmp_path / "other.json").write_text("{}")
+    assert "not a yolotrt.result file" in cli("report", "other.json").err
 
 
 def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: Path, tmp_path: Path) -> None:
@@ -145,7 +169,11 @@ def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: P
     (tmp_path / "pipeline.yaml").write_text("models:\n  yolo_tiles: {engine: a, enabled: 7}\n")
     bad = cli("bench", "--config", "pipeline.yaml")
     assert bad.code == 1
-    assert "line 2: models.yolo_tiles.enabled" in bad.err
+    assert "pipeline.yaml:2: models.yolo_tiles.enabled" in bad.err
+    (tmp_path / "pipeline.yaml").write_text("models:\n  yolo_tiles:\n    engine: none.engine\n")
+    missing = cli("bench", "--config", "pipeline.yaml")
+    assert missing.code == 1
+    assert "pipeline.yaml:3: models.yolo_tiles.engine: no such engine: 'none.engine'." in missing.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

@@ -57,6 +57,9 @@ def test_a_search_recommends_writes_and_continues(
     best = found["candidates"][found["recommended"]]
     assert any(c["pareto"] for c in found["candidates"])
     assert all(c["memory_bytes"] > 10 << 20 for c in found["candidates"])
+    assert all(c["gpu_memory_bytes"] is None for c in found["candidates"])
+    assert "precisions: fp32, int8" in done.err
+    assert ("Given up early" in done.out) == bool(found["dropped"])
     assert len(found["candidates"]) + len(found["dropped"]) == 4
     text = app.read_text()
     assert f"engine: {best['path']}  # to be tuned" in text

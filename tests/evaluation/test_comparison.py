@@ -80,6 +80,15 @@ def test_a_slightly_different_engine_is_noise(tmp_path: Path) -> None:
     assert compare(one, other, resamples=200).box.within_noise
 
 
+def test_a_single_image_has_no_interval_and_decides_nothing(tmp_path: Path) -> None:
+    _, truth = world(tmp_path, 2, images=1)
+    good = evaluate(truth, NAMES, detect(truth, 1, skill=1).items())
+    bad = evaluate(truth, NAMES, detect(truth, 1, skill=0.2).items())
+    box = compare(good, bad).box
+    assert box.absolute < 0
+    assert (box.low, box.high, box.within_noise) == (None, None, True)
+
+
 def test_other_images_cannot_be_compared(tmp_path: Path) -> None:
     _, truth = world(tmp_path, 1)
     fewer = dataclasses.replace(truth, images=truth.images[:5])

@@ -157,6 +157,8 @@ text: |
 
 def _yaml(data: bytes, folder: Path) -> None:
     path = _written(data, folder, "pipeline.yaml")
+    for name in ("a.engine", "b.engine", "c.engine"):
+        (folder / name).touch()
     read_pipeline(path)
     update_pipeline(path, {TILES_ENGINE: "c.engine", GROUPS: 2})
     assert read_pipeline(path).engines[0].name == "c.engine"

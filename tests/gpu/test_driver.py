@@ -6,6 +6,7 @@ import ctypes
 
 import pytest
 
+from yolotrt.bench.gpu import gpu_state, handle_of
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.nvidia import NvidiaDriver, device_count
@@ -23,6 +24,27 @@ def test_describes_the_gpu(gpu: Device) -> None:
     free, total = gpu.memory()
     assert 0 < free <= total
     assert total == pytest.approx(info.memory_bytes, rel=0.1)
+
+
+def test_the_management_library_is_asked_about_this_very_gpu() -> None:
+    """Whatever CUDA_VISIBLE_DEVICES hides, and in whatever order: of each GPU there is."""
+    import pynvml
+
+    found = []
+    for index in range(device_count()):
+        device = Device(NvidiaDriver(index))
+        try:
+            info = device.info
+        finally:
+            device.close()
+        state = gpu_state(info.pci_bus_id)
+        assert state is not None
+        assert state["name"] == info.name
+        assert state["memory_mib"] == pytest.approx(info.memory_bytes >> 20, rel=0.1)
+        pynvml.nvmlInit()
+        found.append(pynvml.nvmlDeviceGetUUID(handle_of(pynvml, info.pci_bus_id)))
+        pynvml.nvmlShutdown()
+    assert len(set(found)) == device_count()
 
 
 def test_copies_and_clears_in_order(gpu: Device) -> None:

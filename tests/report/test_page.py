@@ -21,7 +21,7 @@ from yolotrt.bench.environment import environment
 from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
-from yolotrt.report.accuracy import Accuracy
+from yolotrt.report.accuracy import Accuracy, read_accuracy
 from yolotrt.report.page import page
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
 from yolotrt.report.timeline import overlap_text, timeline_chart
@@ -205,6 +205,24 @@ def test_accuracy_is_shown_for_the_engines_that_were_timed(
     assert "Accuracy" not in page([result])
 
 
+def test_figures_of_a_single_image_have_no_interval(result: RunResult, tmp_path: Path) -> None:
+    written = {
+        "engine": "yolo.int8.onnx",
+        "sha256": "int8" * 16,
+        "images": 1,
+        "box": {"ap": 0.4},
+        "mask": None,
+    }
+    difference = {"absolute": -0.00001, "low": -0.00001, "high": -0.00001}
+    path = tmp_path / "a.json"
+    path.write_text(
+        json.dumps({"mode": "global", "engines": [{**written, "comparison": {"box": difference}}]})
+    )
+    text = page([result], read_accuracy(path))
+    assert ">+0.00<" in text
+    assert "-0.00" not in text
+
+
 def test_budgets_met_and_missed_are_told_apart(result: RunResult) -> None:
     text = page([result])
     assert re.search(
@@ -212,7 +230,22 @@ def test_budgets_met_and_missed_are_told_apart(result: RunResult) -> None:
     )
     met = page([replace(result, budgets={"end_to_end": 9.0, "stat": "p50"})])
     assert "met by 10 of 10 cases" in met
+    far = page([replace(result, budgets={"end_to_end": 0.0001, "stat": "p50"})])
+    assert re.search(r'class="missed">\d\dx</span>', far)
     assert "missed by" not in met
+
+
+def test_what_was_not_chosen_is_no_empty_line(result: RunResult) -> None:
+    asked = replace(result, settings={**result.settings, "dispatch": (), "modes": ("tiled",)})
+    assert "settings: dispatch" not in page([asked])
+    assert "settings: modes" in page([asked])
+
+
+def test_what_explains_a_table_stays_on_its_page_of_paper(result: RunResult) -> None:
+    """Of two paragraphs in front of a table neither may end a page."""
+    text = page([replace(result, cases=result.cases[::2])])
+    assert re.search(r'</p><p class="muted">engine .*?</p><div class="scroll">', text)
+    assert "main > .muted { break-after: avoid; }" in text
 
 
 def test_several_results_are_sections_of_one_page(result: RunResult) -> None:
@@ -226,7 +259,11 @@ def test_a_run_that_hardly_began_still_makes_a_page(rounds: int) -> None:
     if not rounds:
         empty = {stage: [] for stage in tiny.cases[0].samples}
         tiny = replace(tiny, cases=(replace(tiny.cases[0], samples=empty, timeline=()),), stopped={})
-    assert "<h1>" in page([tiny])
+    text = page([tiny])
+    assert "<h1>" in text
+    assert "Percentiles" not in text
+    assert "Every frame" not in text
+    assert "Stages" in text
     assert "<h1>" in page([replace(tiny, cases=())])
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import jsonschema
@@ -10,18 +11,32 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
 
 from tests.bench.fakes import result_of
 from tests.report.worlds import gpu_result
 from yolotrt.artifacts.documents import read_json
+from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.compare import compare
 from yolotrt.bench.metrics import METRICS
 from yolotrt.bench.result import SCHEMA, to_json
+from yolotrt.bench.statistics import Interval
+from yolotrt.report.fitting import Column, fitted
 from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.svg import Scale, round_ticks
-from yolotrt.report.tables import comparison_table, latency_table, milliseconds, stage_table
+from yolotrt.report.tables import (
+    budget_table,
+    comparison_table,
+    interval_percent,
+    latency_table,
+    milliseconds,
+    signed,
+    signed_percent,
+    stage_table,
+)
 
 FAST = [0.010, 0.011, 0.012] * 10
 SLOW = [value * 1.2 for value in FAST]
@@ -63,6 +78,8 @@ def test_a_comparison_says_its_verdict_first() -> None:
     assert bad.startswith("**yolotrt: 1 significant regression**")
     assert "**REGRESSION**" in bad
     assert "+20.0 %" in bad
+    loud = comparison_markdown(compare(result_of(FAST, during={"other_cores": 3.0}), result_of(SLOW)))
+    assert "- base, **other load**: Other programs" in loud
     good = comparison_markdown(compare(result_of(SLOW), result_of(FAST)))
     assert good.startswith("**yolotrt: No significant regression**")
 
@@ -82,9 +99,63 @@ def test_terminal_tables_hold_every_case() -> None:
     assert comparison_table(compare(result, result)).row_count == 2
 
 
+ENGINES = ("m.fp16.engine", "m.int8.engine")
+
+
+def _lines(table: Table, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), markup=False, highlight=False)
+    console.print(table)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("engines", [ENGINES[:1], ENGINES])
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width: int) -> None:
+    result = gpu_result(rounds=12, engines=engines)
+    slow = [
+        replace(e, samples={k: [v and 2 * v for v in s] for k, s in e.samples.items()}) for e in result.cases
+    ]
+    compared = compare(result, replace(result, cases=tuple(slow)))
+    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    for table in (
+        latency_table(result, width),
+        stage_table(result, width),
+        comparison_table(compared, width),
+        budget_table(verdicts, width),
+    ):
+        lines = _lines(table, width)
+        assert max(map(len, lines)) <= width
+        assert "…" not in "".join(lines)
+        assert sum("│" in line for line in lines) == table.row_count, "no row takes two lines"
+    shown = " ".join(_lines(latency_table(result, width), width))
+    p50, p95 = (np.percentile(result.cases[3].samples["end_to_end"], q) for q in (50, 95))  # type: ignore[arg-type]
+    assert f"{milliseconds(p50)} / {milliseconds(p95)}" in shown
+    assert width > 80 or "too narrow for: " in shown
+
+
+def test_words_are_broken_before_a_figure_is_lost() -> None:
+    columns = [Column("how", ["graph, depth 2", "-"], words=True), Column("ms", ["1234567.8", "1"])]
+    lines = _lines(fitted("t", columns, 22), 22)
+    assert "1234567.8" in "".join(lines)
+    assert [part for line in lines for part in ("graph,", "depth 2") if part in line] == ["graph,", "depth 2"]
+
+
+def test_a_single_engine_is_named_in_the_title_and_needs_no_column() -> None:
+    result = gpu_result(rounds=12)
+    for table in (latency_table(result), stage_table(result), comparison_table(compare(result, result))):
+        assert "engine" not in [column.header for column in table.columns]
+        assert str(table.title).startswith(f"{result.cases[0].case.engine}: ")
+
+
 def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
-    result = gpu_result(rounds=3, engines=("m.fp16.engine", "m.int8.engine"))
-    for table in (latency_table(result), stage_table(result)):
+    result = gpu_result(rounds=12, engines=ENGINES)
+    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    for table in (
+        latency_table(result),
+        stage_table(result),
+        comparison_table(compare(result, result)),
+        budget_table(verdicts),
+    ):
         assert set(table.columns[0].cells) == {"fp16", "int8"}
 
 
@@ -94,6 +165,29 @@ def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
 )
 def test_milliseconds_have_three_digits(seconds: float, text: str) -> None:
     assert milliseconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.05, "+5.0 %"),
+        (0.99999, "+0.0 %"),
+        (0.5, "-50.0 %"),
+        (2.5, "+150.0 %"),
+        (4, "4.0x"),
+        (73.639, "74x"),
+    ],
+)
+def test_a_change_is_in_percent_until_that_is_hard_to_read(ratio: float, text: str) -> None:
+    assert signed_percent(ratio) == text
+    assert text.removesuffix(" %") in interval_percent(Interval(ratio, ratio))
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.floats(-1, 1), st.integers(0, 3))
+def test_nothing_is_minus_nothing(value: float, digits: int) -> None:
+    assert float(signed(value, digits)) == pytest.approx(value, abs=0.5 * 10**-digits + 1e-12)
+    assert not re.fullmatch(r"-0(\.0*)?", signed(value, digits))
 
 
 def test_engines_are_called_by_what_tells_them_apart() -> None:

@@ -46,20 +46,37 @@ tail: >
 def app(tmp_path: Path) -> Path:
     path = tmp_path / "pipeline.yaml"
     path.write_text(APP)
+    (tmp_path / "engines").mkdir()
+    for name in ("tiles", "global"):
+        (tmp_path / "engines" / f"{name}.engine").touch()
     return path
 
 
 def test_the_keys_of_an_application_are_understood(app: Path) -> None:
     found = read_pipeline(app)
     assert (found.mode, found.dispatch, found.groups) == ("tiled+global", "threads", 4)
-    assert found.engines == (Path("engines/tiles.engine"), Path("engines/global.engine"))
+    assert found.engines == (app.parent / "engines/tiles.engine", app.parent / "engines/global.engine")
 
 
-def test_engines_are_found_beside_the_file(app: Path) -> None:
-    engine = app.parent / "engines" / "tiles.engine"
-    engine.parent.mkdir()
-    engine.touch()
-    assert read_pipeline(app).engines[0] == engine
+def test_engines_are_found_beside_the_file_or_else_in_the_current_folder(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere" / "pipeline.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(APP)
+    assert read_pipeline(elsewhere).engines[0] == Path("engines/tiles.engine")
+
+
+def test_a_missing_engine_is_named_with_file_line_and_key(app: Path) -> None:
+    (app.parent / "engines" / "tiles.engine").unlink()
+    with pytest.raises(InputError) as caught:
+        read_pipeline(app)
+    place = f"{app}:8: models.yolo_tiles.engine"
+    assert caught.value.message == f"{place}: no such engine: 'engines/tiles.engine'."
+    assert str(app.parent) in (caught.value.hint or "")
+    app.write_text(APP.replace("        classes:", "        enabled: false\n        classes:"))
+    assert read_pipeline(app).mode == "global"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +114,8 @@ def test_an_update_changes_its_values_and_not_one_other_character(app: Path) -> 
 
 def test_missing_keys_are_added_where_they_belong(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
+    for name in ("a.engine", "b.engine"):
+        (tmp_path / name).touch()
     path.write_text("models:\n  yolo_tiles:\n    engine: a.engine # mine\n  yolo_global: {engine: b.engine}")
     update_pipeline(path, {PARALLEL: True, GROUPS: 4, GLOBAL_ENABLED: True})
     assert path.read_text() == (
@@ -141,6 +160,13 @@ def test_a_dispatch_that_is_there_wins_and_is_kept_up_to_date(app: Path) -> None
     assert (read_pipeline(app).dispatch, read_pipeline(app).groups) == ("threads", 8)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_permissions_stay_and_the_backup_shows_no_more_than_the_file(app: Path, mode: int) -> None:
+    app.chmod(mode)
+    backup = update_pipeline(app, {GROUPS: 2})
+    assert [path.stat().st_mode & 0o7777 for path in (app, backup)] == [mode, mode]
+
+
 def test_a_link_stays_a_link(app: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(app)
@@ -152,15 +178,15 @@ def test_a_link_stays_a_link(app: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("groups: 4", "groups: four", r"line 15: yolo_tiles_parallel\.groups must be a whole number"),
-        ("groups: 4", "dispatch: auto", r"line 15: yolo_tiles_parallel\.dispatch must be one of serial, thr"),
-        ("groups: 4", "groups: 0", r"line 15: .*above 0"),
-        ("enabled: true", "enabled: [1]", r"line 14: .*single value"),
-        ("enabled: true", 'enabled: "maybe"', r"line 14: .*true or false"),
-        ("engine: engines/tiles.engine", "engine:", r"line 8: models\.yolo_tiles\.engine is missing"),
-        ("    yolo_tiles:", "    yolo_tiles: 3\n    other:", r"line 7: models\.yolo_tiles must be a mapping"),
-        ("groups: 4", "groups: 4\n  bad", r"line 16"),
-        ("groups: 4", "groups: 4\n    groups: 5", r"line 16: .*duplicate"),
+        ("groups: 4", "groups: four", r":15: yolo_tiles_parallel\.groups: must be a whole number"),
+        ("groups: 4", "dispatch: auto", r":15: yolo_tiles_parallel\.dispatch: must be one of serial, thr"),
+        ("groups: 4", "groups: 0", r":15: .*above 0"),
+        ("enabled: true", "enabled: [1]", r":14: .*single value"),
+        ("enabled: true", 'enabled: "maybe"', r":14: .*true or false"),
+        ("engine: engines/tiles.engine", "engine:", r":8: models\.yolo_tiles\.engine: is missing"),
+        ("    yolo_tiles:", "    yolo_tiles: 3\n    other:", r":7: models\.yolo_tiles: must be a mapping"),
+        ("groups: 4", "groups: 4\n  bad", r":16: "),
+        ("groups: 4", "groups: 4\n    groups: 5", r":16: .*duplicate"),
         ("groups: 4", "groups: *four", "alias"),
         ("camera:", "camera: &a", None),
     ],
@@ -188,7 +214,7 @@ def test_what_holds_no_keys_is_refused(tmp_path: Path, text: str) -> None:
 def test_an_aliased_value_is_not_changed_behind_its_owners_back(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("n: &n 4\nyolo_tiles_parallel:\n  groups: *n\n")
-    with pytest.raises(InputError, match=r"line 3: yolo_tiles_parallel\.groups is an alias"):
+    with pytest.raises(InputError, match=r":3: yolo_tiles_parallel\.groups: is an alias"):
         update_pipeline(path, {GROUPS: 8})
     path.write_text("base: &b {groups: 4}\nyolo_tiles_parallel:\n  <<: *b\n")
     with pytest.raises(InputError, match="merged"):

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
-from yolotrt.backends.base import EngineFile
+from yolotrt.backends import onnxruntime_cuda
+from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.memory import Memory
+from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.model.spec import ModelSpec
-from yolotrt.workflow.tune_choice import Candidate, choose, reasons
+from yolotrt.report.tune_tables import given_up_table, tune_table
+from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune_precisions import worthwhile
 
 RIPPLE = [1.0, 1.001, 0.999, 1.002, 0.998] * 4
 SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
@@ -17,15 +24,20 @@ SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "out
 
 def _candidate(
     ms: float, *, groups: int = 1, dispatch: str = "serial", accuracy: float | None = 0.3, memory: int = 100,
-    misses: tuple[str, ...] = (),
+    gpu: int | None = None, misses: tuple[str, ...] = (), engine: str = "m.onnx",
 ) -> Candidate:  # fmt: skip
     samples = [ms / 1e3 * r for r in RIPPLE]
     latency = summarize(samples)
     assert latency is not None
-    case = Case("m.onnx", "fp32", "tiled", dispatch, groups)
+    case = Case(engine, "fp32", "tiled", dispatch, groups)
     file = EngineFile(Path("m.onnx"), "onnxruntime", "fp32", SPEC, (), "0")
     return Candidate(
-        CaseResult(case, {"end_to_end": list(samples)}, [], 0), file, latency, accuracy, memory, misses
+        CaseResult(case, {"end_to_end": list(samples)}, [], 0),
+        file,
+        latency,
+        accuracy,
+        Memory(memory, gpu),
+        misses,
     )
 
 
@@ -57,6 +69,53 @@ def test_what_is_worse_in_nothing_and_better_in_something_dominates() -> None:
     assert not _candidate(11, accuracy=0.4).dominated_by(base)
     assert not _candidate(11, memory=50).dominated_by(base)
     assert not base.dominated_by(_candidate(10))
+    assert _candidate(10, gpu=2).dominated_by(_candidate(10, gpu=1))
+    assert not _candidate(10, gpu=1).dominated_by(_candidate(10, gpu=2))
+
+
+def _headers(table: Table) -> list[str]:
+    return [str(column.header) for column in table.columns]
+
+
+def _cells(table: Table) -> list[tuple[str, ...]]:
+    return [tuple(map(str, row)) for row in zip(*(column.cells for column in table.columns), strict=True)]
+
+
+def test_the_tables_show_what_was_given_up_and_why() -> None:
+    best = _candidate(10, gpu=300 << 20, memory=200 << 20, engine="m.fp16.onnx")
+    slow = Case("m.fp16.onnx", "fp16", "tiled", "threads", 4)
+    dropped = Dropped(slow, "m.fp16.onnx tiled serial groups=1 is 1.30x as fast", 8, 0.013)
+    refused = ("m.int8.onnx", "loses 2.00 points, more than 1%")
+    outcome = TuneOutcome((best,), (best,), (dropped,), (refused,), best, ())
+    table = tune_table(outcome, 120)
+    assert {"host MiB", "GPU MiB"} <= set(_headers(table))
+    assert {"200", "300", "*>"} <= set(_cells(table)[0])
+    assert _cells(given_up_table(outcome, 120)) == [
+        ("int8", "-", "0", "-", "loses 2.00 points, more than 1%"),
+        ("fp16", "tiled threads groups=4", "8", "13.0", "tiled serial groups=1 is 1.30x as fast"),
+    ]
+    on_cpu = replace(outcome, candidates=(replace(best, memory=Memory(200 << 20)),), best=best)
+    assert "GPU MiB" not in _headers(tune_table(on_cpu))
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "usable", "expected"),
+    [
+        ("tensorrt", "auto", False, ("fp32", "fp16", "int8")),
+        ("tensorrt-rtx", "cuda:1", False, ("fp32", "fp16", "int8")),
+        ("onnxruntime", "cpu", True, ("fp32", "int8")),
+        ("onnxruntime", "cuda:0,1", False, ("fp32", "fp16")),
+        ("onnxruntime", "auto", True, ("fp32", "fp16")),
+        ("onnxruntime", "auto", False, ("fp32", "int8")),
+    ],
+)
+def test_precisions_are_those_that_may_win_on_the_device(
+    backend: str, device: str, usable: bool, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        onnxruntime_cuda, "availability", lambda: Availability(usable, "as the test says", builds=usable)
+    )
+    assert worthwhile(backend, device) == expected
 
 
 def test_reasons_say_what_is_missed() -> None:

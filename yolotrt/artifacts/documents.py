@@ -40,7 +40,15 @@ def read_document(path: Path, *, format: str, version: int) -> dict[str, Any]:
         InputError: The file is missing or unreadable.
         ArtifactError: It is not valid JSON, not of this format, or of another version.
     """
-    document = read_json(path)
+    return require_document(path, read_json(path), format=format, version=version)
+
+
+def require_document(path: Path, document: Any, *, format: str, version: int) -> dict[str, Any]:
+    """Return what was read from ``path`` if it is a document of exactly this format and version.
+
+    Raises:
+        ArtifactError: It is not.
+    """
     if not isinstance(document, dict) or document.get("format") != format:
         raise ArtifactError(f"{path} is not a {format} file.")
     if document.get("version") != version:

@@ -145,14 +145,22 @@ def ensure_writable(target: Path) -> None:
             temporary.write_bytes(b"\n")  # an empty file fits on a full disk
 
 
-def write_bytes(target: Path, data: bytes) -> Path:
+def write_bytes(target: Path, data: bytes, *, mode: int | None = None) -> Path:
     """Write ``data`` to ``target`` atomically and return ``target``.
+
+    Args:
+        target: The file to be.
+        data: Its content.
+        mode: Its permission bits, such as those of a file of the user's that it replaces; None gives it those
+            of any new file.
 
     Raises:
         StorageError: See :func:`atomic_target`.
     """
     with atomic_target(target) as temporary:
         temporary.write_bytes(data)
+        if mode is not None:
+            temporary.chmod(mode)
     return target
 
 

@@ -58,9 +58,23 @@ def _few(result: RunResult) -> Iterator[Advice]:
     if 0 < result.rounds < FEW_ROUNDS:
         yield Advice(
             "few rounds",
-            f"{result.rounds} frames per case are too few for percentiles and intervals.",
-            "Use --until-stable 5%, or -n 20 or more.",
+            f"{result.rounds} frame{'s' * (result.rounds != 1)} per case: too few for percentiles and "
+            "intervals.",
+            _more_frames(result),
         )
+
+
+def _more_frames(result: RunResult) -> str:
+    """Return what makes a run measure more frames, which depends on what ended it."""
+    if not _until_stable(result):
+        return "Use --until-stable 5%, or -n 20 or more."
+    if result.stopped.get("measure") == "cap":
+        return "Raise --duration, which ended --until-stable."
+    return "Use a smaller share for --until-stable, or -n 20 or more instead."
+
+
+def _until_stable(result: RunResult) -> bool:
+    return result.settings.get("until_stable") is not None
 
 
 def _not_settled(result: RunResult) -> Iterator[Advice]:
@@ -83,11 +97,14 @@ def _unstable(result: RunResult) -> Iterator[Advice]:
     if found:
         worst, summary = max(found, key=lambda pair: pair[1].variation)
         outliers = f"{summary.outliers} outlier{'s' * (summary.outliers != 1)}"
+        remedy = (
+            "raise --duration or use a quieter machine" if _until_stable(result) else "use --until-stable 5%"
+        )
         yield Advice(
             "unstable",
             f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
             f"(standard deviation {summary.variation:.0%} of the mean, {outliers}).",
-            "Read the intervals and p95, not the means; close other programs, or use --until-stable 5%.",
+            f"Read the intervals and p95, not the means; close other programs, or {remedy}.",
         )
 
 

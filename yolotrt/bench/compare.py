@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import CONFIDENCE, Ratio, measured, unpaired_ratio
 from yolotrt.errors import ArtifactError, UsageError
@@ -17,6 +18,8 @@ DEFAULT_STAGES = ("tiles", "global", "end_to_end")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MACHINE = ("cpu", "cores", "threads", "governor")
 GPU = ("name", "driver", "power_limit_w")
+SETTINGS = ("source", "frames", "frame_px", "overlap", "depth")
+ENGINE = ("backend", "runs_on")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Change:
         new_s: Statistic of the new one, seconds.
         ratio: new / base; above 1 is slower. Its interval is wide enough that, if nothing changed, all
             intervals of the comparison together include 1 with 95 % probability.
-        fail_on: Least slow-down that counts as a regression, such as 0.03.
+        fail_on: A slow-down beyond this counts as a regression, such as 0.03.
     """
 
     case: Case
@@ -42,8 +45,12 @@ class Change:
 
     @property
     def regressed(self) -> bool:
-        """Whether it is certainly slower, and by at least ``fail_on``."""
-        return self.ratio.certain and self.ratio.value >= 1 + self.fail_on
+        """Whether the ratio exceeds the limit, and its interval excludes "no difference".
+
+        Not whether the whole interval lies beyond the limit: a slow-down of just the limit's size would
+        then hardly ever be found.
+        """
+        return self.ratio.certain and self.ratio.value > 1 + self.fail_on
 
     @property
     def word(self) -> str:
@@ -66,12 +73,14 @@ class Comparison:
         differences: What else differs between the two runs: versions, engines, revision, and with
             ``across`` the machine.
         missing: Cases that only one of them has.
+        doubts: What a reader should doubt about either result: ``base`` or ``new``, and the warning.
         stat: The statistic that was compared.
     """
 
     changes: tuple[Change, ...]
     differences: tuple[str, ...]
     missing: tuple[str, ...]
+    doubts: tuple[tuple[str, Advice], ...]
     stat: str
 
     @property
@@ -98,7 +107,7 @@ def compare(
     Args:
         base: What to compare with.
         new: What is judged.
-        fail_on: Least slow-down that counts as a regression.
+        fail_on: A slow-down beyond this counts as a regression if it is also significant.
         stat: ``p50``, ``p90``, ``p95`` or ``p99``.
         stages: Stages to compare.
         across: Compare even though machine or settings differ.
@@ -108,25 +117,30 @@ def compare(
         ArtifactError: Machine or settings differ, or no case is in both.
     """
     _check(fail_on, stat, stages)
-    apart = [*_machine_differences(base, new), *_setting_differences(base, new)]
+    pairs, missing = _pairs(base, new)
+    apart = [
+        *_machine_differences(base, new),
+        *_differences("", base.settings, new.settings, SETTINGS),
+        *_engine_differences(base, new, pairs),
+    ]
     if apart and not across:
         raise ArtifactError(
             "The two results cannot be compared: " + "; ".join(apart) + ".",
             hint="Measure both alike, or compare them all the same with --across.",
         )
-    pairs, missing = _pairs(base, new)
     found = [
         (old, entry, stage)
         for old, entry in pairs
         for stage in stages
-        if measured(old.samples.get(stage, ())) is not None
-        and measured(entry.samples.get(stage, ())) is not None
+        if measured(old.taken(stage)) is not None and measured(entry.taken(stage)) is not None
     ]
     if not found:
         raise ArtifactError("The two results have no case in common.", hint="; ".join(missing) or None)
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     changes = tuple(_change(*triple, stat, confidence, fail_on) for triple in found)
-    return Comparison(changes, (*apart, *_version_differences(base, new)), missing, stat)
+    differences = (*apart, *_version_differences(base, new))
+    doubts = tuple((which, a) for which, result in (("base", base), ("new", new)) for a in advise(result))
+    return Comparison(changes, differences, missing, doubts, stat)
 
 
 def _check(fail_on: float, stat: str, stages: tuple[str, ...]) -> None:
@@ -142,7 +156,7 @@ def _check(fail_on: float, stat: str, stages: tuple[str, ...]) -> None:
 def _change(
     old: CaseResult, new: CaseResult, stage: str, stat: str, confidence: float, fail_on: float
 ) -> Change:
-    base, other = measured(old.samples[stage]), measured(new.samples[stage])
+    base, other = measured(old.taken(stage)), measured(new.taken(stage))
     assert base is not None
     assert other is not None
     q = QUANTILES[stat]
@@ -171,9 +185,21 @@ def _machine_differences(base: RunResult, new: RunResult) -> Iterator[str]:
     yield from _differences("GPU ", *gpus, GPU)
 
 
-def _setting_differences(base: RunResult, new: RunResult) -> Iterator[str]:
-    chosen = ("source", "frames", "overlap")
-    yield from _differences("", base.settings, new.settings, chosen)
+def _engine_differences(
+    base: RunResult, new: RunResult, pairs: Sequence[tuple[CaseResult, CaseResult]]
+) -> Iterator[str]:
+    """Say which library runs the engines of paired cases, and on what, where that differs.
+
+    A machine with a GPU also runs engines on its processor: that the machine is the same is not enough.
+    """
+    about = [result.environment.get("engines") or {} for result in (base, new)]
+    names = dict.fromkeys(
+        pair
+        for old, entry in pairs
+        for pair in zip(old.case.engine.split(" + "), entry.case.engine.split(" + "), strict=False)
+    )
+    for old, other in names:
+        yield from _differences(f"{other} ", about[0].get(old) or {}, about[1].get(other) or {}, ENGINE)
 
 
 def _version_differences(base: RunResult, new: RunResult) -> Iterator[str]:
@@ -193,4 +219,8 @@ def _differences(
 ) -> Iterator[str]:
     for key in keys:
         if old.get(key) != new.get(key):
-            yield f"{prefix}{key} {old.get(key)} -> {new.get(key)}"
+            yield f"{prefix}{key} {_text(old.get(key))} -> {_text(new.get(key))}"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

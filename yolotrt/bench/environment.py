@@ -20,11 +20,12 @@ PACKAGES = (
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
-def environment(threads: int) -> dict[str, Any]:
+def environment(threads: int, pci_bus_id: str | None = None) -> dict[str, Any]:
     """Return processor, GPU, load, revision and library versions; unknown values are None.
 
     Args:
         threads: CPU threads that the run may use, recorded because the user may have capped them.
+        pci_bus_id: The GPU that the run uses; see :func:`yolotrt.bench.gpu.gpu_state`.
     """
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -37,7 +38,7 @@ def environment(threads: int) -> dict[str, Any]:
         "governor": _read(_GOVERNOR),
         "load_1min": round(os.getloadavg()[0], 2),
         "git": _git_revision(),
-        "gpu": gpu_state(),
+        "gpu": gpu_state(pci_bus_id),
         "packages": {name: package_version(name) for name in PACKAGES},
     }
 

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library says about the first GPU; None where it or the GPU is missing."""
+"""What NVIDIA's management library says about a GPU; None where it or the GPU is missing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ _REASONS = {
 """Bits of nvmlDeviceGetCurrentClocksEventReasons that mean "slower than it could be" (nvml.h)."""
 
 
-def gpu_state() -> dict[str, Any] | None:
-    """Return name, driver, clocks, power limit, temperature and reasons for throttling, or None."""
-    with _first_gpu() as opened:
+def gpu_state(pci_bus_id: str | None = None) -> dict[str, Any] | None:
+    """Return name, driver, clocks, power limit, temperature and reasons for throttling, or None.
+
+    Args:
+        pci_bus_id: Which GPU, as :class:`yolotrt.cuda.driver.DeviceInfo` says; None takes the machine's
+            first.
+    """
+    with _opened(pci_bus_id) as opened:
         if opened is None:
             return None
         nvml, handle = opened
@@ -45,9 +50,9 @@ def gpu_state() -> dict[str, Any] | None:
         }
 
 
-def other_gpu_processes() -> list[str]:
-    """Return the names or ids of processes that compute on the first GPU besides this one."""
-    with _first_gpu() as opened:
+def other_gpu_processes(pci_bus_id: str | None = None) -> list[str]:
+    """Return the names or ids of processes that compute on a GPU besides this one; see :func:`gpu_state`."""
+    with _opened(pci_bus_id) as opened:
         if opened is None:
             return []
         nvml, handle = opened
@@ -65,8 +70,22 @@ def _name(nvml: Any, pid: int) -> str:
         return f"process {pid}"
 
 
+def handle_of(nvml: Any, pci_bus_id: str | None) -> Any:
+    """Return the library's handle of a GPU.
+
+    Its indices are not CUDA's: it sees what CUDA_VISIBLE_DEVICES hides, and may order GPUs otherwise. Where
+    they sit is the same for both.
+
+    Raises:
+        nvml.NVMLError: There is none.
+    """
+    if pci_bus_id is None:
+        return nvml.nvmlDeviceGetHandleByIndex(0)
+    return nvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)
+
+
 @contextlib.contextmanager
-def _first_gpu() -> Iterator[tuple[Any, Any] | None]:
+def _opened(pci_bus_id: str | None) -> Iterator[tuple[Any, Any] | None]:
     """Open the library for the block; None without package, driver or GPU."""
     try:
         import pynvml as nvml
@@ -80,7 +99,7 @@ def _first_gpu() -> Iterator[tuple[Any, Any] | None]:
         return
     try:
         try:
-            handle = nvml.nvmlDeviceGetHandleByIndex(0)
+            handle = handle_of(nvml, pci_bus_id)
         except nvml.NVMLError:
             handle = None
         yield None if handle is None else (nvml, handle)

@@ -1,4 +1,4 @@
-"""How much memory a case needs, measured in a process of its own."""
+"""How much memory a case needs, on the host and on GPUs, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,30 @@ from yolotrt.errors import ExecutionError
 
 _CHILD = "import sys; from yolotrt.bench.memory import child; child(sys.argv[1])"
 
+_FRAMES = 3
+"""A graph is captured, and libraries choose their kernels, in the first frames."""
 
-def peak_memory(engines: Sequence[Path], settings: Mapping[str, Any], frame_wh: tuple[int, int]) -> int:
-    """Return the bytes of host memory that a fresh process needs at most to process a frame of noise.
 
-    The interpreter and its libraries are part of it, as they are in an application.
+@dataclass(frozen=True)
+class Memory:
+    """What a process takes, bytes.
+
+    Attributes:
+        host: Its largest resident set. The interpreter and its libraries are part of it, as they are in an
+            application.
+        gpu: Memory of all its GPUs once a frame was processed, without what any process takes that opens
+            them; None if it uses none.
+    """
+
+    host: int
+    gpu: int | None = None
+
+
+def peak_memory(engines: Sequence[Path], settings: Mapping[str, Any], frame_wh: tuple[int, int]) -> Memory:
+    """Return the memory that a fresh process needs to process frames of noise.
+
+    A GPU tells only how much of its memory is free, so what other programs take or give back meanwhile is
+    counted, too.
 
     Args:
         engines: Engine of the tiles, then that of the whole frame if it has its own.
@@ -34,22 +54,35 @@ def peak_memory(engines: Sequence[Path], settings: Mapping[str, Any], frame_wh: 
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExecutionError(f"Measuring the memory of {engines[0]} failed ({reason}).")
-    return int(done.stdout.split()[-1])
+    return Memory(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def child(task: str) -> None:
-    """Process one frame and print the peak memory; runs in the process of its own."""
+    """Process frames and print the memory; runs in the process of its own."""
     import numpy as np
 
+    from yolotrt.backends.placement import place
+    from yolotrt.backends.sidecar import read_engine
     from yolotrt.pipeline.tiled import TiledPipeline
 
     chosen = json.loads(task)
     width, height = chosen["frame_wh"]
     frame = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     whole = chosen["engines"][1] if len(chosen["engines"]) > 1 else None
+    gpus = place(read_engine(Path(chosen["engines"][0])), chosen["settings"].get("device", "auto")).gpus
+    free = _free(gpus)
     with TiledPipeline.open(chosen["engines"][0], whole=whole, **chosen["settings"]) as pipeline:
-        pipeline(frame)
-    print(_high_water())
+        for _ in range(_FRAMES if gpus else 1):
+            pipeline(frame)
+        used = max(0, free - _free(gpus)) if gpus else None
+    print(json.dumps(asdict(Memory(_high_water(), used))))
+
+
+def _free(gpus: Sequence[int]) -> int:
+    """Return the free memory of GPUs, bytes, opening them where that has not been done."""
+    from yolotrt.cuda.opened import gpu
+
+    return sum(gpu(index).memory()[0] for index in gpus)
 
 
 def _high_water() -> int:

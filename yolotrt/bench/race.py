@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import Case
 from yolotrt.bench.rounds import EachFrame, Running, measure_rounds
 from yolotrt.bench.statistics import measured, paired_ratio
@@ -108,7 +109,7 @@ def _hopeless(
     entry: Running, racing: Sequence[Running], budgets: Budgets, rivals: Callable[[Case], Hashable]
 ) -> str | None:
     for stage, limit in budgets.limits.items():
-        array = measured(entry.samples.get(stage, ()))
+        array = measured(taken(entry.samples, stage))
         if array is not None and array.min() > limit:
             return f"its fastest {stage} took {array.min() * 1e3:.1f} ms, over {limit * 1e3:.1f} ms"
     group = rivals(entry.subject.case)

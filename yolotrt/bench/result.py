@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, read_json, write_document
+from yolotrt.artifacts.documents import read_json, require_document, write_document
 from yolotrt.artifacts.schema import require_fit
 from yolotrt.bench.metrics import flat_metrics, taken
 from yolotrt.errors import ArtifactError
@@ -17,6 +17,17 @@ FORMAT = "yolotrt.result"
 VERSION = 2
 SCHEMA = Path(__file__).with_name("result.schema.json")
 """JSON Schema of the files that :func:`write_result` makes."""
+
+EVAL = "yolotrt eval --json"
+
+_OTHERS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"counts", "processed"}), "yolotrt run --json"),
+    (frozenset({"mode", "engines"}), EVAL),
+    (frozenset({"changes", "regressions"}), "yolotrt compare --json"),
+    (frozenset({"candidates", "recommended"}), "yolotrt tune --json"),
+    (frozenset({"key", "gone"}), "yolotrt tune --state"),
+)
+"""Keys by which JSON of other verbs is recognised."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +165,9 @@ def read_result(path: Path) -> RunResult:
         InputError: The file is missing.
         ArtifactError: It is not a complete result file, or of another version.
     """
-    body = read_document(path, format=FORMAT, version=VERSION)
+    document = read_json(path)
+    _refuse_others(path, document)
+    body = require_document(path, document, format=FORMAT, version=VERSION)
     try:
         require_fit(body, read_json(SCHEMA))
         return RunResult(
@@ -173,6 +186,19 @@ def read_result(path: Path) -> RunResult:
             f"{path} is not a complete result file ({type(exc).__name__}: {exc}).",
             hint="Run the bench again.",
         ) from exc
+
+
+def _refuse_others(path: Path, document: Any) -> None:
+    """Call JSON that other verbs wrote what it is: the names of such files are easily mixed up."""
+    if not isinstance(document, dict) or document.get("format") == FORMAT:
+        return
+    found = next((what for keys, what in _OTHERS if keys <= document.keys()), None)
+    if found is None:
+        return
+    hint = "Expected is the file that yolotrt bench wrote with -o FILE (or --json FILE)."
+    if found == EVAL:
+        hint += f" Accuracy goes beside it: yolotrt report RESULT --accuracy {path}"
+    raise ArtifactError(f"{path} is what {found} wrote, not a result of yolotrt bench.", hint=hint)
 
 
 def _body(result: RunResult) -> dict[str, Any]:

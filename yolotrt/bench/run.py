@@ -76,7 +76,7 @@ def run_bench(
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))
     check_batches(engines, frames, request.settings, say)
     recorder = Recorder(request.output, empty, clock)
-    watch = Watch(clock)
+    watch = Watch(clock, pci_bus_id=_card(engines))
 
     def each_frame(running: list[Running], spent_s: float) -> None:
         recorder(running, spent_s)
@@ -122,11 +122,17 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     }
     return RunResult(
         settings=settings,
-        environment={**environment(request.settings.threads), "engines": described},
+        environment={**environment(request.settings.threads, _card(engines)), "engines": described},
         cases=(),
         notes=() if all(map(gpu_engines, loaded)) else (CPU_NOTE,),
         budgets=request.budgets.as_json(),
     )
+
+
+def _card(engines: Sequence[EnginePair]) -> str | None:
+    """Return where the GPU sits that is recorded: of several the first, None for a run on the processor."""
+    loaded = (engine for pair in engines for engine in pair.engines)
+    return next((part.device.info.pci_bus_id for engine in loaded for part in gpu_engines(engine)), None)
 
 
 def _described(engine: Engine) -> dict[str, Any]:

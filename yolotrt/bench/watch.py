@@ -26,7 +26,8 @@ class Watch:
     Args:
         clock: What is read.
         stat: The system's counters (proc(5)).
-        gpu: Returns the GPU's state, or None; see :func:`yolotrt.bench.gpu.gpu_state`.
+        pci_bus_id: The GPU that is used; see :func:`yolotrt.bench.gpu.gpu_state`.
+        gpu: Returns its state, or None.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class Watch:
         clock: Clock = now,
         *,
         stat: Path = _STAT,
-        gpu: Callable[[], dict[str, Any] | None] = gpu_state,
+        pci_bus_id: str | None = None,
+        gpu: Callable[[str | None], dict[str, Any] | None] = gpu_state,
     ) -> None:
-        self._clock, self._stat, self._ask_gpu = clock, stat, gpu
+        self._clock, self._stat, self._ask_gpu, self._pci_bus_id = clock, stat, gpu, pci_bus_id
         self._seen: list[dict[str, Any]] = []
         self._begin_ns = self._glanced_ns = clock()
         self._busy, self._own = self._busy_seconds(), _own_seconds()
@@ -50,7 +52,7 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        if (state := self._ask_gpu()) is not None:
+        if (state := self._ask_gpu(self._pci_bus_id)) is not None:
             self._seen.append(state)
 
     def _gpu(self) -> dict[str, Any] | None:
@@ -92,7 +94,7 @@ class Watch:
             if throttled is None or self._throttled is None
             else throttled - self._throttled,
             "gpu": self._gpu(),
-            "gpu_processes": other_gpu_processes(),
+            "gpu_processes": other_gpu_processes(self._pci_bus_id),
         }
 
     def _busy_seconds(self) -> float | None:

@@ -208,8 +208,8 @@ def _show(result: RunResult, json: str | None) -> None:
 
     if json != "-":
         console = stdout()
-        console.print(latency_table(result))
-        console.print(stage_table(result))
+        console.print(latency_table(result, console.width))
+        console.print(stage_table(result, console.width))
     for note in result.notes:
         say(f"note: {note}")
     for advice in advise(result):

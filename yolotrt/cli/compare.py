@@ -21,7 +21,7 @@ def compare(
     base: Annotated[Path, typer.Argument(help="Result file to compare with.")],
     new: Annotated[Path, typer.Argument(help="Result file that is judged.")],
     fail_on: Annotated[
-        str, typer.Option(help="Least slow-down that fails (exit 3), if it is also significant.")
+        str, typer.Option(help="Fail (exit 3) on a slow-down beyond this, if it is also significant.")
     ] = "3%",
     stat: Annotated[str, typer.Option(help="What is compared: p50, p90, p95 or p99.")] = "p50",
     stages: Annotated[
@@ -35,10 +35,11 @@ def compare(
     ] = None,
     json: JsonTarget = None,
 ) -> None:
-    r"""Compare two result files, and exit with 3 if the new one is significantly slower.
+    r"""Compare two result files, and exit with 3 if the new one got slower.
 
-    A change is significant if its bootstrap interval leaves out "no change". All intervals of a comparison
-    together are wrong with 5 % probability at most, however many cases there are.
+    A regression: the ratio of the medians (or of what --stat names) exceeds the limit of --fail-on, and its
+    bootstrap interval excludes 1. All intervals of a comparison together are wrong with 5 % probability at
+    most, however many cases there are.
 
     \b
     Examples:
@@ -48,20 +49,24 @@ def compare(
     """
     from yolotrt.bench.compare import compare as hold_against
     from yolotrt.bench.result import read_result
-    from yolotrt.report.tables import comparison_table
+    from yolotrt.report.tables import comparison_table, signed_percent
 
+    limit = percentage(fail_on, "--fail-on")
     found = hold_against(
         read_result(base),
         read_result(new),
-        fail_on=percentage(fail_on, "--fail-on"),
+        fail_on=limit,
         stat=stat,
         stages=tuple(part.strip() for part in stages.split(",")),
         across=across,
     )
     if json != "-":
-        stdout().print(comparison_table(found))
+        console = stdout()
+        console.print(comparison_table(found, console.width))
     for difference in found.differences:
         say(f"different: {difference}")
+    for which, advice in found.doubts:
+        warn(f"{base if which == 'base' else new}: {advice}")
     for missing in found.missing:
         warn(f"not compared, {missing}")
     if markdown is not None:
@@ -73,8 +78,8 @@ def compare(
     if bad := found.regressions:
         worst = max(bad, key=lambda change: change.ratio.value)
         raise GateFailed(
-            f"{len(bad)} of {len(found.changes)} figures got significantly slower; most: "
-            f"{worst.case}, {worst.stage} {(worst.ratio.value - 1):+.1%}."
+            f"{len(bad)} of {len(found.changes)} figures got significantly slower, by more than "
+            f"{limit * 100:.3g} %; most: {worst.case}, {worst.stage} {signed_percent(worst.ratio.value)}."
         )
 
 
@@ -84,6 +89,10 @@ def _as_json(found: Comparison) -> dict[str, Any]:
         "regressions": len(found.regressions),
         "differences": list(found.differences),
         "missing": list(found.missing),
+        "warnings": [
+            {"result": which, "code": advice.code, "message": advice.message, "remedy": advice.remedy}
+            for which, advice in found.doubts
+        ],
         "changes": [
             {
                 "case": asdict(change.case),

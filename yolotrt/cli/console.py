@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from yolotrt.progress import Progress
 
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
 
 
 def stdout() -> Console:
-    """Return the console for data; wide enough for tables when piped."""
+    """Return the console for data."""
+    return _console(sys.stdout)
+
+
+def stderr() -> Console:
+    """Return the console for tables of talk."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    """Return a console as wide as the terminal, or as COLUMNS says; wide enough for tables when piped."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else 160
+    return Console(file=stream, width=width, highlight=False, markup=False)
 
 
 def say(message: str) -> None:

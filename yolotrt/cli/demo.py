@@ -87,9 +87,9 @@ def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     from yolotrt.workflow.demo import SMALL_PX, are_found, small_objects
 
     console = stdout()
-    console.print(latency_table(outcome.result))
-    console.print(stage_table(outcome.result))
-    console.print(story_table(outcome.result, outcome.accuracy))
+    console.print(latency_table(outcome.result, console.width))
+    console.print(stage_table(outcome.result, console.width))
+    console.print(story_table(outcome.result, outcome.accuracy, console.width))
     small = small_objects(outcome.scene)
     print(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():

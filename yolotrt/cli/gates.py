@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.console import stderr
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def check_budgets(result: RunResult, budgets: Budgets) -> None:
         UsageError: A budget is on a stage that no case measured.
         GateFailed: A case takes longer than its budget.
     """
-    from rich.console import Console
-
     from yolotrt.bench.budgets import judge
     from yolotrt.report.tables import budget_table
 
@@ -54,9 +52,8 @@ def check_budgets(result: RunResult, budgets: Budgets) -> None:
     missed = [verdict for verdict in verdicts if not verdict.met]
     if not missed:
         return
-    Console(stderr=True, width=None if sys.stderr.isatty() else 160, highlight=False).print(
-        budget_table(missed)
-    )
+    console = stderr()
+    console.print(budget_table(missed, console.width))
     raise GateFailed(
         f"{len(missed)} of {len(verdicts)} budgets were missed.",
         hint="Every case that measures the stage must keep its budget: narrow --mode, --dispatch and "

@@ -49,8 +49,9 @@ def report(
     figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
     for path, result in zip(results, read, strict=True):
         if json != "-":
-            stdout().print(latency_table(result))
-            stdout().print(stage_table(result))
+            console = stdout()
+            console.print(latency_table(result, console.width))
+            console.print(stage_table(result, console.width))
         for advice in advise(result):
             warn(f"{path}: {advice}")
     documents = [to_json(result) for result in read]

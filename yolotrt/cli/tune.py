@@ -45,7 +45,13 @@ def tune(
         str | None,
         typer.Option(metavar="1%|0.5pt", help="Largest accepted loss of mAP; needs --eval-images."),
     ] = None,
-    precisions: Annotated[str, typer.Option(help="Precisions to try: fp32, fp16, int8.")] = "fp32,int8",
+    precisions: Annotated[
+        str | None,
+        typer.Option(
+            help="Precisions to try. [default: fp32,int8 on a processor; fp32,fp16 with ONNX Runtime on a "
+            "GPU; fp32,fp16,int8 with TensorRT]"
+        ),
+    ] = None,
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to try. [default: {GROUPS}]")
     ] = None,
@@ -100,7 +106,7 @@ def tune(
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.data.sources import read_frames
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
-    from yolotrt.report.tune_tables import tune_table
+    from yolotrt.report.tune_tables import given_up_table, tune_table
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
@@ -120,7 +126,7 @@ def tune(
             engines=ENGINES,
             calib_data=CALIB_DATA,
         ),
-        precisions=choices(precisions, "--precisions", PRECISIONS),  # type: ignore[arg-type]
+        precisions=choices(precisions, "--precisions", PRECISIONS) if precisions else (),  # type: ignore[arg-type]
         sweep=SweepSettings(
             modes=(choice(mode, "--mode", PASS_MODES),),
             dispatch=choices(dispatch, "--dispatch", DISPATCHES[1:]) if dispatch else (),
@@ -143,7 +149,10 @@ def tune(
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
     if json != "-":
-        stdout().print(tune_table(outcome))
+        console = stdout()
+        console.print(tune_table(outcome, console.width))
+        if outcome.dropped or outcome.refused:
+            console.print(given_up_table(outcome, console.width))
         print(f"recommended: {outcome.best.result.case}")
         for reason in outcome.reasons:
             print(f"  {reason}")
@@ -193,11 +202,16 @@ def _as_json(outcome: TuneOutcome) -> dict[str, Any]:
                 "p50_s": c.latency.p50,
                 "interval_s": None if c.latency.p50_interval is None else list(c.latency.p50_interval),
                 "accuracy": c.accuracy,
-                "memory_bytes": c.memory,
+                "memory_bytes": c.memory.host,
+                "gpu_memory_bytes": c.memory.gpu,
                 "pareto": c in outcome.pareto,
                 "misses": list(c.misses),
             }
             for c in outcome.candidates
         ],
-        "dropped": [{**vars(d.case), "reason": d.reason, "rounds": d.rounds} for d in outcome.dropped],
+        "dropped": [
+            {**vars(d.case), "reason": d.reason, "rounds": d.rounds, "p50_s": d.median_s}
+            for d in outcome.dropped
+        ],
+        "refused": [{"engine": engine, "reason": reason} for engine, reason in outcome.refused],
     }

@@ -41,6 +41,8 @@ class DeviceInfo:
         l2_bytes: Size of the L2 cache.
         memory_bytes: Size of its memory.
         driver: Newest CUDA version that the driver supports, such as ``13.0``.
+        pci_bus_id: Where it sits, such as ``0000:17:00.0``. Unlike the index it is the same for every
+            program, whatever ``CUDA_VISIBLE_DEVICES`` hides.
     """
 
     index: int
@@ -50,6 +52,7 @@ class DeviceInfo:
     l2_bytes: int
     memory_bytes: int
     driver: str
+    pci_bus_id: str
 
 
 class Driver(Protocol):

@@ -76,12 +76,13 @@ class NvidiaDriver:
         version = self._do(cuda.cuDriverGetVersion())
         return DeviceInfo(
             index=self._index,
-            name=self._do(cuda.cuDeviceGetName(96, self._device)).split(b"\0")[0].decode(),
+            name=_text(self._do(cuda.cuDeviceGetName(96, self._device))),
             arch=f"sm_{major}{minor}",
             multiprocessors=self._attribute(of.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
             l2_bytes=self._attribute(of.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE),
             memory_bytes=self._do(cuda.cuDeviceTotalMem(self._device)),
             driver=f"{version // 1000}.{version % 1000 // 10}",
+            pci_bus_id=_text(self._do(cuda.cuDeviceGetPCIBusId(32, self._device))),
         )
 
     def bind(self) -> None:
@@ -246,6 +247,10 @@ class NvidiaDriver:
                 hint="Start the program again; if it happens twice, look for Xid messages in dmesg.",
             )
         raise DeviceError(f"CUDA refused an operation on cuda:{self._index} ({reason}).")
+
+
+def _text(padded: bytes) -> str:
+    return padded.split(b"\0")[0].decode()
 
 
 def _bindings() -> Any:

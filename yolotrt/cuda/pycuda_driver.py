@@ -79,6 +79,7 @@ class PycudaDriver:
                 l2_bytes=self._device.get_attribute(of.L2_CACHE_SIZE),
                 memory_bytes=self._device.total_memory(),
                 driver=f"{version // 1000}.{version % 1000 // 10}",
+                pci_bus_id=self._device.pci_bus_id(),
             )
 
     def bind(self) -> None:

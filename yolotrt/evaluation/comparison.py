@@ -23,17 +23,19 @@ class Difference:
         value: The other's mAP.
         absolute: ``value - reference``; negative is a loss. 0.01 is one point.
         relative: ``absolute / reference``; None if the reference is 0.
-        low: Lower end of the 95 % interval of ``absolute``, by a paired bootstrap over images.
+        low: Lower end of the 95 % interval of ``absolute``, by a paired bootstrap over images; None for a
+            single image, which is all that could be drawn.
         high: Upper end of it.
-        within_noise: Whether the interval contains 0, so that these images cannot tell the two apart.
+        within_noise: Whether the interval contains 0 or there is none, so that these images cannot tell the
+            two apart.
     """
 
     reference: float
     value: float
     absolute: float
     relative: float | None
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     within_noise: bool
 
 
@@ -90,9 +92,9 @@ def compare(
 def _difference(
     reference: PrecisionTable, other: PrecisionTable, weights: np.ndarray[tuple[int, int], np.dtype[np.int64]]
 ) -> Difference:
+    images = weights.shape[1]
     before, after = (float(mean_precision(table.per_class())[0]) for table in (reference, other))
-    drawn = [mean_precision(table.per_class(weights=weights)) for table in (reference, other)]
-    low, high = np.nanpercentile(drawn[1] - drawn[0], [2.5, 97.5]).tolist()
+    low, high = _interval(reference, other, weights) if images > 1 else (None, None)
     return Difference(
         reference=before,
         value=after,
@@ -100,5 +102,13 @@ def _difference(
         relative=(after - before) / before if before > 0 else None,
         low=low,
         high=high,
-        within_noise=low <= 0 <= high,
+        within_noise=low is None or high is None or low <= 0 <= high,
     )
+
+
+def _interval(
+    reference: PrecisionTable, other: PrecisionTable, weights: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+) -> tuple[float, float]:
+    drawn = [mean_precision(table.per_class(weights=weights)) for table in (reference, other)]
+    low, high = np.nanpercentile(drawn[1] - drawn[0], [2.5, 97.5]).tolist()
+    return low, high

@@ -15,6 +15,9 @@ from yolotrt.report.labels import Look, case_label, highlights, legend, looks, s
 from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis, y_axis
 from yolotrt.report.tables import milliseconds
 
+Change = tuple[float, float | None, float | None]
+"""A difference and the ends of its interval."""
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -27,7 +30,8 @@ class Accuracy:
         images: Number of images.
         box: Box mAP50-95 in [0, 1], or None.
         mask: Mask mAP50-95 in [0, 1], or None.
-        box_change: Difference of the box mAP to the reference's with its 95 % interval, or None.
+        box_change: Difference of the box mAP to the reference's with the ends of its 95 % interval, which
+            are None for a single image; or None.
         mask_change: The same of the mask mAP.
     """
 
@@ -37,8 +41,8 @@ class Accuracy:
     images: int
     box: float | None
     mask: float | None
-    box_change: tuple[float, float, float] | None
-    mask_change: tuple[float, float, float] | None
+    box_change: Change | None
+    mask_change: Change | None
 
 
 def read_accuracy(path: Path) -> list[Accuracy]:
@@ -59,21 +63,26 @@ def read_accuracy(path: Path) -> list[Accuracy]:
 
 def accuracy_of(mode: str, entry: dict[str, Any]) -> Accuracy:
     """Return the figures of one engine, as ``yolotrt eval --json`` writes them, for one pass."""
-    against = entry["comparison"] or {}
+    against, images = entry["comparison"] or {}, int(entry["images"])
     return Accuracy(
         str(entry["engine"]),
         str(entry["sha256"]),
         str(mode),
-        int(entry["images"]),
+        images,
         entry["box"]["ap"],
         entry["mask"]["ap"] if entry["mask"] else None,
-        _change(against.get("box")),
-        _change(against.get("mask")),
+        _change(against.get("box"), images),
+        _change(against.get("mask"), images),
     )
 
 
-def _change(difference: dict[str, Any] | None) -> tuple[float, float, float] | None:
-    return None if not difference else tuple(float(difference[k]) for k in ("absolute", "low", "high"))  # type: ignore[return-value]
+def _change(difference: dict[str, Any] | None, images: int) -> Change | None:
+    if not difference:
+        return None
+    absolute = float(difference["absolute"])
+    if images < 2:  # earlier versions wrote an interval without width
+        return absolute, None, None
+    return absolute, float(difference["low"]), float(difference["high"])
 
 
 def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) -> list[Accuracy]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from yolotrt.evaluation.coco import Scores
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.report.labels import short_names
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.tables import milliseconds, signed
 from yolotrt.workflow.evaluate import EngineAccuracy
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ NOTHING = "-"
 def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
     """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
     accuracy = entries[0].evaluation.accuracy
-    title = f"mAP in points on {accuracy.images} images with {accuracy.objects} objects"
+    images = f"{accuracy.images} image{'s' * (accuracy.images != 1)}"
+    title = f"mAP in points on {images} with {accuracy.objects} objects"
     table = _table(title, "mAP50-95", "mAP50", "small", "medium", "large", "ms")
     for names, entry in zip(_names(entries), entries, strict=True):
         found = entry.evaluation.accuracy
-        table.add_row(*names, "box", *_scores(found.box), milliseconds(entry.median_seconds))
+        table.add_row(*names, "box", *_scores(found.box), _milliseconds(entry.median_seconds))
         if found.mask is not None:
             table.add_row("", "", "mask", *_scores(found.mask), "")
     return table
@@ -91,9 +92,15 @@ def _points(value: float | None) -> str:
     return NOTHING if value is None else f"{value * 100:.2f}"
 
 
+def _milliseconds(seconds: float | None) -> str:
+    return NOTHING if seconds is None else milliseconds(seconds)
+
+
 def _loss(difference: Difference) -> tuple[str, str, str]:
     """Return absolute and relative loss (positive is worse) and the interval of the absolute one."""
-    relative = NOTHING if difference.relative is None else f"{-difference.relative * 100:+.2f}"
-    interval = f"{-difference.high * 100:+.2f} to {-difference.low * 100:+.2f}"
-    noise = " (noise)" if difference.within_noise else ""
-    return f"{-difference.absolute * 100:+.2f}", relative, interval + noise
+    relative = NOTHING if difference.relative is None else signed(-difference.relative * 100, 2)
+    interval = NOTHING
+    if difference.low is not None and difference.high is not None:
+        interval = " to ".join(signed(-end * 100, 2) for end in (difference.high, difference.low))
+        interval += " (noise)" if difference.within_noise else ""
+    return signed(-difference.absolute * 100, 2), relative, interval

@@ -66,6 +66,8 @@ def comparison_markdown(comparison: Comparison) -> str:
     for title, items in (("Different", comparison.differences), ("Not compared", comparison.missing)):
         if items:
             lines += ["", f"{title}: {'; '.join(items)}"]
+    if comparison.doubts:
+        lines += ["", *(f"- {which}, **{advice.code}**: {advice}" for which, advice in comparison.doubts)]
     return "\n".join(lines) + "\n"
 
 

@@ -58,8 +58,9 @@ def _section(result: RunResult, accuracy: Sequence[Accuracy], index: int) -> str
     if chart := accuracy_chart(result, accuracy):
         charts.append(figure("Accuracy over latency", chart, _HOW_ACCURACY))
     fewer = left_out(result)
-    charts.append(figure("Percentiles (p50 / p95)", percentile_curves(result), _HOW_PERCENTILES + fewer))
-    charts.append(figure("Every frame", every_frame(result), _HOW_FRAMES + fewer))
+    if result.rounds > 1:  # of a single frame there is neither a percentile nor an order
+        charts.append(figure("Percentiles (p50 / p95)", percentile_curves(result), _HOW_PERCENTILES + fewer))
+        charts.append(figure("Every frame", every_frame(result), _HOW_FRAMES + fewer))
     how = _HOW_STAGES + _HOW_DEVICE * has_device_times(result)
     charts.append(figure("Stages", stage_stacks(result), how))
     return "".join(

@@ -8,10 +8,10 @@ from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import median, summarize
-from yolotrt.report.accuracy import Accuracy, matches
+from yolotrt.report.accuracy import Accuracy, Change, matches
 from yolotrt.report.labels import short_names
 from yolotrt.report.markup import heading, interval_text, table
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed, speed_up
 from yolotrt.timing.trace import COPIES, DEVICE, STAGES
 
 _COLUMNS = ("median", "95 % interval", "p90", "p95", "p99", "frames/s", "vs groups=1", "outliers", "found")
@@ -97,11 +97,11 @@ def _points(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value * 100:.2f}"
 
 
-def _change(change: tuple[float, float, float] | None) -> str:
+def _change(change: Change | None) -> str:
     if change is None:
         return NOT_MEASURED
-    absolute, low, high = (value * 100 for value in change)
-    return f"{absolute:+.2f} ({low:+.2f} to {high:+.2f})"
+    absolute, *ends = (signed(value * 100, 2) for value in change if value is not None)
+    return f"{absolute} ({' to '.join(ends)})" if ends else absolute
 
 
 def machine_table(result: RunResult) -> str:
@@ -115,7 +115,7 @@ def machine_table(result: RunResult) -> str:
     rows += [(f"meanwhile: {k.replace('_', ' ')}", v) for k, v in result.during.items() if k != "gpu"]
     engines = environment.get("engines") or {}
     rows += [(f"engine {name}", _about(about)) for name, about in engines.items()]
-    shown = [(escape(str(k)), escape(_value(v))) for k, v in rows if v not in (None, [], "")]
+    shown = [(escape(str(k)), escape(_value(v))) for k, v in rows if v not in (None, [], (), "")]
     return heading("Machine and settings") + table(("", ""), shown, left=2, kind="facts")
 
 

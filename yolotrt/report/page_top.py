@@ -11,7 +11,7 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.report.labels import case_label, highlights, short_names
 from yolotrt.report.markup import heading, interval_text, table
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed_percent, speed_up
 
 TITLE = "yolotrt benchmark"
 _OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
@@ -112,7 +112,7 @@ def budgets(result: RunResult) -> str:
             f"{v.stage} {v.stat}",
             milliseconds(v.seconds),
             milliseconds(v.limit),
-            f'<span class="missed">+{v.seconds / v.limit - 1:.1%}</span>',
+            f'<span class="missed">{signed_percent(v.seconds / v.limit)}</span>',
         )
         for v in verdicts
         if not v.met

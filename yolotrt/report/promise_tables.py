@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yolotrt.report.tables import signed
 from yolotrt.workflow.promise import PromiseOutcome
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def promise_table(outcome: PromiseOutcome) -> Table:
             f"{attempt.work:.1%}",
             "-" if attempt.size is None else f"{attempt.size / 1e6:.1f}",
             *(_figure(attempt.figures[name]) for name in outcome.reference),
-            f"{attempt.losses[worst] * 100:+.2f} ({worst})",
+            f"{signed(attempt.losses[worst] * 100, 2)} ({worst})",
             "yes" if attempt.held else "no",
         )
     return table

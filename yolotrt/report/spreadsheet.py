@@ -41,7 +41,7 @@ def to_csv(results: Sequence[RunResult]) -> str:
 def _spread(entry: CaseResult, stages: Iterable[str]) -> list[float | None]:
     cells: list[float | None] = []
     for stage in stages:
-        summary = summarize(entry.samples.get(stage, ()))
+        summary = summarize(entry.taken(stage))
         if summary is None:
             cells += [None] * (len(_SPREAD) + 2)
             continue

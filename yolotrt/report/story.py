@@ -8,44 +8,44 @@ from typing import TYPE_CHECKING
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.pipeline.tiled import PassMode
-from yolotrt.report.tables import NOT_MEASURED, milliseconds
+from yolotrt.report.fitting import Column, fitted
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, signed
 from yolotrt.workflow.evaluate import EngineAccuracy
 from yolotrt.workflow.passes import fastest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+_COLUMNS = (
+    ("engine", 0), ("pass", 0), ("dispatch", 0), ("groups", 4), ("median ms", 0), ("box mAP", 1),
+    ("mask mAP", 2), ("small objects", 5), ("loss, %", 3),
+)  # fmt: skip
+"""Headings, and the order in which they make room on a narrow terminal: the highest first, 0 never."""
 
-def story_table(result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAccuracy]]) -> Table:
+
+def story_table(
+    result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAccuracy]], width: int | None = None
+) -> Table:
     """Return one row per engine and pass: its fastest way to run, and what it finds.
 
     Args:
         result: A sweep.
         accuracy: Accuracy of the engines, by pass; engines are matched by the hash of their bytes.
+        width: Characters of a line; None is as wide as is needed.
     """
-    from rich.table import Table
-
     images = next(iter(accuracy.values()))[0].evaluation.accuracy.images
-    table = Table(
-        title=f"Fastest case of each engine and pass, and its accuracy on {images} unseen scene(s)",
-        title_justify="left",
-    )
-    for name in ("engine", "pass", "dispatch"):
-        table.add_column(name)
-    for name in ("groups", "median ms", "box mAP", "mask mAP", "small objects", "loss, %"):
-        table.add_column(name, justify="right")
-    for mode, entries in accuracy.items():
-        for entry in entries:
-            best = fastest(result, entry.file.path.name, mode)
-            if best is not None:
-                table.add_row(
-                    entry.file.precision,
-                    mode,
-                    best.case.dispatch,
-                    str(best.case.groups),
-                    *_figures(best, entry),
-                )
-    return table
+    rows = [
+        (entry.file.precision, mode, best.case.dispatch, str(best.case.groups), *_figures(best, entry))
+        for mode, entries in accuracy.items()
+        for entry in entries
+        if (best := fastest(result, entry.file.path.name, mode)) is not None
+    ]
+    columns = [
+        Column(name, cells, rank=rank, words=rank == 0 and name != "median ms")
+        for (name, rank), cells in zip(_COLUMNS, zip(*rows, strict=True), strict=True)
+    ]
+    title = f"Fastest case of each engine and pass, and its accuracy on {images} unseen scene(s)"
+    return fitted(title, columns, width)
 
 
 def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:
         _points(found.box.ap),
         _points(found.mask.ap if found.mask else None),
         _points(found.box.small),
-        NOT_MEASURED if loss is None else f"{-loss * 100:+.2f}",
+        NOT_MEASURED if loss is None else signed(-loss * 100, 2),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.bench.statistics import Summary
 from yolotrt.bench.sustain import Sustained
-from yolotrt.report.tables import NOT_MEASURED, milliseconds
+from yolotrt.report.tables import NOT_MEASURED, milliseconds, signed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +68,7 @@ def _drift(run: Sustained) -> str:
 
 def _memory(run: Sustained) -> str:
     text = f"{_mib(run.memory_mib)}, at most {_mib(run.memory_peak_mib)}"
-    return text if run.memory_trend is None else f"{text}, {run.memory_trend:+.1f} per minute"
+    return text if run.memory_trend is None else f"{text}, {signed(run.memory_trend, 1)} per minute"
 
 
 def _mib(value: float | None) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import load_engine
+from yolotrt.bench.statistics import median
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Comparison, Difference, compare
@@ -75,7 +76,8 @@ class EngineAccuracy:
         evaluation: Its figures.
         comparison: Against the reference; None for the reference itself.
         mode: Which passes looked at an image.
-        seconds: Time of each image from pixels to merged detections, in the order of the annotations.
+        seconds: Time of each image from pixels to merged detections, in the order of the annotations; empty
+            if it was not measured.
     """
 
     file: EngineFile
@@ -85,9 +87,9 @@ class EngineAccuracy:
     seconds: tuple[float, ...]
 
     @property
-    def median_seconds(self) -> float:
-        """Median time of an image."""
-        return float(np.median(self.seconds))
+    def median_seconds(self) -> float | None:
+        """Median time of an image; None if it was not measured."""
+        return median(self.seconds)
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -168,7 +170,9 @@ def _evaluate(
 
         def predict(image: npt.NDArray[np.uint8]) -> Detections:
             result = pipeline(image)
-            seconds.append(result.trace.seconds("end_to_end") or 0.0)
+            took = result.trace.seconds("end_to_end")
+            assert took is not None  # every frame has it
+            seconds.append(took)
             return result.detections
 
         evaluation = evaluate_predictor(predict, file.spec.names, truth, folder, progress=report)

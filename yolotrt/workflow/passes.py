@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.backends.registry import load_engine
+from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import summarize
@@ -123,7 +124,7 @@ def evaluate_passes(
     """Evaluate every pass from one look at each image, as :func:`evaluate_engines` would one by one.
 
     Tiles and whole frame are looked at once and merged for each pass. The seconds of ``tiled`` and
-    ``global`` are those of their part of that look.
+    ``global`` are those of their part of that look, by the GPU's clock where they ran side by side.
 
     Args:
         files: The engines; the first one is the reference.
@@ -137,7 +138,9 @@ def evaluate_passes(
     Raises:
         YoloTrtError: As :func:`evaluate_engines`.
     """
-    settings = PipelineSettings("tiled+global", overlap=overlap, cpu_threads=threads, decode=COCO_DECODE)
+    settings = PipelineSettings(
+        "tiled+global", overlap=overlap, cpu_threads=threads, decode=COCO_DECODE, measure=True
+    )
     found: dict[PassMode, list[EngineAccuracy]] = {mode: [] for mode in PASS_MODES}
     for file in files:
         for mode, (evaluation, seconds) in _look(file, device, truth, folder, settings, progress).items():
@@ -167,8 +170,15 @@ def _look(
             wh = (pixels.shape[1], pixels.shape[0])
             for mode, detections in by_pass(result, wh, file, settings).items():
                 evaluators[mode].add(image_id, detections)
-                seconds[mode].append(result.trace.seconds(_STAGES[mode]) or 0.0)
+                if (took := pass_seconds(result, mode)) is not None:
+                    seconds[mode].append(took)
     return {mode: (evaluators[mode].result(), tuple(seconds[mode])) for mode in PASS_MODES}
+
+
+def pass_seconds(result: FrameResult, mode: PassMode) -> float | None:
+    """Return how long a pass took in a frame that both passes looked at; None if nothing measured it."""
+    stage = _STAGES[mode]
+    return taken({name: [value] for name, value in result.trace.stages().items()}, stage)[0]
 
 
 def by_pass(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def read_pipeline(path: Path) -> PipelineChoice:
     the current folder.
 
     Raises:
-        InputError: The file is missing or no YAML, a value makes no sense (it is named with its line), or
-            nothing is enabled.
+        InputError: The file is missing or no YAML, a value makes no sense or an engine is missing (they are
+            named with their line), or nothing is enabled.
     """
     text = YamlText.read(path)
     tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
@@ -68,7 +69,8 @@ def read_pipeline(path: Path) -> PipelineChoice:
 def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     """Change values in place, and return the backup of the file as it was.
 
-    Comments, order, quotes and every other key stay as they are. The file is replaced in one step.
+    Comments, order, quotes, permissions and every other key stay as they are. The file is replaced in one
+    step.
 
     Raises:
         InputError: The file or a place in it cannot be edited.
@@ -81,8 +83,9 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
         text = text.replaced(key, value)
     mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
     backup = _free_name(target)
-    write_bytes(backup, before)
-    write_bytes(target, mark + text.text.encode())
+    mode = stat.S_IMODE(target.stat().st_mode)
+    write_bytes(backup, before, mode=mode)
+    write_bytes(target, mark + text.text.encode(), mode=mode)
     return backup
 
 
@@ -125,8 +128,17 @@ def _engine(text: YamlText, engine: Key, enabled: Key) -> Path | None:
         node = text.mapping(engine[:-1])
         assert node is not None
         raise text.error(node, engine, "is missing, but the model is enabled")
-    beside = text.path.parent / name
-    return beside if os.path.exists(beside) else Path(name)  # also False for what can be no path
+    for path in (text.path.parent / name, Path(name)):
+        if os.path.exists(path):  # also False for what can be no path
+            return path
+    value = text.get(engine)
+    assert value is not None
+    raise text.error(
+        value,
+        engine,
+        f"no such engine: {name!r}",
+        hint=f"It is looked for in {text.path.resolve().parent} and in the current folder.",
+    )
 
 
 def _free_name(target: Path) -> Path:

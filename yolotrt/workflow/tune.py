@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
@@ -16,6 +17,7 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
+from yolotrt.cuda.opened import gpu
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
@@ -25,6 +27,7 @@ from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_we
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune_precisions import worthwhile
 from yolotrt.workflow.tune_state import Measured, TuneState
 
 REFERENCE: Precision = "fp32"
@@ -36,7 +39,7 @@ class TuneRequest:
 
     Attributes:
         build: How engines are built; its precision and profiles are set by the search.
-        precisions: Precisions to try.
+        precisions: Precisions to try; empty takes those that are worthwhile on the device.
         sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
         chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
         budgets: What stages may take.
@@ -89,6 +92,11 @@ def tune(
     Raises:
         YoloTrtError: A step failed. What was done until then is kept in the state file.
     """
+    backend, _ = choose_backend(request.build.backend, "build")  # an export takes a minute: refuse before it
+    if not request.precisions:
+        chosen = worthwhile(backend.name, request.device)
+        say(f"precisions: {', '.join(chosen)} (others with --precisions)")
+        request = replace(request, precisions=chosen)
     files, sweep = _build(request, frames, progress, say)
     request = replace(request, sweep=sweep)
     state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
@@ -109,7 +117,11 @@ def _search(
     say: Say,
 ) -> TuneOutcome:
     _evaluate(request, files, state, progress)
-    allowed = [f for f in files if _accurate_enough(request, f, state, say)]
+    tried = [f for f in files if f.precision in request.precisions]
+    refused = {f.path.name: loss for f in tried if (loss := _too_inaccurate(request, f, state))}
+    for name, loss in refused.items():
+        say(f"given up: {name} {loss}")
+    allowed = [f for f in tried if f.path.name not in refused]
     results, dropped = _race(request, allowed, frames, state, progress, say)
     found = []
     for index, result in enumerate(results):
@@ -124,6 +136,7 @@ def _search(
         tuple(found),
         pareto,
         tuple(dropped),
+        tuple(refused.items()),
         best,
         reasons(best, found, dropped, request.budgets, request.max_drop),
     )
@@ -136,7 +149,6 @@ def _build(
 
     All of them accept every batch of the search, which is known once the model is there as ONNX.
     """
-    choose_backend(request.build.backend, "build")  # an export takes a minute: refuse before it
     model = export_if_weights(request.build, progress, say)
     input_wh = read_spec(load_onnx(model), model.stem).input_wh
     sweep = request.sweep
@@ -155,7 +167,7 @@ def _build(
 def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:
     from yolotrt.bench.environment import environment
 
-    machine = environment(request.sweep.threads)
+    machine = environment(request.sweep.threads, _card(request, files))
     return {
         "engines": {f.path.name: f.sha256 for f in files},
         "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
@@ -167,6 +179,12 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
         "limit": request.limit,
         "device": request.device,
     }
+
+
+def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
+    """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
+    gpus = [index for file in files for index in place(file, request.device).gpus]
+    return gpu(gpus[0]).info.pci_bus_id if gpus else None
 
 
 def _evaluate(
@@ -193,14 +211,12 @@ def _evaluate(
     state.save()
 
 
-def _accurate_enough(request: TuneRequest, file: EngineFile, state: TuneState, say: Say) -> bool:
-    if file.precision not in request.precisions:
-        return False
+def _too_inaccurate(request: TuneRequest, file: EngineFile, state: TuneState) -> str | None:
+    """Return what an engine loses if that is more than accepted."""
     found = state.accuracy.get(file.sha256)
     if found is None or request.max_drop is None or not found.exceeds(request.max_drop):
-        return True
-    say(f"given up: {file.path.name} loses {found.loss_text}, more than {request.max_drop}")
-    return False
+        return None
+    return f"loses {found.loss_text}, more than {request.max_drop}"
 
 
 def _race(

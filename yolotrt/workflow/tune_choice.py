@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yolotrt.backends.base import EngineFile
 from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
@@ -26,7 +27,7 @@ class Candidate:
         file: Its engine.
         latency: Statistics of ``end_to_end``.
         accuracy: mAP50-95 of the masks (of the boxes without masks), in [0, 1]; None if not measured.
-        memory: Bytes of host memory of a process that runs it.
+        memory: Of a process that runs it.
         misses: What it does not keep.
     """
 
@@ -34,14 +35,17 @@ class Candidate:
     file: EngineFile
     latency: Summary
     accuracy: float | None
-    memory: int
+    memory: Memory
     misses: tuple[str, ...]
 
     def dominated_by(self, other: Candidate) -> bool:
         """Whether another one is at least as good in everything, and better in something."""
-        mine = (self.latency.p50, -(self.accuracy or 0), self.memory)
-        others = (other.latency.p50, -(other.accuracy or 0), other.memory)
+        mine, others = self._costs, other._costs
         return others != mine and all(o <= m for o, m in zip(others, mine, strict=True))
+
+    @property
+    def _costs(self) -> tuple[float, ...]:
+        return self.latency.p50, -(self.accuracy or 0), self.memory.host, self.memory.gpu or 0
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class TuneOutcome:
 
     Attributes:
         candidates: Measured to the end, fastest first.
-        pareto: Those that no other one beats in latency, accuracy and memory.
+        pareto: Those of them that no other one beats in latency, accuracy and memory.
         dropped: Given up early.
+        refused: Engines that lose too much accuracy to be timed, and how much.
         best: The recommendation; the nearest miss if nothing keeps everything.
         reasons: Why.
     """
@@ -59,6 +64,7 @@ class TuneOutcome:
     candidates: tuple[Candidate, ...]
     pareto: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
+    refused: tuple[tuple[str, str], ...]
     best: Candidate
     reasons: tuple[str, ...]
 
@@ -90,6 +96,10 @@ def _as_fast(one: Candidate, fastest: Candidate) -> bool:
     return ratio.value < 1 + (CLOSE if ratio.certain else UNCERTAIN)
 
 
+def _ways(count: int) -> str:
+    return f"{count} way was" if count == 1 else f"{count} ways were"
+
+
 def reasons(
     best: Candidate,
     found: Sequence[Candidate],
@@ -113,5 +123,5 @@ def reasons(
             f"{fastest.result.case} is hardly faster ({fastest.latency.p50 * 1e3:.1f} against "
             f"{best.latency.p50 * 1e3:.1f} ms), and this one is more accurate or simpler"
         )
-    lines.append(f"{len(found)} ways were measured to the end, {len(dropped)} were given up early")
+    lines.append(f"{_ways(len(found))} measured to the end, {len(dropped)} given up early")
     return tuple(lines)

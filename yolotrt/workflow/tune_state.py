@@ -9,6 +9,7 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
@@ -51,7 +52,7 @@ class Measured:
     @property
     def loss_text(self) -> str:
         """The losses in points."""
-        return " and ".join(f"{-loss.absolute * 100:.2f} points" for loss in self.losses)
+        return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
 
     def exceeds(self, bound: MaxDrop) -> bool:
         """Whether it loses more than accepted."""
@@ -69,7 +70,7 @@ class TuneState:
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up.
         gone: Cases that were.
-        memory: Bytes by case.
+        memory: By case.
         clock: Decides when to save again.
     """
 
@@ -79,7 +80,7 @@ class TuneState:
     accuracy: dict[str, Measured] = field(default_factory=dict)
     cases: dict[Case, CaseResult] = field(default_factory=dict)
     gone: dict[Case, Dropped] = field(default_factory=dict)
-    memory: dict[Case, int] = field(default_factory=dict)
+    memory: dict[Case, Memory] = field(default_factory=dict)
     clock: Clock = now
     _saved_ns: int = field(default=0, repr=False)
 
@@ -119,7 +120,11 @@ class TuneState:
             CaseResult(Case(**e["case"]), e["samples"], e["warmup"], e["detections"]) for e in body["cases"]
         ]
         gone = [Dropped(Case(**e["case"]), e["reason"], e["rounds"], e["median_s"]) for e in body["gone"]]
-        memory = {Case(**e["case"]): int(e["bytes"]) for e in body["memory"]}
+        memory = {
+            Case(**e["case"]): Memory(int(e["bytes"]), e["gpu_bytes"])
+            for e in body["memory"]
+            if "gpu_bytes" in e  # earlier versions did not ask GPUs
+        }
         by_case = {c.case: c for c in cases}
         return cls(path, body["key"], body["budgets"], accuracy, by_case, {g.case: g for g in gone}, memory)
 
@@ -131,7 +136,10 @@ class TuneState:
             "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
             "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
             "gone": [asdict(entry) for entry in self.gone.values()],
-            "memory": [{"case": asdict(case), "bytes": size} for case, size in self.memory.items()],
+            "memory": [
+                {"case": asdict(case), "bytes": size.host, "gpu_bytes": size.gpu}
+                for case, size in self.memory.items()
+            ],
         }
         write_document(self.path, format=FORMAT, version=VERSION, body=body)
         self._saved_ns = self.clock()
@@ -174,7 +182,7 @@ class TuneState:
         self.cases = {entry.subject.case: entry.result() for entry in racing}
         self.save()
 
-    def memory_of(self, case: Case, measure: Callable[[], int]) -> int:
+    def memory_of(self, case: Case, measure: Callable[[], Memory]) -> Memory:
         """Return a case's memory, measuring it if it is not known."""
         if case not in self.memory:
             self.memory[case] = measure()

@@ -137,9 +137,10 @@ class YamlText:
             text = self._with_new(key, value)
         return YamlText(self.path, text, _compose(self.path, text))
 
-    def error(self, node: Node, key: Key, what: str) -> InputError:
-        """Return an error that names line and key."""
-        return InputError(f"{self.path}, line {node.start_mark.line + 1}: {'.'.join(key)} {what}.")
+    def error(self, node: Node, key: Key, what: str, *, hint: str | None = None) -> InputError:
+        """Return an error that names file, line and key."""
+        place = f"{self.path}:{node.start_mark.line + 1}: {'.'.join(key)}"
+        return InputError(f"{place}: {what}.", hint=hint)
 
     def _child(self, mapping: Node, key: Key) -> Any:
         for name, value in mapping.value:
@@ -183,7 +184,7 @@ def _compose(path: Path, text: str) -> MappingNode:
         raise InputError(f"{path} is nested too deeply.", hint="Write it with fewer levels.") from exc
     except MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        line = f", line {mark.line + 1}" if mark is not None else ""
+        line = f":{mark.line + 1}" if mark is not None else ""
         reason = str(exc.problem or exc.context).splitlines()[0]
         raise InputError(f"{path}{line}: {reason}.", hint="Correct it, and try again.") from exc
     except YAMLError as exc:
@@ -212,7 +213,7 @@ def _require_distinct(path: Path, root: Any) -> None:
                 if key.value in names:
                     line = key.start_mark.line + 1
                     raise InputError(
-                        f"{path}, line {line}: found duplicate key {key.value[:80]!r}.",
+                        f"{path}:{line}: found duplicate key {key.value[:80]!r}.",
                         hint="Keep one of the two, and try again.",
                     )
                 names.add(key.value)
