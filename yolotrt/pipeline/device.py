@@ -53,7 +53,8 @@ class DevicePipeline:
         self._plan: _Plan | None = None
         self._flying: list[_Flight] = []
         self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
-        self._copiers = ThreadPoolExecutor(self._copy_threads, thread_name_prefix="yolotrt-copy")
+        # One of the threads is the caller's own: waking another takes longer than its part of the copy.
+        self._copiers = ThreadPoolExecutor(max(1, self._copy_threads - 1), thread_name_prefix="yolotrt-copy")
 
     @property
     def workers(self) -> tuple[DeviceWorker, ...]:
@@ -189,16 +190,19 @@ class DevicePipeline:
         target = plan.next_buffer
         there = frame.ctypes.data == target.ctypes.data
         bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
-        bounds = [len(frame) * i // bands for i in range(bands + 1)]
+        bounds = list(pairwise(len(frame) * i // bands for i in range(bands + 1)))
         copies = []
         if not there:
-            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in pairwise(bounds)]
+            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in bounds[1:]]
         try:
+            if not there:
+                own = slice(*bounds[0])
+                np.copyto(target[own], frame[own])
             for worker in plan.workers:
                 worker.begin_upload(slot)
-            for index, (a, b) in enumerate(pairwise(bounds)):
-                if copies:
-                    copies[index].result()
+            for copy, (a, b) in zip((None, *copies), bounds, strict=True):
+                if copy is not None:
+                    copy.result()
                 for worker in plan.workers:
                     worker.upload(slot, a, b)
         finally:
