@@ -119,12 +119,15 @@ def int8(found: Json) -> str:
 
 
 def tiling(found: Json) -> str:
-    """Return box mAP by pass and size of the objects."""
+    """Return box mAP by pass and size of the objects, and what a pass costs."""
+    engines = {entry["mode"]: entry["engines"][0] for entry in found["modes"]}
     rows = []
-    for entry in found["modes"]:
-        box = entry["engines"][0]["box"]
-        rows.append((entry["mode"], *(_points(box[name]) for name in ("ap", "small", "medium", "large"))))
-    return _table(("pass", "mAP50-95", "small", "medium", "large"), rows, left=1)
+    for mode, engine in engines.items():
+        points = [_points(engine["box"][name]) for name in ("ap", "small", "medium", "large")]
+        seconds = engine["median_seconds"]
+        price = seconds / engines["global"]["median_seconds"]
+        rows.append((mode, *points, milliseconds(seconds), f"{price:.1f}x"))
+    return _table(("pass", "mAP50-95", "small", "medium", "large", "ms", "of global"), rows, left=1)
 
 
 def merging(found: Json) -> str:
