@@ -19,6 +19,7 @@ from yolotrt.errors import CalibrationError, GateFailed, UsageError
 from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
+from yolotrt.report.promise_tables import promise_table
 from yolotrt.workflow.build import build_engine, plan_build
 from yolotrt.workflow.criterion import AgreementCriterion, agreement_judgement
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
@@ -139,6 +140,20 @@ def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest
     assert first.quantized > last.quantized == 0
     assert max(first.losses.values()) > max(last.losses.values())
     assert max(last.losses.values()) < 1e-4
+
+
+@pytest.mark.rtx
+def test_the_size_of_an_engine_that_cannot_run_here_is_that_of_its_file(request_: BuildRequest) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx extra")
+    if backend("tensorrt-rtx").availability().usable:
+        pytest.skip("it can run here")
+    there = replace(request_, backend="tensorrt-rtx", options={"compute_capabilities": ("SM120",)})
+    outcome, _ = _keep(there, "90%")
+    size = outcome.file.path.stat().st_size
+    assert outcome.attempts[-1].size == size
+    (mb,) = [c for c in promise_table(outcome).columns if c.header == "MB"]
+    assert list(mb.cells)[-1] == f"{size / 1e6:.1f}"
+    assert replace(_keep(there, "90%")[0], cached=False) == outcome
 
 
 def _attempt(budget: float, excluded: Sequence[str]) -> Attempt:
