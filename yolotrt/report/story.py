@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.evaluation.recall import SMALL_PX
 from yolotrt.pipeline.tiled import PassMode
 from yolotrt.report.tables import NOT_MEASURED, milliseconds
 from yolotrt.workflow.evaluate import EngineAccuracy
@@ -27,12 +28,13 @@ def story_table(result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAc
 
     images = next(iter(accuracy.values()))[0].evaluation.accuracy.images
     table = Table(
-        title=f"Fastest case of each engine and pass, and its accuracy on {images} unseen scene(s)",
+        title=f"Fastest case of each engine and pass, and its accuracy on {images} unseen scene(s); "
+        f"small objects: up to {SMALL_PX} px",
         title_justify="left",
     )
     for name in ("engine", "pass", "dispatch"):
         table.add_column(name)
-    for name in ("groups", "median ms", "box mAP", "mask mAP", "small objects", "loss, %"):
+    for name in ("groups", "median ms", "box mAP", "mask mAP", "small found, %", "loss, %"):
         table.add_column(name, justify="right")
     for mode, entries in accuracy.items():
         for entry in entries:
@@ -56,7 +58,7 @@ def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:
         NOT_MEASURED if summary is None else milliseconds(summary.p50),
         _points(found.box.ap),
         _points(found.mask.ap if found.mask else None),
-        _points(found.box.small),
+        _points(entry.small_recall),
         NOT_MEASURED if loss is None else f"{-loss * 100:+.2f}",
     )
 
