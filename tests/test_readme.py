@@ -45,6 +45,14 @@ def test_the_price_of_tiling_stands_beside_its_gain() -> None:
         assert f"| {milliseconds(seconds)} |" in row
 
 
+def test_the_demo_model_is_quoted_in_both_precisions_with_the_interval_of_its_loss() -> None:
+    found = json.loads((RESULTS / "demo-model.json").read_text())
+    assert [engine["precision"] for engine in found["engines"]] == ["fp32", "int8"]
+    box = found["engines"][1]["comparison"]["box"]
+    assert f"{-box['relative'] * 100:.2f} %" in BLOCKS["demo-model"]
+    assert f"{-box['high'] * 100:.2f} to {-box['low'] * 100:.2f} points of box" in BLOCKS["demo-model"]
+
+
 def test_what_needs_a_gpu_is_named_with_its_card() -> None:
     """Its file comes from elsewhere, so it must say where."""
     made_here = {Path(f"{name}.json") for name in FIGURES}
