@@ -126,6 +126,14 @@ def int8_comparison(folder: Path) -> Json:
     return _module(folder, "bench.int8_comparison", *(_inside(folder, word) for word in given))
 
 
+def calibration_cost(folder: Path) -> Json:
+    """Compare calibrating by entropy with plain inference of the same images."""
+    _link(folder)
+    yolotrt(folder, QUICK_START[0], quiet=True)
+    given = (f"engines/{REAL}.onnx", "coco-mini/calib/images")
+    return _module(folder, "bench.calibration_cost", *(_inside(folder, word) for word in given))
+
+
 def small_objects(folder: Path) -> Json:
     """Count the small objects of held-out scenes that each pass finds."""
     return _module(folder, "bench.small_objects")

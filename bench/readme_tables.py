@@ -118,6 +118,14 @@ def int8(found: Json) -> str:
     return _table(head, rows, left=1)
 
 
+def calibration(found: Json) -> str:
+    """Return what calibrating costs in one sentence."""
+    return (
+        f"Calibrating by {found['method']} on {found['images']} images takes {found['cpu_ratio']:.2f} times "
+        f"the CPU time of plain inference of the same images, and {found['peak_rss_mib']} MiB at its peak.\n"
+    )
+
+
 def tiling(found: Json) -> str:
     """Return box mAP by pass and size of the objects, and what a pass costs."""
     engines = {entry["mode"]: entry["engines"][0] for entry in found["modes"]}
@@ -249,6 +257,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "quick-start": ("quick-start", sweep),
     "accuracy": ("accuracy", accuracy),
     "int8": ("int8-comparison", int8),
+    "calibration": ("calibration-cost", calibration),
     "tiling": ("tiling", tiling),
     "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
