@@ -61,6 +61,7 @@ FIGURES = {
     "demo-model": Figures(readme_runs.demo),
     "accuracy": Figures(readme_runs.accuracy, data=True, modules=("ultralytics",)),
     "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
+    "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.files import write_bytes
 from yolotrt.bench.environment import environment
-from yolotrt.workflow.demo import demo_model
+from yolotrt.workflow.demo import PRECISIONS
 
 Json = dict[str, Any]
 
@@ -87,11 +86,11 @@ def tiling(folder: Path) -> Json:
 
 
 def demo(folder: Path) -> Json:
-    """Evaluate the carried model on held-out scenes cut into tiles."""
-    write_bytes(folder / "demo.onnx", demo_model())
-    yolotrt(folder, "scenes --count 50 --tile 640 --out tiles", quiet=True)
-    yolotrt(folder, "build demo.onnx --fp32 --backend onnxruntime", quiet=True)
-    return _evaluated(folder, f"eval engines/demo.fp32.onnxruntime.onnx {_annotated('tiles')}")
+    """Evaluate the carried model's engines, as the demo leaves them, on held-out scenes cut into tiles."""
+    yolotrt(folder, "demo", quiet=True)
+    yolotrt(folder, "scenes --count 50 --tile 640 --out held-out", quiet=True)
+    engines = (f"runs/demo/demo.{precision}.onnxruntime.onnx" for precision in PRECISIONS)
+    return _evaluated(folder, f"eval {' '.join(engines)} {_annotated('held-out')}")
 
 
 def rtx_layers(folder: Path) -> Json:
@@ -125,6 +124,14 @@ def int8_comparison(folder: Path) -> Json:
     given = ("--weights-onnx", f"engines/{REAL}.onnx", *_annotated("coco-mini/val").split())
     given += ("--calib", "coco-mini/calib/images")
     return _module(folder, "bench.int8_comparison", *(_inside(folder, word) for word in given))
+
+
+def calibration_cost(folder: Path) -> Json:
+    """Compare calibrating by entropy with plain inference of the same images."""
+    _link(folder)
+    yolotrt(folder, QUICK_START[0], quiet=True)
+    given = (f"engines/{REAL}.onnx", "coco-mini/calib/images")
+    return _module(folder, "bench.calibration_cost", *(_inside(folder, word) for word in given))
 
 
 def small_objects(folder: Path) -> Json:

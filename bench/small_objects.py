@@ -18,9 +18,10 @@ import numpy as np
 from bench.output import emit
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.data.scenes.scene import make_scene
+from yolotrt.evaluation.recall import SMALL_PX
 from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.demo import SMALL_PX, are_found, demo_model, small_objects
+from yolotrt.workflow.demo import are_found, demo_model, small_objects
 
 THREADS = len(os.sched_getaffinity(0))
 

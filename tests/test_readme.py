@@ -14,6 +14,7 @@ from bench.readme_tables import RENDERERS, marked, replaced
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from yolotrt.cli.app import VERBS
+from yolotrt.report.tables import milliseconds
 
 TEXT = README.read_text()
 BLOCKS = marked(TEXT)
@@ -35,6 +36,21 @@ def test_no_table_of_figures_stands_outside_of_a_block() -> None:
     outside = replaced(TEXT, dict.fromkeys(BLOCKS, ""))
     rows = [line for line in outside.splitlines() if re.match(r"\|.*\| *[-+]?\d+\.\d", line)]
     assert rows == []
+
+
+def test_the_price_of_tiling_stands_beside_its_gain() -> None:
+    found = json.loads((RESULTS / "tiling.json").read_text())
+    for mode, row in zip(found["modes"], BLOCKS["tiling"].splitlines()[2:], strict=True):
+        seconds = mode["engines"][0]["median_seconds"]
+        assert f"| {milliseconds(seconds)} |" in row
+
+
+def test_the_demo_model_is_quoted_in_both_precisions_with_the_interval_of_its_loss() -> None:
+    found = json.loads((RESULTS / "demo-model.json").read_text())
+    assert [engine["precision"] for engine in found["engines"]] == ["fp32", "int8"]
+    box = found["engines"][1]["comparison"]["box"]
+    assert f"{-box['relative'] * 100:.2f} %" in BLOCKS["demo-model"]
+    assert f"{-box['high'] * 100:.2f} to {-box['low'] * 100:.2f} points of box" in BLOCKS["demo-model"]
 
 
 def test_what_needs_a_gpu_is_named_with_its_card() -> None:

@@ -14,13 +14,14 @@ def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
     cli: Cli, tiny_onnx: Path, pictures: Path, tmp_path: Path
 ) -> None:
     command = ("build", tiny_onnx, "--int8", "--backend", "onnxruntime", "--images", pictures,
-               "--max-drop", "50%", "--json", "p.json")  # fmt: skip
+               "--max-drop", "50%", "--mode", "tiled", "--json", "p.json")  # fmt: skip
     done = cli(*command)
     assert done.code == 0, done.err
     assert "convolutions in INT8" in done.out
     assert "held" in done.err
     found = read_json(tmp_path / "p.json")
     assert found["promise"]["bound"] == "50%"
+    assert found["promise"]["mode"] == found["sources"]["promise_mode"] == "tiled"
     assert found["sources"]["promise_criterion"] == "agreement with FP32"
     assert Path(found["path"]).is_file()
     again = cli(*command)
@@ -36,6 +37,8 @@ def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
         (("--max-drop", "1%"), "--int8"),
         (("--int8", "--max-drop", "1"), "--max-drop '1'"),
         (("--int8", "--eval-images", "."), "--max-drop"),
+        (("--int8", "--mode", "tiled"), "--max-drop"),
+        (("--int8", "--max-drop", "1%", "--mode", "tiles"), "--mode 'tiles'"),
         (("--int8", "--max-drop", "1%", "--annotations", "a.json"), "--eval-images"),
         (("--int8", "--implicit", "--max-drop", "1%"), "--implicit"),
     ],

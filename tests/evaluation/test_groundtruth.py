@@ -62,7 +62,6 @@ def test_every_kind_of_segmentation(tmp_path: Path, shape: object) -> None:
         [[10, 10, 20, 10]],
         [[10, 10, 20, 10, 20, 20, 10]],
         ["polygon"],
-        {"size": [40, 30], "counts": [1200]},
         {"size": [30, 40], "counts": [1000]},
         {"size": [30, 40]},
         {"size": [30, 40], "counts": "garbage"},
@@ -72,6 +71,15 @@ def test_every_kind_of_segmentation(tmp_path: Path, shape: object) -> None:
 def test_annotations_without_usable_segmentation(tmp_path: Path, shape: object) -> None:
     with pytest.raises(ArtifactError, match=r"Annotation 1 .* no usable segmentation"):
         load_ground_truth(write(tmp_path / "a.json", segmentation=shape))
+
+
+@pytest.mark.parametrize("size", [[40, 30], [60, 80], None, "x" * 1000])
+def test_run_lengths_of_another_size_are_named(tmp_path: Path, size: object) -> None:
+    path = write(tmp_path / "a.json", id=17, segmentation={"size": size, "counts": [1200]})
+    with pytest.raises(ArtifactError, match="its image has height 30 and width 40") as caught:
+        load_ground_truth(path)
+    assert f"Annotation 17 in {path} has run lengths of size {size!r}"[:150] in caught.value.message
+    assert len(caught.value.message) < 300 + len(str(path))
 
 
 def test_nothing_annotated(tmp_path: Path) -> None:

@@ -122,6 +122,35 @@ def test_two_halves_become_one(masks) -> None:
     assert len(merge(d, 0.3, metric="iou")) == 3
 
 
+def test_an_owner_does_not_take_what_it_has_outgrown() -> None:
+    """The third overlaps the best enough, but not the best and the second together."""
+    boxes = np.array([[100, 100, 110, 110], [104, 100, 204, 110], [100, 0, 110, 106]], np.float32)
+    d = Detections(boxes, np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int64))
+    assert owners(d, 0.5).tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(merge(d, 0.5).boxes, [[100, 100, 204, 110]])
+
+
+@settings(deadline=None, derandomize=True)
+@cases
+def test_merging_by_boxes_is_plain_greedy_merging(n, seed, threshold, metric) -> None:
+    """One detection after the other, as SAHI's GreedyNMM does it."""
+    d = detections(n, seed, masks=False)
+    d = d.take(best_first(d.boxes, d.scores, d.classes))
+    every, taken, expected = box_overlap(d.boxes, d.boxes, metric), np.zeros(n, bool), []
+    for i in range(n):
+        if not taken[i]:
+            owned = (d.classes == d.classes[i]) & (every[i] > threshold) & ~taken & (np.arange(n) > i)
+            taken |= owned
+            box = d.boxes[i]
+            for k in np.flatnonzero(owned):
+                if box_overlap(box[None], d.boxes[k, None], metric)[0, 0] > threshold:
+                    box = np.append(np.minimum(box[:2], d.boxes[k, :2]), np.maximum(box[2:], d.boxes[k, 2:]))
+            expected.append([*box, d.scores[i], d.classes[i]])
+    found = merge(d, threshold, metric=metric)
+    rows = np.column_stack([found.boxes, found.scores, found.classes])
+    assert sorted(rows.tolist()) == sorted(np.array(expected).reshape(-1, 6).tolist())
+
+
 def test_masks_tell_apart_what_boxes_cannot() -> None:
     box = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], np.float32)
     upper, lower = np.triu(np.ones((10, 10), bool), 1), np.tril(np.ones((10, 10), bool), -1)

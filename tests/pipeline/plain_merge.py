@@ -10,6 +10,7 @@ from yolotrt.geometry.boxes import box_overlap, intersection_areas
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.mask import Mask, clip_mask, join_masks, shared_pixels
 from yolotrt.geometry.merge import best_first
+from yolotrt.geometry.seams import WHOLE_FRAME
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.merge import MergeSettings
 
@@ -27,7 +28,11 @@ def plain_merge(
     )
     keep = [i for i, cover in enumerate(_covers(found, tile, grid, settings)) if cover is None]
     found, tile = found.take(keep), tile[keep]
-    found, tile = _continued(found, tile, grid, settings)
+    found, tile, joined = _continued(found, tile, grid, settings)
+    keep = [
+        i for i in range(len(found)) if joined[i] or not _mistaken(found, tile, joined, i, grid, settings)
+    ]
+    found, tile = found.take(keep), tile[keep]
     order = best_first(found.boxes, found.scores, found.classes)
     found, tile = found.take(order), tile[order]
     iou = box_overlap(found.boxes, found.boxes)
@@ -100,7 +105,7 @@ def _covers(found: Detections, tile: np.ndarray, grid: TileGrid, settings: Merge
 
 def _continued(
     found: Detections, tile: np.ndarray, grid: TileGrid, settings: MergeSettings
-) -> tuple[Detections, np.ndarray]:
+) -> tuple[Detections, np.ndarray, list[bool]]:
     rank = {int(i): r for r, i in enumerate(best_first(found.boxes, found.scores, found.classes))}
     seen = [_seen(t, grid) for t in tile]
     cut = [_cut(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
@@ -132,7 +137,30 @@ def _continued(
             masks.append(parts[0] if len(parts) == 1 else join_masks(parts))
     table = np.array(boxes, np.float32).reshape(-1, 4)
     drawn: tuple[Mask, ...] | None = None if found.masks is None else tuple(masks)
-    return Detections(table, found.scores[leaders], found.classes[leaders], drawn), tile[leaders]
+    joined = [len(groups[i]) > 1 for i in leaders]
+    return Detections(table, found.scores[leaders], found.classes[leaders], drawn), tile[leaders], joined
+
+
+def _mistaken(
+    found: Detections, tile: np.ndarray, joined: list[bool], i: int, grid: TileGrid, settings: MergeSettings
+) -> bool:
+    """Whether one that is no joined one is part of a better whole one of another class."""
+    rank = {int(k): r for r, k in enumerate(best_first(found.boxes, found.scores, found.classes))}
+    seen = _seen(tile[i], grid)
+    cut = _cut(found.boxes[i], seen, grid, settings.border)
+    for j in range(len(found)):
+        if joined[j] or tile[j] in (WHOLE_FRAME, tile[i]) or found.classes[j] == found.classes[i]:
+            continue
+        if _cut(found.boxes[j], _seen(tile[j], grid), grid, settings.border).any() or rank[j] > rank[i]:
+            continue
+        beyond = (found.boxes[j] - seen) * OUTWARDS > 0
+        area = intersection_areas(found.boxes[i], found.boxes[i])
+        if not (beyond & cut).any() or intersection_areas(found.boxes[i], found.boxes[j]) <= 0.8 * area:
+            continue
+        one = None if found.masks is None else found.masks[i]
+        if one is None or shared_pixels(one, found.masks[j]) > 0.8 * max(one.area, 1):
+            return True
+    return False
 
 
 def _agreement(found: Detections, i: int, j: int, seen: list[np.ndarray], threshold: float) -> float:

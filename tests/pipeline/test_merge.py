@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.pipeline.plain_merge import plain_merge
 from yolotrt.errors import UsageError
+from yolotrt.geometry import seams
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.packed import PackedMasks
@@ -236,6 +237,68 @@ def test_another_class_is_another_object() -> None:
     tiles = seen_by_tiles(big, np.array([0]))
     merged = merge_frame(tiles, GRID, filled(big, [0.9], [1]))
     assert len(merged) == 2
+
+
+FRAGMENT, WHOLE = [400, 246, 460, 320], [390, 246, 470, 400]
+"""The upper part of an object, up to the lower border of the tile at (240, 0), and the object, which the
+tile at (240, 240) sees as a whole."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "stays"),
+    [
+        ({}, False),
+        ({"fragment": [380, 246, 460, 320]}, False),  # 13 % of it lie outside
+        ({"fragment": [360, 246, 460, 320]}, True),  # 30 %
+        ({"fragment": [400, 246, 460, 310]}, True),  # not cut, so it is an object in front of the other
+        ({"whole": [390, 246, 470, 320]}, True),  # does not go on
+        ({"score": 0.95}, True),  # surer than the other
+        ({"tile": None}, True),  # only the look at the whole frame saw the other
+        ({"label": 0, "fragment": [360, 246, 460, 320]}, False),  # within a class less is enough
+    ],
+)
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_fragment_taken_for_another_class_does_not_stay_beside_the_whole(changes, stays, masks) -> None:
+    given = {"fragment": FRAGMENT, "whole": WHOLE, "score": 0.6, "tile": (240, 240), "label": 1, **changes}
+    tiles = [Detections.empty(masks=masks) for _ in GRID.origins]
+    part = filled([given["fragment"]], [given["score"]], [given["label"]], masks=masks)
+    tiles[GRID.origins.index((240, 0))] = part
+    seen = filled([given["whole"]], [0.9], [0], masks=masks)
+    if given["tile"] is not None:
+        tiles[GRID.origins.index(given["tile"])] = seen
+    merged = merge_frame(tiles, GRID, None if given["tile"] else seen)
+    assert len(merged) == 1 + stays
+    assert given["whole"] in merged.boxes.tolist()
+
+
+def test_fragments_are_looked_at_in_portions(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, [700, 400], (60, 2))
+    objects = np.concatenate([corners, corners + rng.integers(20, 250, (60, 2))], axis=1)
+    tiles = seen_by_tiles(objects.astype(np.float32), rng.integers(0, 5, 60))
+    at_once = merge_frame(tiles, GRID)
+    monkeypatch.setattr(seams, "_PAIRS_AT_ONCE", 1)
+    np.testing.assert_array_equal(merge_frame(tiles, GRID).boxes, at_once.boxes)
+
+
+def test_a_mask_that_leaves_room_for_a_fragment_of_another_class_does_not_take_it() -> None:
+    tiles = [Detections.empty() for _ in GRID.origins]
+    tiles[GRID.origins.index((240, 0))] = filled([FRAGMENT], [0.6], [1])
+    bits = np.ones((154, 80), bool)
+    bits[:74, 10:40] = False  # half of the fragment looks through
+    hollow = replace(filled([WHOLE], [0.9], [0]), masks=(Mask(390, 246, bits),))
+    tiles[GRID.origins.index((240, 240))] = hollow
+    assert len(merge_frame(tiles, GRID)) == 2
+
+
+def test_a_fragment_that_another_tile_continues_is_no_mistake() -> None:
+    """Two parts of a person in front of a bus, say."""
+    person = np.array([[400, 230, 440, 400]], np.float32)
+    tiles = seen_by_tiles(person, np.array([1]))
+    bus = filled([[385, 246, 470, 420]], [0.99], [0])
+    at = GRID.origins.index((240, 240))
+    tiles[at] = Detections.concatenate([tiles[at], bus])
+    assert sorted(merge_frame(tiles, GRID).boxes.tolist()) == [[385, 246, 470, 420], person[0].tolist()]
 
 
 def test_objects_that_meet_at_a_border_stay_two() -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from bench.int8_comparison import evaluated, in_int8
 from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.calibration.cache import read_ranges
+from yolotrt.calibration.qdq import quantize
 from yolotrt.data.images import list_images, read_image
-from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.evaluation.comparison import compare
+from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.geometry.boxes import box_overlap
+from yolotrt.model.onnxfile import load_onnx
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.tiled import TiledPipeline
-from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.evaluate import evaluate_engines
+from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
+from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_engines
 
 pytestmark = [pytest.mark.real, pytest.mark.export]
 
@@ -39,11 +45,20 @@ def engines(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine
     return {"fp32": build("fp32"), "int8": build("int8")}
 
 
-def test_accuracy_is_as_published_and_int8_keeps_it(test_data: Path, engines: Engines) -> None:
+@pytest.fixture(scope="module")
+def truth(test_data: Path) -> GroundTruth:
+    return load_ground_truth(test_data / "coco-mini" / "val" / "instances.json")
+
+
+@pytest.fixture(scope="module")
+def measured(test_data: Path, engines: Engines, truth: GroundTruth) -> list[EngineAccuracy]:
+    files = [engines["fp32"], engines["int8"]]
+    return evaluate_engines(files, truth, test_data / "coco-mini" / "val" / "images", threads=2)
+
+
+def test_accuracy_is_as_published_and_int8_keeps_it(measured: list[EngineAccuracy]) -> None:
     """FP32 within 0.3 points of Ultralytics' post-processing; INT8 loses at most 1.5 % relative."""
-    val = test_data / "coco-mini" / "val"
-    truth = load_ground_truth(val / "instances.json")
-    fp32, int8 = evaluate_engines([engines["fp32"], engines["int8"]], truth, val / "images", threads=2)
+    fp32, int8 = measured
     accuracy = fp32.evaluation.accuracy
     assert accuracy.mask is not None
     assert accuracy.box.ap == pytest.approx(0.390, abs=0.003)
@@ -53,6 +68,26 @@ def test_accuracy_is_as_published_and_int8_keeps_it(test_data: Path, engines: En
         assert difference is not None
         assert difference.relative is not None
         assert difference.relative > -0.015
+
+
+def test_int8_for_tensorrt_keeps_the_accuracy_with_most_of_the_work_in_8_bits(
+    test_data: Path, engines: Engines, truth: GroundTruth, measured: list[EngineAccuracy], tmp_path: Path
+) -> None:
+    """The graph that TensorRT is handed, of the same calibration, rounded literally.
+
+    It loses at most 1 % relative of box and of mask mAP and 0.5 % on average; 0.56 % and 0.39 % were
+    found, with 83 % of the multiply-adds in INT8.
+    """
+    network, graph = Path(engines["fp32"].sources["onnx_file"]), tmp_path / "int8.onnx"
+    ranges = read_ranges(calibration_cache(network, network.parent))
+    onnx.save(quantize(load_onnx(network), ranges, "tensorrt"), graph)
+    assert in_int8(graph, network)["share_of_multiply_adds"] >= 0.80
+    found = evaluated(graph, network, True, truth, test_data / "coco-mini" / "val" / "images")
+    against = compare(measured[0].evaluation, found)
+    assert against.mask is not None
+    losses = [-(difference.relative or 0.0) for difference in (against.box, against.mask)]
+    assert max(losses) <= 0.01
+    assert float(np.mean(losses)) <= 0.005
 
 
 def test_int8_finds_the_same_objects(test_data: Path, engines: Engines) -> None:

@@ -19,7 +19,7 @@ from yolotrt.errors import ArtifactError, ExecutionError, InputError, UsageError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.rle import coco_rle
-from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.pipeline.tiled import PassMode, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.catalog import find_reference
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop, evaluate_engines
@@ -30,11 +30,11 @@ def tiny_engine(folder: Path, seed: int = 0) -> EngineFile:
     return build_engine(BuildRequest(onnx, engines=folder / "engines"), say=lambda _m: None).file
 
 
-def annotate(engine: EngineFile, pictures: Path, target: Path) -> Path:
+def annotate(engine: EngineFile, pictures: Path, target: Path, mode: PassMode = "global") -> Path:
     """Write an engine's own detections as the truth."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    with TiledPipeline.open(engine.path, mode="global", decode=COCO_DECODE) as pipeline:
+    with TiledPipeline.open(engine.path, mode=mode, decode=COCO_DECODE) as pipeline:
         for number, path in enumerate(list_images(pictures), 1):
             image = read_image(path)
             height, width = image.shape[:2]

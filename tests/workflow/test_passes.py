@@ -13,13 +13,14 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.data.images import list_images, read_image
 from yolotrt.data.scenes.files import write_scenes
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
-from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 from yolotrt.report.story import story_table
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.demo import HELD_OUT_SEED, demo_model
+from yolotrt.workflow.demo import HELD_OUT_SEED, are_found, demo_model, small_objects
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.passes import evaluate_passes, fastest, measure_both
 
@@ -34,6 +35,16 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineFile:
     return build_engine(BuildRequest(model, engines=folder), say=lambda _m: None).file
 
 
+def _small_recall(engine: EngineFile, mode: PassMode, images: Path) -> float:
+    """Return the part of the two scenes' small objects that are found at the confidence in use."""
+    hits: list[bool] = []
+    with TiledPipeline.open(engine.path, mode=mode) as pipeline:
+        for seed, path in enumerate(list_images(images), HELD_OUT_SEED):
+            small = small_objects(make_scene(seed, WH))
+            hits += are_found(small, pipeline(read_image(path)).detections).tolist()
+    return sum(hits) / len(hits)
+
+
 def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
     engine: EngineFile, tmp_path: Path
 ) -> None:
@@ -43,6 +54,7 @@ def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
     for mode, (found,) in passes.items():
         (alone,) = evaluate_engines([engine], truth, tmp_path / "images", mode=mode)
         assert found.evaluation.accuracy == alone.evaluation.accuracy
+        assert found.small_recall == _small_recall(engine, mode, tmp_path / "images")
         assert len(found.seconds) == 2
         assert min(found.seconds) > 0
 
@@ -67,5 +79,7 @@ def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
     table = story_table(whole, passes)
     columns = {str(column.header): list(column.cells) for column in table.columns}
     assert columns["pass"] == list(PASS_MODES)
+    small = [f"{found.small_recall or 0:.1%}"[:-1] for (found,) in passes.values()]
+    assert columns["small found, %"] == small
     for name in ("median ms", "box mAP", "mask mAP"):
         assert all(cell[0].isdigit() for cell in columns[name])

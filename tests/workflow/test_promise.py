@@ -11,14 +11,18 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from tests.workflow.test_evaluate import annotate
+from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.calibration.sensitivity import Layer
 from yolotrt.errors import CalibrationError, GateFailed, UsageError
 from yolotrt.evaluation.agreement import Agreement
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.settings import PassMode
+from yolotrt.report.promise_tables import promise_table
 from yolotrt.workflow.build import build_engine, plan_build
 from yolotrt.workflow.criterion import AgreementCriterion, agreement_judgement
-from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.plan import BuildRequest
 from yolotrt.workflow.promise import PromiseOutcome, PromiseRequest, climb, keep_promise
 from yolotrt.workflow.promise_trial import Attempt, Trial, exclusions, ladder
@@ -37,11 +41,11 @@ def request_(tmp_path: Path, pictures: Path) -> BuildRequest:
 
 
 def _keep(
-    request: BuildRequest, bound: str, annotations: Path | None = None
+    request: BuildRequest, bound: str, annotations: Path | None = None, mode: PassMode = "global"
 ) -> tuple[PromiseOutcome, list[str]]:
     said: list[str] = []
     images = request.images if annotations else None
-    wanted = PromiseRequest(request, MaxDrop.parse(bound), annotations, images)
+    wanted = PromiseRequest(request, MaxDrop.parse(bound), annotations, images, mode=mode)
     outcome = keep_promise(wanted, say=said.append)
     return outcome, said
 
@@ -97,6 +101,33 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert outcome.attempts[0].losses["box mAP"] > 0
 
 
+@pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
+def test_annotations_are_judged_in_the_mode_that_the_engine_is_meant_for(
+    request_: BuildRequest, pictures: Path, tmp_path: Path, mode: PassMode
+) -> None:
+    """To the same figures as ``eval`` in that mode; the whole image hardly shows what is annotated here."""
+    fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    path = annotate(fp32, pictures, tmp_path / "a.json", mode)
+    outcome, _ = _keep(request_, "99%", path, mode)
+    truth = load_ground_truth(path)
+    reference, kept = evaluate_engines([fp32, outcome.file], truth, pictures, mode=mode)
+    assert outcome.reference["box mAP"] == reference.evaluation.accuracy.box.ap > 0.9
+    assert outcome.attempts[0].figures["box mAP"] == kept.evaluation.accuracy.box.ap
+
+
+def test_agreement_is_judged_in_the_mode_that_the_engine_is_meant_for(request_: BuildRequest) -> None:
+    """A promise for whole images is none for tiles: it is judged again, and says by what it was kept."""
+    whole, _ = _keep(request_, "90%")
+    tiled, _ = _keep(request_, "90%", mode="tiled+global")
+    assert not tiled.cached
+    assert (whole.mode, tiled.mode) == ("global", "tiled+global")
+    assert tiled.attempts[0].figures != whole.attempts[0].figures
+    assert read_engine(tiled.file.path).sources["promise_mode"] == "tiled+global"
+    assert "--max-drop 90% --mode tiled+global" in rebuild_command(tiled.file)
+    again, _ = _keep(request_, "90%", mode="tiled+global")
+    assert replace(again, cached=False) == tiled
+
+
 def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest, tmp_path: Path) -> None:
     plan = plan_build(request_, say=lambda _m: None)
     plan = replace(plan, backend=backend("tensorrt-rtx"))
@@ -109,6 +140,20 @@ def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest
     assert first.quantized > last.quantized == 0
     assert max(first.losses.values()) > max(last.losses.values())
     assert max(last.losses.values()) < 1e-4
+
+
+@pytest.mark.rtx
+def test_the_size_of_an_engine_that_cannot_run_here_is_that_of_its_file(request_: BuildRequest) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx extra")
+    if backend("tensorrt-rtx").availability().usable:
+        pytest.skip("it can run here")
+    there = replace(request_, backend="tensorrt-rtx", options={"compute_capabilities": ("SM120",)})
+    outcome, _ = _keep(there, "90%")
+    size = outcome.file.path.stat().st_size
+    assert outcome.attempts[-1].size == size
+    (mb,) = [c for c in promise_table(outcome).columns if c.header == "MB"]
+    assert list(mb.cells)[-1] == f"{size / 1e6:.1f}"
+    assert replace(_keep(there, "90%")[0], cached=False) == outcome
 
 
 def _attempt(budget: float, excluded: Sequence[str]) -> Attempt:

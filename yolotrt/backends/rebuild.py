@@ -48,6 +48,7 @@ def rebuild_command(
         words += [_OPTIONS[name], value] if value else [_OPTIONS[name]]
     if "promise_bound" in file.sources:
         words += ["--max-drop", file.sources["promise_bound"]]
+        words += ["--mode", file.sources.get("promise_mode", "global")]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
     return shlex.join(words)

@@ -26,8 +26,7 @@ from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
-    from yolotrt.workflow.build import BuildRequest
-    from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.promise import PromiseRequest
 
 
 def build(
@@ -92,6 +91,10 @@ def build(
     eval_images: Annotated[
         Path | None, typer.Option(help="--max-drop: images to judge on. [default: --images]")
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="--max-drop: judge in global, tiled or tiled+global mode. [default: global]"),
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     trust: Trust = False,
     force: Force = False,
@@ -109,15 +112,18 @@ def build(
       yolotrt build --int8
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json
+      yolotrt build yolo26n-seg.pt --int8 --tiles --images street/ --max-drop 1% --mode tiled+global
     """
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.model.export import HEADS
+    from yolotrt.pipeline.settings import PASS_MODES
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
     from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.promise import PromiseRequest
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -127,8 +133,11 @@ def build(
         )
     if implicit and not int8:
         raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
-    if max_drop is None and (annotations or eval_images):
-        raise UsageError("--annotations and --eval-images belong to --max-drop.", hint="Add --max-drop 1%.")
+    if max_drop is None and (annotations or eval_images or mode):
+        raise UsageError(
+            "--annotations, --eval-images and --mode belong to --max-drop.", hint="Add --max-drop 1%."
+        )
+    judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
     calibrates = int8 or fp8
@@ -164,7 +173,7 @@ def build(
         },
     )
     if bound is not None:
-        _promised(request, bound, annotations, eval_images, json)
+        _promised(PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in), json)
         return
     with progress_bars() as progress:
         outcome = build_engine(request, progress=progress, say=say)
@@ -176,18 +185,11 @@ def build(
     emit_json(json, _described(file, outcome.cached))
 
 
-def _promised(
-    request: BuildRequest,
-    bound: MaxDrop,
-    annotations: Path | None,
-    eval_images: Path | None,
-    json: str | None,
-) -> None:
+def _promised(wanted: PromiseRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
     from yolotrt.report.promise_tables import promise_table
-    from yolotrt.workflow.promise import PromiseRequest, keep_promise
+    from yolotrt.workflow.promise import keep_promise
 
-    wanted = PromiseRequest(request, bound, annotations, eval_images, cores())
     with progress_bars() as progress:
         outcome = keep_promise(wanted, progress=progress, say=say)
     if json != "-":

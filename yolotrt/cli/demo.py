@@ -82,9 +82,10 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
 
 
 def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
+    from yolotrt.evaluation.recall import SMALL_PX
     from yolotrt.report.story import story_table
     from yolotrt.report.tables import latency_table, stage_table
-    from yolotrt.workflow.demo import SMALL_PX, are_found, small_objects
+    from yolotrt.workflow.demo import are_found, small_objects
 
     console = stdout()
     console.print(latency_table(outcome.result, console.width))

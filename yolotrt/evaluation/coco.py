@@ -13,7 +13,7 @@ from yolotrt.evaluation.matching import IOU_THRESHOLDS, ImageMatches, rank
 from yolotrt.evaluation.overlaps import match_boxes, match_masks
 from yolotrt.evaluation.precision import PrecisionTable
 from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import I64, Detections
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ class Evaluator:
             ArtifactError: No class of the model is among the annotations' categories.
         """
         self._truth = truth
-        by_name = {_plain(name): key for key, name in truth.categories.items()}
-        self._category = np.array([by_name.get(_plain(name), -1) for name in names], np.int64)
+        self._category = categories_of(truth, names)
         self._names = tuple(names)
         self._measured = sorted(set(self._category[self._category >= 0].tolist()))
         if not self._measured:
@@ -179,6 +178,12 @@ def evaluate(
     for image_id, found in results:
         evaluator.add(image_id, found)
     return evaluator.result()
+
+
+def categories_of(truth: GroundTruth, names: Sequence[str]) -> I64:
+    """Return the COCO category id of each class of a model, by name; -1 for one that is not annotated."""
+    by_name = {_plain(name): key for key, name in truth.categories.items()}
+    return np.array([by_name.get(_plain(name), -1) for name in names], np.int64)
 
 
 def mean_precision(per_class: F64) -> F64:

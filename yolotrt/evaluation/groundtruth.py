@@ -107,7 +107,13 @@ def _mask(record: Record, image_wh: tuple[int, int], path: Path) -> CocoRle:
     if isinstance(shape, list) and shape and all(_is_polygon(points, max(image_wh)) for points in shape):
         merged: CocoRle = mask.merge(mask.frPyObjects(shape, height, width))
         return merged
-    if isinstance(shape, dict) and shape.get("size") == [height, width]:
+    if isinstance(shape, dict):
+        if (size := shape.get("size")) != [height, width]:
+            raise ArtifactError(
+                f"Annotation {record['id']} in {path} has run lengths of size {size!r:.80}, but its image "
+                f"has height {height} and width {width}.",
+                hint="Use annotations of these images: run lengths ([height, width]) fit no other size.",
+            )
         counts = shape.get("counts")
         if isinstance(counts, str):
             with contextlib.suppress(ValueError):

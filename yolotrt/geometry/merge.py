@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from yolotrt.geometry.boxes import F64, Metric, overlap, overlapping_pairs
-from yolotrt.geometry.detections import F32, I64, Detections, Masks
+from yolotrt.geometry.boxes import F64, Metric, areas, intersection_areas, overlap, overlapping_pairs
+from yolotrt.geometry.detections import F32, I64, Bits, Detections, Masks
 from yolotrt.geometry.mask import join_masks
 from yolotrt.geometry.packed import PackedMasks, mask_areas, shared_areas
 
@@ -115,8 +115,36 @@ def suppress(
 def merge(
     found: Detections, threshold: float, *, metric: Metric = "ios", shape: Shape = "boxes"
 ) -> Detections:
-    """Join every detection to the better one that owns it; see :func:`owners`. Returns them best first."""
-    return sort(join(found, owners(found, threshold, metric=metric, shape=shape)))
+    """Join every detection to the better one that owns it; see :func:`owners`. Returns them best first.
+
+    An owner compared by its box grows with each that it takes, from the best down. One that it owns and has
+    outgrown, so that they no longer overlap enough, is dropped: it would stretch the box over two objects.
+    """
+    owner = owners(found, threshold, metric=metric, shape=shape)
+    if shape == "boxes" or found.masks is None:
+        left = ~_outgrown(found, owner, threshold, metric)
+        found, owner = found.take(left), (np.cumsum(left) - 1)[owner[left]]
+    return sort(join(found, owner))
+
+
+def _outgrown(found: Detections, owner: I64, threshold: float, metric: Metric) -> Bits:
+    """Return which owned detections (n,) their owner does not take, since it has grown away from them."""
+    order = best_first(found.boxes, found.scores, found.classes)
+    order = order[np.argsort(owner[order], kind="stable")]  # by owner, then from the best down
+    part = order[owner[order] != order]
+    whole = owner[part]
+    turn = np.arange(len(part)) - np.searchsorted(whole, whole, side="left")
+    boxes = found.boxes.copy()
+    outgrown = np.zeros(len(found), np.bool_)
+    for now in range(turn.max(initial=-1) + 1):  # every owner looks at its next one at once
+        p, w = part[turn == now], whole[turn == now]
+        shared = intersection_areas(boxes[p], boxes[w])
+        takes = overlap(shared, areas(boxes[p]), areas(boxes[w]), metric) > threshold
+        outgrown[p[~takes]] = True
+        p, w = p[takes], w[takes]
+        boxes[w, :2] = np.minimum(boxes[w, :2], boxes[p, :2])
+        boxes[w, 2:] = np.maximum(boxes[w, 2:], boxes[p, 2:])
+    return outgrown
 
 
 def join(found: Detections, owner: I64) -> Detections:

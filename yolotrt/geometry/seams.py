@@ -7,7 +7,9 @@ A tile sees some objects whole and others only up to its border: those are cut t
   only roughly, so that it may end some way before the border: a detection that ends *near* it is covered,
   too, by a rival about as good that goes on well beyond;
 * *continued* when another tile, which looks beyond the border, has a cut detection that agrees with it
-  where both tiles show the same pixels: the two are parts of one object.
+  where both tiles show the same pixels: the two are parts of one object;
+* *mistaken* when nothing continues it and another tile saw a whole object there, better and of another
+  class, that goes on beyond the border and contains nearly all of it: what is cut off is easily misread.
 """
 
 from __future__ import annotations
@@ -25,6 +27,13 @@ from yolotrt.geometry.tiles import TileGrid
 
 WHOLE_FRAME = -1
 """Stands for the look at the whole frame where a tile's index is expected."""
+
+_INSIDE = 0.8
+"""Part of a mistaken fragment that the other object contains. More than within a class, since objects of
+different classes do lie in front of each other."""
+
+_PAIRS_AT_ONCE = 1 << 20
+"""Pairs of any class that are looked at together, so that memory stays flat however many there are."""
 
 _OUTWARDS = np.array([-1, -1, 1, 1])
 """Direction of the left, top, right and bottom border."""
@@ -197,6 +206,52 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
     for members in _groups(_edges(first[order], second[order]), views.tile.tolist()):
         owner[members] = min(members, key=rank.__getitem__)
     return owner
+
+
+def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
+    """Find the fragments that are part of an object of another class.
+
+    The look at the whole frame is too coarse to tell: small objects often lie in front of what it finds.
+
+    Args:
+        views: Detections of one frame.
+        owner: (n,) which fragment each one continues, as :func:`continued` found it.
+        among: (n,) which of the detections are still there.
+
+    Returns:
+        (n,) whether it is one.
+    """
+    found, boxes = views.found, views.found.boxes
+    alone = among & (np.bincount(owner, minlength=len(owner)) == 1)
+    parts = (alone & views.is_cut).nonzero()[0]
+    covers = (among & ~views.is_cut & (views.tile != WHOLE_FRAME)).nonzero()[0]
+    i, j = _around(boxes[parts], boxes[covers])  # what contains nearly all of a box contains its middle
+    part, cover = parts[i], covers[j]
+    better = (found.classes[part] != found.classes[cover]) & (views.rank[cover] < views.rank[part])
+    better &= views.tile[part] != views.tile[cover]
+    part, cover = part[better], cover[better]
+    inside = _goes_beyond(views, part, cover, np.zeros(len(part), np.bool_))
+    inside &= intersection_areas(boxes[part], boxes[cover]) > _INSIDE * areas(boxes[part])
+    part, cover = part[inside], cover[inside]
+    if found.masks is not None:
+        part = part[_mask_covers(found.masks, part, cover, _INSIDE)]
+    result = np.zeros(len(found), np.bool_)
+    result[part] = True
+    return result
+
+
+def _around(inner: F32, outer: F32) -> tuple[I64, I64]:
+    """Return which of (n, 4) boxes have their middle in which of (m, 4), as pairs of indices."""
+    middles = (inner[:, :2] + inner[:, 2:]) / 2
+    left, top, right, bottom = outer.T
+    step = max(1, _PAIRS_AT_ONCE // max(1, len(outer)))
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for begin in range(0, len(middles), step):
+        x, y = np.hsplit(middles[begin : begin + step], 2)
+        i, j = ((left < x) & (x < right) & (top < y) & (y < bottom)).nonzero()
+        first.append(i + begin)
+        second.append(j)
+    return np.concatenate(first), np.concatenate(second)
 
 
 def _cut_inside(views: Views, part: I64, other: I64) -> Bits:

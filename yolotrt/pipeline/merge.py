@@ -1,12 +1,13 @@
 """Join what overlapping tiles, and the pass over the whole frame, saw of the same objects.
 
-There are three ways in which two detections can be one object, tried in this order
-(:mod:`yolotrt.geometry.seams` explains the first two):
+There are four ways in which two detections can be one object, tried in this order
+(:mod:`yolotrt.geometry.seams` explains the first three):
 
 1. a fragment, which ends at or near a tile's border, of something seen whole elsewhere: the whole one
    wins;
 2. two fragments of one object: they are joined, box and mask;
-3. duplicates: of detections of different tiles that overlap as a whole the best one stays.
+3. a fragment that was taken for another class than the whole object: the whole one wins;
+4. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
 for comparison.
@@ -24,7 +25,7 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.merge import Shape, join, merge, suppress
-from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
+from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
 
 MergeMethod = Literal["seams", "nmm", "nms"]
@@ -113,6 +114,7 @@ def merge_frame(
     alone = np.arange(len(found))
     alive = covered(views, settings.threshold) == alone
     owner = continued(views, settings.threshold, alive)
+    alive &= ~mistaken(views, owner, alive)
     left = (alive & (owner == alone))[owner == alone]
     joined, tile = join(found, owner).take(left), tile[owner == alone][left]
     return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)

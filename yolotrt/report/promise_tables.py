@@ -18,7 +18,7 @@ def promise_table(outcome: PromiseOutcome) -> Table:
     """
     from rich.table import Table
 
-    title = f"INT8 with --max-drop {outcome.bound} by {outcome.criterion}"
+    title = f"INT8 with --max-drop {outcome.bound} by {outcome.criterion}, {outcome.mode}"
     table = Table(title=title, title_justify="left")
     table.add_column("engine")
     for name in ("convolutions in INT8", "multiply-adds in INT8", "MB", *outcome.reference, "counts as loss"):

@@ -28,7 +28,7 @@ from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop
 
@@ -84,13 +84,16 @@ class AnnotatedCriterion:
         folder: Where their images lie.
         bound: Says whether losses are relative.
         threads: CPU threads of an engine.
+        mode: Which passes look at an image.
     """
 
     name = "mAP50-95"
 
-    def __init__(self, truth: GroundTruth, folder: Path, bound: MaxDrop, threads: int) -> None:
+    def __init__(
+        self, truth: GroundTruth, folder: Path, bound: MaxDrop, threads: int, mode: PassMode = "global"
+    ) -> None:
         self._truth, self._folder, self._bound = truth, folder, bound
-        self._settings = PipelineSettings("global", cpu_threads=threads, decode=COCO_DECODE)
+        self._settings = PipelineSettings(mode, cpu_threads=threads, decode=COCO_DECODE)
         self._reference: Evaluation | None = None
 
     def key(self) -> str:
@@ -139,13 +142,14 @@ class AgreementCriterion:
     Args:
         images: Image files; unreadable ones are refused.
         threads: CPU threads of an engine.
+        mode: Which passes look at an image.
     """
 
     name = "agreement with FP32"
 
-    def __init__(self, images: Sequence[Path], threads: int) -> None:
+    def __init__(self, images: Sequence[Path], threads: int, mode: PassMode = "global") -> None:
         self._images = images
-        self._settings = PipelineSettings("global", cpu_threads=threads)
+        self._settings = PipelineSettings(mode, cpu_threads=threads)
         self._reference: list[Detections] = []
 
     def key(self) -> str:

@@ -19,8 +19,8 @@ from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.data.scenes.files import write_scenes
 from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
+from yolotrt.evaluation import recall
 from yolotrt.evaluation.groundtruth import load_ground_truth
-from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PassMode
 from yolotrt.progress import Progress, no_progress
@@ -34,9 +34,6 @@ SCENE_SEED = 2026
 CALIBRATION_SEED = 500_000
 HELD_OUT_SEED = 600_000
 """Seeds of the three kinds of scenes; training used seeds from 1,000,000."""
-
-SMALL_PX = 96
-"""Longest side of an object that counts as small: 16 px or less in a letterboxed 4K frame."""
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 Say = Callable[[str], None]
@@ -131,17 +128,14 @@ def write_picture(target: Path, image: npt.NDArray[np.uint8]) -> Path:
 
 
 def small_objects(scene: Scene) -> list[SceneInstance]:
-    """Return the scene's objects whose longer side is at most :data:`SMALL_PX`."""
-    return [i for i in scene.instances if max(i.box[2:] - i.box[:2]) <= SMALL_PX]
+    """Return the scene's objects that are small; see :mod:`yolotrt.evaluation.recall`."""
+    return [i for i in scene.instances if recall.are_small(i.box[None])[0]]
 
 
 def are_found(objects: Sequence[SceneInstance], found: Detections) -> npt.NDArray[np.bool_]:
-    """Return for each object whether a detection of its class overlaps its box by an IoU of 0.5, (n,)."""
-    hits = [
-        (box_overlap(item.box[None], found.boxes[found.classes == item.class_id]) >= 0.5).any()
-        for item in objects
-    ]
-    return np.array(hits, bool)
+    """Return for each object of a scene whether it is found, (n,)."""
+    boxes = np.array([item.box for item in objects], np.float32).reshape(-1, 4)
+    return recall.are_found(boxes, np.array([item.class_id for item in objects], np.int64), found)
 
 
 def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precision, EngineFile]:

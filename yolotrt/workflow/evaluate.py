@@ -78,6 +78,8 @@ class EngineAccuracy:
         mode: Which passes looked at an image.
         seconds: Time of each image from pixels to merged detections, in the order of the annotations; empty
             if it was not measured.
+        small_recall: Part of the small objects that is found, see :mod:`yolotrt.evaluation.recall`; None
+            if it was not measured or there are none.
     """
 
     file: EngineFile
@@ -85,6 +87,7 @@ class EngineAccuracy:
     comparison: Comparison | None
     mode: PassMode
     seconds: tuple[float, ...]
+    small_recall: float | None = None
 
     @property
     def median_seconds(self) -> float | None:
@@ -99,6 +102,7 @@ class EngineAccuracy:
             "sha256": self.file.sha256,
             "mode": self.mode,
             "median_seconds": self.median_seconds,
+            "small_recall": self.small_recall,
             **asdict(self.evaluation.accuracy),
             "comparison": None if self.comparison is None else asdict(self.comparison),
         }

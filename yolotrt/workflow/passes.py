@@ -21,6 +21,7 @@ from yolotrt.bench.sweep import SweepSettings, measured
 from yolotrt.evaluation.coco import Evaluation, Evaluator
 from yolotrt.evaluation.comparison import compare
 from yolotrt.evaluation.groundtruth import GroundTruth
+from yolotrt.evaluation.recall import SmallRecall
 from yolotrt.evaluation.run import annotated_images
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.tiles import tile_grid
@@ -143,10 +144,12 @@ def evaluate_passes(
     )
     found: dict[PassMode, list[EngineAccuracy]] = {mode: [] for mode in PASS_MODES}
     for file in files:
-        for mode, (evaluation, seconds) in _look(file, device, truth, folder, settings, progress).items():
+        for mode, (evaluation, seconds, recall) in _look(
+            file, device, truth, folder, settings, progress
+        ).items():
             entries = found[mode]
             against = compare(entries[0].evaluation, evaluation) if entries else None
-            entries.append(EngineAccuracy(file, evaluation, against, mode, seconds))
+            entries.append(EngineAccuracy(file, evaluation, against, mode, seconds, recall))
     return found
 
 
@@ -157,8 +160,9 @@ def _look(
     folder: Path,
     settings: PipelineSettings,
     progress: Progress,
-) -> dict[PassMode, tuple[Evaluation, tuple[float, ...]]]:
+) -> dict[PassMode, tuple[Evaluation, tuple[float, ...], float | None]]:
     evaluators = {mode: Evaluator(truth, file.spec.names) for mode in PASS_MODES}
+    small = {mode: SmallRecall(truth, file.spec.names) for mode in PASS_MODES}
     seconds: dict[PassMode, list[float]] = {mode: [] for mode in PASS_MODES}
 
     def report(_step: str, done: int, total: int) -> None:
@@ -170,9 +174,12 @@ def _look(
             wh = (pixels.shape[1], pixels.shape[0])
             for mode, detections in by_pass(result, wh, file, settings).items():
                 evaluators[mode].add(image_id, detections)
+                small[mode].add(image_id, detections)
                 if (took := pass_seconds(result, mode)) is not None:
                     seconds[mode].append(took)
-    return {mode: (evaluators[mode].result(), tuple(seconds[mode])) for mode in PASS_MODES}
+    return {
+        mode: (evaluators[mode].result(), tuple(seconds[mode]), small[mode].result()) for mode in PASS_MODES
+    }
 
 
 def pass_seconds(result: FrameResult, mode: PassMode) -> float | None:

@@ -18,6 +18,7 @@ from yolotrt.backends.sidecar import finish_interrupted, read_sidecar
 from yolotrt.data.images import list_images
 from yolotrt.errors import CalibrationError, GateFailed, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import Say, plan_build
 from yolotrt.workflow.criterion import AgreementCriterion, AnnotatedCriterion, Criterion, Judgement
@@ -39,6 +40,7 @@ class PromiseRequest:
         annotations: COCO instances JSON; None judges by agreement with FP32.
         eval_images: Images to judge on; None takes the calibration images.
         threads: CPU threads of an engine while it is judged.
+        mode: Which passes look at an image while it is judged: those that the engine is meant for.
 
     Raises:
         UsageError: The options exclude each other.
@@ -49,6 +51,7 @@ class PromiseRequest:
     annotations: Path | None = None
     eval_images: Path | None = None
     threads: int = 1
+    mode: PassMode = "global"
 
     def __post_init__(self) -> None:
         if self.build.precision != "int8":
@@ -70,6 +73,7 @@ class PromiseOutcome:
         file: The engine.
         cached: It was up to date, so nothing was measured.
         criterion: What was judged by.
+        mode: Which passes looked at an image.
         bound: The largest accepted loss.
         reference: Figures of the FP32 network; by their names as in the attempts.
         attempts: In the order they were made; the last one is the engine.
@@ -78,13 +82,14 @@ class PromiseOutcome:
     file: EngineFile
     cached: bool
     criterion: str
+    mode: PassMode
     bound: str
     reference: dict[str, float]
     attempts: tuple[Attempt, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return what was tried as JSON values."""
-        names = ("criterion", "bound", "reference")
+        names = ("criterion", "mode", "bound", "reference")
         return {n: getattr(self, n) for n in names} | {"attempts": [asdict(a) for a in self.attempts]}
 
 
@@ -114,7 +119,7 @@ def keep_promise(
     engine = plan.engine().path
     with exclusive(engine, say):
         finish_interrupted(engine)
-    if not request.build.force and (kept := _kept(plan, terms)):
+    if not request.build.force and (kept := _kept(plan, terms, request.mode)):
         say(f"engine: {kept.file.path} is up to date and keeps --max-drop {kept.bound}")
         return kept
     if not runs_here:
@@ -125,9 +130,11 @@ def keep_promise(
     with scratch_folder(engine) as folder:
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
         reference = trial.reference()
-        attempts = climb(ladder(plan), trial.attempt, request.max_drop, say)
+        *others, last = climb(ladder(plan), trial.attempt, request.max_drop, say)
+        attempts = (*others, trial.weighed(last))
         found = (dict(reference.figures), attempts)
-        outcome = PromiseOutcome(plan.engine(), False, criterion.name, str(request.max_drop), *found)
+        judged = (criterion.name, request.mode, str(request.max_drop))
+        outcome = PromiseOutcome(plan.engine(), False, *judged, *found)
         file = trial.publish(attempts[-1], {**terms, **_record(outcome)}, say)
     if not attempts[-1].quantized:
         say("warning: nothing is left in INT8; --fp32 or --fp16 gives the same with less effort.")
@@ -162,17 +169,18 @@ def climb(
 
 
 def _criterion(request: PromiseRequest) -> Criterion:
+    looks = (request.threads, request.mode)
     if request.annotations is not None and request.eval_images is not None:
         truth = load_ground_truth(request.annotations)
-        return AnnotatedCriterion(truth, request.eval_images, request.max_drop, request.threads)
+        return AnnotatedCriterion(truth, request.eval_images, request.max_drop, *looks)
     if request.eval_images is not None:
-        return AgreementCriterion(list_images(request.eval_images), request.threads)
+        return AgreementCriterion(list_images(request.eval_images), *looks)
     if request.build.images is None:
         raise CalibrationError(
             "--max-drop needs images to judge on, and none were named.",
             hint="Add --images DIR again, or --eval-images DIR (with --annotations FILE to measure mAP).",
         )
-    return AgreementCriterion(list_images(request.build.images)[: request.build.limit], request.threads)
+    return AgreementCriterion(list_images(request.build.images)[: request.build.limit], *looks)
 
 
 def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:
@@ -180,6 +188,7 @@ def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> di
     return {
         "promise_bound": str(request.max_drop),
         "promise_criterion": criterion.name,
+        "promise_mode": request.mode,
         "promise_judged_on": criterion.key(),
         "promise_judged_by": "engine" if runs_here else "Q/DQ graph",
         "promise_recipe": str(RECIPE),
@@ -195,7 +204,7 @@ def _record(outcome: PromiseOutcome) -> dict[str, str]:
     }
 
 
-def _kept(plan: BuildPlan, terms: dict[str, str]) -> PromiseOutcome | None:
+def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> PromiseOutcome | None:
     """Return the engine on disk if it was built from the same for the same promise."""
     try:
         known = read_sidecar(plan.engine().path)
@@ -211,6 +220,5 @@ def _kept(plan: BuildPlan, terms: dict[str, str]) -> PromiseOutcome | None:
     ready = up_to_date(replace(again, sources={**again.sources, **promised}))
     if ready is None:
         return None
-    return PromiseOutcome(
-        ready, True, terms["promise_criterion"], terms["promise_bound"], reference, attempts
-    )
+    judged = (terms["promise_criterion"], mode, terms["promise_bound"])
+    return PromiseOutcome(ready, True, *judged, reference, attempts)

@@ -166,9 +166,13 @@ class Trial:
             held=all(loss <= self.bound.value for loss in found.losses.values()),
         )
 
+    def weighed(self, chosen: Attempt) -> Attempt:
+        """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
+        return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
+
     def publish(self, chosen: Attempt, promise: Mapping[str, str], say: Say) -> EngineFile:
         """Put the chosen engine in its place, with its promise in the sidecar."""
-        built = self._build(chosen.excluded, again=chosen.size is None)
+        built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say):
@@ -176,10 +180,10 @@ class Trial:
                 replace(final, sources={**final.sources, **promise}, layers=built.layers), data
             )
 
-    def _build(self, excluded: tuple[str, ...], *, again: bool = False) -> EngineFile:
+    def _build(self, excluded: tuple[str, ...]) -> EngineFile:
         place = self.folder / self.plan.engine().path.name
         plan = excluding(self.plan, excluded, place)
-        plan = replace(plan, request=replace(plan.request, force=again))
+        plan = replace(plan, request=replace(plan.request, force=False))
         return build_planned(plan, progress=self.progress, say=quiet).file
 
 
