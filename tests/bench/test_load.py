@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import sys
 import threading
@@ -116,9 +117,13 @@ def test_two_thousand_frames_leave_nothing_behind(engine: Path) -> None:
 
 
 def test_memory_that_is_kept_per_frame_would_be_seen(engine: Path) -> None:
-    kept: list[bytearray] = []
-    # Large enough that it does not fit into what the allocator has left from before.
-    watched, _ = _run(engine, 300, lambda _: kept.append(bytearray(b"x") * 65536))
+    kept: list[mmap.mmap] = []
+
+    def keep(_result: FrameResult) -> None:
+        kept.append(mmap.mmap(-1, 65536))  # pages of its own: a heap may have room left from other tests
+        kept[-1].write(b"x" * 65536)
+
+    watched, _ = _run(engine, 300, keep)
     assert _per_frame(watched.memory_kib) > KIB_PER_FRAME
     assert _per_frame(watched.blocks) > BLOCKS_PER_FRAME
 
