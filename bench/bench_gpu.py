@@ -21,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ GROUPS = (1, 2, 4, 8)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    if options.cudnn_of_torch:
+        import_module("torch")
     frame = read_frames(str(options.source))[0]
     device = Device(NvidiaDriver(0))
     gpu = Gpu(device, load(read_engine(options.engine), device))
@@ -78,11 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report[name] = sections[name]()
         gc.collect()
         _print(name, report[name])
+        report["libraries"] = loaded_libraries()
         report["gpu_after"] = gpu_state(device.info.pci_bus_id)
         write_document(options.output, format="yolotrt.gpu-bench", version=1, body=report)
     subjects.close()
     device.close()
     return 0
+
+
+def loaded_libraries() -> list[str]:
+    """Return the files of NVIDIA's libraries that this process computes with; their names hold versions."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    files = {Path(line.split()[-1]).resolve() for line in maps if "libcudnn" in line or "libcublas" in line}
+    return sorted(file.name for file in files)
 
 
 def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack) -> dict[str, Any]:
@@ -226,6 +237,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--compare", type=int, default=12, help="how many of them")
     parser.add_argument("--compared", type=Path, nargs="*", help="engines for the agreement")
     parser.add_argument("--weights", type=Path, help="weights (.pt) of the same network for the peers")
+    parser.add_argument(
+        "--cudnn-of-torch",
+        action="store_true",
+        help="import torch first, whose cuDNN is used then;\notherwise ONNX Runtime takes what it finds",
+    )
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--soak", type=int, default=2000)
     parser.add_argument("--sections", nargs="*", default=SECTIONS, choices=SECTIONS)
