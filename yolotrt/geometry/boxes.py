@@ -102,14 +102,20 @@ def _meetings(boxes: F32, classes: I64, reach: float) -> Iterator[tuple[I64, I64
     sweep = _Sweep(exact, classes, 0, reach)
     if sweep.pairs > _FEW * len(boxes):
         sweep = min(sweep, _Sweep(exact, classes, 1, reach), key=lambda s: s.pairs)
-    along, across = sweep.axis, 1 - sweep.axis
+    columns = np.ascontiguousarray(exact.T)
+    along, across = columns[sweep.axis :: 2], columns[1 - sweep.axis :: 2]
     for i, j in sweep.chunks():
-        a, b = exact[i], exact[j]
-        side = np.minimum(a[:, across + 2], b[:, across + 2]) - np.maximum(a[:, across], b[:, across])
-        meets = np.flatnonzero(side > 0)
-        a, b, side = a[meets], b[meets], side[meets]
-        other = np.minimum(a[:, along + 2], b[:, along + 2]) - np.maximum(a[:, along], b[:, along])
-        yield i[meets], j[meets], side * np.maximum(other, 0)
+        side = _shared_side(across, i, j)
+        meets = (side > 0).nonzero()[0]
+        i, j = i[meets], j[meets]
+        yield i, j, side[meets] * np.maximum(_shared_side(along, i, j), 0)
+
+
+def _shared_side(side: F64, i: I64, j: I64) -> F64:
+    """Return how long a side the boxes share, px, negative if none; ``side`` (2, n) is its two ends."""
+    near, far = side
+    shared: F64 = np.minimum(far.take(i), far.take(j)) - np.maximum(near.take(i), near.take(j))
+    return shared
 
 
 class _Sweep:
