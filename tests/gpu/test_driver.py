@@ -26,6 +26,7 @@ def test_describes_the_gpu(gpu: Device) -> None:
     assert total == pytest.approx(info.memory_bytes, rel=0.1)
 
 
+@pytest.mark.usefixtures("gpu")
 def test_the_management_library_is_asked_about_this_very_gpu() -> None:
     """Whatever CUDA_VISIBLE_DEVICES hides, and in whatever order: of each GPU there is."""
     import pynvml
