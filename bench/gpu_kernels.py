@@ -10,8 +10,9 @@ import numpy as np
 from yolotrt.cuda.device import Device, Scope, Stream
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_passes import PassSlot
-from yolotrt.pipeline.device_results import RECORD
+from yolotrt.pipeline.device_results import HEADER, RECORD
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.device_slots import Slot
 from yolotrt.pipeline.settings import PipelineSettings
 
 REPEATS = 30
@@ -37,6 +38,7 @@ def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, 
             *_prepare(slot.whole, "letterbox", 0),
             *_decode(slot.tiles, "tiles"),
             *_decode(slot.whole, "global"),
+            *_merge(slot),
         ):
             seconds = _time(gpu.device, scope, stream, work)
             rows[name] = {
@@ -109,7 +111,7 @@ def _decode(slot: PassSlot | None, scope: str) -> Any:
         return
     outputs, spec = slot.owner.buffers.outputs, slot.owner.spec
     head = outputs.head_type
-    records = slot.results.records.array.view(RECORD)[: int(slot.results.header.array[:4].view(np.int32)[0])]
+    records = _records(slot)
     if spec.head == "raw":
         scores = head.shape[0] * len(spec.names) * head.shape[2] * head.dtype.itemsize
         names, sizes = ("find_candidates", "keep_best"), (scores, 0)
@@ -128,6 +130,19 @@ def _decode(slot: PassSlot | None, scope: str) -> Any:
             yield f"{name} ({scope})", launch, nbytes
 
 
+def _merge(slot: Slot) -> Any:
+    """All kernels of merging together: their time is that of six launches more than of what they move."""
+    if slot.merge is not None:
+        masks = sum(p.results.masks().nbytes for p in slot.passes)
+        count = sum(len(_records(p)) for p in slot.passes)
+        yield "merging", slot.merge.enqueue, count * RECORD.itemsize + masks
+
+
+def _records(slot: PassSlot) -> Any:
+    header = slot.results.header.array.view(HEADER)[0]
+    return slot.results.records.array.view(RECORD)[: int(header["records"])]
+
+
 def _mask_bytes(slot: PassSlot, records: Any) -> int:
     """Return prototype bytes under the boxes and mask bytes: what drawing has to move."""
     protos = slot.owner.buffers.outputs.prototypes_type
@@ -138,5 +153,4 @@ def _mask_bytes(slot: PassSlot, records: Any) -> int:
     )
     sides = (records["right"] - records["left"]).clip(0), (records["bottom"] - records["top"]).clip(0)
     window = sum(np.ceil(w * scale_x + 1) * np.ceil(h * scale_x + 1) for w, h in zip(*sides, strict=True))
-    words = int(slot.results.header.array[16:24].view(np.int64)[0])
-    return int(window) * protos.shape[1] * protos.dtype.itemsize + words * 4
+    return int(window) * protos.shape[1] * protos.dtype.itemsize + slot.results.masks().nbytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -16,8 +17,10 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device_decode import DeviceDecoder, Outputs
-from yolotrt.pipeline.device_results import WORD, Results
+from yolotrt.pipeline.device_merge import DeviceMerger
+from yolotrt.pipeline.device_results import BYTE, HEADER, RECORD, WORD, PassFound, Results
 from yolotrt.pipeline.device_share import FrameBuffer, PassBuffers, cut_tiles, letterbox
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 Array = npt.NDArray[Any]
 LABELS, COEFFICIENTS, PROTO = 3, 8, 16
@@ -109,7 +112,86 @@ def decoded(
         decoder.into(results).enqueue(stream)
         stream.synchronize()
         assert results.missing_words == 0
-        return results.read([(0, 0)] * len(head), masks=settings.masks)
+        bits = results.masks().copy() if settings.masks else None
+        return list(results.read([(0, 0)] * len(head), bits).detections)
+
+
+def merged(
+    device: Device,
+    tiles: list[Detections],
+    grid: TileGrid,
+    whole: Detections | None,
+    settings: MergeSettings,
+) -> tuple[Detections | None, Detections]:
+    """Return what the GPU merges, and what the host merges of the same."""
+    passes = [_packed(tiles, list(grid.origins))]
+    if whole is not None:
+        passes.append(_packed([whole], [(0, 0)]))
+    with device.scope() as scope:
+        decoders, results = zip(*(_on_device(scope, found) for found in passes), strict=True)
+        masks = passes[0].bits is not None
+        pair = (*decoders, None)[:2]
+        merger = DeviceMerger(device, scope, grid, *pair, settings, masks=masks)
+        work, stream = merger.into(scope, results), scope.stream()
+        for _ in range(2):  # the second time over what the first has left
+            work.enqueue(stream)
+            stream.synchronize()
+        bits = [found.bits for found in passes if found.bits is not None]
+        found = work.read(np.concatenate(bits) if masks else None)
+    expected = merge_frame(
+        passes[0].detections, grid, passes[1].detections[0] if whole is not None else None, settings
+    )
+    return found, expected
+
+
+def assert_identical(a: Detections, b: Detections) -> None:
+    for name in ("boxes", "scores", "classes"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert (a.masks is None) == (b.masks is None)
+    for one, other in zip(a.masks or (), b.masks or (), strict=True):
+        assert (one.x, one.y) == (other.x, other.y)
+        np.testing.assert_array_equal(one.bits, other.bits)
+
+
+def _packed(images: list[Detections], origins: list[tuple[int, int]]) -> PassFound:
+    """Return detections in px of the frame as a pass hands them on."""
+    records = np.zeros(sum(map(len, images)), RECORD)
+    rows: list[npt.NDArray[np.uint8]] = []
+    index = word = 0
+    for image, (found, (x, y)) in enumerate(zip(images, origins, strict=True)):
+        for i in range(len(found)):
+            record, index = records[index], index + 1
+            record["box"] = found.boxes[i] - np.array([x, y, x, y], np.float32)
+            record["score"], record["label"], record["image"] = found.scores[i], found.classes[i], image
+            if found.masks is None:
+                continue
+            mask = found.masks[i]
+            height, width = mask.bits.shape
+            left, top = mask.x - x, mask.y - y
+            for name, value in zip(
+                ("left", "top", "right", "bottom"), (left, top, left + width, top + height), strict=True
+            ):
+                record[name] = value
+            words = -(-(left % BYTE + width) // WORD) if width else 0
+            padded = np.zeros((height, words * WORD), np.bool_)
+            padded[:, left % BYTE : left % BYTE + width] = mask.bits
+            record["word"], word = word, word + words * height
+            rows.append(np.packbits(padded, bitorder="little"))
+    drawn = all(found.masks is not None for found in images)
+    return PassFound(records, np.concatenate([*rows, np.zeros(0, np.uint8)]) if drawn else None, origins)
+
+
+def _on_device(scope: Scope, found: PassFound) -> tuple[Any, Any]:
+    """Return what the decoder of a pass and its results are to a merger."""
+    header = np.zeros(1, HEADER)
+    bits = np.zeros(0, np.uint8) if found.bits is None else found.bits
+    header["records"], header["words"] = len(found.records), len(bits) * 8 // WORD
+    room = np.zeros(len(found.records) + 3, RECORD)
+    room[: len(found.records)] = found.records
+    decoder = SimpleNamespace(
+        images=1, limit=len(room), header=scope.constant(header), records=scope.constant(room)
+    )
+    return decoder, SimpleNamespace(drawn=scope.constant(bits), words=len(bits) * 8 // WORD)
 
 
 def random_heads(head: str, *, images: int, seed: int, size: int = 64) -> tuple[ModelSpec, Array, Array]:

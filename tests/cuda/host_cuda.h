@@ -13,6 +13,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+#define __launch_bounds__(threads)
 
 struct uint3 { unsigned x, y, z; };
 struct int2 { int x, y; };
@@ -63,6 +64,20 @@ inline void leave(Barrier& barrier)  // a thread that has returned holds up nobo
 }
 
 inline void __syncthreads() { wait_at(of_block); }
+
+inline int __syncthreads_count(bool vote)
+{
+    static int sum;
+    sum += vote;
+    wait_at(of_block);
+    int all = sum;
+    wait_at(of_block);
+    sum = 0;
+    wait_at(of_block);
+    return all;
+}
+
+inline bool __syncthreads_or(bool vote) { return __syncthreads_count(vote) > 0; }
 
 template <class T> T warp_read(T mine, int lane)
 {

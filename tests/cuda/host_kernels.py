@@ -21,13 +21,23 @@ from yolotrt.cuda.compile import OPTIONS, kernel_source
 from yolotrt.cuda.driver import DeviceInfo, Dim
 
 HEADER = Path(__file__).with_name("host_cuda.h")
-_KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+_KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)')
 _TYPES = {"int": ctypes.c_int, "float": ctypes.c_float, "double": ctypes.c_double}
 
 
 def compiler() -> str | None:
     """Return the path of g++, or None."""
     return shutil.which("g++")
+
+
+@cache
+def file_of(kernel: str) -> str:
+    """Return the file that a kernel is in."""
+    return next(file for file in OPTIONS if f" {kernel}(" in "".join(_heads(kernel_source(file))))
+
+
+def _heads(source: str) -> list[str]:
+    return [match[0] for match in _KERNEL.finditer(source)]
 
 
 @cache
@@ -80,7 +90,6 @@ def _start(
 ) -> None:
     assert not any(defines.values()), "FP16 needs a GPU"
     assert shared <= 4 << 16, "more shared memory than host_cuda.h has"
-    files = {"cut_tiles": "prepare", "letterbox": "prepare", "lay_out": "masks", "draw_masks": "masks"}
-    compiled, types = library(files.get(name, "candidates"))
+    compiled, types = library(file_of(name))
     arguments = [kind(value) for kind, value in zip(types[name], packed, strict=True)]
     getattr(compiled, f"run_{name}")(grid[0], grid[1], block[0], *arguments)

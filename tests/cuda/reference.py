@@ -12,8 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.geometry.packed import PackedMasks
+from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device_masks import TAPS
-from yolotrt.pipeline.device_results import BYTE, CANDIDATE, HEADER, RECORD, WORD
+from yolotrt.pipeline.device_merge import FOUND, LOOK, OBJECT, WORK
+from yolotrt.pipeline.device_results import BYTE, CANDIDATE, HEADER, RECORD, WORD, PassFound
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 PADDING = 114
 
@@ -174,7 +178,7 @@ def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[
 
 def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
     (header, records, head, head_size, begin, step, source_step, coefficients, prototypes, proto_w, proto_h,
-     taps_x, taps_y, _unit_rows, bits, capacity, host_header) = args  # fmt: skip
+     taps_x, taps_y, _unit_rows, bits, host_bits, capacity, host_header) = args  # fmt: skip
     top = m.read(header, HEADER, 1)[0]
     found = m.read(records, RECORD, int(top["records"]))
     if not len(found):
@@ -184,7 +188,7 @@ def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tup
     protos = m.read(prototypes, _float(defines["PROTO_HALF"]), images, coefficients, proto_h, proto_w)
     columns = m.read(taps_x, TAPS, int(found["right"].max()))
     rows = m.read(taps_y, TAPS, int(found["bottom"].max()))
-    out = m.write(bits, np.uint32, capacity)
+    copies = [m.write(address, np.uint32, capacity) for address in (bits, host_bits)]
     for r in found:
         width, height = int(r["right"] - r["left"]), int(r["bottom"] - r["top"])
         phase = int(r["left"]) % BYTE
@@ -205,7 +209,8 @@ def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tup
         padded = np.zeros((height, words * WORD), np.bool_)
         padded[:, phase : phase + width] = inside
         packed = np.packbits(padded, bitorder="little").view(np.uint32)
-        out[r["word"] : r["word"] + len(packed)] = packed
+        for copy in copies:
+            copy[r["word"] : r["word"] + len(packed)] = packed
 
 
 def _matrix(taps: npt.NDArray[np.void], size: int) -> npt.NDArray[np.float32]:
@@ -215,8 +220,67 @@ def _matrix(taps: npt.NDArray[np.void], size: int) -> npt.NDArray[np.float32]:
     return matrix[:, :size]
 
 
+def _merge_step(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    """A step that hands on to the next: only the last one computes here, all that they do together."""
+    work = m.read(args[0], WORK, 1)[0]
+    for name in ("state", "views", "fate", "boxes", "pairs", "rivals"):
+        m.write(int(work[name]), np.int32, 1)
+
+
+def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    """What merge_frame makes of the same detections."""
+    work = m.read(args[0], WORK, 1)[0]
+    tiled = int(work["whole"])
+    seen = m.read(int(work["looks"]), LOOK, tiled + 1)["seen"]
+    wh, frame_wh = ((int(w), int(h)) for w, h in (seen[0, 2:] - seen[0, :2], seen[-1, 2:]))
+    tiles = TileGrid(frame_wh, wh, tuple((int(x), int(y)) for x, y in seen[:-1, :2]))
+    settings = MergeSettings(
+        "seams",
+        float(work["threshold"]),
+        duplicate_iou=float(work["duplicate"]),
+        border=float(work["border"]),
+    )
+    passes = []
+    for index, origins in enumerate((list(tiles.origins), [(0, 0)])):
+        if not work["headers"][index]:
+            continue
+        header = m.read(int(work["headers"][index]), HEADER, 1)[0]
+        records = m.read(int(work["records"][index]), RECORD, int(header["records"]))
+        words = int(header["words"])
+        if words > work["capacity"][index]:  # whatever comes out, the frame will be run again
+            m.write(int(work["found"]), FOUND, 1)[0] = (0, 0, 1, 0)
+            return
+        bits = m.read(int(work["bits"][index]), np.uint32, words).view(np.uint8)
+        passes.append(PassFound(records, bits if work["masks"] else None, origins).detections)
+    merged = merge_frame(passes[0], tiles, passes[1][0] if len(passes) > 1 else None, settings)
+    found = m.write(int(work["found"]), FOUND, 1)
+    objects = m.write(int(work["objects"]), OBJECT, len(merged))
+    objects["box"], objects["score"], objects["label"] = merged.boxes, merged.scores, merged.classes
+    objects["first"] = objects["end"] = 0
+    count = 0
+    if isinstance(merged.masks, PackedMasks):
+        spans = merged.masks.spans
+        objects["end"] = np.cumsum(spans[:, 1] - spans[:, 0])
+        objects["first"] = objects["end"] - (spans[:, 1] - spans[:, 0])
+        chosen = [merged.masks.pieces[a:b] for a, b in spans.tolist()]
+        count = sum(map(len, chosen))
+        m.write(int(work["pieces"]), np.int64, count, 6)[:] = np.concatenate(chosen) if chosen else 0
+    found[0] = (len(merged), count, 0, 0)
+
+
+MERGE_STEPS = ("look", "relate", "compare", "join", "find_rivals")
+
 Reference = Callable[[Memory, Mapping[str, int], list[Any], tuple[int, int, int]], None]
 KERNELS: dict[str, Reference] = {
     f.__name__: f
-    for f in (cut_tiles, letterbox, find_candidates, keep_best, read_end2end, lay_out, draw_masks)
-}
+    for f in (
+        cut_tiles,
+        letterbox,
+        find_candidates,
+        keep_best,
+        read_end2end,
+        lay_out,
+        draw_masks,
+        keep_objects,
+    )
+} | dict.fromkeys(MERGE_STEPS, _merge_step)

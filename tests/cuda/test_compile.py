@@ -20,6 +20,7 @@ VARIANTS = [
     ("masks", {"HEAD_HALF": 0, "PROTO_HALF": 0}),
     ("masks", {"HEAD_HALF": 0, "PROTO_HALF": 1}),
     ("masks", {"HEAD_HALF": 1, "PROTO_HALF": 1}),
+    ("merge", {}),
 ]
 
 

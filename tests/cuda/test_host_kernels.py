@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.cuda.emulator import emulated
-from tests.cuda.gpu_work import cut, decoded, letterboxed, random_heads
+from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
 from tests.cuda.host_kernels import CompiledDriver, compiler
 from tests.cuda.test_reference import picture
+from tests.pipeline.crowds import GRID, crowd
 from yolotrt.cuda.device import Device
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.merge import MergeSettings
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs g++")
 
@@ -53,6 +57,33 @@ def test_decoding(device: Device, head: str, wh: tuple[int, int]) -> None:
         for a, b in zip(ours.masks or (), theirs.masks or (), strict=True):
             assert (a.x, a.y, a.bits.shape) == (b.x, b.y, b.bits.shape)
             assert np.count_nonzero(a.bits != b.bits) <= max(1, a.bits.size // 1000)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("threshold", [0.0, 0.4, 0.8])
+def test_merging(device: Device, threshold: float, whole: bool, masks: bool) -> None:
+    settings = MergeSettings(threshold=threshold)
+    counts = np.zeros(3, np.int64)
+    for seed in range(6):
+        tiles, frame = crowd(seed, 8 * seed, whole=whole)
+        if not masks:
+            tiles = [replace(t, masks=None) for t in tiles]
+            frame = frame and replace(frame, masks=None)
+        found, expected = merged(device, tiles, GRID, frame, settings)
+        assert found is not None
+        assert_identical(found, expected)
+        counts += len(found), sum(map(len, tiles)), bool(masks and (np.diff(found.masks.spans) > 1).any())
+    assert 20 < counts[0] < counts[1], "there was something to merge"
+    assert counts[2] or not masks, "some masks are of several pieces"
+
+
+def test_too_many_pairs_are_left_to_the_host(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles, frame = crowd(1, 40, whole=True)
+    monkeypatch.setattr("yolotrt.pipeline.device_merge._PAIRS_PER_DETECTION", 0)
+    found, expected = merged(device, tiles, GRID, frame, MergeSettings())
+    assert found is None
+    assert len(expected) > 10
 
 
 def test_broken_prototypes_are_found(device: Device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy.typing as npt
 import pytest
 
 from tests.cuda.emulator import emulated
-from tests.cuda.gpu_work import cut, decoded, letterboxed, random_heads
+from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
+from tests.pipeline.crowds import FRAME_WH, GRID, crowd, filled, seen_by_tiles
 from yolotrt.cuda.device import Device
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.merge import MergeSettings
 
 pytestmark = pytest.mark.gpu
 
@@ -66,6 +69,35 @@ def test_decoding(gpu: Device, head: str, wh: tuple[int, int], dtype: Any) -> No
             for a, b in zip(ours.masks or (), theirs.masks or (), strict=True):
                 assert (a.x, a.y, a.bits.shape) == (b.x, b.y, b.bits.shape)
                 assert np.count_nonzero(a.bits != b.bits) <= max(1, a.bits.size // 1000)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("threshold", [0.0, 0.4, 0.8])
+def test_merging(gpu: Device, threshold: float, whole: bool, masks: bool) -> None:
+    settings = MergeSettings(threshold=threshold)
+    for seed in range(12):
+        tiles, frame = crowd(seed, 8 * seed, whole=whole)
+        if not masks:
+            tiles = [replace(t, masks=None) for t in tiles]
+            frame = frame and replace(frame, masks=None)
+        found, expected = merged(gpu, tiles, GRID, frame, settings)
+        assert found is not None
+        assert_identical(found, expected)
+
+
+def test_merging_a_great_many(gpu: Device) -> None:
+    """More detections than a block has threads, in every step."""
+    rng = np.random.default_rng(5)
+    corner = rng.integers(0, [FRAME_WH[0] - 60, FRAME_WH[1] - 60], (1500, 2))
+    objects = np.concatenate([corner, corner + rng.integers(12, 60, (1500, 2))], axis=1).astype(np.float32)
+    classes = rng.integers(0, 40, 1500)
+    tiles = seen_by_tiles(objects, classes)
+    frame = filled(objects, rng.uniform(0.3, 0.95, 1500), classes)
+    found, expected = merged(gpu, tiles, GRID, frame, MergeSettings())
+    assert found is not None
+    assert len(found) > 1024
+    assert_identical(found, expected)
 
 
 def test_decoding_the_same_twice_gives_the_same_bits(gpu: Device) -> None:

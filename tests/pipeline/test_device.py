@@ -18,11 +18,15 @@ from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline import device as device_module
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device_found import FrameFound
+from yolotrt.pipeline.device_merge import FOUND
 from yolotrt.pipeline.device_share import Gpu, deal
+from yolotrt.pipeline.merge import MergeMethod, MergeSettings
 from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 
@@ -296,6 +300,32 @@ def test_a_broken_engine_is_named(run: _Runner, frame: Frame) -> None:
         header.array[8] = 1
         with pytest.raises(ExecutionError, match="NaN"):
             worker.read(0)
+
+
+def test_the_host_merges_what_the_gpu_had_no_room_to_merge(run: _Runner, frame: Frame) -> None:
+    with run.pipeline(mode="tiled+global", groups=2) as pipeline:
+        expected = pipeline(frame)
+        worker = pipeline.workers[0]
+        merge = worker.slots[0].merge
+        assert merge is not None
+        merge.found.array.view(FOUND)["overflow"] = 1
+        found = FrameFound([worker.read(0)])
+        assert found.shares[0].merged is None
+        grid = tile_grid((frame.shape[1], frame.shape[0]), (64, 64))
+        assert_same(found.merged(grid, MergeSettings()), expected.detections, exactly=True)
+
+
+@pytest.mark.parametrize("method", ["nmm", "nms"])
+def test_other_methods_are_merged_by_the_host(
+    run: _Runner, tiny_onnx: Path, frame: Frame, method: MergeMethod
+) -> None:
+    settings = MergeSettings(method)
+    engine = OnnxRuntimeEngine(admit(tiny_onnx, trust=True))
+    with TiledPipeline(engine, PipelineSettings("tiled", decode=DECODE, merge=settings)) as pipeline:
+        expected = pipeline(frame).detections
+    with run.pipeline(mode="tiled", merge=settings) as pipeline:
+        assert_same(pipeline(frame).detections, expected)
+        assert "keep_objects" not in run.driver.names()
 
 
 @pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)

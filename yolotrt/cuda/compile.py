@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -22,13 +23,20 @@ OPTIONS = {
     "prepare": (),
     "candidates": ("--fmad=false",),  # thresholds compare the same numbers as the CPU does
     "masks": (),
+    "merge": ("--fmad=false",),
 }
 """Compiler options by the name of the kernel file."""
 
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+
 
 def kernel_source(name: str) -> str:
-    """Return the CUDA C++ source of ``kernels/NAME.cu``."""
-    return (resources.files("yolotrt.cuda") / "kernels" / f"{name}.cu").read_text(encoding="utf-8")
+    """Return the CUDA C++ source of ``kernels/NAME.cu``, with what it includes."""
+    folder = resources.files("yolotrt.cuda") / "kernels"
+    return _INCLUDE.sub(
+        lambda match: (folder / match[1]).read_text(encoding="utf-8"),
+        (folder / f"{name}.cu").read_text(encoding="utf-8"),
+    )
 
 
 def cache_folder() -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +141,20 @@ class Scope:
         """
         nbytes = max(nbytes, 1)
         return Buffer(self._own("buffer", self._driver.allocate(nbytes), self._driver.free), nbytes)
+
+    def constant(self, array: npt.NDArray[Any]) -> Buffer:
+        """Return new device memory that holds a contiguous array; waits until it is there.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough.
+        """
+        target = self.buffer(array.nbytes)
+        with Scope(self._driver, self._live, self._lock) as staging:
+            source, stream = staging.pinned(array.nbytes), staging.stream()
+            source.array[: array.nbytes] = array.reshape(-1).view(np.uint8)
+            stream.copy(target.address, source.address, array.nbytes)
+            stream.synchronize()
+        return target
 
     def pinned(self, nbytes: int) -> PinnedBuffer:
         """Return new page-locked host memory, zeroed.

@@ -67,8 +67,8 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: I64, grid: TileGrid, border: float) -> Views:
         """Tell which detections are cut: those that end within ``border`` px of an inner border."""
-        looks, borders = _looks(grid)
-        seen, inner = looks[tile], borders[tile]
+        shown, borders = looks(grid)
+        seen, inner = shown[tile], borders[tile]
         gap = np.abs(found.boxes - seen)
         cut = (gap <= border) & inner
         return cls(found, tile, seen, cut, cut | (gap <= _slack(found.boxes)) & inner)
@@ -100,7 +100,7 @@ def _slack(boxes: F32) -> F32:
 
 
 @lru_cache(maxsize=8)
-def _looks(grid: TileGrid) -> tuple[I64, Bits]:
+def looks(grid: TileGrid) -> tuple[I64, Bits]:
     """Return what each tile shows, xyxy px, and which of its borders lie inside the frame; last the frame."""
     origins = np.array([*grid.origins, (0, 0)])
     sizes = np.array([grid.content_wh] * len(grid.origins) + [grid.frame_wh])

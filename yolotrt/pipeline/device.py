@@ -15,11 +15,11 @@ import numpy as np
 
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.pipeline.device_found import FrameFound
 from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.device_worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
-from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
@@ -214,20 +214,14 @@ class DevicePipeline:
         for worker in plan.workers:
             worker.wait(slot)
         stamps.append(now())
-        parts = [worker.read(slot) for worker in plan.workers]
-        tiles = parts[0][0] if len(parts) == 1 else [found for part, _ in parts for found in part]
-        whole = next((found for _, found in parts if found is not None), None)
+        found = FrameFound([worker.read(slot) for worker in plan.workers])
         stamps.append(now())
-        if "tiled" in self._settings.mode:
-            merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
-        else:
-            assert whole is not None
-            merged = whole
+        merged = found.merged(plan.grid, self._settings.merge)
         stamps.append(now())
         trace = flight.trace(self._settings.mode, stamps)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
-        return FrameResult(merged, trace, tiles, whole)
+        return FrameResult(merged, trace, found)
 
 
 @dataclass

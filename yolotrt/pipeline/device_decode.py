@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from yolotrt.cuda.device import Buffer, Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import Argument
 from yolotrt.cuda.tensor import TensorType
@@ -43,6 +41,12 @@ class Outputs:
 
 class DeviceDecoder:
     """Scratch memory and tables for decoding one pass.
+
+    Attributes:
+        images: Images of the pass.
+        limit: Most detections of an image.
+        header: What the last decoding found, on the GPU: one of ``HEADER``.
+        records: And its detections, image after image: (images * limit) of ``RECORD``.
 
     Args:
         device: The GPU.
@@ -83,8 +87,8 @@ class DeviceDecoder:
         self._kept = scope.buffer(slots * CANDIDATE.itemsize)
         self._counts = scope.buffer(self.images * 4)
         self._first = scope.buffer(self.images * 4)
-        self._header = scope.buffer(HEADER.itemsize)
-        self._records = scope.buffer(slots * RECORD.itemsize)
+        self.header = scope.buffer(HEADER.itemsize)
+        self.records = scope.buffer(slots * RECORD.itemsize)
         self._tables = self._upload_tables(scope) if settings.masks else None
         self._keep = self._raw_launches() if raw else self._end2end_launches()
 
@@ -99,15 +103,7 @@ class DeviceDecoder:
         """Put the interpolation tables on the device."""
         height, width = self._outputs.prototypes_type.shape[2:]
         tables = MaskTables.of(self._placement, (width, height))
-        with self._device.scope() as staging:
-            stream, uploaded = staging.stream(), []
-            for table in (tables.columns, tables.rows):
-                source, target = staging.pinned(table.nbytes), scope.buffer(table.nbytes)
-                source.array[:] = table.view(np.uint8).reshape(-1)
-                stream.copy(target.address, source.address, table.nbytes)
-                uploaded.append(target)
-            stream.synchronize()
-        return tables, uploaded[0], uploaded[1]
+        return tables, scope.constant(tables.columns), scope.constant(tables.rows)
 
     def _placement_arguments(self) -> list[Argument]:
         p = self._placement
@@ -200,8 +196,8 @@ class DeviceDecoder:
             ("int", self._placement.image_wh[1]),
             ("int", self._tables[0].unit_rows if self._tables else 0),
             ("pointer", self._first.address),
-            ("pointer", self._header.address),
-            ("pointer", self._records.address),
+            ("pointer", self.header.address),
+            ("pointer", self.records.address),
             ("pointer", results.header.address),
             ("pointer", results.records.address),
         ]
@@ -222,8 +218,8 @@ class DeviceDecoder:
         raw = spec.head == "raw"
         _, coefficients, height, width = outputs.prototypes_type.shape
         arguments: list[Argument] = [
-            ("pointer", self._header.address),
-            ("pointer", self._records.address),
+            ("pointer", self.header.address),
+            ("pointer", self.records.address),
             ("pointer", outputs.head),
             ("int", first * second),
             ("int", (4 + len(spec.names)) * second if raw else 6),
@@ -236,6 +232,7 @@ class DeviceDecoder:
             ("pointer", columns.address),
             ("pointer", rows.address),
             ("int", tables.unit_rows),
+            ("pointer", results.drawn.address),
             ("pointer", results.bits.address),
             ("int", results.words),
             ("pointer", results.header.address),

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
-from yolotrt.geometry.detections import PerImage
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
-from yolotrt.pipeline.device_results import WORD, Results
+from yolotrt.pipeline.device_results import U8, WORD, PassFound, Results
 from yolotrt.pipeline.device_share import GpuContext, GpuEngine, Lanes, PassBuffers
 
 _STARTERS = 8
@@ -63,7 +62,7 @@ class DevicePass:
         self._contexts = _contexts(engine, [len(p) for p in parts], lanes, shared=shared)
         self.buffers = PassBuffers(scope, engine, self._contexts[0].tensors, self.images)
         self.spec = engine.file.spec
-        self._decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
+        self.decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
         self._device = device
 
     def infer(self, part: int, stream: Stream) -> None:
@@ -109,18 +108,18 @@ class DevicePass:
         """Return this pass for one frame in flight; ``prepare`` writes the input from that frame."""
         width, height = self.placement.image_wh
         words = self.images * -(-width // WORD) * height  # as if masks covered every image once
-        results = Results(scope, self.images, self._decoder.limit, words)
-        return PassSlot(self, prepare, results, self._decoder.into(results))
+        results = Results(scope, self.images, self.decoder.limit, words)
+        return PassSlot(self, prepare, results, self.decoder.into(results))
 
     def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
         """Return the slot with room for all the masks that its last frame needed."""
         words = int((slot.results.words + slot.results.missing_words) * _SPARE)
-        results = Results(scope, self.images, self._decoder.limit, words)
-        return PassSlot(self, slot.prepare, results, self._decoder.into(results))
+        results = Results(scope, self.images, self.decoder.limit, words)
+        return PassSlot(self, slot.prepare, results, self.decoder.into(results))
 
-    def read(self, slot: PassSlot) -> PerImage:
-        """Return the detections of each image, in px of the frame."""
-        return slot.results.read(self._origins, masks=self._masks)
+    def read(self, slot: PassSlot, bits: U8) -> PassFound:
+        """Return what was found, with the bits of its masks."""
+        return slot.results.read(self._origins, bits if self._masks else None)
 
     def close(self) -> None:
         """Let the contexts go, before the memory that they use."""

@@ -1,13 +1,20 @@
-"""What comes back from the GPU: detections and their packed masks, in page-locked memory."""
+"""What comes back from a pass on the GPU, in page-locked memory: detections and their packed masks."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from functools import cached_property
 
-from yolotrt.cuda.device import PinnedBuffer, Scope
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.cuda.device import Buffer, PinnedBuffer, Scope
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.detections import I64, Detections, PerImage
 from yolotrt.geometry.packed import BIT, HEIGHT, STEP, WIDTH, PackedMasks, X, Y
+
+U8 = npt.NDArray[np.uint8]
+Records = np.ndarray[tuple[int], np.dtype[np.void]]
 
 CANDIDATE = np.dtype(
     [
@@ -18,7 +25,7 @@ CANDIDATE = np.dtype(
         ("image", "<i4"),
     ]
 )
-"""``Candidate`` of the kernels."""
+"""``Candidate`` of records.cuh."""
 
 RECORD = np.dtype(
     [
@@ -32,12 +39,12 @@ RECORD = np.dtype(
         ("unused", "<i4"),
     ]
 )
-"""``Record`` of masks.cu."""
+"""``Record`` of records.cuh."""
 
 HEADER = np.dtype(
     [("records", "<i4"), ("units", "<i4"), ("broken", "<i4"), ("unused", "<i4"), ("words", "<i8")]
 )
-"""``Header`` of masks.cu."""
+"""``Header`` of records.cuh."""
 
 WORD = 32
 """Pixels per word of a packed mask."""
@@ -60,57 +67,80 @@ class Results:
         self.header: PinnedBuffer = scope.pinned(HEADER.itemsize)
         self.records: PinnedBuffer = scope.pinned(images * limit * RECORD.itemsize)
         self.bits: PinnedBuffer = scope.pinned(words * 4)
+        self.drawn: Buffer = scope.buffer(words * 4)  # the same bits, to be compared on the GPU
         self.words = words
 
     @property
     def missing_words(self) -> int:
         """Words that the masks needed beyond the room they had; until it is 0 masks are incomplete."""
-        return max(0, int(self.header.array.view(HEADER)[0]["words"]) - self.words)
+        return max(0, int(self._header["words"]) - self.words)
 
-    def read(self, origins: list[tuple[int, int]], *, masks: bool) -> PerImage:
-        """Return the detections of each image, best first.
+    def masks(self) -> U8:
+        """Return the bits of all masks, still in this memory."""
+        return self.bits.array[: int(self._header["words"]) * WORD // 8]
+
+    def read(self, origins: list[tuple[int, int]], bits: U8 | None) -> PassFound:
+        """Return what the pass found, independent of this memory if ``bits`` are.
 
         Args:
             origins: Upper left corner (x, y) of each image in the frame, px; one per image.
-            masks: Whether masks were drawn.
-
-        Returns:
-            Detections in px of the frame, independent of this memory.
+            bits: What :meth:`masks` returned, or a copy of it; None if no masks were drawn.
 
         Raises:
             ExecutionError: An output that matters here holds NaN or infinity.
         """
-        header = self.header.array.view(HEADER)[0]
-        if header["broken"]:
+        if self._header["broken"]:
             raise ExecutionError(
                 "An output of the engine holds NaN or infinity: the engine is broken.",
                 hint="Build it again; if it was built in lower precision, compare with --fp32. "
                 "With --device cpu an ONNX engine names the layer.",
             )
-        count = int(header["records"])
-        if not count:
-            return PerImage(Detections.empty(masks=masks), np.zeros(len(origins), np.int64))
-        records = self.records.array[: count * RECORD.itemsize].view(RECORD)
-        image = records["image"]
-        places = np.asarray(origins, np.int64).reshape(-1, 2)[image]
-        boxes = records["box"] + np.tile(places.astype(np.float32), 2)
-        scores = records["score"].copy()
-        classes = records["label"].astype(np.int64)
-        drawn = self._masks(records, places, int(header["words"])) if masks else None
-        ends = np.searchsorted(image, np.arange(len(origins)), side="right")
-        return PerImage(Detections(boxes, scores, classes, drawn), ends)
+        used = self.records.array[: int(self._header["records"]) * RECORD.itemsize]
+        return PassFound(used.view(RECORD).copy(), bits, origins)
 
-    def _masks(
-        self, records: np.ndarray[tuple[int], np.dtype[np.void]], places: I64, words: int
-    ) -> PackedMasks:
-        """Copy the bits of all masks, as they are."""
-        left, top, right, bottom = (records[c].astype(np.int64) for c in ("left", "top", "right", "bottom"))
-        begin = left & -BYTE  # rows begin at whole bytes
-        empty = (right <= left) | (bottom <= top)
-        pieces = np.empty((len(records), 6), np.int64)
-        pieces[:, X], pieces[:, Y] = left + places[:, 0], top + places[:, 1]
-        pieces[:, WIDTH], pieces[:, HEIGHT] = right - left, bottom - top
-        pieces[empty, WIDTH : HEIGHT + 1] = 0
-        pieces[:, BIT] = records["word"] * WORD + left - begin
-        pieces[:, STEP] = -(-(right - begin) // WORD) * WORD
-        return PackedMasks.whole(self.bits.array[: words * WORD // 8].copy(), pieces)
+    @property
+    def _header(self) -> np.void:
+        header: np.void = self.header.array.view(HEADER)[0]
+        return header
+
+
+@dataclass(frozen=True)
+class PassFound:
+    """What a pass found; made into detections only when somebody asks, since most ask for merged ones.
+
+    Attributes:
+        records: (n,) of :data:`RECORD`, image after image, best first.
+        bits: The bits of all masks, or None without masks.
+        origins: Upper left corner (x, y) of each image in the frame, px.
+    """
+
+    records: Records
+    bits: U8 | None
+    origins: list[tuple[int, int]]
+
+    @cached_property
+    def detections(self) -> PerImage:
+        """The detections of each image, best first, in px of the frame."""
+        records, count = self.records, len(self.origins)
+        if not len(records):
+            return PerImage(Detections.empty(masks=self.bits is not None), np.zeros(count, np.int64))
+        image = records["image"]
+        places = np.asarray(self.origins, np.int64).reshape(-1, 2)[image]
+        boxes = records["box"] + np.tile(places.astype(np.float32), 2)
+        masks = None if self.bits is None else PackedMasks.whole(self.bits, _pieces(records, places))
+        ends = np.searchsorted(image, np.arange(count), side="right")
+        return PerImage(Detections(boxes, records["score"], records["label"].astype(np.int64), masks), ends)
+
+
+def _pieces(records: Records, places: I64) -> I64:
+    """Return where each record's mask lies in the frame and in the bits; see ``PackedMasks.pieces``."""
+    left, top, right, bottom = (records[c].astype(np.int64) for c in ("left", "top", "right", "bottom"))
+    begin = left & -BYTE  # rows begin at whole bytes
+    empty = (right <= left) | (bottom <= top)
+    pieces = np.empty((len(records), 6), np.int64)
+    pieces[:, X], pieces[:, Y] = left + places[:, 0], top + places[:, 1]
+    pieces[:, WIDTH], pieces[:, HEIGHT] = right - left, bottom - top
+    pieces[empty, WIDTH : HEIGHT + 1] = 0
+    pieces[:, BIT] = records["word"] * WORD + left - begin
+    pieces[:, STEP] = -(-(right - begin) // WORD) * WORD
+    return pieces

@@ -239,13 +239,7 @@ def cut_tiles(
     bgr: bool,
 ) -> Launch:
     """Return the kernel that cuts tiles from a frame and writes them as network input."""
-    origins = np.array([grid.origins[t] for t in tiles], np.int32)
-    table = scope.buffer(origins.nbytes)
-    with device.scope() as staging:
-        source, stream = staging.pinned(origins.nbytes), staging.stream()
-        source.array[:] = origins.view(np.uint8).reshape(-1)
-        stream.copy(table.address, source.address, origins.nbytes)
-        stream.synchronize()
+    table = scope.constant(np.array([grid.origins[t] for t in tiles], np.int32))
     (frame_w, frame_h), (width, height) = grid.frame_wh, grid.tile_wh
     arguments: list[Argument] = [
         ("pointer", frame.device.address),

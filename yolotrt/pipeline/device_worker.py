@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from yolotrt.cuda.device import Event, Graph, PinnedBuffer, Scope, Stream
+import numpy as np
+
+from yolotrt.cuda.device import PinnedBuffer, Scope, Stream
 from yolotrt.cuda.driver import DeviceLost
 from yolotrt.errors import UsageError
-from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device_dispatch import DeviceDispatch, Job, new_device_dispatcher
-from yolotrt.pipeline.device_passes import DevicePass, PassSlot
+from yolotrt.pipeline.device_found import ShareFound
+from yolotrt.pipeline.device_merge import DeviceMerger
+from yolotrt.pipeline.device_passes import DevicePass
 from yolotrt.pipeline.device_share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
+from yolotrt.pipeline.device_slots import Slot, group_marks, mark_names
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
-
-_INTERVALS = (
-    ("upload", "frame", "upload_begin", "upload_end"),
-    ("prepare_batch", "tiles", "begin", "prepared"),
-    ("decode", "tiles", "inferred", "decoded"),
-    ("tiles", "tiles", "begin", "decoded"),
-    ("global", "global", "whole_begin", "whole_end"),
-    ("end_to_end", "frame", "upload_begin", "end"),
-)
-"""Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
-on the device that is what the host's ``enqueue`` started, inference."""
-
-
-@dataclass
-class Slot:
-    """One frame in flight.
-
-    Attributes:
-        frame: Its pixels.
-        tiles: The tiled pass, if this GPU has tiles.
-        whole: The pass over the whole frame, if this GPU runs it.
-        uploaded: Reached when the frame is on the device.
-        done: Reached when all results are on the host.
-        marks: Timing events by name; empty unless device times are measured.
-        scope: Owns the results and the graph, which are replaced when masks need more room.
-        graph: The frame's whole work, in ``graph`` dispatch.
-    """
-
-    frame: FrameBuffer
-    tiles: PassSlot | None
-    whole: PassSlot | None
-    uploaded: Event
-    done: Event
-    marks: dict[str, Event]
-    scope: Scope
-    graph: Graph | None = field(default=None)
 
 
 class DeviceWorker:
@@ -96,6 +62,7 @@ class DeviceWorker:
         self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
         self._whole: DevicePass | None = None
+        self._merger: DeviceMerger | None = None
         try:
             self._make_passes()
             for index in range(settings.depth):
@@ -113,7 +80,7 @@ class DeviceWorker:
     def begin_upload(self, index: int) -> None:
         """Mark where a slot's frame begins, if device times are measured."""
         self.device.bind()
-        self._mark(self._slots[index], "upload_begin", self._upload)
+        self._slots[index].mark("upload_begin", self._upload)
 
     def upload(self, index: int, first: int, end: int) -> None:
         """Start the upload of some rows of a slot's page-locked memory.
@@ -132,7 +99,7 @@ class DeviceWorker:
         """
         slot = self._slots[index]
         self.device.bind()
-        self._mark(slot, "upload_end", self._upload)
+        slot.mark("upload_end", self._upload)
         self._upload.record(slot.uploaded)
         self._main.wait(slot.uploaded)
         self._start(slot)
@@ -142,23 +109,22 @@ class DeviceWorker:
         self.device.bind()
         self.device.wait(self._slots[index].done)
 
-    def read(self, index: int) -> tuple[Sequence[Detections], Detections | None]:
+    def read(self, index: int) -> ShareFound:
         """Return what a slot's frame held, once it is done.
-
-        Returns:
-            Detections of each of this GPU's tiles, and those of the whole frame if it ran that pass, all
-            in px of the frame.
 
         Raises:
             ExecutionError: An output of the engine is broken.
         """
         slot = self._slots[index]
         self.device.bind()
-        while any(p.results.missing_words for p in (slot.tiles, slot.whole) if p):
+        while any(p.results.missing_words for p in slot.passes):
             self._enlarge(slot)
-        tiles = slot.tiles.owner.read(slot.tiles) if slot.tiles else []
-        whole = slot.whole.owner.read(slot.whole)[0] if slot.whole else None
-        return tiles, whole
+        bits = np.concatenate([p.results.masks() for p in slot.passes])
+        drawn = iter(np.split(bits, [len(slot.passes[0].results.masks())]))
+        tiles = slot.tiles.owner.read(slot.tiles, next(drawn)) if slot.tiles else None
+        whole = slot.whole.owner.read(slot.whole, next(drawn)) if slot.whole else None
+        masks = bits if self._settings.decode.masks else None
+        return ShareFound(tiles, whole, slot.merge.read(masks) if slot.merge else None)
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -167,25 +133,8 @@ class DeviceWorker:
             index: The slot.
             begin_ns: Host clock at which to put the first of them: the two clocks have no common zero.
         """
-        marks = self._slots[index].marks
-        if not marks:
-            return []
         self.device.bind()
-        absent = {scope for scope, owner in (("tiles", self._tiles), ("global", self._whole)) if not owner}
-        zero = marks["upload_begin"]
-
-        def span(stage: str, group: int | None, scope: str, begin: str, end: str) -> Span:
-            first, last = (int(self.device.seconds(zero, marks[mark]) * 1e9) for mark in (begin, end))
-            return Span(stage, group, begin_ns + first, begin_ns + last, scope, "device")
-
-        number = self._share.first_group
-        return [
-            *(span(stage, None, scope, a, b) for stage, scope, a, b in _INTERVALS if scope not in absent),
-            *(
-                span("enqueue", number + part, "tiles", *_group_marks(part))
-                for part in range(len(self._share.groups))
-            ),
-        ]
+        return self._slots[index].spans(self.device, begin_ns)
 
     def close(self) -> None:
         """Free everything, after what is still running; the device and the engine stay."""
@@ -240,6 +189,22 @@ class DeviceWorker:
                 else self._main
             )
             self._whole.warm_up([beside])
+        if self._tiles and self._merges():
+            self._merger = DeviceMerger(
+                self.device,
+                self._scope,
+                grid,
+                self._tiles.decoder,
+                self._whole.decoder if self._whole else None,
+                settings.merge,
+                masks=settings.decode.masks,
+            )
+
+    def _merges(self) -> bool:
+        """Whether this GPU sees all that is merged, in a way that it can merge."""
+        share, settings = self._share, self._settings
+        alone = share.tiles == range(len(self._grid.origins)) and share.whole == ("global" in settings.mode)
+        return alone and settings.merge.method == "seams"
 
     def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
         scope = self.device.scope()
@@ -265,10 +230,18 @@ class DeviceWorker:
         if self._whole:
             fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
             whole = self._whole.slot(scope, fit)
-        names = {mark for _, _, *pair in _INTERVALS for mark in pair}
-        names |= {mark for part in range(len(self._share.groups)) for mark in _group_marks(part)}
-        marks = {name: self._scope.event(timing=True) for name in names if self._settings.measure}
-        return Slot(frame, tiles, whole, self._scope.event(), self._scope.event(), marks, scope)
+        groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
+        events = self._scope.event(), self._scope.event()
+        slot = Slot(frame, tiles, whole, None, *events, groups, scope)
+        if self._settings.measure:
+            slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
+        self._set_merge(slot)
+        return slot
+
+    def _set_merge(self, slot: Slot) -> None:
+        """Let merging read the slot's results."""
+        if self._merger:
+            slot.merge = self._merger.into(slot.scope, [p.results for p in slot.passes])
 
     def _rehearse(self, slot: Slot) -> None:
         """Run a slot once, and capture it if frames are to be graphs."""
@@ -288,42 +261,41 @@ class DeviceWorker:
     def _enqueue(self, slot: Slot) -> None:
         """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
         main = self._main
-        self._mark(slot, "begin", main)
+        slot.mark("begin", main)
         if slot.tiles:
             slot.tiles.prepare(main)
-            self._mark(slot, "prepared", main)
+            slot.mark("prepared", main)
             jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
             if self._beside:
                 jobs.append(lambda stream: self._enqueue_whole(slot, stream))
             self._dispatcher.enqueue(jobs, main)
-            self._mark(slot, "inferred", main)
+            slot.mark("inferred", main)
             slot.tiles.decode.enqueue(main)
-            self._mark(slot, "decoded", main)
+            slot.mark("decoded", main)
         if slot.whole and not self._beside:
             self._enqueue_whole(slot, main)
-        self._mark(slot, "end", main)
+        slot.mark("merging", main)
+        if slot.merge:
+            slot.merge.enqueue(main)
+        slot.mark("end", main)
 
     def _enqueue_whole(self, slot: Slot, stream: Stream) -> None:
         assert slot.whole is not None
-        self._mark(slot, "whole_begin", stream)
+        slot.mark("whole_begin", stream)
         slot.whole.prepare(stream)
         slot.whole.owner.infer(0, stream)
         slot.whole.decode.enqueue(stream)
-        self._mark(slot, "whole_end", stream)
+        slot.mark("whole_end", stream)
 
     def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
-        begin, end = _group_marks(part)
+        begin, end = group_marks(self._share.first_group + part)
 
         def job(stream: Stream) -> None:
-            self._mark(slot, begin, stream)
+            slot.mark(begin, stream)
             owner.infer(part, stream)
-            self._mark(slot, end, stream)
+            slot.mark(end, stream)
 
         return job
-
-    def _mark(self, slot: Slot, name: str, stream: Stream) -> None:
-        if slot.marks:
-            stream.record(slot.marks[name], readable=True)
 
     def _enlarge(self, slot: Slot) -> None:
         """Give a slot's masks the room that they turned out to need, and run its frame again."""
@@ -331,14 +303,10 @@ class DeviceWorker:
         old, slot.scope, slot.graph = slot.scope, self.device.scope(), None
         slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
         slot.whole = slot.whole and slot.whole.owner.enlarge(slot.whole, slot.scope)
+        self._set_merge(slot)
         old.close()
         self._rehearse(slot)
         self._main.synchronize()
-
-
-def _group_marks(part: int) -> tuple[str, str]:
-    """Return the names of the marks around a group's inference."""
-    return f"group {part} begin", f"group {part} end"
 
 
 def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,28 @@ from yolotrt.timing.trace import FrameTrace
 Frame = npt.NDArray[np.uint8]
 
 
+class Seen(Protocol):
+    """What was found before merging."""
+
+    @property
+    def tiles(self) -> Sequence[Detections]:
+        """What each tile found, in px of the frame; empty without tiles."""
+        ...
+
+    @property
+    def whole(self) -> Detections | None:
+        """What the pass over the whole frame found, in px of the frame, if there was one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What was found before merging, where that is at hand already; see :class:`Seen`."""
+
+    tiles: Sequence[Detections] = ()
+    whole: Detections | None = None
+
+
 @dataclass(frozen=True)
 class FrameResult:
     """What came out of one frame.
@@ -24,14 +46,22 @@ class FrameResult:
     Attributes:
         detections: In px of the frame.
         trace: Where the time went.
-        tiles: What each tile found before merging, in px of the frame; empty without tiles.
-        whole: What the pass over the whole frame found, if there was one.
+        seen: What was found before merging.
     """
 
     detections: Detections
     trace: FrameTrace
-    tiles: Sequence[Detections] = ()
-    whole: Detections | None = None
+    seen: Seen
+
+    @property
+    def tiles(self) -> Sequence[Detections]:
+        """What each tile found before merging, in px of the frame; empty without tiles."""
+        return self.seen.tiles
+
+    @property
+    def whole(self) -> Detections | None:
+        """What the pass over the whole frame found, if there was one."""
+        return self.seen.whole
 
 
 _HOST_DEVICES = (1, 3)

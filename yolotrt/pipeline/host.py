@@ -17,7 +17,7 @@ from yolotrt.pipeline.blame import with_layer
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
 from yolotrt.pipeline.flights import Pending
-from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.frames import Frame, FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import Clock, now
@@ -83,7 +83,7 @@ class HostPipeline:
                     merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
                 else:
                     merged = whole or Detections.empty()
-        return FrameResult(merged, trace, tiles, whole)
+        return FrameResult(merged, trace, Passes(tiles, whole))
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         plan = self._plans.pop(frame_wh, None)

@@ -3,6 +3,8 @@
 // Compiled with -DHALF=1 for an FP16 head and -DHALF=0 for FP32, and without contraction to fused
 // multiply-adds: thresholds compare the same numbers as the CPU does.
 
+#include "records.cuh"
+
 #if HALF
 typedef unsigned short Value;
 __device__ __forceinline__ float number(Value bits)
@@ -17,13 +19,6 @@ __device__ __forceinline__ float number(Value x) { return x; }
 #endif
 
 __device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38f; }
-
-// A detection; `source` is its anchor or row in the head.
-struct Candidate {
-    float x0, y0, x1, y1;
-    float score;
-    int label, source, image;
-};
 
 // How the images of a batch lie in the network's input; `width` and `height` are the image's.
 struct Placement {

@@ -2,6 +2,8 @@
 //
 // Compiled with -DHEAD_HALF and -DPROTO_HALF: 1 for FP16, 0 for FP32.
 
+#include "records.cuh"
+
 template <bool HALF> struct Stored;
 template <> struct Stored<false> { typedef float type; };
 template <> struct Stored<true> { typedef unsigned short type; };
@@ -19,66 +21,14 @@ __device__ __forceinline__ float number(unsigned short bits)
 typedef Stored<HEAD_HALF>::type Head;
 typedef Stored<PROTO_HALF>::type Prototype;
 
-const int WORD = 32;               // pixels per word of a mask
-const int BYTE = 8;                // columns that a mask's first word is aligned to
-const int WORDS_AT_ONCE = 16;      // words that a warp writes together: 64 bytes over PCIe
+const int WORDS_AT_ONCE = 16;  // words that a warp writes together: 64 bytes over PCIe
 const int MOST_COEFFICIENTS = 64;
-
-// A detection as candidates.cu keeps it.
-struct Candidate {
-    float x0, y0, x1, y1;
-    float score;
-    int label, source, image;
-};
-
-// A detection and where its mask lies: rows of whole words from `word` on. The first word of a row begins
-// at the last multiple of BYTE columns before `left`, so that masks can be compared byte by byte.
-struct Record {
-    float x0, y0, x1, y1;
-    float score;
-    int label, source, image;
-    int left, top, right, bottom;  // pixels of the mask: [left, right) x [top, bottom)
-    long long word;
-    int unit, unused;
-};
-
-struct Header {
-    int records, units, broken, unused;
-    long long words;
-};
 
 // Where one pixel of the frame lies between prototype pixels along one axis: three neighbours.
 struct Taps {
     int first;
     float weights[3];
 };
-
-__device__ int words_per_row(const Record& r)
-{
-    return r.right > r.left ? (r.right - r.left / BYTE * BYTE + WORD - 1) / WORD : 0;
-}
-
-// Exclusive prefix sums over the block; `total` is the sum of all.
-template <class T> __device__ T scan(T mine, T& total)
-{
-    __shared__ T of_warp[32];
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    T sum = mine;
-    for (int offset = 1; offset < 32; offset *= 2) {
-        T lower = __shfl_up_sync(~0u, sum, offset);
-        if (lane >= offset) sum += lower;
-    }
-    if (lane == 31) of_warp[warp] = sum;
-    __syncthreads();
-    T before = 0;
-    total = 0;
-    for (int w = 0; w < warps; ++w) {
-        if (w == warp) before = total;
-        total += of_warp[w];
-    }
-    __syncthreads();
-    return before + sum - mine;
-}
 
 __device__ Record record_of(const Candidate& c, int width, int height)
 {
@@ -167,13 +117,14 @@ __device__ int owner(const Record* records, int count, int unit)
 //                  [image * head_size + coefficient_begin + k * coefficient_step + s * source_step]
 // prototypes       (images, coefficients, proto_height, proto_width)
 // taps_x, taps_y   (width), (height) of the image's frame
-// bits             `capacity` words; bit j of a word is the j-th pixel of its 32
+// bits             `capacity` words on the device; bit j of a word is the j-th pixel of its 32; `host_bits`
+//                  gets a copy
 extern "C" __global__ void draw_masks(const Header* header, const Record* records, const Head* head,
                                       int head_size, int coefficient_begin, int coefficient_step,
                                       int source_step, int coefficients, const Prototype* prototypes,
                                       int proto_width, int proto_height, const Taps* taps_x,
-                                      const Taps* taps_y, int unit_rows, unsigned* bits, int capacity,
-                                      Header* host_header)
+                                      const Taps* taps_y, int unit_rows, unsigned* bits,
+                                      unsigned* host_bits, int capacity, Header* host_header)
 {
     extern __shared__ float window[];
     __shared__ float weights[MOST_COEFFICIENTS];
@@ -213,7 +164,7 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
         __syncthreads();
 
         int band = words * (y1 - y0);
-        unsigned* target = bits + r.word + (size_t)(y0 - r.top) * words;
+        size_t target = r.word + (size_t)(y0 - r.top) * words;
         for (int begin = warp * WORDS_AT_ONCE; begin < band; begin += warps * WORDS_AT_ONCE) {
             int count = min(WORDS_AT_ONCE, band - begin);
             unsigned mine = 0;
@@ -233,7 +184,10 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
                 unsigned word = __ballot_sync(~0u, x >= r.left && x < r.right && logit > 0);
                 if (lane == k) mine = word;
             }
-            if (lane < count) target[begin + lane] = mine;
+            if (lane < count) {
+                bits[target + begin + lane] = mine;
+                host_bits[target + begin + lane] = mine;
+            }
         }
         __syncthreads();
     }

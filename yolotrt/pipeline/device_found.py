@@ -1,0 +1,53 @@
+"""What one frame held, read from one or several GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device_results import PassFound
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
+
+
+@dataclass(frozen=True)
+class ShareFound:
+    """What one GPU found.
+
+    Attributes:
+        tiles: In its tiles, if it has some.
+        whole: In the whole frame, if it looked at it.
+        merged: Both merged, if it did that.
+    """
+
+    tiles: PassFound | None
+    whole: PassFound | None
+    merged: Detections | None
+
+
+@dataclass(frozen=True)
+class FrameFound:
+    """What all GPUs found; see :class:`yolotrt.pipeline.frames.Seen`."""
+
+    shares: Sequence[ShareFound]
+
+    @cached_property
+    def tiles(self) -> Sequence[Detections]:
+        """What each tile found, in px of the frame."""
+        passes = [share.tiles.detections for share in self.shares if share.tiles]
+        return passes[0] if len(passes) == 1 else [found for part in passes for found in part]
+
+    @cached_property
+    def whole(self) -> Detections | None:
+        """What the pass over the whole frame found, in px of the frame, if there was one."""
+        return next((share.whole.detections[0] for share in self.shares if share.whole), None)
+
+    def merged(self, grid: TileGrid, settings: MergeSettings) -> Detections:
+        """Return one detection per object: as the GPU merged them, or else merged now."""
+        if (merged := self.shares[0].merged) is not None:
+            return merged
+        if any(share.tiles for share in self.shares):
+            return merge_frame(self.tiles, grid, self.whole, settings)
+        return self.whole or Detections.empty()
