@@ -155,9 +155,8 @@ def agreements(options: argparse.Namespace, device: Device) -> dict[str, Any]:
     for path in options.compared or [options.engine]:
         file = read_engine(path)
         on_cpu, engine = OnnxRuntimeEngine(file), load(file, device)
-        for mode in ("tiled", "global", "tiled+global"):
-            settings = PipelineSettings(mode, measure=False)  # type: ignore[arg-type]
-            found[f"{path.name} {mode}"] = agreement(Gpu(device, engine), on_cpu, images, settings, threads)
+        settings = PipelineSettings("tiled+global", measure=False)
+        found[path.name] = agreement(Gpu(device, engine), on_cpu, images, settings, threads)
         on_cpu.close()
         engine.close()
     return found

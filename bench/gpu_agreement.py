@@ -7,8 +7,9 @@ one of the CPU's candidates, as near to it as any other has to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ from yolotrt.backends.base import Engine
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.mask import Mask, shared_pixels
+from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.frames import FrameResult
+from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
@@ -73,30 +77,69 @@ class Tally:
 def agreement(
     gpu: Gpu, on_cpu: Engine, images: Sequence[Any], settings: PipelineSettings, threads: int
 ) -> dict[str, Any]:
-    """Compare both pipelines on whole frames, after merging.
+    """Compare both pipelines: what tiles and the whole frame found, and what was made of both.
 
-    A detection whose score is within 0.01 of the threshold may be on one side only.
+    A detection whose score is within 0.01 of the threshold may be on one side only. Where fragments overlap
+    about as much as they have to, rounding can decide whether they are joined. So it is counted too in how
+    many images the GPU merged otherwise than the host merges the GPU's own detections, which is none.
     """
     cpu = PipelineSettings(
-        settings.mode, overlap=settings.overlap, cpu_threads=threads, decode=settings.decode,
+        "tiled+global", overlap=settings.overlap, cpu_threads=threads, decode=settings.decode,
         merge=settings.merge,
     )  # fmt: skip
     everything = replace(cpu, decode=replace(cpu.decode, iou=1.0, max_det=MOST_CANDIDATES))
-    tally = Tally(1.0 if gpu.engine.file.precision == "fp32" else 2.0)
+    limit = 1.0 if gpu.engine.file.precision == "fp32" else 2.0
+    tallies = {name: Tally(limit) for name in ("tiles", "whole frame", "merged")}
+    merged_otherwise = 0
     with (
         TiledPipeline(on_cpu, cpu) as reference,
         TiledPipeline(on_cpu, everything) as unsuppressed,
-        DevicePipeline([gpu], settings) as pipeline,
+        DevicePipeline([gpu], replace(settings, mode="tiled+global")) as pipeline,
     ):
         for image in images:
+            expected, found = reference(image), pipeline(image)
+            compare_frame(expected, found, settings.decode.conf, tallies, cache(partial(unsuppressed, image)))
+            grid = tile_grid(image.shape[1::-1], gpu.engine.file.spec.input_wh, settings.overlap)
+            again = merge_frame(found.tiles, grid, found.whole, settings.merge)
+            merged_otherwise += not _identical(again, found.detections)
+    summaries = {name: tally.summary() for name, tally in tallies.items()}
+    return {"images": len(images), **summaries, "merged_otherwise_than_by_the_host": merged_otherwise}
 
-            def candidates(image: Any = image) -> Detections:
-                seen = unsuppressed(image)
-                return Detections.concatenate([*seen.tiles, *([seen.whole] if seen.whole else [])])
 
-            found = pipeline(image).detections
-            compare(reference(image).detections, found, settings.decode.conf, tally, candidates)
-    return {"images": len(images), "mode": settings.mode, **tally.summary()}
+def compare_frame(
+    expected: FrameResult,
+    found: FrameResult,
+    conf: float,
+    tallies: Mapping[str, Tally],
+    seen: Callable[[], FrameResult],
+) -> None:
+    """Compare a frame's tiles, the look at the whole of it, and what was made of both.
+
+    Args:
+        expected: What the CPU pipeline found.
+        found: What the GPU pipeline found.
+        conf: Threshold of the scores.
+        tallies: Where to count.
+        seen: Returns what the CPU pipeline chose from, before suppression.
+    """
+    for tile, pair in enumerate(zip(expected.tiles, found.tiles, strict=True)):
+        compare(*pair, conf, tallies["tiles"], lambda t=tile: seen().tiles[t])
+    for frame in (expected, found):
+        assert frame.whole is not None
+    compare(expected.whole, found.whole, conf, tallies["whole frame"], lambda: seen().whole)
+    compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
+
+
+def _all(seen: FrameResult) -> Detections:
+    return Detections.concatenate([*seen.tiles, *([seen.whole] if seen.whole else [])])
+
+
+def _identical(a: Detections, b: Detections) -> bool:
+    same = all(np.array_equal(getattr(a, f), getattr(b, f)) for f in ("boxes", "scores", "classes"))
+    return same and all(
+        (one.x, one.y) == (other.x, other.y) and np.array_equal(one.bits, other.bits)
+        for one, other in zip(a.masks or (), b.masks or (), strict=True)
+    )
 
 
 def compare(

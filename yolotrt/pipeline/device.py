@@ -30,6 +30,9 @@ _MOST_COPY_THREADS = 8
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
+_BANDS_PER_THREAD = 2
+"""Bands that a thread copies and uploads one after another, so that uploads run beside copies."""
+
 
 class DevicePipeline:
     """Runs frames of any size through one engine on one or several GPUs.
@@ -187,24 +190,28 @@ class DevicePipeline:
 
     def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
         """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
+        for worker in plan.workers:
+            worker.begin_upload(slot)
         target = plan.next_buffer
-        there = frame.ctypes.data == target.ctypes.data
-        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
-        bounds = list(pairwise(len(frame) * i // bands for i in range(bands + 1)))
-        copies = []
-        if not there:
-            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in bounds[1:]]
+        if frame.ctypes.data == target.ctypes.data:
+            plan.upload(slot, 0, len(frame))
+            return
+
+        def copy(bands: Iterable[tuple[int, int]]) -> None:
+            for first, end in bands:
+                np.copyto(target[first:end], frame[first:end])
+                plan.upload(slot, first, end)
+
+        large = frame.nbytes >= _COPY_ALONE
+        threads = self._copy_threads if large else 1
+        count = threads * _BANDS_PER_THREAD if large else 1
+        bands = list(pairwise(len(frame) * i // count for i in range(count + 1)))
+        own, *others = (bands[t::threads] for t in range(threads))
+        copies = [self._copiers.submit(copy, part) for part in others]
         try:
-            if not there:
-                own = slice(*bounds[0])
-                np.copyto(target[own], frame[own])
-            for worker in plan.workers:
-                worker.begin_upload(slot)
-            for copy, (a, b) in zip((None, *copies), bounds, strict=True):
-                if copy is not None:
-                    copy.result()
-                for worker in plan.workers:
-                    worker.upload(slot, a, b)
+            copy(own)
+            for other in copies:
+                other.result()
         finally:
             wait(copies)  # whoever handles an error frees the memory that they write to
 
@@ -252,9 +259,10 @@ class _Plan:
         """The page-locked memory of the next frame; all GPUs upload from it."""
         return self.workers[0].slots[self.turn].frame.array
 
-    def fits(self, frame: Frame) -> bool:
-        """Whether a frame is of this plan's size."""
-        return frame.shape[1::-1] == self.grid.frame_wh
+    def upload(self, slot: int, first: int, end: int) -> None:
+        """Start the upload of some rows to all GPUs; from any thread."""
+        for worker in self.workers:
+            worker.upload(slot, first, end)
 
     def close(self) -> None:
         while self.workers:

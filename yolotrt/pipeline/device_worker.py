@@ -119,10 +119,11 @@ class DeviceWorker:
         self.device.bind()
         while any(p.results.missing_words for p in slot.passes):
             self._enlarge(slot)
-        bits = np.concatenate([p.results.masks() for p in slot.passes])
-        drawn = iter(np.split(bits, [len(slot.passes[0].results.masks())]))
-        tiles = slot.tiles.owner.read(slot.tiles, next(drawn)) if slot.tiles else None
-        whole = slot.whole.owner.read(slot.whole, next(drawn)) if slot.whole else None
+        drawn = [p.results.masks() for p in slot.passes]
+        bits = np.concatenate(drawn)  # one copy of both, since the masks of objects come from both
+        first = len(drawn[0]) if slot.tiles else 0
+        tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
+        whole = slot.whole.owner.read(slot.whole, bits[first:]) if slot.whole else None
         masks = bits if self._settings.decode.masks else None
         return ShareFound(tiles, whole, slot.merge.read(masks) if slot.merge else None)
 
