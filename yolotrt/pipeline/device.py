@@ -30,9 +30,6 @@ _MOST_COPY_THREADS = 8
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
-_BANDS_PER_THREAD = 2
-"""Bands that a thread copies and uploads one after another, so that uploads run beside copies."""
-
 
 class DevicePipeline:
     """Runs frames of any size through one engine on one or several GPUs.
@@ -197,19 +194,15 @@ class DevicePipeline:
             plan.upload(slot, 0, len(frame))
             return
 
-        def copy(bands: Iterable[tuple[int, int]]) -> None:
-            for first, end in bands:
-                np.copyto(target[first:end], frame[first:end])
-                plan.upload(slot, first, end)
+        def copy(first: int, end: int) -> None:
+            np.copyto(target[first:end], frame[first:end])
+            plan.upload(slot, first, end)
 
-        large = frame.nbytes >= _COPY_ALONE
-        threads = self._copy_threads if large else 1
-        count = threads * _BANDS_PER_THREAD if large else 1
-        bands = list(pairwise(len(frame) * i // count for i in range(count + 1)))
-        own, *others = (bands[t::threads] for t in range(threads))
-        copies = [self._copiers.submit(copy, part) for part in others]
+        bands = self._copy_threads if frame.nbytes >= _COPY_ALONE else 1
+        own, *others = pairwise(len(frame) * i // bands for i in range(bands + 1))
+        copies = [self._copiers.submit(copy, *band) for band in others]
         try:
-            copy(own)
+            copy(*own)
             for other in copies:
                 other.result()
         finally:
