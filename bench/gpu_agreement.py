@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from yolotrt.backends.base import Engine
+from yolotrt.cuda.device import Device
+from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.boxes import box_overlap
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import F32, Detections
 from yolotrt.geometry.mask import Mask, shared_pixels
 from yolotrt.geometry.tiles import tile_grid
+from yolotrt.pipeline.decode import DecodeSettings, decode
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_share import Gpu
 from yolotrt.pipeline.frames import FrameResult
@@ -79,9 +82,10 @@ def agreement(
 ) -> dict[str, Any]:
     """Compare both pipelines: what tiles and the whole frame found, and what was made of both.
 
-    A detection whose score is within 0.01 of the threshold may be on one side only. Where fragments overlap
-    about as much as they have to, rounding can decide whether they are joined. So it is counted too in how
-    many images the GPU merged otherwise than the host merges the GPU's own detections, which is none.
+    A detection whose score is within 0.01 of the threshold may be on one side only. Rounding in the network
+    can do more in FP16: where fragments overlap about as much as they have to, it decides whether they are
+    joined. So what the GPU does after the network is held, too, against the host doing it with the same
+    numbers: decoding the GPU's own outputs, and merging its own detections.
     """
     cpu = PipelineSettings(
         "tiled+global", overlap=settings.overlap, cpu_threads=threads, decode=settings.decode,
@@ -89,7 +93,7 @@ def agreement(
     )  # fmt: skip
     everything = replace(cpu, decode=replace(cpu.decode, iou=1.0, max_det=MOST_CANDIDATES))
     limit = 1.0 if gpu.engine.file.precision == "fp32" else 2.0
-    tallies = {name: Tally(limit) for name in ("tiles", "whole frame", "merged")}
+    tallies = {name: Tally(limit) for name in ("tiles", "whole frame", "merged", "same outputs")}
     merged_otherwise = 0
     with (
         TiledPipeline(on_cpu, cpu) as reference,
@@ -99,6 +103,8 @@ def agreement(
         for image in images:
             expected, found = reference(image), pipeline(image)
             compare_frame(expected, found, settings.decode.conf, tallies, cache(partial(unsuppressed, image)))
+            decoded = Detections.concatenate(host_decoded(pipeline, settings.decode))
+            compare(decoded, _all(found), settings.decode.conf, tallies["same outputs"], Detections.empty)
             grid = tile_grid(image.shape[1::-1], gpu.engine.file.spec.input_wh, settings.overlap)
             again = merge_frame(found.tiles, grid, found.whole, settings.merge)
             merged_otherwise += not _identical(again, found.detections)
@@ -128,6 +134,28 @@ def compare_frame(
         assert frame.whole is not None
     compare(expected.whole, found.whole, conf, tallies["whole frame"], lambda: seen().whole)
     compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
+
+
+def host_decoded(pipeline: DevicePipeline, settings: DecodeSettings) -> list[Detections]:
+    """Decode on the host what the network left on the GPU, of all tiles and then of the whole frame."""
+    (worker,) = pipeline.workers
+    (slot,) = worker.slots
+    found: list[Detections] = []
+    for owner in (p.owner for p in slot.passes):
+        outputs = owner.buffers.outputs
+        head = _downloaded(worker.device, outputs.head, outputs.head_type)
+        prototypes = _downloaded(worker.device, outputs.prototypes, outputs.prototypes_type)
+        images = decode(head, prototypes, owner.spec, [owner.placement] * owner.images, settings)
+        found += [d.moved(*origin) for d, origin in zip(images, owner.origins, strict=True)]
+    return found
+
+
+def _downloaded(device: Device, address: int, kind: TensorType) -> F32:
+    with device.scope() as scope:
+        target, stream = scope.pinned(kind.nbytes), scope.stream()
+        stream.copy(target.address, address, kind.nbytes)
+        stream.synchronize()
+        return target.array[: kind.nbytes].view(kind.dtype).reshape(kind.shape).astype(np.float32)
 
 
 def _all(seen: FrameResult) -> Detections:

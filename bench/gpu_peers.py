@@ -15,6 +15,7 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
+from yolotrt.pipeline.device_found import FrameFound
 from yolotrt.pipeline.device_share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings
 
@@ -81,7 +82,7 @@ def same_as_ultralytics(weights: Path, gpu: Gpu, frame: Any) -> dict[str, Any]:
     with DevicePipeline([gpu], settings) as pipeline:
         pipeline(frame)
         (worker,) = pipeline.workers
-        ours, _ = worker.read(0)
+        ours = FrameFound([worker.read(0)]).tiles
     origins = tile_grid((frame.shape[1], frame.shape[0])).origins
     theirs = [
         d.moved(x, y)

@@ -187,24 +187,24 @@ class DevicePipeline:
 
     def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
         """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
-        for worker in plan.workers:
-            worker.begin_upload(slot)
         target = plan.next_buffer
-        if frame.ctypes.data == target.ctypes.data:
-            plan.upload(slot, 0, len(frame))
-            return
-
-        def copy(first: int, end: int) -> None:
-            np.copyto(target[first:end], frame[first:end])
-            plan.upload(slot, first, end)
-
-        bands = self._copy_threads if frame.nbytes >= _COPY_ALONE else 1
-        own, *others = pairwise(len(frame) * i // bands for i in range(bands + 1))
-        copies = [self._copiers.submit(copy, *band) for band in others]
+        there = frame.ctypes.data == target.ctypes.data
+        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
+        bounds = list(pairwise(len(frame) * i // bands for i in range(bands + 1)))
+        copies = []
+        if not there:
+            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in bounds[1:]]
         try:
-            copy(*own)
-            for other in copies:
-                other.result()
+            if not there:
+                own = slice(*bounds[0])
+                np.copyto(target[own], frame[own])
+            for worker in plan.workers:
+                worker.begin_upload(slot)
+            for copy, (a, b) in zip((None, *copies), bounds, strict=True):
+                if copy is not None:
+                    copy.result()
+                for worker in plan.workers:
+                    worker.upload(slot, a, b)
         finally:
             wait(copies)  # whoever handles an error frees the memory that they write to
 
@@ -251,11 +251,6 @@ class _Plan:
     def next_buffer(self) -> Frame:
         """The page-locked memory of the next frame; all GPUs upload from it."""
         return self.workers[0].slots[self.turn].frame.array
-
-    def upload(self, slot: int, first: int, end: int) -> None:
-        """Start the upload of some rows to all GPUs; from any thread."""
-        for worker in self.workers:
-            worker.upload(slot, first, end)
 
     def close(self) -> None:
         while self.workers:

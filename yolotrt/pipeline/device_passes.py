@@ -56,7 +56,7 @@ class DevicePass:
         self.parts = [range(p.start - parts[0].start, p.stop - parts[0].start) for p in parts]
         self.images = len(origins)
         self.placement = placement
-        self._origins = origins
+        self.origins = origins
         self._masks = decode.masks
         self._shared = shared
         self._contexts = _contexts(engine, [len(p) for p in parts], lanes, shared=shared)
@@ -119,7 +119,7 @@ class DevicePass:
 
     def read(self, slot: PassSlot, bits: U8) -> PassFound:
         """Return what was found, with the bits of its masks."""
-        return slot.results.read(self._origins, bits if self._masks else None)
+        return slot.results.read(self.origins, bits if self._masks else None)
 
     def close(self) -> None:
         """Let the contexts go, before the memory that they use."""
