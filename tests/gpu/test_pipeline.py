@@ -127,13 +127,14 @@ def test_memory_stays_flat_over_many_frames(
     import psutil
 
     with pipeline(mode="tiled+global", groups=4, depth=2) as two:
-        for _ in two.frames([frame] * 200):  # libraries and the allocator take their time to settle
+        for _ in two.frames([frame] * 50):
             pass
+        alone = not other_gpu_processes(gpu.info.pci_bus_id)  # asked now, since it loads a library
         free, resident, live = gpu.memory()[0], psutil.Process().memory_info().rss, gpu.live
         for _ in two.frames([frame] * 300):
             pass
         assert gpu.live == live
-        if not other_gpu_processes(gpu.info.pci_bus_id):
+        if alone and not other_gpu_processes(gpu.info.pci_bus_id):
             assert free - gpu.memory()[0] <= 2 << 20
         assert psutil.Process().memory_info().rss - resident < 16 << 20
 

@@ -26,6 +26,7 @@ from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
 from yolotrt.pipeline.device_found import FrameFound
 from yolotrt.pipeline.device_merge import FOUND
 from yolotrt.pipeline.device_share import Gpu, deal
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.merge import MergeMethod, MergeSettings
 from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
@@ -65,10 +66,10 @@ class _Runner:
         )
 
 
-def on_cpu(path: Path, frame: Frame, mode: PassMode) -> Detections:
+def on_cpu(path: Path, frame: Frame, mode: PassMode) -> FrameResult:
     engine = OnnxRuntimeEngine(admit(path, trust=True))
     with TiledPipeline(engine, PipelineSettings(mode, decode=DECODE)) as pipeline:
-        return pipeline(frame).detections
+        return pipeline(frame)
 
 
 def assert_same(a: Detections, b: Detections, *, exactly: bool = False) -> None:
@@ -82,12 +83,23 @@ def assert_same(a: Detections, b: Detections, *, exactly: bool = False) -> None:
         assert np.count_nonzero(one.bits != other.bits) <= allowed
 
 
+def assert_same_passes(a: FrameResult, b: FrameResult) -> None:
+    assert len(a.tiles) == len(b.tiles)
+    for one, other in zip(a.tiles, b.tiles, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
+    assert (a.whole is None) == (b.whole is None)
+    if a.whole is not None and b.whole is not None:
+        assert_same(a.whole, b.whole)
+
+
 @pytest.mark.parametrize("mode", PASS_MODES)
 def test_finds_what_the_cpu_finds(run: _Runner, tiny_onnx: Path, frame: Frame, mode: PassMode) -> None:
     expected = on_cpu(tiny_onnx, frame, mode)
     with run.pipeline(mode=mode, groups=3 if mode != "global" else 1) as pipeline:
-        found = pipeline(frame).detections
-    assert_same(found, expected)
+        found = pipeline(frame)
+        pipeline(np.zeros_like(frame))  # what was found does not depend on the GPU's memory
+    assert_same(found.detections, expected.detections)
+    assert_same_passes(found, expected)
 
 
 @pytest.mark.parametrize("order", GLOBAL_ORDERS)
@@ -221,7 +233,7 @@ def test_any_frame_size(run: _Runner, tiny_onnx: Path, wh: tuple[int, int]) -> N
     picture = np.random.default_rng(5).integers(0, 256, (wh[1], wh[0], 3), np.uint8)
     with run.pipeline(mode="tiled") as pipeline:
         found = pipeline(picture).detections
-    expected = on_cpu(tiny_onnx, picture, "tiled")
+    expected = on_cpu(tiny_onnx, picture, "tiled").detections
     assert len(found) == len(expected)
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
 
@@ -235,11 +247,12 @@ def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int,
         drivers = [HostDriver(i) for i in range(count)]
         gpus = [Gpu(emulated(d), EmulatedEngine(d, tiny_onnx)) for d in drivers]
         with DevicePipeline(gpus, settings) as pipeline:
-            found.append(pipeline(frame).detections)
+            found.append(pipeline(frame))
         for driver, gpu in zip(drivers, gpus, strict=True):
             assert driver.races() == []
             assert gpu.device.live == {}
-    assert_same(found[1], found[0], exactly=True)
+    assert_same(found[1].detections, found[0].detections, exactly=True)
+    assert_same_passes(found[1], found[0])
 
 
 @pytest.mark.parametrize("groups", [0, 1, 2, 5, 8])

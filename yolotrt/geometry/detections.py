@@ -122,6 +122,15 @@ class PerImage(Sequence[Detections]):
             return parts
         return cls(Detections.concatenate(parts), np.cumsum([len(p) for p in parts], dtype=np.int64))
 
+    @classmethod
+    def joined(cls, parts: Sequence[PerImage]) -> PerImage:
+        """Return the images of all parts, in order; parts of one frame."""
+        if len(parts) == 1:
+            return parts[0]
+        begins = np.cumsum([0, *(len(part.found) for part in parts[:-1])])
+        ends = [part.ends + begin for part, begin in zip(parts, begins, strict=True)]
+        return cls(Detections.concatenate([part.found for part in parts]), np.concatenate(ends))
+
     def __len__(self) -> int:
         return len(self.ends)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device_results import PassFound
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
@@ -37,7 +37,7 @@ class FrameFound:
     def tiles(self) -> Sequence[Detections]:
         """What each tile found, in px of the frame."""
         passes = [share.tiles.detections for share in self.shares if share.tiles]
-        return passes[0] if len(passes) == 1 else [found for part in passes for found in part]
+        return PerImage.joined(passes) if passes else ()
 
     @cached_property
     def whole(self) -> Detections | None:
