@@ -98,6 +98,7 @@ def test_finds_what_the_cpu_finds(run: _Runner, tiny_onnx: Path, frame: Frame, m
     with run.pipeline(mode=mode, groups=3 if mode != "global" else 1) as pipeline:
         found = pipeline(frame)
         pipeline(np.zeros_like(frame))  # what was found does not depend on the GPU's memory
+    assert (found.trace.seconds("merge") is None) == ("tiled" in mode)  # the host merges nothing
     assert_same(found.detections, expected.detections)
     assert_same_passes(found, expected)
 
@@ -323,9 +324,9 @@ def test_the_host_merges_what_the_gpu_had_no_room_to_merge(run: _Runner, frame: 
         assert merge is not None
         merge.found.array.view(FOUND)["overflow"] = 1
         found = FrameFound([worker.read(0)])
-        assert found.shares[0].merged is None
+        assert found.merged is None
         grid = tile_grid((frame.shape[1], frame.shape[0]), (64, 64))
-        assert_same(found.merged(grid, MergeSettings()), expected.detections, exactly=True)
+        assert_same(found.merge(grid, MergeSettings()), expected.detections, exactly=True)
 
 
 @pytest.mark.parametrize("method", ["nmm", "nms"])

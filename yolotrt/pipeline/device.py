@@ -216,9 +216,10 @@ class DevicePipeline:
         stamps.append(now())
         found = FrameFound([worker.read(slot) for worker in plan.workers])
         stamps.append(now())
-        merged = found.merged(plan.grid, self._settings.merge)
+        by_gpu = found.merged
+        merged = found.merge(plan.grid, self._settings.merge) if by_gpu is None else by_gpu
         stamps.append(now())
-        trace = flight.trace(self._settings.mode, stamps)
+        trace = flight.trace(self._settings.mode, stamps, merges=by_gpu is None)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
         return FrameResult(merged, trace, found)
@@ -275,12 +276,13 @@ class _Flight:
     def drop(self) -> None:
         self.pipeline._discard(self)
 
-    def trace(self, mode: str, stamps: Sequence[int]) -> FrameTrace:
+    def trace(self, mode: str, stamps: Sequence[int], *, merges: bool) -> FrameTrace:
         """Return the host's spans.
 
         Args:
             mode: Which passes ran.
             stamps: The host clock before and after waiting, after decoding and after merging.
+            merges: Whether the host merged; if a GPU did, merging is a span of the device's alone.
         """
         waiting, waited, decoded, merged = stamps
         spans = [
@@ -288,9 +290,10 @@ class _Flight:
             Span("enqueue", None, self.staged, self.submitted),
             Span("stream_sync", None, waiting, waited),
             Span("decode", None, waited, decoded),
-            Span("merge", None, decoded, merged),
             Span("end_to_end", None, self.begin, merged),
         ]
+        if merges:
+            spans.append(Span("merge", None, decoded, merged))
         if mode == "tiled":
             spans.append(Span("tiles", None, self.begin, decoded, "tiles"))
         elif mode == "global":

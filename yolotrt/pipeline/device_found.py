@@ -44,10 +44,14 @@ class FrameFound:
         """What the pass over the whole frame found, in px of the frame, if there was one."""
         return next((share.whole.detections[0] for share in self.shares if share.whole), None)
 
-    def merged(self, grid: TileGrid, settings: MergeSettings) -> Detections:
-        """Return one detection per object: as the GPU merged them, or else merged now."""
-        if (merged := self.shares[0].merged) is not None:
-            return merged
+    @property
+    def merged(self) -> Detections | None:
+        """One detection per object, best first, if one GPU saw and merged everything."""
+        return self.shares[0].merged
+
+    def merge(self, grid: TileGrid, settings: MergeSettings) -> Detections:
+        """Merge on the host; without tiles the whole frame is all there is."""
         if any(share.tiles for share in self.shares):
             return merge_frame(self.tiles, grid, self.whole, settings)
-        return self.whole or Detections.empty()
+        assert self.whole is not None
+        return self.whole
