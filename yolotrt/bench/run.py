@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
+from yolotrt.bench.loaded import cudnn_version
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.rounds import Running
@@ -99,6 +100,7 @@ def run_bench(
         raise
     result = replace(
         empty,
+        environment=_with_cudnn(empty.environment),
         cases=cases,
         during=watch.report(),
         measured_s=round(rounds.seconds, 6),
@@ -127,6 +129,12 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         notes=() if all(map(gpu_engines, loaded)) else (CPU_NOTE,),
         budgets=request.budgets.as_json(),
     )
+
+
+def _with_cudnn(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment with the version of cuDNN, which is loaded with the first session only."""
+    version = cudnn_version()
+    return {**known, "packages": {**known["packages"], **({"cudnn": version} if version else {})}}
 
 
 def _card(engines: Sequence[EnginePair]) -> str | None:
