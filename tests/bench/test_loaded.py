@@ -25,7 +25,7 @@ def asked(*libraries: Path) -> str:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 @pytest.mark.parametrize(("number", "version"), [(91400, "9.14.0"), (92203, "9.22.3")])
 def test_the_loaded_cudnn_tells_its_version(tmp_path: Path, number: int, version: str) -> None:
-    source, built = tmp_path / "cudnn.c", tmp_path / "libcudnn.so.9"
+    source, built = tmp_path / "cudnn.c", tmp_path / "libcudnn_graph.so.9"
     source.write_text(f"unsigned long cudnnGetVersion(void) {{ return {number}; }}")
     subprocess.run(["gcc", "-shared", "-o", str(built), str(source)], check=True)
     assert asked(built) == version

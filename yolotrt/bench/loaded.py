@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 _MAPS = Path("/proc/self/maps")
-_CUDNN = re.compile(r"/\S*/libcudnn\.so\S*")
+_CUDNN = re.compile(r"/\S*/libcudnn_graph\.so\S*")
+"""The part of cuDNN 9 that knows. ``libcudnn.so`` only passes calls on, and ends the process if it cannot."""
 
 
 def cudnn_version() -> str | None:
