@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 DATA = re.compile(
-    r"yolotrt/(?:bench/\w+\.schema\.json|cuda/kernels/\w+\.cu|report/\w+\.css|data/assets/[\w-]+\.onnx)"
+    r"yolotrt/(?:bench/\w+\.schema\.json|cuda/kernels/\w+\.cuh?|report/\w+\.css|data/assets/[\w-]+\.onnx)"
 )
 """What belongs into the wheel beside Python modules; all of it is read when yolotrt runs."""
 
@@ -82,7 +82,7 @@ def check_contents(wheel: Path) -> None:
     if strangers or modules - inside:
         sys.exit(f"the wheel has {sorted(strangers)} and lacks {sorted(modules - inside)}")
     kinds = {Path(name).suffix for name in inside}
-    if not {".json", ".cu", ".onnx"} <= kinds:
+    if not {".json", ".cu", ".cuh", ".onnx"} <= kinds:
         sys.exit(f"the wheel lacks data: it has only {sorted(kinds)}")
     if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
         sys.exit("the wheel lacks its licence file")
