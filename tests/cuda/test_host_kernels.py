@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from tests.cuda.emulator import emulated
 from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
 from tests.cuda.host_kernels import CompiledDriver, compiler
 from tests.cuda.test_reference import picture
-from tests.pipeline.crowds import GRID, crowd
+from tests.pipeline.crowds import GRID, crowd, without_masks
 from yolotrt.cuda.device import Device
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
@@ -68,8 +66,7 @@ def test_merging(device: Device, threshold: float, whole: bool, masks: bool) -> 
     for seed in range(6):
         tiles, frame = crowd(seed, 8 * seed, whole=whole)
         if not masks:
-            tiles = [replace(t, masks=None) for t in tiles]
-            frame = frame and replace(frame, masks=None)
+            tiles, frame = without_masks(tiles, frame)
         found, expected = merged(device, tiles, GRID, frame, settings)
         assert found is not None
         assert_identical(found, expected)

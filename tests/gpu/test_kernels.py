@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 
 from tests.cuda.emulator import emulated
 from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
-from tests.pipeline.crowds import FRAME_WH, GRID, crowd, filled, seen_by_tiles
+from tests.pipeline.crowds import FRAME_WH, GRID, crowd, filled, seen_by_tiles, without_masks
 from yolotrt.cuda.device import Device
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
@@ -79,8 +78,7 @@ def test_merging(gpu: Device, threshold: float, whole: bool, masks: bool) -> Non
     for seed in range(12):
         tiles, frame = crowd(seed, 8 * seed, whole=whole)
         if not masks:
-            tiles = [replace(t, masks=None) for t in tiles]
-            frame = frame and replace(frame, masks=None)
+            tiles, frame = without_masks(tiles, frame)
         found, expected = merged(gpu, tiles, GRID, frame, settings)
         assert found is not None
         assert_identical(found, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from yolotrt.geometry.detections import Detections, Mask
@@ -71,3 +73,10 @@ def crowd(seed: int, n: int, *, whole: bool) -> tuple[list[Detections], Detectio
         return tiles, None
     some = rng.random(n) < 0.7
     return tiles, ragged(filled(objects[some], rng.uniform(0.3, 0.95, some.sum()), classes[some]))
+
+
+def without_masks(
+    tiles: list[Detections], whole: Detections | None
+) -> tuple[list[Detections], Detections | None]:
+    """The same detections, of which only the boxes are known."""
+    return [replace(t, masks=None) for t in tiles], whole if whole is None else replace(whole, masks=None)

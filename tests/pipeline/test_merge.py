@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.crowds import FRAME_WH, GRID, crowd, ending_short, filled, seen_by_tiles
+from tests.pipeline.crowds import FRAME_WH, GRID, crowd, ending_short, filled, seen_by_tiles, without_masks
 from tests.pipeline.plain_merge import plain_merge
 from yolotrt.errors import UsageError
 from yolotrt.geometry import seams
@@ -103,10 +103,7 @@ def packed(parts: list[Detections]) -> list[Detections]:
 def test_it_is_the_plain_merge_to_the_bit(case, threshold, masks) -> None:
     (tiles, whole), chosen = case, MergeSettings(threshold=threshold)
     if masks == "none":
-        tiles, whole = (
-            [replace(t, masks=None) for t in tiles],
-            replace(whole, masks=None) if whole is not None else None,
-        )
+        tiles, whole = without_masks(tiles, whole)
     expected = plain_merge(tiles, GRID, whole, chosen)
     if masks == "packed":
         tiles, whole = packed(tiles), packed([whole])[0] if whole is not None else None
