@@ -42,12 +42,6 @@ class Outputs:
 class DeviceDecoder:
     """Scratch memory and tables for decoding one pass.
 
-    Attributes:
-        images: Images of the pass.
-        limit: Most detections of an image.
-        header: What the last decoding found, on the GPU: one of ``HEADER``.
-        records: And its detections, image after image: (images * limit) of ``RECORD``.
-
     Args:
         device: The GPU.
         scope: Owns the memory.
@@ -55,6 +49,12 @@ class DeviceDecoder:
         spec: The network's interface.
         placement: How every image of the pass lies in the network's input.
         settings: Thresholds.
+
+    Attributes:
+        images: Images of the pass.
+        limit: Most detections of an image.
+        header: What the last decoding found, on the GPU: one of ``HEADER``.
+        records: And its detections, image after image: (images * limit) of ``RECORD``.
 
     Raises:
         UsageError: A setting needs the CPU's decoder.
