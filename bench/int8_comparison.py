@@ -34,7 +34,8 @@ from rich.table import Table
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Engine, EngineFile
-from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.bench.environment import environment
 from yolotrt.calibration.batches import ImageFeed, Preprocessing
 from yolotrt.calibration.cache import load_or_calibrate
@@ -45,7 +46,6 @@ from yolotrt.data.images import list_images
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
-from yolotrt.evaluation.literal import LiteralEngine
 from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
@@ -175,7 +175,7 @@ def calibrate_here(name: str, network: Path, images: list[Path], target: Path) -
 def evaluated(network: Path, spec_of: Path, literal: bool, truth: GroundTruth, folder: Path) -> Evaluation:
     spec = read_spec(load_onnx(spec_of), spec_of.stem)
     file = EngineFile(network, "onnxruntime", "int8", spec, (), sha256_file(network))
-    engine: Engine = LiteralEngine(onnx.load(network), file) if literal else OnnxRuntimeEngine(file)
+    engine: Engine = FakeQuantizedEngine(onnx.load(network), file) if literal else OnnxRuntimeEngine(file)
     settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
     with TiledPipeline(engine, settings) as pipeline:
         return evaluate_predictor(lambda image: pipeline(image).detections, spec.names, truth, folder)

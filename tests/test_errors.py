@@ -66,7 +66,7 @@ def _gpu_failure(text: str) -> Raiser:
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
         from yolotrt.backends.admission import admit
-        from yolotrt.backends.onnxruntime_session import _mapped_gpu_errors
+        from yolotrt.backends.onnxruntime.session import _mapped_gpu_errors
 
         file = admit(write_tiny_yolo(folder / "m.onnx"), trust=True)
         with _mapped_gpu_errors(file, SimpleNamespace(name="RTX 5060 Ti (cuda:0)")):  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ import pytest
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends import onnxruntime_session
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.onnxruntime_cuda import MOST_IDLE, OnnxRuntimeCudaEngine, availability, load
-from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
-from yolotrt.backends.onnxruntime_session import Session
+from yolotrt.backends.onnxruntime import session as onnxruntime_session
+from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
+from yolotrt.backends.onnxruntime.gpu import MOST_IDLE, OnnxRuntimeCudaEngine, availability, load
+from yolotrt.backends.onnxruntime.session import Session
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ArtifactError, DeviceError

@@ -9,9 +9,10 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends import onnxruntime_cuda, registry
+from yolotrt.backends import registry
 from yolotrt.backends.base import Availability, EngineFile, Precision
-from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
+from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
 from yolotrt.backends.placement import Placement, Replicas, gpu_engines, place
 from yolotrt.backends.registry import load_engine
 from yolotrt.errors import DeviceError, UsageError
@@ -29,7 +30,7 @@ def engine_file(path: Path, backend: str = "onnxruntime", precision: Precision =
 
 def with_cuda(monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
     state = Availability(usable, "1.31 on cuda:0" if usable else "no CUDA provider", builds=True)
-    monkeypatch.setattr(onnxruntime_cuda, "availability", lambda index=0: state)
+    monkeypatch.setattr(onnxruntime_gpu, "availability", lambda index=0: state)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ class OnGpu:
 
 def test_several_gpus_get_an_engine_each(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "gpu", lambda index: f"device {index}")
-    monkeypatch.setattr(onnxruntime_cuda, "load", OnGpu)
+    monkeypatch.setattr(onnxruntime_gpu, "load", OnGpu)
     engine = load_engine(engine_file(path), "cuda:1,0")
     assert isinstance(engine, Replicas)
     assert [part.device for part in gpu_engines(engine)] == ["device 1", "device 0"]
@@ -115,7 +116,7 @@ def test_when_one_gpu_fails_the_others_are_freed(path: Path, monkeypatch: pytest
         return made[-1]
 
     monkeypatch.setattr(registry, "gpu", lambda index: index)
-    monkeypatch.setattr(onnxruntime_cuda, "load", load)
+    monkeypatch.setattr(onnxruntime_gpu, "load", load)
     with pytest.raises(DeviceError, match="second"):
         load_engine(engine_file(path), "cuda:0,1")
     assert [engine.closed for engine in made] == [True]

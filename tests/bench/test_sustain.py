@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from tests.data.test_feed import Script
-from yolotrt.backends.onnxruntime_fixed import fixed_batch
+from yolotrt.backends.onnxruntime.fixed import fixed_batch
 from yolotrt.bench.sustain import Sustained, resident_mib, sustain
 from yolotrt.data.feed import Feed
 from yolotrt.errors import ImageError, UsageError

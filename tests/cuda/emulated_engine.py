@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from tests.cuda.emulator import HostDriver, Operation
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
+from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from yolotrt.backends.onnxruntime_cuda import availability
+from yolotrt.backends.onnxruntime.gpu import availability
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.errors import EnvironmentFault

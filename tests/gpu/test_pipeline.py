@@ -12,8 +12,8 @@ import pytest
 
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
-from yolotrt.backends.onnxruntime_cuda import load
+from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.gpu import load
 from yolotrt.bench.gpu import other_gpu_processes
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver, device_count

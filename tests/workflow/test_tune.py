@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from yolotrt.backends import onnxruntime_cuda
 from yolotrt.backends.base import Availability, EngineFile
+from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
@@ -113,7 +113,7 @@ def test_precisions_are_those_that_may_win_on_the_device(
     backend: str, device: str, usable: bool, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        onnxruntime_cuda, "availability", lambda: Availability(usable, "as the test says", builds=usable)
+        onnxruntime_gpu, "availability", lambda: Availability(usable, "as the test says", builds=usable)
     )
     assert worthwhile(backend, device) == expected
 

@@ -88,7 +88,7 @@ def _best(file: EngineFile) -> Placement:
     if file.precision not in ("fp32", "fp16"):
         # Its Q/DQ pairs are placed for the processor's kernels; the CUDA provider computes them in FP32.
         return Placement((), f"this {file.precision} engine was made for the processor")
-    from yolotrt.backends.onnxruntime_cuda import availability
+    from yolotrt.backends.onnxruntime.gpu import availability
 
     state = availability()
     return Placement((0,) if state.usable else (), state.reason)

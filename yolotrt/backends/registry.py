@@ -16,7 +16,7 @@ from yolotrt.errors import EnvironmentFault, UsageError
 _CLASSES = {
     "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
     "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
-    "onnxruntime": "yolotrt.backends.onnxruntime:OnnxRuntimeBackend",
+    "onnxruntime": "yolotrt.backends.onnxruntime.backend:OnnxRuntimeBackend",
 }
 """What makes each backend, in order of preference."""
 

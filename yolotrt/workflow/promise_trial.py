@@ -9,6 +9,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.backends.registry import load_engine
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.graph import WEIGHTED, GraphView
@@ -16,7 +17,6 @@ from yolotrt.calibration.qdq import BUDGET, default_exclusions, quantize
 from yolotrt.calibration.qdq_cpu import integer_convolutions
 from yolotrt.calibration.qdq_tensorrt import int8_convolutions
 from yolotrt.calibration.sensitivity import Layer, choose_exclusions, damages, layers_of
-from yolotrt.evaluation.literal import LiteralEngine
 from yolotrt.progress import Progress
 from yolotrt.workflow.build import Say, build_engine, build_planned
 from yolotrt.workflow.criterion import Criterion, Judgement
@@ -148,7 +148,7 @@ class Trial:
             assert plan.ranges is not None
             graph = quantize(plan.model, plan.ranges, plan.backend.qdq_style, exclude=excluded)
             described = EngineFile(plan.onnx_path, plan.backend.name, "int8", plan.spec, (), "")
-            engine = LiteralEngine(graph, described)
+            engine = FakeQuantizedEngine(graph, described)
         with closing(engine):
             found = self.criterion.judge(engine, self.progress)
         view = GraphView(plan.model)

@@ -24,6 +24,6 @@ def worthwhile(backend: str, device: str) -> tuple[Precision, ...]:
 def _on_gpu(device: str) -> bool:
     if device != "auto":
         return device != "cpu"
-    from yolotrt.backends.onnxruntime_cuda import availability
+    from yolotrt.backends.onnxruntime.gpu import availability
 
     return availability().usable

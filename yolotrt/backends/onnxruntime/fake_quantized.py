@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-class LiteralEngine:
+class FakeQuantizedEngine:
     """A network as an engine that exists in memory only.
 
     Args:
@@ -33,18 +33,18 @@ class LiteralEngine:
         self._data: bytes = model.SerializeToString()
         self._sessions: dict[int, Any] = {}
 
-    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> LiteralContext:
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> FakeQuantizedContext:
         """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`."""
         if threads not in self._sessions:
             self._sessions[threads] = _session(self._data, threads)
-        return LiteralContext(self._sessions[threads], self.file.spec, batch)
+        return FakeQuantizedContext(self._sessions[threads], self.file.spec, batch)
 
     def close(self) -> None:
         """Free the sessions."""
         self._sessions.clear()
 
 
-class LiteralContext:
+class FakeQuantizedContext:
     """Runs batches of one size.
 
     Attributes:

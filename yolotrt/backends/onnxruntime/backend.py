@@ -22,7 +22,7 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
-    from yolotrt.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine
+    from yolotrt.backends.onnxruntime.gpu import OnnxRuntimeCudaEngine
     from yolotrt.cuda.device import Device
 
 Floats = npt.NDArray[np.float32]
@@ -107,8 +107,8 @@ class OnnxRuntimeBackend:
         return OnnxRuntimeEngine(file)
 
     def load_on(self, file: EngineFile, device: Device) -> OnnxRuntimeCudaEngine:
-        """Load an engine on a GPU; see :func:`yolotrt.backends.onnxruntime_cuda.load`."""
-        from yolotrt.backends.onnxruntime_cuda import load
+        """Load an engine on a GPU; see :func:`yolotrt.backends.onnxruntime.gpu.load`."""
+        from yolotrt.backends.onnxruntime.gpu import load
 
         return load(file, device)
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, EngineFile
-from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
-from yolotrt.backends.onnxruntime_session import PROVIDER, Floats, Session
+from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
+from yolotrt.backends.onnxruntime.session import PROVIDER, Floats, Session
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import device_count
 from yolotrt.cuda.tensor import TensorType
