@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bench.output import emit
 from yolotrt.backends.base import Context
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.environment import environment
 from yolotrt.data.images import read_image

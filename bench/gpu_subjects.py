@@ -10,21 +10,9 @@ from yolotrt.bench.rounds import Measurement
 from yolotrt.cuda.device import Device
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_passes import DevicePass
-from yolotrt.pipeline.device_share import Gpu, GpuEngine
+from yolotrt.pipeline.device_share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
-
-
-class Shared:
-    """An engine for pipelines that take turns: contexts of one batch size and lane are the same session.
-
-    To the pipelines each of them looks like an engine of their own. Starting fifty sessions would take
-    minutes.
-    """
-
-    def __init__(self, engine: GpuEngine) -> None:
-        self.file, self.capturable = engine.file, engine.capturable
-        self.new_context = engine.new_context
 
 
 class PipelineSubject:
@@ -33,7 +21,7 @@ class PipelineSubject:
     def __init__(self, name: str, gpu: Gpu, settings: PipelineSettings, *, pinned: bool = False) -> None:
         file = gpu.engine.file
         self.case = Case(name, file.precision, settings.mode, settings.dispatch, settings.groups)
-        self.pipeline = DevicePipeline([Gpu(gpu.device, Shared(gpu.engine))], settings)
+        self.pipeline = DevicePipeline([gpu.taking_turns()], settings)
         self._pinned = pinned
 
     def measure(self, frame: Any) -> Measurement:
@@ -59,7 +47,7 @@ class InferenceSubject:
     def __init__(self, name: str, gpu: Gpu, settings: PipelineSettings, frame: Any) -> None:
         file = gpu.engine.file
         self.case = Case(name, file.precision, settings.mode, "graph", settings.groups)
-        self._pipeline = DevicePipeline([Gpu(gpu.device, Shared(gpu.engine))], settings)
+        self._pipeline = DevicePipeline([gpu.taking_turns()], settings)
         self._pipeline(frame)
         device = gpu.device
         (worker,) = self._pipeline.workers

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from yolotrt.artifacts.files import write_text
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.environment import environment
 from yolotrt.data.images import read_image

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime as ort
 
 from bench.output import emit
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.environment import environment
 from yolotrt.data.sources import read_frames

@@ -103,7 +103,7 @@ def _image(_: Path, __: pytest.MonkeyPatch) -> None:
 
 
 def _artifact(folder: Path, _: pytest.MonkeyPatch) -> None:
-    from yolotrt.backends.registry import open_engine
+    from yolotrt.backends.loading import open_engine
 
     open_engine(write_tiny_yolo(folder / "m.onnx"))
 
@@ -130,7 +130,7 @@ def _build(_: Path, __: pytest.MonkeyPatch) -> None:
 
 def _execution(folder: Path, _: pytest.MonkeyPatch) -> None:
     """Run a network whose shapes contradict each other once there are values."""
-    from yolotrt.backends.registry import open_engine
+    from yolotrt.backends.loading import open_engine
 
     model = tiny_yolo()
     flat = next(t for t in model.graph.initializer if t.name == "flat")

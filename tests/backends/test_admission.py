@@ -13,7 +13,7 @@ from tests.cli.conftest import cli as cli
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt import TiledPipeline
 from yolotrt.backends.admission import admit
-from yolotrt.backends.registry import open_engine
+from yolotrt.backends.loading import open_engine
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
 from yolotrt.errors import ArtifactError, EnvironmentFault, InputError
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -70,7 +70,7 @@ def test_a_plan_alone_is_not_shown_to_tensorrt_unless_trusted(
 
 
 def test_bytes_exchanged_between_check_and_loading_are_noticed(engine: Path) -> None:
-    from yolotrt.backends.registry import load_engine
+    from yolotrt.backends.loading import load_engine
 
     file = admit(engine)
     _change(engine)

@@ -9,12 +9,12 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends import registry
-from yolotrt.backends.base import Availability, EngineFile, Precision
+from yolotrt.backends import loading
+from yolotrt.backends.base import Availability, EngineFile, Placement, Precision
+from yolotrt.backends.loading import Replicas, load_engine
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
-from yolotrt.backends.placement import Placement, Replicas, gpu_engines, place
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.placement import place
 from yolotrt.errors import DeviceError, UsageError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 
@@ -97,13 +97,13 @@ class OnGpu:
 
 
 def test_several_gpus_get_an_engine_each(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "gpu", lambda index: f"device {index}")
+    monkeypatch.setattr(loading, "gpu", lambda index: f"device {index}")
     monkeypatch.setattr(onnxruntime_gpu, "load", OnGpu)
     engine = load_engine(engine_file(path), "cuda:1,0")
     assert isinstance(engine, Replicas)
-    assert [part.device for part in gpu_engines(engine)] == ["device 1", "device 0"]
+    assert [part.device for part in engine.parts] == ["device 1", "device 0"]
     engine.close()
-    assert all(part.closed for part in engine.engines)  # type: ignore[attr-defined]
+    assert all(part.closed for part in engine.parts)  # type: ignore[attr-defined]
 
 
 def test_when_one_gpu_fails_the_others_are_freed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_when_one_gpu_fails_the_others_are_freed(path: Path, monkeypatch: pytest
         made.append(OnGpu(file, device))
         return made[-1]
 
-    monkeypatch.setattr(registry, "gpu", lambda index: index)
+    monkeypatch.setattr(loading, "gpu", lambda index: index)
     monkeypatch.setattr(onnxruntime_gpu, "load", load)
     with pytest.raises(DeviceError, match="second"):
         load_engine(engine_file(path), "cuda:0,1")
@@ -125,6 +125,6 @@ def test_when_one_gpu_fails_the_others_are_freed(path: Path, monkeypatch: pytest
 def test_an_engine_on_the_processor_has_no_gpu(path: Path) -> None:
     engine = load_engine(engine_file(path), "cpu")
     assert isinstance(engine, OnnxRuntimeEngine)
-    assert gpu_engines(engine) == []
+    assert not engine.parts
     assert Placement((), "asked for") == place(engine.file, "cpu")
     engine.close()

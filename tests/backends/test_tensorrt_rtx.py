@@ -20,7 +20,6 @@ from yolotrt.backends.base import BuildConfig, BuiltEngine, EngineFile, Layer, P
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend, choose
 from yolotrt.backends.sidecar import read_engine, write_engine
-from yolotrt.backends.tensorrt.describe import describe_engine
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.layers import is_convolution, summarise
 from yolotrt.backends.tensorrt.library import TENSORRT_RTX, open_library
@@ -127,7 +126,7 @@ def test_the_engine_and_what_became_of_it_are_kept(
     write_engine(file, engine.data)
     again = read_engine(path)
     assert again.layers == engine.layers
-    shown = describe_engine(again)
+    shown = backend("tensorrt-rtx").describe(again)
     assert shown["profiles"] == ["1", "4"]
     assert shown["convolutions"] == {"INT8": 5, "FP16": 5}
     assert any(row["types"] == "INT8 x INT8 -> FP32" for row in shown["layer_table"])

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.onnxruntime.fixed import fixed_batch
-from yolotrt.backends.registry import load_engine
 from yolotrt.bench.batch_check import TOLERANCE, check_batches, comparable, difference
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings

@@ -21,12 +21,12 @@ def install() -> None:
     found = gpu.Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
     gpu.find_gpu = lambda ordinal=0: found
 
-    from yolotrt.backends import registry
+    from yolotrt.backends import loading
     from yolotrt.cuda import opened
 
     # The double computes at once, so that what it does cannot be captured.
     device = emulated(HostDriver(captures=False))
-    registry.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
+    loading.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
 
     from yolotrt.bench import memory
 

@@ -20,7 +20,7 @@ from yolotrt.model.onnxfile import read_spec
 
 
 class EmulatedEngine:
-    """See :class:`yolotrt.pipeline.device_share.GpuEngine`."""
+    """See :class:`yolotrt.backends.base.DeviceEngine`."""
 
     capturable = True
     device: Device | None = None
@@ -34,6 +34,10 @@ class EmulatedEngine:
         self.context_bytes = context_bytes
         self.lanes: list[int] = []
         self.scratch = next(self._scratch)
+
+    @property
+    def parts(self) -> tuple[EmulatedEngine, ...]:
+        return (self,) if self.device is not None else ()
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> EmulatedContext:
         self.lanes.append(lane)

@@ -11,7 +11,7 @@ from pycocotools import mask
 
 from tests.faults.image_corpus import H, Sample, W, corpus, picture
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.calibration.cache import load_or_calibrate

@@ -13,8 +13,6 @@ from yolotrt.backends.base import BuildConfig, EngineFile
 from yolotrt.backends.profiles import batch_sizes, parse_profiles
 from yolotrt.backends.sidecar import read_engine, write_engine
 from yolotrt.backends.tensorrt.backend import TensorRtBackend, tensorrt, tensorrt_rtx
-from yolotrt.backends.tensorrt.describe import describe_engine
-from yolotrt.backends.tensorrt.profiler import layer_times
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.model.onnxfile import read_spec
@@ -99,12 +97,13 @@ def test_it_can_be_captured_and_everything_is_freed(
 
 
 def test_its_layers_are_described_and_timed(backend: TensorRtBackend, engine_file: EngineFile) -> None:
-    shown = describe_engine(engine_file)
+    shown = backend.describe(engine_file)
     assert shown["told_by"].startswith("TensorRT")
     assert shown["profiles"] == ["1", "4"]
     assert shown["convolutions"].get("FP16", 0) > 0
     engine = backend.load(engine_file)
-    rows = layer_times(engine, 4, 3)
+    batch, rows = backend.layer_times(engine, None, 3)
+    assert batch == 4
     assert rows
     assert sum(row.share for row in rows) == pytest.approx(1.0)
     engine.close()

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.errors import InputError, ModelError
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.errors import ArtifactError, CalibrationError, UsageError
 from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine, plan_build
 

@@ -10,7 +10,7 @@ import pytest
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.data.images import list_images, read_image

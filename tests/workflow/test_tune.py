@@ -8,6 +8,7 @@ from rich.table import Table
 
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
+from yolotrt.backends.registry import backend as backend_named
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
@@ -16,7 +17,6 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.model.spec import ModelSpec
 from yolotrt.report.tune_tables import given_up_table, tune_table
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
-from yolotrt.workflow.tune_precisions import worthwhile
 
 RIPPLE = [1.0, 1.001, 0.999, 1.002, 0.998] * 4
 SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
@@ -115,7 +115,7 @@ def test_precisions_are_those_that_may_win_on_the_device(
     monkeypatch.setattr(
         onnxruntime_gpu, "availability", lambda: Availability(usable, "as the test says", builds=usable)
     )
-    assert worthwhile(backend, device) == expected
+    assert backend_named(backend).worthwhile(device) == expected
 
 
 def test_reasons_say_what_is_missed() -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.registry import NAMES, backend
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
-from yolotrt.errors import ArtifactError
+from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 
 Warn = Callable[[str], None]
 
@@ -48,43 +49,17 @@ def admit(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> En
             warn(f"{path} does not match the hash in its sidecar; it is loaded because you trust it.")
         return replace(file, sha256=found)
     warn(f"{path} has no sidecar; it is loaded because you trust it.")
-    return _onnx(path) if path.suffix == ".onnx" else _foreign(path)
+    return _adopted(path)
 
 
-def require_unchanged(file: EngineFile, data: bytes) -> bytes:
-    """Return the bytes that are about to be loaded if they are still those that were admitted.
-
-    Raises:
-        ArtifactError: They are not.
-    """
-    from yolotrt.artifacts.hashing import sha256_bytes
-
-    if sha256_bytes(data) != file.sha256:
-        raise ArtifactError(f"{file.path} was changed while it was being loaded.", hint="Run it again.")
-    return data
-
-
-def _onnx(path: Path) -> EngineFile:
-    """Describe an ONNX file that was not built here, to be run as it stands."""
-    from onnx import TensorProto
-
-    from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
-
-    model = load_onnx(path)
-    ops = {node.op_type for node in model.graph.node}
-    half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    precision: Precision = "int8" if "DequantizeLinear" in ops else "fp16" if half else "fp32"
-    sources = {"onnx": onnx_key(model), "onnx_file": path.name}
-    spec = read_spec(model, path.stem)
-    return EngineFile(path, "onnxruntime", precision, spec, (), sha256_file(path), sources)
-
-
-def _foreign(path: Path) -> EngineFile:
-    """Describe a TensorRT engine of another tool; only TensorRT can, so it is loaded once for it."""
-    from yolotrt.backends.tensorrt.backend import load_foreign
-
-    engine = load_foreign(path)
-    try:
-        return engine.file
-    finally:
-        engine.close()
+def _adopted(path: Path) -> EngineFile:
+    """Describe an engine that was not built here, by whichever backend can."""
+    refusals: list[YoloTrtError] = []
+    for name in NAMES:
+        try:
+            if (file := backend(name).adopt(path)) is not None:
+                return file
+        except (EnvironmentFault, ArtifactError) as exc:
+            refusals.append(exc)
+    # A refusal of the engine says most, the absence of a library least.
+    raise min(refusals, key=lambda e: (not isinstance(e, ArtifactError), isinstance(e, MissingDependency)))

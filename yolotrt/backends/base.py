@@ -1,152 +1,36 @@
-"""The backend seam: build an engine file, load it, run batches on it.
+"""The backend seam: build an engine file, load it, run batches on it, say what is in it.
 
-Nothing here knows about tiles, YOLO decoding or timing.
+This is all that the rest of the project knows of a backend. A new one is a package with a class that has
+what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.registry`. Nothing here knows about tiles,
+YOLO decoding or timing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.profiles import Profile
-from yolotrt.model.spec import ModelSpec
+from yolotrt.backends.files import RECORDED_ONLY as RECORDED_ONLY
+from yolotrt.backends.files import Availability as Availability
+from yolotrt.backends.files import BuildConfig as BuildConfig
+from yolotrt.backends.files import BuiltEngine as BuiltEngine
+from yolotrt.backends.files import EngineFile as EngineFile
+from yolotrt.backends.files import Layer as Layer
+from yolotrt.backends.files import LayerTime as LayerTime
+from yolotrt.backends.files import Placement as Placement
+from yolotrt.backends.files import Precision as Precision
+from yolotrt.backends.files import QdqStyle as QdqStyle
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
     import onnx
 
     from yolotrt.cuda.device import Device
-
-Precision = Literal["fp32", "fp16", "int8", "fp8"]
-QdqStyle = Literal["cpu", "tensorrt"]
-"""Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.calibration.qdq`."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One step of an engine, usually one kernel, as the library that built it reported it.
-
-    Attributes:
-        name: The library's name for it.
-        kind: The library's word for what it is.
-        inputs: Types of the values it reads (``FP16``, ``INT8``), weights not included.
-        weights: Types of its constants, the kernel first.
-        outputs: Types of the values it writes.
-        nodes: Names of the ONNX nodes that it computes, wholly or in part.
-        activation_elsewhere: Nodes of the activation function behind this convolution that another layer
-            computes: a fusion that was lost.
-    """
-
-    name: str
-    kind: str
-    inputs: tuple[str, ...]
-    weights: tuple[str, ...]
-    outputs: tuple[str, ...]
-    nodes: tuple[str, ...]
-    activation_elsewhere: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class BuiltEngine:
-    """What a build gives.
-
-    Attributes:
-        data: The engine, to be written as a file.
-        layers: As in :class:`EngineFile`.
-    """
-
-    data: bytes
-    layers: tuple[Layer, ...] = ()
-
-
-@dataclass(frozen=True)
-class EngineFile:
-    """An engine on disk together with what its sidecar says.
-
-    Attributes:
-        path: The engine.
-        backend: Name of the backend that built it and can load it.
-        precision: Precision of its weights and activations.
-        spec: The network's interface.
-        batches: Batch sizes it has an optimization profile for; empty means any.
-        sha256: Hash of the engine's bytes; loading verifies it.
-        sources: Content keys it was made from (``onnx``, ``calibration`` and the like).
-        environment: What :meth:`Backend.environment` said when it was built.
-        layers: What the library made of the network, for the largest profile; empty if it did not tell.
-    """
-
-    path: Path
-    backend: str
-    precision: Precision
-    spec: ModelSpec
-    batches: tuple[int, ...]
-    sha256: str
-    sources: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    layers: tuple[Layer, ...] = ()
-
-
-RECORDED_ONLY = frozenset({"driver"})
-"""Keys of an environment that are written down but whose change does not make an engine outdated."""
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """How an engine is to be built. A backend ignores what means nothing to it.
-
-    Precision is a property of the network that is built; it is here for the refusals only.
-
-    Attributes:
-        spec: The network's interface.
-        profiles: Batch sizes the engine is to accept.
-        precision: Precision of the network.
-        workspace_mib: Scratch memory that a layer may use, MiB; None leaves it to the library.
-        optimization_level: 0 (fast build) to 5 (fast engine); None is the library's default.
-        timing_cache: File with timings of earlier builds, read and updated; None goes without.
-        version_compatible: The engine also loads in newer versions of the library.
-        hardware_compatible: The engine also loads on other GPUs, Ampere and newer.
-        compute_capabilities: GPUs to build for, such as ``SM86`` and ``SM120``, where the library builds
-            ahead of time; empty means the GPU here or the library's portable default.
-        implicit: INT8 is left to TensorRT 10 and its calibration table; the network is in FP32.
-        calibration_table: That table; None while it is not known yet, and where the network is built as
-            it is typed.
-        log: File for everything the library says; None keeps only its warnings.
-    """
-
-    spec: ModelSpec
-    profiles: tuple[Profile, ...]
-    precision: Precision
-    workspace_mib: int | None = None
-    optimization_level: int | None = None
-    timing_cache: Path | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    compute_capabilities: tuple[str, ...] = ()
-    implicit: bool = False
-    calibration_table: str | None = None
-    log: Path | None = None
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether a backend can be used here.
-
-    Attributes:
-        usable: It can build and run engines.
-        reason: Its version and device, or what is missing.
-        builds: It can build engines, perhaps for another machine's GPU.
-        hint: What would make it usable.
-    """
-
-    usable: bool
-    reason: str
-    builds: bool
-    hint: str | None = None
+    from yolotrt.cuda.tensor import TensorType
 
 
 class Context(Protocol):
@@ -159,6 +43,11 @@ class Context(Protocol):
     """
 
     batch: int
+
+    @property
+    def takes_host_images(self) -> bool:
+        """Whether :attr:`images` can be filled; engines of other tools may take FP16, on the GPU only."""
+        ...
 
     @property
     def images(self) -> npt.NDArray[np.float32]:
@@ -181,10 +70,12 @@ class DeviceContext(Context, Protocol):
     """A context whose buffers are on a GPU and may be given by the caller.
 
     Attributes:
+        tensors: Type of the input and of each output, by name.
         input_pointer: Device address of (batch, 3, height, width) values of the engine's input type.
         output_pointers: Device addresses by output name. Setting either takes effect at the next enqueue.
     """
 
+    tensors: Mapping[str, TensorType]
     input_pointer: int
     output_pointers: Mapping[str, int]
 
@@ -199,11 +90,45 @@ class DeviceContext(Context, Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Free what belongs to the context; the memory it was bound to stays. Once is enough."""
+        ...
 
-class Engine(Protocol):
-    """A loaded engine, shared by all its contexts."""
+
+class DeviceEngine(Protocol):
+    """An engine on one GPU, whose contexts run on buffers that the caller owns.
+
+    Attributes:
+        file: The engine on disk.
+        device: The GPU.
+    """
 
     file: EngineFile
+    device: Device
+
+    @property
+    def capturable(self) -> bool:
+        """Whether contexts may be captured in a CUDA graph after they have run once; asking can cost."""
+        ...
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> DeviceContext:
+        """Return a context for batches of exactly this size; see :meth:`Engine.new_context`."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded engine, shared by all its contexts.
+
+    Attributes:
+        file: The engine on disk.
+    """
+
+    file: EngineFile
+
+    @property
+    def parts(self) -> Sequence[DeviceEngine]:
+        """The engine on each GPU that it is on; none if it is fed from the host."""
+        ...
 
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> Context:
         """Return an execution context for batches of exactly ``batch`` images.
@@ -230,15 +155,35 @@ class Backend(Protocol):
     Attributes:
         name: What ``--backend`` calls it.
         suffix: File name suffix of its engines.
+        foreign_suffixes: Suffixes that other tools give to engines of this library.
         qdq_style: Q/DQ placement that its kernels want.
+        runs_on_cpu: Its engines also run on a processor; others need a GPU.
+        any_batch: Its engines take batches of any size, so that profiles mean nothing to it.
+        packages: Names of the distributions that its results depend on, for the record.
     """
 
     name: str
     suffix: str
+    foreign_suffixes: tuple[str, ...]
     qdq_style: QdqStyle
+    runs_on_cpu: bool
+    any_batch: bool
+    packages: tuple[str, ...]
 
     def availability(self) -> Availability:
         """Say whether the backend works here; never raises."""
+        ...
+
+    def placement(self, precision: Precision) -> Placement:
+        """Return where an engine of this precision runs unless the user says it, and why."""
+        ...
+
+    def worthwhile(self, device: str) -> tuple[Precision, ...]:
+        """Return the precisions that may be the fastest on a device, the plainest first.
+
+        Args:
+            device: As :func:`yolotrt.backends.placement.place` takes it.
+        """
         ...
 
     def check(self, config: BuildConfig) -> None:
@@ -265,6 +210,20 @@ class Backend(Protocol):
         """
         ...
 
+    def notes(self, file: EngineFile) -> tuple[str, ...]:
+        """Return what whoever built this engine should know before using it."""
+        ...
+
+    def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
+        """Return the words of ``yolotrt build`` that only this backend knows, for an engine like this one.
+
+        Args:
+            file: The engine, as its sidecar describes it.
+            batches: Batch sizes instead of its own.
+            here: For the GPU at hand and not for those it was built for.
+        """
+        ...
+
     def load(self, file: EngineFile) -> Engine:
         """Load an engine whose bytes match its sidecar.
 
@@ -273,11 +232,62 @@ class Backend(Protocol):
         """
         ...
 
-    def load_on(self, file: EngineFile, device: Device) -> Engine:
+    def load_on(self, file: EngineFile, device: Device) -> LoadedOnDevice:
         """Load an engine on a GPU, for contexts that run on the caller's memory (:class:`DeviceContext`).
 
         Raises:
             ArtifactError: It was built for another version or device, or is damaged.
             DeviceError: The library cannot use the GPU.
         """
+        ...
+
+    def adopt(self, path: Path) -> EngineFile | None:
+        """Describe an engine that has no sidecar and that the user trusts.
+
+        Returns:
+            Its description, or None if this is certainly no file of this library.
+
+        Raises:
+            ArtifactError: It cannot be loaded here.
+            ModelError: It is not a YOLO segmentation network with a fixed input size.
+            EnvironmentFault: Only the library or a GPU could tell, and one of them is missing.
+        """
+        ...
+
+    def describe(self, file: EngineFile) -> dict[str, Any]:
+        """Return what is in an engine besides what its sidecar says, as JSON values; empty if that is all."""
+        ...
+
+    def network(self, file: EngineFile) -> onnx.ModelProto | None:
+        """Return the network of an engine that is kept as ONNX; None where only the library can read it.
+
+        Raises:
+            InputError: The file is not there any more, or cannot be read.
+        """
+        ...
+
+    def layer_times(self, engine: Engine, batch: int | None, iterations: int) -> tuple[int, list[LayerTime]]:
+        """Measure every layer of an engine that this backend loaded, on random images.
+
+        Args:
+            engine: The engine.
+            batch: Number of images; None takes the largest profile.
+            iterations: Measured runs.
+
+        Returns:
+            The number of images, and the layers, slowest first.
+
+        Raises:
+            UsageError: The library does not time layers.
+            ArtifactError: The engine has no profile for this batch size.
+            ExecutionError: The engine failed.
+        """
+        ...
+
+
+class LoadedOnDevice(Engine, DeviceEngine, Protocol):
+    """An engine on one GPU that wants closing: what :meth:`Backend.load_on` gives."""
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> DeviceContext:
+        """Return a context; see :meth:`Engine.new_context`."""
         ...

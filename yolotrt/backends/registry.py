@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Literal, cast
 
-from yolotrt.backends.base import Availability, Backend, Engine
-from yolotrt.backends.base import EngineFile as EngineFile
-from yolotrt.backends.placement import Replicas, place
-from yolotrt.cuda.opened import gpu
+from yolotrt.backends.base import Availability, Backend
 from yolotrt.errors import EnvironmentFault, UsageError
 
 _CLASSES = {
@@ -21,6 +16,9 @@ _CLASSES = {
 """What makes each backend, in order of preference."""
 
 NAMES = tuple(_CLASSES)
+
+EMBEDDED = NAMES[-1]
+"""The backend that works on any machine: every command can fall back on it."""
 
 
 def backend(name: str) -> Backend:
@@ -33,6 +31,11 @@ def backend(name: str) -> Backend:
         raise UsageError(f"There is no backend {name!r}.", hint=f"Choose from: auto, {', '.join(NAMES)}.")
     module, _, attribute = _CLASSES[name].partition(":")
     return cast(Backend, getattr(import_module(module), attribute)())
+
+
+def packages() -> tuple[str, ...]:
+    """Return the distributions that results of any backend depend on."""
+    return tuple(dict.fromkeys(package for name in NAMES for package in backend(name).packages))
 
 
 def availabilities() -> dict[str, Availability]:
@@ -63,55 +66,3 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
             )
         why += f"{candidate}: {state.reason.rstrip('.')}. "
     raise EnvironmentFault(f"No usable backend. {why.strip()}", hint="See: yolotrt doctor")
-
-
-def load_engine(file: EngineFile, device: str = "auto") -> Engine:
-    """Load an engine with the backend that built it, where :func:`yolotrt.backends.placement.place` says.
-
-    Args:
-        file: The engine.
-        device: ``auto``, ``cpu``, ``cuda:0`` or ``cuda:0,1``.
-
-    Raises:
-        UsageError: It is no device, or the engine cannot run there.
-        ArtifactError: The engine does not fit this machine.
-        EnvironmentFault: The device does not work here.
-    """
-    placement = place(file, device)
-    loader = backend(file.backend)
-    if not placement.gpus:
-        return loader.load(file)
-    engines: list[Engine] = []
-    try:
-        for index in placement.gpus:
-            engines.append(loader.load_on(file, gpu(index)))
-    except BaseException:
-        for engine in engines:
-            engine.close()
-        raise
-    return engines[0] if len(engines) == 1 else Replicas(engines)
-
-
-def open_engine(
-    path: Path,
-    device: str = "auto",
-    *,
-    trust: bool = False,
-    warn: Callable[[str], None] = lambda _: None,
-) -> Engine:
-    """Load an engine file.
-
-    Args:
-        path: The engine.
-        device: As in :func:`load_engine`.
-        trust: Also an engine that no sidecar vouches for; see :func:`yolotrt.backends.admission.admit`.
-        warn: Told when that was needed.
-
-    Raises:
-        InputError: It is missing or unreadable.
-        ArtifactError: No sidecar vouches for it, or it is damaged or does not fit this machine.
-        EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
-    """
-    from yolotrt.backends.admission import admit
-
-    return load_engine(admit(path, trust=trust, warn=warn), device)

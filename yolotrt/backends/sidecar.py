@@ -126,6 +126,17 @@ def read_engine(path: Path) -> EngineFile:
     return file
 
 
+def require_unchanged(file: EngineFile, data: bytes) -> bytes:
+    """Return the bytes that are about to be loaded if they are still those that were admitted.
+
+    Raises:
+        ArtifactError: They are not.
+    """
+    if sha256_bytes(data) != file.sha256:
+        raise ArtifactError(f"{file.path} was changed while it was being loaded.", hint="Run it again.")
+    return data
+
+
 def read_sidecar(engine: Path) -> EngineFile:
     """Read the sidecar of ``engine`` without looking at the engine itself.
 

@@ -7,13 +7,11 @@ something else, and a network that mixes the images of a batch cannot be run on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.base import Context, Engine, EngineFile
-from yolotrt.backends.placement import gpu_engines
 from yolotrt.backends.registry import backend
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
@@ -64,7 +62,7 @@ def check_batches(
         spec = pair.tiles.file.spec
         counts = [_tiles(frame, spec, settings.overlap) for frame in frames]
         batch = -(-max(counts) // min(settings.groups))
-        if not gpu_engines(pair.tiles):
+        if not pair.tiles.parts:
             batch = min(batch, HOST_BATCH)
         if batch > 1:
             _check(pair.tiles, frames[0], batch, settings, say)
@@ -78,14 +76,14 @@ def _check(
         say(f"note: {file.path.name} takes no single image, so its batches of {batch} are not checked.")
         return
     tiles = tile_grid((frame.shape[1], frame.shape[0]), file.spec.input_wh, settings.overlap).cut(frame)
-    on_gpu = gpu_engines(engine)
+    on_gpu = engine.parts
     # On a GPU a copy is asked: what is measured later must find neither memory taken nor kernels chosen.
     checked = backend(file.backend).load_on(file, on_gpu[0].device) if on_gpu else engine
     try:
         found = []
         for size in (1, batch):
             context = checked.new_context(size, threads=settings.threads)
-            if not _takes_fp32(context, file.spec):
+            if not context.takes_host_images:
                 say(f"note: {file.path.name} takes FP16 images, so its batches of {batch} are not checked.")
                 return
             found.append(_last_of(context, tiles))
@@ -97,12 +95,6 @@ def _check(
 
 def _tiles(frame: Frame, spec: ModelSpec, overlap: float) -> int:
     return len(tile_grid((frame.shape[1], frame.shape[0]), spec.input_wh, overlap).origins)
-
-
-def _takes_fp32(context: Context, spec: ModelSpec) -> bool:
-    """Whether the input can be filled from the host; engines of other tools may want FP16 there."""
-    tensors: Mapping[str, Any] = getattr(context, "tensors", {})
-    return spec.input_name not in tensors or tensors[spec.input_name].dtype == np.float32
 
 
 def _last_of(context: Context, tiles: Sequence[U8]) -> tuple[F32, F32]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt import __version__
+from yolotrt.backends.registry import packages as backend_packages
 from yolotrt.bench.gpu import gpu_state
 
-PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools",
-    "tensorrt", "tensorrt-rtx", "cuda-core",
-)  # fmt: skip
+PACKAGES = ("numpy", "onnx", "opencv-python-headless", "pycocotools")
+"""What results depend on besides the backends' packages."""
+
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -39,7 +39,7 @@ def environment(threads: int, pci_bus_id: str | None = None) -> dict[str, Any]:
         "load_1min": round(os.getloadavg()[0], 2),
         "git": _git_revision(),
         "gpu": gpu_state(pci_bus_id),
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in (*PACKAGES, *backend_packages())},
     }
 
 

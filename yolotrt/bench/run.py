@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt.backends.base import Engine
-from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
@@ -126,7 +125,7 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         settings=settings,
         environment={**environment(request.settings.threads, _card(engines)), "engines": described},
         cases=(),
-        notes=() if all(map(gpu_engines, loaded)) else (CPU_NOTE,),
+        notes=() if all(engine.parts for engine in loaded) else (CPU_NOTE,),
         budgets=request.budgets.as_json(),
     )
 
@@ -140,7 +139,7 @@ def _with_cudnn(known: Mapping[str, Any]) -> dict[str, Any]:
 def _card(engines: Sequence[EnginePair]) -> str | None:
     """Return where the GPU sits that is recorded: of several the first, None for a run on the processor."""
     loaded = (engine for pair in engines for engine in pair.engines)
-    return next((part.device.info.pci_bus_id for engine in loaded for part in gpu_engines(engine)), None)
+    return next((part.device.info.pci_bus_id for engine in loaded for part in engine.parts), None)
 
 
 def _described(engine: Engine) -> dict[str, Any]:
@@ -150,6 +149,6 @@ def _described(engine: Engine) -> dict[str, Any]:
         "backend": file.backend,
         "precision": file.precision,
         "bytes": file.path.stat().st_size,
-        "runs_on": [part.device.name for part in gpu_engines(engine)] or ["cpu"],
+        "runs_on": [part.device.name for part in engine.parts] or ["cpu"],
         **file.environment,
     }

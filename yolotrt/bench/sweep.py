@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from yolotrt.backends.base import Engine
-from yolotrt.backends.placement import gpu_engines
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
 from yolotrt.bench.stopping import StopRule, WarmupRule
@@ -212,7 +211,7 @@ def new_subjects(
     """
     for wh in sorted({(frame.shape[1], frame.shape[0]) for frame in frames}):
         _check_groups(settings, wh, pair.tiles)
-    on_gpu = bool(gpu_engines(pair.tiles))
+    on_gpu = bool(pair.tiles.parts)
     chosen = settings.dispatch or _offered(pair)
     depth = settings.depth if on_gpu else 1
     found = []
@@ -241,7 +240,7 @@ def new_subjects(
 
 def _offered(pair: EnginePair) -> tuple[Dispatch, ...]:
     """Return the dispatch modes that work where the engines are."""
-    parts = [part for engine in pair.engines for part in gpu_engines(engine)]
+    parts = [part for engine in pair.engines for part in engine.parts]
     if not parts:
         return DISPATCH_MODES
     if all(part.device.captures and part.capturable for part in parts):

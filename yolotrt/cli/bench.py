@@ -183,7 +183,7 @@ def _announce(file: EngineFile, tile: int | None, device: str) -> None:
 
 
 def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str) -> RunResult:
-    from yolotrt.backends.registry import load_engine
+    from yolotrt.backends.loading import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
     from yolotrt.data.sources import read_frames

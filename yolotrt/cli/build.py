@@ -116,6 +116,7 @@ def build(
     """
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
+    from yolotrt.backends.registry import backend as backend_named
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.model.export import HEADS
     from yolotrt.pipeline.settings import PASS_MODES
@@ -178,8 +179,8 @@ def build(
     with progress_bars() as progress:
         outcome = build_engine(request, progress=progress, say=say)
     file = outcome.file
-    if file.precision == "fp16" and file.backend == "onnxruntime":
-        say("note: a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.")
+    for note in backend_named(file.backend).notes(file):
+        say(f"note: {note}")
     if json != "-":
         print(file.path)
     emit_json(json, _described(file, outcome.cached))

@@ -9,10 +9,9 @@ import typer
 
 from yolotrt.cli.console import emit_json, say, stdout, warn
 from yolotrt.cli.options import JsonTarget, Trust
-from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolotrt.backends.tensorrt.profiler import LayerTime
+    from yolotrt.backends.base import LayerTime
 
 
 def profile(
@@ -33,19 +32,12 @@ def profile(
       yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
       yolotrt profile trtexec.plan --trust
     """
-    from yolotrt.backends.registry import open_engine
-    from yolotrt.backends.tensorrt.profiler import layer_times
-    from yolotrt.backends.tensorrt.runtime import TensorRtEngine
+    from yolotrt.backends.loading import open_engine
+    from yolotrt.backends.registry import backend
 
     loaded = open_engine(engine, trust=trust, warn=warn)
-    if not isinstance(loaded, TensorRtEngine):
-        raise UsageError(
-            f"{engine} is an engine of {loaded.file.backend}; only TensorRT times its layers.",
-            hint="yolotrt bench measures every kind of engine.",
-        )
     try:
-        chosen = batch or max(p.largest for p in loaded.profiles)
-        rows = layer_times(loaded, chosen, iterations)
+        chosen, rows = backend(loaded.file.backend).layer_times(loaded, batch, iterations)
     finally:
         loaded.close()
 

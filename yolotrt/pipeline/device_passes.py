@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from yolotrt.backends.base import DeviceContext, DeviceEngine
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
 from yolotrt.pipeline.device_results import U8, WORD, PassFound, Results
-from yolotrt.pipeline.device_share import GpuContext, GpuEngine, Lanes, PassBuffers
+from yolotrt.pipeline.device_share import Lanes, PassBuffers
 
 _STARTERS = 8
 """Contexts that start side by side."""
@@ -44,7 +45,7 @@ class DevicePass:
         self,
         device: Device,
         scope: Scope,
-        engine: GpuEngine,
+        engine: DeviceEngine,
         placement: Letterbox,
         parts: Sequence[range],
         origins: list[tuple[int, int]],
@@ -139,7 +140,9 @@ class PassSlot:
     decode: DecodeWork
 
 
-def _contexts(engine: GpuEngine, batches: Sequence[int], lanes: Lanes, *, shared: bool) -> list[GpuContext]:
+def _contexts(
+    engine: DeviceEngine, batches: Sequence[int], lanes: Lanes, *, shared: bool
+) -> list[DeviceContext]:
     if not shared:
         return [engine.new_context(batch, lane=lanes.take(engine)) for batch in batches]
     lane = lanes.take(engine)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
-from typing import ClassVar, Protocol
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from yolotrt.backends.base import EngineFile
+from yolotrt.backends.base import DeviceContext, DeviceEngine
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.cuda.driver import Argument
 from yolotrt.cuda.tensor import TensorType
@@ -26,47 +26,6 @@ FRAME_SLACK = 16
 """Bytes behind a frame in device memory, which the tile kernel may read but does not use."""
 
 
-class GpuContext(Protocol):
-    """What the pipeline needs of a :class:`yolotrt.backends.base.DeviceContext`.
-
-    Attributes:
-        tensors: Type of the input and of each output, by name.
-        input_pointer: Device address of the input; set before each enqueue.
-        output_pointers: Device addresses of the outputs by name; set before each enqueue.
-    """
-
-    tensors: Mapping[str, TensorType]
-    input_pointer: int
-    output_pointers: Mapping[str, int]
-
-    def enqueue(self, stream_handle: int) -> None:
-        """Start the batch in a stream and return at once."""
-        ...
-
-    def close(self) -> None:
-        """Free what belongs to the context; the memory it was bound to is still there."""
-        ...
-
-
-class GpuEngine(Protocol):
-    """An engine whose contexts run on one GPU, on buffers that the caller owns.
-
-    Attributes:
-        file: The engine on disk.
-    """
-
-    file: EngineFile
-
-    @property
-    def capturable(self) -> bool:
-        """Whether its contexts may be captured in a CUDA graph after they have run once."""
-        ...
-
-    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> GpuContext:
-        """Return a context for batches of exactly this size."""
-        ...
-
-
 @dataclass(frozen=True)
 class Gpu:
     """One GPU and what runs on it.
@@ -78,11 +37,11 @@ class Gpu:
     """
 
     device: Device
-    engine: GpuEngine
-    whole_engine: GpuEngine | None = None
+    engine: DeviceEngine
+    whole_engine: DeviceEngine | None = None
 
     @property
-    def for_whole(self) -> GpuEngine:
+    def for_whole(self) -> DeviceEngine:
         """The engine that looks at the whole frame."""
         return self.whole_engine or self.engine
 
@@ -100,8 +59,9 @@ class TakingTurns:
     of one batch size and lane are then shared by them, where the engine shares at all.
     """
 
-    def __init__(self, engine: GpuEngine) -> None:
+    def __init__(self, engine: DeviceEngine) -> None:
         self.file = engine.file
+        self.device = engine.device
         self.new_context = engine.new_context
         self._engine = engine
 
@@ -151,12 +111,12 @@ class Lanes:
     the scratch memory that its contexts had when it was captured.
     """
 
-    _used: ClassVar[WeakKeyDictionary[GpuEngine, set[int]]] = WeakKeyDictionary()
+    _used: ClassVar[WeakKeyDictionary[DeviceEngine, set[int]]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._mine: list[tuple[GpuEngine, int]] = []
+        self._mine: list[tuple[DeviceEngine, int]] = []
 
-    def take(self, engine: GpuEngine) -> int:
+    def take(self, engine: DeviceEngine) -> int:
         """Return a free lane of an engine and keep it."""
         used = self._used.setdefault(engine, set())
         lane = next(n for n in count() if n not in used)
@@ -178,7 +138,7 @@ class PassBuffers:
     """
 
     def __init__(
-        self, scope: Scope, engine: GpuEngine, tensors: Mapping[str, TensorType], images: int
+        self, scope: Scope, engine: DeviceEngine, tensors: Mapping[str, TensorType], images: int
     ) -> None:
         spec = engine.file.spec
         self._spec = spec
@@ -203,7 +163,7 @@ class PassBuffers:
             self._memory[head].address, self.types[head], self._memory[protos].address, self.types[protos]
         )
 
-    def run(self, context: GpuContext, first: int, stream: Stream) -> None:
+    def run(self, context: DeviceContext, first: int, stream: Stream) -> None:
         """Start a context on the images from ``first`` on."""
         at = {n: m.address + first * self.types[n].item_nbytes for n, m in self._memory.items()}
         context.input_pointer = at.pop(self._spec.input_name)

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from yolotrt.backends.base import Engine
-from yolotrt.backends.placement import gpu_engines
-from yolotrt.backends.registry import open_engine
+from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device import DevicePipeline
 from yolotrt.pipeline.device_share import Gpu
@@ -235,7 +234,7 @@ class _InTurn:
 
 def _gpus(engine: Engine, whole_engine: Engine | None) -> list[Gpu]:
     """Return the GPUs that engines are on, with their engines; none if they are fed from the host."""
-    tiles, wholes = gpu_engines(engine), gpu_engines(whole_engine or engine)
+    tiles, wholes = engine.parts, (whole_engine or engine).parts
     if [e.device for e in tiles] != [e.device for e in wholes]:
         names = " and ".join(e.file.path.name for e in (engine, whole_engine) if e)
         raise UsageError(

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import EngineFile, Precision
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
+from yolotrt.backends.registry import EMBEDDED
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
@@ -146,7 +147,7 @@ def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precisi
         request = BuildRequest(
             model,
             precision,
-            backend="onnxruntime",
+            backend=EMBEDDED,
             images=out / "calibration" / "images",
             # Calibration scenes are drawn like the measured ones, so there are no outliers to cut off.
             algorithm="minmax",

@@ -10,18 +10,15 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import require_file
 from yolotrt.backends.admission import Warn, admit
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.registry import NAMES, backend
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
-from yolotrt.backends.tensorrt.describe import describe_engine, describe_foreign
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.calibration.cache import FORMAT as CALIBRATION
 from yolotrt.calibration.cache import read_ranges
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
-
-FOREIGN = (".engine", ".plan", ".trt")
-"""File name endings of TensorRT engines that were not built here."""
 
 
 def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> dict[str, Any]:
@@ -44,8 +41,8 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
         return _onnx(path)
     if path.suffix == ".json":
         return _document(path, trust, warn)
-    if path.suffix in FOREIGN:
-        return {"kind": "engine of another tool", **describe_foreign(admit(path, trust=trust, warn=warn))}
+    if any(path.suffix in backend(name).foreign_suffixes for name in NAMES):
+        return _foreign(admit(path, trust=trust, warn=warn))
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
@@ -53,7 +50,7 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
 
 
 def _engine(file: EngineFile) -> dict[str, Any]:
-    inside = describe_engine(file) if file.path.exists() and file.backend.startswith("tensorrt") else {}
+    inside = backend(file.backend).describe(file) if file.path.exists() else {}
     return {
         "kind": "engine",
         "backend": file.backend,
@@ -68,6 +65,19 @@ def _engine(file: EngineFile) -> dict[str, Any]:
         "made_from": dict(file.sources),
         "environment": dict(file.environment),
         **inside,
+    }
+
+
+def _foreign(file: EngineFile) -> dict[str, Any]:
+    return {
+        "kind": "engine of another tool",
+        "backend": file.backend,
+        "precision": file.precision,
+        "bytes": file.path.stat().st_size,
+        "head": file.spec.head,
+        "input_wh": list(file.spec.input_wh),
+        "classes": list(file.spec.names),
+        **backend(file.backend).describe(file),
     }
 
 

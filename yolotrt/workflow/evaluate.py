@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
-from yolotrt.backends.registry import load_engine
 from yolotrt.bench.statistics import median
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.base import Engine, EngineFile
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.loading import load_engine
 from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds

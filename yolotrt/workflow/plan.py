@@ -124,7 +124,7 @@ class BuildPlan:
             backend=backend.name,
             precision=request.precision,
             spec=self.spec,
-            batches=() if backend.name == "onnxruntime" else batch_sizes(config.profiles),
+            batches=() if backend.any_batch else batch_sizes(config.profiles),
             sha256="",
             sources=sources,
             environment=backend.environment(config),

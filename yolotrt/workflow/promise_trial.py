@@ -9,8 +9,9 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
-from yolotrt.backends.registry import load_engine
+from yolotrt.backends.registry import EMBEDDED
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.graph import WEIGHTED, GraphView
 from yolotrt.calibration.qdq import BUDGET, default_exclusions, quantize
@@ -126,7 +127,7 @@ class Trial:
             self.plan.request,
             model=self.plan.onnx_path,
             precision="fp32",
-            backend="onnxruntime",
+            backend=EMBEDDED,
             output=None,
             force=False,
             options={},

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
-from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.memory import peak_memory
 from yolotrt.bench.race import Dropped, median_seconds, race
@@ -27,7 +27,6 @@ from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_we
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
-from yolotrt.workflow.tune_precisions import worthwhile
 from yolotrt.workflow.tune_state import Measured, TuneState
 
 REFERENCE: Precision = "fp32"
@@ -94,7 +93,7 @@ def tune(
     """
     backend, _ = choose_backend(request.build.backend, "build")  # an export takes a minute: refuse before it
     if not request.precisions:
-        chosen = worthwhile(backend.name, request.device)
+        chosen = backend.worthwhile(request.device)
         say(f"precisions: {', '.join(chosen)} (others with --precisions)")
         request = replace(request, precisions=chosen)
     files, sweep = _build(request, frames, progress, say)

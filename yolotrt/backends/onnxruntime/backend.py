@@ -6,16 +6,28 @@ import contextlib
 import functools
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.admission import require_unchanged
-from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
+from yolotrt.artifacts.hashing import sha256_file
+from yolotrt.backends.base import (
+    Availability,
+    BuildConfig,
+    BuiltEngine,
+    Engine,
+    EngineFile,
+    LayerTime,
+    Placement,
+    Precision,
+    QdqStyle,
+)
+from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.errors import ArtifactError, BuildError, ExecutionError, UsageError
 from yolotrt.model.finite import first_not_finite
-from yolotrt.model.onnxfile import require_whole
+from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec, require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
 
@@ -55,13 +67,35 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
     suffix = ".onnx"
+    foreign_suffixes: tuple[str, ...] = ()  # an ONNX file is a network first
     qdq_style: QdqStyle = "cpu"
+    runs_on_cpu = True
+    any_batch = True
+    packages = ("onnxruntime", "onnxruntime-gpu")
 
     def availability(self) -> Availability:
         """ONNX Runtime is a core dependency: it is there, and its CPU provider always works."""
         import onnxruntime as ort
 
         return Availability(True, f"{ort.__version__} on {_device()}", builds=True)
+
+    def placement(self, precision: Precision) -> Placement:
+        """Return the first GPU for floating point where the CUDA provider works, else the processor."""
+        if precision not in ("fp32", "fp16"):
+            # Its Q/DQ pairs are placed for the processor's kernels; the CUDA provider computes them in FP32.
+            return Placement((), f"this {precision} engine was made for the processor")
+        from yolotrt.backends.onnxruntime.gpu import availability
+
+        state = availability()
+        return Placement((0,) if state.usable else (), state.reason)
+
+    def worthwhile(self, device: str) -> tuple[Precision, ...]:
+        """Return FP32 and what may beat it.
+
+        A processor computes FP16 no faster than FP32, and the CUDA provider computes INT8 networks in FP32.
+        """
+        on_gpu = bool(self.placement("fp32").gpus) if device == "auto" else device != "cpu"
+        return ("fp32", "fp16") if on_gpu else ("fp32", "int8")
 
     def check(self, config: BuildConfig) -> None:
         """Refuse what only TensorRT has: an engine without it would be another than was asked for."""
@@ -111,6 +145,49 @@ class OnnxRuntimeBackend:
         from yolotrt.backends.onnxruntime.gpu import load
 
         return load(file, device)
+
+    def adopt(self, path: Path) -> EngineFile | None:
+        """Describe an ONNX file that was not built here, to be run as it stands."""
+        if path.suffix != ".onnx":
+            return None
+        from onnx import TensorProto
+
+        model = load_onnx(path)
+        ops = {node.op_type for node in model.graph.node}
+        half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+        precision: Precision = "int8" if "DequantizeLinear" in ops else "fp16" if half else "fp32"
+        sources = {"onnx": onnx_key(model), "onnx_file": path.name}
+        spec = read_spec(model, path.stem)
+        return EngineFile(path, self.name, precision, spec, (), sha256_file(path), sources)
+
+    def describe(self, file: EngineFile) -> dict[str, Any]:
+        """Return nothing: an ONNX file tells no more than its sidecar."""
+        return {}
+
+    def network(self, file: EngineFile) -> onnx.ModelProto | None:
+        """Return the engine's own file, which is the network."""
+        return load_onnx(file.path)
+
+    def notes(self, file: EngineFile) -> tuple[str, ...]:
+        """Return what FP16 means on a processor."""
+        if file.precision == "fp16":
+            return ("a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.",)
+        return ()
+
+    def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
+        """Return nothing: any batch size goes, and there are no options."""
+        return []
+
+    def layer_times(self, engine: Engine, batch: int | None, iterations: int) -> tuple[int, list[LayerTime]]:
+        """Refuse: ONNX Runtime times layers only into files of its own.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"{engine.file.path} is an engine of {self.name}, which does not time its layers.",
+            hint="yolotrt bench measures every kind of engine.",
+        )
 
 
 def _require_finite_outputs(session: Any, model: onnx.ModelProto, config: BuildConfig) -> None:
@@ -196,6 +273,11 @@ class OnnxRuntimeEngine:
         self._sessions: dict[tuple[int, int], Any] = {}
         self._lanes: dict[tuple[int, int], _Lane] = {}
 
+    @property
+    def parts(self) -> tuple[()]:
+        """Nothing: it is fed from the host."""
+        return ()
+
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> OnnxRuntimeContext:
         """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`."""
         spec = self.file.spec
@@ -239,6 +321,8 @@ class _Lane:
 
 class OnnxRuntimeContext:
     """Runs batches of one size on one lane."""
+
+    takes_host_images = True
 
     def __init__(self, lane: _Lane, batch: int) -> None:
         self.batch = batch

@@ -33,6 +33,11 @@ class FakeQuantizedEngine:
         self._data: bytes = model.SerializeToString()
         self._sessions: dict[int, Any] = {}
 
+    @property
+    def parts(self) -> tuple[()]:
+        """Nothing: it is fed from the host."""
+        return ()
+
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> FakeQuantizedContext:
         """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`."""
         if threads not in self._sessions:
@@ -51,6 +56,8 @@ class FakeQuantizedContext:
         batch: Number of images.
         images: (batch, 3, height, width) float32 input.
     """
+
+    takes_host_images = True
 
     def __init__(self, session: Any, spec: ModelSpec, batch: int) -> None:
         self.batch = batch

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime.session import PROVIDER, Floats, Session
+from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import device_count
 from yolotrt.cuda.tensor import TensorType
@@ -90,6 +90,11 @@ class OnnxRuntimeCudaEngine:
         self._networks: dict[int, tuple[bytes, dict[str, TensorType]]] = {}
         self._sessions: dict[tuple[int, int], Session] = {}  # the longest unused first
 
+    @property
+    def parts(self) -> tuple[OnnxRuntimeCudaEngine]:
+        """Itself: it is on one GPU."""
+        return (self,)
+
     def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> OnnxRuntimeCudaContext:
         """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`.
 
@@ -144,6 +149,11 @@ class OnnxRuntimeCudaContext:
         self._images: Floats | None = None
         self._closed = False
         session.users += 1
+
+    @property
+    def takes_host_images(self) -> bool:
+        """Whether the network takes FP32 images."""
+        return self.tensors[self._session.spec.input_name].dtype == np.float32
 
     def enqueue(self, stream_handle: int) -> None:
         """Start the batch in a stream; see :meth:`yolotrt.backends.base.DeviceContext.enqueue`.

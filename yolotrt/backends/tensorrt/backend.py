@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from yolotrt.artifacts.files import require_file
-from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
+from yolotrt.backends.base import (
+    Availability,
+    BuildConfig,
+    BuiltEngine,
+    Engine,
+    EngineFile,
+    LayerTime,
+    Placement,
+    Precision,
+    QdqStyle,
+)
 from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
+from yolotrt.backends.tensorrt.recorded import build_options
 from yolotrt.cuda import opened
-from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
+from yolotrt.errors import EnvironmentFault
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,10 +34,14 @@ class TensorRtBackend:
     """One of the two products. The library is imported when it is first needed."""
 
     suffix = ".engine"
+    foreign_suffixes = (".engine", ".plan", ".trt")
     qdq_style: QdqStyle = "tensorrt"
+    runs_on_cpu = False
+    any_batch = False
 
     def __init__(self, product: Product) -> None:
         self.name = product.backend
+        self.packages = (product.backend,)
         self._product = product
 
     def availability(self) -> Availability:
@@ -44,6 +58,14 @@ class TensorRtBackend:
             return Availability(False, f"{library.version}{note}. {exc.message}", builds=ahead, hint=exc.hint)
         capability = "compute capability {}.{}".format(*gpu.capability)
         return Availability(True, f"{library.version} on {gpu.name} ({capability})", builds=True)
+
+    def placement(self, precision: Precision) -> Placement:
+        """Return the first GPU: TensorRT runs on nothing else."""
+        return Placement((0,), f"{self.name} runs on GPUs only")
+
+    def worthwhile(self, device: str) -> tuple[Precision, ...]:
+        """Return all three that every GPU has kernels for: which is the fastest depends on the card."""
+        return "fp32", "fp16", "int8"
 
     def check(self, config: BuildConfig) -> None:
         """Refuse what cannot be built; see :func:`yolotrt.backends.tensorrt.options.check`."""
@@ -77,12 +99,43 @@ class TensorRtBackend:
 
         return load(open_library(self._product), find_gpu(device.info.index), device, file)
 
-    def load_foreign(self, path: Path) -> TensorRtEngine:
-        """Load an engine without a sidecar; see :func:`yolotrt.backends.tensorrt.runtime.load_foreign`."""
+    def adopt(self, path: Path) -> EngineFile | None:
+        """Describe an engine of Ultralytics or trtexec: only TensorRT can, so it is loaded once for it."""
+        if path.suffix == ".onnx":
+            return None
         from yolotrt.backends.tensorrt.runtime import load_foreign
 
         gpu = find_gpu()
-        return load_foreign(open_library(self._product), gpu, opened.gpu(), path)
+        engine = load_foreign(open_library(self._product), gpu, opened.gpu(), path)
+        try:
+            return engine.file
+        finally:
+            engine.close()
+
+    def describe(self, file: EngineFile) -> dict[str, Any]:
+        """Return profiles, tensors, memory and layers; see :func:`.describe.describe`."""
+        from yolotrt.backends.tensorrt.describe import describe
+
+        return describe(file, self.load)
+
+    def network(self, file: EngineFile) -> None:
+        """Return None: a plan holds no ONNX."""
+
+    def notes(self, file: EngineFile) -> tuple[str, ...]:
+        """Return nothing: what should be known is in the README."""
+        return ()
+
+    def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
+        """See :func:`yolotrt.backends.tensorrt.recorded.build_options`."""
+        return build_options(file, batches=batches, here=here)
+
+    def layer_times(self, engine: Engine, batch: int | None, iterations: int) -> tuple[int, list[LayerTime]]:
+        """Measure every layer; see :func:`yolotrt.backends.tensorrt.profiler.layer_times`."""
+        from yolotrt.backends.tensorrt.profiler import layer_times
+
+        native = cast("TensorRtEngine", engine)
+        chosen = batch or max(profile.largest for profile in native.profiles)
+        return chosen, layer_times(native, chosen, iterations)
 
     def _gpu(self, library: Library) -> Gpu | None:
         """Return the GPU here, or None where the library builds without one.
@@ -96,25 +149,6 @@ class TensorRtBackend:
             if library.builds_ahead:
                 return None
             raise
-
-
-def load_foreign(path: Path) -> TensorRtEngine:
-    """Load an engine that has no sidecar, with whichever product can: nothing in it says which made it.
-
-    Raises:
-        InputError: It is missing or unreadable.
-        EnvironmentFault: Neither product works here.
-        ArtifactError: None of them can load it.
-    """
-    require_file(path, "a TensorRT engine")
-    refusals: list[YoloTrtError] = []
-    for found in (tensorrt(), tensorrt_rtx()):
-        try:
-            return found.load_foreign(path)
-        except (EnvironmentFault, ArtifactError) as exc:
-            refusals.append(exc)
-    # A refusal of the engine says most, the absence of a library least.
-    raise min(refusals, key=lambda e: (not isinstance(e, ArtifactError), isinstance(e, MissingDependency)))
 
 
 def tensorrt() -> TensorRtBackend:

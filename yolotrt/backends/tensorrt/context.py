@@ -162,6 +162,11 @@ class TensorRtContext:
             raise ExecutionError(f"The engine wants more inputs than images: {', '.join(missing)}.")
 
     @property
+    def takes_host_images(self) -> bool:
+        """Whether the engine takes FP32 images, as all of ours do."""
+        return self.tensors[self._input].dtype == np.float32
+
+    @property
     def images(self) -> Floats:
         """(batch, 3, height, width) float32 page-locked input; shared by the contexts of a lane."""
         array = self._lane.staged()[self._input].array[: self.batch]

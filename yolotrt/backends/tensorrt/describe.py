@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.backends.base import EngineFile, Layer
@@ -12,16 +13,18 @@ if TYPE_CHECKING:
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
 
 
-def describe_engine(file: EngineFile) -> dict[str, Any]:
+def describe(file: EngineFile, load: Callable[[EngineFile], TensorRtEngine]) -> dict[str, Any]:
     """Return what is in an engine, as JSON values.
 
     TensorRT itself is asked where it and a GPU that the engine fits are here; otherwise the sidecar
     tells what the build found. ``told_by`` says which, and why TensorRT was not asked.
-    """
-    from yolotrt.backends.registry import backend
 
+    Args:
+        file: The engine.
+        load: Loads it.
+    """
     try:
-        engine = backend(file.backend).load(file)
+        engine = load(file)
     except (EnvironmentFault, InputError) as exc:
         spec = file.spec
         width, height = spec.input_wh
@@ -36,32 +39,7 @@ def describe_engine(file: EngineFile) -> dict[str, Any]:
             **describe_layers(file.layers),
         }
     try:
-        return _ask(engine)  # type: ignore[arg-type]
-    finally:
-        engine.close()
-
-
-def describe_foreign(file: EngineFile) -> dict[str, Any]:
-    """Return what is in an engine that another tool made and the user trusts.
-
-    Raises:
-        ArtifactError: It cannot be loaded here.
-        EnvironmentFault: TensorRT or a GPU is missing.
-    """
-    from yolotrt.backends.registry import backend
-
-    engine = backend(file.backend).load(file)
-    try:
-        spec = file.spec
-        return {
-            "backend": file.backend,
-            "precision": file.precision,
-            "bytes": file.path.stat().st_size,
-            "head": spec.head,
-            "input_wh": list(spec.input_wh),
-            "classes": list(spec.names),
-            **_ask(engine),  # type: ignore[arg-type]
-        }
+        return _ask(engine)
     finally:
         engine.close()
 

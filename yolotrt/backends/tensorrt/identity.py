@@ -7,7 +7,11 @@ be more compatible. TensorRT says so too, but late and in its own words.
 from __future__ import annotations
 
 from yolotrt.backends.base import BuildConfig, EngineFile
-from yolotrt.backends.rebuild import (
+from yolotrt.backends.rebuild import rebuild_command
+from yolotrt.backends.tensorrt.gpu import Gpu
+from yolotrt.backends.tensorrt.library import Library
+from yolotrt.backends.tensorrt.options import AMPERE, FP8_SINCE, known_targets, targets
+from yolotrt.backends.tensorrt.recorded import (
     HARDWARE_COMPATIBLE,
     IMPLICIT,
     LEVEL,
@@ -15,11 +19,7 @@ from yolotrt.backends.rebuild import (
     VERSION_COMPATIBLE,
     WORKSPACE,
     options_of,
-    rebuild_command,
 )
-from yolotrt.backends.tensorrt.gpu import Gpu
-from yolotrt.backends.tensorrt.library import Library
-from yolotrt.backends.tensorrt.options import AMPERE, FP8_SINCE, known_targets, targets
 from yolotrt.errors import ArtifactError
 
 NO_OPTIONS = "none"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from yolotrt.backends.base import LayerTime
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -14,21 +15,6 @@ if TYPE_CHECKING:
 
 WARMUP = 10
 """Runs before the measured ones, so that clocks and caches have settled."""
-
-
-@dataclass(frozen=True)
-class LayerTime:
-    """The time that one layer takes.
-
-    Attributes:
-        name: The library's name for it.
-        seconds: Mean over the measured runs.
-        share: Part of the sum over all layers, in [0, 1].
-    """
-
-    name: str
-    seconds: float
-    share: float
 
 
 def layer_times(engine: TensorRtEngine, batch: int, iterations: int) -> list[LayerTime]:

@@ -12,16 +12,17 @@ import numpy as np
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
-from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.profiles import Profile, batch_sizes
-from yolotrt.backends.rebuild import VERSION_COMPATIBLE, options_of, rebuild_command
+from yolotrt.backends.rebuild import rebuild_command
+from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
 from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.identity import check_fits
 from yolotrt.backends.tensorrt.inspector import inspect_layers
 from yolotrt.backends.tensorrt.layers import is_convolution
 from yolotrt.backends.tensorrt.library import Library
+from yolotrt.backends.tensorrt.recorded import VERSION_COMPATIBLE, options_of
 from yolotrt.backends.tensorrt.refusal import refusal
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.cuda.device import Device
@@ -108,6 +109,11 @@ class TensorRtEngine:
         self._contexts: WeakSet[TensorRtContext] = WeakSet()
         self._runtime_config: trt.IRuntimeConfig | None = None
         self._capturable: bool | None = None
+
+    @property
+    def parts(self) -> tuple[TensorRtEngine]:
+        """Itself: it is on one GPU."""
+        return (self,)
 
     @property
     def profiles(self) -> tuple[Profile, ...]:

@@ -1,0 +1,85 @@
+"""From an engine file to an engine that runs: admitted, placed, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from yolotrt.backends.admission import admit
+from yolotrt.backends.base import Context, DeviceEngine, Engine, EngineFile, LoadedOnDevice
+from yolotrt.backends.placement import place
+from yolotrt.backends.registry import backend
+from yolotrt.cuda.opened import gpu
+
+
+class Replicas:
+    """The same engine on several GPUs, for frames whose tiles are dealt out to them.
+
+    Attributes:
+        file: The engine on disk.
+        parts: The engine on each GPU.
+    """
+
+    def __init__(self, engines: Sequence[LoadedOnDevice]) -> None:
+        self.file = engines[0].file
+        self.parts: Sequence[DeviceEngine] = tuple(engines)
+        self._engines = tuple(engines)
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> Context:
+        """Return a context on the first GPU; see :meth:`yolotrt.backends.base.Engine.new_context`."""
+        return self._engines[0].new_context(batch, lane=lane, threads=threads)
+
+    def close(self) -> None:
+        """Free them all."""
+        for engine in self._engines:
+            engine.close()
+
+
+def load_engine(file: EngineFile, device: str = "auto") -> Engine:
+    """Load an engine with the backend that built it, where :func:`yolotrt.backends.placement.place` says.
+
+    Args:
+        file: The engine.
+        device: ``auto``, ``cpu``, ``cuda:0`` or ``cuda:0,1``.
+
+    Raises:
+        UsageError: It is no device, or the engine cannot run there.
+        ArtifactError: The engine does not fit this machine.
+        EnvironmentFault: The device does not work here.
+    """
+    placement = place(file, device)
+    loader = backend(file.backend)
+    if not placement.gpus:
+        return loader.load(file)
+    engines: list[LoadedOnDevice] = []
+    try:
+        for index in placement.gpus:
+            engines.append(loader.load_on(file, gpu(index)))
+    except BaseException:
+        for engine in engines:
+            engine.close()
+        raise
+    return engines[0] if len(engines) == 1 else Replicas(engines)
+
+
+def open_engine(
+    path: Path,
+    device: str = "auto",
+    *,
+    trust: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Engine:
+    """Load an engine file.
+
+    Args:
+        path: The engine.
+        device: As in :func:`load_engine`.
+        trust: Also an engine that no sidecar vouches for; see :func:`yolotrt.backends.admission.admit`.
+        warn: Told when that was needed.
+
+    Raises:
+        InputError: It is missing or unreadable.
+        ArtifactError: No sidecar vouches for it, or it is damaged or does not fit this machine.
+        EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
+    """
+    return load_engine(admit(path, trust=trust, warn=warn), device)
