@@ -74,10 +74,11 @@ audit: setup  ## Look for known vulnerabilities in what is installed (asks PyPI'
 	$(BIN)/python -m pip install -q pip-audit
 	$(BIN)/python -m pip_audit --skip-editable
 
-check: setup  ## Formatting, lint and types
+check: setup  ## Formatting, lint, types, and which room imports from which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 format: setup  ## Format the code
 	$(BIN)/ruff format .

@@ -15,14 +15,14 @@ from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import BuildConfig, BuiltEngine
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.tensorrt.builder import build
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.identity import environment
 from yolotrt.backends.tensorrt.library import TENSORRT, Library
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import BuildError, UsageError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.progress import no_progress
 
-GPU = Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
+GPU = FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
 TABLE = "TRT-8601-EntropyCalibration2\nimages: 3c010a14\n"
 MODEL = tiny_yolo()
 CONFIG = BuildConfig(read_spec(MODEL, "tiny"), parse_profiles("1,2-4-8"), "fp16")
@@ -40,7 +40,9 @@ def library(*missing: str) -> Library:
     return Library(TENSORRT, builder_double.without(*missing))
 
 
-def run(config: BuildConfig, used: Library | None = None, gpu: Gpu = GPU) -> builder_double.IBuilderConfig:
+def run(
+    config: BuildConfig, used: Library | None = None, gpu: FoundGpu = GPU
+) -> builder_double.IBuilderConfig:
     build(used or library(), MODEL, config, gpu, no_progress)
     return builder_double.Builder._configs[-1]
 
@@ -180,7 +182,7 @@ def test_a_builder_that_does_not_start_is_reported() -> None:
 
 def test_fp8_needs_ada_or_newer() -> None:
     with pytest.raises(UsageError, match=r"8\.9 or newer, not 8\.6"):
-        run(replace(CONFIG, precision="fp8"), gpu=Gpu("NVIDIA A10", (8, 6), "13.0"))
+        run(replace(CONFIG, precision="fp8"), gpu=FoundGpu("NVIDIA A10", (8, 6), "13.0"))
 
 
 def test_a_network_of_fixed_batch_takes_no_other_profile() -> None:

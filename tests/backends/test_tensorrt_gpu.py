@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
+from yolotrt.cuda.probe import FoundGpu, find_gpu
 from yolotrt.errors import DeviceError, MissingDependency
 
 
@@ -67,7 +67,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_gpu_is_described(machine: Any) -> None:
     machine()
     gpu = find_gpu()
-    assert gpu == Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.1")
+    assert gpu == FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.1")
     assert gpu.sm == "SM120"
 
 

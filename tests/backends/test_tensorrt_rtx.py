@@ -20,11 +20,11 @@ from yolotrt.backends.base import BuildConfig, BuiltEngine, EngineFile, Layer, P
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend, choose
 from yolotrt.backends.sidecar import read_engine, write_engine
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.layers import is_convolution, summarise
 from yolotrt.backends.tensorrt.library import TENSORRT_RTX, open_library
 from yolotrt.backends.tensorrt.runtime import load_foreign
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import ArtifactError, BuildError, DeviceError, UsageError, YoloTrtError
 from yolotrt.model.fp8 import to_fp8
 from yolotrt.model.onnxfile import read_spec
@@ -166,7 +166,7 @@ def test_the_real_runtime_says_why_it_loads_nothing(
         pytest.skip("there is a driver; tests/gpu has this test for it")
     path = tmp_path / "damaged.engine"
     path.write_bytes(damage(built["fp16"].data))
-    gpu = Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "12.4")
+    gpu = FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "12.4")
     with Device(MemoryDriver()) as device, pytest.raises(error, match=reason) as caught:
         load_foreign(open_library(TENSORRT_RTX), gpu, device, path)
     assert caught.value.hint

@@ -17,16 +17,16 @@ from tests.backends.trt_stubs import rtx_double, runtime_double
 from tests.backends.trt_stubs.memory_driver import MemoryDriver
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library
 from yolotrt.backends.tensorrt.profiler import layer_times
 from yolotrt.backends.tensorrt.runtime import TensorRtEngine, load, load_foreign
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import ArtifactError, ExecutionError, InputError, ModelError
 from yolotrt.model.spec import ModelSpec
 
-GPU = Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
+GPU = FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
 SPEC = ModelSpec("tiny", ("cat", "dog"), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
 TENSORS = {
     "images": ["INPUT", "FLOAT", [-1, 3, 64, 64]],
@@ -419,7 +419,7 @@ class TestRtx:
         )
 
     def test_a_portable_fp8_engine_begins_at_ada(self, rtx: World) -> None:
-        ampere = Gpu("NVIDIA GeForce RTX 3060", (8, 6), "13.0")
+        ampere = FoundGpu("NVIDIA GeForce RTX 3060", (8, 6), "13.0")
         file = replace(
             rtx.file(plan()), precision="fp8", environment={"targets": "portable", "profiles": "1"}
         )
@@ -428,7 +428,7 @@ class TestRtx:
 
     def test_a_gpu_that_it_never_builds_for_gets_tensorrt(self, rtx: World) -> None:
         file = replace(rtx.file(plan()), backend="tensorrt-rtx", environment={"targets": "SM120"})
-        hopper = Gpu("NVIDIA H100", (9, 0), "13.0")
+        hopper = FoundGpu("NVIDIA H100", (9, 0), "13.0")
         with pytest.raises(
             ArtifactError, match=r"this is a NVIDIA H100 \(SM90\), for which .* builds none"
         ) as caught:

@@ -16,10 +16,10 @@ def install() -> None:
     module.__spec__ = ModuleSpec("tensorrt", None)
     sys.modules["tensorrt"] = module
 
-    from yolotrt.backends.tensorrt import gpu
+    from yolotrt.cuda import probe
 
-    found = gpu.Gpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
-    gpu.find_gpu = lambda ordinal=0: found
+    found = probe.FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
+    probe.find_gpu = lambda ordinal=0: found
 
     from yolotrt.backends import loading
     from yolotrt.cuda import opened

@@ -14,10 +14,10 @@ from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
-from yolotrt.backends.tensorrt.gpu import find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
 from yolotrt.backends.tensorrt.runtime import load_foreign
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.probe import find_gpu
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16

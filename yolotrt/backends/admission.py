@@ -19,7 +19,8 @@ from pathlib import Path
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import NAMES, backend
+from yolotrt.backends.names import NAMES
+from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 

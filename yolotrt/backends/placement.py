@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from yolotrt.backends.base import EngineFile, Placement
-from yolotrt.backends.registry import EMBEDDED, backend
+from yolotrt.backends.names import EMBEDDED
+from yolotrt.backends.registry import backend
 from yolotrt.errors import UsageError
 
 

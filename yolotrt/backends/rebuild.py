@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import NAMES
+from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend as by_name
 
 

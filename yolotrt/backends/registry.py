@@ -6,19 +6,8 @@ from importlib import import_module
 from typing import Literal, cast
 
 from yolotrt.backends.base import Availability, Backend
+from yolotrt.backends.names import CLASSES, NAMES
 from yolotrt.errors import EnvironmentFault, UsageError
-
-_CLASSES = {
-    "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
-    "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
-    "onnxruntime": "yolotrt.backends.onnxruntime.backend:OnnxRuntimeBackend",
-}
-"""What makes each backend, in order of preference."""
-
-NAMES = tuple(_CLASSES)
-
-EMBEDDED = NAMES[-1]
-"""The backend that works on any machine: every command can fall back on it."""
 
 
 def backend(name: str) -> Backend:
@@ -27,9 +16,9 @@ def backend(name: str) -> Backend:
     Raises:
         UsageError: There is none of this name.
     """
-    if name not in _CLASSES:
+    if name not in CLASSES:
         raise UsageError(f"There is no backend {name!r}.", hint=f"Choose from: auto, {', '.join(NAMES)}.")
-    module, _, attribute = _CLASSES[name].partition(":")
+    module, _, attribute = CLASSES[name].partition(":")
     return cast(Backend, getattr(import_module(module), attribute)())
 
 
@@ -52,7 +41,7 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
         UsageError: There is none of this name.
         EnvironmentFault: The backend asked for does not work here.
     """
-    names = NAMES if name == "auto" else (name,)
+    names = tuple(NAMES) if name == "auto" else (name,)
     why = ""
     for candidate in names:
         found = backend(candidate)

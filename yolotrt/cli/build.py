@@ -12,6 +12,7 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    Backend,
     Force,
     Images,
     JsonTarget,
@@ -38,7 +39,7 @@ def build(
     fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="32-bit. [default]")] = False,
     fp8: Annotated[bool, typer.Option("--fp8", help="8-bit float, TensorRT on Ada and newer.")] = False,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    backend: Backend = "auto",
     images: Images = None,
     limit: Limit = None,
     method: Method = "mse",

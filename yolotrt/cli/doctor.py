@@ -57,7 +57,7 @@ def _nvidia_driver() -> str:
 
 def _cuda() -> str:
     """Return the GPU that CUDA finds, or why it finds none."""
-    from yolotrt.backends.tensorrt.gpu import find_gpu
+    from yolotrt.cuda.probe import find_gpu
 
     try:
         gpu = find_gpu()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from yolotrt.backends.names import NAMES
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Threads = Annotated[
     ),
 ]
 
+Backend = Annotated[str, typer.Option("--backend", help=f"auto, {', '.join(NAMES)}.")]
 Device = Annotated[
     str,
     typer.Option(

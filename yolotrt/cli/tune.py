@@ -13,6 +13,7 @@ from yolotrt.cli.gates import BudgetStat, BudgetTerms
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    Backend,
     Device,
     Images,
     JsonTarget,
@@ -70,7 +71,7 @@ def tune(
     images: Images = None,
     limit: Limit = None,
     method: Method = "mse",
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    backend: Backend = "auto",
     eval_images: Annotated[
         Path | None, typer.Option(help="Annotated images, for accuracy. [default: no accuracy]")
     ] = None,

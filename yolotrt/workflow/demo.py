@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.loading import load_engine
-from yolotrt.backends.registry import EMBEDDED
+from yolotrt.backends.names import EMBEDDED
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings

@@ -10,7 +10,8 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import require_file
 from yolotrt.backends.admission import Warn, admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.registry import NAMES, backend
+from yolotrt.backends.names import NAMES
+from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
 from yolotrt.bench.result import FORMAT as RESULT

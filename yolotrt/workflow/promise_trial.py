@@ -10,8 +10,8 @@ from pathlib import Path
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.backends.loading import load_engine
+from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
-from yolotrt.backends.registry import EMBEDDED
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.graph import WEIGHTED, GraphView
 from yolotrt.calibration.qdq import BUDGET, default_exclusions, quantize

@@ -16,10 +16,10 @@ from yolotrt.backends.base import (
     Precision,
     QdqStyle,
 )
-from yolotrt.backends.tensorrt.gpu import Gpu, find_gpu
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
 from yolotrt.backends.tensorrt.recorded import build_options
 from yolotrt.cuda import opened
+from yolotrt.cuda.probe import FoundGpu, find_gpu
 from yolotrt.errors import EnvironmentFault
 from yolotrt.progress import Progress
 
@@ -137,7 +137,7 @@ class TensorRtBackend:
         chosen = batch or max(profile.largest for profile in native.profiles)
         return chosen, layer_times(native, chosen, iterations)
 
-    def _gpu(self, library: Library) -> Gpu | None:
+    def _gpu(self, library: Library) -> FoundGpu | None:
         """Return the GPU here, or None where the library builds without one.
 
         Raises:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from yolotrt.backends.base import BuildConfig, BuiltEngine, Layer
 from yolotrt.backends.tensorrt import implicit, options, timing_cache
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.layers import from_report, with_lost_fusions
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.backends.tensorrt.log import Said
 from yolotrt.backends.tensorrt.progress import BuildProgress, new_monitor
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import BuildError
 from yolotrt.progress import Progress
 
@@ -44,7 +44,7 @@ _HINTS = (
 
 
 def build(
-    library: Library, model: onnx.ModelProto, config: BuildConfig, gpu: Gpu | None, progress: Progress
+    library: Library, model: onnx.ModelProto, config: BuildConfig, gpu: FoundGpu | None, progress: Progress
 ) -> BuiltEngine:
     """Build an engine.
 
@@ -77,7 +77,7 @@ def _build(
     library: Library,
     model: onnx.ModelProto,
     config: BuildConfig,
-    gpu: Gpu | None,
+    gpu: FoundGpu | None,
     progress: BuildProgress,
     said: Said,
 ) -> bytes:
@@ -158,7 +158,7 @@ def _failure(what: str, said: Said) -> BuildError:
     return BuildError(f"{what}: {said.first_error()}", hint=hint)
 
 
-def _layers(library: Library, data: bytes, gpu: Gpu | None, said: Said) -> tuple[Layer, ...]:
+def _layers(library: Library, data: bytes, gpu: FoundGpu | None, said: Said) -> tuple[Layer, ...]:
     """Return what became of the network: by the inspector where the engine can be loaded."""
     if said.layers:
         return from_report(said.layers)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from yolotrt.backends.base import BuildConfig, EngineFile
 from yolotrt.backends.rebuild import rebuild_command
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.backends.tensorrt.options import AMPERE, FP8_SINCE, known_targets, targets
 from yolotrt.backends.tensorrt.recorded import (
@@ -20,12 +19,13 @@ from yolotrt.backends.tensorrt.recorded import (
     WORKSPACE,
     options_of,
 )
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import ArtifactError
 
 NO_OPTIONS = "none"
 
 
-def environment(library: Library, config: BuildConfig, gpu: Gpu | None) -> dict[str, str]:
+def environment(library: Library, config: BuildConfig, gpu: FoundGpu | None) -> dict[str, str]:
     """Return what an engine built here is tied to, as its sidecar records it.
 
     Keys: ``product``, ``version``, ``gpu`` and ``compute_capability`` (or ``targets`` where the library
@@ -54,7 +54,7 @@ def _options(config: BuildConfig) -> list[str]:
     return [k for k, v in flags.items() if v] + [f"{k}={v}" for k, v in values.items() if v is not None]
 
 
-def check_fits(library: Library, gpu: Gpu, file: EngineFile) -> None:
+def check_fits(library: Library, gpu: FoundGpu, file: EngineFile) -> None:
     """Refuse an engine that was built for another version or GPU.
 
     Engines that yolotrt did not build have no environment and are left to TensorRT's own checks.
@@ -85,7 +85,7 @@ def _version_misfit(library: Library, file: EngineFile) -> str | None:
     return f"was built by {recorded.get('product')} {built}; this is {library.title}{more}"
 
 
-def _gpu_misfit(gpu: Gpu, file: EngineFile) -> str | None:
+def _gpu_misfit(gpu: FoundGpu, file: EngineFile) -> str | None:
     recorded = file.environment
     here = "{}.{}".format(*gpu.capability)
     if "targets" in recorded:

@@ -11,8 +11,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.log import MessageLog, new_logger
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import DeviceError, MissingDependency
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Library:
         """Name and version for messages."""
         return f"{self.product.title} {self.version}"
 
-    def runtime(self, gpu: Gpu) -> trt.Runtime:
+    def runtime(self, gpu: FoundGpu) -> trt.Runtime:
         """Return the one runtime of this process.
 
         Args:

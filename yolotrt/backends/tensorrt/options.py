@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.profiles import Profile
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TURING = (7, 5)
 AMPERE = (8, 0)
 
 
-def targets(library: Library, config: BuildConfig, gpu: Gpu | None) -> tuple[str, ...]:
+def targets(library: Library, config: BuildConfig, gpu: FoundGpu | None) -> tuple[str, ...]:
     """Return the GPUs that a build is for, as ``SM120``; empty means TensorRT-RTX's portable engine.
 
     Raises:
@@ -52,7 +52,7 @@ def known_targets(library: Library) -> tuple[str, ...]:
     return tuple(name for name in members if name.startswith("SM"))
 
 
-def check(library: Library, config: BuildConfig, gpu: Gpu | None) -> None:
+def check(library: Library, config: BuildConfig, gpu: FoundGpu | None) -> None:
     """Refuse what cannot work before minutes are spent on it.
 
     Raises:
@@ -91,7 +91,11 @@ def check(library: Library, config: BuildConfig, gpu: Gpu | None) -> None:
 
 
 def apply(
-    library: Library, config: BuildConfig, gpu: Gpu | None, builder: trt.Builder, native: trt.IBuilderConfig
+    library: Library,
+    config: BuildConfig,
+    gpu: FoundGpu | None,
+    builder: trt.Builder,
+    native: trt.IBuilderConfig,
 ) -> None:
     """Set profiles, limits, flags and targets on TensorRT's builder configuration."""
     api = library.trt

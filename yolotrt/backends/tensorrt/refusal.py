@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.cuda.driver import OutOfDeviceMemory
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import ArtifactError, DeviceError, YoloTrtError
 
 _ENGINES_FAULT = (
@@ -21,7 +21,7 @@ _ENGINES_FAULT = (
 
 
 def refusal(
-    library: Library, gpu: Gpu, path: Path, plan: bytes, errors: list[str], rebuild: str
+    library: Library, gpu: FoundGpu, path: Path, plan: bytes, errors: list[str], rebuild: str
 ) -> YoloTrtError:
     """Return the error for an engine that a library did not load.
 
@@ -52,7 +52,7 @@ def refusal(
     return ArtifactError(f"{message}{reason}.", hint=f"Build it here: {rebuild}")
 
 
-def _by_its_own_check(library: Library, gpu: Gpu, plan: bytes) -> str:
+def _by_its_own_check(library: Library, gpu: FoundGpu, plan: bytes) -> str:
     """Return what TensorRT-RTX finds wrong with an engine's header; nothing where there is no such check."""
     if not library.checks_engines:
         return ""

@@ -17,7 +17,6 @@ from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
-from yolotrt.backends.tensorrt.gpu import Gpu
 from yolotrt.backends.tensorrt.identity import check_fits
 from yolotrt.backends.tensorrt.inspector import inspect_layers
 from yolotrt.backends.tensorrt.layers import is_convolution
@@ -26,6 +25,7 @@ from yolotrt.backends.tensorrt.recorded import VERSION_COMPATIBLE, options_of
 from yolotrt.backends.tensorrt.refusal import refusal
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.probe import FoundGpu
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import read_spec
@@ -39,7 +39,7 @@ _PROBE_LANE = -1
 """Lane of a context that is made only to ask something."""
 
 
-def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> TensorRtEngine:
+def load(library: Library, gpu: FoundGpu, device: Device, file: EngineFile) -> TensorRtEngine:
     """Load an engine that yolotrt built.
 
     Args:
@@ -59,7 +59,7 @@ def load(library: Library, gpu: Gpu, device: Device, file: EngineFile) -> Tensor
     return TensorRtEngine(library, native, device, file)
 
 
-def load_foreign(library: Library, gpu: Gpu, device: Device, path: Path) -> TensorRtEngine:
+def load_foreign(library: Library, gpu: FoundGpu, device: Device, path: Path) -> TensorRtEngine:
     """Load an engine without a sidecar: one that Ultralytics or trtexec made.
 
     Its interface is read from the engine, class names and stride from Ultralytics' header if it has one.
@@ -109,6 +109,7 @@ class TensorRtEngine:
         self._contexts: WeakSet[TensorRtContext] = WeakSet()
         self._runtime_config: trt.IRuntimeConfig | None = None
         self._capturable: bool | None = None
+        self._closed = False
 
     @property
     def parts(self) -> tuple[TensorRtEngine]:
@@ -168,7 +169,10 @@ class TensorRtEngine:
         return context
 
     def close(self) -> None:
-        """Free contexts, buffers and the engine; the device stays its maker's."""
+        """Free contexts, buffers and the engine; the device stays its maker's. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         for context in list(self._contexts):
             context.close()
         for lane in self._lanes.values():
@@ -210,7 +214,7 @@ class TensorRtEngine:
 
 
 def _deserialize(
-    library: Library, gpu: Gpu, device: Device, path: Path, plan: bytes, rebuild: str, *, host_code: bool
+    library: Library, gpu: FoundGpu, device: Device, path: Path, plan: bytes, rebuild: str, *, host_code: bool
 ) -> trt.ICudaEngine:
     device.bind()
     runtime = library.runtime(gpu)

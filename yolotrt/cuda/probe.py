@@ -13,7 +13,7 @@ from yolotrt.errors import DeviceError, MissingDependency
 
 
 @dataclass(frozen=True)
-class Gpu:
+class FoundGpu:
     """The GPU that engines are built for and run on.
 
     Attributes:
@@ -32,7 +32,7 @@ class Gpu:
         return "SM{}{}".format(*self.capability)
 
 
-def find_gpu(ordinal: int = 0) -> Gpu:
+def find_gpu(ordinal: int = 0) -> FoundGpu:
     """Return a GPU after proving that CUDA works on it.
 
     Args:
@@ -77,7 +77,7 @@ def find_gpu(ordinal: int = 0) -> Gpu:
         )
     )
     name = _checked(driver.cuDeviceGetName(128, device), "ask the GPU for its name")
-    return Gpu(name.split(b"\0")[0].decode(), (major, minor), supported)
+    return FoundGpu(name.split(b"\0")[0].decode(), (major, minor), supported)
 
 
 def _checked(result: tuple[Any, ...], purpose: str) -> Any:
