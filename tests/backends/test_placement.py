@@ -9,12 +9,12 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends import loading
 from yolotrt.backends.base import Availability, EngineFile, Placement, Precision
 from yolotrt.backends.loading import Replicas, load_engine
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
 from yolotrt.backends.placement import place
+from yolotrt.cuda.machine import Machine
 from yolotrt.errors import DeviceError, UsageError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 
@@ -97,9 +97,9 @@ class OnGpu:
 
 
 def test_several_gpus_get_an_engine_each(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "gpu", lambda index: f"device {index}")
+    machine = Machine(open_gpu=lambda index: f"device {index}")  # type: ignore[arg-type,return-value]
     monkeypatch.setattr(onnxruntime_gpu, "load", OnGpu)
-    engine = load_engine(engine_file(path), "cuda:1,0")
+    engine = load_engine(engine_file(path), "cuda:1,0", machine=machine)
     assert isinstance(engine, Replicas)
     assert [part.device for part in engine.parts] == ["device 1", "device 0"]
     engine.close()
@@ -115,10 +115,10 @@ def test_when_one_gpu_fails_the_others_are_freed(path: Path, monkeypatch: pytest
         made.append(OnGpu(file, device))
         return made[-1]
 
-    monkeypatch.setattr(loading, "gpu", lambda index: index)
+    machine = Machine(open_gpu=lambda index: index)  # type: ignore[arg-type,return-value]
     monkeypatch.setattr(onnxruntime_gpu, "load", load)
     with pytest.raises(DeviceError, match="second"):
-        load_engine(engine_file(path), "cuda:0,1")
+        load_engine(engine_file(path), "cuda:0,1", machine=machine)
     assert [engine.closed for engine in made] == [True]
 
 

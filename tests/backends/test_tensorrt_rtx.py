@@ -24,6 +24,7 @@ from yolotrt.backends.tensorrt.layers import is_convolution, summarise
 from yolotrt.backends.tensorrt.library import TENSORRT_RTX, open_library
 from yolotrt.backends.tensorrt.runtime import load_foreign
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.machine import HERE
 from yolotrt.cuda.probe import FoundGpu
 from yolotrt.errors import ArtifactError, BuildError, DeviceError, UsageError, YoloTrtError
 from yolotrt.model.fp8 import to_fp8
@@ -126,7 +127,7 @@ def test_the_engine_and_what_became_of_it_are_kept(
     write_engine(file, engine.data)
     again = read_engine(path)
     assert again.layers == engine.layers
-    shown = backend("tensorrt-rtx").describe(again)
+    shown = backend("tensorrt-rtx").describe(again, HERE)
     assert shown["profiles"] == ["1", "4"]
     assert shown["convolutions"] == {"INT8": 5, "FP16": 5}
     assert any(row["types"] == "INT8 x INT8 -> FP32" for row in shown["layer_table"])

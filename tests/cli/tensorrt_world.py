@@ -21,12 +21,11 @@ def install() -> None:
     found = probe.FoundGpu("NVIDIA GeForce RTX 5060 Ti", (12, 0), "13.0")
     probe.find_gpu = lambda ordinal=0: found
 
-    from yolotrt.backends import loading
-    from yolotrt.cuda import opened
+    from yolotrt.cuda import machine
 
     # The double computes at once, so that what it does cannot be captured.
     device = emulated(HostDriver(captures=False))
-    loading.gpu = opened.gpu = lambda index=0: device  # type: ignore[assignment]
+    machine.HERE._open_gpu = lambda index: device
 
     from yolotrt.bench import memory
 

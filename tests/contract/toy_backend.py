@@ -24,6 +24,7 @@ from yolotrt.backends.base import (
 )
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.machine import Machine
 from yolotrt.errors import ArtifactError, DeviceError, UsageError
 from yolotrt.progress import Progress
 
@@ -64,10 +65,10 @@ class ToyBackend:
     def load_on(self, file: EngineFile, device: Device) -> LoadedOnDevice:
         raise DeviceError("The toy has no kernels for GPUs.")
 
-    def adopt(self, path: Path) -> EngineFile | None:
+    def adopt(self, path: Path, machine: Machine) -> EngineFile | None:
         return None
 
-    def describe(self, file: EngineFile) -> dict[str, Any]:
+    def describe(self, file: EngineFile, machine: Machine) -> dict[str, Any]:
         return {}
 
     def network(self, file: EngineFile) -> onnx.ModelProto | None:

@@ -73,6 +73,10 @@ class HostDriver:
 
     name = "the emulator"
 
+    @staticmethod
+    def count() -> int:
+        return 1
+
     def __init__(self, index: int = 0, *, memory_limit: int = 1 << 34, captures: bool = True) -> None:
         self.index, self.memory_limit, self.captures = index, memory_limit, captures
         self.operations: list[Operation] = []

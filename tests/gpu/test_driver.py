@@ -9,7 +9,7 @@ import pytest
 from yolotrt.bench.gpu import gpu_state, handle_of
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
-from yolotrt.cuda.nvidia import NvidiaDriver, device_count
+from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.errors import DeviceError
 
 pytestmark = pytest.mark.gpu
@@ -32,7 +32,7 @@ def test_the_management_library_is_asked_about_this_very_gpu() -> None:
     import pynvml
 
     found = []
-    for index in range(device_count()):
+    for index in range(NvidiaDriver.count()):
         device = Device(NvidiaDriver(index))
         try:
             info = device.info
@@ -45,7 +45,7 @@ def test_the_management_library_is_asked_about_this_very_gpu() -> None:
         pynvml.nvmlInit()
         found.append(pynvml.nvmlDeviceGetUUID(handle_of(pynvml, info.pci_bus_id)))
         pynvml.nvmlShutdown()
-    assert len(set(found)) == device_count()
+    assert len(set(found)) == NvidiaDriver.count()
 
 
 def test_copies_and_clears_in_order(gpu: Device) -> None:
@@ -147,7 +147,7 @@ def test_a_failed_capture_leaves_the_stream_usable(gpu: Device) -> None:
 def test_refuses_a_gpu_that_is_not_there(gpu: Device) -> None:
     with pytest.raises(DeviceError, match="There is no GPU cuda:99"):
         NvidiaDriver(99)
-    assert device_count() >= 1
+    assert NvidiaDriver.count() >= 1
 
 
 def test_nothing_stays_allocated(gpu: Device) -> None:

@@ -16,7 +16,7 @@ from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.gpu import load
 from yolotrt.bench.gpu import other_gpu_processes
 from yolotrt.cuda.device import Device
-from yolotrt.cuda.nvidia import NvidiaDriver, device_count
+from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import DevicePipeline
@@ -141,7 +141,7 @@ def test_memory_stays_flat_over_many_frames(
 
 def test_splits_over_gpus(file: EngineFile, frame: npt.NDArray[np.uint8]) -> None:
     """With one GPU in the machine, over the same one twice."""
-    indices = [i % device_count() for i in range(2)]
+    indices = [i % NvidiaDriver.count() for i in range(2)]
     devices = [Device(NvidiaDriver(i)) for i in indices]
     settings = PipelineSettings(mode="tiled+global", groups=4, decode=DECODE)
     engines = [load(file, device) for device in devices]

@@ -14,6 +14,7 @@ from yolotrt.backends.profiles import batch_sizes, parse_profiles
 from yolotrt.backends.sidecar import read_engine, write_engine
 from yolotrt.backends.tensorrt.backend import TensorRtBackend, tensorrt, tensorrt_rtx
 from yolotrt.cuda.device import Device
+from yolotrt.cuda.machine import HERE
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
@@ -49,7 +50,7 @@ def engine_file(backend: TensorRtBackend, tmp_path: Path) -> EngineFile:
 def test_it_computes_what_onnx_runtime_computes(backend: TensorRtBackend, engine_file: EngineFile) -> None:
     session = ort.InferenceSession(MODEL.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = session.run(["output0", "output1"], {"images": IMAGES})
-    engine = backend.load(engine_file)
+    engine = backend.load_on(engine_file, HERE.gpu())
     for batch in (1, 4, 1):
         context = engine.new_context(batch)
         context.images[:] = IMAGES[:batch]
@@ -97,11 +98,11 @@ def test_it_can_be_captured_and_everything_is_freed(
 
 
 def test_its_layers_are_described_and_timed(backend: TensorRtBackend, engine_file: EngineFile) -> None:
-    shown = backend.describe(engine_file)
+    shown = backend.describe(engine_file, HERE)
     assert shown["told_by"].startswith("TensorRT")
     assert shown["profiles"] == ["1", "4"]
     assert shown["convolutions"].get("FP16", 0) > 0
-    engine = backend.load(engine_file)
+    engine = backend.load_on(engine_file, HERE.gpu())
     batch, rows = backend.layer_times(engine, None, 3)
     assert batch == 4
     assert rows

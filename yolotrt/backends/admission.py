@@ -22,18 +22,22 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 
 Warn = Callable[[str], None]
 
 
-def admit(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> EngineFile:
+def admit(
+    path: Path, *, trust: bool = False, warn: Warn = lambda _: None, machine: Machine = HERE
+) -> EngineFile:
     """Return an engine file that may be loaded.
 
     Args:
         path: The engine: yolotrt's own, a TensorRT engine of Ultralytics or trtexec, or an ONNX file.
         trust: Also take one that no sidecar vouches for.
         warn: Told when ``trust`` was needed, before anything of the file is loaded.
+        machine: Whose GPU is asked about an engine of another tool.
 
     Raises:
         InputError: It is missing or unreadable.
@@ -50,15 +54,15 @@ def admit(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> En
             warn(f"{path} does not match the hash in its sidecar; it is loaded because you trust it.")
         return replace(file, sha256=found)
     warn(f"{path} has no sidecar; it is loaded because you trust it.")
-    return _adopted(path)
+    return _adopted(path, machine)
 
 
-def _adopted(path: Path) -> EngineFile:
+def _adopted(path: Path, machine: Machine) -> EngineFile:
     """Describe an engine that was not built here, by whichever backend can."""
     refusals: list[YoloTrtError] = []
     for name in NAMES:
         try:
-            if (file := backend(name).adopt(path)) is not None:
+            if (file := backend(name).adopt(path, machine)) is not None:
                 return file
         except (EnvironmentFault, ArtifactError) as exc:
             refusals.append(exc)

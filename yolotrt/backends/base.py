@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import onnx
 
     from yolotrt.cuda.device import Device
+    from yolotrt.cuda.machine import Machine
     from yolotrt.cuda.tensor import TensorType
 
 
@@ -225,10 +226,11 @@ class Backend(Protocol):
         ...
 
     def load(self, file: EngineFile) -> Engine:
-        """Load an engine whose bytes match its sidecar.
+        """Load an engine on the processor.
 
         Raises:
-            ArtifactError: It was built for another version or device, or is damaged.
+            UsageError: The backend runs on GPUs only.
+            ArtifactError: Its bytes are not those that its sidecar names, or are damaged.
         """
         ...
 
@@ -241,8 +243,12 @@ class Backend(Protocol):
         """
         ...
 
-    def adopt(self, path: Path) -> EngineFile | None:
+    def adopt(self, path: Path, machine: Machine) -> EngineFile | None:
         """Describe an engine that has no sidecar and that the user trusts.
+
+        Args:
+            path: The engine.
+            machine: Whose GPU may be asked.
 
         Returns:
             Its description, or None if this is certainly no file of this library.
@@ -254,8 +260,13 @@ class Backend(Protocol):
         """
         ...
 
-    def describe(self, file: EngineFile) -> dict[str, Any]:
-        """Return what is in an engine besides what its sidecar says, as JSON values; empty if that is all."""
+    def describe(self, file: EngineFile, machine: Machine) -> dict[str, Any]:
+        """Return what is in an engine besides what its sidecar says, as JSON values; empty if that is all.
+
+        Args:
+            file: The engine.
+            machine: Whose GPU may be asked.
+        """
         ...
 
     def network(self, file: EngineFile) -> onnx.ModelProto | None:

@@ -9,7 +9,7 @@ from yolotrt.backends.admission import admit
 from yolotrt.backends.base import Context, DeviceEngine, Engine, EngineFile, LoadedOnDevice
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import backend
-from yolotrt.cuda.opened import gpu
+from yolotrt.cuda.machine import HERE, Machine
 
 
 class Replicas:
@@ -35,12 +35,13 @@ class Replicas:
             engine.close()
 
 
-def load_engine(file: EngineFile, device: str = "auto") -> Engine:
+def load_engine(file: EngineFile, device: str = "auto", *, machine: Machine = HERE) -> Engine:
     """Load an engine with the backend that built it, where :func:`yolotrt.backends.placement.place` says.
 
     Args:
         file: The engine.
         device: ``auto``, ``cpu``, ``cuda:0`` or ``cuda:0,1``.
+        machine: Where it runs.
 
     Raises:
         UsageError: It is no device, or the engine cannot run there.
@@ -54,7 +55,7 @@ def load_engine(file: EngineFile, device: str = "auto") -> Engine:
     engines: list[LoadedOnDevice] = []
     try:
         for index in placement.gpus:
-            engines.append(loader.load_on(file, gpu(index)))
+            engines.append(loader.load_on(file, machine.gpu(index)))
     except BaseException:
         for engine in engines:
             engine.close()
@@ -68,6 +69,7 @@ def open_engine(
     *,
     trust: bool = False,
     warn: Callable[[str], None] = lambda _: None,
+    machine: Machine = HERE,
 ) -> Engine:
     """Load an engine file.
 
@@ -76,10 +78,11 @@ def open_engine(
         device: As in :func:`load_engine`.
         trust: Also an engine that no sidecar vouches for; see :func:`yolotrt.backends.admission.admit`.
         warn: Told when that was needed.
+        machine: Where it runs.
 
     Raises:
         InputError: It is missing or unreadable.
         ArtifactError: No sidecar vouches for it, or it is damaged or does not fit this machine.
         EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
     """
-    return load_engine(admit(path, trust=trust, warn=warn), device)
+    return load_engine(admit(path, trust=trust, warn=warn, machine=machine), device, machine=machine)

@@ -80,9 +80,9 @@ def child(task: str) -> None:
 
 def _free(gpus: Sequence[int]) -> int:
     """Return the free memory of GPUs, bytes, opening them where that has not been done."""
-    from yolotrt.cuda.opened import gpu
+    from yolotrt.cuda.machine import HERE
 
-    return sum(gpu(index).memory()[0] for index in gpus)
+    return sum(HERE.gpu(index).memory()[0] for index in gpus)
 
 
 def _high_water() -> int:

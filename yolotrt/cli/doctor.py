@@ -39,6 +39,7 @@ def _examine() -> dict[str, Any]:
     return {
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
+        "cuda_binding": _binding(),
         **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
         "packages": {name: package_version(name) for name in (*PACKAGES, *packages())},
         "backends": {
@@ -66,6 +67,14 @@ def _cuda() -> str:
     return "{} (compute capability {}.{}), driver supports CUDA {}".format(
         gpu.name, *gpu.capability, gpu.driver
     )
+
+
+def _binding() -> str:
+    """Return which binding of CUDA is used, and how to choose another."""
+    from yolotrt.cuda.machine import BINDINGS, VARIABLE, chosen_binding
+
+    others = " or ".join(f"{VARIABLE}={name}" for name in BINDINGS if name != chosen_binding())
+    return f"{chosen_binding()} (choose with {others})"
 
 
 def _print(report: dict[str, Any]) -> None:

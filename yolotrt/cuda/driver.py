@@ -70,6 +70,15 @@ class Driver(Protocol):
     name: str
     captures: bool
 
+    @staticmethod
+    def count() -> int:
+        """Return the number of visible GPUs; 0 without a driver.
+
+        Raises:
+            MissingDependency: The binding is not installed.
+        """
+        ...
+
     def info(self) -> DeviceInfo:
         """Describe the GPU."""
         ...

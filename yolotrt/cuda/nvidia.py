@@ -28,21 +28,6 @@ _LOST = {46, 201, 214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999}
 a device that is gone."""
 
 
-def device_count() -> int:
-    """Return the number of visible GPUs; 0 without a driver.
-
-    Raises:
-        MissingDependency: cuda-bindings is not installed.
-    """
-    cuda = _bindings()
-    try:
-        if int(cuda.cuInit(0)[0]):
-            return 0
-        return int(cuda.cuDeviceGetCount()[1])
-    except RuntimeError:  # no libcuda
-        return 0
-
-
 class NvidiaDriver:
     """A GPU's primary context: the one that inference libraries in the same process use too.
 
@@ -56,7 +41,7 @@ class NvidiaDriver:
 
     def __init__(self, index: int = 0) -> None:
         self._cuda = _bindings()
-        count = device_count()
+        count = self.count()
         if index >= count:
             found = f"there are {count}" if count else "no NVIDIA GPU or driver was found"
             raise DeviceError(
@@ -67,6 +52,16 @@ class NvidiaDriver:
         self._context = self._do(self._cuda.cuDevicePrimaryCtxRetain(self._device))
         self._index = index
         self.bind()
+
+    @staticmethod
+    def count() -> int:
+        cuda = _bindings()
+        try:
+            if int(cuda.cuInit(0)[0]):
+                return 0
+            return int(cuda.cuDeviceGetCount()[1])
+        except RuntimeError:  # no libcuda
+            return 0
 
     def info(self) -> DeviceInfo:
         cuda = self._cuda

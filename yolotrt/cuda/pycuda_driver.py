@@ -52,9 +52,7 @@ class PycudaDriver:
         self._pinned: dict[int, Any] = {}
         self._functions: dict[int, list[int]] = {}
         self._bound = threading.local()
-        with self._errors():
-            self._cuda.init()
-            count = self._cuda.Device.count()
+        count = self.count()
         if index >= count:
             raise DeviceError(
                 f"There is no GPU cuda:{index}: there are {count}.",
@@ -65,6 +63,15 @@ class PycudaDriver:
             self._context = self._device.retain_primary_context()
         self.bind()
         atexit.register(self._leave)
+
+    @staticmethod
+    def count() -> int:
+        cuda = _pycuda()
+        try:
+            cuda.init()
+            return int(cuda.Device.count())
+        except cuda.Error:  # no driver, or no GPU
+            return 0
 
     def info(self) -> DeviceInfo:
         of = self._cuda.device_attribute

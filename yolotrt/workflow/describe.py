@@ -18,6 +18,7 @@ from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.calibration.cache import FORMAT as CALIBRATION
 from yolotrt.calibration.cache import read_ranges
+from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 
@@ -51,7 +52,7 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
 
 
 def _engine(file: EngineFile) -> dict[str, Any]:
-    inside = backend(file.backend).describe(file) if file.path.exists() else {}
+    inside = backend(file.backend).describe(file, HERE) if file.path.exists() else {}
     return {
         "kind": "engine",
         "backend": file.backend,
@@ -78,7 +79,7 @@ def _foreign(file: EngineFile) -> dict[str, Any]:
         "head": file.spec.head,
         "input_wh": list(file.spec.input_wh),
         "classes": list(file.spec.names),
-        **backend(file.backend).describe(file),
+        **backend(file.backend).describe(file, HERE),
     }
 
 

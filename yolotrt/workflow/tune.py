@@ -17,7 +17,7 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
-from yolotrt.cuda.opened import gpu
+from yolotrt.cuda.machine import HERE
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
@@ -183,7 +183,7 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
 def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
     """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
     gpus = [index for file in files for index in place(file, request.device).gpus]
-    return gpu(gpus[0]).info.pci_bus_id if gpus else None
+    return HERE.gpu(gpus[0]).info.pci_bus_id if gpus else None
 
 
 def _evaluate(

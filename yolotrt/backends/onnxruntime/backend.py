@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from yolotrt.backends.onnxruntime.gpu import OnnxRuntimeCudaEngine
     from yolotrt.cuda.device import Device
+    from yolotrt.cuda.machine import Machine
 
 Floats = npt.NDArray[np.float32]
 
@@ -146,7 +147,7 @@ class OnnxRuntimeBackend:
 
         return load(file, device)
 
-    def adopt(self, path: Path) -> EngineFile | None:
+    def adopt(self, path: Path, machine: Machine) -> EngineFile | None:
         """Describe an ONNX file that was not built here, to be run as it stands."""
         if path.suffix != ".onnx":
             return None
@@ -160,7 +161,7 @@ class OnnxRuntimeBackend:
         spec = read_spec(model, path.stem)
         return EngineFile(path, self.name, precision, spec, (), sha256_file(path), sources)
 
-    def describe(self, file: EngineFile) -> dict[str, Any]:
+    def describe(self, file: EngineFile, machine: Machine) -> dict[str, Any]:
         """Return nothing: an ONNX file tells no more than its sidecar."""
         return {}
 

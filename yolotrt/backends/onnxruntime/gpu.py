@@ -22,7 +22,7 @@ from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime.session import PROVIDER, Floats, Session
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device
-from yolotrt.cuda.nvidia import device_count
+from yolotrt.cuda.machine import HERE
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError, DeviceError, MissingDependency
 from yolotrt.model.onnxfile import require_whole
@@ -43,7 +43,7 @@ def availability(device_index: int = 0) -> Availability:
             False, f"{ort.__version__} has no CUDA provider (the package onnxruntime-gpu has)", builds=True
         )
     try:
-        count = device_count()
+        count = HERE.count()
     except MissingDependency as exc:
         return Availability(False, exc.message, builds=True)
     if device_index >= count:

@@ -18,9 +18,8 @@ from yolotrt.backends.base import (
 )
 from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX, Library, Product, open_library
 from yolotrt.backends.tensorrt.recorded import build_options
-from yolotrt.cuda import opened
 from yolotrt.cuda.probe import FoundGpu, find_gpu
-from yolotrt.errors import EnvironmentFault
+from yolotrt.errors import EnvironmentFault, UsageError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
     from yolotrt.cuda.device import Device
+    from yolotrt.cuda.machine import Machine
 
 
 class TensorRtBackend:
@@ -89,9 +89,12 @@ class TensorRtBackend:
         return build(library, model, config, self._gpu(library), progress)
 
     def load(self, file: EngineFile) -> TensorRtEngine:
-        """Load an engine on the first GPU; see :func:`yolotrt.backends.tensorrt.runtime.load`."""
-        find_gpu()
-        return self.load_on(file, opened.gpu())
+        """Refuse: TensorRT runs on GPUs only.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(f"{file.path} is an engine of {self.name}, which runs on GPUs only.")
 
     def load_on(self, file: EngineFile, device: Device) -> TensorRtEngine:
         """Load an engine on a GPU that the caller has opened."""
@@ -99,24 +102,28 @@ class TensorRtBackend:
 
         return load(open_library(self._product), find_gpu(device.info.index), device, file)
 
-    def adopt(self, path: Path) -> EngineFile | None:
+    def adopt(self, path: Path, machine: Machine) -> EngineFile | None:
         """Describe an engine of Ultralytics or trtexec: only TensorRT can, so it is loaded once for it."""
         if path.suffix == ".onnx":
             return None
         from yolotrt.backends.tensorrt.runtime import load_foreign
 
         gpu = find_gpu()
-        engine = load_foreign(open_library(self._product), gpu, opened.gpu(), path)
+        engine = load_foreign(open_library(self._product), gpu, machine.gpu(), path)
         try:
             return engine.file
         finally:
             engine.close()
 
-    def describe(self, file: EngineFile) -> dict[str, Any]:
+    def describe(self, file: EngineFile, machine: Machine) -> dict[str, Any]:
         """Return profiles, tensors, memory and layers; see :func:`.describe.describe`."""
         from yolotrt.backends.tensorrt.describe import describe
 
-        return describe(file, self.load)
+        def load() -> TensorRtEngine:
+            find_gpu()  # before CUDA is opened: it says best what is missing
+            return self.load_on(file, machine.gpu())
+
+        return describe(file, load)
 
     def network(self, file: EngineFile) -> None:
         """Return None: a plan holds no ONNX."""

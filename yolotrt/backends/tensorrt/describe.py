@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
 
 
-def describe(file: EngineFile, load: Callable[[EngineFile], TensorRtEngine]) -> dict[str, Any]:
+def describe(file: EngineFile, load: Callable[[], TensorRtEngine]) -> dict[str, Any]:
     """Return what is in an engine, as JSON values.
 
     TensorRT itself is asked where it and a GPU that the engine fits are here; otherwise the sidecar
@@ -21,10 +21,10 @@ def describe(file: EngineFile, load: Callable[[EngineFile], TensorRtEngine]) -> 
 
     Args:
         file: The engine.
-        load: Loads it.
+        load: Loads it on a GPU.
     """
     try:
-        engine = load(file)
+        engine = load()
     except (EnvironmentFault, InputError) as exc:
         spec = file.spec
         width, height = spec.input_wh
