@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST = 100
-"""Bytes of a target's name that hidden names repeat; with their endings they fit 143, what eCryptfs allows."""
+"""Bytes of a target's name that hidden names repeat; with their endings they fit the 143 of eCryptfs."""
 
 _PART = re.compile(r"\.[0-9a-f-]+\.part(\.\w+)?$")
-_HELPER = re.compile(r"\..+\.(lock|next|[0-9a-f-]+\.part(\.\w+)?)$")
+_HELPER = re.compile(r"\..+\.(lock|next|[0-9a-f-]+\.part(\.\w+)?)|\.yolotrt-files\.json")
 
 
 def hidden_name(target: Path, ending: str) -> Path:
@@ -39,7 +39,7 @@ def hidden_name(target: Path, ending: str) -> Path:
 
 
 def is_hidden_name(path: Path) -> bool:
-    """Return whether a path looks like a lock or temporary of ours, which no output may replace."""
+    """Return whether a path looks like a lock, list or temporary of ours, which no output may replace."""
     return _HELPER.fullmatch(path.name) is not None
 
 

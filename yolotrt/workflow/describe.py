@@ -20,6 +20,9 @@ from yolotrt.calibration.cache import read_ranges
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 
+KINDS = ("engine", "engine of another tool", "ONNX model", "benchmark result", "calibration cache")
+"""What a description says under ``kind``."""
+
 FOREIGN = (".engine", ".plan", ".trt")
 """File name endings of TensorRT engines that were not built here."""
 

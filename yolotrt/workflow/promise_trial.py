@@ -9,6 +9,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.registry import load_engine
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.graph import WEIGHTED, GraphView
@@ -175,7 +176,8 @@ class Trial:
         built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
-        with exclusive(final.path, say):
+        with exclusive(final.path, say) as waited:
+            mind_another_network(final, waited=waited, say=say)
             return write_engine(
                 replace(final, sources={**final.sources, **promise}, layers=built.layers), data
             )
