@@ -146,8 +146,7 @@ def build(
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
-    timings = timing_cache or ENGINES / "timing.cache"
-    _claim(output, log, timings, json, (path, images, annotations, eval_images), overwrite=overwrite)
+    _claim(output, log, timing_cache, json, (path, images, annotations, eval_images), overwrite=overwrite)
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
         images = _coco()
@@ -174,7 +173,7 @@ def build(
         options={
             "workspace_mib": workspace,
             "optimization_level": optimization_level,
-            "timing_cache": timings,
+            "timing_cache": timing_cache or ENGINES / "timing.cache",
             "compute_capabilities": tuple(compute_capability.split(",")) if compute_capability else (),
             "hardware_compatible": hardware_compatible,
             "version_compatible": version_compatible,
@@ -198,7 +197,7 @@ def build(
 def _claim(
     engine: Path | None,
     log: Path | None,
-    timings: Path,
+    timings: Path | None,
     json: str | None,
     inputs: Sequence[Path | None],
     *,
@@ -215,7 +214,8 @@ def _claim(
 
     written = json_with("what yolotrt build --json wrote", ("path", "backend", "sha256", "cached"))
     timed = Kind("a timing cache", is_binary_of_no_known_kind)
-    outputs = [json_output(json, written), Output("--timing-cache", timings, timed)]
+    outputs = [json_output(json, written)]
+    outputs += [Output("--timing-cache", timings, timed)] if timings else ()
     outputs += engine_outputs("-o", engine) if engine else ()
     if log is not None:
         outputs.append(Output("--log", log, by_list("a log of yolotrt", _LOG)))

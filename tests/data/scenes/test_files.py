@@ -109,4 +109,4 @@ def test_a_disk_too_full_for_a_video_is_a_clear_error(tmp_path: Path) -> None:
         command = [sys.executable, "-c", code, str(tmp_path / "film.mp4"), str(limit)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert "the video came out incomplete" in done.stdout, done.stderr
-        assert not list(tmp_path.iterdir())
+        assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
