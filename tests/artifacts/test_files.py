@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from yolotrt.artifacts.files import atomic_target, exclusive, require_file, write_bytes
+from yolotrt.artifacts.files import atomic_target, exclusive, require_file, scratch_folder, write_bytes
 from yolotrt.errors import InputError, StorageError
 
 
@@ -53,14 +56,115 @@ def test_a_full_disk_is_one_clear_error_and_nothing_remains(tmp_path: Path) -> N
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
 
 
-def test_leftovers_of_dead_writers_are_removed(tmp_path: Path) -> None:
-    dead = tmp_path / ".file.99999999-00000000.part"
-    alive = tmp_path / f".file.{os.getppid()}-00000000.part"
-    dead.write_bytes(b"half")
-    alive.write_bytes(b"half")
-    write_bytes(tmp_path / "file", b"whole")
-    assert not dead.exists()
-    assert alive.exists()
+WRITER = """
+import sys, time
+from pathlib import Path
+from yolotrt.artifacts.files import atomic_target, scratch_folder
+target = Path(sys.argv[1])
+with atomic_target(target) as part, scratch_folder(target) as folder:
+    part.write_bytes(b"half")
+    (folder / "inside").touch()
+    Path(sys.argv[2]).touch()
+    time.sleep(60)
+"""
+
+
+def _writing(target: Path, *prefix: str) -> subprocess.Popen[bytes]:
+    """Return a process that is in the middle of writing ``target``, with a folder for its work beside it."""
+    begun = target.with_name("begun")
+    writer = subprocess.Popen([*prefix, sys.executable, "-c", WRITER, str(target), str(begun)])
+    while not begun.exists():
+        assert writer.poll() is None
+        time.sleep(0.01)
+    begun.unlink()
+    return writer
+
+
+def _parts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if ".part" in path.name]
+
+
+def test_what_a_living_writer_is_at_stays_and_what_a_dead_one_left_goes(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    (tmp_path / f".file.{os.getpid()}-00000000.part").write_bytes(b"left by an earlier version")
+    writer = _writing(target)
+    try:
+        write_bytes(target, b"whole")
+        assert len(_parts(tmp_path)) == 2, "the file and the folder of the writer that lives"
+    finally:
+        writer.kill()
+        writer.wait()
+    write_bytes(target, b"whole")
+    assert not _parts(tmp_path)
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-Urpf", "true"], capture_output=True).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="process namespaces are not allowed here",
+)
+def test_a_writer_in_another_container_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Its process numbers mean nothing here, and ours nothing there."""
+    writer = _writing(tmp_path / "file", "unshare", "-Urpf", "--kill-child")
+    try:
+        write_bytes(tmp_path / "file", b"whole")
+        assert len(_parts(tmp_path)) == 2
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_a_writer_whose_new_file_was_taken_for_left_behind_begins_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making a file and locking it, a cleaner may come by."""
+    lock = fcntl.flock
+    seen: list[int] = []
+
+    def cleaner_first(handle: int, how: int) -> None:
+        seen.append(handle)
+        if len(seen) == 1:
+            _parts(tmp_path)[0].unlink()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", cleaner_first)
+    assert write_bytes(tmp_path / "file", b"whole").read_bytes() == b"whole"
+    assert len(seen) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "n" * 253])
+def test_a_name_as_long_as_the_file_system_allows_is_written_and_locked(tmp_path: Path, name: str) -> None:
+    with exclusive(tmp_path / name, print), scratch_folder(tmp_path / name):
+        write_bytes(tmp_path / name, b"x")
+        assert max(len(os.fsencode(path.name)) for path in tmp_path.iterdir() if path.name != name) <= 143
+    assert not _parts(tmp_path)
+
+
+def test_long_names_that_differ_at_their_end_have_locks_of_their_own(tmp_path: Path) -> None:
+    with exclusive(tmp_path / ("n" * 200 + "1"), print), exclusive(tmp_path / ("n" * 200 + "2"), print, 0):
+        pass
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "d/" * 2500 + "x"])
+def test_a_name_that_is_too_long_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="too long"):
+        write_bytes(tmp_path / name, b"x")
+    with pytest.raises(StorageError, match="too long"), exclusive(tmp_path / name, print):
+        write_bytes(tmp_path / name, b"x")
+    with pytest.raises(InputError, match="too long"):
+        require_file(tmp_path / name, "an engine")
+
+
+def test_a_lock_that_is_held_can_be_refused_at_once(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "r.json", print) as waited,
+        pytest.raises(StorageError, match="Another process is writing"),
+        exclusive(tmp_path / "r.json", print, timeout_s=0),
+    ):
+        pass
+    assert not waited
 
 
 def test_a_directory_as_target_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import json
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,12 +153,18 @@ class Build(_Verb):
         self.old = write_tiny_yolo(inputs / "old" / "tiny.onnx", seed=1)
         self.new = write_tiny_yolo(inputs / "new" / "tiny.onnx", seed=0)
         self.keys = {onnx_key(load_onnx(path)): path for path in (self.old, self.new)}
+        self.model = inputs / "tiny.onnx"
 
     def command(self) -> list[str]:
-        return texts("build", self.new, "--int8", "--images", self.pictures, "--json", "-")
+        return self._build(self.new)
 
     def earlier(self) -> list[str]:
-        return texts("build", self.old, "--int8", "--images", self.pictures)
+        return self._build(self.old)
+
+    def _build(self, network: Path) -> list[str]:
+        """The model is the same file with another content, as after another training."""
+        shutil.copyfile(network, self.model)
+        return texts("build", self.model, "--int8", "--images", self.pictures, "--json", "-")
 
     def _engine(self, place: Path) -> EngineFile:
         return read_engine(place / self.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import signal
@@ -16,6 +17,7 @@ from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.data.coco.world import make_world, unpacked_to
 from tests.faults.places import assert_one_clear_error, contents, in_full, in_read_only, yolotrt
 from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.artifacts.kinds import HTML_MARK, MARKDOWN_MARK
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.calibration.cache import read_ranges
 from yolotrt.data.scenes.files import write_scenes
@@ -49,7 +51,7 @@ def commands(inputs: Path, version: str, images: int) -> dict[str, Args]:
     model, pictures = inputs / version / "tiny.onnx", inputs / "pictures"
     return {
         "calibrate": ["calibrate", model, "--images", pictures],
-        "build": ["build", model, "--int8", "--images", pictures],
+        "build": ["build", model, "--int8", "--images", pictures, "-o", ENGINE],
         "download": ["download", "--images", images, "--out", "coco", "--base-url", inputs / "mirror"],
         "bench": [
             *("bench", ENGINE, "--source", inputs / "pictures" / "0.jpg", "--groups", "1"),
@@ -141,6 +143,27 @@ def lesser_commands(inputs: Path) -> dict[str, tuple[str, Args]]:
     }
 
 
+def own(name: str, maker: str) -> dict[str, str]:
+    """Return a file of a verb's own, and the list that says so."""
+    made = {maker: {"finished": False, "files": {}}}
+    listed = json.dumps({"format": "yolotrt.files", "version": 1, "made": made})
+    return {name: "earlier", str(Path(name).parent / ".yolotrt-files.json"): listed}
+
+
+EARLIER = {
+    "scenes": own("drawn/instances.json", "yolotrt scenes"),
+    "scenes --video": own("film.mp4", "yolotrt scenes --video film.mp4"),
+    "mosaics": own("mosaics/instances.json", "yolotrt mosaics"),
+    "predict": own("found/0.jpg", "yolotrt predict"),
+    "run": {"run.json": '{"counts": {}, "processed": 1}'},
+    "eval": {"eval.json": '{"mode": "global", "engines": []}'},
+    "tune": {"runs/tune.json": '{"format": "yolotrt.tune", "version": 1, "key": "another"}'},
+    "report": {"page.html": HTML_MARK},
+    "compare": {"table.md": MARKDOWN_MARK},
+    "doctor": {"doctor.json": '{"nvidia_driver": "", "cuda": "", "backends": {}}'},
+}
+"""What each verb takes for an earlier output of its own, which it may replace."""
+
 LESSER = (
     "scenes",
     "scenes --video",
@@ -164,7 +187,8 @@ LARGE = ("scenes", "mosaics", "predict", "report")
 def test_every_other_verb_that_writes(folder: Path, inputs: Path, place: str, verb: str) -> None:
     name, arguments = lesser_commands(inputs)[verb]
     (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).write_text("earlier")
+    for path, text in EARLIER[verb].items():
+        (folder / path).write_text(text)
     before = contents(folder)
     command = yolotrt(*arguments)
     if place == "read-only":

@@ -2,30 +2,21 @@
 
 A file under its final name is always complete: it is written under a temporary name in the same
 folder, flushed to disk and renamed. A process that dies leaves at most a ``.part`` file or folder, which
-the next writer of the same target removes.
+the next writer of the same target removes (see :mod:`yolotrt.artifacts.hidden`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
-import re
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yolotrt.artifacts.hidden import hidden_name, temporary_file, temporary_folder
 from yolotrt.errors import InputError, StorageError
-
-_PART = re.compile(r"\.(?P<pid>\d+)-[0-9a-f]+\.part(\.\w+)?$")
-
-_OWN: set[str] = set()
-"""Temporary names in use by this process. Its number alone proves nothing: in a container every run has
-the same one, so a killed run's leftovers look like this run's."""
-
 
 _COPY = "Only regular files can be used; copy its content into one."
 
@@ -40,6 +31,13 @@ def require_file(path: Path, what: str) -> Path:
     Raises:
         InputError: It is missing, a directory, a pipe, a device, or not readable.
     """
+    try:
+        os.stat(path)
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{path} is too long for a file name.", hint="Check the path.") from exc
+    except ValueError:  # a null byte in the name
+        raise InputError(f"{path} is no file name.", hint="Check the path.") from None
     if path.is_dir():
         raise InputError(f"{path} is a directory, not {what}.", hint="Name the file itself.")
     if strange := strange_kind(path):
@@ -87,6 +85,8 @@ def mapped_os_errors(target: Path) -> Iterator[None]:
             errno.EIO: ("the disk reports an error", "Check the disk, or choose another output folder."),
             errno.EISDIR: ("it is a directory", "Name a file, not a directory."),
             errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+            errno.ENOLCK: ("the file system has no locks", "Choose an output folder on a local disk."),
+            errno.EOPNOTSUPP: ("the file system has no locks", "Choose an output folder on a local disk."),
         }
         if exc.errno not in reasons:
             raise
@@ -109,7 +109,8 @@ def atomic_target(target: Path, suffix: str = "") -> Iterator[Path]:
     """
     with mapped_os_errors(target):
         _require_replaceable(target)
-        with _temporary_name(target, suffix) as temporary:
+        _make_folder(target.parent)
+        with temporary_file(target, suffix) as temporary:
             yield temporary
             _sync_file(temporary)
             os.replace(temporary, target)
@@ -128,8 +129,8 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     """
     with contextlib.ExitStack() as stack:
         with mapped_os_errors(target):
-            folder = stack.enter_context(_temporary_name(target, ""))
-            folder.mkdir()
+            _make_folder(target.parent)
+            folder = stack.enter_context(temporary_folder(target))
         yield folder
 
 
@@ -141,7 +142,8 @@ def ensure_writable(target: Path) -> None:
     """
     with mapped_os_errors(target):
         _require_replaceable(target)
-        with _temporary_name(target, "") as temporary:
+        _make_folder(target.parent)
+        with temporary_file(target, "") as temporary:
             temporary.write_bytes(b"\n")  # an empty file fits on a full disk
 
 
@@ -174,24 +176,28 @@ def write_text(target: Path, text: str) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3600.0) -> Iterator[None]:
+def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3600.0) -> Iterator[bool]:
     """Hold an exclusive lock for producing ``target``; wait while another process holds it.
 
     The lock is ``flock`` on ``.<name>.lock`` beside the target: the kernel drops it when its owner
-    dies, so a dead process never blocks. Two processes that build the same file thus take turns,
-    and the second finds the file ready.
+    dies, so a dead process never blocks, and it holds across containers. Two processes that build the same
+    file thus take turns, and the second finds the file ready.
 
     Args:
         target: The file that the block produces.
         on_wait: Called once with a message if the lock is not free at once.
-        timeout_s: Seconds to wait before giving up.
+        timeout_s: Seconds to wait before giving up; 0 refuses at once.
+
+    Yields:
+        Whether it had to wait. What is there by then another process has just made: it may be used, but is
+        not to be replaced by something else.
 
     Raises:
         StorageError: The lock was not free within ``timeout_s``, or cannot be created.
     """
     import fcntl
 
-    lock = target.with_name(f".{target.name}.lock")
+    lock = hidden_name(target, ".lock")
     with mapped_os_errors(lock):
         _make_folder(target.parent)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -200,9 +206,15 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
         announced = False
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with mapped_os_errors(lock):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if timeout_s <= 0:
+                    raise StorageError(
+                        f"Another process is writing {target}.",
+                        hint="Wait for it, or name another file.",
+                    ) from None
                 if not announced:
                     on_wait(f"Another process is producing {target.name}; waiting for it.")
                     announced = True
@@ -212,14 +224,14 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
                         hint="End that process, or wait for it and run the command again.",
                     ) from None
                 time.sleep(0.1)
-        yield
+        yield announced
     finally:
         os.close(handle)
 
 
 def _require_replaceable(target: Path) -> None:
     """Refuse a target that is there and no regular file: a rename would put a file in a device's place."""
-    if target.is_dir():
+    if target.is_dir():  # a name that is too long raises here
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if strange := strange_kind(target):
         raise StorageError(
@@ -250,37 +262,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def _temporary_name(target: Path, suffix: str) -> Iterator[Path]:
-    """Give an unused name beside ``target``; whatever has it when the block ends is removed."""
-    _make_folder(target.parent)
-    _remove_stale_parts(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part{suffix}")
-    _OWN.add(temporary.name)
-    try:
-        yield temporary
-    finally:
-        _remove(temporary)
-        _OWN.discard(temporary.name)
-
-
-def _remove_stale_parts(target: Path) -> None:
-    """Remove what killed writers of the same target left behind."""
-    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part*"):
-        match = _PART.search(part.name)
-        if match and not _in_use(part.name, int(match["pid"])):
-            _remove(part)
-
-
-def _in_use(name: str, pid: int) -> bool:
-    return name in _OWN if pid == os.getpid() else Path(f"/proc/{pid}").exists()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()

@@ -14,6 +14,8 @@ from typing import Any, get_args
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import mapped_os_errors, require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
+from yolotrt.artifacts.hidden import hidden_name
+from yolotrt.artifacts.kinds import head_of
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError, YoloTrtError
@@ -23,6 +25,12 @@ FORMAT = "yolotrt.engine"
 VERSION = 1
 
 TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
+
+MODELS = (".onnx", ".pt", ".yaml", ".yml")
+"""Endings of files that an engine can be built from."""
+
+_ARCHIVE = b"PK\x03\x04"
+"""What weights of torch begin with."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TICK_NS = 1_000_000
@@ -81,7 +89,7 @@ def finish_interrupted(engine: Path) -> None:
 
 
 def _waiting_path(engine: Path) -> Path:
-    return engine.with_name(f".{engine.name}.json.next")
+    return hidden_name(engine, ".json.next")
 
 
 def _describes(waiting: Path, engine: Path) -> bool:
@@ -110,18 +118,17 @@ def read_engine(path: Path) -> EngineFile:
     if _describes(_waiting_path(path), path):
         return _read(_waiting_path(path), path)
     if not sidecar_path(path).exists():
-        onnx = path.suffix == ".onnx"
-        again = f"Build it again: yolotrt build MODEL -o {shlex.quote(str(path))} --force"
-        build = f"Build an engine from it: yolotrt build {shlex.quote(str(path))}" if onnx else again
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
-            hint=f"{build}\n{TRUST}",
+            hint=f"{_way_to_an_engine(path)}\n{TRUST}",
         )
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
+        # Damaged, it may be built again in its place; something else that was put there may not be lost.
+        stranger = is_model(path)
+        again = _way_to_an_engine(path) if stranger else f"Build it again: {rebuild_command(file)}"
         raise ArtifactError(
-            f"{path} does not match the hash in its sidecar: it was changed.",
-            hint=f"Build it again: {rebuild_command(file)}\n{TRUST}",
+            f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
         )
     return file
 
@@ -137,6 +144,32 @@ def require_unchanged(file: EngineFile, data: bytes) -> bytes:
     return data
 
 
+def is_model(path: Path) -> bool:
+    """Return whether a file is a whole ONNX network, or weights: what no engine of ours may replace."""
+    from yolotrt.model.onnxfile import load_onnx
+
+    if head_of(path).startswith(_ARCHIVE):
+        return True
+    try:
+        load_onnx(path)
+    except YoloTrtError:
+        return False
+    return True
+
+
+def latest_sidecar(engine: Path) -> EngineFile:
+    """Read what is known of an engine, also where its writer was killed before the sidecar got its name.
+
+    Raises:
+        InputError: There is no sidecar.
+        ArtifactError: It is damaged, foreign, or of another version.
+    """
+    waiting = _waiting_path(engine)
+    if waiting.exists() and _describes(waiting, engine):
+        return _read(waiting, engine)
+    return read_sidecar(engine)
+
+
 def read_sidecar(engine: Path) -> EngineFile:
     """Read the sidecar of ``engine`` without looking at the engine itself.
 
@@ -145,6 +178,13 @@ def read_sidecar(engine: Path) -> EngineFile:
         ArtifactError: It is damaged, foreign, or of another version.
     """
     return _read(sidecar_path(engine), engine)
+
+
+def _way_to_an_engine(path: Path) -> str:
+    """Return how to get an engine where a file is none of ours; never in its place."""
+    if path.suffix.lower() in MODELS:
+        return f"Build an engine from it: yolotrt build {shlex.quote(str(path))}"
+    return "Build an engine: yolotrt build MODEL"
 
 
 def _read(path: Path, engine: Path) -> EngineFile:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt.artifacts.documents import read_json, require_document, write_document
+from yolotrt.artifacts.kinds import document
 from yolotrt.artifacts.schema import require_fit
 from yolotrt.bench.metrics import flat_metrics, taken
 from yolotrt.errors import ArtifactError
@@ -15,6 +16,9 @@ from yolotrt.timing.trace import Span
 
 FORMAT = "yolotrt.result"
 VERSION = 2
+RESULT = document("a benchmark result", FORMAT)
+REPORTED = document("what yolotrt report --json wrote", FORMAT, listed=True)
+"""One result, or a list of them."""
 SCHEMA = Path(__file__).with_name("result.schema.json")
 """JSON Schema of the files that :func:`write_result` makes."""
 

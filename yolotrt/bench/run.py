@@ -7,19 +7,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.artifacts.claims import require_own
+from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.environment import environment
 from yolotrt.bench.loaded import cudnn_version
 from yolotrt.bench.recorder import Recorder, take_up
-from yolotrt.bench.result import RunResult, write_result
+from yolotrt.bench.result import RESULT, RunResult, write_result
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.bench.watch import Watch
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
+
+_PATIENCE_S = 24 * 3600.0
+"""Seconds that a run to be resumed is waited for; some are measured overnight."""
 
 CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
 
@@ -34,6 +39,7 @@ class RunRequest:
         budgets: What the stages may take, for the record.
         output: Result file, saved while measuring; None keeps nothing on disk.
         resume: Continue the run that ``output`` holds, if it was interrupted.
+        overwrite: Replace also a file in the place of ``output`` that is no result.
     """
 
     settings: SweepSettings
@@ -41,6 +47,7 @@ class RunRequest:
     budgets: Budgets = NO_BUDGETS
     output: Path | None = None
     resume: bool = False
+    overwrite: bool = False
 
 
 def run_bench(
@@ -54,6 +61,9 @@ def run_bench(
 ) -> RunResult:
     """Check the engines, measure, saving after rounds, and return the complete result.
 
+    While it runs its output is locked. Another run of the same output is refused, since one result would be
+    lost; one that resumes it waits, and finds it complete.
+
     Args:
         engines: Loaded engines.
         frames: At least one (h, w, 3) uint8 BGR frame.
@@ -64,8 +74,24 @@ def run_bench(
 
     Raises:
         YoloTrtError: See :func:`yolotrt.bench.sweep.measure` and
-            :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved.
+            :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved, or its output
+            is written by another process.
     """
+    if request.output is None:
+        return _run(engines, frames, request, progress, say, clock)
+    require_own(request.output, RESULT, overwrite=request.overwrite)
+    with exclusive(request.output, say, timeout_s=_PATIENCE_S if request.resume else 0):
+        return _run(engines, frames, request, progress, say, clock)
+
+
+def _run(
+    engines: Sequence[EnginePair],
+    frames: Sequence[Frame],
+    request: RunRequest,
+    progress: Progress,
+    say: Callable[[str], None],
+    clock: Clock,
+) -> RunResult:
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
     if earlier is not None and earlier.complete:

@@ -11,9 +11,12 @@ from typing import Any
 
 import onnx
 
+from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import exclusive, strange_kind
 from yolotrt.artifacts.hashing import sha256_file
+from yolotrt.artifacts.kinds import document
+from yolotrt.artifacts.naming import default_place, is_recorded
 from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
 from yolotrt.calibration.batches import F32, ImageFeed, Preprocessing
 from yolotrt.calibration.choice import Noise, best_ranges
@@ -29,13 +32,14 @@ from yolotrt.calibration.ranges import (
     find_ranges,
 )
 from yolotrt.calibration.sensitivity import measure_noise
-from yolotrt.errors import ArtifactError
+from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 
 FORMAT = "yolotrt-calibration"
 VERSION = 2
+CALIBRATION = document("a calibration cache", FORMAT)
 
 BATCH = 1
 """Images per batch: every tensor of a batch is in memory at once, and on a CPU two at a time gain nothing."""
@@ -64,6 +68,26 @@ class CalibrationStatus:
     skipped: tuple[str, ...] = ()
 
 
+def default_cache(onnx_path: Path, folder: Path) -> Path:
+    """Return where the calibration of a network is kept, apart from those of others of its name.
+
+    Raises:
+        ModelError: The network cannot be read.
+    """
+
+    def belongs(cache: Path) -> bool:
+        try:
+            known = read_document(cache, format=FORMAT, version=VERSION)
+        except ArtifactError:
+            return CALIBRATION.is_own(cache)
+        found = known.get("model_file")
+        if isinstance(found, str) and is_recorded(found, onnx_path):
+            return True
+        return bool(known.get("model") == onnx_key(load_onnx(onnx_path)))
+
+    return default_place(folder, onnx_path.stem, ".calib.json", onnx_path, belongs)
+
+
 def load_or_calibrate(
     onnx_path: Path,
     spec: ModelSpec,
@@ -73,6 +97,7 @@ def load_or_calibrate(
     algorithm: Algorithm = "mse",
     tile_overlap: float | None = None,
     force: bool = False,
+    overwrite: bool = False,
     threads: int | None = None,
     progress: Progress = no_progress,
     on_wait: Callable[[str], None] = print,
@@ -87,6 +112,7 @@ def load_or_calibrate(
         algorithm: How to choose ranges.
         tile_overlap: Feed tiles with this overlap, too; None feeds whole images only.
         force: Calibrate again even if the cache holds.
+        overwrite: Replace also a file in the cache's place that is no cache.
         threads: Threads of the network; None leaves it to ONNX Runtime.
         progress: Called while images run.
         on_wait: Told when another process is making the same cache.
@@ -95,8 +121,9 @@ def load_or_calibrate(
         ModelError: The network cannot be read.
         ImageError: None of the images can be read.
         CalibrationError: A tensor holds NaN or infinity.
-        StorageError: The cache cannot be written.
+        StorageError: The cache cannot be written, or another process has just made it of another network.
     """
+    require_own(cache, CALIBRATION, overwrite=overwrite)
     model = load_onnx(onnx_path)
     preprocessing = Preprocessing(spec.input_wh, tile_overlap)
     key = CalibrationKey(onnx_key(model), _digests(images), preprocessing.as_json(), algorithm)
@@ -115,10 +142,15 @@ def load_or_calibrate(
     ranges, status = cached()
     if ranges is not None:
         return ranges, status
-    with exclusive(cache, on_wait):
+    with exclusive(cache, on_wait) as waited:
         ranges, now = cached()  # another process may just have made it
         if ranges is not None:
             return ranges, now
+        if waited and "model" in now.changed:
+            raise StorageError(
+                f"Another process has just made {cache}, of another network.",
+                hint="Run the command again: it takes another name; or name one with -o.",
+            )
         batch, full = spec.batch or BATCH, spec.batch is not None
         feed = ImageFeed(images, preprocessing, batch, full)
         sample: list[F32] = []
@@ -126,7 +158,7 @@ def load_or_calibrate(
         batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
         histograms = collect(model, batches, total=len(images), progress=progress, threads=threads)
         ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-        write_ranges(cache, ranges)
+        write_ranges(cache, ranges, onnx_path)
     return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
 
 
@@ -161,8 +193,13 @@ def _noise(
     }
 
 
-def write_ranges(target: Path, ranges: CalibrationRanges) -> Path:
+def write_ranges(target: Path, ranges: CalibrationRanges, model_file: Path | None = None) -> Path:
     """Write ranges as a document that a person can read.
+
+    Args:
+        target: The document.
+        ranges: What it holds.
+        model_file: Where the network lies; the next content of that file takes over the document.
 
     Raises:
         StorageError: It cannot be written.
@@ -170,6 +207,7 @@ def write_ranges(target: Path, ranges: CalibrationRanges) -> Path:
     key = ranges.key
     body = {
         "model": key.onnx,
+        "model_file": None if model_file is None else str(model_file),
         "algorithm": key.algorithm,
         "method": key.method,
         "preprocessing": dict(key.preprocessing),

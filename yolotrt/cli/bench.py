@@ -22,7 +22,16 @@ from yolotrt.cli.options import (
     device_name,
     whole_numbers,
 )
-from yolotrt.cli.outputs import Csv, Html, Markdown, ensure_outputs, write_outputs
+from yolotrt.cli.outputs import (
+    Csv,
+    Html,
+    Markdown,
+    Overwrite,
+    claim_outputs,
+    json_output,
+    page_outputs,
+    write_outputs,
+)
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +97,7 @@ def bench(
     ] = None,
     trust: Trust = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what --output holds.")] = False,
+    overwrite: Overwrite = False,
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
@@ -109,11 +119,13 @@ def bench(
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
       yolotrt bench --devices 0,1 --groups 2,4,8
     """
+    from yolotrt.artifacts.claims import Output
     from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.result import RESULT
     from yolotrt.bench.run import RunRequest
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
-    from yolotrt.workflow.catalog import read_engines
+    from yolotrt.workflow.catalog import newest_engine, read_engines
 
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
@@ -132,8 +144,13 @@ def bench(
         depth=pipeline_depth,
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
-    request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
-    ensure_outputs(output, html, markdown, csv, json)
+    budgets = Budgets.parse(budget or (), budget_stat)
+    request = RunRequest(settings, source, budgets, output, resume, overwrite)
+    read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES)]
+    outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv)]
+    if output is not None:
+        outputs.append(Output("-o", output, RESULT))
+    claim_outputs(outputs, read, config, source, overwrite=overwrite)
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
     where = device_name(device, devices)
     for file in (file for pair in pairs for file in pair):

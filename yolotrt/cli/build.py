@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,11 +25,14 @@ from yolotrt.cli.options import (
     choice,
     cores,
 )
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.workflow.promise import PromiseRequest
+
+_LOG = "yolotrt build --log"
 
 
 def build(
@@ -99,6 +104,7 @@ def build(
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     trust: Trust = False,
     force: Force = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
@@ -142,6 +148,7 @@ def build(
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
+    _claim(output, log, timing_cache, json, (path, images, annotations, eval_images), overwrite=overwrite)
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
         images = _coco()
@@ -164,6 +171,7 @@ def build(
         implicit=implicit,
         trust=trust,
         force=force,
+        overwrite=overwrite,
         options={
             "workspace_mib": workspace,
             "optimization_level": optimization_level,
@@ -174,17 +182,52 @@ def build(
             "log": log,
         },
     )
-    if bound is not None:
-        _promised(PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in), json)
-        return
-    with progress_bars() as progress:
-        outcome = build_engine(request, progress=progress, say=say)
+    with _own_log(log, overwrite=overwrite):
+        if bound is not None:
+            _promised(PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in), json)
+            return
+        with progress_bars() as progress:
+            outcome = build_engine(request, progress=progress, say=say)
     file = outcome.file
     for note in backend_named(file.backend).notes(file):
         say(f"note: {note}")
     if json != "-":
         print(file.path)
     emit_json(json, _described(file, outcome.cached))
+
+
+def _claim(
+    engine: Path | None,
+    log: Path | None,
+    timings: Path | None,
+    json: str | None,
+    inputs: Sequence[Path | None],
+    *,
+    overwrite: bool,
+) -> None:
+    """Meet outputs that cannot be written before the model is exported and calibrated.
+
+    An engine's default name is known once the network is; the build looks at it then.
+    """
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.folders import by_list
+    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind, json_with
+    from yolotrt.backends.own import engine_outputs
+
+    written = json_with("what yolotrt build --json wrote", ("path", "backend", "sha256", "cached"))
+    timed = Kind("a timing cache", is_binary_of_no_known_kind)
+    outputs = [json_output(json, written)]
+    outputs += [Output("--timing-cache", timings, timed)] if timings else ()
+    outputs += engine_outputs("-o", engine) if engine else ()
+    if log is not None:
+        outputs.append(Output("--log", log, by_list("a log of yolotrt", _LOG)))
+    claim_outputs(outputs, *inputs, overwrite=overwrite)
+
+
+def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[None]:
+    from yolotrt.artifacts.folders import owning_file
+
+    return owning_file(log, _LOG, option="--log", overwrite=overwrite) if log else nullcontext()
 
 
 def _promised(wanted: PromiseRequest, json: str | None) -> None:

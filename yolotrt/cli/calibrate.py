@@ -19,6 +19,9 @@ from yolotrt.cli.options import (
     choice,
     cores,
 )
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+
+_TRT_CACHE = "yolotrt calibrate --trt-cache"
 
 
 def calibrate(
@@ -35,6 +38,7 @@ def calibrate(
     ] = None,
     threads: Threads = None,
     force: Force = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Find the activation ranges for INT8; returns at once while model, images and method are the same.
@@ -47,16 +51,24 @@ def calibrate(
       yolotrt calibrate engines/yolo26n-seg.onnx --images street/ --tiles --method entropy
       yolotrt calibrate engines/yolo26n-seg.onnx --images street/ --trt-cache street.cache
     """
+    from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.files import write_text
+    from yolotrt.artifacts.folders import by_list, owning_file
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.calibration.algorithms import ALGORITHMS
-    from yolotrt.calibration.cache import load_or_calibrate
+    from yolotrt.calibration.cache import CALIBRATION, default_cache, load_or_calibrate
     from yolotrt.calibration.trt_table import trt_table
     from yolotrt.data.images import list_images
     from yolotrt.model.onnxfile import load_onnx, read_spec
 
     algorithm = choice(method, "--method", ALGORITHMS)
     spec = read_spec(load_onnx(onnx), onnx.stem)
-    cache = output or CALIB_DATA / f"{onnx.stem}.calib.json"
+    cache = output or default_cache(onnx, CALIB_DATA)
+    written = json_with("what yolotrt calibrate --json wrote", ("path", "cached", "tensors", "method"))
+    outputs = [Output("-o", cache, CALIBRATION), json_output(json, written)]
+    if trt_cache is not None:
+        outputs.append(Output("--trt-cache", trt_cache, by_list("a calibration table", _TRT_CACHE)))
+    claim_outputs(outputs, onnx, images, overwrite=overwrite)
     found = list_images(images)[:limit]
     with progress_bars() as progress:
         ranges, status = load_or_calibrate(
@@ -67,6 +79,7 @@ def calibrate(
             algorithm=algorithm,
             tile_overlap=0.2 if tiles else None,
             force=force,
+            overwrite=overwrite,
             threads=threads or cores(),
             progress=progress,
             on_wait=say,
@@ -78,7 +91,8 @@ def calibrate(
     if status.changed:
         say(f"changed since the last calibration: {', '.join(status.changed)}")
     if trt_cache is not None:
-        write_text(trt_cache, trt_table(ranges))
+        with owning_file(trt_cache, _TRT_CACHE, option="--trt-cache", overwrite=overwrite):
+            write_text(trt_cache, trt_table(ranges))
         say(f"TensorRT 10 calibration table: {trt_cache}")
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":

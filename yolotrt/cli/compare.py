@@ -11,6 +11,7 @@ import typer
 from yolotrt.cli.console import emit_json, say, stdout, warn
 from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import JsonTarget
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, page_outputs, write_markdown
 from yolotrt.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the table as Markdown, such as for a pull request.")
     ] = None,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Compare two result files, and exit with 3 if the new one got slower.
@@ -47,10 +49,14 @@ def compare(
       yolotrt compare main.json branch.json --fail-on 5% --stat p95 --markdown comment.md
       yolotrt compare laptop.json server.json --across --json -
     """
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.compare import compare as hold_against
     from yolotrt.bench.result import read_result
     from yolotrt.report.tables import comparison_table, signed_percent
 
+    written = json_with("what yolotrt compare --json wrote", ("stat", "changes", "regressions"))
+    outputs = [json_output(json, written), *page_outputs(None, markdown, None)]
+    claim_outputs(outputs, base, new, overwrite=overwrite)
     limit = percentage(fail_on, "--fail-on")
     found = hold_against(
         read_result(base),
@@ -70,10 +76,9 @@ def compare(
     for missing in found.missing:
         warn(f"not compared, {missing}")
     if markdown is not None:
-        from yolotrt.artifacts.files import write_text
         from yolotrt.report.markdown import comparison_markdown
 
-        say(f"Markdown: {write_text(markdown, comparison_markdown(found))}")
+        write_markdown(markdown, comparison_markdown(found))
     emit_json(json, _as_json(found))
     if bad := found.regressions:
         worst = max(bad, key=lambda change: change.ratio.value)

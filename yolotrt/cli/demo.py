@@ -10,6 +10,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout
 from yolotrt.cli.options import JsonTarget, Threads, cores
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 if TYPE_CHECKING:
     from yolotrt.workflow.demo import DemoOutcome
@@ -21,6 +22,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: a smoke test.")] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = OUT,
     threads: Threads = None,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Show the main job from end to end: calibrate, build, bench tiles against global, measure accuracy.
@@ -33,9 +35,13 @@ def demo(
       yolotrt demo
       yolotrt demo --quick --out /tmp/demo
     """
-    from yolotrt.bench.result import to_json
+    from dataclasses import replace
+
+    from yolotrt.artifacts.files import exclusive
+    from yolotrt.artifacts.folders import owning
+    from yolotrt.bench.result import RESULT, to_json
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.workflow.demo import DemoSettings, run_demo
+    from yolotrt.workflow.demo import FILES, DemoSettings, run_demo
 
     sweep = SweepSettings(
         groups=(1, 4) if quick else (1, 2, 4, 8),
@@ -44,9 +50,13 @@ def demo(
         warmup=0 if quick else 1,
     )
     settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
-    with progress_bars() as progress:
-        outcome = run_demo(settings, progress=progress, say=say)
-    files = _write_files(outcome, out)
+    settings = replace(settings, overwrite=overwrite)
+    claim_outputs([json_output(json, RESULT)], overwrite=overwrite, folders=[("-o", out)])
+    own = owning(out, "yolotrt demo", FILES, option="-o", overwrite=overwrite)
+    with exclusive(out / "report.html", say), own:
+        with progress_bars() as progress:
+            outcome = run_demo(settings, progress=progress, say=say)
+        files = _write_files(outcome, out)
     if json != "-":
         _print_story(outcome, files)
     accuracy = {mode: [e.as_json() for e in entries] for mode, entries in outcome.accuracy.items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 from yolotrt.cli.console import emit_json, stdout
 from yolotrt.cli.options import JsonTarget
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import EnvironmentFault
 
 PACKAGES = (
@@ -15,7 +16,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def doctor(json: JsonTarget = None) -> None:
+def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
     r"""Check Python, packages, backends, GPU, driver and CUDA.
 
     CUDA is asked before TensorRT is touched: without a driver, TensorRT can crash the process.
@@ -25,6 +26,10 @@ def doctor(json: JsonTarget = None) -> None:
       yolotrt doctor
       yolotrt doctor --json report.json
     """
+    from yolotrt.artifacts.kinds import json_with
+
+    written = json_with("what yolotrt doctor --json wrote", ("nvidia_driver", "cuda", "backends"))
+    claim_outputs([json_output(json, written)], overwrite=overwrite)
     report = _examine()
     if json != "-":
         _print(report)

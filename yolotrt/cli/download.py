@@ -12,6 +12,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, say, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def download(
     verify: Annotated[
         bool, typer.Option("--verify", help="Only check what --out holds; no network.")
     ] = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     """Fetch a part of COCO val2017, balanced over classes and object sizes, without the whole archives.
@@ -60,15 +62,20 @@ def download(
       yolotrt download --classes person,car --images 200 --out calib_data/street
       yolotrt download --verify
     """  # noqa: D301 - typer needs the control character
+    from yolotrt.artifacts.kinds import json_with
+
     if dataset != COCO:
         raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
+    known = (("folder", "manifest", "parts"), ("folder", "complete", "problems"))
+    written = json_with("what yolotrt download --json wrote", *known)
+    claim_outputs([json_output(json, written)], base_url, overwrite=overwrite, folders=[("--out", out)])
     if verify:
         return _verify(out, json)
     from yolotrt.data.coco.request import SubsetRequest
     from yolotrt.data.coco.subset import fetch_subset
 
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
-    request = SubsetRequest(out, images, seed, names, annotations, calib_split, base_url)
+    request = SubsetRequest(out, images, seed, names, annotations, calib_split, base_url, overwrite=overwrite)
     with transfer_bars() as watch:
         result = fetch_subset(request, watch, on_wait=say)
     _show(result, print if json != "-" else say)

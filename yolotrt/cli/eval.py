@@ -20,7 +20,7 @@ from yolotrt.cli.options import (
     cores,
     merge_settings,
 )
-from yolotrt.cli.outputs import ensure_outputs
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 if TYPE_CHECKING:
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
@@ -51,6 +51,7 @@ def eval_(
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
@@ -69,6 +70,7 @@ def eval_(
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
@@ -77,7 +79,9 @@ def eval_(
     from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
-    ensure_outputs(json)
+    written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
+    compared = None if reference == "fp32" else reference
+    claim_outputs([json_output(json, written)], engines, compared, images, annotations, overwrite=overwrite)
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
         base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)

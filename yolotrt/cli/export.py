@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, warn
 from yolotrt.cli.options import ENGINES, Force, JsonTarget, Trust, choice
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 
 def export(
@@ -22,6 +23,7 @@ def export(
     ] = "auto",
     trust: Trust = False,
     force: Force = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Export weights to ONNX: batch dynamic, height and width fixed, slimmed and compared with torch.
@@ -32,11 +34,17 @@ def export(
       yolotrt export yolo11n-seg.pt -o engines/street.onnx --imgsz 640
       yolotrt export yolo26n-seg.pt --head raw
     """
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.model.export import HEADS
     from yolotrt.model.export import export as run
+    from yolotrt.model.exported import EXPORTED, default_target
 
     chosen = choice(head, "--head", HEADS)
-    target = output or ENGINES / f"{weights.stem}.onnx"
+    target = output or default_target(weights, ENGINES)
+    written = json_with("what yolotrt export --json wrote", ("path", "key", "head", "untrained"))
+    outputs = [Output("-o", target, EXPORTED), json_output(json, written)]
+    claim_outputs(outputs, weights, overwrite=overwrite)
     with progress_bars() as progress:
         result = run(
             weights,
@@ -44,6 +52,7 @@ def export(
             imgsz=imgsz,
             head=chosen,
             force=force,
+            overwrite=overwrite,
             trust=trust,
             progress=progress,
             on_wait=say,

@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.options import JsonTarget, Trust
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 
 def inspect(
@@ -17,6 +18,7 @@ def inspect(
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,
     trust: Trust = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Show what a file is and what it was made from.
@@ -30,8 +32,13 @@ def inspect(
     """
     from rich.table import Table
 
-    from yolotrt.workflow.describe import describe
+    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.workflow.describe import KINDS, describe
 
+    written = json_with(
+        "what yolotrt inspect --json wrote", ("kind",), fits=lambda found: found["kind"] in KINDS
+    )
+    claim_outputs([json_output(json, written)], file, overwrite=overwrite)
     found = describe(file, trust=trust, warn=warn)
     rows = found.get("layer_table", [])
     if json != "-":

@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars
 from yolotrt.cli.options import JsonTarget, width_height
+from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
 
 def mosaics(
@@ -18,6 +19,7 @@ def mosaics(
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another layout.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Compose annotated images, COCO's for example, into large frames whose annotations move along.
@@ -30,13 +32,19 @@ def mosaics(
       yolotrt mosaics --images coco/val --annotations coco/instances.json --out mosaics/
       yolotrt eval ENGINE --images mosaics/images --annotations mosaics/instances.json --mode tiled+global
     """
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.evaluation.mosaic import write_mosaics
 
+    earlier = json_with("what yolotrt mosaics --json wrote", ("frames", "size_wh", "seed"))
+    places = in_folder("--out", out)
+    claim_outputs([json_output(json, earlier)], images, annotations, overwrite=overwrite, folders=places)
     wh = width_height(size, "--size")
     truth = load_ground_truth(annotations, limit=limit)
     with progress_bars() as progress:
-        written = write_mosaics(truth, images, out, frame_wh=wh, seed=seed, progress=progress)
+        written = write_mosaics(
+            truth, images, out, frame_wh=wh, seed=seed, overwrite=overwrite, progress=progress
+        )
     frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
     if json != "-":
         print(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")

@@ -1,8 +1,9 @@
-"""Files that are made from a result: a page, Markdown and CSV."""
+"""What verbs write, where they may, and the files that are made from a result: a page, Markdown and CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ import typer
 from yolotrt.cli.console import say
 
 if TYPE_CHECKING:
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
     from yolotrt.report.accuracy import Accuracy
 
@@ -22,19 +25,68 @@ Markdown = Annotated[Path | None, typer.Option("--markdown", help="Also write th
 Csv = Annotated[
     Path | None, typer.Option("--csv", help="Also write one row per case with flat metric names.")
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Also replace files that this verb did not write; never an input."),
+]
 
 
-def ensure_outputs(*targets: Path | str | None) -> None:
-    """Find out before long work whether its results can be written; None and ``-`` are passed over.
+def claim_outputs(
+    outputs: Sequence[Output | None],
+    *inputs: Path | str | Iterable[Path] | None,
+    overwrite: bool,
+    folders: Iterable[tuple[str, Path]] = (),
+) -> None:
+    """Find out before long work whether its results can be written, and that nothing of the user's is lost.
+
+    Args:
+        outputs: Files that will be written; None is passed over.
+        inputs: What is read; None and what is no path, such as ``scene``, are passed over. With an engine
+            goes its sidecar.
+        overwrite: As in :func:`yolotrt.artifacts.claims.claim`.
+        folders: Folders that will get files, and files in them, by their options.
 
     Raises:
-        StorageError: One of them cannot be.
+        UsageError: An output is an input or another output.
+        StorageError: One of them cannot be written, or would replace something else.
     """
-    from yolotrt.artifacts.files import ensure_writable
+    from yolotrt.artifacts.claims import claim, require_apart
+    from yolotrt.backends.sidecar import sidecar_path
 
-    for target in targets:
-        if target is not None and target != "-":
-            ensure_writable(Path(target))
+    read: list[Path] = []
+    for one in inputs:
+        if one is not None:
+            read += [Path(one)] if isinstance(one, (str, Path)) else one
+    read += [sidecar_path(path) for path in read if path.name]
+    used = list(folders)
+    for option, path in used:
+        require_apart(option, path, read)
+    claim([output for output in outputs if output], read, overwrite=overwrite, folders=used)
+
+
+def in_folder(option: str, folder: Path | None) -> list[tuple[str, Path]]:
+    """Return a folder for annotated pictures and what it will hold, for :func:`claim_outputs`."""
+    if folder is None:
+        return []
+    inside = [(f"the annotations in {option}", folder / "instances.json")]
+    return [(option, folder), (f"the pictures in {option}", folder / "images"), *inside]
+
+
+def json_output(target: str | None, kind: Kind) -> Output | None:
+    """Return what ``--json`` writes; None for nothing and for stdout."""
+    from yolotrt.artifacts.claims import Output
+
+    return None if target in (None, "-") else Output("--json", Path(str(target)), kind)
+
+
+def page_outputs(html: Path | None, markdown: Path | None, csv: Path | None) -> list[Output]:
+    """Return what :func:`write_outputs` will write."""
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.kinds import HTML, MARKDOWN
+    from yolotrt.report.spreadsheet import CSV
+
+    wanted = (("--html", html, HTML), ("--markdown", markdown, MARKDOWN), ("--csv", csv, CSV))
+    return [Output(option, path, kind) for option, path, kind in wanted if path is not None]
 
 
 def write_outputs(
@@ -59,9 +111,56 @@ def write_outputs(
     if markdown is not None:
         from yolotrt.report.markdown import result_markdown
 
-        text = "\n".join(result_markdown(result) for result in results)
-        say(f"Markdown: {write_text(markdown, text)}")
+        write_markdown(markdown, "\n".join(result_markdown(result) for result in results))
     if csv is not None:
         from yolotrt.report.spreadsheet import to_csv
 
         say(f"CSV: {write_text(csv, to_csv(results))}")
+
+
+def write_markdown(target: Path, text: str) -> None:
+    """Write Markdown with the mark by which it is known to be ours, and say where it is.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    from yolotrt.artifacts.files import write_text
+    from yolotrt.artifacts.kinds import MARKDOWN_MARK
+
+    write_text(target, f"{MARKDOWN_MARK}\n{text}")
+    say(f"Markdown: {target}")
+
+
+def own_predictions(
+    engine: Path, source: str, save: Path | None, json: str | None, *, overwrite: bool
+) -> AbstractContextManager[None]:
+    """Make sure of what predictions will be written to; in its block pictures may be written to ``save``.
+
+    Raises:
+        UsageError: An output is an input or another output.
+        StorageError: One of them cannot be written, or would replace or mix with something else.
+    """
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, with_ending
+    from yolotrt.artifacts.kinds import Kind, is_json
+    from yolotrt.data.film import ENDINGS
+    from yolotrt.data.images import EXTENSIONS
+
+    maker, lister = "yolotrt predict", "yolotrt predict --json"
+    target = None if json in (None, "-") else Path(str(json))
+    listed = by_list("what yolotrt predict --json wrote", lister)
+    kind = Kind(listed.what, lambda path: listed.is_own(path) and is_json(path))
+    outputs = [] if target is None else [Output("--json", target, kind)]
+    folders = [] if save is None else [("--save", save)]
+    claim_outputs(outputs, engine, source, overwrite=overwrite, folders=folders)
+    if target is not None:
+        note_file(target, lister)
+    if save is None:
+        return nullcontext()
+    watched = with_ending(*EXTENSIONS, *ENDINGS)
+    read = Path(source)
+    if read.is_dir() and read.resolve().is_relative_to(save.resolve()):
+        # Pictures of a subfolder go beside it, unless it holds one of its own name again.
+        within = read.resolve().relative_to(save.resolve())
+        watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
+    return owning(save, maker, watched, option="--save", overwrite=overwrite)

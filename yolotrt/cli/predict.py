@@ -22,7 +22,7 @@ from yolotrt.cli.options import (
     device_name,
     merge_settings,
 )
-from yolotrt.cli.outputs import ensure_outputs
+from yolotrt.cli.outputs import Overwrite, own_predictions
 
 
 def predict(
@@ -41,6 +41,7 @@ def predict(
     device: Device = "auto",
     devices: Devices = None,
     trust: Trust = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Detect objects in pictures and videos; --json gives COCO result records with masks.
@@ -57,8 +58,9 @@ def predict(
     from yolotrt.workflow.predict import coco_results
     from yolotrt.workflow.predict import predict as run
 
-    ensure_outputs(json)
+    own = own_predictions(engine, source, save, json, overwrite=overwrite)
     with (
+        own,
         TiledPipeline.open(
             engine,
             trust=trust,

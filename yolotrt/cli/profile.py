@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, say, stdout, warn
 from yolotrt.cli.options import JsonTarget, Trust
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import LayerTime
@@ -22,6 +23,7 @@ def profile(
     iterations: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 100,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 30,
     trust: Trust = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure every layer of a TensorRT engine on the GPU.
@@ -32,9 +34,12 @@ def profile(
       yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
       yolotrt profile trtexec.plan --trust
     """
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.backends.loading import open_engine
     from yolotrt.backends.registry import backend
 
+    written = json_with("what yolotrt profile --json wrote", ("engine", "batch", "layers"))
+    claim_outputs([json_output(json, written)], engine, overwrite=overwrite)
     loaded = open_engine(engine, trust=trust, warn=warn)
     try:
         chosen, rows = backend(loaded.file.backend).layer_times(loaded, batch, iterations)

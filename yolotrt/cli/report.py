@@ -10,7 +10,16 @@ import typer
 from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets
 from yolotrt.cli.options import JsonTarget
-from yolotrt.cli.outputs import Csv, Html, Markdown, write_outputs
+from yolotrt.cli.outputs import (
+    Csv,
+    Html,
+    Markdown,
+    Overwrite,
+    claim_outputs,
+    json_output,
+    page_outputs,
+    write_outputs,
+)
 
 
 def report(
@@ -24,6 +33,7 @@ def report(
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Show results again: as tables here, or as a page, Markdown or CSV.
@@ -38,10 +48,12 @@ def report(
 
     from yolotrt.bench.advice import advise
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.result import read_result, to_json
+    from yolotrt.bench.result import REPORTED, read_result, to_json
     from yolotrt.report.accuracy import read_accuracy
     from yolotrt.report.tables import latency_table, stage_table
 
+    outputs = [json_output(json, REPORTED), *page_outputs(html, markdown, csv)]
+    claim_outputs(outputs, results, accuracy, overwrite=overwrite)
     budgets = Budgets.parse(budget or (), budget_stat)
     read = [read_result(path) for path in results]
     if budgets.limits:

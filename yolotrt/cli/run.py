@@ -21,7 +21,7 @@ from yolotrt.cli.options import (
     cores,
     device_name,
 )
-from yolotrt.cli.outputs import ensure_outputs
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def run(
     device: Device = "auto",
     devices: Devices = None,
     trust: Trust = False,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Process a video or camera continuously, and report what came out.
@@ -72,6 +73,7 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
+    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -79,7 +81,8 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    ensure_outputs(json)
+    written = json_with("what yolotrt run --json wrote", ("counts", "processed"))
+    claim_outputs([json_output(json, written)], engine, whole, source, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,

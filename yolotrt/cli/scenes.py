@@ -9,6 +9,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, progress_bars
 from yolotrt.cli.options import JsonTarget, width_height
+from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 from yolotrt.errors import UsageError
 
 
@@ -27,6 +28,7 @@ def scenes(
     ] = None,
     fps: Annotated[int, typer.Option(min=1, max=240, help="Frames per second of the video.")] = 30,
     seconds: Annotated[float, typer.Option(min=0.0, max=3600.0, help="Length of the video.")] = 5.0,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Draw 4K scenes of eight classes of shapes, with masks in COCO format; a seed always gives the same.
@@ -41,18 +43,28 @@ def scenes(
       yolotrt scenes --count 20 --tile 640 --out tiles/
       yolotrt scenes --video moving.mp4 --seconds 5 --size 1920x1080
     """
-    from yolotrt.data.scenes.files import write_scenes, write_video
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.folders import by_list
+    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.data.scenes.files import VIDEO_MAKER, write_scenes, write_video
 
     if out is None and video is None:
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
     wh = width_height(size, "--size")
+    written = json_with("what yolotrt scenes --json wrote", ("seed", "size_wh"))
+    outputs = [json_output(json, written)]
+    if video is not None:
+        outputs.append(Output("--video", video, by_list("a video of yolotrt scenes", VIDEO_MAKER)))
+    claim_outputs(outputs, overwrite=overwrite, folders=in_folder("--out", out))
     done: dict[str, Any] = {"seed": seed, "size_wh": list(wh)}
     with progress_bars() as progress:
         if out is not None:
-            annotations = write_scenes(out, count, seed, wh, tile=tile, progress=progress)
+            annotations = write_scenes(
+                out, count, seed, wh, tile=tile, overwrite=overwrite, progress=progress
+            )
             done |= {"scenes": count, "images": str(out / "images"), "annotations": str(annotations)}
         if video is not None:
-            write_video(video, seed, wh, fps=fps, seconds=seconds, progress=progress)
+            write_video(video, seed, wh, fps=fps, seconds=seconds, overwrite=overwrite, progress=progress)
             done["video"] = str(video)
     if json != "-":
         if out is not None:

@@ -26,7 +26,7 @@ from yolotrt.cli.options import (
     cores,
     whole_numbers,
 )
-from yolotrt.cli.outputs import ensure_outputs
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def tune(
     write: Annotated[
         Path | None, typer.Option(help="Write the recommendation into this pipeline.yaml; keeps a backup.")
     ] = None,
+    overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
     r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
@@ -102,6 +103,8 @@ def tune(
       yolotrt tune m.onnx --precisions fp32 --chunk 32,16,8,4
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
     """
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.kinds import EDITED, json_with
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
@@ -113,17 +116,20 @@ def tune(
     from yolotrt.workflow.evaluate import MaxDrop
     from yolotrt.workflow.tune import TuneRequest
     from yolotrt.workflow.tune import tune as search
+    from yolotrt.workflow.tune_state import STATE
 
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
+    path = find_model(model, ENGINES)
     request = TuneRequest(
         build=BuildRequest(
-            find_model(model, ENGINES),
+            path,
             backend=backend,
             images=images,
             limit=limit,
             algorithm=choice(method, "--method", ALGORITHMS),
             trust=trust,
+            overwrite=overwrite,
             engines=ENGINES,
             calib_data=CALIB_DATA,
         ),
@@ -144,9 +150,12 @@ def tune(
         device=device,
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
-    ensure_outputs(json)
+    written = json_with("what yolotrt tune --json wrote", ("kept", "recommended", "candidates"))
+    outputs = [json_output(json, written), Output("--state", state, STATE)]
     if write is not None:
+        outputs.append(Output("--write", write, EDITED))
         _require_writable(write)
+    claim_outputs(outputs, path, source, images, eval_images, annotations, overwrite=overwrite)
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
     if json != "-":

@@ -16,6 +16,9 @@ from yolotrt.errors import EnvironmentFault, StorageError
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 """Video codecs that every OpenCV wheel brings, by the ending of the file name."""
 
+ENDINGS = (*CODECS, ".mov", ".mkv", ".webm", ".m4v")
+"""Endings of what can be a video among pictures that are saved."""
+
 Append = Callable[[npt.NDArray[np.uint8]], None]
 
 

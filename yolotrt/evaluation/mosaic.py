@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from yolotrt.artifacts.files import write_bytes, write_text
+from yolotrt.artifacts.folders import named, owning
 from yolotrt.data.images import read_image
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
@@ -97,6 +98,7 @@ def write_mosaics(
     *,
     frame_wh: tuple[int, int] = (3840, 2160),
     seed: int = 0,
+    overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
     """Compose the images of an annotated set into frames.
@@ -109,6 +111,7 @@ def write_mosaics(
         target: Folder for ``images/`` and ``instances.json``.
         frame_wh: Width and height of the frames, px.
         seed: Chooses the layout.
+        overwrite: Write also into a folder with pictures or annotations that no mosaics wrote.
         progress: Told after each frame.
 
     Returns:
@@ -116,8 +119,20 @@ def write_mosaics(
 
     Raises:
         InputError: An image file is missing or cannot be read.
-        StorageError: The target cannot be written.
+        StorageError: The target cannot be written, or would come among files of others.
     """
+    with owning(target, "yolotrt mosaics", named("images", "instances.json"), overwrite=overwrite):
+        return _write(truth, folder, target, frame_wh, seed, progress)
+
+
+def _write(
+    truth: GroundTruth,
+    folder: Path,
+    target: Path,
+    frame_wh: tuple[int, int],
+    seed: int,
+    progress: Progress,
+) -> Path:
     files = dict(zip([i.id for i in truth.images], truth.files(folder), strict=True))
     frames = plan_mosaics([(i.id, i.size_wh) for i in truth.images], frame_wh, seed)
     images: list[dict[str, Any]] = []

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from yolotrt import __version__
+from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, require_file, scratch_folder, write_bytes
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
+from yolotrt.model.exported import EXPORTED, WEIGHTS, mind_other_weights
 from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
@@ -76,6 +78,7 @@ def export(
     imgsz: int = 640,
     head: Head | Literal["auto"] = "auto",
     force: bool = False,
+    overwrite: bool = False,
     trust: bool = False,
     progress: Progress = no_progress,
     on_wait: Callable[[str], None] = print,
@@ -89,6 +92,7 @@ def export(
         head: ``end2end`` needs a network with a one-to-one head (YOLO26); ``auto`` takes it where it
             exists and ``raw`` elsewhere.
         force: Export even if the target is up to date.
+        overwrite: Replace also a file in the target's place that no export wrote.
         trust: Also load weights that Ultralytics' restricted loader refuses. They can run any code.
         progress: Told about each step.
         on_wait: Told when another process is exporting the same target, and before weights are loaded
@@ -98,14 +102,17 @@ def export(
         MissingDependency: torch or ultralytics is not installed.
         ModelError: The weights cannot be read, hold NaN, or are not of a segmentation model.
         ExportError: The exported graph does not have the promised shapes or values.
+        StorageError: The target cannot be written, is no export, or was just exported from other weights.
     """
-    require_file(weights, "Ultralytics weights (.pt) or a model .yaml")
+    require_file(weights, WEIGHTS)
+    require_own(target, EXPORTED, overwrite=overwrite)
     if imgsz < 32 or imgsz % 32:
         raise InputError(f"--imgsz {imgsz} is not a positive multiple of 32.", hint="Try --imgsz 640.")
     source = {"source_sha256": sha256_file(weights), "imgsz_px": str(imgsz), "head_option": head}
-    with exclusive(target, on_wait):
+    with exclusive(target, on_wait) as waited:
         if not force and (found := _up_to_date(target, source)):
             return found
+        mind_other_weights(target, weights, source["source_sha256"], waited, on_wait)
         with scratch_folder(target) as folder, _quiet():
             copy = folder / weights.name  # the exporter writes beside its source
             with mapped_os_errors(copy):
@@ -339,6 +346,7 @@ def _write_metadata(model: onnx.ModelProto, yolo: Any, weights: Path, source: di
         "imgsz": repr([int(source["imgsz_px"])] * 2),
         "license": "AGPL-3.0",
         "untrained": str(_is_untrained(weights)).lower(),
+        "source_file": str(weights),
         **source,
         **{f"version_{p}": version(p) for p in ("ultralytics", "torch", "onnxslim")},
         "version_yolotrt": __version__,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
+from yolotrt.artifacts.kinds import HTML_MARK
 from yolotrt.bench.result import RunResult
 from yolotrt.report.accuracy import Accuracy, accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
@@ -48,6 +49,7 @@ def page(results: Sequence[RunResult], accuracy: Sequence[Accuracy] = ()) -> str
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{HTML_MARK}\n"
         '<link rel="icon" href="data:,">\n'
         f"<title>{TITLE}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )

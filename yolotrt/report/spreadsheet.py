@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from yolotrt.artifacts.kinds import begins
 from yolotrt.bench.metrics import flat_metrics, metric_stages
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 
 _CASE = ("engine", "precision", "mode", "dispatch", "groups")
+CSV = begins("a table of yolotrt", ",".join((*_CASE, "frames")))
 _SPREAD = ("p90", "p95", "p99", "mean", "stdev")
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.backends.own import mind_another_network, require_own_engine
 from yolotrt.backends.registry import choose
 from yolotrt.backends.sidecar import finish_interrupted, write_engine
-from yolotrt.calibration.cache import load_or_calibrate, read_ranges
+from yolotrt.calibration.cache import default_cache, load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, CalibrationError
 from yolotrt.model.export import export
+from yolotrt.model.exported import default_target
 from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
@@ -41,6 +43,8 @@ class BuildOutcome:
 
 def calibration_cache(model: Path, calib_data: Path) -> Path:
     """Return where the calibration of a model, weights or ONNX, is kept."""
+    if model.suffix.lower() == ".onnx":
+        return default_cache(model, calib_data)
     return calib_data / f"{model.stem}.calib.json"
 
 
@@ -75,6 +79,7 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     require_finite_weights(model, onnx_path.name)
     plan = BuildPlan(request, found, onnx_path, model, spec, None)
     found.check(plan.config())
+    require_own_engine(plan.engine().path, overwrite=request.overwrite)
     if request.precision in NEEDS_RANGES:
         plan = replace(plan, ranges=_ranges(request, onnx_path, model, spec, progress, say))
     return plan
@@ -87,11 +92,12 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
         YoloTrtError: As :func:`build_engine`.
     """
     request, wanted = plan.request, plan.engine()
-    with exclusive(wanted.path, say):
+    with exclusive(wanted.path, say) as waited:
         finish_interrupted(wanted.path)
         if not request.force and (ready := up_to_date(wanted)):
             say(f"engine: {ready.path} is up to date")
             return BuildOutcome(ready, cached=True)
+        mind_another_network(wanted, waited=waited, say=say)
         precision: Precision = "fp32" if plan.implicit else request.precision
         network = in_precision(
             plan.model, plan.spec, precision, plan.backend.qdq_style, plan.ranges, request.exclude
@@ -103,10 +109,14 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
 
 
 def export_if_weights(request: BuildRequest, progress: Progress, say: Say) -> Path:
-    """Return the ONNX file of the request, exporting it first when the model is weights."""
+    """Return the ONNX file of the request, exporting it first when the model is weights.
+
+    Raises:
+        YoloTrtError: See :func:`yolotrt.model.export.export`.
+    """
     if request.model.suffix.lower() == ".onnx":
         return request.model
-    target = request.engines / f"{request.model.stem}.onnx"
+    target = default_target(request.model, request.engines)
     result = export(
         request.model,
         target,
@@ -148,6 +158,7 @@ def _ranges(
         algorithm=request.algorithm,
         tile_overlap=request.tile_overlap,
         force=request.force,
+        overwrite=request.overwrite,
         progress=progress,
         on_wait=say,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import write_bytes
+from yolotrt.artifacts.folders import named
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.names import EMBEDDED
@@ -23,7 +24,7 @@ from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
 from yolotrt.evaluation import recall
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tiled import PassMode
+from yolotrt.pipeline.tiled import PASS_MODES, PassMode
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import EngineAccuracy
@@ -37,6 +38,13 @@ HELD_OUT_SEED = 600_000
 """Seeds of the three kinds of scenes; training used seeds from 1,000,000."""
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+FILES = named(
+    *("scene.png", "demo.onnx", "result.json", "report.html", "global-and-tiled.jpg"),
+    *(f"accuracy-{mode}.json" for mode in PASS_MODES),
+    *(f"found-{mode.replace('+', '-')}.jpg" for mode in PASS_MODES),
+)
+"""What the demo writes into its folder; scenes, engines and calibration have rules of their own."""
+
 Say = Callable[[str], None]
 
 
@@ -49,12 +57,14 @@ class DemoSettings:
         sweep: What is measured.
         calibration_scenes: 4K scenes to calibrate on.
         held_out_scenes: 4K scenes to measure the accuracy on.
+        overwrite: Replace also files in the folder that no demo wrote.
     """
 
     out: Path
     sweep: SweepSettings
     calibration_scenes: int = 8
     held_out_scenes: int = 4
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,10 +102,21 @@ def run_demo(settings: DemoSettings, *, progress: Progress = no_progress, say: S
     out = settings.out
     scene = make_scene(SCENE_SEED)
     write_picture(out / "scene.png", scene.image)
-    write_scenes(out / "calibration", settings.calibration_scenes, CALIBRATION_SEED, progress=progress)
+    write_scenes(
+        out / "calibration",
+        settings.calibration_scenes,
+        CALIBRATION_SEED,
+        overwrite=settings.overwrite,
+        progress=progress,
+    )
     built = _build(settings, progress, say)
     loaded = {precision: load_engine(file) for precision, file in built.items()}
-    request = RunRequest(settings.sweep, f"scene {SCENE_SEED}", output=out / "result.json")
+    request = RunRequest(
+        settings.sweep,
+        f"scene {SCENE_SEED}",
+        output=out / "result.json",
+        overwrite=settings.overwrite,
+    )
     try:
         pairs = [EnginePair(engine) for engine in loaded.values()]
         result = run_bench(pairs, [scene.image], request, progress=progress, say=say)
@@ -154,6 +175,7 @@ def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precisi
             tile_overlap=settings.sweep.overlap,
             engines=out,
             calib_data=out,
+            overwrite=settings.overwrite,
         )
         built[precision] = build_engine(request, progress=progress, say=say).file
     return built
@@ -164,7 +186,13 @@ def _evaluate(
 ) -> dict[PassMode, list[EngineAccuracy]]:
     folder = settings.out / "held-out"
     truth = load_ground_truth(
-        write_scenes(folder, settings.held_out_scenes, HELD_OUT_SEED, progress=progress)
+        write_scenes(
+            folder,
+            settings.held_out_scenes,
+            HELD_OUT_SEED,
+            overwrite=settings.overwrite,
+            progress=progress,
+        )
     )
     sweep = settings.sweep
     return evaluate_passes(

@@ -22,6 +22,9 @@ from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 
+KINDS = ("engine", "engine of another tool", "ONNX model", "benchmark result", "calibration cache")
+"""What a description says under ``kind``."""
+
 
 def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> dict[str, Any]:
     """Return what is in a file, as JSON values; ``kind`` says what it is.

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.artifacts.naming import default_place
 from yolotrt.backends.base import RECORDED_ONLY, Backend, BuildConfig, EngineFile, Precision
+from yolotrt.backends.own import is_made_from
 from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.calibration.algorithms import Algorithm
@@ -40,13 +42,15 @@ class BuildRequest:
         tile_overlap: Calibrate on tiles with this overlap, too; None on whole images only.
         imgsz: Input size of an export, px.
         head: Head of an export.
-        output: The engine file; None names it by model, precision and backend in ``engines``.
+        output: The engine file; None names it by model, precision and backend in ``engines``, apart from
+            engines of other models of that name.
         engines: Folder for ONNX files and engines.
         calib_data: Folder for calibration caches.
         implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
         trust: Load weights without Ultralytics' restricted loader; they can run any code.
         force: Build again even if everything is up to date.
+        overwrite: Put the engine also in the place of a file that is no engine of ours.
         options: Further fields of :class:`BuildConfig`.
     """
 
@@ -67,6 +71,7 @@ class BuildRequest:
     exclude: tuple[str, ...] | None = None
     trust: bool = False
     force: bool = False
+    overwrite: bool = False
     options: dict[str, object] = field(default_factory=dict)
 
 
@@ -118,9 +123,8 @@ class BuildPlan:
                 sources["noise"] = content_key(self.ranges.noise.get(backend.qdq_style, {}))
         if request.exclude is not None:
             sources["excluded"] = json.dumps(request.exclude)
-        name = f"{self.onnx_path.stem}.{request.precision}.{backend.name}{backend.suffix}"
         return EngineFile(
-            path=request.output or request.engines / name,
+            path=request.output or self._default_place(sources["onnx"]),
             backend=backend.name,
             precision=request.precision,
             spec=self.spec,
@@ -128,6 +132,16 @@ class BuildPlan:
             sha256="",
             sources=sources,
             environment=backend.environment(config),
+        )
+
+    def _default_place(self, key: str) -> Path:
+        ending = f".{self.request.precision}.{self.backend.name}{self.backend.suffix}"
+        return default_place(
+            self.request.engines,
+            self.onnx_path.stem,
+            ending,
+            self.onnx_path,
+            lambda engine: is_made_from(engine, key, self.onnx_path),
         )
 
 

@@ -12,6 +12,7 @@ from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
+from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.calibration.graph import WEIGHTED, GraphView
 from yolotrt.calibration.qdq import BUDGET, default_exclusions, quantize
@@ -176,7 +177,8 @@ class Trial:
         built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
-        with exclusive(final.path, say):
+        with exclusive(final.path, say) as waited:
+            mind_another_network(final, waited=waited, say=say)
             return write_engine(
                 replace(final, sources={**final.sources, **promise}, layers=built.layers), data
             )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from yolotrt.artifacts.claims import require_own
+from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
@@ -27,7 +29,10 @@ from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_we
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
-from yolotrt.workflow.tune_state import Measured, TuneState
+from yolotrt.workflow.tune_state import STATE, Measured, TuneState
+
+_PATIENCE_S = 24 * 3600.0
+"""Seconds that another search with the same state is waited for; some go on overnight."""
 
 REFERENCE: Precision = "fp32"
 
@@ -91,6 +96,7 @@ def tune(
     Raises:
         YoloTrtError: A step failed. What was done until then is kept in the state file.
     """
+    require_own(request.state, STATE, overwrite=request.build.overwrite)
     backend, _ = choose_backend(request.build.backend, "build")  # an export takes a minute: refuse before it
     if not request.precisions:
         chosen = backend.worthwhile(request.device)
@@ -98,13 +104,17 @@ def tune(
         request = replace(request, precisions=chosen)
     files, sweep = _build(request, frames, progress, say)
     request = replace(request, sweep=sweep)
-    state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
-    try:
-        return _search(request, files, frames, state, progress, say)
-    except BaseException:
-        state.save()
-        say(f"tune: what is known so far is in {state.path}; the same command continues from there")
-        raise
+    key, budgets = _key(request, files, frames), request.budgets.as_json()
+    with exclusive(request.state, say, timeout_s=_PATIENCE_S) as waited:
+        state = TuneState.open(
+            request.state, key, budgets, say, waited=waited, overwrite=request.build.overwrite
+        )
+        try:
+            return _search(request, files, frames, state, progress, say)
+        except BaseException:
+            state.save()
+            say(f"tune: what is known so far is in {state.path}; the same command continues from there")
+            raise
 
 
 def _search(

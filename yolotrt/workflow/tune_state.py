@@ -9,17 +9,19 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.artifacts.kinds import document
 from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
-from yolotrt.errors import ArtifactError
+from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.timing.clock import Clock, now, seconds_between
 from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
 
 FORMAT = "yolotrt.tune"
 VERSION = 1
+STATE = document("what yolotrt tune knows so far", FORMAT)
 PAUSE_S = 5.0
 
 
@@ -86,18 +88,39 @@ class TuneState:
 
     @classmethod
     def open(
-        cls, path: Path, key: dict[str, object], budgets: dict[str, Any], say: Callable[[str], None]
+        cls,
+        path: Path,
+        key: dict[str, object],
+        budgets: dict[str, Any],
+        say: Callable[[str], None],
+        *,
+        waited: bool = False,
+        overwrite: bool = False,
     ) -> TuneState:
         """Return what is known, or an empty state if there is none for this key.
 
+        Args:
+            path: The file.
+            key: What the figures hold for.
+            budgets: What the race is held against.
+            say: Told what becomes of an earlier state.
+            waited: Another process has just finished with this file, whose findings must not be lost.
+            overwrite: Begin anew in the place of a file that is something else.
+
         Raises:
             ArtifactError: The file is something else.
+            StorageError: Another process has just written what it found for another key.
         """
         wanted = content_key(key)
-        if not path.exists():
+        if not path.exists() or (overwrite and not STATE.is_own(path)):
             return cls(path, wanted, budgets)
         body = read_document(path, format=FORMAT, version=VERSION)
         if body.get("key") != wanted:
+            if waited:
+                raise StorageError(
+                    f"Another process has just searched with {path}, for other engines, images or settings.",
+                    hint="Give this search a file of its own: --state FILE.",
+                )
             say(f"tune: {path} is about other engines, images or another machine; starting anew")
             return cls(path, wanted, budgets)
         try:

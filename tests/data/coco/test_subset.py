@@ -322,7 +322,11 @@ def test_files_without_a_record_are_adopted_if_whole(tmp_path: Path) -> None:
         changed[-60] ^= 1
         images[0].write_bytes(changed)
         images[1].write_bytes(images[1].read_bytes()[:-50])
-        result = fetch(request)
+        before = images[0].read_bytes()
+        with pytest.raises(StorageError, match="no download of yolotrt wrote"):
+            fetch(request)
+        assert images[0].read_bytes() == before
+        result = fetch(replace(request, overwrite=True))
         # images[1] has no end; the single changed byte is only found by the CRC-32 fetched because of it.
         assert (result.fetched, result.kept) == (2, 10)
         (request.folder / "manifest.json").unlink()
@@ -330,6 +334,18 @@ def test_files_without_a_record_are_adopted_if_whole(tmp_path: Path) -> None:
         result = fetch(request)
         assert (result.fetched, result.unproven, server.asked("/val2017")) == (0, 0, 0)
     assert_whole(request)
+
+
+def test_annotations_of_other_people_are_not_replaced(tmp_path: Path) -> None:
+    with serving(WORLD) as server:
+        request = asked(server, tmp_path)
+        request.folder.mkdir(parents=True)
+        own = request.folder / "instances.json"
+        own.write_text("mine")
+        with pytest.raises(StorageError, match=r"no download of yolotrt wrote, such as instances\.json"):
+            fetch(request)
+        assert own.read_text() == "mine"
+        assert not server.asked("/val2017"), "nothing is fetched before the refusal"
 
 
 def test_other_people_s_files_are_left_alone_and_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.data.coco.check import Proof, checked_by, image_problem
 from yolotrt.data.coco.layout import MAX_IMAGE
 from yolotrt.data.coco.manifest import SPLITS, Entry, Manifest, image_file
+from yolotrt.errors import StorageError
 
 
 @dataclass(frozen=True)
@@ -139,3 +140,29 @@ def _whole(path: Path, entry: Entry, record: Entry | None, proof: Proof | None) 
         return None
     data = path.read_bytes()
     return entry.arrived(len(data), sha256_bytes(data), checked_by(proof))
+
+
+def require_own(folder: Path, earlier: Manifest | None, plan: Plan, annotations: Mapping[str, bytes]) -> None:
+    """Refuse to replace files that no manifest lists and that are not what would be written anyway.
+
+    Args:
+        folder: The subset's folder.
+        earlier: The manifest that was found in it, if any.
+        plan: What is to be done.
+        annotations: What the annotation files will hold.
+
+    Raises:
+        StorageError: There are such.
+    """
+    listed = {entry.file for entry in earlier.files} if earlier else set()
+    foreign = [file for file in plan.damaged if file not in listed]
+    for file, data in annotations.items():
+        path = folder / file
+        if file not in listed and path.is_file() and path.read_bytes() != data:
+            foreign.append(file)
+    if foreign:
+        raise StorageError(
+            f"Cannot write to {folder}: it holds files that no download of yolotrt wrote, such as "
+            f"{foreign[0]}.",
+            hint="Name another folder with --out; or add --overwrite if what is there may be replaced.",
+        )

@@ -33,6 +33,7 @@ class SubsetRequest:
         base_url: A mirror's URL, a ``file://`` URL, a folder or an archive; None for the one in
             ``YOLOTRT_COCO_URL``, or COCO's own server.
         fewer: Whether all that a smaller source has will do as well.
+        overwrite: Replace also files in the folder that no download of ours wrote.
     """
 
     folder: Path = DEFAULT_FOLDER
@@ -43,6 +44,7 @@ class SubsetRequest:
     calib_split: int = 0
     base_url: str | None = None
     fewer: bool = False
+    overwrite: bool = False
 
     def check(self) -> None:
         """Refuse what can never be done.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from yolotrt.data.coco.manifest import (
     read_manifest,
 )
 from yolotrt.data.coco.origin import load_instances, open_source, tidy
-from yolotrt.data.coco.plan import Plan, make_plan, strangers
+from yolotrt.data.coco.plan import Plan, make_plan, require_own, strangers
 from yolotrt.data.coco.request import (
     FetchProgress,
     FetchWatch,
@@ -98,7 +98,7 @@ def fetch_subset(
         UsageError: A number, class or URL makes no sense.
         InputError: The source or its annotations cannot be used, or the manifest is damaged.
         DownloadError: Something could not be fetched; what arrived is kept for the next run.
-        StorageError: Disk full, no permission.
+        StorageError: Disk full, no permission, or files in the folder that no download of ours wrote.
     """
     request.check()
     settings = settings or TransferSettings()
@@ -136,13 +136,17 @@ def _complete(run: _Run) -> SubsetResult:
     splits = split(chosen, request.calib_split)
     wanted = _entries(run.source, chosen, splits, annotations=request.annotations)
     plan, proofs = _plan(run, wanted)
+    parts = list(zip(chosen, splits, strict=True))
+    if not request.overwrite:
+        annotations = _annotations(request, instances, parts)
+        require_own(run.folder, run.earlier, plan, {instances_file(part): data for part, data in annotations})
     ledger = Ledger(run.folder, Manifest(request.choice(), run.source.base, digest, False, ()), wanted, plan)
     if plan.fetch:
         sizes = [proofs[e.name].size if e.name in proofs else TYPICAL_IMAGE for e in plan.fetch]
         require_space(run.work, sum(sizes))
         ledger.save()
         _transfer(run, plan, proofs, sum(sizes), ledger)
-    removed = _switch(run, plan, ledger, instances, list(zip(chosen, splits, strict=True)))
+    removed = _switch(run, plan, ledger, instances, parts)
     manifest = ledger.finish()
     tidy(run.source, run.work)
     return _result(request, manifest, plan, removed, run.source.received)
@@ -174,6 +178,15 @@ def _plan(run: _Run, wanted: Sequence[Entry]) -> tuple[Plan, Mapping[str, Proof]
     if plan.adopted and proofs:
         plan = make_plan(run.folder, wanted, run.earlier, proofs, watch)
     return plan, proofs
+
+
+def _annotations(
+    request: SubsetRequest, instances: Instances, chosen: Sequence[tuple[CocoImage, Split]]
+) -> Iterator[tuple[Split, bytes]]:
+    """Yield each part that has annotations, and what their file holds."""
+    for part in SPLITS if request.annotations else ():
+        if images := [image for image, own in chosen if own == part]:
+            yield part, json.dumps(prune(instances, images)).encode()
 
 
 def _transfer(run: _Run, plan: Plan, proofs: Mapping[str, Proof], total: int, ledger: Ledger) -> None:
@@ -235,15 +248,12 @@ def _switch(
             with mapped_os_errors(path):
                 path.unlink()
             removed += [entry.file] if entry.size_wh else []
-    for part in SPLITS if run.request.annotations else ():
-        images = [image for image, own in chosen if own == part]
-        if images:
-            path = run.folder / instances_file(part)
-            data = json.dumps(prune(instances, images)).encode()
-            if not path.is_file() or path.read_bytes() != data:
-                write_bytes(path, data)
-            entry = Entry(instances_file(part), part, run.source.base, None)
-            ledger.record(entry.arrived(len(data), sha256_bytes(data), None))
+    for part, data in _annotations(run.request, instances, chosen):
+        path = run.folder / instances_file(part)
+        if not path.is_file() or path.read_bytes() != data:
+            write_bytes(path, data)
+        entry = Entry(instances_file(part), part, run.source.base, None)
+        ledger.record(entry.arrived(len(data), sha256_bytes(data), None))
     return tuple(removed)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 
 from yolotrt.artifacts.files import write_bytes, write_text
+from yolotrt.artifacts.folders import named, owning, owning_file
 from yolotrt.data.film import CODECS, new_film
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
 from yolotrt.errors import UsageError
@@ -22,6 +23,8 @@ SIDES = (64, 8192)
 """Least and most width and height of a scene that is written, px."""
 
 _QUALITY = 95
+_ANNOTATIONS = "instances.json"
+VIDEO_MAKER = "yolotrt scenes --video"
 
 
 def coco_instances(scenes: Iterable[tuple[str, Scene]]) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def write_scenes(
     wh: tuple[int, int] = WH,
     *,
     tile: int | None = None,
+    overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
     """Write the scenes of the seeds ``seed`` to ``seed + count - 1`` with their annotations.
@@ -79,6 +83,7 @@ def write_scenes(
         wh: Width and height, px.
         tile: Write, instead of each scene, its overlapping tiles with this side, px; for accuracy
             per tile.
+        overwrite: Write also into a folder with pictures or annotations that no scenes wrote.
         progress: Told about each scene.
 
     Returns:
@@ -86,7 +91,7 @@ def write_scenes(
 
     Raises:
         UsageError: The size is out of range.
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written, or would come among files of others.
     """
     _require_size(wh)
 
@@ -98,8 +103,9 @@ def write_scenes(
                 yield name, scene
         progress("draw scenes", count, count)
 
-    document = coco_instances(written())
-    return write_text(out / "instances.json", json.dumps(document, allow_nan=False) + "\n")
+    with owning(out, "yolotrt scenes", named("images", _ANNOTATIONS), overwrite=overwrite):
+        document = coco_instances(written())
+        return write_text(out / _ANNOTATIONS, json.dumps(document, allow_nan=False) + "\n")
 
 
 def write_video(
@@ -109,6 +115,7 @@ def write_video(
     *,
     fps: int = 30,
     seconds: float = 5.0,
+    overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
     """Write a scene in motion.
@@ -119,6 +126,7 @@ def write_video(
         wh: Width and height, px; even numbers.
         fps: Frames per second.
         seconds: Length; at least one frame is written.
+        overwrite: Replace also a file that is no video of scenes.
         progress: Told about each frame.
 
     Raises:
@@ -135,7 +143,8 @@ def write_video(
             f"{target.name}: the ending {ending!r} names no video format.", hint=f"Use {' or '.join(CODECS)}."
         )
     scene, frames = moving_scene(seed, wh), max(1, round(fps * seconds))
-    with new_film(target, float(fps), wh) as append:
+    own = owning_file(target, VIDEO_MAKER, option="--video", overwrite=overwrite)
+    with own, new_film(target, float(fps), wh) as append:
         for index in range(frames):
             progress("draw frames", index, frames)
             append(scene.at(index * 1000 // fps).image)

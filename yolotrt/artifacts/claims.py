@@ -1,0 +1,178 @@
+"""What may be written where: the one rule that keeps files of the user's.
+
+A verb says before its work what it reads and what it will write. Refused is an output that
+
+* is one of the inputs, by whatever spelling, link or hard link, or would replace a file in a folder of
+  inputs,
+* is another output of the same command,
+* has the name of a lock or temporary of ours, or
+* is there already and nothing that the same kind of work wrote.
+
+Only the last can be wanted, and ``--overwrite`` says so. What a kind of work wrote itself is replaced as
+before, and when two processes write one page or table, the one that ends last wins: both are whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolotrt.artifacts.files import ensure_writable, mapped_os_errors
+from yolotrt.artifacts.hidden import is_hidden_name, temporary_file
+from yolotrt.artifacts.kinds import Kind
+from yolotrt.errors import StorageError, UsageError
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that will be written.
+
+    Attributes:
+        option: How the user named it, such as ``--json``.
+        path: The file.
+        kind: What will be written.
+    """
+
+    option: str
+    path: Path
+    kind: Kind
+
+
+def claim(
+    outputs: Sequence[Output],
+    inputs: Iterable[Path] = (),
+    *,
+    overwrite: bool = False,
+    folders: Iterable[tuple[str, Path]] = (),
+) -> None:
+    """Find out before long work whether its results can be written without losing anything.
+
+    Args:
+        outputs: What will be written.
+        inputs: Files and folders that are read; those that do not exist are passed over.
+        overwrite: Also replace files of another kind or of somebody else, but never an input.
+        folders: Folders that will get files, by the options that name them; no output may lie in their place.
+
+    Raises:
+        UsageError: An output is an input, another output, or a lock.
+        StorageError: It is a file that is not ours to replace, or it cannot be written.
+    """
+    read = [path for path in inputs if _exists(path)]
+    taken = [(option, path) for option, path in folders]
+    for output in outputs:
+        with mapped_os_errors(output.path):
+            _require_free(output, read)
+            for option, path in taken:
+                if is_same(output.path, path):
+                    raise UsageError(
+                        f"{_both(option, output.option)} name one file, {output.path}: one would be lost.",
+                        hint="Give each a name of its own.",
+                    )
+            taken.append((output.option, output.path))
+            require_own(output.path, output.kind, overwrite=overwrite)
+    for output in outputs:
+        ensure_writable(output.path)
+
+
+def require_own(target: Path, kind: Kind, *, overwrite: bool = False) -> None:
+    """Refuse to replace a file that is not an earlier one of this kind; an empty file is nothing to lose.
+
+    Raises:
+        StorageError: It is something else.
+    """
+    with mapped_os_errors(target):
+        if overwrite or not target.is_file() or target.stat().st_size == 0 or kind.is_own(target):
+            return
+    raise StorageError(
+        f"Cannot write {target}: it is there already and is not {kind.what}.",
+        hint="Name another file; or add --overwrite if what is there may go.",
+    )
+
+
+def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a folder for results that is a folder of inputs.
+
+    Raises:
+        UsageError: It is.
+    """
+    for path in inputs:
+        if path.is_dir() and is_same(folder, path):
+            raise UsageError(
+                f"{option} {folder} is the folder that is read: its files would be replaced.",
+                hint=f"Give {option} another folder, such as {option} {shlex.quote(str(suggested(folder)))}",
+            )
+
+
+def suggested(folder: Path) -> Path:
+    """Return a free name for a folder of results, beside one that cannot be used."""
+    plain = folder.resolve()
+    base = folder.parent / plain.name if plain.name else folder
+    count = 1
+    while _exists(free := base.with_name(f"{plain.name}-out{count if count > 1 else ''}")):
+        count += 1
+    return free
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, now or once they are written."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        pass
+    if _exists(one) or _exists(other):
+        return False
+    first, second = one.resolve(), other.resolve()
+    if first == second:
+        return True
+    # Files to be: of names that differ in case only, the folder decides.
+    same_name = first.name.casefold() == second.name.casefold()
+    return same_name and first.parent == second.parent and _folds_case(first)
+
+
+def _require_free(output: Output, read: Sequence[Path]) -> None:
+    path = output.path
+    if is_hidden_name(path):
+        raise UsageError(
+            f"{output.option} {path} has the name of a lock or temporary file.", hint="Choose another name."
+        )
+    if not _exists(path):
+        return
+    for source in read:
+        if is_same(path, source):
+            raise UsageError(
+                f"{output.option} {path} is an input of this command: it would be replaced.",
+                hint=f"Give {output.option} another name.",
+            )
+        if path.is_file() and source.is_dir() and not output.kind.is_own(path) and _lies_in(path, source):
+            raise UsageError(
+                f"{output.option} {path} is a file of {source}, which is read: it would be replaced.",
+                hint=f"Give {output.option} another name.",
+            )
+
+
+def _both(one: str, other: str) -> str:
+    return f"{one} and {other}" if one != other else f"Two of {one}"
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    root = folder.resolve()
+    # By the folder where the name is, and by the file that it leads to.
+    return path.parent.resolve().is_relative_to(root) or path.resolve().is_relative_to(root)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _folds_case(path: Path) -> bool:
+    """Return whether a folder takes names that differ in case only for one; asked of the file system."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        return False
+    with temporary_file(path, "") as probe:
+        return probe.with_name(probe.name.swapcase()).exists()

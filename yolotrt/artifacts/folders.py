@@ -1,0 +1,172 @@
+"""Folders that a verb fills with pictures, videos and annotations, which look like anybody's.
+
+So a hidden list in the folder says which of them are whose. A verb may replace what it wrote there itself;
+beside files of others, in whose place or among which its own would come, it writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.claims import suggested
+from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.files import exclusive, mapped_os_errors
+from yolotrt.artifacts.hidden import is_hidden_name
+from yolotrt.artifacts.kinds import Kind
+from yolotrt.errors import StorageError, YoloTrtError
+
+NAME = ".yolotrt-files.json"
+FORMAT = "yolotrt.files"
+VERSION = 1
+
+Watched = Callable[[Path], Iterable[Path]]
+"""Lists the files of a folder among or over which a verb would write."""
+
+
+def named(*names: str) -> Watched:
+    """Watch these files and subfolders; hidden files in subfolders are left out."""
+
+    def found(folder: Path) -> Iterator[Path]:
+        for name in names:
+            path = folder / name
+            if path.is_dir():
+                yield from with_ending()(path)
+            elif path.exists():
+                yield path
+
+    return found
+
+
+def with_ending(*endings: str) -> Watched:
+    """Watch files of these endings in the folder and its subfolders, or without any all but hidden ones.
+
+    Links to folders are followed: a verb would write through them.
+    """
+
+    def found(folder: Path) -> Iterator[Path]:
+        seen = set()
+        for place, subfolders, names in os.walk(folder, followlinks=True):
+            identity = os.stat(place)
+            again = (identity.st_dev, identity.st_ino) in seen
+            seen.add((identity.st_dev, identity.st_ino))
+            subfolders[:] = [] if again else [name for name in subfolders if not name.startswith(".")]
+            for name in () if again else names:
+                path = Path(place) / name
+                wanted = name.lower().endswith(endings) if endings else not name.startswith(".")
+                if wanted and not is_hidden_name(path):
+                    yield path
+
+    return found
+
+
+def outside(watched: Watched, part: Path) -> Watched:
+    """Watch as ``watched`` does, but for what lies in a folder that nothing will be written to."""
+    left = part.resolve()
+    return lambda folder: (p for p in watched(folder) if not p.parent.resolve().is_relative_to(left))
+
+
+@contextmanager
+def owning(
+    folder: Path, maker: str, watched: Watched, *, option: str = "--out", overwrite: bool = False
+) -> Iterator[None]:
+    """Let a verb write into a folder where nothing of others would be replaced or mixed with its own.
+
+    While the block runs the list says so: what a killed verb left is its own, too.
+
+    Args:
+        folder: The folder; made where it is missing.
+        maker: Who writes, such as ``yolotrt scenes``; the same one may replace its files later.
+        watched: Which files of the folder are at stake.
+        option: The option that names the folder, for the hint.
+        overwrite: Take over what others put there.
+
+    Raises:
+        StorageError: The folder holds watched files of others, or cannot be written.
+    """
+    with mapped_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / NAME, _silent):
+        made = _read(folder)
+        own = made.get(maker, {"finished": True, "files": {}})
+        if own["finished"] and not overwrite:
+            _require_own(folder, own["files"], watched, maker, option)
+        _write(folder, {**made, maker: {**own, "finished": False}})
+    try:
+        yield
+    finally:  # a list that cannot be written still says that all is ours
+        with suppress(StorageError), exclusive(folder / NAME, _silent):
+            made = _read(folder)
+            known = made.get(maker, {"files": {}})["files"]
+            files = {**known, **{_name(folder, path): path.stat().st_size for path in watched(folder)}}
+            _write(folder, {**made, maker: {"finished": True, "files": dict(sorted(files.items()))}})
+
+
+def owning_file(
+    target: Path, maker: str, *, option: str, overwrite: bool = False
+) -> AbstractContextManager[None]:
+    """Let a verb write one file that nothing in it tells from others; see :func:`owning`."""
+    key = f"{maker} {target.name}"
+    return owning(target.parent, key, named(target.name), option=option, overwrite=overwrite)
+
+
+def note_file(target: Path, maker: str) -> None:
+    """List a file as a verb's own before it is written, whatever it will hold.
+
+    Raises:
+        StorageError: The list cannot be written.
+    """
+    with exclusive(target.parent / NAME, _silent):
+        made = _read(target.parent)
+        _write(target.parent, {**made, f"{maker} {target.name}": {"finished": False, "files": {}}})
+
+
+def by_list(what: str, maker: str) -> Kind:
+    """Return the kind of files that :func:`owning_file` or :func:`note_file` lists."""
+
+    def is_own(path: Path) -> bool:
+        known = _read(path.parent).get(f"{maker} {path.name}")
+        return known is not None and (
+            not known["finished"] or known["files"].get(path.name) == path.stat().st_size
+        )
+
+    return Kind(what, is_own)
+
+
+def _require_own(folder: Path, own: Mapping[str, int], watched: Watched, maker: str, option: str) -> None:
+    for path in watched(folder):
+        # A size tells a changed file well enough, and also after the folder was copied.
+        if own.get(_name(folder, path)) != path.lstat().st_size:
+            raise StorageError(
+                f"Cannot write to {folder}: it holds files that {maker} did not write, such as "
+                f"{path.relative_to(folder)}.",
+                hint=f"Name a new folder, such as {option} {shlex.quote(str(suggested(folder)))}; or add "
+                "--overwrite if what is there may be replaced.",
+            )
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return what is known of each maker; nothing where there is no list or it is damaged."""
+    with suppress(YoloTrtError, KeyError, TypeError, AttributeError):
+        made = read_document(folder / NAME, format=FORMAT, version=VERSION)["made"]
+        return {
+            str(maker): {"finished": entry["finished"] is True, "files": dict(entry["files"])}
+            for maker, entry in made.items()
+        }
+    return {}
+
+
+def _write(folder: Path, made: Mapping[str, Any]) -> None:
+    write_document(folder / NAME, format=FORMAT, version=VERSION, body={"made": dict(made)})
+
+
+def _silent(_message: str) -> None:
+    """The list is locked for moments only."""
