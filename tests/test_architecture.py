@@ -13,7 +13,7 @@ import yolotrt
 
 ROOT = Path(yolotrt.__file__).parent
 ROOMS = [
-    "errors", "progress", "artifacts", "geometry", "timing", "data", "model", "calibration", "cuda",
+    "errors", "text", "progress", "artifacts", "geometry", "timing", "data", "model", "calibration", "cuda",
     "backends", "pipeline", "evaluation", "bench", "workflow", "report", "cli",
 ]  # fmt: skip
 MODULES = sorted(p for p in ROOT.rglob("*.py"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.console import emit_json, progress_bars, tell
 from yolotrt.cli.options import JsonTarget, width_height
 
 
@@ -39,8 +39,8 @@ def mosaics(
         written = write_mosaics(truth, images, out, frame_wh=wh, seed=seed, progress=progress)
     frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
     if json != "-":
-        print(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
-        print(f"{written}: their annotations")
+        tell(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
+        tell(f"{written}: their annotations")
     emit_json(
         json,
         {

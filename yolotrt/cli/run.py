@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stdout, warn
+from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
 from yolotrt.cli.options import (
     Device,
     Devices,
@@ -124,13 +124,12 @@ def run(
 @contextmanager
 def _live(name: str) -> Iterator[Callable[[Sustained], None]]:
     """Show a live table on a terminal, and a line now and then elsewhere."""
-    from rich.console import Console
     from rich.live import Live
 
     from yolotrt.report.sustain_tables import sustain_line, sustain_table
 
     if sys.stderr.isatty():
-        with Live(console=Console(stderr=True), transient=True) as live:
+        with Live(console=stderr(), transient=True) as live:
             yield lambda seen: live.update(sustain_table(seen, f"{name} (Ctrl-C ends)"))
         return
     ticks = 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.text import html_text
 
 DISPATCH_COLORS = {
     "serial": "#0072b2",
@@ -125,7 +125,7 @@ def left_out(result: RunResult) -> str:
 def legend(entries: Sequence[tuple[str, str, str]]) -> str:
     """Return a legend: colour, label and kind of key (``box``, ``line0``, ``mark0`` ...) of each series."""
     keys = "".join(
-        f'<li><i class="{kind}" style="--c:{color}"></i>{escape(label)}</li>'
+        f'<li><i class="{kind}" style="--c:{color}"></i>{html_text(label)}</li>'
         for color, label, kind in entries
     )
     return f'<ul class="legend">{keys}</ul>'
