@@ -13,8 +13,8 @@ import yolotrt
 
 ROOT = Path(yolotrt.__file__).parent
 ROOMS = [
-    "errors", "text", "progress", "artifacts", "geometry", "timing", "data", "model", "calibration", "cuda",
-    "backends", "pipeline", "evaluation", "bench", "workflow", "report", "cli",
+    "errors", "distribution", "text", "progress", "artifacts", "geometry", "timing", "data", "model",
+    "calibration", "cuda", "backends", "pipeline", "evaluation", "bench", "workflow", "report", "cli",
 ]  # fmt: skip
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
 
@@ -50,6 +50,18 @@ def test_torch_and_ultralytics_only_in_the_exporter(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_click_beside_typer(path: Path) -> None:
     assert not any(name.split(".")[0] == "click" for name in _imports(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_whoever_prints_makes_names_safe(path: Path) -> None:
+    """Names come from elsewhere: verbs print by the functions of one module, which make them safe."""
+    tree = ast.parse(path.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    prints = any(getattr(call.func, "id", None) == "print" for call in calls)
+    own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "bench/memory.py"}
+    assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
+    assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
+    assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"
 
 
 def test_help_needs_no_heavy_library() -> None:

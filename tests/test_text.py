@@ -161,13 +161,13 @@ def test_a_page_of_a_strangers_result_holds_no_tag_of_its_own() -> None:
 
 def test_csv_of_a_strangers_result_keeps_its_rows_and_computes_nothing() -> None:
     bad = hostile()
-    case = replace(bad.cases[0].case, engine="=HYPERLINK(\"http://evil\"),\n+1", mode="+x", dispatch="-")
+    case = replace(bad.cases[0].case, engine='=HYPERLINK("http://evil"),\n+1', mode="+x", dispatch="-")
     samples = {**bad.cases[0].samples, "=1+1": [0.001] * 30}
     text = to_csv([replace(bad, cases=(replace(bad.cases[0], case=case, samples=samples),))])
     head, row = csv.reader(io.StringIO(text))
     assert len(head) == len(row)
     cells = [*head, *row]
-    assert row[0] == "'=HYPERLINK(\"http://evil\"),\\n+1"
+    assert row[0] == '\'=HYPERLINK("http://evil"),\\n+1'
     assert (row[2], row[3]) == ("'+x", "-")
     assert not [cell for cell in cells if cell[:1] in tuple("=+@")]
 

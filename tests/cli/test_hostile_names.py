@@ -51,7 +51,9 @@ def world(tmp_path: Path) -> Path:
         "categories": [{"id": 1, "name": CLASS}, {"id": 2, "name": f"stranger {EVIL}"}],
     }
     (folder / "truth.json").write_text(json.dumps(annotations))
-    film = cv2.VideoWriter(str(tmp_path / f"film {FILE[:-1]}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    film = cv2.VideoWriter(
+        str(tmp_path / f"film {FILE[:-1]}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64)
+    )
     for k in range(3):
         film.write(np.full((64, 64, 3), 60 * k, np.uint8))
     film.release()
@@ -81,8 +83,9 @@ def test_every_verb_shows_evil_names_and_obeys_none(cli: Cli, world: Path) -> No
         "video": tame(cli("predict", engine, film, "--mode", "global", "--conf", 0.3)),
         "run": tame(cli("run", engine, "--source", film, "--duration", 0.5)),
         "bench": tame(
-            cli("bench", engine, "--source", pictures / f"{FILE} 1.png", "--groups", 1, "-n", 3, "--warmup", 0,
-                *given, "-o", "r.json", "--markdown", "r.md", "--csv", "r.csv", "--html", "r.html")
+            cli("bench", engine, "--source", pictures / f"{FILE} 1.png", "--groups", 1, "-n", 3,
+                "--warmup", 0, *given, "-o", "r.json", "--markdown", "r.md", "--csv", "r.csv",
+                "--html", "r.html")
         ),
         "report": tame(cli("report", "r.json", "--budget", "end_to_end=1ms")),
         "compare": tame(cli("compare", "r.json", "r.json", "--markdown", "c.md")),

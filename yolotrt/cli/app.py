@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from yolotrt import __version__
 from yolotrt.cli.bench import bench
 from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
@@ -29,6 +28,7 @@ from yolotrt.cli.report import report
 from yolotrt.cli.run import run
 from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
+from yolotrt.distribution import __version__
 from yolotrt.errors import YoloTrtError
 from yolotrt.text import visible
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from yolotrt.cli.console import emit_json, stdout
+import yolotrt
+from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.options import JsonTarget
 from yolotrt.errors import EnvironmentFault
 
@@ -29,6 +31,8 @@ def doctor(json: JsonTarget = None) -> None:
     report = _examine()
     if json != "-":
         _print(report)
+    for message in _doubts(report["distribution"]):
+        warn(message)
     emit_json(json, report)
 
 
@@ -36,8 +40,15 @@ def _examine() -> dict[str, Any]:
     from yolotrt.backends.registry import availabilities
     from yolotrt.bench.environment import environment, package_version
     from yolotrt.cli.options import cores
+    from yolotrt.distribution import NAME, changed_files, rivals
 
     return {
+        "distribution": {
+            "name": NAME,
+            "folder": str(Path(yolotrt.__file__).parent),
+            "rivals": rivals(),
+            "changed_files": changed_files(),
+        },
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
         **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
@@ -46,6 +57,18 @@ def _examine() -> dict[str, Any]:
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
         },
     }
+
+
+def _doubts(distribution: dict[str, Any]) -> Iterator[str]:
+    """Say what may make another program of this one."""
+    again = f"Uninstall both, then install {distribution['name']} again."
+    for rival in distribution["rivals"]:
+        yield f"the distribution {rival} claims the package yolotrt, too: its files replace ours. {again}"
+    if changed := distribution["changed_files"]:
+        yield (
+            f"of yolotrt's files, {len(changed)} are not as they were installed, such as {changed[0]}. "
+            f"Install {distribution['name']} again."
+        )
 
 
 def _nvidia_driver() -> str:
@@ -74,6 +97,7 @@ def _print(report: dict[str, Any]) -> None:
 
     console = stdout()
     machine = Table(title="Machine", title_justify="left", show_header=False)
+    machine.add_row("yolotrt from", report["distribution"]["folder"])
     for key, value in report.items():
         if not isinstance(value, dict):
             machine.add_row(key.replace("_", " "), str(value))

@@ -12,8 +12,8 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from yolotrt.cuda.compile import INSTALL
 from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
 _TYPES: dict[str, Any] = {
@@ -257,5 +257,7 @@ def _bindings() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError as exc:
-        raise MissingDependency("GPU pipelines need the package cuda-bindings.", hint=INSTALL) from exc
+        raise MissingDependency(
+            "GPU pipelines need the package cuda-bindings.", hint=install_hint("cuda")
+        ) from exc
     return driver

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency, UsageError
 
 _FORMATS = {"pointer": "P", "int": "i", "float": "f", "double": "d"}
@@ -262,6 +263,6 @@ def _pycuda() -> Any:
         from pycuda import driver
     except ImportError as exc:
         raise MissingDependency(
-            f"pycuda cannot be loaded ({exc}).", hint="pip install 'yolotrt[pycuda]' (it needs nvcc to build)"
+            f"pycuda cannot be loaded ({exc}).", hint=f"{install_hint('pycuda')}  (it needs nvcc to build)"
         ) from exc
     return driver
