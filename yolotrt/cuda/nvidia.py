@@ -12,7 +12,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.cuda.driver import LOST, Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
 from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
@@ -22,10 +22,6 @@ _TYPES: dict[str, Any] = {
     "float": ctypes.c_float,
     "double": ctypes.c_double,
 }
-
-_LOST = {46, 201, 214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999}
-"""CUDA's errors after which the context is of no more use: launch failures, uncorrectable memory errors,
-a device that is gone."""
 
 
 def device_count() -> int:
@@ -241,7 +237,7 @@ class NvidiaDriver:
                 f"Not enough memory on cuda:{self._index}{size} ({reason}).",
                 hint="Use more --groups (smaller batches), or end other programs on this GPU.",
             )
-        if code in _LOST:
+        if code in LOST:
             raise DeviceLost(
                 f"The GPU cuda:{self._index} failed ({reason}).",
                 hint="Start the program again; if it happens twice, look for Xid messages in dmesg.",
