@@ -53,7 +53,7 @@ def test_pycuda_goes_by_the_words_of_the_table(words: str, error: type[DeviceErr
     class Error(Exception):
         pass
 
-    class MemoryError_(Error):
+    class OutOfMemory(Error):
         pass
 
     class LaunchError(Error):
@@ -61,7 +61,7 @@ def test_pycuda_goes_by_the_words_of_the_table(words: str, error: type[DeviceErr
 
     driver = PycudaDriver.__new__(PycudaDriver)
     driver._index = 0
-    driver._cuda = SimpleNamespace(Error=Error, MemoryError=MemoryError_, LaunchError=LaunchError)
+    driver._cuda = SimpleNamespace(Error=Error, MemoryError=OutOfMemory, LaunchError=LaunchError)
     with pytest.raises(DeviceError) as caught, driver._errors():
         raise Error(f"cuMemcpyDtoHAsync failed: an {words} was encountered")
     assert type(caught.value) is error

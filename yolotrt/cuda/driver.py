@@ -42,8 +42,8 @@ LOST = {
     999: "unknown error",
 }
 """CUDA's error codes after which a process can use the GPU no more, with a part of CUDA's words for those who
-are given only words; the driver and the runtime number them alike. They are those that end a process by the CUDA
-Driver API's documentation (``CUresult``), and those that leave neither context nor device to work with."""
+are given only words; the driver and the runtime number them alike. They are those that end a process by the
+CUDA Driver API's documentation (``CUresult``), and those that leave no context or device to work with."""
 
 
 class OutOfDeviceMemory(DeviceError):

@@ -57,8 +57,8 @@ def comparison_markdown(comparison: Comparison) -> str:
             change.stage,
             milliseconds(change.base_s),
             milliseconds(change.new_s),
-            signed_percent(change.ratio.value),
-            interval_percent(change.ratio.interval),
+            signed_percent(change.ratio.value, change.ratio.interval),
+            interval_percent(change.ratio.interval, change.ratio.value),
             Markup(f"**{change.word}**") if change.regressed else change.word,
         )
         for change in comparison.changes
