@@ -14,7 +14,7 @@ from yolotrt.bench.gpu import gpu_state
 from yolotrt.distribution import __version__
 
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools",
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "av", "pycocotools",
     "tensorrt", "tensorrt-rtx", "cuda-core",
 )  # fmt: skip
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -39,8 +39,19 @@ def environment(threads: int, pci_bus_id: str | None = None) -> dict[str, Any]:
         "load_1min": round(os.getloadavg()[0], 2),
         "git": _git_revision(),
         "gpu": gpu_state(pci_bus_id),
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": packages(),
     }
+
+
+def packages() -> dict[str, str | None]:
+    """Return the versions of the libraries that figures depend on.
+
+    OpenCV comes in distributions of several names, so it is asked itself: its versions give a tagged video
+    different colours.
+    """
+    import cv2
+
+    return {"opencv": cv2.__version__, **{name: package_version(name) for name in PACKAGES}}
 
 
 def package_version(name: str) -> str | None:

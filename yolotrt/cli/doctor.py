@@ -12,8 +12,8 @@ from yolotrt.cli.options import JsonTarget
 from yolotrt.errors import EnvironmentFault
 
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools", "httpx",
-    "rich", "typer", "torch", "ultralytics", "onnxslim", "tensorrt", "tensorrt-rtx", "cuda-core",
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "av", "pycocotools",
+    "httpx", "rich", "typer", "torch", "ultralytics", "onnxslim", "tensorrt", "tensorrt-rtx", "cuda-core",
     "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def doctor(json: JsonTarget = None) -> None:
 
 def _examine() -> dict[str, Any]:
     from yolotrt.backends.registry import availabilities
-    from yolotrt.bench.environment import environment, package_version
+    from yolotrt.bench.environment import environment, package_version, packages
     from yolotrt.cli.options import cores
     from yolotrt.distribution import NAME, changed_files, rivals
 
@@ -52,7 +52,7 @@ def _examine() -> dict[str, Any]:
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
         **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": {**packages(), **{name: package_version(name) for name in PACKAGES}},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
         },

@@ -69,6 +69,7 @@ def eval_(
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
+    from yolotrt.bench.environment import packages
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
@@ -113,7 +114,8 @@ def eval_(
             stdout().print(losses)
         if per_class:
             stdout().print(class_table(found))
-    emit_json(json, {"mode": mode, "engines": [entry.as_json() for entry in found]})
+    figures = [entry.as_json() for entry in found]
+    emit_json(json, {"mode": mode, "engines": figures, "packages": packages()})
     if bound is not None:
         _hold(bound, found)
 
