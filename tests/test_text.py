@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from tests.bench.fakes import result_of
 from yolotrt.bench.compare import compare
@@ -65,6 +66,39 @@ def test_html_shows_the_text_and_no_more(text: str) -> None:
 
     Reader().feed(f'<b title="{html_text(text)}">{html_text(text)}</b>')
     assert html.unescape(html_text(text)) == visible(text)
+
+
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+EAGER = st.text(alphabet="`*_~[]()<>!#@&$|\\\\:/.-+=\"'\n a1w;", max_size=25)
+"""Texts of nothing but what Markdown looks for."""
+
+
+@given(st.one_of(st.text(), EAGER))
+def test_markdown_shows_the_text_and_no_more(text: str) -> None:
+    """By a reader of Markdown: a line and a cell hold the text, and nothing else."""
+    written = markdown_text(text)
+    found: list[str] = []
+    tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.append(tag)
+
+        def handle_data(self, data: str) -> None:
+            found.append(data)
+
+    def read(source: str) -> str:
+        found.clear()
+        tags.clear()
+        Reader().feed(MARKDOWN.render(source))
+        return "".join(found).replace("\u200b", "").strip()
+
+    shown = visible(text)
+    assert read(f"Name: {written}.") == f"Name: {shown}."
+    assert tags == ["p"]
+    row = read(f"| a | b |\n| --- | --- |\n| x{written}x | c |\n")
+    assert tags == ["table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
+    assert f"x{shown}x" in row
 
 
 def test_markup_is_not_escaped_again() -> None:
