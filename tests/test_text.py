@@ -12,7 +12,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -74,6 +74,7 @@ EAGER = st.text(alphabet="`*_~[]()<>!#@&$|\\\\:/.-+=\"'\n a1w;", max_size=25)
 
 
 @given(st.one_of(st.text(), EAGER))
+@example("__0__")
 def test_markdown_shows_the_text_and_no_more(text: str) -> None:
     """By a reader of Markdown: a line and a cell hold the text, and nothing else."""
     written = markdown_text(text)

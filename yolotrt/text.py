@@ -18,7 +18,7 @@ separators of lines and paragraphs."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _SPECIAL = re.compile(
-    r"[\\`*\[\]|<>]|(?<=\])\(|(?<!\w)_|_(?!\w)"  # Markdown's own
+    r"[\\`*\[\]|<>]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"  # Markdown's own
     r"|(?P<parted>[@#!%~&$](?=[\w\"])|\bGH-(?=\d)|:(?=//)|(?<=\bwww)(?=\.))"  # mentions and the like
     r"|[#~&$]",
     re.IGNORECASE,
