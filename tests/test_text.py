@@ -6,7 +6,10 @@ import csv
 import html
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -22,7 +25,7 @@ from yolotrt.bench.result import RunResult
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
-from yolotrt.text import Markup, csv_text, html_text, markdown_text, visible
+from yolotrt.text import Markup, csv_text, html_text, markdown_text, shell_words, visible
 
 FAST = [0.010, 0.011, 0.012] * 10
 EVIL = (
@@ -53,6 +56,17 @@ def test_no_text_steers_a_terminal(text: str) -> None:
     assert visible(shown) == shown
     shown.encode()  # lone surrogates, too
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", shown)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    "word", ["a b", "plain", "$(id) `x` 'y' \\\\", "a\nb\x1b[31m'c'\\d\te", "\u202e\x9b\x85 \udcff\udcfe1"]
+)
+def test_a_command_can_be_typed_as_it_stands(word: str) -> None:
+    written = shell_words("printf", "%s", word)
+    assert visible(written) == written
+    done = subprocess.run(["bash", "-c", written], capture_output=True, env={"LC_ALL": "C.UTF-8"})
+    assert done.stdout == os.fsencode(word)
 
 
 @given(st.text())

@@ -8,6 +8,7 @@ medium uses it. JSON needs none: its writer escapes.
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from html import escape
 
@@ -60,6 +61,25 @@ def _written(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shell_words(*words: str) -> str:
+    r"""Return a command's words so that they can be typed; what is not seen is written as in ``$'\x1b'``.
+
+    That is how bash, zsh and POSIX.1-2024's sh read it.
+    """
+    return " ".join(shlex.quote(word) if visible(word) == word else _dollar_quoted(word) for word in words)
+
+
+def _dollar_quoted(word: str) -> str:
+    def written(character: str) -> str:
+        if character in "\\'":
+            return f"\\{character}"
+        if 0x80 <= ord(character) < 0x100 and visible(character) != character:  # \x would be a byte
+            return f"\\u{ord(character):04x}"
+        return visible(character)
+
+    return f"$'{''.join(map(written, word))}'"
 
 
 def html_text(text: str) -> str:

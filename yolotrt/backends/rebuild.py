@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from yolotrt.backends.base import EngineFile
+from yolotrt.text import shell_words
 
 PORTABLE = "portable"
 """Target of a TensorRT-RTX engine that was built for no GPU in particular: Ampere and newer."""
@@ -51,7 +50,7 @@ def rebuild_command(
         words += ["--mode", file.sources.get("promise_mode", "global")]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
-    return shlex.join(words)
+    return shell_words(*words)
 
 
 def options_of(file: EngineFile) -> list[str]:

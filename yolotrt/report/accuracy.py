@@ -57,7 +57,7 @@ def read_accuracy(path: Path) -> list[Accuracy]:
         return [accuracy_of(entry.get("mode", document["mode"]), entry) for entry in document["engines"]]
     except (KeyError, TypeError, AttributeError) as exc:
         raise ArtifactError(
-            f"{path} holds no accuracy figures.", hint=f"Write them with: yolotrt eval ... --json {path}"
+            f"{path} holds no accuracy figures.", hint="Write them with: yolotrt eval ... --json FILE"
         ) from exc
 
 
