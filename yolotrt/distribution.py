@@ -6,8 +6,6 @@ a name of its own, and nothing here or in the documentation installs that other 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -95,6 +93,9 @@ def _claims(entry: Distribution) -> bool:
 
 
 def _has_changed(file: PackagePath) -> bool:
+    import base64
+    import hashlib
+
     if file.hash is None:
         return False
     try:

@@ -125,6 +125,7 @@ def test_errors_show_evil_names_and_obey_none(cli: Cli, world: Path) -> None:
         ("inspect", world / f"weights {FILE}.onnx"),
         ("eval", missing, "--images", missing, "--annotations", missing),
         ("download", EVIL),
+        ("download", "--images", 1, "--base-url", world),
         ("download", "--verify", "--out", missing),
         (EVIL,),
     ):
