@@ -7,7 +7,6 @@ a name of its own, and nothing here or in the documentation installs that other 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +20,8 @@ PACKAGE = "yolotrt"
 __version__ = "0.1.0"
 
 _FOLDER = Path(__file__).resolve().parent
-_EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w-]+)["']""")
-_OURSELVES = re.compile(rf"{NAME}\[([\w,-]+)\]")
+_EXTRA = r"""\bextra\s*==\s*["']([\w-]+)["']"""
+_OURSELVES = rf"{NAME}\[([\w,-]+)\]"
 
 
 def install_hint(extra: str) -> str:
@@ -31,6 +30,8 @@ def install_hint(extra: str) -> str:
     From a checkout that is the extra; beside a wheel these are the extra's packages, because the name in
     front of an extra is looked up in the index, which does not have it.
     """
+    import shlex
+
     checkout = _FOLDER.parent
     packages = [] if _is_checkout(checkout) else list(dict.fromkeys(_requirements(extra)))
     if packages:
@@ -56,9 +57,9 @@ def _requirements(extra: str) -> Iterator[str]:
         return
     for line in wanted:
         package, _, marker = line.partition(";")
-        if (found := _EXTRA.search(marker)) is None or found[1] != extra:
+        if (found := re.search(_EXTRA, marker)) is None or found[1] != extra:
             continue
-        if inner := _OURSELVES.fullmatch(package.strip()):
+        if inner := re.fullmatch(_OURSELVES, package.strip()):
             for other in inner[1].split(","):
                 yield from _requirements(other)
         else:

@@ -8,9 +8,7 @@ medium uses it. JSON needs none: its writer escapes.
 from __future__ import annotations
 
 import re
-import shlex
 import unicodedata
-from html import escape
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what no one sees: controls, formats (such as bidi overrides), lone surrogates,
@@ -18,11 +16,11 @@ separators of lines and paragraphs."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-_SPECIAL = re.compile(
-    r"[\\`*\[\]|<>]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"  # Markdown's own
+# Strings, not compiled: what needs no Markdown shall not wait for it.
+_SPECIAL = (
+    r"(?i)[\\`*\[\]|<>]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"  # Markdown's own
     r"|(?P<parted>[@#!%~&$](?=[\w\"])|\bGH-(?=\d)|:(?=//)|(?<=\bwww)(?=\.))"  # mentions and the like
-    r"|[#~&$]",
-    re.IGNORECASE,
+    r"|[#~&$]"
 )
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "$": "&#36;"}
 _GAP = "&#8203;"
@@ -68,6 +66,8 @@ def shell_words(*words: str) -> str:
 
     That is how bash, zsh and POSIX.1-2024's sh read it.
     """
+    import shlex
+
     return " ".join(shlex.quote(word) if visible(word) == word else _dollar_quoted(word) for word in words)
 
 
@@ -84,6 +84,8 @@ def _dollar_quoted(word: str) -> str:
 
 def html_text(text: str) -> str:
     """Return a text for HTML, between tags or in a quoted attribute; :class:`Markup` stays as it is."""
+    from html import escape
+
     return text if isinstance(text, Markup) else escape(visible(text))
 
 
@@ -95,7 +97,7 @@ def markdown_text(text: str) -> str:
     """
     if isinstance(text, Markup):
         return text
-    return _SPECIAL.sub(_quoted, visible(text))
+    return re.sub(_SPECIAL, _quoted, visible(text))
 
 
 def _quoted(found: re.Match[str]) -> str:
