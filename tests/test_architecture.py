@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+import yolotrt
+
+ROOT = Path(yolotrt.__file__).parent
+MODULES = sorted(p for p in ROOT.rglob("*.py"))
+
+
+def _imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_whoever_prints_makes_names_safe(path: Path) -> None:
+    """Names come from elsewhere: verbs print by the functions of one module, which make them safe."""
+    tree = ast.parse(path.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    prints = any(getattr(call.func, "id", None) == "print" for call in calls)
+    own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "bench/memory.py"}
+    assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
+    assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
+    assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"
 
 
 def test_help_needs_no_heavy_library() -> None:

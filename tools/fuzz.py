@@ -4,7 +4,7 @@ Inputs come from libFuzzer's own mutations and from those of ``tests/fuzz/mutate
 fails by any exception but a YoloTrtError, by 20 seconds for one input, by 2 GB of memory, or by a crash of
 the process. Each runs in a process of its own, one after the other, for an equal share of the time.
 
-    pip install atheris        # into an environment that has yolotrt[dev]
+    pip install atheris        # into an environment that has the dev extra
     python tools/fuzz.py --minutes 12 --json bench/results/fuzz.json
 """
 

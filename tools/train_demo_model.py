@@ -3,7 +3,7 @@
     python tools/train_demo_model.py --out runs/demo-model
 
 The architecture and its losses are Ultralytics'; scenes and training loop are ours, because scenes can
-be made faster than any dataset of them can be read. Needs ``pip install 'yolotrt[export]'`` and, for the
+be made faster than any dataset of them can be read. Needs ``pip install -e '.[export]'`` and, for the
 committed settings, a GPU with 80 GB; to try it on a CPU:
 ``--epochs 1 --steps 2 --batch 2 --pool 2 --device cpu``.
 """

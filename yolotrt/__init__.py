@@ -23,11 +23,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from yolotrt.distribution import __version__
+
 # From 1.29 on ONNX Runtime tells its maker about every network that it loads (names, hashes, times): threads,
 # sockets and a database that nobody asked for. It reads this when it is imported, so it has to be set here.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.tiled import FrameResult as FrameResult

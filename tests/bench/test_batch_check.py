@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.onnxruntime.fixed import fixed_batch
-from yolotrt.bench.batch_check import TOLERANCE, check_batches, comparable, difference
+from yolotrt.bench.batch_check import TOLERANCE, _compare, check_batches, comparable, difference
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
@@ -89,3 +89,17 @@ def test_an_end2end_head_may_swap_its_rows_but_lose_none(tiny_onnx: Path) -> Non
         found = comparable(rows, other, spec)
         assert difference(*found["boxes or classes"]) > 10 * TOLERANCE["fp32"]
     assert difference(*comparable(rows[:, :6] * 0, rows[:, :6] * 0, spec)["boxes or classes"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "bound"), [("fp32", 0.005), ("fp16", 0.05), ("int8", 0.2), ("fp8", 0.2)]
+)
+def test_each_precision_has_its_bound(tmp_path: Path, tiny_onnx: Path, precision: str, bound: float) -> None:
+    file = _pair(tiny_onnx, tmp_path).tiles.file
+    file = replace(file, precision=precision)  # type: ignore[arg-type]
+    alone = np.ones((10, 84), np.float32), np.ones((4, 16, 16), np.float32)
+    heard: list[str] = []
+    _compare(file, alone, (alone[0], alone[1] * np.float32(1 + 0.98 * bound)), 2, heard.append)
+    assert len(heard) == 1
+    with pytest.raises(ExecutionError, match="prototypes differ"):
+        _compare(file, alone, (alone[0], alone[1] * np.float32(1 + 1.02 * bound)), 2, heard.append)

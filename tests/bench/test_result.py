@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import jsonschema
 import pytest
 
@@ -126,3 +127,9 @@ def test_what_slowed_the_gpu_down_is_seen_while_it_does() -> None:
 
 def test_a_system_without_counters_says_so(tmp_path: Path) -> None:
     assert Watch(stat=tmp_path / "none").report()["other_cores"] is None
+
+
+def test_the_libraries_that_decode_are_recorded_whatever_their_distribution_is_called() -> None:
+    found = environment(1)["packages"]
+    assert found["opencv"] == cv2.__version__
+    assert {"av", "onnxruntime", "numpy"} <= set(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,10 +12,12 @@ import pytest
 from onnx import numpy_helper
 
 from tests.calibration.graphs import Net, c3k2, images, run
+from yolotrt.calibration import qdq
 from yolotrt.calibration.graph import GraphView
 from yolotrt.calibration.observe import collect
 from yolotrt.calibration.qdq import STYLES, Style, default_exclusions, quantize
 from yolotrt.calibration.ranges import CalibrationKey, CalibrationRanges, find_ranges
+from yolotrt.calibration.sensitivity import Layer
 from yolotrt.errors import CalibrationError
 
 
@@ -228,3 +231,24 @@ def test_an_old_opset_is_raised() -> None:
     old = net.model([net.conv(net.conv_silu("x", "a", 3, 4), "end", 4, 2)], opset=12)
     assert quantized("tensorrt", old).opset_import[0].version == 19
     assert quantized("cpu", old).opset_import[0].version == 13
+
+
+@pytest.mark.parametrize(
+    ("quantisable", "cost", "left_out"),
+    [
+        (1.0, 0.079, True),
+        (1.0, 0.081, False),
+        (0.86, 0.039, True),
+        (0.86, 0.041, False),
+        (0.81, 0.001, False),
+    ],
+)
+def test_the_default_leaves_82_percent_in_int8_if_so_much_can_be(
+    monkeypatch: pytest.MonkeyPatch, quantisable: float, cost: float, left_out: bool
+) -> None:
+    """Where a part of the work cannot be INT8 anyway, less is left for convolutions that would suffer."""
+    rest = [Layer(f"quiet{i}", 1e-6, (1.0,), (quantisable - cost) / 8) for i in range(8)]
+    layers = [Layer("loud", 1.0, (1.0,), cost), *rest]
+    monkeypatch.setattr(qdq, "layers_of", lambda *_: layers)
+    ranges = SimpleNamespace(noise={})
+    assert default_exclusions(onnx.ModelProto(), ranges, "cpu") == ["loud"] * left_out  # type: ignore[arg-type]

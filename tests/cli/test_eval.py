@@ -33,6 +33,7 @@ def test_passes_and_engines_side_by_side(
     done = cli("eval", *engines, *given, "--mode", "global,tiled", "--per-class", "--json", "r.json")
     assert done.code == 0, done.err
     assert all(text in done.out for text in ("tiled", "global", "per class"))
+    assert json.loads(Path("r.json").read_text())["packages"]["opencv"]
     entries = json.loads(Path("r.json").read_text())["engines"]
     assert [e["mode"] for e in entries] == ["global", "global", "tiled", "tiled"]
     assert [e["comparison"] is None for e in entries] == [True, False, True, False]

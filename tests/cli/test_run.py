@@ -44,6 +44,7 @@ def test_an_error_ends_with_the_report(cli: Cli, engine: Path, pictures: Path, t
     assert "9.png" in done.err
     assert "frames out" in done.out
     assert read_json(tmp_path / "run.json")["processed"] == 4
+    assert read_json(tmp_path / "run.json")["packages"]["opencv"]
 
 
 def test_a_terminal_shows_a_live_table(engine: Path, pictures: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from yolotrt.cuda import compile as cuda_compile
 from yolotrt.cuda.compile import ARCHITECTURES, compile_source, compiled
 from yolotrt.errors import BuildError
 
-nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC: pip install 'yolotrt[cuda]'")
+nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC: pip install -e '.[cuda]'")
 
 VARIANTS = [
     ("prepare", {"HALF": 0}),

@@ -221,7 +221,7 @@ class Export(_Verb):
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:
         if importlib.util.find_spec("ultralytics") is None:
-            raise SystemExit("export needs the export extra: pip install 'yolotrt[export]'")
+            raise SystemExit("export needs the export extra: pip install -e '.[export]'")
         inputs.mkdir(parents=True)
         self.weights = inputs / "tiny-seg.yaml"
         self.weights.write_text(TINY_SEG)

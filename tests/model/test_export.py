@@ -143,7 +143,7 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with pytest.raises(MissingDependency) as caught:
         export(path, tmp_path / "m.onnx")
-    assert "yolotrt[export]" in (caught.value.hint or "")
+    assert "pip install -e '.[export]'" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("size", [0, 100, -32])

@@ -72,6 +72,28 @@ def test_at_most_max_det(prototypes) -> None:
     np.testing.assert_allclose(found.scores, [0.8, 0.7], rtol=1e-6)
 
 
+def test_the_best_candidates_enter_suppression_and_no_more(prototypes, monkeypatch) -> None:
+    """84 anchors of 400 classes each, every one above the threshold: more than may enter."""
+    import yolotrt.pipeline.decode as room
+
+    many = spec("raw", classes=400)
+    head = np.zeros((1, 4 + 400 + 2, 84), np.float32)
+    head[0, :4] = 32
+    head[0, 4:404] = np.random.default_rng(0).permutation(84 * 400).reshape(400, 84) / (84 * 400)
+    entered = []
+
+    def spy(boxes, scores, classes, iou, *, limit):
+        entered.append(scores)
+        return np.array([0])
+
+    monkeypatch.setattr(room, "nms", spy)
+    decode(head, prototypes, many, [WHOLE], DecodeSettings(conf=0.01, multi_label=True))
+    (scores,) = entered
+    assert len(scores) == room.MAX_CANDIDATES == 30_000
+    assert scores.min() == np.sort(head[0, 4:404].ravel())[-30_000]
+    assert (np.diff(scores) <= 0).all()
+
+
 def test_end2end_head(prototypes) -> None:
     head = end2end_head(
         [12, 22, 52, 42, 0.9, 2, 1, 0], [0, 0, 90, 8, 0.5, 1, 0, 1], [0, 0, 9, 9, 0.2, 0, 0, 1]

@@ -163,3 +163,19 @@ def test_pipelines_that_take_turns_count_their_lanes_from_zero(tiny_onnx: Path, 
         assert set(engine.lanes) == lanes
         for pipeline in pipelines:
             pipeline.close()
+
+
+def test_the_frame_size_that_was_used_longest_ago_makes_room(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HostPipeline, "MAX_PLANS", 3)
+    pipeline = HostPipeline(on_cpu(tiny_onnx), PipelineSettings("global", decode=DECODE))
+    sizes = [(64, 64), (65, 64), (66, 64), (67, 64)]
+    for size in sizes[:3]:
+        pipeline.prepare(size)
+    first = pipeline._plan_for(sizes[0])  # used again: now the second is the oldest
+    pipeline.prepare(sizes[3])
+    assert list(pipeline._plans) == [sizes[2], sizes[0], sizes[3]]
+    assert pipeline._plan_for(sizes[0]) is first
+    pipeline.close()
+    assert not pipeline._plans

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend as by_name
+from yolotrt.text import shell_words
 
 
 def rebuild_command(
@@ -30,4 +29,4 @@ def rebuild_command(
         words += ["--mode", file.sources.get("promise_mode", "global")]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
-    return shlex.join(words)
+    return shell_words(*words)

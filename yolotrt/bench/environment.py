@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from yolotrt import __version__
 from yolotrt.backends.registry import packages as backend_packages
 from yolotrt.bench.gpu import gpu_state
+from yolotrt.distribution import __version__
 
-PACKAGES = ("numpy", "onnx", "opencv-python-headless", "pycocotools")
+PACKAGES = ("numpy", "onnx", "opencv-python-headless", "av", "pycocotools")
 """What results depend on besides the backends' packages."""
 
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -39,7 +39,21 @@ def environment(threads: int, pci_bus_id: str | None = None) -> dict[str, Any]:
         "load_1min": round(os.getloadavg()[0], 2),
         "git": _git_revision(),
         "gpu": gpu_state(pci_bus_id),
-        "packages": {name: package_version(name) for name in (*PACKAGES, *backend_packages())},
+        "packages": packages(),
+    }
+
+
+def packages() -> dict[str, str | None]:
+    """Return the versions of the libraries that figures depend on.
+
+    OpenCV comes in distributions of several names, so it is asked itself: its versions give a tagged video
+    different colours.
+    """
+    import cv2
+
+    return {
+        "opencv": cv2.__version__,
+        **{name: package_version(name) for name in (*PACKAGES, *backend_packages())},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running
 from yolotrt.errors import ArtifactError
+from yolotrt.text import shell_words
 from yolotrt.timing.clock import Clock, now, seconds_between
 
 LEAST_PAUSE_S = 2.0
@@ -83,7 +84,7 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
     if found.complete and _limits(found) != _limits(wanted):
         raise ArtifactError(
             f"{path} is complete: there is nothing to resume.",
-            hint=f"See it with: yolotrt report {path}   Measure anew without --resume.",
+            hint=f"See it with: yolotrt report {shell_words(str(path))}   Measure anew without --resume.",
         )
     return found
 

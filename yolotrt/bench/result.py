@@ -12,6 +12,7 @@ from yolotrt.artifacts.kinds import document
 from yolotrt.artifacts.schema import require_fit
 from yolotrt.bench.metrics import flat_metrics, taken
 from yolotrt.errors import ArtifactError
+from yolotrt.text import shell_words
 from yolotrt.timing.trace import Span
 
 FORMAT = "yolotrt.result"
@@ -201,7 +202,7 @@ def _refuse_others(path: Path, document: Any) -> None:
         return
     hint = "Expected is the file that yolotrt bench wrote with -o FILE (or --json FILE)."
     if found == EVAL:
-        hint += f" Accuracy goes beside it: yolotrt report RESULT --accuracy {path}"
+        hint += f" Accuracy goes beside it: yolotrt report RESULT --accuracy {shell_words(str(path))}"
     raise ArtifactError(f"{path} is what {found} wrote, not a result of yolotrt bench.", hint=hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from yolotrt import __version__
 from yolotrt.cli.bench import bench
 from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
@@ -28,7 +28,9 @@ from yolotrt.cli.report import report
 from yolotrt.cli.run import run
 from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
+from yolotrt.distribution import __version__
 from yolotrt.errors import YoloTrtError
+from yolotrt.text import visible
 
 EXIT_INTERRUPTED = 130
 
@@ -95,6 +97,8 @@ def main() -> NoReturn:
     traceback. Ctrl-C ends with 130; files under their final names are complete at any moment.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is no reason to end
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code
@@ -128,25 +132,27 @@ def _usage_error(exc: Exception) -> int:
     if not callable(show) or not hasattr(exc, "exit_code"):
         import traceback
 
-        traceback.print_exception(exc)
+        print(visible("".join(traceback.format_exception(exc)), keep="\n"), file=sys.stderr)
         print(
             "This is a bug in yolotrt. Please report it with the output of: yolotrt doctor --json -",
             file=sys.stderr,
         )
         return 1
-    show()
+    said = io.StringIO()
+    show(said)
+    print(visible(said.getvalue(), keep="\n"), end="", file=sys.stderr)
     return int(exc.exit_code)
 
 
 def _show(exc: YoloTrtError) -> None:
-    print(f"error: {_plain(exc.message)}", file=sys.stderr)
-    if exc.hint:
-        print(f"hint:  {_plain(exc.hint)}", file=sys.stderr)
+    print(f"error: {visible(exc.message)}", file=sys.stderr)
+    if exc.hint:  # some name two ways out, a line each
+        print(f"hint:  {_lines(exc.hint)}", file=sys.stderr)
 
 
-def _plain(text: str) -> str:
-    """Return a text that cannot steer the terminal: names in it may come from files of strangers."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+def _lines(text: str) -> str:
+    """Return lines for stderr, so that none of them looks like another message."""
+    return visible(text, keep="\n").replace("\n", "\n       ")
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

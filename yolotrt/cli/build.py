@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -192,7 +192,7 @@ def build(
     for note in backend_named(file.backend).notes(file):
         say(f"note: {note}")
     if json != "-":
-        print(file.path)
+        tell(str(file.path))
     emit_json(json, _described(file, outcome.cached))
 
 
@@ -239,7 +239,7 @@ def _promised(wanted: PromiseRequest, json: str | None) -> None:
         outcome = keep_promise(wanted, progress=progress, say=say)
     if json != "-":
         stdout().print(promise_table(outcome))
-        print(outcome.file.path)
+        tell(str(outcome.file.path))
     emit_json(json, {**_described(outcome.file, outcome.cached), "promise": outcome.as_json()})
 
 

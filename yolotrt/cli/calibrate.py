@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     CALIB_DATA,
     Force,
@@ -96,7 +96,7 @@ def calibrate(
         say(f"TensorRT 10 calibration table: {trt_cache}")
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":
-        print(f"{cache}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
+        tell(f"{cache}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
     emit_json(
         json,
         {

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from yolotrt.progress import Progress
+from yolotrt.text import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from yolotrt.cli.terminal import Terminal
 
 
-def stdout() -> Console:
-    """Return the console for data."""
-    return _console(sys.stdout)
+def stdout() -> Terminal:
+    """Return the console for tables of data."""
+    from yolotrt.cli.terminal import Terminal
+
+    return Terminal(sys.stdout)
 
 
-def stderr() -> Console:
+def stderr() -> Terminal:
     """Return the console for tables of talk."""
-    return _console(sys.stderr)
+    from yolotrt.cli.terminal import Terminal
+
+    return Terminal(sys.stderr)
 
 
-def _console(stream: TextIO) -> Console:
-    """Return a console as wide as the terminal, or as COLUMNS says; wide enough for tables when piped."""
-    from rich.console import Console
-
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else 160
-    return Console(file=stream, width=width, highlight=False, markup=False)
+def tell(line: str) -> None:
+    """Write one line of data to stdout."""
+    print(visible(line))
 
 
 def say(message: str) -> None:
     """Write one line of talk to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -65,19 +66,17 @@ def emit_json(target: str | None, data: Any) -> None:
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Show one bar per step on stderr while the block runs; nothing when stderr is not a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars = RichProgress(
-        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    )
+    step = TextColumn("{task.description}", markup=False)  # names of files are no markup
+    columns = (step, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars = RichProgress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty())
     steps: dict[str, Any] = {}
 
     def report(name: str, done: int, total: int) -> None:
         if name not in steps:
-            steps[name] = bars.add_task(name, total=total or None)
+            steps[name] = bars.add_task(visible(name), total=total or None)
         bars.update(steps[name], completed=done, total=total or None)
 
     with bars:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.options import JsonTarget, Threads, cores
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
@@ -102,11 +102,11 @@ def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     console.print(stage_table(outcome.result, console.width))
     console.print(story_table(outcome.result, outcome.accuracy, console.width))
     small = small_objects(outcome.scene)
-    print(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
+    tell(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():
         hits = are_found(small, found).sum()
         share = f"{hits / len(small):.0%} of those up to {SMALL_PX} px"
-        print(f"  {mode:13} {len(found):3} objects, {hits} of {len(small)} small ones ({share})")
+        tell(f"  {mode:13} {len(found):3} objects, {hits} of {len(small)} small ones ({share})")
     for what, path in files.items():
-        print(f"{what + ':':24} {path}")
-    print("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")
+        tell(f"{what + ':':24} {path}")
+    tell("Next, your own model:  yolotrt build WEIGHTS.pt --int8 --images DIR, then: yolotrt bench")

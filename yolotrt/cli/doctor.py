@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from yolotrt.cli.console import emit_json, stdout
+import yolotrt
+from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.options import JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import EnvironmentFault
 
 PACKAGES = (
-    "numpy", "onnx", "opencv-python-headless", "pycocotools", "httpx", "rich", "typer", "torch",
-    "ultralytics", "onnxslim", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda",
+    "httpx", "rich", "typer", "torch", "ultralytics", "onnxslim", "cuda-core", "cuda-bindings",
+    "nvidia-cuda-nvrtc", "pycuda",
 )  # fmt: skip
 
 
@@ -33,24 +35,45 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
     report = _examine()
     if json != "-":
         _print(report)
+    for message in _doubts(report["distribution"]):
+        warn(message)
     emit_json(json, report)
 
 
 def _examine() -> dict[str, Any]:
-    from yolotrt.backends.registry import availabilities, packages
-    from yolotrt.bench.environment import environment, package_version
+    from yolotrt.backends.registry import availabilities
+    from yolotrt.bench.environment import environment, package_version, packages
     from yolotrt.cli.options import cores
+    from yolotrt.distribution import NAME, changed_files, rivals
 
     return {
+        "distribution": {
+            "name": NAME,
+            "folder": str(Path(yolotrt.__file__).parent),
+            "rivals": rivals(),
+            "changed_files": changed_files(),
+        },
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
         "cuda_binding": _binding(),
         **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
-        "packages": {name: package_version(name) for name in (*PACKAGES, *packages())},
+        "packages": {**packages(), **{name: package_version(name) for name in PACKAGES}},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
         },
     }
+
+
+def _doubts(distribution: dict[str, Any]) -> Iterator[str]:
+    """Say what may make another program of this one."""
+    again = f"Uninstall both, then install {distribution['name']} again."
+    for rival in distribution["rivals"]:
+        yield f"the distribution {rival} claims the package yolotrt, too: its files replace ours. {again}"
+    if changed := distribution["changed_files"]:
+        yield (
+            f"of yolotrt's files, {len(changed)} are not as they were installed, such as {changed[0]}. "
+            f"Install {distribution['name']} again."
+        )
 
 
 def _nvidia_driver() -> str:
@@ -87,6 +110,7 @@ def _print(report: dict[str, Any]) -> None:
 
     console = stdout()
     machine = Table(title="Machine", title_justify="left", show_header=False)
+    machine.add_row("yolotrt from", report["distribution"]["folder"])
     for key, value in report.items():
         if not isinstance(value, dict):
             machine.add_row(key.replace("_", " "), str(value))

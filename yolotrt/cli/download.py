@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, warn
+from yolotrt.cli.console import emit_json, say, stderr, tell, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import ArtifactError, UsageError
@@ -78,7 +78,7 @@ def download(
     request = SubsetRequest(out, images, seed, names, annotations, calib_split, base_url, overwrite=overwrite)
     with transfer_bars() as watch:
         result = fetch_subset(request, watch, on_wait=say)
-    _show(result, print if json != "-" else say)
+    _show(result, tell if json != "-" else say)
     emit_json(json, _as_json(result))
     return None
 
@@ -98,20 +98,18 @@ def _verify(folder: Path, json: str | None) -> None:
             f"{state}{len(result.problems)} of {result.files} files in {folder} are not what they should be.",
             hint="The download command that made the folder repairs it; it fetches only these files.",
         )
-    tell = print if json != "-" else say
-    tell(f"{folder}: {result.files} files, {result.bytes / 1e6:,.1f} MB, all as recorded")
+    answer = tell if json != "-" else say
+    answer(f"{folder}: {result.files} files, {result.bytes / 1e6:,.1f} MB, all as recorded")
 
 
 @contextmanager
 def transfer_bars() -> Iterator[FetchWatch]:
     """Show files and bytes on stderr while the block runs; nothing if it is not a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
-    console = Console(stderr=True)
     bars = Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty()
+        *columns, TimeRemainingColumn(), console=stderr(), transient=True, disable=not sys.stderr.isatty()
     )
     steps: dict[str, Any] = {}
 
@@ -138,7 +136,7 @@ def _counts(progress: FetchProgress) -> str:
     return ", ".join(words)
 
 
-def _show(result: SubsetResult, tell: Callable[[str], None]) -> None:
+def _show(result: SubsetResult, answer: Callable[[str], None]) -> None:
     _warn_strangers(result.strangers)
     if result.repaired:
         say(f"{len(result.repaired)} damaged files were fetched again")
@@ -151,10 +149,12 @@ def _show(result: SubsetResult, tell: Callable[[str], None]) -> None:
         )
     for part in result.parts:
         labels = f", {part.annotations}" if part.annotations else ""
-        tell(f"{part.images}: {part.count} images{labels}")
+        answer(f"{part.images}: {part.count} images{labels}")
     arrived = f"{result.received / 1e6:,.1f} MB received" if result.received else "nothing received"
     fetched = f"{result.fetched} fetched, {result.kept} were there"
-    tell(f"{result.bytes / 1e6:,.1f} MB of images ({fetched}; {arrived}), verified; list: {result.manifest}")
+    answer(
+        f"{result.bytes / 1e6:,.1f} MB of images ({fetched}; {arrived}), verified; list: {result.manifest}"
+    )
 
 
 def _warn_strangers(files: tuple[str, ...]) -> None:

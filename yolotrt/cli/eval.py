@@ -71,6 +71,7 @@ def eval_(
         --images mosaics/images --annotations mosaics/instances.json
     """
     from yolotrt.artifacts.kinds import json_with
+    from yolotrt.bench.environment import packages
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
@@ -117,7 +118,8 @@ def eval_(
             stdout().print(losses)
         if per_class:
             stdout().print(class_table(found))
-    emit_json(json, {"mode": mode, "engines": [entry.as_json() for entry in found]})
+    figures = [entry.as_json() for entry in found]
+    emit_json(json, {"mode": mode, "engines": figures, "packages": packages()})
     if bound is not None:
         _hold(bound, found)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
 from yolotrt.cli.options import ENGINES, Force, JsonTarget, Trust, choice
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
@@ -66,7 +66,7 @@ def export(
         else f"differs from torch by {result.difference:.1e} relative"
     )
     if json != "-":
-        print(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
+        tell(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
     emit_json(
         json,
         {

@@ -33,6 +33,7 @@ def inspect(
     from rich.table import Table
 
     from yolotrt.artifacts.kinds import json_with
+    from yolotrt.cli.terminal import lines
     from yolotrt.workflow.describe import KINDS, describe
 
     written = json_with(
@@ -45,7 +46,7 @@ def inspect(
         table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)
         for key, value in found.items():
             if key not in ("kind", "layer_table"):
-                table.add_row(key.replace("_", " "), _shown(value))
+                table.add_row(key.replace("_", " "), lines(_shown(value)))
         stdout().print(table)
         if layers and rows:
             listed = Table(
@@ -57,9 +58,14 @@ def inspect(
     emit_json(json, found)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any) -> list[str]:
+    """Return the lines of a value."""
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items())
+        return [line for k, v in value.items() for line in _named(k, _shown(v))]
     if isinstance(value, list):
-        return ", ".join(map(str, value[:12])) + (f", ... ({len(value)})" if len(value) > 12 else "")
-    return "-" if value is None else str(value)
+        return [", ".join(map(str, value[:12])) + (f", ... ({len(value)})" if len(value) > 12 else "")]
+    return ["-" if value is None else str(value)]
+
+
+def _named(key: str, lines: list[str]) -> list[str]:
+    return [f"{key}: {lines[0]}", *lines[1:]] if lines else [f"{key}: "]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.console import emit_json, progress_bars, tell
 from yolotrt.cli.options import JsonTarget, width_height
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
@@ -47,8 +47,8 @@ def mosaics(
         )
     frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
     if json != "-":
-        print(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
-        print(f"{written}: their annotations")
+        tell(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
+        tell(f"{written}: their annotations")
     emit_json(
         json,
         {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     Device,
     Devices,
@@ -87,7 +87,7 @@ def predict(
     if json != "-":
         for entry in found:
             counts = Counter(names[int(c)] for c in entry.detections.classes)
-            print(
+            tell(
                 f"{entry.name}: "
                 + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
             )

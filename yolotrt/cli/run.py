@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stdout, warn
+from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
 from yolotrt.cli.options import (
     Device,
     Devices,
@@ -74,6 +74,7 @@ def run(
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
     from yolotrt.artifacts.kinds import json_with
+    from yolotrt.bench.environment import packages
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -117,7 +118,7 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
-    emit_json(json, end.as_json())
+    emit_json(json, {**end.as_json(), "packages": packages()} if json is not None else None)
     if failure is not None:
         raise failure
     if not end.processed:
@@ -127,13 +128,12 @@ def run(
 @contextmanager
 def _live(name: str) -> Iterator[Callable[[Sustained], None]]:
     """Show a live table on a terminal, and a line now and then elsewhere."""
-    from rich.console import Console
     from rich.live import Live
 
     from yolotrt.report.sustain_tables import sustain_line, sustain_table
 
     if sys.stderr.isatty():
-        with Live(console=Console(stderr=True), transient=True) as live:
+        with Live(console=stderr(), transient=True) as live:
             yield lambda seen: live.update(sustain_table(seen, f"{name} (Ctrl-C ends)"))
         return
     ticks = 0

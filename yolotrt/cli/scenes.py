@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.console import emit_json, progress_bars, tell
 from yolotrt.cli.options import JsonTarget, width_height
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 from yolotrt.errors import UsageError
@@ -68,8 +68,8 @@ def scenes(
             done["video"] = str(video)
     if json != "-":
         if out is not None:
-            print(f"{out / 'images'}: {count} scenes" + (f" in tiles of {tile} px" if tile else ""))
-            print(f"{out / 'instances.json'}: what they show, in COCO format")
+            tell(f"{out / 'images'}: {count} scenes" + (f" in tiles of {tile} px" if tile else ""))
+            tell(f"{out / 'instances.json'}: what they show, in COCO format")
         if video is not None:
-            print(f"{video}: {seconds:g} s at {fps} frames/s")
+            tell(f"{video}: {seconds:g} s at {fps} frames/s")
     emit_json(json, done)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.gates import BudgetStat, BudgetTerms
 from yolotrt.cli.options import (
     CALIB_DATA,
@@ -163,9 +163,9 @@ def tune(
         console.print(tune_table(outcome, console.width))
         if outcome.dropped or outcome.refused:
             console.print(given_up_table(outcome, console.width))
-        print(f"recommended: {outcome.best.result.case}")
+        tell(f"recommended: {outcome.best.result.case}")
         for reason in outcome.reasons:
-            print(f"  {reason}")
+            tell(f"  {reason}")
     emit_json(json, _as_json(outcome))
     if not outcome.kept:
         raise GateFailed(

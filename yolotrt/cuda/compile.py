@@ -12,9 +12,8 @@ from typing import Any
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.distribution import install_hint
 from yolotrt.errors import BuildError, MissingDependency, StorageError
-
-INSTALL = "pip install 'yolotrt[cuda]'"
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 """GPUs that the kernels are known to compile for; newer ones compile for themselves."""
@@ -119,11 +118,13 @@ def _nvrtc() -> Any:
     try:
         from cuda.bindings import nvrtc
     except ImportError as exc:
-        raise MissingDependency("The CUDA backends need the package cuda-bindings.", hint=INSTALL) from exc
+        raise MissingDependency(
+            "The CUDA backends need the package cuda-bindings.", hint=install_hint("cuda")
+        ) from exc
     return nvrtc
 
 
 def _checked(result: tuple[Any, ...], what: str) -> tuple[Any, ...]:
     if int(result[0]):
-        raise BuildError(f"NVRTC failed on {what} ({result[0]}).", hint=INSTALL)
+        raise BuildError(f"NVRTC failed on {what} ({result[0]}).", hint=install_hint("cuda"))
     return result[1:]

@@ -20,6 +20,31 @@ Argument = tuple[Kind, int | float]
 
 Dim = tuple[int, int, int]
 
+LOST = {
+    46: "busy or unavailable",
+    201: "invalid device context",
+    214: "uncorrectable ECC error",
+    220: "uncorrectable NVLink error",
+    226: "",  # CONTAINED
+    700: "illegal memory access",
+    702: "the launch timed out",
+    709: "context is destroyed",
+    710: "device-side assert",
+    714: "hardware stack error",
+    715: "illegal instruction",
+    716: "misaligned address",
+    717: "operation not supported on global/shared address space",
+    718: "invalid program counter",
+    719: "unspecified launch failure",
+    721: "",  # TENSOR_MEMORY_LEAK
+    810: "",  # MPS_CLIENT_TERMINATED
+    911: "",  # EXTERNAL_DEVICE
+    999: "unknown error",
+}
+"""CUDA's error codes after which a process can use the GPU no more, with a part of CUDA's words for those who
+are given only words; the driver and the runtime number them alike. They are those that end a process by the
+CUDA Driver API's documentation (``CUresult``), and those that leave no context or device to work with."""
+
 
 class OutOfDeviceMemory(DeviceError):
     """The GPU's memory (or pinned host memory) does not suffice for what was asked for."""

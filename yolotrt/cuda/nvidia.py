@@ -12,8 +12,8 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from yolotrt.cuda.compile import INSTALL
-from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.cuda.driver import LOST, Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
 _TYPES: dict[str, Any] = {
@@ -22,10 +22,6 @@ _TYPES: dict[str, Any] = {
     "float": ctypes.c_float,
     "double": ctypes.c_double,
 }
-
-_LOST = {46, 201, 214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999}
-"""CUDA's errors after which the context is of no more use: launch failures, uncorrectable memory errors,
-a device that is gone."""
 
 
 class NvidiaDriver:
@@ -236,7 +232,7 @@ class NvidiaDriver:
                 f"Not enough memory on cuda:{self._index}{size} ({reason}).",
                 hint="Use more --groups (smaller batches), or end other programs on this GPU.",
             )
-        if code in _LOST:
+        if code in LOST:
             raise DeviceLost(
                 f"The GPU cuda:{self._index} failed ({reason}).",
                 hint="Start the program again; if it happens twice, look for Xid messages in dmesg.",
@@ -252,5 +248,7 @@ def _bindings() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError as exc:
-        raise MissingDependency("GPU pipelines need the package cuda-bindings.", hint=INSTALL) from exc
+        raise MissingDependency(
+            "GPU pipelines need the package cuda-bindings.", hint=install_hint("cuda")
+        ) from exc
     return driver

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
 
@@ -46,7 +47,7 @@ def find_gpu(ordinal: int = 0) -> FoundGpu:
         from cuda.bindings import driver, runtime
     except ImportError as exc:
         raise MissingDependency(
-            "Running on a GPU needs the package cuda-bindings.", hint="pip install 'yolotrt[tensorrt]'"
+            "Running on a GPU needs the package cuda-bindings.", hint=install_hint("tensorrt")
         ) from exc
     try:
         _checked(driver.cuInit(0), "start CUDA")

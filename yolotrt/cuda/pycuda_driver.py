@@ -20,15 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.cuda.driver import LOST, Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency, UsageError
 
 _FORMATS = {"pointer": "P", "int": "i", "float": "f", "double": "d"}
 
 _NO_GRAPHS = "CUDA graphs are not available through pycuda."
-
-_LOST = ("illegal", "misaligned", "uncorrectable", "invalid program counter", "context is destroyed")
-"""Parts of CUDA's messages after which the context is of no more use; pycuda hides the numbers."""
 
 _NON_BLOCKING = 1
 """``CU_STREAM_NON_BLOCKING``, for which pycuda has no name."""
@@ -241,7 +239,8 @@ class PycudaDriver:
                 hint="Use fewer --groups, a smaller --tile, or end other programs on this GPU.",
             ) from exc
         except cuda.Error as exc:
-            if isinstance(exc, cuda.LaunchError) or any(text in str(exc) for text in _LOST):
+            said = any(text and text in str(exc) for text in LOST.values())  # pycuda hides the numbers
+            if isinstance(exc, cuda.LaunchError) or said:
                 raise DeviceLost(
                     f"The GPU {name} failed ({exc}).",
                     hint="Start the program again; if it happens twice, look for Xid messages in dmesg.",
@@ -269,6 +268,6 @@ def _pycuda() -> Any:
         from pycuda import driver
     except ImportError as exc:
         raise MissingDependency(
-            f"pycuda cannot be loaded ({exc}).", hint="pip install 'yolotrt[pycuda]' (it needs nvcc to build)"
+            f"pycuda cannot be loaded ({exc}).", hint=f"{install_hint('pycuda')}  (it needs nvcc to build)"
         ) from exc
     return driver

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from yolotrt import __version__
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, require_file, scratch_folder, write_bytes
 from yolotrt.artifacts.hashing import sha256_file
+from yolotrt.distribution import __version__, install_hint
 from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
 from yolotrt.model.exported import EXPORTED, WEIGHTS, mind_other_weights
 from yolotrt.model.finite import require_finite_weights
@@ -217,7 +217,7 @@ def _load(copy: Path, weights: Path, trust: bool, warn: Callable[[str], None]) -
     except ImportError as exc:
         raise MissingDependency(
             f"Exporting {weights.name} needs Ultralytics and onnxslim ({exc.name} is missing).",
-            hint="pip install 'yolotrt[export]'  (an ONNX file that you already have needs neither)",
+            hint=f"{install_hint('export')}  (an ONNX file that you already have needs neither)",
         ) from exc
     torch.manual_seed(0)  # an untrained network gets the same weights every time
     try:
@@ -312,7 +312,7 @@ def _trace(yolo: Any, weights: Path, imgsz: int, head: Head) -> onnx.ModelProto:
     except Exception as exc:  # the exporter runs torch and user code: any exception may come out of it
         raise ExportError(
             f"Ultralytics could not export {weights.name} ({type(exc).__name__}: {_first_line(exc)}).",
-            hint="Try: pip install -U 'yolotrt[export]'",
+            hint="Try: pip install -U ultralytics",
         ) from exc
     return load_onnx(Path(made))
 

@@ -92,7 +92,10 @@ def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) 
 
 
 def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
-    """Return mask mAP (box mAP without masks) over latency: up and to the left is better; may be empty."""
+    """Return mask mAP (box mAP without masks) over latency: up and to the left is better.
+
+    Empty with fewer than two points: one cannot be further up or left.
+    """
     names, look = short_names([e.case.engine for e in result.cases]), looks(result)
     points: list[tuple[float, float, str, Look]] = []
     for entry in highlights(result):
@@ -101,7 +104,7 @@ def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
             score = found.box if found.mask is None else found.mask
             if summary is not None and score is not None and found.mode == entry.case.mode:
                 points.append((summary.p50, score, case_label(entry.case, names), look[entry.case]))
-    if not points:
+    if len(points) < 2:
         return ""
     left, bottom = 44.0, 190.0
     x_ticks = round_ticks(max(point[0] for point in points) * 1e3)

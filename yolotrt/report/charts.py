@@ -9,7 +9,7 @@ import numpy as np
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import F64, Summary, far_fences, measured, summarize
-from yolotrt.report.labels import case_label, dispatch_color, legend, looks, short_names, shown_series
+from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
 from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, tick_label, y_axis
 from yolotrt.report.tables import milliseconds
 
@@ -21,21 +21,24 @@ MOST_POINTS = 240
 def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
     """Return a title and a chart for each engine and tiled pass: median and interval over groups.
 
-    The pass over the whole frame, which has no groups, is a dashed line.
+    The pass over the whole frame, which has no groups, is a dashed line. A single point gets no chart: the
+    table says as much.
     """
-    names = short_names([e.case.engine for e in result.cases])
+    names, look = short_names([e.case.engine for e in result.cases]), looks(result)
     panels = []
     keys = {(e.case.engine, e.case.mode): None for e in result.cases if e.case.mode != "global"}
     for engine, mode in keys:
         lines: dict[str, list[tuple[int, Summary]]] = {}
+        colors: dict[str, str] = {}
         for entry in result.cases:
             summary = summarize(entry.samples["end_to_end"])
             if summary is not None and (entry.case.engine, entry.case.mode) == (engine, mode):
                 lines.setdefault(entry.case.dispatch, []).append((entry.case.groups, summary))
+                colors[entry.case.dispatch] = look[entry.case].color
         whole = _whole(result.cases, engine)
-        if lines:
+        if sum(map(len, lines.values())) > 1:
             title = f"{names[engine]}, {mode}" if len(names) > 1 else mode
-            panels.append((title, _group_chart(lines, whole, title)))
+            panels.append((title, _group_chart(lines, colors, whole, title)))
     return panels
 
 
@@ -44,7 +47,9 @@ def _whole(cases: Sequence[CaseResult], engine: str) -> Summary | None:
     return summarize(found[0].samples["end_to_end"]) if found else None
 
 
-def _group_chart(lines: dict[str, list[tuple[int, Summary]]], whole: Summary | None, title: str) -> str:
+def _group_chart(
+    lines: dict[str, list[tuple[int, Summary]]], colors: dict[str, str], whole: Summary | None, title: str
+) -> str:
     groups = sorted({group for points in lines.values() for group, _ in points})
     tops = [s.p50_interval.high if s.p50_interval else s.p50 for points in lines.values() for _, s in points]
     ticks = round_ticks(max([*tops, whole.p50 if whole else 0.0]) * 1e3)
@@ -59,7 +64,7 @@ def _group_chart(lines: dict[str, list[tuple[int, Summary]]], whole: Summary | N
         canvas.line(LEFT, y(whole.p50 * 1e3), RIGHT, y(whole.p50 * 1e3), "dashed")
     keys = []
     for number, (dispatch, points) in enumerate(lines.items()):
-        color = dispatch_color(dispatch)
+        color = colors[dispatch]
         shift = (number - (len(lines) - 1) / 2) * 7  # side by side: intervals must not cover each other
         places = [
             (LEFT + (groups.index(g) + 0.5) * step + shift, s) for g, s in sorted(points, key=lambda p: p[0])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.geometry.detections import Detections, Mask
+from yolotrt.text import visible
 
 Picture = npt.NDArray[np.uint8]
 
@@ -33,6 +34,7 @@ def draw(image: Picture, detections: Detections, names: Sequence[str]) -> Pictur
         names: Class names by index.
     """
     canvas: Picture = image.copy()
+    names = [visible(name) for name in names]
     pen = max(1, round(min(image.shape[:2]) / 720))
     order = np.argsort(-detections.scores, kind="stable").tolist()
     colors = _instance_colors(detections, order, len(names))

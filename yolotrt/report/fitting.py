@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yolotrt.text import visible
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -38,10 +40,12 @@ class Column:
 
     def width(self, *, broken: bool = False) -> int:
         """Return the characters it takes; ``broken`` between words where it may be."""
-        texts = (self.name, *self.cells)
+        from rich.cells import cell_len
+
+        texts = tuple(map(visible, (self.name, *self.cells)))
         if broken and self.words:
             texts = tuple(word for text in texts for word in text.split())
-        return max(map(len, texts), default=0) + _BORDER
+        return max(map(cell_len, texts), default=0) + _BORDER
 
 
 def fits(columns: Sequence[Column], width: int | None) -> bool:

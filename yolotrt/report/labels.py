@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.text import html_text
 
 DISPATCH_COLORS = {
     "serial": "#0072b2",
@@ -19,7 +20,8 @@ DISPATCH_COLORS = {
 """The same colour in every chart; they differ for colour-blind readers and in grey, too (Okabe & Ito, *Color
 Universal Design*)."""
 
-OTHER_COLORS = ("#e69f00", "#56b4e9", "#8c6bb1")
+OTHER_COLORS = ("#e69f00", "#56b4e9", "#8c6bb1", "#b2df8a", "#a6611a", "#5e4fa2")
+"""For dispatch modes with no colour of their own, in the order in which a result has them."""
 
 KINDS = 4
 """Ways to draw a line or a mark; engines and passes are told apart by them."""
@@ -45,7 +47,7 @@ class Look:
     """How one case is drawn, the same in every chart of a result.
 
     Attributes:
-        color: By dispatch mode.
+        color: By dispatch mode; another one for engines and passes beyond the fourth.
         kind: Dash pattern of lines and shape of marks, 0 to :data:`KINDS` - 1: by engine and pass.
     """
 
@@ -67,22 +69,31 @@ def case_label(case: Case, names: dict[str, str]) -> str:
     return " · ".join(engine + rest)
 
 
-def dispatch_color(dispatch: str) -> str:
-    """Return the colour of a dispatch mode."""
-    return DISPATCH_COLORS.get(dispatch, OTHER_COLORS[len(dispatch) % len(OTHER_COLORS)])
-
-
 def looks(result: RunResult) -> dict[Case, Look]:
-    """Return how each case of a result is drawn."""
+    """Return how each case of a result is drawn: no two engines, passes or dispatch modes look alike."""
     pairs = list(dict.fromkeys((e.case.engine, e.case.mode) for e in result.cases if e.case.mode != "global"))
     engines = list(dict.fromkeys(e.case.engine for e in result.cases))
+    colors: dict[tuple[str, int], str] = {}
     found = {}
     for entry in result.cases:
         case = entry.case
         whole = case.mode == "global"
-        kind = engines.index(case.engine) if whole else pairs.index((case.engine, case.mode))
-        found[case] = Look(dispatch_color(case.dispatch), kind % KINDS)
+        turn, kind = divmod(
+            engines.index(case.engine) if whole else pairs.index((case.engine, case.mode)), KINDS
+        )
+        own = None if turn else DISPATCH_COLORS.get(case.dispatch)
+        spare = sum(color not in DISPATCH_COLORS.values() for color in colors.values())
+        color = colors.setdefault((case.dispatch, turn), own or _spare_color(spare))
+        found[case] = Look(color, kind)
     return found
+
+
+def _spare_color(index: int) -> str:
+    """Return one of the other colours, and when these are used up, hues by steps of the golden ratio."""
+    if index < len(OTHER_COLORS):
+        return OTHER_COLORS[index]
+    red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1.0, 0.42, 0.6)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 def highlights(result: RunResult) -> list[CaseResult]:
@@ -125,7 +136,7 @@ def left_out(result: RunResult) -> str:
 def legend(entries: Sequence[tuple[str, str, str]]) -> str:
     """Return a legend: colour, label and kind of key (``box``, ``line0``, ``mark0`` ...) of each series."""
     keys = "".join(
-        f'<li><i class="{kind}" style="--c:{color}"></i>{escape(label)}</li>'
+        f'<li><i class="{kind}" style="--c:{color}"></i>{html_text(label)}</li>'
         for color, label, kind in entries
     )
     return f'<ul class="legend">{keys}</ul>'

@@ -16,6 +16,7 @@ from yolotrt.report.tables import (
     signed_percent,
     speed_up,
 )
+from yolotrt.text import Markup, markdown_text
 
 _CASE = ("engine", "mode", "dispatch", "groups")
 
@@ -25,9 +26,11 @@ def result_markdown(result: RunResult) -> str:
     environment = result.environment
     gpu = (environment.get("gpu") or {}).get("name")
     machine = f"{environment.get('cpu')}, {environment.get('threads')} of {environment.get('cores')} cores"
+    revision = f", revision {environment['git']}" if environment.get("git") else ""
+    where = f"{gpu + ', ' if gpu else ''}{machine}; yolotrt {environment.get('yolotrt')}{revision}"
     lines = [
         f"**Latency per frame**, {result.rounds} interleaved frames per case of "
-        f"{result.settings.get('source')}",
+        f"{markdown_text(str(result.settings.get('source')))}",
         "",
         *_table(
             (*_CASE, "median ms", "95 % interval", "p95", "p99", "frames/s", "vs groups=1"),
@@ -35,10 +38,9 @@ def result_markdown(result: RunResult) -> str:
             left=3,
         ),
         "",
-        f"{gpu + ', ' if gpu else ''}{machine}; yolotrt {environment.get('yolotrt')}"
-        + (f", revision {environment['git']}" if environment.get("git") else ""),
+        f"On {markdown_text(where)}",
     ]
-    lines += ["", *(f"- **{a.code}**: {a}" for a in advise(result))]
+    lines += ["", *(f"- **{a.code}**: {markdown_text(str(a))}" for a in advise(result))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -55,9 +57,9 @@ def comparison_markdown(comparison: Comparison) -> str:
             change.stage,
             milliseconds(change.base_s),
             milliseconds(change.new_s),
-            signed_percent(change.ratio.value),
-            interval_percent(change.ratio.interval),
-            f"**{change.word}**" if change.regressed else change.word,
+            signed_percent(change.ratio.value, change.ratio.interval),
+            interval_percent(change.ratio.interval, change.ratio.value),
+            Markup(f"**{change.word}**") if change.regressed else change.word,
         )
         for change in comparison.changes
     ]
@@ -65,9 +67,11 @@ def comparison_markdown(comparison: Comparison) -> str:
     lines = [f"**yolotrt: {verdict}** ({comparison.stat}, base against new)", "", *_table(head, rows, left=3)]
     for title, items in (("Different", comparison.differences), ("Not compared", comparison.missing)):
         if items:
-            lines += ["", f"{title}: {'; '.join(items)}"]
+            lines += ["", f"{title}: {markdown_text('; '.join(items))}"]
     if comparison.doubts:
-        lines += ["", *(f"- {which}, **{advice.code}**: {advice}" for which, advice in comparison.doubts)]
+        lines.append("")
+        for which, advice in comparison.doubts:
+            lines.append(f"- {which}, **{advice.code}**: {markdown_text(str(advice))}")
     return "\n".join(lines) + "\n"
 
 
@@ -104,4 +108,4 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> 
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(markdown_text, cells)) + " |"

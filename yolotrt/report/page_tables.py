@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
@@ -12,6 +11,7 @@ from yolotrt.report.accuracy import Accuracy, Change, matches
 from yolotrt.report.labels import short_names
 from yolotrt.report.markup import heading, interval_text, table
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed, speed_up
+from yolotrt.text import Markup, html_text
 from yolotrt.timing.trace import COPIES, DEVICE, STAGES
 
 _COLUMNS = ("median", "95 % interval", "p90", "p95", "p99", "frames/s", "vs groups=1", "outliers", "found")
@@ -20,7 +20,7 @@ _COLUMNS = ("median", "95 % interval", "p90", "p95", "p99", "frames/s", "vs grou
 def cases_table(result: RunResult, index: int) -> str:
     """Return every case; each figure carries ``result/case/column`` so that it can be found."""
     engines = dict.fromkeys(e.case.engine for e in result.cases)
-    note = f'<p class="muted">engine {escape(next(iter(engines)))}</p>' if len(engines) == 1 else ""
+    note = f'<p class="muted">engine {html_text(next(iter(engines)))}</p>' if len(engines) == 1 else ""
     return note + _case_rows(result, index, _COLUMNS, lambda entry: _figures(entry, result))
 
 
@@ -48,9 +48,10 @@ def _case_rows(
     rows = []
     for number, entry in enumerate(result.cases):
         case = entry.case
-        cells = [escape(names[case.engine])] * several + [case.mode, escape(case.dispatch), str(case.groups)]
+        cells = [names[case.engine]] * several + [case.mode, case.dispatch, str(case.groups)]
         for name, text in zip(columns, texts(entry), strict=True):
-            cells.append(f'<data value="{index}/{number}/{escape(name)}">{escape(text)}</data>')
+            place = f"{index}/{number}/{html_text(name)}"
+            cells.append(Markup(f'<data value="{place}">{html_text(text)}</data>'))
         rows.append(tuple(cells))
     return table(head, rows, left=len(head) - len(columns) - 1, wrap_head=True)
 
@@ -79,7 +80,7 @@ def accuracy_table(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
         return ""
     rows = [
         (
-            escape(a.engine),
+            a.engine,
             a.mode,
             str(a.images),
             _points(a.box),
@@ -115,7 +116,7 @@ def machine_table(result: RunResult) -> str:
     rows += [(f"meanwhile: {k.replace('_', ' ')}", v) for k, v in result.during.items() if k != "gpu"]
     engines = environment.get("engines") or {}
     rows += [(f"engine {name}", _about(about)) for name, about in engines.items()]
-    shown = [(escape(str(k)), escape(_value(v))) for k, v in rows if v not in (None, [], (), "")]
+    shown = [(str(k), _value(v)) for k, v in rows if v not in (None, [], (), "")]
     return heading("Machine and settings") + table(("", ""), shown, left=2, kind="facts")
 
 

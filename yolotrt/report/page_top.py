@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html import escape
 
 from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets, judge
@@ -12,6 +11,7 @@ from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.report.labels import case_label, highlights, short_names
 from yolotrt.report.markup import heading, interval_text, table
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed_percent, speed_up
+from yolotrt.text import Markup, html_text
 
 TITLE = "yolotrt benchmark"
 _OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
@@ -28,7 +28,7 @@ def header(result: RunResult, index: int) -> str:
         str(environment.get("time", "")).replace("T", " ").replace("+00:00", " UTC"),
     ]
     level = "h1" if index == 0 else "h2"
-    line = "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
+    line = "".join(f"<li>{html_text(fact)}</li>" for fact in facts if fact)
     return (
         f'<header><{level}>{TITLE}</{level}><ul class="factline">{line}</ul>'
         f'<p class="chips">{_chips(result)}</p></header>'
@@ -44,22 +44,22 @@ def _chips(result: RunResult) -> str:
         text = f"{missed} of {len(verdicts)} budgets missed" if missed else f"all {len(verdicts)} budgets met"
         chips.append(("missed" if missed else "met", text))
     chips.append(("doubt", f"{doubts} warning{'s' * (doubts != 1)}") if doubts else ("met", "no warnings"))
-    return " ".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
+    return " ".join(f'<span class="chip {kind}">{html_text(text)}</span>' for kind, text in chips)
 
 
 def warnings(result: RunResult) -> str:
     """Return what to doubt, with what to do about it, and the notes."""
     items = [
-        f"<li><b>{escape(a.code)}</b> {escape(a.message)} <em>{_remedy(a.remedy)}</em></li>"
+        f"<li><b>{html_text(a.code)}</b> {html_text(a.message)} <em>{_remedy(a.remedy)}</em></li>"
         for a in advise(result)
     ]
-    items += [f"<li>{escape(note)}</li>" for note in result.notes]
+    items += [f"<li>{html_text(note)}</li>" for note in result.notes]
     return f'<ul class="notes">{"".join(items)}</ul>' if items else ""
 
 
 def _remedy(text: str) -> str:
     """Return the text with options kept in one piece."""
-    return _OPTION.sub(r"<code>\1</code>", escape(text))
+    return _OPTION.sub(r"<code>\1</code>", html_text(text))
 
 
 def cards(result: RunResult) -> str:
@@ -82,10 +82,10 @@ def cards(result: RunResult) -> str:
             *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
         ]
         cards.append(
-            f"<article><h3>fastest {escape(mode)}</h3>"
+            f"<article><h3>fastest {html_text(mode)}</h3>"
             f'<p class="big">{milliseconds(summary.p50)}<small> ms</small></p>'
-            f"<p>{escape(case_label(entry.case, names))}</p>"
-            f'<p class="muted">{"<br>".join(escape(line) for line in lines)}</p></article>'
+            f"<p>{html_text(case_label(entry.case, names))}</p>"
+            f'<p class="muted">{"<br>".join(html_text(line) for line in lines)}</p></article>'
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -103,16 +103,16 @@ def budgets(result: RunResult) -> str:
         state = "missed" if len(met) < len(held) else "met"
         text = f"met by {len(met)} of {len(held)} cases, fastest {milliseconds(best.seconds)} ms"
         lines.append(
-            f'<li><span class="{state}">{state}</span> {escape(stage)} {held[0].stat} within '
+            f'<li><span class="{state}">{state}</span> {html_text(stage)} {html_text(held[0].stat)} within '
             f"{milliseconds(held[0].limit)} ms: {text}</li>"
         )
     missed = [
         (
-            escape(case_label(v.case, names)),
+            case_label(v.case, names),
             f"{v.stage} {v.stat}",
             milliseconds(v.seconds),
             milliseconds(v.limit),
-            f'<span class="missed">{signed_percent(v.seconds / v.limit)}</span>',
+            Markup(f'<span class="missed">{signed_percent(v.seconds / v.limit)}</span>'),
         )
         for v in verdicts
         if not v.met

@@ -10,6 +10,7 @@ from yolotrt.artifacts.kinds import begins
 from yolotrt.bench.metrics import flat_metrics, metric_stages
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.text import csv_text
 
 _CASE = ("engine", "precision", "mode", "dispatch", "groups")
 CSV = begins("a table of yolotrt", ",".join((*_CASE, "frames")))
@@ -21,7 +22,7 @@ def to_csv(results: Sequence[RunResult]) -> str:
 
     Columns are the case, ``frames``, the medians under :func:`yolotrt.bench.metrics.metric_stages`, and for
     each of these ``<name without _ms>_p95_ms`` and so on, with the 95 % interval of the median as
-    ``_p50_low_ms`` and ``_p50_high_ms``.
+    ``_p50_low_ms`` and ``_p50_high_ms``. Texts that a spreadsheet would compute are quoted.
     """
     metrics = metric_stages(stage for result in results for entry in result.cases for stage in entry.samples)
     spread = [
@@ -29,14 +30,14 @@ def to_csv(results: Sequence[RunResult]) -> str:
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_CASE, "frames", *metrics, *spread))
+    writer.writerow(map(csv_text, (*_CASE, "frames", *metrics, *spread)))
     for result in results:
         for entry in result.cases:
             case = [getattr(entry.case, name) for name in _CASE]
             known = flat_metrics(entry.samples)
             medians = [known.get(name) for name in metrics]
             count = len(entry.samples["end_to_end"])
-            writer.writerow((*case, count, *medians, *_spread(entry, metrics.values())))
+            writer.writerow(map(csv_text, (*case, count, *medians, *_spread(entry, metrics.values()))))
     return text.getvalue()
 
 

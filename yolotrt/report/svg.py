@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
+
+from yolotrt.text import html_text
 
 WIDTH = 400.0
 
@@ -39,7 +40,7 @@ class Canvas:
     def rect(self, x: float, y: float, w: float, h: float, color: str, tip: str = "") -> None:
         """Draw a filled rectangle; ``tip`` is shown when it is pointed at."""
         box = f'x="{number(x)}" y="{number(y)}" width="{w:.2f}" height="{number(h)}"'
-        self.parts.append(f'<rect {box} fill="{color}"><title>{escape(tip)}</title></rect>')
+        self.parts.append(f'<rect {box} fill="{color}"><title>{html_text(tip)}</title></rect>')
 
     def mark(self, x: float, y: float, color: str, tip: str = "", radius: float = 3.5, kind: int = 0) -> None:
         """Draw a mark: filled or hollow circle, filled or hollow square, by ``kind`` 0 to 3."""
@@ -52,7 +53,7 @@ class Canvas:
         )
         paint = f'class="hollow" stroke="{color}"' if kind % 2 else f'fill="{color}"'
         end = "circle" if kind < 2 else "rect"
-        self.parts.append(f"{shape} {paint}><title>{escape(tip)}</title></{end}>")
+        self.parts.append(f"{shape} {paint}><title>{html_text(tip)}</title></{end}>")
 
     def path(
         self, points: Sequence[tuple[float, float]], color: str, kind: int = 0, style: str = "curve"
@@ -66,15 +67,14 @@ class Canvas:
         """Write one line of text."""
         kind = f' class="{style}"' if style else ""
         self.parts.append(
-            f'<text{kind} x="{number(x)}" y="{number(y)}" text-anchor="{anchor}">{escape(text)}</text>'
+            f'<text{kind} x="{number(x)}" y="{number(y)}" text-anchor="{anchor}">{html_text(text)}</text>'
         )
 
     def render(self, description: str) -> str:
         """Return the picture; ``description`` is what a screen reader says."""
         box = f"0 0 {number(self.width)} {number(self.height)}"
-        return (
-            f'<svg viewBox="{box}" role="img" aria-label="{escape(description)}">{"".join(self.parts)}</svg>'
-        )
+        label = html_text(description)
+        return f'<svg viewBox="{box}" role="img" aria-label="{label}">{"".join(self.parts)}</svg>'
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,10 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> Table:
         _column("stage", (change.stage for change in changes), words=True),
         _column("base", (milliseconds(change.base_s) for change in changes), 2),
         _column("new", (milliseconds(change.new_s) for change in changes), 3),
-        _column("change", (signed_percent(change.ratio.value) for change in changes)),
-        _column("interval", (interval_percent(change.ratio.interval) for change in changes), 1),
+        _column("change", (signed_percent(change.ratio.value, change.ratio.interval) for change in changes)),
+        _column(
+            "interval", (interval_percent(change.ratio.interval, change.ratio.value) for change in changes), 1
+        ),
         _column("verdict", (change.word for change in changes), words=True),
     ]
     return fitted(case_title(f"New against base, ms ({comparison.stat})", cases), columns, width)
@@ -132,20 +134,27 @@ def signed(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def signed_percent(ratio: float) -> str:
-    """Return a ratio as a change: 1.05 is ``+5.0 %``; one that is large as what it is: 73.6 is ``74x``."""
-    return f"{signed((ratio - 1) * 100, 1)} %" if ratio < LARGE else _times(ratio)
+def signed_percent(ratio: float, interval: Interval | None = None) -> str:
+    """Return a ratio as a change: 1.05 is ``+5.0 %``; one that is large as what it is: 73.6 is ``74x``.
+
+    With its interval both are said in the same way, here and by :func:`interval_percent`.
+    """
+    return _times(ratio) if _is_large(ratio, interval) else f"{signed((ratio - 1) * 100, 1)} %"
+
+
+def _is_large(ratio: float, interval: Interval | None) -> bool:
+    return max(ratio, interval.high if interval else ratio) >= LARGE
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
-def interval_percent(interval: Interval | None) -> str:
-    """Return an interval of ratios as changes."""
+def interval_percent(interval: Interval | None, ratio: float = 0.0) -> str:
+    """Return an interval of ratios as changes, in the way in which the ratio itself is said."""
     if interval is None:
         return NOT_MEASURED
-    if interval.high >= LARGE:
+    if _is_large(ratio, interval):
         return f"{_times(interval.low)} to {_times(interval.high)}"
     return " to ".join(signed((end - 1) * 100, 1) for end in interval) + " %"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
+from yolotrt.text import shell_words
 from yolotrt.workflow.plan import BuildPlan, up_to_date
 from yolotrt.workflow.plan import BuildRequest as BuildRequest
 from yolotrt.workflow.precision import NEEDS_RANGES, in_precision
@@ -146,7 +146,7 @@ def _ranges(
             return known
         raise CalibrationError(
             f"{request.precision.upper()} needs images to calibrate on, and none were named.",
-            hint=f"yolotrt build {shlex.quote(str(onnx_path))} --{request.precision} --images DIR  "
+            hint=f"yolotrt build {shell_words(str(onnx_path))} --{request.precision} --images DIR  "
             "(about 100 pictures like those of your camera; --images coco downloads some of COCO val2017)",
         )
     images = list_images(request.images)[: request.limit]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
@@ -11,6 +10,7 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT, read_sidecar
 from yolotrt.errors import InputError, ModelError
 from yolotrt.model.export import obtain_weights
+from yolotrt.text import shell_words
 
 DEFAULT_MODEL = "yolo26n-seg"
 
@@ -107,7 +107,7 @@ def find_reference(
     source = file.sources.get("onnx_file", "MODEL.onnx")
     raise InputError(
         f"There is no fp32 engine of the network of {file.path.name} in {engines}/.",
-        hint=f"Build it: yolotrt build {shlex.quote(source)} --fp32",
+        hint=f"Build it: yolotrt build {shell_words(source)} --fp32",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from yolotrt.backends.base import EngineFile
 from yolotrt.cuda.device import Device
-from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
+from yolotrt.cuda.driver import LOST, DeviceLost, OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError, DeviceError, EnvironmentFault, ExecutionError
 
@@ -22,8 +23,8 @@ PROVIDER = "CUDAExecutionProvider"
 
 Floats = npt.NDArray[np.float32]
 
-_LOST = (700, 702, 709, 715, 716, 719)
-"""CUDA's errors, as ONNX Runtime quotes them, after which the process can use the GPU no more."""
+_FAILURE = re.compile(r"cuda failure (\d+)")
+"""How ONNX Runtime quotes one of CUDA's errors, in lower case."""
 
 
 class Session:
@@ -202,7 +203,7 @@ def _mapped_gpu_errors(file: EngineFile, device: Device) -> Iterator[None]:
                 f"Not enough memory on {name} for {file.path.name}.",
                 hint="Use more --groups (smaller batches), or end other programs on this GPU.",
             ) from exc
-        if any(f"cuda failure {code}" in text for code in _LOST):
+        if any(int(code) in LOST for code in _FAILURE.findall(text)):
             raise DeviceLost(
                 f"The GPU {name} failed while it ran {file.path.name}.",
                 hint="Start the program again; if it happens twice, look for Xid messages in dmesg.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolotrt.backends.tensorrt.log import MessageLog, new_logger
 from yolotrt.cuda.probe import FoundGpu
+from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def open_library(product: Product) -> Library:
     Raises:
         MissingDependency: It is not installed, cannot be loaded, or is too old.
     """
-    hint = f"pip install 'yolotrt[{product.backend}]'"
+    hint = install_hint(product.backend)
     if not product.installed():
         raise MissingDependency(f"{product.title} is not installed.", hint=hint)
     try:

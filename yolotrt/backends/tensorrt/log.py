@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from yolotrt.artifacts.files import atomic_target
+from yolotrt.text import visible
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -119,7 +120,7 @@ class MessageLog:
         message = " ".join(message.split())
         if message not in self._warned:
             self._warned.add(message)
-            print(f"warning: {self._title}: {message}", file=sys.stderr, flush=True)
+            print(f"warning: {self._title}: {visible(message)}", file=sys.stderr, flush=True)
 
 
 def new_logger(api: Any, log: MessageLog) -> trt.ILogger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -66,7 +67,7 @@ def load_instances(
         InputError: They are not there, or not COCO instances.
         StorageError: They cannot be written.
     """
-    path = work / _CACHED.format(key=sha256_bytes(source.base.encode())[:12])
+    path = work / _CACHED.format(key=sha256_bytes(os.fsencode(source.base))[:12])
     if source.remote and path.is_file():
         digest = sha256_file(path)
         with contextlib.suppress(ArtifactError):
@@ -82,7 +83,7 @@ def load_instances(
 
 def tidy(source: Source, work: Path) -> None:
     """Remove partial files, and annotations of other sources, once a subset is complete."""
-    keep = _CACHED.format(key=sha256_bytes(source.base.encode())[:12])
+    keep = _CACHED.format(key=sha256_bytes(os.fsencode(source.base))[:12])
     for path in work.iterdir():
         other = path.name.startswith("instances-") and path.name != keep
         if other or path.suffix in (".part", ".mark"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from yolotrt.data.coco.layout import DATASET, TYPICAL_IMAGE, base_url
 from yolotrt.data.coco.select import Split
 from yolotrt.data.fetch.proxy import proxy_of
 from yolotrt.errors import UsageError
+from yolotrt.text import shell_words
 
 DEFAULT_FOLDER = Path("calib_data") / DATASET
 
@@ -83,7 +83,7 @@ class SubsetRequest:
         words += ["--classes", ",".join(self.classes)] if self.classes else []
         words += [] if self.annotations else ["--no-annotations"]
         words += ["--calib-split", str(self.calib_split)] if self.calib_split else []
-        return shlex.join([*words, "--out", str(self.folder)])
+        return shell_words(*words, "--out", str(self.folder))
 
 
 @dataclass(frozen=True)

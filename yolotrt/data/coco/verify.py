@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from yolotrt.data.coco.manifest import NAME, Manifest, read_manifest
 from yolotrt.data.coco.plan import problem_of, strangers
 from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetRequest, unwatched
 from yolotrt.errors import InputError
+from yolotrt.text import shell_words
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def verify_subset(folder: Path, watch: FetchWatch = unwatched) -> VerifyResult:
     if not (folder / NAME).exists():
         raise InputError(
             f"{folder} holds no subset of COCO: it has no {NAME}.",
-            hint=f"Fetch one with: yolotrt download --out {shlex.quote(str(folder))}",
+            hint=f"Fetch one with: yolotrt download --out {shell_words(str(folder))}",
         )
     manifest = read_manifest(folder)
     problems = []

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import httpx
 
-from yolotrt import __version__
 from yolotrt.artifacts.files import mapped_os_errors
 from yolotrt.data.fetch.partial import Partial
 from yolotrt.data.fetch.proxy import proxy_of
@@ -31,6 +30,7 @@ from yolotrt.data.fetch.response import (
     require_piece,
     resource_of,
 )
+from yolotrt.distribution import __version__
 from yolotrt.errors import EnvironmentFault
 from yolotrt.timing.trace import now
 
