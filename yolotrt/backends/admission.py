@@ -66,14 +66,11 @@ def require_unchanged(file: EngineFile, data: bytes) -> bytes:
 
 def _onnx(path: Path) -> EngineFile:
     """Describe an ONNX file that was not built here, to be run as it stands."""
-    from onnx import TensorProto
-
+    from yolotrt.model.held import held_precision
     from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 
     model = load_onnx(path)
-    ops = {node.op_type for node in model.graph.node}
-    half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    precision: Precision = "int8" if "DequantizeLinear" in ops else "fp16" if half else "fp32"
+    precision: Precision = held_precision(model)
     sources = {"onnx": onnx_key(model), "onnx_file": path.name}
     spec = read_spec(model, path.stem)
     return EngineFile(path, "onnxruntime", precision, spec, (), sha256_file(path), sources)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import platform
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.admission import require_unchanged
+from yolotrt.backends.agreement import (
+    as_admitted,
+    interface_of_session,
+    is_plain,
+    require_precision,
+)
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
 from yolotrt.errors import ArtifactError, BuildError, ExecutionError, UsageError
 from yolotrt.model.finite import first_not_finite
@@ -43,10 +50,15 @@ def _mapped_errors(what: str) -> Iterator[None]:
             f"ONNX Runtime cannot load {what} ({str(exc).splitlines()[0]}).",
             hint="The file is damaged or uses operators that this ONNX Runtime lacks; build it again.",
         ) from exc
-    except (state.Fail, state.RuntimeException, state.InvalidArgument, state.EPFail, MemoryError) as exc:
+    # Runs on a binding raise Python's own RuntimeError.
+    except (state.Fail, state.RuntimeException, state.InvalidArgument, state.EPFail, RuntimeError, MemoryError) as exc:
+        reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+        memory = isinstance(exc, MemoryError) or re.search(r"alloc|memory", reason, re.I)
         raise ExecutionError(
-            f"ONNX Runtime failed on {what} ({str(exc).splitlines()[0]}).",
-            hint="If memory ran out, use more --groups (smaller batches).",
+            f"ONNX Runtime failed on {what} ({reason}).",
+            hint="If memory ran out, use more --groups (smaller batches)."
+            if memory
+            else "The network does not compute what it declares; export it again: yolotrt export WEIGHTS.pt",
         ) from exc
 
 
@@ -121,7 +133,14 @@ def _require_finite_outputs(session: Any, model: onnx.ModelProto, config: BuildC
     inputs = {spec.input_name: picture}
     with _mapped_errors("the network"):
         outputs = session.run([spec.head_output, spec.proto_output], inputs)
+    declared = {output.name: output.shape[1:] for output in session.get_outputs()}
     for name, values in zip((spec.head_output, spec.proto_output), outputs, strict=True):
+        if list(values.shape[1:]) != declared[name] or len(values) != len(picture):
+            raise BuildError(
+                f"The output {name!r} of {spec.name} is {list(values.shape)} for {len(picture)} picture(s); the "
+                f"file declares {declared[name]} for each.",
+                hint="The network does not compute what it declares; export it again: yolotrt export WEIGHTS.pt",
+            )
         if not np.isfinite(values).all():
             layer = first_not_finite(model, inputs) or "a layer that only overflows when layers are fused"
             raise BuildError(
@@ -193,6 +212,7 @@ class OnnxRuntimeEngine:
     def __init__(self, file: EngineFile) -> None:
         self.file = file
         self._data: bytes = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
+        require_precision(file, self._data)
         self._sessions: dict[tuple[int, int], Any] = {}
         self._lanes: dict[tuple[int, int], _Lane] = {}
 
@@ -206,12 +226,27 @@ class OnnxRuntimeEngine:
             )
         session_key = (threads, lane if threads > 1 else 0)
         if session_key not in self._sessions:
-            self._sessions[session_key] = _new_session(self._data, str(self.file.path), threads)
+            self._sessions[session_key] = self._open(threads)
         key = (threads, lane)
         if key not in self._lanes:
             self._lanes[key] = _Lane(self._sessions[session_key], spec)
         self._lanes[key].grow(batch)
         return OnnxRuntimeContext(self._lanes[key], batch)
+
+    def _open(self, threads: int) -> Any:
+        """Return a session of a network that is what the sidecar says.
+
+        Built engines are; a foreign file may have to be adapted first, which costs parsing it.
+        """
+        what = str(self.file.path)
+        session = _new_session(self._data, what, threads)
+        if not is_plain(self.file, interface_of_session(session)):
+            import onnx
+
+            model = onnx.load_model_from_string(self._data)
+            self._data = as_admitted(self.file, model).SerializeToString()
+            session = _new_session(self._data, what, threads)
+        return session
 
     def close(self) -> None:
         """Free sessions and buffers."""
