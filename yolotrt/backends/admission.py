@@ -21,6 +21,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
 from yolotrt.errors import ArtifactError
+from yolotrt.model.notes import lost_names
 
 Warn = Callable[[str], None]
 
@@ -31,7 +32,8 @@ def admit(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> En
     Args:
         path: The engine: yolotrt's own, a TensorRT engine of Ultralytics or trtexec, or an ONNX file.
         trust: Also take one that no sidecar vouches for.
-        warn: Told when ``trust`` was needed, before anything of the file is loaded.
+        warn: Told when ``trust`` was needed, before anything of the file is loaded, and when class numbers
+            stand for names.
 
     Raises:
         InputError: It is missing or unreadable.
@@ -40,8 +42,14 @@ def admit(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> En
         EnvironmentFault: It is a TensorRT engine without a sidecar, and TensorRT or a GPU is missing.
     """
     require_file(path, "an engine")
-    if not trust:
-        return read_engine(path)
+    file = _trusted(path, warn) if trust else read_engine(path)
+    if note := lost_names(file.spec):
+        warn(note)
+    return file
+
+
+def _trusted(path: Path, warn: Warn) -> EngineFile:
+    """Describe an engine that its user trusts, whether a sidecar vouches for it or not."""
     if sidecar_path(path).exists():
         file, found = read_sidecar(path), sha256_file(path)
         if found != file.sha256:

@@ -45,6 +45,8 @@ def require_precision(file: EngineFile, data: bytes) -> None:
     eight_bits = file.precision in ("int8", "fp8")
     marked = any(mark in data for mark in MARKS)
     half = file.precision == "fp16" or b".fp16" in data  # what casts to FP16 call their results here
+    if eight_bits and not marked and "excluded" in file.sources:
+        return  # a promise's last attempt: all of it is excluded from INT8, as the sidecar says
     if marked != eight_bits or half:
         import onnx
         from google.protobuf.message import DecodeError
@@ -66,8 +68,8 @@ def interface_of_session(session: Any) -> Interface:
     )
 
 
-def as_admitted(file: EngineFile, model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a parsed ONNX engine as it was when it was admitted; one of ours is as it is.
+def adapted_network(file: EngineFile, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a parsed ONNX engine as it was when it was admitted, changed in place; one of ours is as it is.
 
     Raises:
         ArtifactError: Its sidecar contradicts it.
@@ -77,6 +79,23 @@ def as_admitted(file: EngineFile, model: onnx.ModelProto) -> onnx.ModelProto:
     network = adapted(model)
     require_agreement(file, interface_of(network))
     return network
+
+
+def adapted_bytes(file: EngineFile, data: bytes) -> bytes | None:
+    """Return the same of a network's bytes; None if they are no network.
+
+    Raises:
+        ArtifactError: As :func:`adapted_network`.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError:
+        return None
+    changed: bytes = adapted_network(file, model).SerializeToString()
+    return changed
 
 
 def is_plain(file: EngineFile, interface: Interface) -> bool:

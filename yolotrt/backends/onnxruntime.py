@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from yolotrt.backends.admission import require_unchanged
 from yolotrt.backends.agreement import (
-    as_admitted,
+    adapted_bytes,
     interface_of_session,
     is_plain,
     require_precision,
 )
 from yolotrt.backends.base import Availability, BuildConfig, BuiltEngine, EngineFile, QdqStyle
-from yolotrt.errors import ArtifactError, BuildError, ExecutionError, UsageError
-from yolotrt.model.finite import first_not_finite
+from yolotrt.backends.onnxruntime_check import require_finite_outputs, require_rounding
+from yolotrt.errors import ArtifactError, ExecutionError, UsageError
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from yolotrt.cuda.device import Device
 
 Floats = npt.NDArray[np.float32]
-
-ROUNDS_FP16 = (1, 30)
-"""First ONNX Runtime whose QuantizeLinear rounds FP16 values on a processor."""
 
 
 @contextlib.contextmanager
@@ -51,15 +48,23 @@ def _mapped_errors(what: str) -> Iterator[None]:
             hint="The file is damaged or uses operators that this ONNX Runtime lacks; build it again.",
         ) from exc
     # Runs on a binding raise Python's own RuntimeError.
-    except (state.Fail, state.RuntimeException, state.InvalidArgument, state.EPFail, RuntimeError, MemoryError) as exc:
+    except (
+        state.Fail,
+        state.RuntimeException,
+        state.InvalidArgument,
+        state.EPFail,
+        RuntimeError,
+        MemoryError,
+    ) as exc:
         reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-        memory = isinstance(exc, MemoryError) or re.search(r"alloc|memory", reason, re.I)
-        raise ExecutionError(
-            f"ONNX Runtime failed on {what} ({reason}).",
-            hint="If memory ran out, use more --groups (smaller batches)."
-            if memory
-            else "The network does not compute what it declares; export it again: yolotrt export WEIGHTS.pt",
-        ) from exc
+        hint = "The network does not compute what it declares; export it again: yolotrt export WEIGHTS.pt"
+        if isinstance(exc, MemoryError) or re.search(r"alloc|memory", reason, re.I):
+            hint = "If memory ran out, use more --groups (smaller batches)."
+        elif re.search(r"opset|ir.version", reason, re.I):
+            hint = (
+                "The file is newer than this ONNX Runtime: pip install -U onnxruntime, or export to opset 19."
+            )
+        raise ExecutionError(f"ONNX Runtime failed on {what} ({reason}).", hint=hint) from exc
 
 
 class OnnxRuntimeBackend:
@@ -104,9 +109,11 @@ class OnnxRuntimeBackend:
             BuildError: Its outputs hold NaN or infinity, or this ONNX Runtime would quantise FP16 wrongly.
         """
         progress("check with ONNX Runtime", 0, 1)
-        _require_rounding(model, config)
+        require_rounding(model, config)
         data: bytes = model.SerializeToString()
-        _require_finite_outputs(_new_session(data, "the network", threads=1), model, config)
+        session = _new_session(data, "the network", threads=1)
+        with _mapped_errors("the network"):
+            require_finite_outputs(session, model, config)
         progress("check with ONNX Runtime", 1, 1)
         return BuiltEngine(data)
 
@@ -123,48 +130,6 @@ class OnnxRuntimeBackend:
         from yolotrt.backends.onnxruntime_cuda import load
 
         return load(file, device)
-
-
-def _require_finite_outputs(session: Any, model: onnx.ModelProto, config: BuildConfig) -> None:
-    """Run a random picture; a network that overflows in this precision is refused with the layer's name."""
-    spec = config.spec
-    width, height = spec.input_wh
-    picture = np.random.default_rng(0).random((spec.batch or 1, 3, height, width), np.float32)
-    inputs = {spec.input_name: picture}
-    with _mapped_errors("the network"):
-        outputs = session.run([spec.head_output, spec.proto_output], inputs)
-    declared = {output.name: output.shape[1:] for output in session.get_outputs()}
-    for name, values in zip((spec.head_output, spec.proto_output), outputs, strict=True):
-        if list(values.shape[1:]) != declared[name] or len(values) != len(picture):
-            raise BuildError(
-                f"The output {name!r} of {spec.name} is {list(values.shape)} for {len(picture)} picture(s); the "
-                f"file declares {declared[name]} for each.",
-                hint="The network does not compute what it declares; export it again: yolotrt export WEIGHTS.pt",
-            )
-        if not np.isfinite(values).all():
-            layer = first_not_finite(model, inputs) or "a layer that only overflows when layers are fused"
-            raise BuildError(
-                f"The output {name!r} of {spec.name} in {config.precision} holds NaN or infinity; "
-                f"the first to make one is {layer}.",
-                hint="Build it with --fp32; if that says the same, the weights are broken.",
-            )
-
-
-def _require_rounding(model: onnx.ModelProto, config: BuildConfig) -> None:
-    """Refuse FP16 values before a QuantizeLinear where they would be cut off instead of rounded.
-
-    ONNX Runtime before 1.30 does so on a processor; it doubled the loss of a network's integers. Only
-    networks that came with Q/DQ nodes of their own have both: ours stay FP32 on a processor.
-    """
-    import onnxruntime as ort
-
-    version = tuple(int(part) for part in ort.__version__.split(".")[:2])
-    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    if config.precision == "fp16" and quantized and version < ROUNDS_FP16:
-        raise BuildError(
-            f"ONNX Runtime {ort.__version__} cuts FP16 values off where {config.spec.name} quantises them.",
-            hint="Build it with --fp32, or with onnxruntime 1.30 or newer, which rounds them.",
-        )
 
 
 def _device() -> str:
@@ -239,14 +204,19 @@ class OnnxRuntimeEngine:
         Built engines are; a foreign file may have to be adapted first, which costs parsing it.
         """
         what = str(self.file.path)
-        session = _new_session(self._data, what, threads)
-        if not is_plain(self.file, interface_of_session(session)):
-            import onnx
-
-            model = onnx.load_model_from_string(self._data)
-            self._data = as_admitted(self.file, model).SerializeToString()
+        try:
             session = _new_session(self._data, what, threads)
-        return session
+            if is_plain(self.file, interface_of_session(session)):
+                return session
+            refusal = None
+        except (ArtifactError, ExecutionError) as exc:
+            refusal = exc
+        data = adapted_bytes(self.file, self._data)
+        if data is None or data == self._data:
+            assert refusal is not None
+            raise refusal
+        self._data = data
+        return _new_session(data, what, threads)
 
     def close(self) -> None:
         """Free sessions and buffers."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from yolotrt.backends.admission import require_unchanged
-from yolotrt.backends.agreement import as_admitted, require_precision
+from yolotrt.backends.agreement import adapted_network, require_precision
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime_fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime_session import PROVIDER, Floats, Session
@@ -88,7 +88,7 @@ class OnnxRuntimeCudaEngine:
             raise ArtifactError(
                 f"{file.path} is not a valid ONNX model ({exc}).", hint="Build it again."
             ) from exc
-        self._model: onnx.ModelProto = as_admitted(file, model)
+        self._model: onnx.ModelProto = adapted_network(file, model)
         require_precision(file, data)
         self._networks: dict[int, tuple[bytes, dict[str, TensorType]]] = {}
         self._sessions: dict[tuple[int, int], Session] = {}  # the longest unused first

@@ -68,14 +68,14 @@ def evidence_of(interface: Interface, known: Form | None = None) -> Evidence:
     """
     properties = interface.properties
     names = parse_names(properties.get("names", ""))
+    said = properties.get("end2end", "").lower() == "true" or has_own_nms(properties)
+    picks = interface.operators is not None and not interface.operators.isdisjoint(SELECTING)
     if known is not None:
         selects: bool | None = known == "end2end"
-    elif interface.operators is not None and not interface.operators.isdisjoint(SELECTING):
-        selects = True
-    elif properties.get("end2end", "").lower() == "true" or has_own_nms(properties):
+    elif said or picks:
         selects = True
     else:
-        selects = False if interface.operators is not None else None
+        selects = None if interface.operators is None else False
     return Evidence(selects, len(names) if names else None)
 
 
@@ -133,7 +133,8 @@ def recognise(
     usual, p6 = (cells(input_wh, strides) for strides in LEVELS[:2])
     raise ModelError(
         f"{name} has a detection head of {rows} x {columns}, which is neither (4 + classes + {coeffs}) x "
-        f"{usual} ({p6} with stride 64), as {input_wh[0]}x{input_wh[1]} px give, nor detections x {6 + coeffs}.",
+        f"{usual} ({p6} with stride 64), as {input_wh[0]}x{input_wh[1]} px give, nor detections x "
+        f"{6 + coeffs}.",
         hint=NEWER,
     )
 

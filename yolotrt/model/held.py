@@ -55,8 +55,8 @@ def require_fp32(model: onnx.ModelProto, name: str) -> None:
     held = held_precision(model)
     if held in ("int8", "fp8"):
         raise ModelError(
-            f"{name} is already quantised ({held.upper()}, by Q/DQ or integer operators): there is nothing to "
-            "calibrate.",
+            f"{name} is already quantised ({held.upper()}, by Q/DQ or integer operators): there is nothing "
+            "to calibrate.",
             hint=f"Build it as it is (yolotrt build {name} --{held}), or calibrate the FP32 network that it "
             "was made from.",
         )

@@ -1,4 +1,4 @@
-"""What a network shows to the outside: names, types and shapes of its inputs and outputs, and its metadata."""
+"""What a network shows to the outside: inputs and outputs with types and shapes, and metadata."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 from yolotrt.errors import ModelError
@@ -69,7 +70,6 @@ def read_interface(
     """
     image = image_input(interface, name)
     batch, _, height, width = image.dims
-    assert isinstance(width, int) and isinstance(height, int)
     head, protos, found = outputs_of(interface, name, known)
     if found.form == "transposed":
         raise ModelError(
@@ -89,7 +89,7 @@ def read_interface(
         name=properties.get("name", name),
         names=class_names(properties.get("names"), found.classes, name),
         input_name=image.name,
-        input_wh=(width, height),
+        input_wh=(_whole(width), _whole(height)),
         batch=batch if isinstance(batch, int) else None,
         head=found.form,
         head_output=head.name,
@@ -120,7 +120,8 @@ def image_input(interface: Interface, name: str) -> Port:
     batch, _, height, width = image.dims
     if image.kind not in FLOATS:
         raise ModelError(
-            f"{name} takes its pictures as {image.kind}; yolotrt gives RGB in [0, 1] as floating-point numbers.",
+            f"{name} takes its pictures as {image.kind}; yolotrt gives RGB in [0, 1] as floating-point "
+            "numbers.",
             hint="Export it with a float input: yolotrt export WEIGHTS.pt",
         )
     if not isinstance(height, int) or not isinstance(width, int):
@@ -128,7 +129,7 @@ def image_input(interface: Interface, name: str) -> Port:
             f"{name} has a dynamic height or width; yolotrt needs a fixed input size.", hint=FIXED_SIZE
         )
     count = 1 if isinstance(batch, str) else batch
-    if not (MIN_SIDE <= min(width, height) and max(width, height, count) <= MAX_SIDE and count > 0):
+    if min(width, height) < MIN_SIDE or count < 1 or max(width, height, count) > MAX_SIDE:
         raise ModelError(
             f"{name} takes images of {width}x{height} px in batches of {batch}, which cannot be.",
             hint=FIXED_SIZE,
@@ -144,7 +145,7 @@ def outputs_of(interface: Interface, name: str, known: Form | None = None) -> tu
     """
     heads = [o for o in interface.outputs if len(o.dims) == 3]
     protos = _prototypes(interface)
-    if len(protos) != 1 or not heads:
+    if not protos or not heads:
         task = interface.properties.get("task", "")
         what = f"is a model for another task ({task!r:.20}), " if task in OTHER_TASKS else "is "
         raise ModelError(
@@ -153,16 +154,18 @@ def outputs_of(interface: Interface, name: str, known: Form | None = None) -> tu
             hint=NOT_SEGMENTATION,
         )
     evidence = evidence_of(interface, known)
-    fitting: list[tuple[Port, FoundHead]] = []
+    fitting: list[tuple[Port, Port, FoundHead]] = []
     refusal: ModelError | None = None
-    for head in heads:
+    for head, maps in product(heads, protos):
         try:
-            fitting.append((head, _recognised(interface, head, protos[0], evidence, name)))
+            fitting.append((head, maps, _recognised(interface, head, maps, evidence, name)))
         except ModelError as exc:
             refusal = refusal or exc
+    if len(fitting) > 1:  # further maps, of which one leaves as many classes as there are names
+        fitting = [found for found in fitting if found[2].classes == evidence.names]
     if len(fitting) == 1:
-        return fitting[0][0], protos[0], fitting[0][1]
-    if refusal is not None and len(heads) == 1:
+        return fitting[0]
+    if refusal is not None and len(heads) == len(protos) == 1:
         raise refusal
     raise ModelError(
         f"{name} is not a YOLO segmentation model with one detection head: its outputs are "
