@@ -108,16 +108,24 @@ def _take_fp32(graph: onnx.GraphProto, port: Port) -> None:
     value = next(i for i in graph.input if i.name == port.name)
     kind = value.type.tensor_type.elem_type
     value.type.tensor_type.elem_type = TensorProto.FLOAT
-    target = f"{port.name}.{port.kind}"
+    target = _free(graph, f"{port.name}.{port.kind}")
     _rename(graph, port.name, target, outputs=False)
     graph.node.insert(0, helper.make_node("Cast", [port.name], [target], name=f"{port.name}.cast", to=kind))
 
 
 def _apart(graph: onnx.GraphProto, output: str, suffix: str) -> str:
     """Rename what makes an output, so that a node can be put between; return the new name."""
-    inner = f"{output}.{suffix}"
+    inner = _free(graph, f"{output}.{suffix}")
     _rename(graph, output, inner, outputs=True)
     return inner
+
+
+def _free(graph: onnx.GraphProto, name: str) -> str:
+    """Return a name that no tensor of the main graph has, this one if it can be."""
+    taken = {tensor for node in graph.node for tensor in (*node.input, *node.output)}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str, *, outputs: bool) -> None:

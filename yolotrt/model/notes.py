@@ -22,7 +22,7 @@ def lost_names(spec: ModelSpec) -> str | None:
 
 def own_suppression(spec: ModelSpec) -> str | None:
     """Say that the network itself drops detections that an evaluation needs, if it does."""
-    if spec.own_nms is None or 0 < spec.own_nms <= NOTICED:
+    if spec.own_nms is None or 0 < round(spec.own_nms, 6) <= NOTICED:
         return None
     threshold = f"a threshold of {spec.own_nms:g}" if spec.own_nms else "a threshold that is not known"
     return (
