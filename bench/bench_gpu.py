@@ -33,7 +33,7 @@ from bench.gpu_kernels import kernel_table
 from bench.gpu_peers import peers, same_as_ultralytics
 from bench.gpu_subjects import InferenceSubject, PipelineSubject
 from yolotrt.artifacts.documents import write_document
-from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.gpu import load
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.environment import environment

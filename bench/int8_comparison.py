@@ -34,7 +34,7 @@ from rich.table import Table
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Engine, EngineFile
-from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.bench.environment import environment
 from yolotrt.calibration.batches import ImageFeed, Preprocessing

@@ -51,9 +51,9 @@ class _Graph:
 
 
 def tiny_yolo(
-    size: int = 64, *, batch: int | None = None, seed: int = 0, names: bool = True
+    size: int = 64, *, batch: int | None = None, seed: int = 0, names: bool = True, p6: bool = False
 ) -> onnx.ModelProto:
-    """Return the network for square inputs of ``size`` px; ``batch`` None is dynamic."""
+    """Return the network for square inputs of ``size`` px; ``batch`` None is dynamic; ``p6`` adds a level."""
     g = _Graph(seed)
     p1 = g.conv_silu("images", "stem", 3, 8, stride=2)
     p2 = g.conv_silu(p1, "down2", 8, 8, stride=2)
@@ -66,7 +66,10 @@ def tiny_yolo(
     channels = 4 + CLASSES + COEFFS
     shape = g.constant("flat", np.array([0, channels, -1], np.int64))
     flat = []
-    for x, cin in ((joined, 32), (p4, 16), (p5, 16)):
+    levels = [(joined, 32), (p4, 16), (p5, 16)]
+    if p6:
+        levels.append((g.conv_silu(p5, "down6", 16, 16, stride=2), 16))
+    for x, cin in levels:
         head = g.conv(x, f"{x}.head", cin, channels, kernel=1)
         flat.append(g.node("Reshape", [head, shape], f"{x}.flat"))
     rows = g.node("Concat", flat, "rows", axis=2)
@@ -78,7 +81,7 @@ def tiny_yolo(
     scores = g.node("Sigmoid", ["cls"], "cls.sig")
     g.node("Concat", [boxes, scores, "coef"], "output0", axis=1)
     g.conv(res, "output1", 8, COEFFS)
-    anchors = sum((size // s) ** 2 for s in (8, 16, 32))
+    anchors = sum((size // s) ** 2 for s in (8, 16, 32, 64)[: len(levels)])
     n = batch or "batch"
     f32 = TensorProto.FLOAT
     graph = helper.make_graph(
@@ -92,7 +95,7 @@ def tiny_yolo(
         g.weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    model.metadata_props.add(key="stride", value="32")
+    model.metadata_props.add(key="stride", value="64" if p6 else "32")
     if names:
         model.metadata_props.add(key="names", value=repr({0: "cat", 1: "dog"}))
     onnx.checker.check_model(model)

@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.backends.qdq_by_hand import quantize_by_hand
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.backends.base import BuildConfig, EngineFile
-from yolotrt.backends.onnxruntime.backend import ROUNDS_FP16, OnnxRuntimeBackend, OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.backend import OnnxRuntimeBackend
+from yolotrt.backends.onnxruntime.check import ROUNDS_FP16
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.errors import ArtifactError, BuildError
 from yolotrt.model.onnxfile import read_spec

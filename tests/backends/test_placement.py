@@ -12,7 +12,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Availability, EngineFile, Placement, Precision
 from yolotrt.backends.loading import Replicas, load_engine
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
-from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.placement import place
 from yolotrt.cuda.machine import Machine
 from yolotrt.errors import DeviceError, UsageError

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from yolotrt.backends.onnxruntime_session import _mapped_gpu_errors
 
+from yolotrt.backends.onnxruntime.session import _mapped_gpu_errors
 from yolotrt.cuda.driver import LOST, DeviceLost
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.cuda.pycuda_driver import PycudaDriver

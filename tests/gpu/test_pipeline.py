@@ -12,7 +12,7 @@ import pytest
 
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.gpu import load
 from yolotrt.bench.gpu import other_gpu_processes
 from yolotrt.cuda.device import Device

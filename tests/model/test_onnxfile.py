@@ -77,13 +77,30 @@ def test_other_networks_are_refused_with_their_shapes(
 
 @pytest.mark.parametrize(
     "names",
-    ["{0: 'a'}", "{'0': 'a', '1': 'b'}", "__import__('os')", "{0: 'a', 5: 'b'}", "(" * 5000, "{0: 1, 1: 2}"],
+    ["{0: 'a'}", "{'0': 'a', 0: 'b'}", "__import__('os')", "{0: 'a', 5: 'b'}", "(" * 5000, "{0: 1, 1: 2}"],
 )
 def test_a_hostile_or_wrong_class_list_is_refused(names: str) -> None:
     model = tiny_yolo(64, names=False)
     model.metadata_props.add(key="names", value=names)
     with pytest.raises(ModelError, match="class list"):
         read_spec(model, "x")
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["{0: 'a', 1: 'b'}", "['a', 'b']", '["a", "b"]', '{"0": "a", "1": "b"}', '{"0": "\\u0061", "1": "b"}'],
+)
+def test_a_class_list_may_be_written_in_python_or_json(names: str) -> None:
+    model = tiny_yolo(64, names=False)
+    model.metadata_props.add(key="names", value=names)
+    assert read_spec(model, "x").names == ("a", "b")
+
+
+@pytest.mark.parametrize("names", ["", "{}", "[]", "None"])
+def test_an_empty_class_list_is_none(names: str) -> None:
+    model = tiny_yolo(64, names=False)
+    model.metadata_props.add(key="names", value=names)
+    assert read_spec(model, "x").names == ("class0", "class1")
 
 
 def test_the_key_ignores_metadata_and_sees_weights() -> None:

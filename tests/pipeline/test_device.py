@@ -14,7 +14,7 @@ from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.admission import admit
-from yolotrt.backends.onnxruntime.backend import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections

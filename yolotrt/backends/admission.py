@@ -24,6 +24,7 @@ from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
 from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
+from yolotrt.model.notes import lost_names
 
 Warn = Callable[[str], None]
 
@@ -36,7 +37,8 @@ def admit(
     Args:
         path: The engine: yolotrt's own, a TensorRT engine of Ultralytics or trtexec, or an ONNX file.
         trust: Also take one that no sidecar vouches for.
-        warn: Told when ``trust`` was needed, before anything of the file is loaded.
+        warn: Told when ``trust`` was needed, before anything of the file is loaded, and when class numbers
+            stand for names.
         machine: Whose GPU is asked about an engine of another tool.
 
     Raises:
@@ -46,8 +48,14 @@ def admit(
         EnvironmentFault: It is a TensorRT engine without a sidecar, and TensorRT or a GPU is missing.
     """
     require_file(path, "an engine")
-    if not trust:
-        return read_engine(path)
+    file = _trusted(path, warn, machine) if trust else read_engine(path)
+    if note := lost_names(file.spec):
+        warn(note)
+    return file
+
+
+def _trusted(path: Path, warn: Warn, machine: Machine) -> EngineFile:
+    """Describe an engine that its user trusts, whether a sidecar vouches for it or not."""
     if sidecar_path(path).exists():
         file, found = read_sidecar(path), sha256_file(path)
         if found != file.sha256:

@@ -19,6 +19,7 @@ from yolotrt.artifacts.kinds import head_of
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError, YoloTrtError
+from yolotrt.model.reading import MAX_SIDE, MIN_SIDE
 from yolotrt.model.spec import Head, ModelSpec
 
 FORMAT = "yolotrt.engine"
@@ -226,11 +227,11 @@ def _body(file: EngineFile, size: int) -> dict[str, Any]:
 
 def _spec(value: Any) -> ModelSpec:
     fields = dict(_mapping(value))
-    width, height = (_whole(v) for v in _list(fields["input_wh"]))
-    batch = fields["batch"]
+    width, height = (_side(v) for v in _list(fields["input_wh"]))
+    batch, own_nms = fields["batch"], fields.get("own_nms")  # sidecars of older versions lack the latter
     return ModelSpec(
         name=_text(fields["name"]),
-        names=tuple(_text(n) for n in _list(fields["names"])),
+        names=tuple(_text(n) for n in _filled(fields["names"])),
         input_name=_text(fields["input_name"]),
         input_wh=(width, height),
         batch=None if batch is None else _whole(batch),
@@ -239,6 +240,7 @@ def _spec(value: Any) -> ModelSpec:
         proto_output=_text(fields["proto_output"]),
         mask_coeffs=_whole(fields["mask_coeffs"]),
         stride=_whole(fields["stride"]),
+        own_nms=None if own_nms is None else _share(own_nms),
     )
 
 
@@ -281,6 +283,24 @@ def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 20:
         raise ValueError(f"expected a positive whole number, got {reprlib.repr(value)}")
     return value
+
+
+def _filled(value: Any) -> list[Any]:
+    if not _list(value):
+        raise ValueError("a list is empty")
+    return list(value)
+
+
+def _side(value: Any) -> int:
+    if not MIN_SIDE <= _whole(value) <= MAX_SIDE:
+        raise ValueError(f"expected {MIN_SIDE} to {MAX_SIDE} px, got {reprlib.repr(value)}")
+    return int(value)
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, got {reprlib.repr(value)}")
+    return float(value)
 
 
 def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:

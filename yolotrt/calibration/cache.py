@@ -33,6 +33,7 @@ from yolotrt.calibration.ranges import (
 )
 from yolotrt.calibration.sensitivity import measure_noise
 from yolotrt.errors import ArtifactError, StorageError
+from yolotrt.model.held import require_fp32
 from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
@@ -118,13 +119,14 @@ def load_or_calibrate(
         on_wait: Told when another process is making the same cache.
 
     Raises:
-        ModelError: The network cannot be read.
+        ModelError: The network cannot be read, or is not in FP32.
         ImageError: None of the images can be read.
         CalibrationError: A tensor holds NaN or infinity.
         StorageError: The cache cannot be written, or another process has just made it of another network.
     """
     require_own(cache, CALIBRATION, overwrite=overwrite)
     model = load_onnx(onnx_path)
+    require_fp32(model, str(onnx_path))
     preprocessing = Preprocessing(spec.input_wh, tile_overlap)
     key = CalibrationKey(onnx_key(model), _digests(images), preprocessing.as_json(), algorithm)
 

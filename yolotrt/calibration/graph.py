@@ -77,7 +77,7 @@ class GraphView:
     @cached_property
     def body(self) -> list[onnx.NodeProto]:
         """The nodes before the decoding tail that compute floats, in order."""
-        return [n for n in self.nodes if n.name not in self._end[0] and self._is_float(n.output[0])]
+        return [n for n in self.nodes if n.name not in self._end[0] and self.is_float(n.output[0])]
 
     @cached_property
     def shapes(self) -> dict[str, list[int | None]]:
@@ -94,7 +94,8 @@ class GraphView:
             result[value.name] = (tensor.elem_type, dims)
         return result
 
-    def _is_float(self, name: str) -> bool:
+    def is_float(self, name: str) -> bool:
+        """Return whether a tensor holds computed FP32 numbers; what cannot be inferred counts as that."""
         if self.constant(name) is not None:
             return False
         return name not in self._types or self._types[name][0] == onnx.TensorProto.FLOAT

@@ -109,6 +109,7 @@ def collect(
 def choose_taps(view: GraphView) -> list[Tap]:
     """Return the tensors to observe: the input and what :func:`derive` cannot work out."""
     names = view.inputs[:1] + [n.output[0] for n in view.body if _derivable(view, n) is None]
+    names += _from_tail(view)
     ends = {n.output[0] for n in view.head_convolutions}
     taps = []
     for i, name in enumerate(n for n in names if n not in ends or n in view.outputs):
@@ -116,6 +117,17 @@ def choose_taps(view: GraphView) -> list[Tap]:
         large = len(dims) == 4 and None not in dims[2:] and (dims[2] or 0) * (dims[3] or 0) >= LARGE
         taps.append(Tap(name, STEP if large else 1, (f"tap{i}.samples", f"tap{i}.min", f"tap{i}.max")))
     return taps
+
+
+def _from_tail(view: GraphView) -> list[str]:
+    """Return what the decoding tail makes and the body reads, as where the tail reads the input, too."""
+    body = {id(node) for node in view.body}
+    read = dict.fromkeys(name for node in view.body for name in node.input)
+    return [
+        name
+        for name in read
+        if name in view.producer and id(view.producer[name]) not in body and view.is_float(name)
+    ]
 
 
 def augmented(model: onnx.ModelProto, taps: list[Tap]) -> onnx.ModelProto:

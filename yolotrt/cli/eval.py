@@ -77,7 +77,7 @@ def eval_(
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
     from yolotrt.workflow.catalog import find_reference, read_engines
-    from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+    from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_engines
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
@@ -89,6 +89,8 @@ def eval_(
         files = [base, *(f for f in files if f.path.resolve() != base.path.resolve())]
     if bound is not None and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
+    for note in dict.fromkeys(note for file in files for note in eval_notes(file, device)):
+        warn(note)
     truth = load_ground_truth(annotations, limit=limit)
     modes = choices(mode, "--mode", PASS_MODES)
     settings = merge_settings(merge, merge_overlap)

@@ -25,6 +25,8 @@ class ModelSpec:
         proto_output: Name of the prototype output, (B, mask_coeffs, height/4, width/4).
         mask_coeffs: Number of mask coefficients (and prototypes), usually 32.
         stride: Largest stride of the network, px.
+        own_nms: Least score that non-maximum suppression inside the network lets through, 0 if that is not
+            known; None if there is no suppression in the network.
     """
 
     name: str
@@ -37,3 +39,4 @@ class ModelSpec:
     proto_output: str
     mask_coeffs: int
     stride: int
+    own_nms: float | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.errors import ExecutionError, UsageError
+from yolotrt.errors import ArtifactError, ExecutionError, UsageError
 from yolotrt.geometry.detections import F32, I64, Detections, Mask
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.masks import assemble_masks
@@ -98,6 +98,7 @@ def decode(
 
     Raises:
         ExecutionError: An output that matters here holds NaN or infinity.
+        ArtifactError: The head gives a class that has no name.
     """
     settings = settings or DecodeSettings()
     read = _from_raw if spec.head == "raw" else _from_end2end
@@ -135,13 +136,33 @@ def _from_end2end(rows: Output, spec: ModelSpec, settings: DecodeSettings) -> _C
     _require_finite(rows[:, 4], spec.head_output)
     chosen = rows[rows[:, 4] > settings.conf][: settings.max_det].astype(np.float32)
     _require_finite(chosen[:, :6], spec.head_output)
+    classes = np.clip(chosen[:, 5], -1, 2**31).astype(np.int64)
+    require_named(classes, spec)
     return _Candidates(
         chosen[:, :4],
         chosen[:, 4],
-        chosen[:, 5].astype(np.int64),
+        classes,
         np.arange(len(chosen)),
         chosen[:, 6:],
     )
+
+
+def require_named(classes: npt.NDArray[Any], spec: ModelSpec) -> None:
+    """Refuse detections of classes that the class list does not have.
+
+    An end-to-end head does not show how many classes it knows, so the list can only be held against what
+    it gives.
+
+    Raises:
+        ArtifactError: There is such a class.
+    """
+    count = len(spec.names)
+    if len(classes) and not (int(classes.min()) >= 0 and int(classes.max()) < count):
+        strange = next(int(c) for c in classes if not 0 <= c < count)
+        raise ArtifactError(
+            f"The engine found something of class {strange}, but its class list has {count} names.",
+            hint="The list belongs to another network: export the weights again, and build from that.",
+        )
 
 
 def _finish(

@@ -10,7 +10,7 @@ from yolotrt.backends.base import DeviceContext, DeviceEngine
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.geometry.letterbox import Letterbox
-from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.decode import DecodeSettings, require_named
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
 from yolotrt.pipeline.device_results import U8, WORD, PassFound, Results
 from yolotrt.pipeline.device_share import Lanes, PassBuffers
@@ -120,7 +120,9 @@ class DevicePass:
 
     def read(self, slot: PassSlot, bits: U8) -> PassFound:
         """Return what was found, with the bits of its masks."""
-        return slot.results.read(self.origins, bits if self._masks else None)
+        found = slot.results.read(self.origins, bits if self._masks else None)
+        require_named(found.records["label"], self.spec)
+        return found
 
     def close(self) -> None:
         """Let the contexts go, before the memory that they use."""

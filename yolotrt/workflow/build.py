@@ -15,17 +15,19 @@ from yolotrt.backends.sidecar import finish_interrupted, write_engine
 from yolotrt.calibration.cache import default_cache, load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
-from yolotrt.errors import ArtifactError, CalibrationError
+from yolotrt.errors import ArtifactError, CalibrationError, ModelError
 from yolotrt.model.export import export
 from yolotrt.model.exported import default_target
 from yolotrt.model.finite import require_finite_weights
+from yolotrt.model.held import Held, held_precision
+from yolotrt.model.notes import lost_names
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.text import shell_words
 from yolotrt.workflow.plan import BuildPlan, up_to_date
 from yolotrt.workflow.plan import BuildRequest as BuildRequest
-from yolotrt.workflow.precision import NEEDS_RANGES, in_precision
+from yolotrt.workflow.precision import NEEDS_RANGES, as_held, in_precision, require_held
 
 if TYPE_CHECKING:
     import onnx
@@ -77,10 +79,13 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)
     require_finite_weights(model, onnx_path.name)
-    plan = BuildPlan(request, found, onnx_path, model, spec, None)
+    if note := lost_names(spec):
+        say(f"warning: {note}")
+    request, as_held = _with_held_precision(request, held_precision(model), onnx_path, say)
+    plan = BuildPlan(request, found, onnx_path, model, spec, None, as_held)
     found.check(plan.config())
     require_own_engine(plan.engine().path, overwrite=request.overwrite)
-    if request.precision in NEEDS_RANGES:
+    if request.precision in NEEDS_RANGES and not as_held:
         plan = replace(plan, ranges=_ranges(request, onnx_path, model, spec, progress, say))
     return plan
 
@@ -99,13 +104,55 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
             return BuildOutcome(ready, cached=True)
         mind_another_network(wanted, waited=waited, say=say)
         precision: Precision = "fp32" if plan.implicit else request.precision
-        network = in_precision(
-            plan.model, plan.spec, precision, plan.backend.qdq_style, plan.ranges, request.exclude
-        )
+        style = plan.backend.qdq_style
+        if plan.as_held:
+            network = as_held(plan.model, plan.spec, style)
+        else:
+            network = in_precision(plan.model, plan.spec, precision, style, plan.ranges, request.exclude)
+        if request.exclude is None:  # else nothing may be left on purpose
+            require_held(network, precision, plan.onnx_path.name)
         built = plan.backend.build(network, plan.config(), progress)
         file = write_engine(EngineFile(**{**vars(wanted), "layers": built.layers}), built.data)
     say(f"engine: {file.path} ({len(built.data) / 1e6:.1f} MB)")
     return BuildOutcome(file, cached=False)
+
+
+def _with_held_precision(
+    request: BuildRequest, held: Held, onnx_path: Path, say: Say
+) -> tuple[BuildRequest, bool]:
+    """Return the request for the precision that the engine will truly have.
+
+    Returns:
+        The request, and whether the file already holds that precision.
+
+    Raises:
+        ModelError: The file is in a lower precision than the one wanted.
+    """
+    wanted = request.precision
+    if held == "fp32":
+        return request, False
+    if held in NEEDS_RANGES:
+        if wanted != held or request.implicit:
+            asked = "--implicit" if wanted == held else f"--{wanted}"
+            raise ModelError(
+                f"{onnx_path} is already quantised ({held.upper()}, by Q/DQ or integer operators); {asked} "
+                "cannot be made from it.",
+                hint=f"--{held} builds it as it is. For another precision, build from the FP32 network that "
+                "it was made from.",
+            )
+        say(
+            f"warning: {onnx_path} is already quantised ({held.upper()}): it is built as it is, with the "
+            "ranges of the tool that quantised it; nothing is calibrated."
+        )
+        return request, True
+    if wanted in NEEDS_RANGES:
+        raise ModelError(
+            f"{onnx_path} holds FP16 weights; {wanted.upper()} is made from an FP32 network.",
+            hint="Export it again without half precision: yolotrt export WEIGHTS.pt",
+        )
+    if wanted == "fp32":
+        say(f"warning: {onnx_path} holds FP16 weights, so the engine is FP16 and is recorded as that.")
+    return replace(request, precision=held), True
 
 
 def export_if_weights(request: BuildRequest, progress: Progress, say: Say) -> Path:

@@ -22,6 +22,7 @@ from yolotrt.evaluation.comparison import Comparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.geometry.detections import Detections
+from yolotrt.model.notes import own_suppression
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
@@ -106,6 +107,25 @@ class EngineAccuracy:
             **asdict(self.evaluation.accuracy),
             "comparison": None if self.comparison is None else asdict(self.comparison),
         }
+
+
+def eval_notes(file: EngineFile, device: str) -> list[str]:
+    """Return what makes an engine's figures mean something else than they seem to.
+
+    Args:
+        file: The engine.
+        device: Where it is to run; see :func:`yolotrt.backends.placement.place`.
+
+    Raises:
+        UsageError: It cannot run there.
+    """
+    notes = [own_suppression(file.spec)]
+    if file.precision == "fp16" and not place(file, device).gpus:
+        notes.append(
+            f"{file.path.name} is computed in FP32 here: on a CPU, ONNX Runtime keeps FP16's weights but not "
+            "its arithmetic, so this is not the loss that FP16 has on a GPU."
+        )
+    return [note for note in notes if note is not None]
 
 
 def evaluate_engines(

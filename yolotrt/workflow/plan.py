@@ -86,6 +86,7 @@ class BuildPlan:
         model: The FP32 network.
         spec: Its interface.
         ranges: Activation ranges; None if the precision needs none.
+        as_held: The network came in the precision wanted, and is built without calibrating or converting it.
     """
 
     request: BuildRequest
@@ -94,6 +95,7 @@ class BuildPlan:
     model: onnx.ModelProto
     spec: ModelSpec
     ranges: CalibrationRanges | None
+    as_held: bool = False
 
     @property
     def implicit(self) -> bool:
@@ -115,6 +117,8 @@ class BuildPlan:
         """Return the engine file as its sidecar will describe it, still without a hash."""
         request, backend, config = self.request, self.backend, self.config()
         sources = {"onnx": onnx_key(self.model), "onnx_file": str(self.onnx_path), "recipe": str(RECIPE)}
+        if self.as_held:
+            sources["precision_from"] = "the ONNX file"
         if self.ranges is not None:
             ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
             sources["calibration"] = content_key(ranges)

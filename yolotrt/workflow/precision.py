@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from yolotrt.backends.base import Precision, QdqStyle
 from yolotrt.calibration.qdq import quantize
 from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.errors import BuildError
 from yolotrt.model.fp8 import to_fp8
+from yolotrt.model.held import held_precision
 from yolotrt.model.precision import to_fp16
 from yolotrt.model.spec import ModelSpec
 
@@ -16,6 +18,30 @@ if TYPE_CHECKING:
     import onnx
 
 NEEDS_RANGES: tuple[Precision, ...] = ("int8", "fp8")
+
+
+def as_held(model: onnx.ModelProto, spec: ModelSpec, style: QdqStyle) -> onnx.ModelProto:
+    """Return a network that already is in its precision, as the backend of a Q/DQ style wants the rest.
+
+    Raises:
+        ModelError: It cannot be converted.
+    """
+    mixed = any(tensor.data_type == tensor.FLOAT16 for tensor in model.graph.initializer)
+    return model if mixed or style == "cpu" else to_fp16(model, spec)
+
+
+def require_held(network: onnx.ModelProto, precision: Precision, name: str) -> None:
+    """Refuse a network that is not in the precision that its engine would claim.
+
+    Raises:
+        BuildError: Nothing of it could be quantised.
+    """
+    if precision in NEEDS_RANGES and held_precision(network) != precision:
+        raise BuildError(
+            f"Nothing of {name} can be computed in {precision.upper()}: it has no convolution with constant "
+            "weights before its last ones.",
+            hint="Build it with --fp16 or --fp32.",
+        )
 
 
 def in_precision(

@@ -16,7 +16,7 @@ from yolotrt.artifacts.files import exclusive, scratch_folder
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import finish_interrupted, read_sidecar
 from yolotrt.data.images import list_images
-from yolotrt.errors import CalibrationError, GateFailed, UsageError, YoloTrtError
+from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, no_progress
@@ -113,6 +113,12 @@ def keep_promise(
         YoloTrtError: A step failed.
     """
     plan = plan_build(request.build, progress, say)
+    if plan.as_held:
+        raise ModelError(
+            f"{plan.onnx_path} is already quantised, so there is no FP32 to hold it against and nothing to "
+            "quantise less.",
+            hint="Leave out --max-drop, or build from the FP32 network that it was made from.",
+        )
     criterion = _criterion(request)
     runs_here = plan.backend.availability().usable
     terms = _terms(request, criterion, runs_here)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolotrt.backends.agreement import adapted_network, require_precision
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.backends.onnxruntime.session import PROVIDER, Floats, Session
@@ -82,11 +83,13 @@ class OnnxRuntimeCudaEngine:
         self.device = device
         data = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
         try:
-            self._model: onnx.ModelProto = onnx.load_model_from_string(data)
+            model = onnx.load_model_from_string(data)
         except Exception as exc:  # protobuf's own error class moved between its versions
             raise ArtifactError(
                 f"{file.path} is not a valid ONNX model ({exc}).", hint="Build it again."
             ) from exc
+        self._model: onnx.ModelProto = adapted_network(file, model)
+        require_precision(file, data)
         self._networks: dict[int, tuple[bytes, dict[str, TensorType]]] = {}
         self._sessions: dict[tuple[int, int], Session] = {}  # the longest unused first
 

@@ -86,6 +86,15 @@ def check(library: Library, config: BuildConfig, gpu: FoundGpu | None) -> None:
             f"FP8 needs compute capability 8.9 or newer, not {_dotted(min(capabilities))}.",
             hint="Use --int8 or --fp16.",
         )
+    if config.precision == "int8" and library.builds_ahead and TURING in capabilities:
+        # TensorRT-RTX 1.7.1's own layer report has no INT8 convolution for any target once Turing is one.
+        others = [_dotted(c) for c in capabilities if c != TURING]
+        raise UsageError(
+            f"{title} computes nothing in INT8 as soon as Turing (SM75) is among the targets"
+            f"{', not for ' + ', '.join(others) + ' either' if others else ''}: the engine would have the "
+            "loss of INT8 without its speed.",
+            hint="Leave SM75 out and build a second engine for Turing with --fp16.",
+        )
     if config.precision == "fp32" and library.builds_ahead and TURING in capabilities:
         raise UsageError(f"{title} has no FP32 matrix products for Turing (SM75).", hint="Use --fp16.")
 

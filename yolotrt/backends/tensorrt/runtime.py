@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import numpy as np
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
+from yolotrt.backends.agreement import require_agreement
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.rebuild import rebuild_command
@@ -28,7 +29,8 @@ from yolotrt.cuda.device import Device
 from yolotrt.cuda.probe import FoundGpu
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError
-from yolotrt.model.onnxfile import read_spec
+from yolotrt.model.interface import Interface, Port
+from yolotrt.model.reading import read_interface
 from yolotrt.model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def load(library: Library, gpu: FoundGpu, device: Device, file: EngineFile) -> T
         file: The engine.
 
     Raises:
-        ArtifactError: It was built for another version or GPU, or is damaged.
+        ArtifactError: It was built for another version or GPU, is damaged, or its sidecar contradicts it.
         DeviceError: The driver is too old, or the GPU's memory does not suffice.
     """
     check_fits(library, gpu, file)
@@ -72,7 +74,9 @@ def load_foreign(library: Library, gpu: FoundGpu, device: Device, path: Path) ->
     data = require_file(path, "a TensorRT engine").read_bytes()
     metadata, plan = split(data)
     native = _deserialize(library, gpu, device, path, plan, "yolotrt build MODEL", host_code=False)
-    spec = _foreign_spec(library, native, metadata, path.stem)
+    # Ultralytics' header tells more than is relied on here: its name is a description.
+    told = {key: value for key, value in metadata.items() if key != "name"}
+    spec = read_interface(_interface(library, native, told), path.stem)
     layers = inspect_layers(library, native)
     file = EngineFile(
         path=path,
@@ -102,6 +106,7 @@ class TensorRtEngine:
         self.native = native
         self.library = library
         self.device = device
+        require_agreement(file, _interface(library, native, {}))
         self._profiles = _profiles(native, file.spec)
         self._tensors = _tensors(library, native, file)
         self._lanes: dict[int, Lane] = {}
@@ -240,14 +245,8 @@ def _profiles(native: trt.ICudaEngine, spec: ModelSpec) -> tuple[Profile, ...]:
 def _tensors(library: Library, native: trt.ICudaEngine, file: EngineFile) -> dict[str, TensorType]:
     """Return input, head and prototypes as the engine has them, for one image."""
     types = {library.trt.DataType.FLOAT: np.float32, library.trt.DataType.HALF: np.float16}
-    present = {native.get_tensor_name(i) for i in range(native.num_io_tensors)}
     found = {}
     for name in (file.spec.input_name, file.spec.head_output, file.spec.proto_output):
-        if name not in present:
-            raise ArtifactError(
-                f"{file.path} has no tensor {name!r}; it has {', '.join(sorted(present))}.",
-                hint=f"Build it again: {rebuild_command(file)}",
-            )
         kind = native.get_tensor_dtype(name)
         if kind not in types:
             raise ArtifactError(
@@ -259,25 +258,18 @@ def _tensors(library: Library, native: trt.ICudaEngine, file: EngineFile) -> dic
     return found
 
 
-def _foreign_spec(
-    library: Library, native: trt.ICudaEngine, metadata: Mapping[str, str], name: str
-) -> ModelSpec:
-    """Read the interface with the rules for ONNX files, from a graph that has nothing but an interface."""
-    from onnx import TensorProto, helper
-
-    inputs: list[Any] = []
-    outputs: list[Any] = []
+def _interface(library: Library, native: trt.ICudaEngine, properties: Mapping[str, str]) -> Interface:
+    """Return what the engine shows. Of types all count as FP32 here: :func:`_tensors` looks at them."""
+    inputs: list[Port] = []
+    outputs: list[Port] = []
     for i in range(native.num_io_tensors):
         tensor = native.get_tensor_name(i)
-        dims = [int(n) if n >= 0 else f"d{axis}" for axis, n in enumerate(native.get_tensor_shape(tensor))]
-        value = helper.make_tensor_value_info(tensor, TensorProto.FLOAT, dims)
+        dims = tuple(
+            int(n) if n >= 0 else f"d{axis}" for axis, n in enumerate(native.get_tensor_shape(tensor))
+        )
         is_input = native.get_tensor_mode(tensor) == library.trt.TensorIOMode.INPUT
-        (inputs if is_input else outputs).append(value)
-    model = helper.make_model(helper.make_graph([], name, inputs, outputs))
-    for key in ("names", "stride"):
-        if key in metadata:
-            model.metadata_props.add(key=key, value=metadata[key])
-    return read_spec(model, name)
+        (inputs if is_input else outputs).append(Port(tensor, "float", dims))
+    return Interface(tuple(inputs), tuple(outputs), properties)
 
 
 def _precision(layers: tuple[Layer, ...]) -> Precision:
