@@ -105,7 +105,7 @@ def test_drift_does_not_change_a_paired_ratio() -> None:
 
 
 def test_a_ratio_of_too_few_samples_is_never_certain() -> None:
-    ratio = unpaired_ratio(np.array([1.0] * 5), np.array([9.0] * 5), 0.5)
+    ratio = unpaired_ratio(np.array([1.0] * 5), np.array([9.0] * 5), "p50")
     assert ratio.value == 9
     assert not ratio.certain
 

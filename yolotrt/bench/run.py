@@ -16,6 +16,7 @@ from yolotrt.bench.loaded import cudnn_version
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.rounds import Running
+from yolotrt.bench.source import source_settings, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.bench.watch import Watch
 from yolotrt.pipeline.tiled import Frame
@@ -35,6 +36,7 @@ class RunRequest:
         budgets: What the stages may take, for the record.
         output: Result file, saved while measuring; None keeps nothing on disk.
         resume: Continue the run that ``output`` holds, if it was interrupted.
+        files: Name and sha256 of every picture of the source; none for a synthetic scene.
     """
 
     settings: SweepSettings
@@ -42,6 +44,7 @@ class RunRequest:
     budgets: Budgets = NO_BUDGETS
     output: Path | None = None
     resume: bool = False
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def run_bench(
@@ -69,6 +72,8 @@ def run_bench(
     """
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
+    for note in () if earlier is None else unknown_source(earlier.settings, empty.settings):
+        say(f"warning: resume: {note}")
     if earlier is not None and earlier.complete:
         say(f"resume: {request.output} is complete")
         return earlier
@@ -118,7 +123,7 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = {
         **asdict(request.settings),
-        "source": request.source,
+        **source_settings(request.source, request.files),
         "frames": len(frames),
         "frame_px": ", ".join(sorted(size)),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
-from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
 from yolotrt.cli.options import (
     ENGINES,
     Depth,
@@ -112,6 +112,7 @@ def bench(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.run import RunRequest
     from yolotrt.bench.sweep import SweepSettings
+    from yolotrt.data.sources import source_files
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
     from yolotrt.workflow.catalog import read_engines
 
@@ -132,7 +133,10 @@ def bench(
         depth=pipeline_depth,
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
-    request = RunRequest(settings, source, Budgets.parse(budget or (), budget_stat), output, resume)
+    budgets = Budgets.parse(budget or (), budget_stat)
+    counted = duration is None and until_stable is None
+    announce_few(budgets, iterations if counted else None)
+    request = RunRequest(settings, source, budgets, output, resume, source_files(source))
     ensure_outputs(output, html, markdown, csv, json)
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
     where = device_name(device, devices)
@@ -144,7 +148,7 @@ def bench(
         say(f"result: {output}")
     write_outputs([result], html=html, markdown=markdown, csv=csv)
     emit_json_result(json, result)
-    check_budgets(result, request.budgets)
+    check_budgets(result, budgets, announced=counted)
 
 
 def emit_json_result(target: str | None, result: RunResult) -> None:

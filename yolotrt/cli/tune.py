@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout
-from yolotrt.cli.gates import BudgetStat, BudgetTerms
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -102,6 +102,7 @@ def tune(
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
     """
     from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.race import RUNGS
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.data.sources import read_frames
@@ -143,6 +144,7 @@ def tune(
         device=device,
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
+    announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")
     ensure_outputs(json)
     if write is not None:
         _require_writable(write)

@@ -122,6 +122,10 @@ def _search(
     for name, loss in refused.items():
         say(f"given up: {name} {loss}")
     allowed = [f for f in tried if f.path.name not in refused]
+    for file in allowed:
+        known = state.accuracy.get(file.sha256)
+        if known and request.max_drop and known.outcome(request.max_drop) == "undecided":
+            say(f"warning: so few images cannot tell whether {file.path.name} keeps {request.max_drop}")
     results, dropped = _race(request, allowed, frames, state, progress, say)
     found = []
     for index, result in enumerate(results):
@@ -214,9 +218,14 @@ def _evaluate(
 def _too_inaccurate(request: TuneRequest, file: EngineFile, state: TuneState) -> str | None:
     """Return what an engine loses if that is more than accepted."""
     found = state.accuracy.get(file.sha256)
-    if found is None or request.max_drop is None or not found.exceeds(request.max_drop):
+    if found is None or request.max_drop is None:
         return None
-    return f"loses {found.loss_text}, more than {request.max_drop}"
+    outcome = found.outcome(request.max_drop)
+    if outcome == "failed":
+        return f"loses {found.loss_text}, more than {request.max_drop}"
+    if outcome == "undecided" and found.beyond(request.max_drop):
+        return f"loses {found.loss_text}, more than {request.max_drop}, as far as so few images can tell"
+    return None
 
 
 def _race(

@@ -13,6 +13,7 @@ from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
+from yolotrt.bench.verdict import Outcome
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -54,9 +55,14 @@ class Measured:
         """The losses in points."""
         return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
 
-    def exceeds(self, bound: MaxDrop) -> bool:
-        """Whether it loses more than accepted."""
-        return any(bound.exceeded_by(loss) for loss in self.losses)
+    def outcome(self, bound: MaxDrop) -> Outcome:
+        """Whether it keeps a bound on box and mask mAP."""
+        found = {bound.outcome(loss) for loss in self.losses}
+        return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"
+
+    def beyond(self, bound: MaxDrop) -> bool:
+        """Whether it loses more than accepted, be it noise or not."""
+        return any(bound.beyond(loss) for loss in self.losses)
 
 
 @dataclass
