@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.alike import differences_apart, version_differences
+from yolotrt.bench.evidence import apart, needed_count
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.source import unknown_source
 from yolotrt.bench.statistics import (
@@ -14,9 +15,7 @@ from yolotrt.bench.statistics import (
     F64,
     STATISTICS,
     Ratio,
-    apart,
     measured,
-    needed_count,
     statistic,
     unpaired_ratio,
 )
@@ -40,7 +39,7 @@ class Change:
             intervals of the comparison together include 1 with 95 % probability.
         fail_on: A slow-down beyond this counts as a regression, such as 0.03.
         apart: Whether every frame of the slower run took longer than every frame of the other one, which is
-            certain however wide the interval; see :func:`yolotrt.bench.statistics.apart`.
+            certain however wide the interval; see :func:`yolotrt.bench.evidence.apart`.
         frames: Number of frames, of the run that has fewer.
         needed: From how many frames on the statistic can be relied on.
     """

@@ -117,6 +117,7 @@ def build(
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.calibration.algorithms import ALGORITHMS
+    from yolotrt.calibration.places import family
     from yolotrt.model.export import HEADS
     from yolotrt.pipeline.settings import PASS_MODES
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
@@ -143,7 +144,7 @@ def build(
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
         images = _coco()
-    elif calibrates and images is None and not calibration_cache(path, CALIB_DATA).exists():
+    elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):
         images = _offered(yes)
     request = BuildRequest(
         model=path,

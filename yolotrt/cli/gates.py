@@ -69,7 +69,7 @@ def announce_few(budgets: Budgets, frames: int | None, hint: str = "Use -n {need
         frames: How many frames will be measured; None if only the run will tell.
         hint: What to do; ``{needed}`` is the number of frames that carry it.
     """
-    from yolotrt.bench.statistics import needed_count
+    from yolotrt.bench.evidence import needed_count
 
     needed = needed_count(budgets.stat)
     if budgets.limits and frames is not None and frames < needed:
