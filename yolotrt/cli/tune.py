@@ -105,7 +105,7 @@ def tune(
     from yolotrt.bench.race import RUNGS
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
-    from yolotrt.data.sources import read_frames
+    from yolotrt.data.sources import read_frames, source_files
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.report.tune_tables import given_up_table, tune_table
     from yolotrt.workflow.build import BuildRequest
@@ -142,6 +142,7 @@ def tune(
         limit=eval_limit,
         state=state,
         device=device,
+        pictures=source_files(source),
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
     announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")

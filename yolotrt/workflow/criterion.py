@@ -164,6 +164,12 @@ class AgreementCriterion:
                 found.append(pipeline(read_image(path)).detections)
                 progress("compare", done, len(self._images))
         self._reference = self._reference or found
+        if not any(len(detections) for detections in self._reference):
+            raise InputError(
+                f"The FP32 network finds nothing in the {len(self._images)} images to judge on: there is "
+                "nothing to agree with.",
+                hint="Name images with objects that the model knows: --eval-images DIR",
+            )
         own = agreement(zip(self._reference, self._reference, strict=True))
         return agreement_judgement(agreement(zip(self._reference, found, strict=True)), own)
 

@@ -88,6 +88,17 @@ def ladder(plan: BuildPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
         yield 1.0, everything
 
 
+def int8_share(plan: BuildPlan, excluded: Sequence[str]) -> float:
+    """Return which part of all convolutions' multiply-adds is INT8 without the excluded ones, in [0, 1]."""
+    work = _work(plan)
+    return sum(work[name] for name in _quantized(plan, excluded)) / (sum(work.values()) or 1)
+
+
+def _work(plan: BuildPlan) -> dict[str, int]:
+    view = GraphView(plan.model)
+    return {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
+
+
 def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
     view = GraphView(plan.model)
     of_style = integer_convolutions if plan.backend.qdq_style == "cpu" else int8_convolutions
@@ -151,15 +162,12 @@ class Trial:
             engine = LiteralEngine(graph, described)
         with closing(engine):
             found = self.criterion.judge(engine, self.progress)
-        view = GraphView(plan.model)
-        work = {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
-        names = _quantized(plan, excluded)
         return Attempt(
             budget=budget,
             excluded=excluded,
-            quantized=len(names),
-            convolutions=len(work),
-            work=sum(work[name] for name in names) / (sum(work.values()) or 1),
+            quantized=len(_quantized(plan, excluded)),
+            convolutions=len(_work(plan)),
+            work=int8_share(plan, excluded),
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
-from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.backends.registry import load_engine
 from yolotrt.bench.budgets import Budgets, judge
@@ -17,7 +16,6 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
-from yolotrt.cuda.opened import gpu
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
@@ -27,6 +25,7 @@ from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_we
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune_key import search_key
 from yolotrt.workflow.tune_precisions import worthwhile
 from yolotrt.workflow.tune_state import Measured, TuneState
 
@@ -49,6 +48,7 @@ class TuneRequest:
         limit: Use only the first annotated images.
         state: File with what is known so far; a search that was interrupted continues from it.
         device: Where engines run; see :func:`yolotrt.backends.placement.place`.
+        pictures: Name and sha256 of every picture that the frames come from; none for a synthetic scene.
 
     Raises:
         UsageError: ``max_drop`` without annotated images.
@@ -65,6 +65,7 @@ class TuneRequest:
     state: Path
     chunk: tuple[int, ...] = ()
     device: str = "auto"
+    pictures: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.images is None) != (self.annotations is None):
@@ -99,7 +100,7 @@ def tune(
         request = replace(request, precisions=chosen)
     files, sweep = _build(request, frames, progress, say)
     request = replace(request, sweep=sweep)
-    state = TuneState.open(request.state, _key(request, files, frames), request.budgets.as_json(), say)
+    state = TuneState.open(request.state, search_key(request, files, frames), request.budgets.as_json(), say)
     try:
         return _search(request, files, frames, state, progress, say)
     except BaseException:
@@ -166,29 +167,6 @@ def _build(
     build = replace(request.build, model=model, profiles=profiles)
     requests = [replace(build, precision=precision) for precision in wanted]
     return [build_engine(one, progress=progress, say=say).file for one in requests], sweep
-
-
-def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:
-    from yolotrt.bench.environment import environment
-
-    machine = environment(request.sweep.threads, _card(request, files))
-    return {
-        "engines": {f.path.name: f.sha256 for f in files},
-        "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
-        "gpu": (machine["gpu"] or {}).get("name"),
-        "passes": list(request.sweep.modes),
-        "overlap": request.sweep.overlap,
-        "frames": [list(frame.shape) for frame in frames],
-        "images": None if request.images is None else [str(request.images), str(request.annotations)],
-        "limit": request.limit,
-        "device": request.device,
-    }
-
-
-def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
-    """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
-    gpus = [index for file in files for index in place(file, request.device).gpus]
-    return gpu(gpus[0]).info.pci_bus_id if gpus else None
 
 
 def _evaluate(

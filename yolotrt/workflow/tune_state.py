@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -71,7 +72,8 @@ class TuneState:
 
     Attributes:
         path: The file.
-        key: What the figures hold for; another key starts anew.
+        key: What the figures hold for, in one key; another one starts anew.
+        made_for: The same by its parts, to say which differ.
         budgets: What the race was held against; with others it starts anew.
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up.
@@ -87,6 +89,7 @@ class TuneState:
     cases: dict[Case, CaseResult] = field(default_factory=dict)
     gone: dict[Case, Dropped] = field(default_factory=dict)
     memory: dict[Case, Memory] = field(default_factory=dict)
+    made_for: dict[str, Any] = field(default_factory=dict)
     clock: Clock = now
     _saved_ns: int = field(default=0, repr=False)
 
@@ -101,13 +104,13 @@ class TuneState:
         """
         wanted = content_key(key)
         if not path.exists():
-            return cls(path, wanted, budgets)
+            return cls(path, wanted, budgets, made_for=key)
         body = read_document(path, format=FORMAT, version=VERSION)
         if body.get("key") != wanted:
-            say(f"tune: {path} is about other engines, images or another machine; starting anew")
-            return cls(path, wanted, budgets)
+            say(f"tune: {path} is about {_others(body.get('made_for'), key)}; starting anew")
+            return cls(path, wanted, budgets, made_for=key)
         try:
-            state = cls._read(path, body)
+            state = replace(cls._read(path, body), made_for=key)
         except (KeyError, TypeError, ValueError) as exc:
             raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
         if state.budgets != budgets:
@@ -138,6 +141,7 @@ class TuneState:
         """Write the file."""
         body = {
             "key": self.key,
+            "made_for": self.made_for,
             "budgets": self.budgets,
             "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
             "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
@@ -194,3 +198,12 @@ class TuneState:
             self.memory[case] = measure()
             self.save()
         return self.memory[case]
+
+
+def _others(before: object, wanted: dict[str, object]) -> str:
+    """Say what a state is about that was made for something else."""
+    if not isinstance(before, dict):
+        return "other engines, images or another machine"
+    plain = json.loads(json.dumps(wanted))
+    changed = [name for name in {**before, **plain} if before.get(name) != plain.get(name)]
+    return f"another search ({', '.join(changed)} changed)"
