@@ -9,7 +9,7 @@ from tests.bench.fakes import result_of
 from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.compare import compare
-from yolotrt.bench.evidence import needed_count
+from yolotrt.bench.evidence import needed_count, rough_percentiles
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.source import source_settings
 from yolotrt.bench.statistics import STATISTICS
@@ -171,6 +171,12 @@ def test_percentiles_of_too_few_frames_are_noted() -> None:
         )
         assert enough.notes == ()
         assert few.notes == (f"{stat} of {count - 1} frames is not known well: {count} are needed",)
+
+
+def test_percentiles_of_a_run_that_cannot_carry_them_are_called_rough() -> None:
+    assert rough_percentiles(20) == "percentiles of 20 frames are rough: p95 needs 130, p99 needs 662"
+    assert rough_percentiles(130) == "percentiles of 130 frames are rough: p99 needs 662"
+    assert rough_percentiles(662) is None
 
 
 def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:

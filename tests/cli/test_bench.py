@@ -67,6 +67,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert missed.code == 3
     assert "tiles p95" in missed.err
     assert "4 of 8 budgets were missed" in missed.err
+    assert "warning: p95 of 12 frames is not known well" in missed.err
     assert read_result(tmp_path / "r.json").budgets == {"tiles": 1e-6, "end_to_end": 60, "stat": "p95"}
     assert cli(*bench, "--budget", "end_to_end=60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3

@@ -223,6 +223,17 @@ def test_a_bound_that_cannot_be_kept_fails_the_gate() -> None:
     assert caught.value.exit_code == 3
 
 
+def test_a_bound_that_noise_may_have_broken_says_so() -> None:
+    def noisy(budget: float, excluded: Sequence[str]) -> Attempt:
+        return replace(_attempt(budget, excluded), noise=True)
+
+    for attempt, said in ((noisy, True), (_attempt, False)):
+        with pytest.raises(GateFailed) as caught:
+            climb([(0.04, ())], attempt, MaxDrop.parse("1%"), lambda _m: None)
+        assert ("may be noise" in caught.value.message) is said
+        assert ((caught.value.hint or "").startswith("Judge on more images")) is said
+
+
 def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
     noise = {"a": 0.5, "b": 0.3, "c": 0.1, "d": 0.1}
     layers = [Layer(name, value, (1.0,), 0.25) for name, value in noise.items()]

@@ -32,6 +32,12 @@ def needed_count(stat: str) -> int:
     return n
 
 
+def rough_percentiles(count: int) -> str | None:
+    """Return which of the percentiles that tables show are rough with so many frames; None if none is."""
+    rough = [f"{stat} needs {needed}" for stat in ("p95", "p99") if count < (needed := needed_count(stat))]
+    return f"percentiles of {count} frames are rough: {', '.join(rough)}" if rough else None
+
+
 def apart(low: F64, high: F64, confidence: float = CONFIDENCE) -> bool:
     """Return whether every value of ``high`` lies above every one of ``low``, and chance does not explain it.
 

@@ -104,7 +104,7 @@ def bench(
       yolotrt bench
       yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
-      yolotrt bench --until-stable 5% -o result.json --budget tiles=10ms --budget-stat p95
+      yolotrt bench -n 130 -o result.json --budget tiles=10ms --budget-stat p95
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
       yolotrt bench --devices 0,1 --groups 2,4,8
@@ -208,13 +208,15 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
 
 def _show(result: RunResult, json: str | None) -> None:
     from yolotrt.bench.advice import advise
+    from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.report.tables import latency_table, stage_table
 
     if json != "-":
         console = stdout()
         console.print(latency_table(result, console.width))
         console.print(stage_table(result, console.width))
-    for note in result.notes:
+    rough = rough_percentiles(result.rounds)
+    for note in (*result.notes, *([rough] if rough else [])):
         say(f"note: {note}")
     for advice in advise(result):
         warn(str(advice))

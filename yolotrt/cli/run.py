@@ -72,6 +72,7 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
+    from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -114,6 +115,8 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
+    if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
+        say(f"note: {rough}")
     emit_json(json, end.as_json())
     if failure is not None:
         raise failure

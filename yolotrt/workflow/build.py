@@ -177,7 +177,8 @@ def _cached_ranges(
     (taken, ranges), *others = found
     for doubt in doubts(ranges):
         say(f"warning: {doubt}")
-    say(f"calibration: {taken} (cached, {_described(ranges)})")
+    count = len(ranges.key.images)
+    say(f"calibration: {taken} (cached, {_described(ranges) if others else f'{count} images'})")
     for path, other in others:
         say(f"calibration: not taken: {path} ({_described(other)}); name its --images to take it")
     return ranges

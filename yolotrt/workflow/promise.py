@@ -189,10 +189,13 @@ def climb(
         if last.held:
             return tuple(attempts)
     tried = "; ".join(f"{a.work:.1%} in INT8 loses {max(a.losses.values()) * 100:.2f}" for a in attempts)
+    doubt = " These losses may be noise: so few images cannot tell." if attempts[0].noise else ""
     raise GateFailed(
         f"--max-drop {bound} is not kept with {least:.0%} or more of the multiply-adds in INT8 ({tried}): "
-        "no engine was made.",
-        hint="Calibrate on more pictures like those of your camera, accept a larger loss or less INT8 "
+        f"no engine was made.{doubt}",
+        hint="Judge on more images. "
+        * attempts[0].noise
+        + "Calibrate on more pictures like those of your camera, accept a larger loss or less INT8 "
         "(--max-drop, --least-int8), or build with --fp16 or --fp32.",
     )
 

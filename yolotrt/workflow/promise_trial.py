@@ -38,6 +38,7 @@ class Attempt:
         figures: As in :class:`~yolotrt.workflow.criterion.Judgement`.
         losses: As there.
         held: Whether every loss is within the bound.
+        noise: Whether every loss beyond it may be noise.
     """
 
     budget: float
@@ -49,6 +50,7 @@ class Attempt:
     figures: dict[str, float]
     losses: dict[str, float]
     held: bool
+    noise: bool = False
 
 
 def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
@@ -171,7 +173,8 @@ class Trial:
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),
-            held=all(loss <= self.bound.value for loss in found.losses.values()),
+            held=not (beyond := {n for n, loss in found.losses.items() if loss > self.bound.value}),
+            noise=bool(beyond) and beyond <= found.noise,
         )
 
     def weighed(self, chosen: Attempt) -> Attempt:
