@@ -163,6 +163,13 @@ def _gate(_: Path, __: pytest.MonkeyPatch) -> None:
     check_budgets(result_of([0.02] * 8), Budgets.parse(["end_to_end=10ms"], "p50"))
 
 
+def _undecided(_: Path, __: pytest.MonkeyPatch) -> None:
+    from yolotrt.bench.compare import compare
+    from yolotrt.cli.compare import hold
+
+    hold(compare(result_of([0.02] * 3), result_of([0.03] * 3)), 0.03, strict=True)
+
+
 RAISERS: dict[str, Raiser] = {
     "UsageError": _usage,
     "EnvironmentFault": _environment,
@@ -181,6 +188,7 @@ RAISERS: dict[str, Raiser] = {
     "ExecutionError": _execution,
     "DownloadError": _download,
     "TransferFailed": _transfer,
+    "GateUndecided": _undecided,
     "GateFailed": _gate,
 }
 

@@ -17,6 +17,7 @@
     ├── BuildError              a backend refused to build the engine                    exit 1
     ├── ExecutionError          an engine failed while it ran                            exit 1
     ├── DownloadError           data could not be fetched completely and verified        exit 1
+    ├── GateUndecided           what was measured does not suffice to judge a gate       exit 1
     └── GateFailed              a budget, accuracy or regression gate was missed         exit 3
 
 A user's mistake raises one of these and is shown as one line and a hint. Anything else is a bug in
@@ -98,6 +99,10 @@ class ExecutionError(YoloTrtError):
 
 class DownloadError(YoloTrtError):
     """Data could not be fetched completely and verified."""
+
+
+class GateUndecided(YoloTrtError):
+    """What was measured is too little or too noisy to judge a gate: it neither passed nor failed."""
 
 
 class GateFailed(YoloTrtError):

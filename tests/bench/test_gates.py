@@ -9,7 +9,10 @@ from tests.bench.fakes import result_of
 from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets, judge
 from yolotrt.bench.compare import compare
+from yolotrt.bench.evidence import needed_count, rough_percentiles
 from yolotrt.bench.result import Case, CaseResult, RunResult
+from yolotrt.bench.source import source_settings
+from yolotrt.bench.statistics import STATISTICS
 from yolotrt.errors import ArtifactError, UsageError
 
 STEADY = [0.0100, 0.0101, 0.0099, 0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0098, 0.0100] * 3
@@ -75,6 +78,144 @@ def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))
     assert [c.word for c in compare(base, new).changes] == ["too few frames to tell"]
+
+
+def _wandering(seed: int, n: int, r: float, spread: float) -> np.ndarray:
+    """Frames whose neighbours correlate by r: an autoregressive process of first order."""
+    rng = np.random.default_rng(seed)
+    noise, x = rng.normal(size=n), np.empty(n)
+    x[0] = noise[0]
+    for i in range(1, n):
+        x[i] = r * x[i - 1] + np.sqrt(1 - r * r) * noise[i]
+    return np.asarray(0.01 * np.exp(spread * x))
+
+
+@pytest.mark.parametrize("stat", ["p50", "p90", "p95", "p99", "mean"])
+def test_frames_that_are_slower_one_and_all_are_a_regression_by_every_statistic(stat: str) -> None:
+    busy = _wandering(0, 20, 0.95, 0.1)  # too alike for any interval
+    base, new = result_of(list(busy)), result_of([10 * s for s in _wandering(1, 20, 0.95, 0.1)])
+    found = compare(base, new, stat=stat)
+    assert [c.word for c in found.changes] == ["REGRESSION"]
+    assert (found.outcome, found.headline) == ("failed", "1 significant regression")
+    faster = compare(new, base, stat=stat)
+    assert [c.word for c in faster.changes] == ["faster"]
+    assert (faster.outcome, faster.headline) == ("passed", "No significant regression")
+
+
+@pytest.mark.parametrize("stat", ["p50", "p90", "p95", "p99", "mean"])
+def test_an_unchanged_thing_passes_by_every_statistic(stat: str) -> None:
+    a, b = (list(_wandering(seed, 20, 0, 0.02)) for seed in (1, 2))
+    found = compare(result_of(a), result_of(b), fail_on=0.05, stat=stat)
+    assert (found.outcome, found.headline) == ("passed", "No significant regression")
+    noisy = list(_wandering(3, 20, 0.9, 0.5))
+    assert compare(result_of(noisy), result_of(noisy), stat=stat).outcome == "passed"
+
+
+def test_one_slow_case_among_many_is_found_and_so_are_all() -> None:
+    bases = [list(_wandering(seed, 20, 0.5, 0.03)) for seed in range(12)]
+    news = [list(_wandering(100 + seed, 20, 0.5, 0.03)) for seed in range(12)]
+    one = [[2 * s for s in frames] if i == 7 else frames for i, frames in enumerate(news)]
+    found = compare(result_of(*bases), result_of(*one))
+    assert [c.case.groups for c in found.regressions] == [8]
+    every = compare(result_of(*bases), result_of(*([2 * s for s in frames] for frames in news)))
+    assert len(every.regressions) == 12
+
+
+def test_a_few_frames_that_lie_apart_by_chance_are_undecided_or_pass() -> None:
+    assert compare(result_of([0.010, 0.011]), result_of([0.012, 0.013])).outcome == "undecided"
+    assert compare(result_of([0.010]), result_of([0.0101])).outcome == "passed"
+    near = [0.0100, 0.0110, 0.0105, 0.0103, 0.0108], [0.0111, 0.0121, 0.0116, 0.0114, 0.0119]
+    assert compare(*(result_of(frames) for frames in near)).outcome == "undecided"
+    far = compare(result_of(near[0]), result_of([10 * s for s in near[1]]))
+    assert far.outcome == "failed"
+
+
+def test_frames_too_noisy_to_show_a_slow_down_of_a_fifth_are_undecided() -> None:
+    frames = _wandering(1, 20, 0, 0.4)
+    noisy = [list(frames), list(np.roll(frames, 7))]
+    found = compare(*map(result_of, noisy))
+    assert [c.word for c in found.changes] == ["too noisy to tell"]
+    assert found.headline == "Undecided: 1 of 1 figures cannot be told"
+    assert found.notes == ()
+    tolerant = compare(*map(result_of, noisy), fail_on=2.0)
+    assert tolerant.outcome == "passed"
+
+
+def test_what_is_not_measured_any_more_is_undecided_and_named() -> None:
+    base = _named("m.onnx", 1, 2)
+    gone = compare(base, _named("m.onnx", 1))
+    assert gone.lost == ("m.onnx tiled serial groups=2",)
+    assert (gone.outcome, gone.regressions, gone.undecided) == ("undecided", (), ())
+    more = compare(_named("m.onnx", 1), base)
+    assert (more.outcome, more.lost) == ("passed", ())
+    assert len(more.missing) == 1
+    holes = replace(base.cases[1], samples={"end_to_end": [None, *STEADY[1:]]})
+    holed = compare(base, replace(base, cases=(base.cases[0], holes)))
+    assert (holed.outcome, len(holed.lost), len(holed.changes)) == ("undecided", 1, 1)
+    assert "end_to_end of m.onnx tiled serial groups=2" in holed.lost[0]
+
+
+def test_a_duration_of_zero_ticks_is_compared_all_the_same() -> None:
+    (change,) = compare(result_of([0.0] * 20), result_of([0.001] * 20)).changes
+    assert change.regressed
+    assert np.isfinite(change.ratio.value)
+
+
+def test_percentiles_of_too_few_frames_are_noted() -> None:
+    """By the rule of MLPerf's load generator."""
+    assert [needed_count(stat) for stat in STATISTICS] == [1, 64, 130, 662, 1]
+    long = [list(_wandering(seed, 700, 0, 0.02)) for seed in (1, 2)]
+    for stat, count in (("p90", 64), ("p95", 130), ("p99", 662)):
+        enough, few = (
+            compare(*(result_of(frames[:n]) for frames in long), stat=stat) for n in (count, count - 1)
+        )
+        assert enough.notes == ()
+        assert few.notes == (f"{stat} of {count - 1} frames is not known well: {count} are needed",)
+
+
+def test_percentiles_of_a_run_that_cannot_carry_them_are_called_rough() -> None:
+    assert rough_percentiles(20) == "percentiles of 20 frames are rough: p95 needs 130, p99 needs 662"
+    assert rough_percentiles(130) == "percentiles of 130 frames are rough: p99 needs 662"
+    assert rough_percentiles(662) is None
+
+
+def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:
+    """A fast version of ``python -m bench.gate_errors``, with frames as alike as those of busy machines."""
+    outcomes = {"same": [], "slower": []}  # type: dict[str, list[str]]
+    for seed in range(60):
+        base = result_of(list(_wandering(seed, 100, 0.8, 0.1)))
+        again = _wandering(1000 + seed, 100, 0.8, 0.1)
+        outcomes["same"].append(compare(base, result_of(list(again))).outcome)
+        outcomes["slower"].append(compare(base, result_of(list(1.3 * again))).outcome)
+    assert outcomes["same"].count("failed") <= 3
+    assert outcomes["slower"].count("failed") >= 50
+    assert "passed" not in outcomes["slower"]
+
+
+def _of_pictures(*files: tuple[str, str], source: str = "street", **settings: object) -> RunResult:
+    return result_of(STEADY, settings={**source_settings(source, files), **settings})
+
+
+def test_pictures_are_known_by_content_and_not_by_name() -> None:
+    street = _of_pictures(("a.png", "1" * 64), ("b.png", "2" * 64))
+    moved = _of_pictures(("x/a.png", "1" * 64), ("x/b.png", "2" * 64), source="elsewhere")
+    assert compare(street, moved).notes == ()
+    changed = _of_pictures(("a.png", "1" * 64), ("b.png", "3" * 64))
+    with pytest.raises(ArtifactError, match=r"1 of 2 pictures have other content.*b\.png"):
+        compare(street, changed)
+    with pytest.raises(ArtifactError, match=r"2 pictures.*1 pictures"):
+        compare(street, _of_pictures(("a.png", "1" * 64)))
+    assert len(compare(street, changed, across=True).differences) == 1
+
+
+def test_results_without_hashes_of_pictures_are_compared_with_a_doubt() -> None:
+    street, old = _of_pictures(("a.png", "1" * 64)), _of_pictures()
+    for pair, which in (((street, old), "the new result has"), ((old, street), "the base has"),
+                        ((old, old), "both have")):  # fmt: skip
+        (note,) = compare(*pair).notes
+        assert note.startswith(which)
+    with pytest.raises(ArtifactError, match="source street -> road"):
+        compare(old, _of_pictures(source="road"))
 
 
 def test_different_machines_and_settings_are_refused_unless_across() -> None:

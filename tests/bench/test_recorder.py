@@ -10,6 +10,7 @@ from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running, measure_rounds
+from yolotrt.bench.source import source_settings
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError
 
@@ -67,6 +68,28 @@ def test_an_interrupted_round_is_kept_and_ended_before_the_next(tmp_path: Path) 
     for entry, before in zip(running, partial.cases, strict=True):
         kept = before.samples["end_to_end"]
         assert entry.result().samples["end_to_end"][: len(kept)] == kept
+
+
+def _on(source: str, *files: tuple[str, str]) -> RunResult:
+    return replace(EMPTY, settings={**EMPTY.settings, **source_settings(source, files)})
+
+
+def test_pictures_are_the_same_by_content_and_not_by_name(tmp_path: Path) -> None:
+    path = write_result(tmp_path / "r.json", _on("street", ("a.png", "1"), ("b.png", "2")))
+    assert take_up(path, _on("moved/street", ("a.png", "1"), ("b.png", "2"))) is not None
+    for other, reason in (
+        (
+            _on("street", ("a.png", "1"), ("b.png", "3")),
+            r"1 of 2 pictures .*another picture is called b\.png",
+        ),
+        (_on("street", ("b.png", "2"), ("a.png", "1")), r"2 of 2 pictures .*a\.png -> b\.png"),
+        (_on("street", ("a.png", "1")), r"street \(2 pictures\) -> street \(1 pictures\)"),
+        (_on("scene"), "source street -> scene"),
+    ):
+        with pytest.raises(ArtifactError, match=reason):
+            take_up(path, other)
+    write_result(path, replace(EMPTY, settings={**EMPTY.settings, "source": "street"}))
+    assert take_up(path, _on("street", ("a.png", "1"))) is not None  # an earlier version: nobody can know
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:

@@ -69,13 +69,14 @@ def test_drawing_two_order_statistics_is_the_bootstrap(n: int, q: float) -> None
 
 @pytest.mark.parametrize("n", [20, 101])
 def test_intervals_cover_the_true_median_about_as_often_as_they_say(n: int) -> None:
-    covered = 0
+    covered = given = 0
     for seed in range(300):
         samples = np.random.default_rng(seed).lognormal(0, 0.3, n)
-        interval = quantile_interval(samples, 0.5)
-        assert interval is not None
-        covered += interval.low <= 1.0 <= interval.high
-    assert 0.91 <= covered / 300 <= 0.99
+        if interval := quantile_interval(samples, 0.5):  # chance makes one in a hundred look like a drift
+            given += 1
+            covered += interval.low <= 1.0 <= interval.high
+    assert given >= 297
+    assert 0.91 <= covered / given <= 0.99
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
@@ -105,7 +106,7 @@ def test_drift_does_not_change_a_paired_ratio() -> None:
 
 
 def test_a_ratio_of_too_few_samples_is_never_certain() -> None:
-    ratio = unpaired_ratio(np.array([1.0] * 5), np.array([9.0] * 5), 0.5)
+    ratio = unpaired_ratio(np.array([1.0] * 5), np.array([9.0] * 5), "p50")
     assert ratio.value == 9
     assert not ratio.certain
 

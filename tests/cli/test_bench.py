@@ -67,6 +67,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert missed.code == 3
     assert "tiles p95" in missed.err
     assert "4 of 8 budgets were missed" in missed.err
+    assert "warning: p95 of 12 frames is not known well" in missed.err
     assert read_result(tmp_path / "r.json").budgets == {"tiles": 1e-6, "end_to_end": 60, "stat": "p95"}
     assert cli(*bench, "--budget", "end_to_end=60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
@@ -102,6 +103,25 @@ def test_until_stable_stops_when_it_is_or_when_the_time_is_up(
     assert read_result(tmp_path / "r.json").stopped["measure"] in ("stable", "cap")
 
 
+def _check_undecided(cli: Cli, folder: Path) -> None:
+    """What cannot be told is an error of its own where a limit is given, and passes where none is."""
+    three = read_json(folder / "slow.json")
+    for entry in three["cases"]:
+        entry["samples"] = {stage: values[:3] for stage, values in entry["samples"].items()}
+        entry["samples"]["end_to_end"] = [0.0103, 0.0112, 0.0110]
+    (folder / "three.json").write_text(json.dumps(three))
+    call = ("compare", "base.json", "three.json")
+    judged = cli(*call, "--fail-on", "5%", "--json", "u.json", "--markdown", "u.md")
+    assert judged.code == 1, judged.err
+    assert "error: Undecided" in judged.err
+    assert "too few frames to tell" in judged.out
+    assert read_json(folder / "u.json")["outcome"] == "undecided"
+    assert (folder / "u.md").read_text().startswith("**yolotrt: Undecided")
+    assert cli(*call).code == cli(*call, "--fail-on", "5%", "--undecided", "pass").code == 0
+    assert cli(*call, "--undecided", "fail").code == 1
+    assert cli(*call, "--undecided", "maybe").code == 2
+
+
 def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     cli: Cli, engine: Path, picture: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +148,7 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     changes = read_json(tmp_path / "c.json")["changes"]
     assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 5
     assert cli("compare", "base.json", "slow.json", "--fail-on", "150%").code == 0
+    _check_undecided(cli, tmp_path)
     loud = cli("compare", "other.json", "loud.json", "--json", "-")
     assert "warning: loud.json: Other programs kept 1.5" in loud.err
     assert {"result": "new", "code": "other load"}.items() <= json.loads(loud.out)["warnings"][-1].items()

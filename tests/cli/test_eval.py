@@ -56,6 +56,19 @@ def test_a_loss_beyond_the_bound_has_exit_code_3(
     assert (fp32.code, "something to compare with" in fp32.err) == (2, True), fp32.err
 
 
+def test_a_loss_that_so_few_images_cannot_tell_from_noise_is_an_error_of_its_own(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
+) -> None:
+    """One picture of four without annotations of what is found there: it may be that one alone."""
+    given = ("--images", pictures, "--annotations", truth, "--max-drop", "1%", "--threads", 1, "--limit", 1)
+    lost = cli("eval", engines[1], *given, "--reference", engines[0])
+    assert lost.code == 1, lost.err
+    assert "error: Undecided" in lost.err
+    assert "may be noise" in lost.err
+    passed = cli("eval", engines[1], *given, "--reference", engines[0], "--undecided", "pass")
+    assert (passed.code, "--max-drop 1%: undecided" in passed.err) == (0, True), passed.err
+
+
 def test_an_engine_of_another_input_size_is_compared_all_the_same(
     cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path, tmp_path: Path
 ) -> None:

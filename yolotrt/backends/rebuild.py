@@ -27,6 +27,8 @@ def rebuild_command(
     if "promise_bound" in file.sources:
         words += ["--max-drop", file.sources["promise_bound"]]
         words += ["--mode", file.sources.get("promise_mode", "global")]
+        if least := file.sources.get("promise_least_int8"):
+            words += ["--least-int8", least]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
     return shell_words(*words)

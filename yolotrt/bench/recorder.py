@@ -10,6 +10,7 @@ from typing import Any
 
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running
+from yolotrt.bench.source import FILES, source_differences
 from yolotrt.errors import ArtifactError
 from yolotrt.text import shell_words
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -71,6 +72,11 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
     if not path.exists():
         return None
     found = read_result(path)
+    if exchanged := [*source_differences(found.settings, wanted.settings)]:
+        raise ArtifactError(
+            f"{path} cannot be resumed: {exchanged[0]}.",
+            hint="Name the pictures of the interrupted run, or choose another --output.",
+        )
     for what, old, new in (
         ("settings", _comparable(found.settings), _comparable(wanted.settings)),
         ("engines", found.environment.get("engines"), wanted.environment.get("engines")),
@@ -94,7 +100,7 @@ def _limits(run: RunResult) -> dict[str, Any]:
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in LIMITS}
+    return {key: value for key, value in settings.items() if key not in LIMITS | {"source", FILES}}
 
 
 def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:

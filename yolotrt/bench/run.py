@@ -17,6 +17,7 @@ from yolotrt.bench.loaded import cudnn_version
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RESULT, RunResult, write_result
 from yolotrt.bench.rounds import Running
+from yolotrt.bench.source import source_settings, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.bench.watch import Watch
 from yolotrt.pipeline.tiled import Frame
@@ -40,6 +41,7 @@ class RunRequest:
         output: Result file, saved while measuring; None keeps nothing on disk.
         resume: Continue the run that ``output`` holds, if it was interrupted.
         overwrite: Replace also a file in the place of ``output`` that is no result.
+        files: Name and sha256 of every picture of the source; none for a synthetic scene.
     """
 
     settings: SweepSettings
@@ -48,6 +50,7 @@ class RunRequest:
     output: Path | None = None
     resume: bool = False
     overwrite: bool = False
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def run_bench(
@@ -94,6 +97,8 @@ def _run(
 ) -> RunResult:
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
+    for note in () if earlier is None else unknown_source(earlier.settings, empty.settings):
+        say(f"warning: resume: {note}")
     if earlier is not None and earlier.complete:
         say(f"resume: {request.output} is complete")
         return earlier
@@ -143,7 +148,7 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = {
         **asdict(request.settings),
-        "source": request.source,
+        **source_settings(request.source, request.files),
         "frames": len(frames),
         "frame_px": ", ".join(sorted(size)),
     }

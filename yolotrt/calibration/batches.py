@@ -49,6 +49,22 @@ class Preprocessing:
         return {"input_wh": list(self.input_wh), "tile_overlap": self.tile_overlap}
 
 
+FLAT = 2
+"""Pixels of a blank image may differ by so much: JPEG rounds."""
+
+
+def is_blank(image: U8) -> bool:
+    """Return whether a picture shows nothing: all of its pixels have one colour.
+
+    Args:
+        image: (h, w, 3) uint8.
+    """
+    for part in (image[::16, ::16], image):  # few pixels tell of nearly every picture that it is not
+        if int((part.max(axis=(0, 1)).astype(np.int16) - part.min(axis=(0, 1))).max()) > FLAT:
+            return False
+    return True
+
+
 @dataclass
 class ImageFeed:
     """Batches of network input from image files; may be iterated once.
@@ -62,6 +78,7 @@ class ImageFeed:
         full: Fill the last batch up with its last picture, for networks with a fixed batch size.
         read: Number of images read so far.
         skipped: Messages about images that could not be read, in order.
+        blank: Number of images of one colour.
     """
 
     paths: Sequence[Path]
@@ -70,6 +87,7 @@ class ImageFeed:
     full: bool = False
     read: int = 0
     skipped: list[str] = field(default_factory=list)
+    blank: int = 0
 
     def __iter__(self) -> Iterator[F32]:
         """Yield (n, 3, h, w) float32 batches.
@@ -116,6 +134,7 @@ class ImageFeed:
                 self.skipped.append(exc.message)
                 continue
             self.read += 1
+            self.blank += is_blank(image)
             waiting += self.preprocessing.pictures(image)
             while len(waiting) >= self.batch:
                 yield waiting[: self.batch]

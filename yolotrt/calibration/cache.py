@@ -23,15 +23,18 @@ from yolotrt.calibration.choice import Noise, best_ranges
 from yolotrt.calibration.graph import GraphView
 from yolotrt.calibration.histogram import StreamingHistogram
 from yolotrt.calibration.observe import collect
+from yolotrt.calibration.places import place_for
 from yolotrt.calibration.qdq import STYLES, quantize
 from yolotrt.calibration.ranges import (
     QUANTILES,
     CalibrationKey,
     CalibrationRanges,
+    Seen,
     TensorRange,
     find_ranges,
 )
 from yolotrt.calibration.sensitivity import measure_noise
+from yolotrt.calibration.witness import Witness, doubts
 from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.model.held import require_fp32
 from yolotrt.model.onnxfile import load_onnx, onnx_key
@@ -60,6 +63,8 @@ class CalibrationStatus:
         warning: Why an existing cache file could not be used, if it could not.
         images: Number of images behind the ranges.
         skipped: Messages about images that could not be read.
+        path: The file that holds the ranges.
+        doubts: What makes the ranges doubtful, a sentence each.
     """
 
     cached: bool
@@ -67,6 +72,8 @@ class CalibrationStatus:
     warning: str | None = None
     images: int = 0
     skipped: tuple[str, ...] = ()
+    path: Path | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def default_cache(onnx_path: Path, folder: Path) -> Path:
@@ -99,6 +106,7 @@ def load_or_calibrate(
     tile_overlap: float | None = None,
     force: bool = False,
     overwrite: bool = False,
+    beside: bool = False,
     threads: int | None = None,
     progress: Progress = no_progress,
     on_wait: Callable[[str], None] = print,
@@ -114,6 +122,8 @@ def load_or_calibrate(
         tile_overlap: Feed tiles with this overlap, too; None feeds whole images only.
         force: Calibrate again even if the cache holds.
         overwrite: Replace also a file in the cache's place that is no cache.
+        beside: Leave the calibration that ``cache`` holds where other images, another method or other
+            preprocessing are wanted, and keep them apart; see :mod:`yolotrt.calibration.places`.
         threads: Threads of the network; None leaves it to ONNX Runtime.
         progress: Called while images run.
         on_wait: Told when another process is making the same cache.
@@ -121,47 +131,61 @@ def load_or_calibrate(
     Raises:
         ModelError: The network cannot be read, or is not in FP32.
         ImageError: None of the images can be read.
-        CalibrationError: A tensor holds NaN or infinity.
-        StorageError: The cache cannot be written, or another process has just made it of another network.
+        CalibrationError: A tensor holds NaN or infinity, or every image is of one colour.
+        StorageError: The cache cannot be written, or another process has just made it of another network
+            or other images.
     """
     require_own(cache, CALIBRATION, overwrite=overwrite)
     model = load_onnx(onnx_path)
     require_fp32(model, str(onnx_path))
     preprocessing = Preprocessing(spec.input_wh, tile_overlap)
     key = CalibrationKey(onnx_key(model), _digests(images), preprocessing.as_json(), algorithm)
+    target, apart = place_for(cache, key, read_ranges) if beside else (cache, ())
 
     def cached() -> tuple[CalibrationRanges | None, CalibrationStatus]:
         try:
-            known = read_ranges(cache) if cache.exists() else None
+            known = read_ranges(target) if target.exists() else None
         except ArtifactError as exc:
             return None, CalibrationStatus(False, warning=f"{exc.message} It is made again.")
         if known is None or force:
-            return None, CalibrationStatus(False)
+            return None, CalibrationStatus(False, apart)
         changed = key.changes_since(known.key)
         found = None if changed else known
-        return found, CalibrationStatus(not changed, changed, images=len(known.key.images))
+        images = len(known.key.images)
+        return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known))
 
     ranges, status = cached()
     if ranges is not None:
         return ranges, status
-    with exclusive(cache, on_wait) as waited:
+    with exclusive(target, on_wait) as waited:
         ranges, now = cached()  # another process may just have made it
         if ranges is not None:
             return ranges, now
         if waited and "model" in now.changed:
             raise StorageError(
-                f"Another process has just made {cache}, of another network.",
+                f"Another process has just made {target}, of another network.",
                 hint="Run the command again: it takes another name; or name one with -o.",
+            )
+        if beside and place_for(cache, key, read_ranges)[0] != target:
+            raise StorageError(
+                f"Another process has just calibrated on other images into {target}.",
+                hint="Run the command again: it keeps its own beside that.",
             )
         batch, full = spec.batch or BATCH, spec.batch is not None
         feed = ImageFeed(images, preprocessing, batch, full)
         sample: list[F32] = []
         # One image at a time where possible: the audit holds two networks' tensors.
         batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
-        histograms = collect(model, batches, total=len(images), progress=progress, threads=threads)
+        witness = Witness(spec)
+        histograms = collect(
+            model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
+        )
+        seen = witness.seen(feed.read, feed.blank)
         ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-        write_ranges(cache, ranges, onnx_path)
-    return ranges, CalibrationStatus(False, status.changed, status.warning, feed.read, tuple(feed.skipped))
+        ranges = replace(ranges, seen=seen)
+        write_ranges(target, ranges, onnx_path)
+    made = (status.changed, status.warning, feed.read, tuple(feed.skipped), target, doubts(ranges))
+    return ranges, CalibrationStatus(False, *made)
 
 
 def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> Iterator[F32]:
@@ -216,6 +240,7 @@ def write_ranges(target: Path, ranges: CalibrationRanges, model_file: Path | Non
         "quantile_levels": list(QUANTILES),
         "tensors": {name: asdict(found) for name, found in ranges.tensors.items()},
         "noise": {style: dict(layers) for style, layers in ranges.noise.items()},
+        "seen": None if ranges.seen is None else asdict(ranges.seen),
         "images": [{"file": name, "sha256": digest} for name, digest in key.images],
     }
     return write_document(target, format=FORMAT, version=VERSION, body=body)
@@ -255,7 +280,15 @@ def _parse(document: dict[str, Any]) -> CalibrationRanges:
     noise: dict[str, dict[str, float]] = {
         style: {name: _number(value) for name, value in document["noise"][style].items()} for style in STYLES
     }
-    return CalibrationRanges(tensors, key, noise)
+    return CalibrationRanges(tensors, key, noise, _parse_seen(document.get("seen")))
+
+
+def _parse_seen(found: object) -> Seen | None:
+    """Read what the images showed, which earlier versions did not note."""
+    if not isinstance(found, dict):
+        return None
+    names = ("images", "blank", "pictures", "found")
+    return Seen(*(int(_number(found[name])) for name in names))
 
 
 def _parse_range(name: str, found: dict[str, Any]) -> TensorRange:

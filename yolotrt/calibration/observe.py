@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ def collect(
     total: int = 0,
     progress: Progress = no_progress,
     threads: int | None = None,
+    look: Callable[[Mapping[str, F32]], None] | None = None,
 ) -> dict[str, StreamingHistogram]:
     """Return the distribution of every tensor before the decoding tail.
 
@@ -86,6 +87,7 @@ def collect(
         total: Number of images, for progress.
         progress: Called after every batch.
         threads: Threads of the network; None leaves it to ONNX Runtime.
+        look: Called with the network's outputs of every batch, in the thread that makes histograms.
 
     Raises:
         CalibrationError: There was no batch, or a tensor held a NaN or an infinity; it is named.
@@ -96,7 +98,13 @@ def collect(
     observed = {tap.tensor: StreamingHistogram() for tap in taps}
     names = [o for tap in taps for o in tap.outputs] + view.outputs
     done = 0
-    with _Worker(lambda arrays: _absorb(view, taps, observed, arrays)) as worker:
+
+    def absorb(arrays: dict[str, F32]) -> None:
+        _absorb(view, taps, observed, arrays)
+        if look is not None:
+            look(arrays)
+
+    with _Worker(absorb) as worker:
         for batch in batches:
             worker.put(dict(zip(names, run(names, {view.inputs[0]: batch}), strict=True)))
             done += len(batch)

@@ -86,6 +86,23 @@ class CalibrationKey:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What the calibration images showed.
+
+    Attributes:
+        images: Number of images read.
+        blank: How many of them are of one colour.
+        pictures: Network inputs made of them (tiles count each) of which the detections are known.
+        found: In how many of these FP32 found something.
+    """
+
+    images: int
+    blank: int
+    pictures: int
+    found: int
+
+
+@dataclass(frozen=True)
 class CalibrationRanges:
     """Ranges of all tensors before the decoding tail.
 
@@ -94,11 +111,13 @@ class CalibrationRanges:
         key: What they were made from.
         noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result; see
             :mod:`yolotrt.calibration.sensitivity`.
+        seen: What the images showed; None for caches of earlier versions.
     """
 
     tensors: Mapping[str, TensorRange]
     key: CalibrationKey
     noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seen: Seen | None = None
 
 
 def find_ranges(

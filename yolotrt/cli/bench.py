@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
-from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets, percentage
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
 from yolotrt.cli.options import (
     ENGINES,
     Depth,
@@ -114,7 +114,7 @@ def bench(
       yolotrt bench
       yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
-      yolotrt bench --until-stable 5% -o result.json --budget tiles=10ms --budget-stat p95
+      yolotrt bench -n 130 -o result.json --budget tiles=10ms --budget-stat p95
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
       yolotrt bench --devices 0,1 --groups 2,4,8
@@ -124,6 +124,7 @@ def bench(
     from yolotrt.bench.result import RESULT
     from yolotrt.bench.run import RunRequest
     from yolotrt.bench.sweep import SweepSettings
+    from yolotrt.data.sources import source_files
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
@@ -145,12 +146,14 @@ def bench(
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
     budgets = Budgets.parse(budget or (), budget_stat)
-    request = RunRequest(settings, source, budgets, output, resume, overwrite)
     read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES)]
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
     claim_outputs(outputs, read, config, source, overwrite=overwrite)
+    counted = duration is None and until_stable is None
+    announce_few(budgets, iterations if counted else None)
+    request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
     where = device_name(device, devices)
     for file in (file for pair in pairs for file in pair):
@@ -161,7 +164,7 @@ def bench(
         say(f"result: {output}")
     write_outputs([result], html=html, markdown=markdown, csv=csv)
     emit_json_result(json, result)
-    check_budgets(result, request.budgets)
+    check_budgets(result, budgets, announced=counted)
 
 
 def emit_json_result(target: str | None, result: RunResult) -> None:
@@ -221,13 +224,15 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
 
 def _show(result: RunResult, json: str | None) -> None:
     from yolotrt.bench.advice import advise
+    from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.report.tables import latency_table, stage_table
 
     if json != "-":
         console = stdout()
         console.print(latency_table(result, console.width))
         console.print(stage_table(result, console.width))
-    for note in result.notes:
+    rough = rough_percentiles(result.rounds)
+    for note in (*result.notes, *([rough] if rough else [])):
         say(f"note: {note}")
     for advice in advise(result):
         warn(str(advice))

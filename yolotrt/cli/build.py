@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
+from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -101,6 +102,12 @@ def build(
         str | None,
         typer.Option(help="--max-drop: judge in global, tiled or tiled+global mode. [default: global]"),
     ] = None,
+    least_int8: Annotated[
+        str | None,
+        typer.Option(
+            metavar="50%", help="--max-drop: fail with less of the multiply-adds in INT8. [default: 50%]"
+        ),
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     trust: Trust = False,
     force: Force = False,
@@ -108,6 +115,9 @@ def build(
     json: JsonTarget = None,
 ) -> None:
     r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
+
+    With --max-drop the measured loss itself must be within it, which is stricter than the rule of eval and
+    compare: a search has other attempts to go to. It fails (exit 3) if that, or --least-int8, is not kept.
 
     \b
     Examples:
@@ -125,13 +135,14 @@ def build(
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.backends.registry import backend as backend_named
     from yolotrt.calibration.algorithms import ALGORITHMS
+    from yolotrt.calibration.places import family
     from yolotrt.model.export import HEADS
     from yolotrt.pipeline.settings import PASS_MODES
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
     from yolotrt.workflow.evaluate import MaxDrop
-    from yolotrt.workflow.promise import PromiseRequest
+    from yolotrt.workflow.promise import LEAST_INT8, PromiseRequest
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -141,10 +152,12 @@ def build(
         )
     if implicit and not int8:
         raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
-    if max_drop is None and (annotations or eval_images or mode):
+    if max_drop is None and (annotations or eval_images or mode or least_int8):
         raise UsageError(
-            "--annotations, --eval-images and --mode belong to --max-drop.", hint="Add --max-drop 1%."
+            "--annotations, --eval-images, --mode and --least-int8 belong to --max-drop.",
+            hint="Add --max-drop 1%.",
         )
+    least = LEAST_INT8 if least_int8 is None else percentage(least_int8, "--least-int8")
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
@@ -152,7 +165,7 @@ def build(
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
         images = _coco()
-    elif calibrates and images is None and not calibration_cache(path, CALIB_DATA).exists():
+    elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):
         images = _offered(yes)
     request = BuildRequest(
         model=path,
@@ -184,7 +197,9 @@ def build(
     )
     with _own_log(log, overwrite=overwrite):
         if bound is not None:
-            _promised(PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in), json)
+            _promised(
+                PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
+            )
             return
         with progress_bars() as progress:
             outcome = build_engine(request, progress=progress, say=say)

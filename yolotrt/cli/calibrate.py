@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
+from yolotrt.cli.console import emit_json, progress_bars, say, warn
 from yolotrt.cli.options import (
     CALIB_DATA,
     Force,
@@ -31,7 +31,13 @@ def calibrate(
     limit: Limit = None,
     tiles: Tiles = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Cache file. [default: calib_data/NAME.calib.json]")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Cache file. [default: calib_data/NAME.calib.json, or NAME-KEY.calib.json beside one of "
+            "other images]",
+        ),
     ] = None,
     trt_cache: Annotated[
         Path | None, typer.Option("--trt-cache", help="Also write a TensorRT 10 calibration table.")
@@ -44,6 +50,8 @@ def calibrate(
     r"""Find the activation ranges for INT8; returns at once while model, images and method are the same.
 
     Memory does not grow with the number of images. Pictures are letterboxed exactly as at inference.
+    Calibrations of other images or by other methods stay beside each other; build takes the one of most
+    images unless it is told which.
 
     \b
     Examples:
@@ -80,27 +88,29 @@ def calibrate(
             tile_overlap=0.2 if tiles else None,
             force=force,
             overwrite=overwrite,
+            beside=output is None,
             threads=threads or cores(),
             progress=progress,
             on_wait=say,
         )
     if status.warning:
         warn(status.warning)
-    for message in status.skipped:
-        warn(f"skipped: {message}")
+    for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
+        warn(message)
     if status.changed:
-        say(f"changed since the last calibration: {', '.join(status.changed)}")
+        stays = f": {cache} stays as it is" if status.path != cache else ""
+        say(f"changed since the last calibration: {', '.join(status.changed)}{stays}")
     if trt_cache is not None:
         with owning_file(trt_cache, _TRT_CACHE, option="--trt-cache", overwrite=overwrite):
             write_text(trt_cache, trt_table(ranges))
         say(f"TensorRT 10 calibration table: {trt_cache}")
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":
-        tell(f"{cache}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
+        print(f"{status.path}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
     emit_json(
         json,
         {
-            "path": str(cache),
+            "path": str(status.path),
             "cached": status.cached,
             "changed": list(status.changed),
             "images": status.images,

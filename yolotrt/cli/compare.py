@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrt.cli.console import emit_json, say, stdout, warn
-from yolotrt.cli.gates import percentage
+from yolotrt.cli.gates import Undecided, fails_undecided, percentage
 from yolotrt.cli.options import JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, page_outputs, write_markdown
-from yolotrt.errors import GateFailed
+from yolotrt.errors import GateFailed, GateUndecided
 
 if TYPE_CHECKING:
     from yolotrt.bench.compare import Comparison
@@ -22,9 +22,13 @@ def compare(
     base: Annotated[Path, typer.Argument(help="Result file to compare with.")],
     new: Annotated[Path, typer.Argument(help="Result file that is judged.")],
     fail_on: Annotated[
-        str, typer.Option(help="Fail (exit 3) on a slow-down beyond this, if it is also significant.")
-    ] = "3%",
-    stat: Annotated[str, typer.Option(help="What is compared: p50, p90, p95 or p99.")] = "p50",
+        str | None,
+        typer.Option(
+            help="Fail (exit 3) on a slow-down beyond this, if it is also significant. [default: 3%]"
+        ),
+    ] = None,
+    undecided: Undecided = None,
+    stat: Annotated[str, typer.Option(help="What is compared: p50, p90, p95, p99 or mean.")] = "p50",
     stages: Annotated[
         str, typer.Option(help="Stages to compare; those that were not measured are left out.")
     ] = "tiles,global,end_to_end",
@@ -40,8 +44,12 @@ def compare(
     r"""Compare two result files, and exit with 3 if the new one got slower.
 
     A regression: the ratio of the medians (or of what --stat names) exceeds the limit of --fail-on, and its
-    bootstrap interval excludes 1. All intervals of a comparison together are wrong with 5 % probability at
-    most, however many cases there are.
+    bootstrap interval excludes 1, or every new frame took longer than every frame of the base. All intervals
+    of a comparison together are wrong with 5 % probability at most, however many cases there are. Undecided
+    are figures so noisy that a slow-down of 20 % (or of --fail-on, if that is more) could hide in them,
+    those of too few frames that exceed the limit, and what the new result does not measure any more;
+    --undecided says whether that is an error (exit 1): it is if --fail-on is given. eval --max-drop judges
+    by the same rule.
 
     \b
     Examples:
@@ -52,12 +60,13 @@ def compare(
     from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.compare import compare as hold_against
     from yolotrt.bench.result import read_result
-    from yolotrt.report.tables import comparison_table, signed_percent
+    from yolotrt.report.tables import comparison_table
 
     written = json_with("what yolotrt compare --json wrote", ("stat", "changes", "regressions"))
     outputs = [json_output(json, written), *page_outputs(None, markdown, None)]
     claim_outputs(outputs, base, new, overwrite=overwrite)
-    limit = percentage(fail_on, "--fail-on")
+    limit = percentage(fail_on or "3%", "--fail-on")
+    strict = fails_undecided(undecided, asked=fail_on is not None)
     found = hold_against(
         read_result(base),
         read_result(new),
@@ -69,29 +78,84 @@ def compare(
     if json != "-":
         console = stdout()
         console.print(comparison_table(found, console.width))
+    say(f"compare: {found.headline} ({found.stat})")
     for difference in found.differences:
         say(f"different: {difference}")
     for which, advice in found.doubts:
         warn(f"{base if which == 'base' else new}: {advice}")
+    for note in found.notes:
+        warn(note)
     for missing in found.missing:
         warn(f"not compared, {missing}")
+    for lost in found.lost:
+        if f"only in the base: {lost}" not in found.missing:
+            warn(f"not compared: {lost}")
     if markdown is not None:
         from yolotrt.report.markdown import comparison_markdown
 
         write_markdown(markdown, comparison_markdown(found))
     emit_json(json, _as_json(found))
+    hold(found, limit, strict=strict)
+
+
+def hold(found: Comparison, limit: float, *, strict: bool) -> None:
+    """Fail if something got slower.
+
+    Args:
+        found: The comparison.
+        limit: The slow-down that counts, as a part.
+        strict: Whether what cannot be judged is an error, too.
+
+    Raises:
+        GateFailed: There is a regression.
+        GateUndecided: Nobody can tell.
+    """
+    from yolotrt.report.tables import signed_percent
+
     if bad := found.regressions:
         worst = max(bad, key=lambda change: change.ratio.value)
         raise GateFailed(
             f"{len(bad)} of {len(found.changes)} figures got significantly slower, by more than "
             f"{limit * 100:.3g} %; most: {worst.case}, {worst.stage} {signed_percent(worst.ratio.value)}."
         )
+    if strict and found.outcome == "undecided":
+        raise GateUndecided(_open(found), hint=_remedy(found))
+
+
+def _open(found: Comparison) -> str:
+    """Return what cannot be judged, in a sentence."""
+    from yolotrt.report.tables import signed_percent
+
+    if not found.undecided:
+        return f"Undecided: the new result does not measure {found.lost[0]} any more."
+    worst = max(found.undecided, key=lambda change: change.ratio.value)
+    return (
+        f"Undecided: {len(found.undecided)} of {len(found.changes)} figures have too few or too noisy frames "
+        f"to tell whether they got slower; most: {worst.case}, {worst.stage} "
+        f"{signed_percent(worst.ratio.value)}, which may be noise."
+    )
+
+
+def _remedy(found: Comparison) -> str:
+    if not found.undecided:
+        return "Measure what the base has, or let it pass with --undecided pass."
+    needed = max(20, *(change.needed for change in found.undecided))
+    more = max(needed, 2 * max(change.frames for change in found.undecided))
+    return (
+        f"Measure both with more frames (bench -n {more}) on a quieter machine, or let it pass with "
+        "--undecided pass."
+    )
 
 
 def _as_json(found: Comparison) -> dict[str, Any]:
     return {
         "stat": found.stat,
+        "outcome": found.outcome,
+        "headline": found.headline,
         "regressions": len(found.regressions),
+        "undecided": len(found.undecided) + len(found.lost),
+        "lost": list(found.lost),
+        "notes": list(found.notes),
         "differences": list(found.differences),
         "missing": list(found.missing),
         "warnings": [
@@ -106,8 +170,12 @@ def _as_json(found: Comparison) -> dict[str, Any]:
                 "new_s": change.new_s,
                 "ratio": change.ratio.value,
                 "interval": None if change.ratio.interval is None else list(change.ratio.interval),
-                "significant": change.ratio.certain,
+                "reach": change.ratio.reach,
+                "frames": change.frames,
+                "needed_frames": change.needed,
+                "significant": change.certain,
                 "regressed": change.regressed,
+                "outcome": change.outcome,
             }
             for change in found.changes
         ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.gates import Undecided, fails_undecided
 from yolotrt.cli.options import (
     ENGINES,
     Device,
@@ -44,6 +45,7 @@ def eval_(
         str | None,
         typer.Option(metavar="1%|0.5pt", help="Fail (exit code 3) if box or mask mAP loses more than this."),
     ] = None,
+    undecided: Undecided = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
     merge: MergeMethod = "seams",
@@ -57,7 +59,10 @@ def eval_(
     r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
 
     Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
-    called within noise. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections, full-resolution masks.
+    called within noise. --max-drop fails if a loss exceeds it and the interval excludes zero. It is undecided
+    if the interval reaches to a loss of 5 % (or of --max-drop, if that is more), and passes what may be noise
+    otherwise; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections,
+    full-resolution masks.
     The ms column is the median time of an image, from pixels to merged detections, all but the network on
     the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most.
 
@@ -83,6 +88,7 @@ def eval_(
     written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
     compared = None if reference == "fp32" else reference
     claim_outputs([json_output(json, written)], engines, compared, images, annotations, overwrite=overwrite)
+    strict = fails_undecided(undecided, asked=True)
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
         base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)
@@ -123,20 +129,36 @@ def eval_(
     figures = [entry.as_json() for entry in found]
     emit_json(json, {"mode": mode, "engines": figures, "packages": packages()})
     if bound is not None:
-        _hold(bound, found)
+        _hold(bound, found, strict)
 
 
-def _hold(bound: MaxDrop, found: list[EngineAccuracy]) -> None:
-    from yolotrt.errors import GateFailed
+def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
+    from yolotrt.errors import GateFailed, GateUndecided
 
+    doubts = []
     for entry in found:
         if entry.comparison is None:
             continue
         for kind, difference in (("box", entry.comparison.box), ("mask", entry.comparison.mask)):
-            if difference is not None and bound.exceeded_by(difference):
+            if difference is None:
+                continue
+            loses = (
+                f"{entry.file.path.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
+                f"({-(difference.relative or 0):.1%} relative)"
+            )
+            outcome = bound.outcome(difference)
+            if outcome == "failed":
                 raise GateFailed(
-                    f"{entry.file.path.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
-                    f"({-(difference.relative or 0):.1%} relative), more than {bound}.",
+                    f"{loses}, more than {bound}.",
                     hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
                 )
-    say(f"--max-drop {bound}: held")
+            if outcome == "undecided":
+                doubts.append(loses)
+            elif bound.beyond(difference):
+                say(f"note: {loses}, more than {bound}, but within noise")
+    if doubts and strict:
+        raise GateUndecided(
+            f"Undecided: {doubts[0]}, which may be noise: so few images cannot tell whether {bound} is kept.",
+            hint="Evaluate on more images, or let it pass with --undecided pass.",
+        )
+    say(f"--max-drop {bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")

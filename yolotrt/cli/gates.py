@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import stderr
+from yolotrt.cli.console import stderr, warn
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 BudgetTerms = Annotated[
     list[str] | None,
     typer.Option("--budget", metavar="STAGE=TIME", help="Fail (exit 3) above this, such as tiles=10ms."),
+]
+Undecided = Annotated[
+    str | None,
+    typer.Option(
+        metavar="pass|fail",
+        help="Whether what is too little or too noisy to judge is an error (exit 1). "
+        "[default: fail if a limit is given]",
+    ),
 ]
 BudgetStat = Annotated[
     str, typer.Option("--budget-stat", help="What budgets are put on: p50, p90, p95, p99 or mean.")
@@ -38,8 +46,46 @@ def percentage(text: str, option: str) -> float:
     return value / 100 if match["percent"] else value
 
 
-def check_budgets(result: RunResult, budgets: Budgets) -> None:
+def fails_undecided(text: str | None, *, asked: bool) -> bool:
+    """Return whether ``--undecided`` makes what cannot be judged fail.
+
+    Args:
+        text: The option's value, if it was given.
+        asked: Whether a limit was named, so that somebody relies on the answer.
+
+    Raises:
+        UsageError: It is neither ``pass`` nor ``fail``.
+    """
+    if text not in (None, "pass", "fail"):
+        raise UsageError(f"--undecided {text!r} is unknown.", hint="Choose from: pass, fail.")
+    return asked if text is None else text == "fail"
+
+
+def announce_few(budgets: Budgets, frames: int | None, hint: str = "Use -n {needed}.") -> None:
+    """Warn before long work if a budget is put on a percentile that so few frames cannot carry.
+
+    Args:
+        budgets: The budgets.
+        frames: How many frames will be measured; None if only the run will tell.
+        hint: What to do; ``{needed}`` is the number of frames that carry it.
+    """
+    from yolotrt.bench.evidence import needed_count
+
+    needed = needed_count(budgets.stat)
+    if budgets.limits and frames is not None and frames < needed:
+        warn(
+            f"{budgets.stat} of {frames} frames is not known well, so its budget is hardly kept or missed "
+            f"with certainty: {needed} frames are needed. {hint.format(needed=needed)}"
+        )
+
+
+def check_budgets(result: RunResult, budgets: Budgets, *, announced: bool = False) -> None:
     """Print how each budget was kept, and fail if one was not.
+
+    Args:
+        result: What was measured.
+        budgets: What it is held against.
+        announced: Whether :func:`announce_few` has had its say before the run.
 
     Raises:
         UsageError: A budget is on a stage that no case measured.
@@ -49,6 +95,8 @@ def check_budgets(result: RunResult, budgets: Budgets) -> None:
     from yolotrt.report.tables import budget_table
 
     verdicts = judge(result, budgets)
+    if not announced:
+        announce_few(budgets, result.rounds, "Measure with bench -n {needed}.")
     missed = [verdict for verdict in verdicts if not verdict.met]
     if not missed:
         return

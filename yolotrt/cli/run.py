@@ -75,6 +75,7 @@ def run(
     """
     from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.environment import packages
+    from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -118,6 +119,8 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
+    if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
+        say(f"note: {rough}")
     emit_json(json, {**end.as_json(), "packages": packages()} if json is not None else None)
     if failure is not None:
         raise failure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
-from yolotrt.cli.gates import BudgetStat, BudgetTerms
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -106,9 +106,10 @@ def tune(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import EDITED, json_with
     from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.race import RUNGS
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.calibration.algorithms import ALGORITHMS
-    from yolotrt.data.sources import read_frames
+    from yolotrt.data.sources import read_frames, source_files
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.report.tune_tables import given_up_table, tune_table
     from yolotrt.workflow.build import BuildRequest
@@ -148,10 +149,12 @@ def tune(
         limit=eval_limit,
         state=state,
         device=device,
+        pictures=source_files(source),
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
     written = json_with("what yolotrt tune --json wrote", ("kept", "recommended", "candidates"))
     outputs = [json_output(json, written), Output("--state", state, STATE)]
+    announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
         _require_writable(write)

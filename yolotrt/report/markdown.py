@@ -46,8 +46,6 @@ def result_markdown(result: RunResult) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Return the verdict in bold, the table, and what else differs."""
-    bad = len(comparison.regressions)
-    verdict = f"{bad} significant regression{'s' * (bad != 1)}" if bad else "No significant regression"
     rows = [
         (
             change.case.engine,
@@ -59,13 +57,22 @@ def comparison_markdown(comparison: Comparison) -> str:
             milliseconds(change.new_s),
             signed_percent(change.ratio.value, change.ratio.interval),
             interval_percent(change.ratio.interval, change.ratio.value),
-            Markup(f"**{change.word}**") if change.regressed else change.word,
+            change.word if change.outcome == "passed" else Markup(f"**{change.word}**"),
         )
         for change in comparison.changes
     ]
     head = (*_CASE, "stage", "base ms", "new ms", "change", "interval", "verdict")
-    lines = [f"**yolotrt: {verdict}** ({comparison.stat}, base against new)", "", *_table(head, rows, left=3)]
-    for title, items in (("Different", comparison.differences), ("Not compared", comparison.missing)):
+    lines = [
+        f"**yolotrt: {comparison.headline}** ({comparison.stat}, base against new)",
+        "",
+        *_table(head, rows, left=3),
+    ]
+    further = [lost for lost in comparison.lost if f"only in the base: {lost}" not in comparison.missing]
+    for title, items in (
+        ("Different", comparison.differences),
+        ("Not compared", (*comparison.missing, *further)),
+        ("Note", comparison.notes),
+    ):
         if items:
             lines += ["", f"{title}: {markdown_text('; '.join(items))}"]
     if comparison.doubts:

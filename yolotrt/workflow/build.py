@@ -12,8 +12,11 @@ from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.own import mind_another_network, require_own_engine
 from yolotrt.backends.registry import choose
 from yolotrt.backends.sidecar import finish_interrupted, write_engine
+from yolotrt.calibration.algorithms import Algorithm
 from yolotrt.calibration.cache import default_cache, load_or_calibrate, read_ranges
+from yolotrt.calibration.places import ENDING, of_network
 from yolotrt.calibration.ranges import CalibrationRanges
+from yolotrt.calibration.witness import doubts
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, CalibrationError, ModelError
 from yolotrt.model.export import export
@@ -47,7 +50,7 @@ def calibration_cache(model: Path, calib_data: Path) -> Path:
     """Return where the calibration of a model, weights or ONNX, is kept."""
     if model.suffix.lower() == ".onnx":
         return default_cache(model, calib_data)
-    return calib_data / f"{model.stem}.calib.json"
+    return calib_data / f"{model.stem}{ENDING}"
 
 
 def build_engine(
@@ -189,7 +192,7 @@ def _ranges(
 ) -> CalibrationRanges:
     cache = calibration_cache(onnx_path, request.calib_data)
     if request.images is None:
-        if known := _cached_ranges(cache, model, say):
+        if known := _cached_ranges(cache, model, request.algorithm, say):
             return known
         raise CalibrationError(
             f"{request.precision.upper()} needs images to calibrate on, and none were named.",
@@ -206,30 +209,50 @@ def _ranges(
         tile_overlap=request.tile_overlap,
         force=request.force,
         overwrite=request.overwrite,
+        beside=True,
         progress=progress,
         on_wait=say,
     )
     if status.warning:
         say(f"warning: {status.warning}")
     if status.changed:
-        say(f"calibration: {', '.join(status.changed)} changed since {cache}")
-    for message in status.skipped:
-        say(f"warning: skipped: {message}")
-    say(f"calibration: {cache} ({'cached' if status.cached else 'made'}, {status.images} images)")
+        stays = ", which stays" if status.path != cache else ""
+        say(f"calibration: {', '.join(status.changed)} changed since {cache}{stays}")
+    for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
+        say(f"warning: {message}")
+    say(f"calibration: {status.path} ({'cached' if status.cached else 'made'}, {status.images} images)")
     return ranges
 
 
-def _cached_ranges(cache: Path, model: onnx.ModelProto, say: Say) -> CalibrationRanges | None:
+def _cached_ranges(
+    cache: Path, model: onnx.ModelProto, algorithm: Algorithm, say: Say
+) -> CalibrationRanges | None:
     """Return the ranges of an earlier calibration of the same network, without needing its images."""
-    if not cache.exists():
+    found = of_network(cache, onnx_key(model), algorithm, read_ranges)
+    if not found:
+        _say_why_not(cache, say)
         return None
+    (taken, ranges), *others = found
+    for doubt in doubts(ranges):
+        say(f"warning: {doubt}")
+    count = len(ranges.key.images)
+    say(f"calibration: {taken} (cached, {_described(ranges) if others else f'{count} images'})")
+    for path, other in others:
+        say(f"calibration: not taken: {path} ({_described(other)}); name its --images to take it")
+    return ranges
+
+
+def _described(ranges: CalibrationRanges) -> str:
+    count = len(ranges.key.images)
+    return f"{count} image{'s' * (count != 1)}, {ranges.key.algorithm}"
+
+
+def _say_why_not(cache: Path, say: Say) -> None:
+    if not cache.exists():
+        return
     try:
-        ranges = read_ranges(cache)
+        read_ranges(cache)
     except ArtifactError as exc:
         say(f"warning: {exc.message}")
-        return None
-    if ranges.key.onnx != onnx_key(model):
-        say(f"warning: {cache} was made for another network; it is not used.")
-        return None
-    say(f"calibration: {cache} (cached, {len(ranges.key.images)} images)")
-    return ranges
+        return
+    say(f"warning: {cache} was made for another network; it is not used.")

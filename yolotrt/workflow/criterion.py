@@ -43,10 +43,12 @@ class Judgement:
     Attributes:
         figures: What was measured, by name, in [0, 1] (a drift may be negative).
         losses: What counts against the bound, by name, in the bound's unit; negative is a gain.
+        noise: Names of losses that may be none: their interval includes zero.
     """
 
     figures: Mapping[str, float]
     losses: Mapping[str, float]
+    noise: frozenset[str] = frozenset()
 
     @property
     def worst(self) -> str:
@@ -127,6 +129,7 @@ class AnnotatedCriterion:
         return Judgement(
             {name: d.value for name, d in differences.items()},
             {name: self._loss(d) for name, d in differences.items()},
+            frozenset(name for name, d in differences.items() if d.within_noise),
         )
 
     def _loss(self, difference: Difference) -> float:
@@ -164,6 +167,12 @@ class AgreementCriterion:
                 found.append(pipeline(read_image(path)).detections)
                 progress("compare", done, len(self._images))
         self._reference = self._reference or found
+        if not any(len(detections) for detections in self._reference):
+            raise InputError(
+                f"The FP32 network finds nothing in the {len(self._images)} images to judge on: there is "
+                "nothing to agree with.",
+                hint="Name images with objects that the model knows: --eval-images DIR",
+            )
         own = agreement(zip(self._reference, self._reference, strict=True))
         return agreement_judgement(agreement(zip(self._reference, found, strict=True)), own)
 

@@ -16,6 +16,7 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
 from yolotrt.bench.statistics import median
+from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Comparison, Difference, compare
@@ -59,8 +60,27 @@ class MaxDrop:
             )
         return cls(float(match[1]) / 100, match[2] == "%")
 
-    def exceeded_by(self, difference: Difference) -> bool:
-        """Whether a difference loses more than accepted."""
+    def outcome(self, difference: Difference) -> Outcome:
+        """Judge a difference by the rule of all gates; see :mod:`yolotrt.bench.verdict`.
+
+        Nothing can be said relative to a reference that finds nothing.
+        """
+        unit = difference.reference if self.relative else 1.0
+        if not unit > 0:
+            return "undecided"
+        loss = -difference.absolute / unit
+        known = difference.low is not None
+        return outcome(
+            loss,
+            self.value,
+            certain=not difference.within_noise,
+            known=known,
+            reach=-(difference.low or 0.0) / unit if known else loss,
+            gross=GROSS["accuracy"] * difference.reference / unit,
+        )
+
+    def beyond(self, difference: Difference) -> bool:
+        """Whether the loss, noise or not, is larger than accepted."""
         loss = difference.relative if self.relative else difference.absolute
         return loss is not None and -loss > self.value
 

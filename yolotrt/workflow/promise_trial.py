@@ -40,6 +40,7 @@ class Attempt:
         figures: As in :class:`~yolotrt.workflow.criterion.Judgement`.
         losses: As there.
         held: Whether every loss is within the bound.
+        noise: Whether every loss beyond it may be noise.
     """
 
     budget: float
@@ -51,6 +52,7 @@ class Attempt:
     figures: dict[str, float]
     losses: dict[str, float]
     held: bool
+    noise: bool = False
 
 
 def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
@@ -88,6 +90,17 @@ def ladder(plan: BuildPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
     everything = tuple(_quantized(plan, ()))
     if set(everything) != set(last):
         yield 1.0, everything
+
+
+def int8_share(plan: BuildPlan, excluded: Sequence[str]) -> float:
+    """Return which part of all convolutions' multiply-adds is INT8 without the excluded ones, in [0, 1]."""
+    work = _work(plan)
+    return sum(work[name] for name in _quantized(plan, excluded)) / (sum(work.values()) or 1)
+
+
+def _work(plan: BuildPlan) -> dict[str, int]:
+    view = GraphView(plan.model)
+    return {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
 
 
 def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
@@ -153,19 +166,17 @@ class Trial:
             engine = FakeQuantizedEngine(graph, described)
         with closing(engine):
             found = self.criterion.judge(engine, self.progress)
-        view = GraphView(plan.model)
-        work = {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
-        names = _quantized(plan, excluded)
         return Attempt(
             budget=budget,
             excluded=excluded,
-            quantized=len(names),
-            convolutions=len(work),
-            work=sum(work[name] for name in names) / (sum(work.values()) or 1),
+            quantized=len(_quantized(plan, excluded)),
+            convolutions=len(_work(plan)),
+            work=int8_share(plan, excluded),
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),
-            held=all(loss <= self.bound.value for loss in found.losses.values()),
+            held=not (beyond := {n for n, loss in found.losses.items() if loss > self.bound.value}),
+            noise=bool(beyond) and beyond <= found.noise,
         )
 
     def weighed(self, chosen: Attempt) -> Attempt:

@@ -3,83 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
-from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
-from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.budgets import judge
 from yolotrt.bench.memory import peak_memory
 from yolotrt.bench.race import Dropped, median_seconds, race
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
-from yolotrt.cuda.machine import HERE
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_weights
-from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+from yolotrt.workflow.build import Say, build_engine, export_if_weights
+from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune_key import search_key
+from yolotrt.workflow.tune_request import TuneRequest as TuneRequest
 from yolotrt.workflow.tune_state import STATE, Measured, TuneState
 
 _PATIENCE_S = 24 * 3600.0
 """Seconds that another search with the same state is waited for; some go on overnight."""
 
 REFERENCE: Precision = "fp32"
-
-
-@dataclass(frozen=True)
-class TuneRequest:
-    """What to search and what must be kept.
-
-    Attributes:
-        build: How engines are built; its precision and profiles are set by the search.
-        precisions: Precisions to try; empty takes those that are worthwhile on the device.
-        sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
-        chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
-        budgets: What stages may take.
-        max_drop: Largest accepted loss of mAP against FP32; None accepts any.
-        images: Annotated images; None measures no accuracy.
-        annotations: Their COCO instances JSON.
-        limit: Use only the first annotated images.
-        state: File with what is known so far; a search that was interrupted continues from it.
-        device: Where engines run; see :func:`yolotrt.backends.placement.place`.
-
-    Raises:
-        UsageError: ``max_drop`` without annotated images.
-    """
-
-    build: BuildRequest
-    precisions: tuple[Precision, ...]
-    sweep: SweepSettings
-    budgets: Budgets
-    max_drop: MaxDrop | None
-    images: Path | None
-    annotations: Path | None
-    limit: int | None
-    state: Path
-    chunk: tuple[int, ...] = ()
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if (self.images is None) != (self.annotations is None):
-            raise UsageError(
-                "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
-            )
-        if self.max_drop is not None and self.images is None:
-            raise UsageError(
-                "--max-drop needs annotated images.",
-                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",
-            )
 
 
 def tune(
@@ -104,7 +58,7 @@ def tune(
         request = replace(request, precisions=chosen)
     files, sweep = _build(request, frames, progress, say)
     request = replace(request, sweep=sweep)
-    key, budgets = _key(request, files, frames), request.budgets.as_json()
+    key, budgets = search_key(request, files, frames), request.budgets.as_json()
     with exclusive(request.state, say, timeout_s=_PATIENCE_S) as waited:
         state = TuneState.open(
             request.state, key, budgets, say, waited=waited, overwrite=request.build.overwrite
@@ -131,6 +85,10 @@ def _search(
     for name, loss in refused.items():
         say(f"given up: {name} {loss}")
     allowed = [f for f in tried if f.path.name not in refused]
+    for file in allowed:
+        known = state.accuracy.get(file.sha256)
+        if known and request.max_drop and known.outcome(request.max_drop) == "undecided":
+            say(f"warning: so few images cannot tell whether {file.path.name} keeps {request.max_drop}")
     results, dropped = _race(request, allowed, frames, state, progress, say)
     found = []
     for index, result in enumerate(results):
@@ -173,29 +131,6 @@ def _build(
     return [build_engine(one, progress=progress, say=say).file for one in requests], sweep
 
 
-def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]) -> dict[str, object]:
-    from yolotrt.bench.environment import environment
-
-    machine = environment(request.sweep.threads, _card(request, files))
-    return {
-        "engines": {f.path.name: f.sha256 for f in files},
-        "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
-        "gpu": (machine["gpu"] or {}).get("name"),
-        "passes": list(request.sweep.modes),
-        "overlap": request.sweep.overlap,
-        "frames": [list(frame.shape) for frame in frames],
-        "images": None if request.images is None else [str(request.images), str(request.annotations)],
-        "limit": request.limit,
-        "device": request.device,
-    }
-
-
-def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
-    """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
-    gpus = [index for file in files for index in place(file, request.device).gpus]
-    return HERE.gpu(gpus[0]).info.pci_bus_id if gpus else None
-
-
 def _evaluate(
     request: TuneRequest, files: Sequence[EngineFile], state: TuneState, progress: Progress
 ) -> None:
@@ -223,9 +158,14 @@ def _evaluate(
 def _too_inaccurate(request: TuneRequest, file: EngineFile, state: TuneState) -> str | None:
     """Return what an engine loses if that is more than accepted."""
     found = state.accuracy.get(file.sha256)
-    if found is None or request.max_drop is None or not found.exceeds(request.max_drop):
+    if found is None or request.max_drop is None:
         return None
-    return f"loses {found.loss_text}, more than {request.max_drop}"
+    outcome = found.outcome(request.max_drop)
+    if outcome == "failed":
+        return f"loses {found.loss_text}, more than {request.max_drop}"
+    if outcome == "undecided" and found.beyond(request.max_drop):
+        return f"loses {found.loss_text}, more than {request.max_drop}, as far as so few images can tell"
+    return None
 
 
 def _race(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
+from yolotrt.bench.verdict import Outcome
 from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -56,9 +58,14 @@ class Measured:
         """The losses in points."""
         return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
 
-    def exceeds(self, bound: MaxDrop) -> bool:
-        """Whether it loses more than accepted."""
-        return any(bound.exceeded_by(loss) for loss in self.losses)
+    def outcome(self, bound: MaxDrop) -> Outcome:
+        """Whether it keeps a bound on box and mask mAP."""
+        found = {bound.outcome(loss) for loss in self.losses}
+        return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"
+
+    def beyond(self, bound: MaxDrop) -> bool:
+        """Whether it loses more than accepted, be it noise or not."""
+        return any(bound.beyond(loss) for loss in self.losses)
 
 
 @dataclass
@@ -67,7 +74,8 @@ class TuneState:
 
     Attributes:
         path: The file.
-        key: What the figures hold for; another key starts anew.
+        key: What the figures hold for, in one key; another one starts anew.
+        made_for: The same by its parts, to say which differ.
         budgets: What the race was held against; with others it starts anew.
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up.
@@ -83,6 +91,7 @@ class TuneState:
     cases: dict[Case, CaseResult] = field(default_factory=dict)
     gone: dict[Case, Dropped] = field(default_factory=dict)
     memory: dict[Case, Memory] = field(default_factory=dict)
+    made_for: dict[str, Any] = field(default_factory=dict)
     clock: Clock = now
     _saved_ns: int = field(default=0, repr=False)
 
@@ -113,7 +122,7 @@ class TuneState:
         """
         wanted = content_key(key)
         if not path.exists() or (overwrite and not STATE.is_own(path)):
-            return cls(path, wanted, budgets)
+            return cls(path, wanted, budgets, made_for=key)
         body = read_document(path, format=FORMAT, version=VERSION)
         if body.get("key") != wanted:
             if waited:
@@ -121,10 +130,10 @@ class TuneState:
                     f"Another process has just searched with {path}, for other engines, images or settings.",
                     hint="Give this search a file of its own: --state FILE.",
                 )
-            say(f"tune: {path} is about other engines, images or another machine; starting anew")
-            return cls(path, wanted, budgets)
+            say(f"tune: {path} is about {_others(body.get('made_for'), key)}; starting anew")
+            return cls(path, wanted, budgets, made_for=key)
         try:
-            state = cls._read(path, body)
+            state = replace(cls._read(path, body), made_for=key)
         except (KeyError, TypeError, ValueError) as exc:
             raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
         if state.budgets != budgets:
@@ -155,6 +164,7 @@ class TuneState:
         """Write the file."""
         body = {
             "key": self.key,
+            "made_for": self.made_for,
             "budgets": self.budgets,
             "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
             "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
@@ -211,3 +221,12 @@ class TuneState:
             self.memory[case] = measure()
             self.save()
         return self.memory[case]
+
+
+def _others(before: object, wanted: dict[str, object]) -> str:
+    """Say what a state is about that was made for something else."""
+    if not isinstance(before, dict):
+        return "other engines, images or another machine"
+    plain = json.loads(json.dumps(wanted))
+    changed = [name for name in {**before, **plain} if before.get(name) != plain.get(name)]
+    return f"another search ({', '.join(changed)} changed)"
