@@ -70,6 +70,30 @@ Tiles = Annotated[
     bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]
 
+
+def _known_overlap(overlap: float) -> float:
+    """Refuse an overlap that is none, and say once what none at all loses."""
+    from yolotrt.cli.console import warn
+    from yolotrt.geometry.tiles import require_overlap
+
+    require_overlap(overlap)
+    if overlap == 0:
+        warn(
+            "with --overlap 0 an object on a tile border is found in pieces, one per tile, or not at all: "
+            "tiles that share no pixels cannot be joined. 0.2 is usual."
+        )
+    return overlap
+
+
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap",
+        callback=_known_overlap,
+        help="Part of a tile shared with its neighbour, from 0 (objects on borders are lost) to below 1.",
+    ),
+]
+
 MergeMethod = Annotated[
     str,
     typer.Option(
