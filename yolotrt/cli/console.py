@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,23 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Write one warning to stderr."""
     say(f"warning: {message}")
+
+
+def show_warnings() -> None:
+    """Show what the package warns of as its other warnings: the first of each kind, in one line."""
+    others = warnings.showwarning
+    shown: set[str] = set()
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not category.__module__.startswith("yolotrt."):
+            others(message, category, *where, **more)
+            return
+        kind = getattr(message, "kind", str(message))
+        if kind not in shown:
+            shown.add(kind)
+            warn(f"{message} (Said once, of the first file.)")
+
+    warnings.showwarning = show
 
 
 def emit_json(target: str | None, data: Any) -> None:
