@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,10 @@ from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_SHOWN = 2
+"""Warnings of one kind that are shown: a folder may hold thousands of pictures of one camera."""
 
 
 def stdout() -> Console:
@@ -46,18 +51,19 @@ def warn(message: str) -> None:
 
 
 def show_warnings() -> None:
-    """Show what the package warns of as its other warnings: the first of each kind, in one line."""
+    """Show what the package warns of as its other warnings: two of each kind, in one line each."""
     others = warnings.showwarning
-    shown: set[str] = set()
+    shown: Counter[str] = Counter()
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
         if not category.__module__.startswith("yolotrt."):
             others(message, category, *where, **more)
             return
         kind = getattr(message, "kind", str(message))
-        if kind not in shown:
-            shown.add(kind)
-            warn(f"{message} (Said once, of the first file.)")
+        shown[kind] += 1
+        if shown[kind] <= _SHOWN:
+            last = " Further ones of this kind are not shown." if shown[kind] == _SHOWN else ""
+            warn(f"{message}{last}")
 
     warnings.showwarning = show
 

@@ -121,7 +121,7 @@ def _shallow(data: bytes, tiff: Tiff) -> U8:
     if tiff.kind != "uint" or tiff.bits != 16:
         raise HeaderError(f"its samples of {tiff.bits} bits are in {layout}", INTERLEAVE)
     image = _opencv(data, cv2.IMREAD_COLOR)
-    if tiff.depth or image.max() * DARK < 255:
+    if tiff.depth or int(image.max()) * DARK < 255:
         raise HeaderError(f"its samples of 16 bits, in {layout}, do not fill their scale", SCALE)
     return np.asarray(image, np.uint8)
 

@@ -192,8 +192,8 @@ def _gif_frames(data: bytes) -> Iterator[tuple[int, int, int, int]]:
             yield left, top, left + width, top + height
         elif data[at] == 0x21:
             at = _gif_blocks(data, at + 2)
-        else:
-            raise HeaderError("it is a damaged GIF")
+        else:  # whatever it is, no decoder looks behind it
+            return
 
 
 def _gif_colours(flags: int) -> int:

@@ -53,9 +53,10 @@ def from_integers(
             raise HeaderError(f"its samples are integers of {bits} bits, up to {high:,}", SCALE)
         elif bits > 8 and high * DARK < full:
             used = high.bit_length()
+            times = round(full / ((1 << used) - 1))
             note = (
                 f"none of its samples is above {high} of {full}: if it was recorded with {used} bits, it is "
-                f"read {round(full / ((1 << used) - 1))} times too dark. Scale it, or give a TIFF its MaxSampleValue"
+                f"read {times} times too dark. Scale it, or give a TIFF its MaxSampleValue"
             )
     levels = (np.arange(full + 1) / full) ** exponent
     return np.rint(levels * 255).astype(np.uint8)[image], note
