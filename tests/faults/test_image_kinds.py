@@ -25,7 +25,7 @@ from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.predict import predict
 
-pytestmark = pytest.mark.filterwarnings("ignore::yolotrt.data.images.PictureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::yolotrt.errors.PictureWarning")
 
 SAMPLES = corpus()
 READABLE = [s for s in SAMPLES if s.wh]

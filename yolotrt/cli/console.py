@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from yolotrt.errors import PictureWarning
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,21 +52,21 @@ def warn(message: str) -> None:
 
 
 def show_warnings() -> None:
-    """Show what the package warns of as its other warnings: two of each kind, in one line each."""
+    """Show what is said about pictures as other warnings are: two of each kind, in one line each."""
     others = warnings.showwarning
     shown: Counter[str] = Counter()
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-        if not category.__module__.startswith("yolotrt."):
+        if not isinstance(message, PictureWarning):
             others(message, category, *where, **more)
             return
-        kind = getattr(message, "kind", str(message))
-        shown[kind] += 1
-        if shown[kind] <= _SHOWN:
-            last = " Further ones of this kind are not shown." if shown[kind] == _SHOWN else ""
+        shown[message.kind] += 1
+        if shown[message.kind] <= _SHOWN:
+            last = " Further ones of this kind are not shown." if shown[message.kind] == _SHOWN else ""
             warn(f"{message}{last}")
 
     warnings.showwarning = show
+    warnings.simplefilter("always", PictureWarning)
 
 
 def emit_json(target: str | None, data: Any) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.foreign import ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, PictureWarning
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """File name endings that count as images in a folder, in any case."""
@@ -61,7 +61,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.ui
 
     EXIF rotation is applied; gray, CMYK, 16-bit and floating-point images are converted; transparency is
     dropped; of several pictures the first is taken. Colour profiles are not applied: numbers count as sRGB.
-    What had to be guessed is said by a :class:`PictureWarning`.
+    What had to be guessed is said by a :class:`yolotrt.errors.PictureWarning`.
 
     Raises:
         ImageError: The file is missing, a pipe or device, empty, truncated, no image, larger than
@@ -102,17 +102,6 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> np
     return image
 
 
-class PictureWarning(UserWarning):
-    """A picture was read, but something about it was guessed or left out.
-
-    Attributes:
-        kind: Equal for all pictures of which the same is to be said.
-    """
-
-    def __init__(self, path: Path, text: str) -> None:
-        super().__init__(f"{path}: {text}.")
-        self.kind = re.sub(r"\d[\d,]*", "N", text)
-
-
 def _warn(path: Path, text: str) -> None:
-    warnings.warn(PictureWarning(path, text), stacklevel=3)
+    kind = re.sub(r"\d[\d,]*", "N", text)
+    warnings.warn(PictureWarning(f"{path}: {text}.", kind), stacklevel=3)

@@ -11,7 +11,7 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import PADDING, U8, Letterbox
 
 MOST_TILES = 4096
-"""Tiles that a frame may have: 256 megapixels in tiles of 320 px are 3844. An overlap just below 1 makes
+"""Tiles that a frame may have: 256 megapixels in tiles of 320 px are 3969. An overlap just below 1 makes
 hundreds of thousands, each of which would be a run of the network."""
 
 
