@@ -32,14 +32,16 @@ def decode(data: bytes) -> Decoded:
     Raises:
         HeaderError: It is damaged, or its samples are no picture.
     """
-    if is_tiff(data):
-        return _tiff(data)
-    if is_png(data):
-        return _png(data)
+    try:
+        if is_tiff(data):
+            return _tiff(data)
+        if is_png(data):
+            return _png(data)
+    except (struct.error, IndexError, OverflowError) as exc:
+        raise HeaderError("it is damaged") from exc
     if is_webp(data):
-        return _turned(
-            _opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), _webp_turn(data)
-        ), None
+        image = _opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return _turned(image, _webp_turn(data)), None
     return _opencv(data, cv2.IMREAD_COLOR), None
 
 
@@ -61,7 +63,7 @@ def _png(data: bytes) -> Decoded:
         (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
         exponent = _DISPLAY / (gamma / 100_000) if gamma else 1.0
         exponent = 1.0 if abs(exponent - 1) < 0.1 else exponent
-    deep = chunks[b"IHDR"][8] == 16
+    deep = data[24] == 16
     if not deep and exponent == 1.0:
         return _opencv(data, cv2.IMREAD_COLOR), None
     image = _opencv(data, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if deep else 0))
@@ -138,7 +140,7 @@ def _webp_turn(data: bytes) -> int:
         if kind == b"EXIF":
             try:
                 return Tiff.of(body.removeprefix(b"Exif\0\0")).orientation
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError):
                 return 1
     return 1
 

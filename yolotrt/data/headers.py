@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from yolotrt.data.foreign import CONVERT, DEVELOP, READ, name_of
 from yolotrt.data.tiff import Tiff
@@ -73,20 +74,16 @@ def holds_several(data: bytes) -> bool:
 
     A JPEG's further pictures are previews and depth maps, so they do not count.
     """
-    if is_png(data):
-        return any(kind == b"acTL" for kind, _ in png_chunks(data))
-    if is_webp(data):
-        return data[12:16] == b"VP8X" and bool(data[20] & 2)
-    if is_tiff(data):
-        return Tiff.of(data).pictures > 1
-    if data.startswith(_GIFS):
-        frames = _gif_frames(data)
-        next(frames)
-        try:
-            return next(frames, None) is not None
-        except IndexError:
-            return False
-    return False
+    try:
+        if is_png(data):
+            return any(kind == b"acTL" for kind, _ in png_chunks(data))
+        if is_webp(data):
+            return data[12:16] == b"VP8X" and bool(data[20] & 2)
+        if is_tiff(data):
+            return Tiff.of(data).several
+        return data.startswith(_GIFS) and len(list(islice(_gif_frames(data), 2))) > 1
+    except (struct.error, IndexError, OverflowError):  # what comes behind the first picture is damaged
+        return False
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
@@ -118,8 +115,10 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 def _png(data: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from(">II", data, 16)
-    if data.find(b"IEND", 33) < 0:
-        raise HeaderError("the file is truncated")
+    at = len(_PNG)
+    while data[at + 4 : at + 8] != b"IEND":  # OpenCV would make room for any length that a chunk announces
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 12 + length
     return width, height
 
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -22,8 +23,11 @@ _PLACES = ((273, 279), (324, 325))
 
 _PROFILE = 34675
 _DNG_VERSION = 50706
-_MOST_PICTURES = 1000
-"""Directories that are counted: their chain may be a circle."""
+_NO_PICTURE = 1 | 4
+"""Bits of NewSubfileType: a smaller copy, and a mask."""
+
+_MOST_PICTURES = 100
+"""Directories that are looked at: their chain may be a circle."""
 
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Samples that a photometric interpretation needs: white is 0, black is 0, RGB, palette, CMYK, YCbCr, Lab."""
@@ -145,23 +149,28 @@ class Tiff:
         return _PLACES[0][0] in self._entries
 
     @property
-    def pictures(self) -> int:
-        """Number of pictures in full size."""
-        first = next(self._directories())
-        return sum(not self._subfile(at) & 1 for at in self._directories() if at != first) + 1
+    def several(self) -> bool:
+        """Whether another directory holds a picture in full size."""
+        others = list(islice(self._directories(), 1, _MOST_PICTURES))
+        return any(not self._subfile(at) & _NO_PICTURE for at in others)
 
     @cached_property
     def _entries(self) -> dict[int, int]:
         """Where the field of each tag begins in the first directory."""
-        return self._directory(next(self._directories()))
+        first = next(self._directories(), None)
+        if first is None:
+            raise IndexError("there is no directory")
+        return self._directory(first)
 
     def _directories(self) -> Iterator[int]:
         """Yield where each directory begins."""
         pointer = 8 if self.big else 4
-        for _ in range(_MOST_PICTURES):
+        seen: set[int] = set()
+        while True:
             (at,) = struct.unpack_from(self.order + ("Q" if self.big else "I"), self.data, pointer)
-            if not at:
+            if not at or at in seen:
                 return
+            seen.add(at)
             yield at
             pointer = at + (8 if self.big else 2) + self._count(at) * (20 if self.big else 12)
 
