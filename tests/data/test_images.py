@@ -121,6 +121,15 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
         read_image(path)
 
 
+def test_a_chunk_that_announces_gigabytes_never_reaches_the_decoder(tmp_path: Path) -> None:
+    whole = cv2.imencode(".png", gradient())[1].tobytes()
+    for chunk in (b"IDAT", b"IEND"):
+        at = whole.index(chunk) - 4
+        (tmp_path / "a.png").write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+        with pytest.raises(ImageError, match="truncated"):
+            read_image(tmp_path / "a.png")
+
+
 def test_missing_file_and_directory(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.png", tmp_path):
         with pytest.raises(ImageError):

@@ -115,10 +115,13 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 def _png(data: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from(">II", data, 16)
-    at = len(_PNG)
-    while data[at + 4 : at + 8] != b"IEND":  # OpenCV would make room for any length that a chunk announces
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
         (length,) = struct.unpack_from(">I", data, at)
+        kind = data[at + 4 : at + 8]
         at += 12 + length
+        if at - 4 > len(data):  # OpenCV would make room for any length that a chunk announces
+            raise HeaderError("the file is truncated")
     return width, height
 
 
