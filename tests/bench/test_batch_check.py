@@ -89,3 +89,11 @@ def test_an_end2end_head_may_swap_its_rows_but_lose_none(tiny_onnx: Path) -> Non
         found = comparable(rows, other, spec)
         assert difference(*found["boxes or classes"]) > 10 * TOLERANCE["fp32"]
     assert difference(*comparable(rows[:, :6] * 0, rows[:, :6] * 0, spec)["boxes or classes"]) == 0
+
+
+def test_what_is_checked_is_the_largest_batch_that_will_run(tiny_onnx: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    pair = _pair(tiny_onnx, tmp_path)
+    pair.tiles.file = replace(pair.tiles.file, batches=(1, 4))
+    check_batches([pair], [FRAME], replace(ONCE, groups=(1,)), heard.append)  # 6 tiles run as 4, 1 and 1
+    assert "a batch of 4 gives what single tiles give" in heard[0]

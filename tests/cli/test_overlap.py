@@ -66,3 +66,12 @@ def test_a_guess_about_a_picture_is_a_warning_and_not_repeated_for_ever(cli: Cli
     assert all(line.startswith("warning: ") and "16 times too dark" in line for line in lines)
     assert "0.png" in lines[0]
     assert "not shown" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "verb", [("scenes", "--out", "s"), ("mosaics", "--images", ".", "--annotations", "a")]
+)
+def test_frames_that_fit_no_memory_are_refused_before_they_are_made(cli: Cli, verb: tuple[str, ...]) -> None:
+    done = cli(*verb, "--size", "99999x99999", *(("--out", "m") if verb[0] == "mosaics" else ()))
+    assert done.code == 2
+    assert "9,999,800,001 pixels" in done.err

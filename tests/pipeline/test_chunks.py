@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.admission import admit
 from yolotrt.backends.onnxruntime import OnnxRuntimeEngine
 from yolotrt.errors import UsageError
@@ -195,3 +198,33 @@ def test_the_size_that_was_used_longest_ago_is_forgotten_first(tiny_onnx: Path) 
         assert look(20) == 1  # the ninth: 11 has to go, not 10, which was made first but used since
         assert look(10, *range(12, 18), 20) == 0
         assert look(11) == 1
+
+
+def test_the_second_batch_of_a_size_takes_no_memory_besides_the_first(tmp_path: Path) -> None:
+    """ONNX Runtime plans one block after the first batch; what the first took must not stay as well."""
+    write_tiny_yolo(tmp_path / "n.onnx", 320)
+    code = """
+import resource, sys
+from pathlib import Path
+from yolotrt.backends import onnxruntime as backend
+from yolotrt.backends.admission import admit
+if sys.argv[1] == "keep":
+    import onnxruntime
+    backend._shrinking = onnxruntime.RunOptions
+engine = backend.OnnxRuntimeEngine(admit(Path("n.onnx"), trust=True))
+context = engine.new_context(32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+first = [v.copy() for v in context.run()]
+again = context.run()
+assert all((a == b).all() for a, b in zip(first, again))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    took = {
+        way: int(
+            subprocess.run(
+                [sys.executable, "-c", code, way], cwd=tmp_path, capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for way in ("keep", "give back")
+    }
+    assert took["give back"] < 0.8 * took["keep"], took

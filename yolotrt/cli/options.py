@@ -194,12 +194,20 @@ def width_height(text: str, option: str) -> tuple[int, int]:
     """Parse ``3840x2160``.
 
     Raises:
-        UsageError: It is not two whole numbers.
+        UsageError: It is not two whole numbers, or more pixels than a picture may have.
     """
     found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
     if not found:
         raise UsageError(f"{option} {text!r} is not a width and height.", hint="Like this: 3840x2160")
-    return int(found[1]), int(found[2])
+    from yolotrt.data.images import MAX_PIXELS
+
+    width, height = int(found[1]), int(found[2])
+    if width * height > MAX_PIXELS:
+        raise UsageError(
+            f"{option} {text} is {width * height:,} pixels, more than the limit of {MAX_PIXELS:,}.",
+            hint="Choose a smaller one, such as 3840x2160.",
+        )
+    return width, height
 
 
 def cores() -> int:
