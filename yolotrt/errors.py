@@ -109,3 +109,16 @@ class GateFailed(YoloTrtError):
     """A budget, accuracy or regression gate was missed."""
 
     exit_code = 3
+
+
+class PictureWarning(UserWarning):
+    """A picture was read, but something about it was guessed or left out.
+
+    Args:
+        message: What, in one sentence that names the file.
+        kind: Equal for all pictures of which the same is to be said.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -103,3 +103,11 @@ def test_each_precision_has_its_bound(tmp_path: Path, tiny_onnx: Path, precision
     assert len(heard) == 1
     with pytest.raises(ExecutionError, match="prototypes differ"):
         _compare(file, alone, (alone[0], alone[1] * np.float32(1 + 1.02 * bound)), 2, heard.append)
+
+
+def test_what_is_checked_is_the_largest_batch_that_will_run(tiny_onnx: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    pair = _pair(tiny_onnx, tmp_path)
+    pair.tiles.file = replace(pair.tiles.file, batches=(1, 4))
+    check_batches([pair], [FRAME], replace(ONCE, groups=(1,)), heard.append)  # 6 tiles run as 4, 1 and 1
+    assert "a batch of 4 gives what single tiles give" in heard[0]

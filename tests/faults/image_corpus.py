@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.faults.tiff import tiff
+
 W, H = 40, 24
 
 CMYK_JPEG = (
@@ -21,9 +23,6 @@ CMYK_JPEG = (
     "FUJi/9oADgRDAE0AWQBLAAA/AM7B5Z2l5T9QFEg8lLyCdweVEpeQUSDyUvIP/9k="
 )
 """16 x 16 px; red grows to the right, green downwards. Written by Pillow, since OpenCV writes no CMYK."""
-
-GIF = "R0lGODlhKAAYAIAAAAkJCQAAACH5BAAAAAAALAAAAAAoABgAAAIfhI+py+0Po5y02ouz3rz7D4biSJbmiabqyrbuC8dyVQAAOw=="
-"""One frame of 40 x 24 px."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,24 @@ def corpus() -> list[Sample]:
         Sample("animated.png", animated_png()),
         Sample("animated.webp", animated_webp()),
         Sample("pages.tiff", two_pages()),
+        Sample("still.gif", gif(1)),
+        Sample("animated.jpg", gif(2)),
+        Sample("linear.png", linear_png()),
+        *_tiffs(),
         Sample("empty.jpg", b"", None, "empty"),
         Sample("truncated.jpg", jpeg[: len(jpeg) // 2], None, "truncated"),
         Sample("truncated.png", png[: len(png) // 2], None, "truncated"),
         Sample("truncated.webp", encoded(".webp")[:-20], None, "truncated"),
         Sample("damaged.png", damaged(png), None, "damaged"),
         Sample("huge.png", huge_png(20_000), None, "20000x20000"),
-        Sample("animated.jpg", base64.b64decode(GIF), None, "not a JPEG"),
+        Sample("truncated.gif", gif(1)[:900], None, "truncated"),
+        Sample("phone.jpg", b"\0\0\0\x18ftypheic" + bytes(60), None, "HEIC"),
+        Sample("camera.tif", tiff(rgb(), {254: (1,)}), None, "RAW"),
+        Sample("half.tif", tiff((rgb() / 255).astype(np.float16)), None, "16 bits"),
+        Sample("hdr.tif", tiff((rgb() / 50).astype(np.float32)), None, "0 to 5.1"),
+        Sample("measured.tif", tiff(rgb().astype(np.int16) - 100), None, "-100"),
+        Sample("long.tif", tiff(rgb().astype(np.uint32) << 20), None, "integers of 32 bits"),
+        Sample("cut.tif", tiff(rgb())[:-1500], None, "truncated"),
         Sample("text.png", b"no image at all", None, "not a JPEG"),
     ]
 
@@ -83,6 +93,34 @@ def picture() -> np.ndarray:
     image[..., 2] = np.linspace(0, 255, W, dtype=np.uint8)[None]
     image[..., 1] = np.linspace(0, 255, H, dtype=np.uint8)[:, None]
     return image
+
+
+def rgb() -> np.ndarray:
+    """Return :func:`picture` as TIFF has it."""
+    return np.ascontiguousarray(picture()[..., ::-1])
+
+
+def _tiffs() -> list[Sample]:
+    """Return TIFF files of samples that have to be scaled, each the same picture."""
+    unit, straight = rgb() / 255, np.dstack([rgb(), np.full((H, W), 128, np.uint8)])
+    return [
+        Sample("float32.tif", tiff(unit.astype(np.float32))),
+        Sample("float64.tif", tiff(unit)),
+        Sample("float-of-8-bits.tif", tiff(rgb().astype(np.float32))),
+        Sample("big.tif", tiff(rgb(), big=True)),
+        Sample("big-endian-float.tif", tiff(unit.astype(np.float32), order=">", big=True)),
+        Sample("int16-of-8-bits.tif", tiff(rgb().astype(np.int16))),
+        Sample("uint16-of-8-bits.tif", tiff(rgb().astype(np.uint16))),
+        Sample("int32-of-8-bits.tif", tiff(rgb().astype(np.int32))),
+        Sample("int16.tif", tiff(rgb().astype(np.int16) * 128)),
+        Sample("int8.tif", tiff((rgb() // 2).astype(np.int8))),
+        Sample("12-in-16.tif", tiff(rgb().astype(np.uint16) * 16, {281: (4095,) * 3})),
+        Sample("12-packed.tif", tiff(rgb().astype(np.uint16) * 16, packed=12)),
+        Sample("alpha-beside.tif", tiff(straight, {338: (2,)})),
+        Sample("white-is-zero-gray.tif", tiff(65535 - rgb()[..., 0].astype(np.uint16) * 257, {262: (0,)})),
+        Sample("planes-16-bit.tif", tiff(rgb().transpose(2, 0, 1).astype(np.uint16) * 257, {284: (2,)})),
+        Sample("turned.tif", tiff(np.rot90(unit).astype(np.float32), {274: (6,)})),
+    ]
 
 
 def encoded(ending: str, image: np.ndarray | None = None, *options: int) -> bytes:
@@ -104,6 +142,32 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
     exif = b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 1) + entry + b"\0" * 4
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+def linear_png() -> bytes:
+    """Return a PNG of 16 bits whose samples are linear light, as its gAMA chunk says."""
+    light = np.rint((picture() / 255) ** 2.2 * 65535).astype(np.uint16)
+    chunks = _png_chunks(encoded(".png", light))
+    return PNG + b"".join(
+        _png_chunk(kind, body) + (_png_chunk(b"gAMA", struct.pack(">I", 100_000)) if kind == b"IHDR" else b"")
+        for kind, body in chunks
+    )
+
+
+def gif(frames: int) -> bytes:
+    """Return a GIF of 64 colours (GIF89a; codes of 8 bits, and a clear code before they would grow)."""
+    red, green = (picture()[..., channel] // 32 for channel in (2, 1))
+    colours = bytes(v for r in range(8) for g in range(8) for v in (r * 32 + 16, g * 32 + 16, 60))
+    codes, block = (red * 8 + green).ravel().tolist(), b""
+    for begin in range(0, len(codes), 100):
+        block += bytes([128, *codes[begin : begin + 100]])
+    block += bytes([129])
+    rows = b"".join(
+        bytes([len(part)]) + part for part in (block[i : i + 255] for i in range(0, len(block), 255))
+    )
+    image = b"\x2c" + struct.pack("<HHHHB", 0, 0, W, H, 0) + b"\x07" + rows + b"\0"
+    head = b"GIF89a" + struct.pack("<HHBBB", W, H, 0xF6, 0, 0) + colours + bytes(3 * 64)
+    return head + (b"\x21\xf9\x04\0\x0a\0\0\0" + image) * frames + b"\x3b"
 
 
 def damaged(png: bytes) -> bytes:

@@ -25,6 +25,8 @@ from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.predict import predict
 
+pytestmark = pytest.mark.filterwarnings("ignore::yolotrt.errors.PictureWarning")
+
 SAMPLES = corpus()
 READABLE = [s for s in SAMPLES if s.wh]
 REFUSED = [s for s in SAMPLES if not s.wh]
@@ -118,11 +120,15 @@ def test_what_can_be_read_goes_through_every_verb(sample: Sample, path: Path, en
 def test_the_pixels_are_right_whatever_holds_them(tmp_path: Path) -> None:
     turned = {"rotated.jpg": np.rot90(picture(), 3), "mirrored.jpg": picture()[:, ::-1]}
     for sample in READABLE:
-        if sample.wh not in ((W, H), (H, W)) or "gray" in sample.name:
+        if sample.wh not in ((W, H), (H, W)):
             continue
+        expected = turned.get(sample.name, picture())
+        if "gray" in sample.name:
+            channel = 2 if sample.name.startswith("white") else 0
+            expected = np.dstack([expected[..., channel]] * 3)
         (tmp_path / sample.name).write_bytes(sample.data)
-        difference = read_image(tmp_path / sample.name).astype(int) - turned.get(sample.name, picture())
-        assert np.abs(difference).mean() < 12, sample.name
+        difference = read_image(tmp_path / sample.name).astype(int) - expected
+        assert np.abs(difference).mean() < (12 if sample.name.endswith(("jpg", "gif")) else 1), sample.name
 
 
 def test_a_folder_of_all_of_them_calibrates_and_predicts_on_what_can_be_read(

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import PADDING
-from yolotrt.geometry.tiles import split_groups, tile_grid
+from yolotrt.geometry.tiles import MOST_TILES, split_groups, tile_grid
 
 
 def test_uhd_gives_32_tiles() -> None:
@@ -28,7 +28,14 @@ def test_uhd_gives_32_tiles() -> None:
     st.floats(0, 0.9),
 )
 def test_tiles_are_whole_cover_the_frame_and_overlap(w, h, tw, th, overlap) -> None:
+    steps = [max(side - round(side * overlap), 1) for side in (tw, th)]
+    counts = [
+        -(-max(frame - tile, 0) // step) + 1
+        for frame, tile, step in zip((w, h), (tw, th), steps, strict=True)
+    ]
+    assume(counts[0] * counts[1] <= MOST_TILES)
     grid = tile_grid((w, h), (tw, th), overlap)
+    assert len(grid.origins) == counts[0] * counts[1]
     for axis, (frame, tile) in enumerate(((w, tw), (h, th))):
         starts = sorted({origin[axis] for origin in grid.origins})
         assert starts[0] == 0
@@ -72,6 +79,24 @@ def test_cut_refuses_another_frame() -> None:
 def test_nonsense_is_refused(tile_wh, overlap) -> None:
     with pytest.raises(UsageError):
         tile_grid((640, 480), tile_wh, overlap)
+
+
+@pytest.mark.parametrize(
+    ("frame_wh", "tile_wh", "overlap", "tiles"),
+    [
+        ((640, 480), (128, 128), 0.99, "181,089"),
+        ((10**9, 10**9), (640, 640), 0.2, "3,814,697,265,625"),
+        ((1000, 1000), (1, 1), 0.0, "1,000,000"),
+    ],
+)
+def test_too_many_tiles_are_counted_not_made(frame_wh, tile_wh, overlap, tiles) -> None:
+    with pytest.raises(UsageError, match=f"makes {tiles} tiles .* more than the 4,096") as error:
+        tile_grid(frame_wh, tile_wh, overlap)
+    assert "--overlap" in (error.value.hint or "")
+
+
+def test_the_largest_picture_that_is_read_can_be_tiled() -> None:
+    assert len(tile_grid((16_000, 16_000), (320, 320)).origins) == 3969 <= MOST_TILES
 
 
 @settings(deadline=None, derandomize=True)

@@ -212,3 +212,18 @@ def _by_ultralytics(
     boxes = ops.scale_boxes((640, 640), found[:, :4].clone(), shape)
     masks = ops.process_mask_native(torch.from_numpy(protos[0]), found[:, 6:], boxes, shape)
     return boxes.numpy(), found[:, 4].numpy(), found[:, 5].numpy().astype(int), masks.numpy()
+
+
+def test_no_more_than_30_000_candidates_enter_suppression_the_best_first(prototypes) -> None:
+    """As many as Ultralytics' ``max_nms``, so that mAP is counted on the same detections."""
+    labels, anchors = 500, 84
+    rng = np.random.default_rng(0)
+    scores = rng.permutation(np.linspace(0.01, 0.99, labels * anchors, dtype=np.float32))
+    head = np.zeros((1, 4 + labels + 2, anchors), np.float32)
+    head[0, :2] = rng.uniform(0, 64, (2, anchors))
+    head[0, 2:4] = 1
+    head[0, 4 : 4 + labels] = scores.reshape(labels, anchors)
+    settings = DecodeSettings(conf=0.001, iou=1.0, max_det=50_000, multi_label=True, masks=False)
+    (found,) = decode(head, prototypes, spec("raw", labels), [WHOLE], settings)
+    assert len(found) == 30_000
+    np.testing.assert_array_equal(found.scores, -np.sort(-scores)[:30_000])

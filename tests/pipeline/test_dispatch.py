@@ -22,6 +22,11 @@ class _Recorder:
         return (batch, lane)
 
 
+def whole(groups: list[range]) -> list[list[range]]:
+    """Each group as one batch."""
+    return [[group] for group in groups]
+
+
 @pytest.mark.parametrize("mode", DISPATCH_MODES)
 @pytest.mark.parametrize("groups", [1, 2, 3, 8, 32])
 @pytest.mark.parametrize("total", [1, 2, 3, 8])
@@ -34,9 +39,9 @@ def test_no_mode_gets_more_threads_than_the_budget(mode: DispatchMode, groups: i
 @pytest.mark.parametrize("groups", [1, 3, 8])
 def test_results_come_in_group_order(mode: DispatchMode, groups: int) -> None:
     engine = _Recorder()
-    dispatcher = new_dispatcher(mode, engine, split_groups(32, groups), 4)  # type: ignore[arg-type]
+    dispatcher = new_dispatcher(mode, engine, whole(split_groups(32, groups)), 4)  # type: ignore[arg-type]
 
-    def job(group: int, _context: Any) -> int:
+    def job(group: int, _tiles: range, _context: Any) -> int:
         time.sleep(0.002 * ((groups - group) % 3))
         return group
 
@@ -50,7 +55,7 @@ def test_a_lane_is_never_entered_twice_at_once() -> None:
     busy: set[int] = set()
     lock = threading.Lock()
 
-    def job(_group: int, context: Any) -> None:
+    def job(_group: int, _tiles: range, context: Any) -> None:
         lane = context[1]
         with lock:
             assert lane not in busy
@@ -59,7 +64,7 @@ def test_a_lane_is_never_entered_twice_at_once() -> None:
         with lock:
             busy.remove(lane)
 
-    dispatcher = new_dispatcher("threads", _Recorder(), split_groups(32, 16), 3)  # type: ignore[arg-type]
+    dispatcher = new_dispatcher("threads", _Recorder(), whole(split_groups(32, 16)), 3)  # type: ignore[arg-type]
     for _ in range(5):
         dispatcher.run(job)
     dispatcher.close()
@@ -69,14 +74,14 @@ def test_a_lane_is_never_entered_twice_at_once() -> None:
 def test_a_failing_group_fails_the_frame_after_all_groups_ended(mode: DispatchMode) -> None:
     running = []
 
-    def job(group: int, _context: Any) -> None:
+    def job(group: int, _tiles: range, _context: Any) -> None:
         if group == 0:
             raise RuntimeError("boom")
         running.append(group)
         time.sleep(0.02)
         running.remove(group)
 
-    dispatcher = new_dispatcher(mode, _Recorder(), split_groups(8, 4), 4)  # type: ignore[arg-type]
+    dispatcher = new_dispatcher(mode, _Recorder(), whole(split_groups(8, 4)), 4)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="boom"):
         dispatcher.run(job)
     assert running == []

@@ -16,6 +16,7 @@ from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
+from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
 
 
@@ -267,3 +268,24 @@ def test_another_number_of_tiles_is_a_bug() -> None:
 def test_nonsense_is_refused(options) -> None:
     with pytest.raises(UsageError):
         MergeSettings(**options)
+
+
+def test_without_overlap_every_border_cuts_an_object_in_two() -> None:
+    """What the warning about an overlap of 0 says; with one, each object comes back as one."""
+    grid = tile_grid((1280, 640), (640, 640), 0.0)
+    rows = np.arange(20, 600, 60)
+    across = np.stack([np.full(10, 600), rows, np.full(10, 690), rows + 40], axis=1).astype(np.float32)
+    beside = across - [300, 0, 300, 0]
+    objects, classes = np.concatenate([across, beside]).astype(np.float32), np.zeros(20, np.int64)
+    for method in MERGE_METHODS:
+        found = merge_frame(seen_by_tiles(objects, classes, grid), grid, None, MergeSettings(method))
+        assert len(found) == 30, method
+        assert (np.sort(box_overlap(across, found.boxes).max(axis=1)) < 0.6).all()
+    for overlap in (0.1, 0.2, 0.5):
+        joined = tile_grid((1280, 640), (640, 640), overlap)
+        found = merge_frame(seen_by_tiles(objects, classes, joined), joined)
+        assert len(found) == 20
+        assert (box_overlap(across, found.boxes).max(axis=1) > 0.9).all()
+    whole = filled(objects, np.full(20, 0.9), classes)
+    both = merge_frame(seen_by_tiles(objects, classes, grid), grid, whole)
+    assert len(both) == 20, "what the pass over the whole frame sees whole is one again"

@@ -18,6 +18,7 @@ from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import U8, network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import ModelSpec
+from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.frames import Frame
 
 F32 = npt.NDArray[np.float32]
@@ -61,7 +62,8 @@ def check_batches(
     for pair in engines:
         spec = pair.tiles.file.spec
         counts = [_tiles(frame, spec, settings.overlap) for frame in frames]
-        batch = -(-max(counts) // min(settings.groups))
+        group = -(-max(counts) // min(settings.groups))
+        batch = max(len(part) for part in in_batches(range(group), pair.tiles.file))
         if not pair.tiles.parts:
             batch = min(batch, HOST_BATCH)
         if batch > 1:

@@ -10,7 +10,7 @@ from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
-from yolotrt.geometry.tiles import tile_grid
+from yolotrt.geometry.tiles import require_overlap, tile_grid
 from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
 from yolotrt.pipeline.frames import Frame, FrameResult
@@ -60,6 +60,7 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         self.stop  # noqa: B018 - refuses what makes no sense
+        require_overlap(self.overlap)
 
     @property
     def stop(self) -> StopRule:
@@ -192,8 +193,10 @@ def _running(subjects: Sequence[PipelineSubject], earlier: Sequence[CaseResult])
 
 def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: Engine) -> None:
     """Refuse impossible group counts before minutes of measuring, not after."""
+    if not any("tiled" in mode for mode in settings.modes):
+        return
     tiles = len(tile_grid(frame_wh, engine.file.spec.input_wh, settings.overlap).origins)
-    if any("tiled" in mode for mode in settings.modes) and max(settings.groups) > tiles:
+    if max(settings.groups) > tiles:
         raise UsageError(
             "A frame of {}x{} px has {} tiles; ".format(*frame_wh, tiles)
             + f"{max(settings.groups)} groups are too many.",

@@ -15,6 +15,7 @@ from yolotrt.cli.bench import bench
 from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
 from yolotrt.cli.compare import compare
+from yolotrt.cli.console import show_warnings
 from yolotrt.cli.demo import demo
 from yolotrt.cli.doctor import doctor
 from yolotrt.cli.download import download
@@ -99,6 +100,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is no reason to end
         sys.stdout.reconfigure(errors="backslashreplace")
+    show_warnings()
     try:
         code = app(standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code

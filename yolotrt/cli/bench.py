@@ -15,6 +15,7 @@ from yolotrt.cli.options import (
     Device,
     Devices,
     JsonTarget,
+    Overlap,
     Threads,
     Trust,
     choices,
@@ -65,7 +66,7 @@ def bench(
     tile: Annotated[
         int | None, typer.Option(help="Tile size, px; must be the engine's input size. [default: that]")
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    overlap: Overlap = 0.2,
     iterations: Annotated[
         int, typer.Option("-n", "--iterations", min=1, help="Measured frames per case.")
     ] = 20,

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolotrt.errors import PictureWarning
 from yolotrt.progress import Progress
 from yolotrt.text import visible
 
 if TYPE_CHECKING:
     from yolotrt.cli.terminal import Terminal
+
+
+_SHOWN = 2
+"""Warnings of one kind that are shown: a folder may hold thousands of pictures of one camera."""
 
 
 def stdout() -> Terminal:
@@ -43,6 +50,24 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Write one warning to stderr."""
     say(f"warning: {message}")
+
+
+def show_warnings() -> None:
+    """Show what is said about pictures as other warnings are: two of each kind, in one line each."""
+    others = warnings.showwarning
+    shown: Counter[str] = Counter()
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not isinstance(message, PictureWarning):
+            others(message, category, *where, **more)
+            return
+        shown[message.kind] += 1
+        if shown[message.kind] <= _SHOWN:
+            last = " Further ones of this kind are not shown." if shown[message.kind] == _SHOWN else ""
+            warn(f"{message}{last}")
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", PictureWarning)
 
 
 def emit_json(target: str | None, data: Any) -> None:

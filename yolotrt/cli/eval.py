@@ -15,6 +15,7 @@ from yolotrt.cli.options import (
     JsonTarget,
     MergeMethod,
     MergeOverlap,
+    Overlap,
     Threads,
     Trust,
     choices,
@@ -34,7 +35,7 @@ def eval_(
     mode: Annotated[
         str, typer.Option(help="global, tiled or tiled+global, or several: global,tiled.")
     ] = "global",
-    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    overlap: Overlap = 0.2,
     reference: Annotated[
         str | None,
         typer.Option(

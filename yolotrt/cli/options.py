@@ -72,6 +72,30 @@ Tiles = Annotated[
     bool, typer.Option("--tiles", help="Calibrate on native-resolution tiles of large images, too.")
 ]
 
+
+def _known_overlap(overlap: float) -> float:
+    """Refuse an overlap that is none, and say once what none at all loses."""
+    from yolotrt.cli.console import warn
+    from yolotrt.geometry.tiles import require_overlap
+
+    require_overlap(overlap)
+    if overlap == 0:
+        warn(
+            "with --overlap 0 an object on a tile border is found in pieces, one per tile, or not at all: "
+            "tiles that share no pixels cannot be joined. 0.2 is usual."
+        )
+    return overlap
+
+
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap",
+        callback=_known_overlap,
+        help="Part of a tile shared with its neighbour, from 0 (objects on borders are lost) to below 1.",
+    ),
+]
+
 MergeMethod = Annotated[
     str,
     typer.Option(
@@ -172,12 +196,20 @@ def width_height(text: str, option: str) -> tuple[int, int]:
     """Parse ``3840x2160``.
 
     Raises:
-        UsageError: It is not two whole numbers.
+        UsageError: It is not two whole numbers, or more pixels than a picture may have.
     """
     found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
     if not found:
         raise UsageError(f"{option} {text!r} is not a width and height.", hint="Like this: 3840x2160")
-    return int(found[1]), int(found[2])
+    from yolotrt.data.images import MAX_PIXELS
+
+    width, height = int(found[1]), int(found[2])
+    if width * height > MAX_PIXELS:
+        raise UsageError(
+            f"{option} {text} is {width * height:,} pixels, more than the limit of {MAX_PIXELS:,}.",
+            hint="Choose a smaller one, such as 3840x2160.",
+        )
+    return width, height
 
 
 def cores() -> int:

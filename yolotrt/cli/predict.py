@@ -15,6 +15,7 @@ from yolotrt.cli.options import (
     JsonTarget,
     MergeMethod,
     MergeOverlap,
+    Overlap,
     Threads,
     Trust,
     choice,
@@ -30,7 +31,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="An image, a folder of images, a video, or 'scene'.")],
     mode: Annotated[str, typer.Option(help="tiled+global, tiled or global.")] = "tiled+global",
     conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
-    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")

@@ -15,6 +15,7 @@ from yolotrt.cli.options import (
     Device,
     Devices,
     JsonTarget,
+    Overlap,
     Threads,
     Trust,
     choice,
@@ -39,7 +40,7 @@ def run(
     dispatch: Annotated[
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
     ] = "auto",
-    overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
+    overlap: Overlap = 0.2,
     whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
     fps: Annotated[
         float | None,

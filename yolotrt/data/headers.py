@@ -7,18 +7,32 @@ checked here so that such files, and truncated ones, never reach the decoder.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from yolotrt.data.foreign import CONVERT, DEVELOP, READ, name_of
+from yolotrt.data.tiff import Tiff
+
+REPLACE = "Replace or remove the file."
 
 
 class HeaderError(ValueError):
-    """The bytes are not a complete image of a known format; the text says why."""
+    """The bytes are not a complete image that can be read; the text says why.
+
+    Attributes:
+        hint: What to do about it.
+    """
+
+    def __init__(self, reason: str, hint: str = REPLACE) -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 def image_size(data: bytes) -> tuple[int, int]:
     """Return the width and height that an image file announces.
 
     Args:
-        data: The whole file: JPEG, PNG, BMP, TIFF or WebP, recognised by content.
+        data: The whole file: JPEG, PNG, BMP, TIFF, WebP or GIF, recognised by content.
 
     Raises:
         HeaderError: Empty, of an unknown format, or truncated.
@@ -29,12 +43,47 @@ def image_size(data: bytes) -> tuple[int, int]:
         if data.startswith(magic):
             try:
                 width, height = reader(data)
-            except (struct.error, IndexError) as exc:
+            except (struct.error, IndexError, OverflowError) as exc:
                 raise HeaderError("the file is truncated") from exc
             if width < 1 or height < 1:
                 raise HeaderError(f"its header announces {width}x{height} px")
             return width, height
-    raise HeaderError("it is not a JPEG, PNG, BMP, TIFF or WebP image")
+    found = name_of(data)
+    if found is not None:
+        raise HeaderError(f"it is {found[0]}, not a {READ} image", found[1])
+    raise HeaderError(f"it is not a {READ} image")
+
+
+def is_png(data: bytes) -> bool:
+    """Return whether a file is a PNG."""
+    return data.startswith(_PNG)
+
+
+def is_tiff(data: bytes) -> bool:
+    """Return whether a file is a TIFF."""
+    return data.startswith(_TIFFS)
+
+
+def is_webp(data: bytes) -> bool:
+    """Return whether a file is a WebP."""
+    return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+
+
+def holds_several(data: bytes) -> bool:
+    """Return whether a file that :func:`image_size` accepts holds more pictures than its first.
+
+    A JPEG's further pictures are previews and depth maps, so they do not count.
+    """
+    try:
+        if is_png(data):
+            return any(kind == b"acTL" for kind, _ in png_chunks(data))
+        if is_webp(data):
+            return data[12:16] == b"VP8X" and bool(data[20] & 2)
+        if is_tiff(data):
+            return Tiff.of(data).several
+        return data.startswith(_GIFS) and len(list(islice(_gif_frames(data), 2))) > 1
+    except (struct.error, IndexError, OverflowError):  # what comes behind the first picture is damaged
+        return False
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
@@ -51,7 +100,9 @@ def _jpeg(data: bytes) -> tuple[int, int]:
             continue
         (length,) = struct.unpack_from(">H", data, position)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 3)
+            precision, height, width = struct.unpack_from(">BHH", data, position + 2)
+            if precision != 8:
+                raise HeaderError(f"it is a JPEG of {precision} bits a sample, not of 8", CONVERT)
             size = (width, height)
         if marker in (0xDA, 0xD9):
             break
@@ -64,9 +115,35 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 def _png(data: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from(">II", data, 16)
-    if data.find(b"IEND", 33) < 0:
-        raise HeaderError("the file is truncated")
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        (length,) = struct.unpack_from(">I", data, at)
+        kind = data[at + 4 : at + 8]
+        at += 12 + length
+        if at - 4 > len(data):  # OpenCV would make room for any length that a chunk announces
+            raise HeaderError("the file is truncated")
     return width, height
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the contents of a PNG's chunks before its pixels (PNG, section 5.3)."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            return
+        yield kind, data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the contents of a WebP's chunks (WebP container specification)."""
+    at = 12
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        yield data[at : at + 4], data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
 
 
 def _bmp(data: bytes) -> tuple[int, int]:
@@ -81,17 +158,56 @@ def _bmp(data: bytes) -> tuple[int, int]:
 
 
 def _tiff(data: bytes) -> tuple[int, int]:
-    """Read tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
-    order = "<" if data[:2] == b"II" else ">"
-    (directory,) = struct.unpack_from(order + "I", data, 4)
-    (entries,) = struct.unpack_from(order + "H", data, directory)
-    sizes = {256: 0, 257: 0}
-    for i in range(entries):
-        at = directory + 2 + 12 * i
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in sizes:
-            (sizes[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 8)
-    return sizes[256], sizes[257]
+    """Read the first directory; see :class:`yolotrt.data.tiff.Tiff`."""
+    tiff = Tiff.of(data)
+    if tiff.is_raw:
+        raise HeaderError("it is a camera's RAW picture (a TIFF whose first picture is a preview)", DEVELOP)
+    width, height = tiff.size_wh
+    if width and height and not tiff.complete:
+        raise HeaderError("the file is truncated")
+    return width, height
+
+
+def _gif(data: bytes) -> tuple[int, int]:
+    """Read the size of the canvas; the first frame must lie on it, and be there as a whole."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    frame = next(_gif_frames(data), None)
+    if frame is None:
+        raise HeaderError("the file is truncated")
+    left, top, right, bottom = frame
+    if left >= right or top >= bottom or right > width or bottom > height:
+        raise HeaderError("its first frame does not lie on its canvas")
+    return width, height
+
+
+def _gif_frames(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the place, xyxy px, of each whole frame (GIF89a, section 12 and appendix A).
+
+    Raises:
+        IndexError, struct.error: The file ends within a frame.
+    """
+    at = 13 + _gif_colours(data[10])
+    while at < len(data) and data[at] != 0x3B:
+        if data[at] == 0x2C:
+            left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
+            at = _gif_blocks(data, at + 11 + _gif_colours(flags))
+            yield left, top, left + width, top + height
+        elif data[at] == 0x21:
+            at = _gif_blocks(data, at + 2)
+        else:  # whatever it is, no decoder looks behind it
+            return
+
+
+def _gif_colours(flags: int) -> int:
+    """Return the bytes of a colour table."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _gif_blocks(data: bytes, at: int) -> int:
+    """Return where a row of sub-blocks ends."""
+    while data[at]:
+        at += data[at] + 1
+    return at + 1
 
 
 def _webp(data: bytes) -> tuple[int, int]:
@@ -112,11 +228,14 @@ def _webp(data: bytes) -> tuple[int, int]:
     return (low_w | high_w << 16) + 1, (low_h | high_h << 16) + 1
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_GIFS = (b"GIF87a", b"GIF89a")
 _READERS: tuple[tuple[bytes, Callable[[bytes], tuple[int, int]]], ...] = (
     (b"\xff\xd8\xff", _jpeg),
-    (b"\x89PNG\r\n\x1a\n", _png),
+    (_PNG, _png),
     (b"BM", _bmp),
-    (b"II*\x00", _tiff),
-    (b"MM\x00*", _tiff),
+    *((magic, _tiff) for magic in _TIFFS),
+    *((magic, _gif) for magic in _GIFS),
     (b"RIFF", _webp),
 )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.data.headers import HeaderError, image_size
-from yolotrt.errors import ImageError
+from yolotrt.data.foreign import ENDINGS
+from yolotrt.data.headers import HeaderError, holds_several, image_size
+from yolotrt.errors import ImageError, PictureWarning
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """File name endings that count as images in a folder, in any case."""
 
 MAX_PIXELS = 256_000_000
@@ -33,25 +37,35 @@ def list_images(path: Path) -> list[Path]:
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
     if not path.is_dir():
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
-    found = []
+    found, others = [], Counter[str]()
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
         for name in names:
-            if not name.startswith(".") and name.lower().endswith(EXTENSIONS):
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(EXTENSIONS):
                 found.append(Path(folder) / name)
+            elif name.lower().endswith(ENDINGS):
+                others[Path(name).suffix.lower()] += 1
+    left_out = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
     if not found:
-        raise ImageError(f"{path} holds no images.", hint=f"Images end in {', '.join(EXTENSIONS)}.")
+        but = f", but pictures that have to be converted: {left_out}" if others else ""
+        raise ImageError(f"{path} holds no images{but}.", hint=f"Images end in {', '.join(EXTENSIONS)}.")
+    if others:
+        _warn(path, f"pictures that are not read are left out; convert them first ({left_out})")
     return sorted(found)
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read one image as (h, w, 3) uint8 BGR.
 
-    EXIF rotation is applied; gray, CMYK and 16-bit images are converted; transparency is dropped.
+    EXIF rotation is applied; gray, CMYK, 16-bit and floating-point images are converted; transparency is
+    dropped; of several pictures the first is taken. Colour profiles are not applied: numbers count as sRGB.
+    What had to be guessed is said by a :class:`yolotrt.errors.PictureWarning`.
 
     Raises:
-        ImageError: The file is missing, a pipe or device, empty, truncated, no image, or larger than
-            ``max_pixels``.
+        ImageError: The file is missing, a pipe or device, empty, truncated, no image, larger than
+            ``max_pixels``, or its samples have no known brightness.
     """
     if strange := strange_kind(path):
         raise ImageError(f"{path} is {strange}, not an image.", hint="Replace or remove it.")
@@ -68,21 +82,26 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> np
     Raises:
         ImageError: As :func:`read_image`.
     """
-    import cv2
+    from yolotrt.data.decoders import decode
 
     try:
         width, height = image_size(data)
+        if width * height > max_pixels:
+            raise HeaderError(
+                f"it announces {width}x{height} px, more than the limit of {max_pixels:,} pixels",
+                "Cut or scale it down first.",
+            )
+        image, note = decode(data)
+        several = holds_several(data)
     except HeaderError as exc:
-        raise ImageError(f"{path} cannot be used: {exc}.", hint="Replace or remove the file.") from exc
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{path} announces {width}x{height} px, more than the limit of {max_pixels:,} pixels.",
-            hint="Cut or scale it down first.",
-        )
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ImageError(f"{path} cannot be decoded; it is damaged.", hint="Replace or remove the file.")
-    return np.asarray(image, np.uint8)
+        raise ImageError(f"{path} cannot be used: {exc}.", hint=exc.hint) from exc
+    if several:
+        _warn(path, "it holds several pictures, and the first is read")
+    if note:
+        _warn(path, note)
+    return image
+
+
+def _warn(path: Path, text: str) -> None:
+    kind = re.sub(r"\d[\d,]*", "N", text)
+    warnings.warn(PictureWarning(f"{path}: {text}.", kind), stacklevel=3)

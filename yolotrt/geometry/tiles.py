@@ -10,6 +10,10 @@ import numpy as np
 from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import PADDING, U8, Letterbox
 
+MOST_TILES = 4096
+"""Tiles that a frame may have: 256 megapixels in tiles of 320 px are 3969. An overlap just below 1 makes
+hundreds of thousands, each of which would be a run of the network."""
+
 
 @dataclass(frozen=True)
 class TileGrid:
@@ -71,19 +75,40 @@ def tile_grid(
         overlap: Part of a tile's width and height shared with the next one, in [0, 1).
 
     Raises:
-        UsageError: The tile has no size, the overlap is outside [0, 1), or a side of the frame is 0.
+        UsageError: The tile has no size, the overlap is outside [0, 1), a side of the frame is 0, or there
+            would be more than :data:`MOST_TILES`.
     """
     if min(*frame_wh, *tile_wh) < 1:
         raise UsageError(
             "Cannot cut a frame of {}x{} px into tiles of {}x{} px.".format(*frame_wh, *tile_wh),
             hint="Frame and tile need at least 1 px on each side, such as --tile 640.",
         )
+    require_overlap(overlap)
+    columns, rows = (_starts(frame, tile, overlap) for frame, tile in zip(frame_wh, tile_wh, strict=True))
+    count = (len(columns) + 1) * (len(rows) + 1)
+    if count > MOST_TILES:
+        raise UsageError(
+            "A frame of {}x{} px makes {:,} tiles of {}x{} px at an overlap of {:g}, ".format(
+                *frame_wh, count, *tile_wh, overlap
+            )
+            + f"more than the {MOST_TILES:,} that one frame may have.",
+            hint="Use a smaller --overlap (0.2 is usual), an engine of a larger input, or a smaller frame.",
+        )
+    lasts = (max(frame - tile, 0) for frame, tile in zip(frame_wh, tile_wh, strict=True))
+    xs, ys = ([*starts, last] for starts, last in zip((columns, rows), lasts, strict=True))
+    return TileGrid(frame_wh, tile_wh, tuple((x, y) for y in ys for x in xs))
+
+
+def require_overlap(overlap: float) -> None:
+    """Refuse an overlap of tiles that is none.
+
+    Raises:
+        UsageError: It is outside [0, 1), or NaN.
+    """
     if not 0 <= overlap < 1:
         raise UsageError(
             f"An overlap of {overlap} makes no sense.", hint="Use --overlap 0.2, or 0 up to 0.9."
         )
-    columns, rows = (_starts(frame, tile, overlap) for frame, tile in zip(frame_wh, tile_wh, strict=True))
-    return TileGrid(frame_wh, tile_wh, tuple((x, y) for y in rows for x in columns))
 
 
 def split_groups(n_tiles: int, groups: int) -> list[range]:
@@ -101,10 +126,9 @@ def split_groups(n_tiles: int, groups: int) -> list[range]:
     return [range(begin, end) for begin, end in pairwise(bounds)]
 
 
-def _starts(frame: int, tile: int, overlap: float) -> list[int]:
-    last = max(frame - tile, 0)
-    step = max(tile - round(tile * overlap), 1)
-    return [*range(0, last, step), last]
+def _starts(frame: int, tile: int, overlap: float) -> range:
+    """Return where tiles begin along one side, px; one more ends at the frame's edge."""
+    return range(0, max(frame - tile, 0), max(tile - round(tile * overlap), 1))
 
 
 def _padded(tile: U8, tile_wh: tuple[int, int]) -> U8:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device_found import FrameFound
 from yolotrt.pipeline.device_share import Gpu, deal
 from yolotrt.pipeline.device_worker import DeviceWorker
@@ -235,8 +235,8 @@ class _Plan:
 
     @classmethod
     def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
-        grid = tile_grid(frame_wh, gpus[0].engine.file.spec.input_wh, settings.overlap)
-        groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
+        grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
+        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
         shares = deal(groups, len(gpus), whole="global" in settings.mode)
         plan = cls(grid, [])
         try:

@@ -10,6 +10,7 @@ from yolotrt.backends.base import DeviceContext, DeviceEngine
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import DecodeSettings, require_named
 from yolotrt.pipeline.device_decode import DecodeWork, DeviceDecoder
 from yolotrt.pipeline.device_results import U8, WORD, PassFound, Results
@@ -30,11 +31,11 @@ class DevicePass:
         scope: Owns the memory.
         engine: Gives the contexts.
         placement: How every image lies in the network's input.
-        parts: The batches that the images are run in, contiguous.
+        parts: The groups of images, contiguous. Each runs in batches, one after another.
         origins: Upper left corner (x, y) of each image in the frame, px.
         decode: Thresholds.
         lanes: Where contexts that run at the same time get lanes of their own.
-        shared: Batches of one size share one context, because they never run at the same time.
+        shared: Batches of one size share one context, because no groups run at the same time.
 
     Raises:
         ArtifactError: The engine has no profile for a batch size.
@@ -55,29 +56,32 @@ class DevicePass:
         shared: bool,
     ) -> None:
         self.parts = [range(p.start - parts[0].start, p.stop - parts[0].start) for p in parts]
+        self._batches = [in_batches(part, engine.file) for part in self.parts]
         self.images = len(origins)
         self.placement = placement
         self.origins = origins
         self._masks = decode.masks
         self._shared = shared
-        self._contexts = _contexts(engine, [len(p) for p in parts], lanes, shared=shared)
-        self.buffers = PassBuffers(scope, engine, self._contexts[0].tensors, self.images)
+        sizes = [[len(batch) for batch in batches] for batches in self._batches]
+        self._contexts = _contexts(engine, sizes, lanes, shared=shared)
+        self.buffers = PassBuffers(scope, engine, self._contexts[0][0].tensors, self.images)
         self.spec = engine.file.spec
         self.decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
         self._device = device
 
     def infer(self, part: int, stream: Stream) -> None:
-        """Start one batch in a stream."""
-        self.buffers.run(self._contexts[part], self.parts[part].start, stream)
+        """Start the batches of one group in a stream, one after another."""
+        for batch, context in zip(self._batches[part], self._contexts[part], strict=True):
+            self.buffers.run(context, batch.start, stream)
 
     def warm_up(self, streams: Sequence[Stream]) -> int:
-        """Run every batch once, each in the stream that it will always have.
+        """Run every group once, each in the stream that it will always have.
 
         Libraries choose kernels and take memory at a context's first run. That can take seconds, so all
-        but the first run side by side; the first alone shows what a context takes.
+        but the first run side by side; the first alone shows what a group's contexts take.
 
         Returns:
-            Device memory that the first context took, bytes; other programs on the GPU blur it.
+            Device memory that the first group's contexts took, bytes; other programs on the GPU blur it.
 
         Raises:
             OutOfDeviceMemory: A context does not fit; says how much each takes and how many fit.
@@ -126,9 +130,11 @@ class DevicePass:
 
     def close(self) -> None:
         """Let the contexts go, before the memory that they use."""
-        while self._contexts:
-            context = self._contexts.pop()
-            if context not in self._contexts:
+        contexts = [context for group in self._contexts for context in group]
+        self._contexts.clear()
+        while contexts:
+            context = contexts.pop()
+            if context not in contexts:
                 context.close()
 
 
@@ -143,13 +149,20 @@ class PassSlot:
 
 
 def _contexts(
-    engine: DeviceEngine, batches: Sequence[int], lanes: Lanes, *, shared: bool
-) -> list[DeviceContext]:
+    engine: DeviceEngine, groups: Sequence[Sequence[int]], lanes: Lanes, *, shared: bool
+) -> list[list[DeviceContext]]:
+    """Return a context for every batch of every group, by their sizes.
+
+    The batches of a group never run at the same time, so they are in one lane. They still have contexts of
+    their own: a graph is captured of all of them, and each is bound to other parts of the buffers.
+    """
     if not shared:
-        return [engine.new_context(batch, lane=lanes.take(engine)) for batch in batches]
+        by_lane = ((lanes.take(engine), sizes) for sizes in groups)
+        return [[engine.new_context(size, lane=lane) for size in sizes] for lane, sizes in by_lane]
     lane = lanes.take(engine)
-    by_batch = {batch: engine.new_context(batch, lane=lane) for batch in dict.fromkeys(batches)}
-    return [by_batch[batch] for batch in batches]
+    distinct = dict.fromkeys(size for sizes in groups for size in sizes)
+    by_size = {size: engine.new_context(size, lane=lane) for size in distinct}
+    return [[by_size[size] for size in sizes] for sizes in groups]
 
 
 def _too_many_groups(device: Device, taken: int | None, free: int, wanted: int) -> OutOfDeviceMemory:

@@ -1,4 +1,7 @@
-"""Deal the groups of tiles out to execution contexts and collect their results in tile order."""
+"""Deal the groups of tiles out to execution contexts and collect their results in tile order.
+
+A group is one or several batches, which run one after another.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,18 @@ T = TypeVar("T")
 DispatchMode = Literal["serial", "threads"]
 DISPATCH_MODES: tuple[DispatchMode, ...] = ("serial", "threads")
 
-GroupJob = Callable[[int, Context], T]
-"""Called as ``job(group, context)``; does all the work of one group on its context."""
+BatchJob = Callable[[int, range, Context], T]
+"""Called as ``job(group, tiles, context)``; does all the work of one batch of a group on its context."""
+
+Batches = Sequence[tuple[range, Context]]
+"""The batches of one group: which tiles, and where they run."""
 
 
 class Dispatcher(Protocol):
-    """Runs one job per group."""
+    """Runs one job per batch."""
 
-    def run(self, job: GroupJob[T]) -> list[T]:
-        """Run ``job`` for every group and return the results in group order."""
+    def run(self, job: BatchJob[T]) -> list[T]:
+        """Run ``job`` for every batch and return the results in the order of the tiles."""
         ...
 
     def close(self) -> None:
@@ -53,38 +59,44 @@ class ThreadBudget:
 
 
 def new_dispatcher(
-    mode: DispatchMode, engine: Engine, groups: Sequence[range], cpu_threads: int
+    mode: DispatchMode, engine: Engine, groups: Sequence[Sequence[range]], cpu_threads: int
 ) -> Dispatcher:
-    """Return a dispatcher with one context per group.
+    """Return a dispatcher with contexts of its own for each group.
 
     Args:
         mode: How the groups run.
         engine: The loaded engine that all contexts share.
-        groups: Tile indices of each group; only their lengths matter here.
+        groups: The batches of each group, by their tiles' indices.
         cpu_threads: CPU threads that all groups together may use.
 
     Raises:
-        ArtifactError: The engine has no profile for a group's size.
+        ArtifactError: The engine has no profile for a batch's size.
     """
     budget = ThreadBudget.share(mode, len(groups), cpu_threads)
-    contexts = [
-        engine.new_context(len(tiles), lane=group % budget.lanes, threads=budget.threads)
-        for group, tiles in enumerate(groups)
-    ]
+    work: list[Batches] = []
+    for group, batches in enumerate(groups):
+        lane, threads = group % budget.lanes, budget.threads
+        sizes = dict.fromkeys(len(tiles) for tiles in batches)
+        contexts = {size: engine.new_context(size, lane=lane, threads=threads) for size in sizes}
+        work.append([(tiles, contexts[len(tiles)]) for tiles in batches])
     if mode == "serial":
-        return SerialDispatcher(contexts)
-    return ThreadsDispatcher(contexts, budget.lanes)
+        return SerialDispatcher(work)
+    return ThreadsDispatcher(work, budget.lanes)
 
 
 class SerialDispatcher:
     """Groups one after another on the calling thread: the effect of the chunk size alone."""
 
-    def __init__(self, contexts: Sequence[Context]) -> None:
-        self._contexts = contexts
+    def __init__(self, work: Sequence[Batches]) -> None:
+        self._work = work
 
-    def run(self, job: GroupJob[T]) -> list[T]:
-        """Run ``job`` for every group in order."""
-        return [job(group, context) for group, context in enumerate(self._contexts)]
+    def run(self, job: BatchJob[T]) -> list[T]:
+        """Run ``job`` for every batch in order."""
+        return [
+            job(group, tiles, context)
+            for group, batches in enumerate(self._work)
+            for tiles, context in batches
+        ]
 
     def close(self) -> None:
         """Nothing was started."""
@@ -96,23 +108,26 @@ class ThreadsDispatcher:
     What most applications do today, and the baseline for everything else.
     """
 
-    def __init__(self, contexts: Sequence[Context], lanes: int) -> None:
-        self._contexts = contexts
+    def __init__(self, work: Sequence[Batches], lanes: int) -> None:
+        self._work = work
         self._lanes = lanes
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="yolotrt-group")
 
-    def run(self, job: GroupJob[T]) -> list[T]:
-        """Run ``job`` for every group, lanes side by side; the first failure is raised when all ended."""
-        groups = range(len(self._contexts))
+    def run(self, job: BatchJob[T]) -> list[T]:
+        """Run ``job`` for every batch, lanes side by side; the first failure is raised when all ended."""
+        groups = range(len(self._work))
 
-        def work(lane: int) -> list[tuple[int, T]]:
-            return [(group, job(group, self._contexts[group])) for group in groups[lane :: self._lanes]]
+        def work(lane: int) -> list[tuple[int, list[T]]]:
+            return [
+                (group, [job(group, tiles, context) for tiles, context in self._work[group]])
+                for group in groups[lane :: self._lanes]
+            ]
 
         futures = [self._pool.submit(work, lane) for lane in range(self._lanes)]
         for future in futures:
             future.exception()  # wait for all: a lane must not still write when the caller handles an error
         done = dict(pair for future in futures for pair in future.result())
-        return [done[group] for group in groups]
+        return [result for group in groups for result in done[group]]
 
     def close(self) -> None:
         """End the threads."""

@@ -12,8 +12,9 @@ from yolotrt.backends.base import Context, Engine
 from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
-from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
+from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.blame import with_layer
+from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
 from yolotrt.pipeline.flights import Pending
@@ -96,21 +97,21 @@ class HostPipeline:
 
     def _new_plan(self, frame_wh: tuple[int, int]) -> _Plan:
         settings, engine = self._settings, self._engine
-        grid = tile_grid(frame_wh, engine.file.spec.input_wh, settings.overlap)
-        groups = split_groups(len(grid.origins), settings.groups) if "tiled" in settings.mode else []
+        grid = settings.grid(frame_wh, engine.file.spec.input_wh)
+        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
+        batches = [in_batches(group, engine.file) for group in groups]
         threads = settings.cpu_threads
-        dispatcher = new_dispatcher(self._dispatch, engine, groups, threads) if groups else None
+        dispatcher = new_dispatcher(self._dispatch, engine, batches, threads) if batches else None
         whole = self._whole_engine.new_context(1, threads=threads) if "global" in settings.mode else None
         letterbox = Letterbox.fit(frame_wh, self._whole_engine.file.spec.input_wh)
-        return _Plan(grid, groups, letterbox, dispatcher, whole)
+        return _Plan(grid, letterbox, dispatcher, whole)
 
     def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
         """Return detections per tile, in tile order and px of the frame."""
         spec, settings = self._engine.file.spec, self._settings.decode
         assert plan.dispatcher is not None
 
-        def job(group: int, context: Context) -> list[Detections]:
-            chosen = plan.groups[group]
+        def job(group: int, chosen: range, context: Context) -> list[Detections]:
             with trace.span("prepare_batch", group=group, scope="tiles"):
                 network_input(tiles[chosen.start : chosen.stop], out=context.images)
             with trace.span("enqueue", group=group, scope="tiles"):
@@ -149,7 +150,6 @@ class _Plan:
     """Everything that depends on the frame's size."""
 
     grid: TileGrid
-    groups: list[range]
     letterbox: Letterbox
     dispatcher: Dispatcher | None
     whole: Context | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from yolotrt.errors import UsageError
+from yolotrt.geometry.tiles import TileGrid, require_overlap, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 
@@ -70,3 +71,14 @@ class PipelineSettings:
             )
         if self.depth not in (1, 2):
             raise UsageError(f"A pipeline depth of {self.depth} is not supported.", hint="Use 1 or 2.")
+        require_overlap(self.overlap)
+
+    def grid(self, frame_wh: tuple[int, int], tile_wh: tuple[int, int]) -> TileGrid:
+        """Return where the tiles of a frame lie; without a tiled pass there are none.
+
+        Raises:
+            UsageError: The frame would have too many; see :func:`yolotrt.geometry.tiles.tile_grid`.
+        """
+        if "tiled" in self.mode:
+            return tile_grid(frame_wh, tile_wh, self.overlap)
+        return TileGrid(frame_wh, tile_wh, ())

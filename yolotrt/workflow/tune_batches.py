@@ -12,6 +12,7 @@ from yolotrt.bench.sweep import SweepSettings
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.instances import read_instances
 from yolotrt.geometry.tiles import split_groups, tile_grid
+from yolotrt.pipeline.chunks import MOST_AT_ONCE
 from yolotrt.pipeline.frames import Frame
 
 
@@ -49,8 +50,8 @@ def needed_profiles(
         sweep: Pass (exactly one), group counts and overlap.
         input_wh: Width and height of the network's input, px.
         frames: What is raced on.
-        annotations: COCO instances of what is evaluated on, an image's tiles in one batch; None evaluates
-            nothing.
+        annotations: COCO instances of what is evaluated on, an image's tiles in batches of up to
+            :data:`MOST_AT_ONCE`; None evaluates nothing.
         limit: Only the first annotated images are.
 
     Raises:
@@ -66,7 +67,8 @@ def needed_profiles(
             evaluated |= _tile_counts({image.size_wh for image in images}, input_wh, sweep.overlap)
     profiles = [Profile.fixed(size) for size in sorted(raced)]
     if evaluated - raced:
-        profiles.append(Profile(1, max(evaluated), max(evaluated)))
+        most = min(max(evaluated), MOST_AT_ONCE)
+        profiles.append(Profile(1, most, most))
     return tuple(profiles)
 
 
