@@ -12,14 +12,14 @@ import pytest
 
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.data.feed import DropPolicy, Feed
-from yolotrt.data.video import Frame, VideoSource, moving_source
+from yolotrt.data.video import Frame, StreamSource, moving_source
 from yolotrt.errors import ImageError, InputError
 
 
 class Script:
     """A source that does what it is told: frames, None for an interruption, an error to raise."""
 
-    name, fps = "script", None
+    name, fps, time_s = "script", None, None
 
     def __init__(self, steps: Sequence[object], *, live: bool = False) -> None:
         self.live, self._steps, self.opened, self.closed = live, iter(steps), 0, False
@@ -37,6 +37,9 @@ class Script:
 
     def close(self) -> None:
         self.closed = True
+
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
 
 def _frame(value: int = 0, wh: tuple[int, int] = (8, 6)) -> Frame:
@@ -215,7 +218,7 @@ def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
 def _started(feed_of: Camera, timeout_s: float) -> Feed:
     for _ in range(100):
         try:
-            return Feed(VideoSource(feed_of.address, live=True, timeout_s=timeout_s)).start()
+            return Feed(StreamSource(feed_of.address, timeout_s=timeout_s)).start()
         except InputError:
             time.sleep(0.1)
     raise AssertionError("the local stream did not start")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.console import progress_bars, say, warn
 from yolotrt.cli.options import (
     Device,
     Devices,
-    JsonTarget,
     MergeMethod,
     MergeOverlap,
     Threads,
@@ -23,17 +23,20 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import ensure_outputs
+from yolotrt.errors import UsageError
 
 
 def predict(
     engine: Annotated[Path, typer.Argument(help="The engine.")],
-    source: Annotated[str, typer.Argument(help="An image, a folder of images, a video, or 'scene'.")],
+    source: Annotated[
+        str, typer.Argument(help="An image, a folder of images, a video, or 'scene'; told apart by content.")
+    ],
     mode: Annotated[str, typer.Option(help="tiled+global, tiled or global.")] = "tiled+global",
     conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
     overlap: Annotated[float, typer.Option(help="Part of a tile shared with its neighbour.")] = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for what was given, with the detections drawn.")
     ] = None,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,
@@ -41,23 +44,68 @@ def predict(
     device: Device = "auto",
     devices: Devices = None,
     trust: Trust = False,
-    json: JsonTarget = None,
+    json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-",
+            help="Also write COCO result records, which COCO.loadRes reads ('-' for stdout).",
+        ),
+    ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Also write one line of JSON per frame, as it comes."),
+    ] = None,
+    coco: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-", help="Also write a COCO dataset: images, annotations, categories in one."
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take image and category ids from this COCO file.")
+    ] = None,
 ) -> None:
-    r"""Detect objects in pictures and videos; --json gives COCO result records with masks.
+    r"""Detect objects in pictures and videos; draw them, and write them as COCO records with masks.
+
+    Records carry image_id and category_id: those of --annotations; without, the number in the file name
+    (1, 2, ... if names are no distinct numbers, and for the frames of a video), and COCO's category ids if all
+    classes are COCO's (1, 2, ... in the model's order otherwise). --json and --coco of one run belong together.
+    Frames of a video carry their time. Of an animated picture the first frame counts.
 
     \b
     Examples:
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx street/ --save found/
-      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/
+      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
+      yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
+        --json results.json
     """
+    from yolotrt.data.sources import Film, open_source
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
-    from yolotrt.workflow.predict import coco_results
+    from yolotrt.workflow.identity import LeftOut, ids_of, own_ids
     from yolotrt.workflow.predict import predict as run
+    from yolotrt.workflow.records import dataset_file, line_file, result_file
 
-    ensure_outputs(json)
+    if json is not None and json.endswith(".jsonl") and jsonl is None:
+        json, jsonl = None, json
+    outputs = [
+        (target, what, kind)
+        for target, what, kind in (
+            (json, "JSON", result_file),
+            (jsonl, "JSON Lines", line_file),
+            (coco, "COCO dataset", dataset_file),
+        )
+        if target is not None
+    ]
+    to_stdout = [target for target, _, _ in outputs].count("-")
+    if to_stdout > 1:
+        raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
+    ensure_outputs(*(target for target, _, _ in outputs))
+    frames = open_source(source)
+    pictures = None if isinstance(frames, Film) else frames.names
+    left_out = LeftOut()
     with (
         TiledPipeline.open(
             engine,
@@ -71,24 +119,36 @@ def predict(
             decode=DecodeSettings(conf=conf),
             merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
+        ExitStack() as files,
         progress_bars() as progress,
     ):
         names = pipeline.names
+        ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        takes = [files.enter_context(kind(target, ids)) for target, _, kind in outputs]
         found = run(
             pipeline,
-            source,
+            frames,
             lambda frame, detections: draw(frame, detections, names),
             save=save,
             progress=progress,
             say=say,
         )
-    if json != "-":
-        for entry in found:
-            counts = Counter(names[int(c)] for c in entry.detections.classes)
-            print(
-                f"{entry.name}: "
-                + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
-            )
+        with closing(found):
+            for entry in found:
+                left_out.see(entry.name, entry.moment, entry.detections.classes, ids)
+                for take in takes:
+                    take(entry)
+                if not to_stdout:
+                    counts = Counter(names[int(c)] for c in entry.detections.classes)
+                    print(
+                        f"{entry.name}: "
+                        + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
+                    )
+    if annotations is not None:
+        for remark in left_out.remarks(annotations, names):
+            warn(remark)
     if save is not None:
         say(f"pictures: {save}")
-    emit_json(json, coco_results(found, names) if json is not None else None)
+    for target, what, _ in outputs:
+        if target != "-":
+            say(f"{what}: {target}")

@@ -33,7 +33,7 @@ LINE_EVERY = 10
 
 def run(
     engine: Annotated[Path, typer.Argument(help="Engine.")],
-    source: Annotated[str, typer.Option(help="A video, rtsp://..., or a folder of images.")],
+    source: Annotated[str, typer.Option(help="A video, rtsp://..., an image or a folder of images.")],
     mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
@@ -72,6 +72,7 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
+    from yolotrt.bench.environment import environment
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -114,7 +115,9 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
-    emit_json(json, end.as_json())
+    emit_json(json, {**end.as_json(), "environment": environment(settings["cpu_threads"])})
+    for remark in found.remarks():
+        warn(remark)
     if failure is not None:
         raise failure
     if not end.processed:

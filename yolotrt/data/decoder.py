@@ -132,8 +132,8 @@ class VideoFile:
         import av
 
         try:
-            # A file object, not its name: FFmpeg takes names for addresses and patterns, and endings for formats.
-            # What it holds may name other files and addresses; none is opened.
+            # A file object, not its name: FFmpeg takes names for addresses and patterns, and endings for
+            # formats. What it holds may name other files and addresses; none is opened.
             container = av.open(
                 self._file, "r", metadata_errors="replace", options={"protocol_whitelist": "none"}
             )
@@ -209,7 +209,10 @@ def _clock_time(text: str) -> float | None:
     """Return the seconds of Matroska's 00:00:01.500000000, or None."""
     parts = text.split(":")
     try:
-        return float(sum(Fraction(part) * 60**power for part, power in zip(parts[::-1], range(3)))) or None
+        return (
+            float(sum(Fraction(part) * 60**power for part, power in zip(parts[::-1], range(3), strict=False)))
+            or None
+        )
     except (ValueError, ZeroDivisionError):
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Frame = npt.NDArray[np.uint8]
 
 CODECS = {".mp4": ("libx264", "mpeg4"), ".avi": ("mjpeg",)}
-"""Encoders by the ending of the file name, the best first: browsers play H.264; every FFmpeg has the others."""
+"""Encoders by the name's ending, the best first: browsers play H.264, every FFmpeg has the others."""
 
 _PIXELS = {"libx264": "yuv420p", "mpeg4": "yuv420p", "mjpeg": "yuvj420p"}
 _OPTIONS = {
@@ -105,7 +105,7 @@ class _Film:
         self._file = path.open("wb")  # FFmpeg takes names for addresses and patterns
         self._scaler = VideoReformatter()
         self._sink: OutputContainer = av.open(self._file, "w", format=ending.removeprefix("."))
-        self._stream: VideoStream = self._sink.add_stream(encoder, rate=rate, options=_OPTIONS[encoder])
+        self._stream = cast("VideoStream", self._sink.add_stream(encoder, rate, options=_OPTIONS[encoder]))
         self._stream.width, self._stream.height = self._wh
         self._stream.pix_fmt = _PIXELS[encoder]
         context = self._stream.codec_context
@@ -172,7 +172,7 @@ def _frames(path: Path) -> int:
     import av
 
     with path.open("rb") as file, av.open(file, "r") as container:
-        return container.streams.video[0].frames
+        return int(container.streams.video[0].frames)
 
 
 def _incomplete(target: Path) -> StorageError:

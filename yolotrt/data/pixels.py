@@ -8,13 +8,14 @@ lines on, BT.601 below). Transfer curves stay: a film in HDR is not tone-mapped.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
 
@@ -59,12 +60,10 @@ def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
 
     A point (x, y) of the stored frame is shown at (ax + cy, bx + dy) (ISO/IEC 14496-12, 6.2.2).
     """
-    from av.sidedata.sidedata import Type
-
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return None
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(found))
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(cast("SideData", found)))
     return a, b, c, d
 
 
