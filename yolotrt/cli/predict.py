@@ -68,9 +68,9 @@ def predict(
     r"""Detect objects in pictures and videos; draw them, and write them as COCO records with masks.
 
     Records carry image_id and category_id: those of --annotations; without, the number in the file name
-    (1, 2, ... if names are no distinct numbers, and for the frames of a video), and COCO's category ids if all
-    classes are COCO's (1, 2, ... in the model's order otherwise). --json and --coco of one run belong together.
-    Frames of a video carry their time. Of an animated picture the first frame counts.
+    (1, 2, ... if names are no distinct numbers, and for the frames of a video), and COCO's category ids if
+    all classes are COCO's (else 1, 2, ... in the model's order). --json and --coco of one run belong
+    together. Frames of a video carry their time. Of an animated picture the first frame counts.
 
     \b
     Examples:

@@ -39,6 +39,7 @@ class Converter:
         from av.video.reformatter import VideoReformatter
 
         self._scaler: VideoReformatter = VideoReformatter()
+        self._turn: tuple[int, tuple[int, ...] | None] | None = None
 
     def __call__(self, frame: VideoFrame) -> Frame:
         """Return a decoded frame as (h, w, 3) uint8 BGR, upright."""
@@ -52,7 +53,10 @@ class Converter:
             src_color_range=FULL_RANGE if full else VIDEO_RANGE,
             dst_color_range=FULL_RANGE,
         ).to_ndarray()
-        return upright(np.asarray(picture, np.uint8), display_matrix(frame))
+        # Looking at the side data ties a frame into a cycle, which holds it until garbage is collected.
+        if self._turn is None or self._turn[0] != frame.rotation:
+            self._turn = frame.rotation, display_matrix(frame)
+        return upright(np.asarray(picture, np.uint8), self._turn[1])
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:

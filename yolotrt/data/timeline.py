@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 JUMP_PERIODS = 3
-"""A time stamp that goes back by more begins another part, as of recordings that were joined; by less, it is out
-of order."""
+"""A time stamp that goes back by more begins another part, as of recordings that were joined; by less, it
+is out of order."""
 
 
 class Timeline:
