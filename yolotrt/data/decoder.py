@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.artifacts.files import require_file
+from yolotrt.data.kinds import is_motion_jpeg
 from yolotrt.data.pixels import Converter, Frame
 from yolotrt.data.timeline import Timeline
 from yolotrt.errors import ImageError
@@ -86,7 +87,7 @@ class VideoFile:
         self.promised = self._stream.frames or (
             round(self._length_s * self.fps) if self._length_s and self.fps else None
         )
-        self._came, self._damaged, self._broken_off = 0, 0, False
+        self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
         self._timeline = Timeline(1 / self.fps if self.fps else 0.04)
 
     def frames(self) -> Iterator[VideoFrameAt]:
@@ -100,8 +101,10 @@ class VideoFile:
             stamp = frame.pts if frame.pts is not None else frame.dts
             base = frame.time_base or self._stream.time_base
             stamp_s = None if stamp is None or base is None else float(stamp * base)
-            moment = Moment(self._came, self._timeline.place(stamp_s), stamp_s)
+            lasts_s = float(frame.duration * base) if frame.duration and base else None
+            moment = Moment(self._came, self._timeline.place(stamp_s, lasts_s), stamp_s)
             self._came += 1
+            self._end_stamp_s = (stamp_s or 0.0) + (lasts_s or 0.0)
             yield VideoFrameAt(convert(frame), moment)
         if not self._came:
             raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
@@ -110,7 +113,8 @@ class VideoFile:
         """Return what is wrong with the file, after its last frame was read."""
         remarks = []
         if self._ends_early():
-            promised = "" if self.promised is None else f" promises {self.promised} frames"
+            about = "" if self._stream.frames else "about "
+            promised = "" if self.promised is None else f" promises {about}{self.promised} frames"
             length = "" if self._length_s is None else f" ({self._length_s:.2f} s)"
             remarks.append(
                 f"{self.name} breaks off: its header{promised}{length}, {self._came} frames came "
@@ -118,7 +122,7 @@ class VideoFile:
             )
         elif self._damaged:
             remarks.append(
-                f"{self.name} is damaged: {self._damaged} parts of it could not be decoded; "
+                f"{self.name} is damaged: not all of it could be decoded ({self._damaged} errors); "
                 f"{self._came} frames came."
             )
         return tuple(remarks)
@@ -130,12 +134,17 @@ class VideoFile:
 
     def _opened(self) -> tuple[InputContainer, VideoStream]:
         import av
+        from av.stream import Disposition
 
         try:
             # A file object, not its name: FFmpeg takes names for addresses and patterns, and endings for
             # formats. What it holds may name other files and addresses; none is opened.
             container = av.open(
-                self._file, "r", metadata_errors="replace", options={"protocol_whitelist": "none"}
+                self._file,
+                "r",
+                format="mjpeg" if is_motion_jpeg(Path(self.name)) else None,
+                options={"protocol_whitelist": "none"},
+                metadata_errors="replace",
             )
         except (av.FFmpegError, OSError) as exc:
             raise ImageError(
@@ -149,15 +158,15 @@ class VideoFile:
         if kind.endswith("_pipe") or kind == "image2":
             container.close()
             raise ImageError(
-                f"{self.name} is a picture of a kind that is not read here ({kind.removesuffix('_pipe')}).",
+                f"{self.name} is a picture of a kind that is not read here.",
                 hint="Convert it to JPEG or PNG.",
             )
         if kind in _TEXTS:
             container.close()
             raise ImageError(f"{self.name} is neither a picture nor a video.", hint="Name another file.")
-        films = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
+        films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
         if not films:
-            held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
             container.close()
             raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
         best = container.streams.best("video")
@@ -180,10 +189,12 @@ class VideoFile:
 
         By time where the header has one: a film that was trimmed counts frames that it does not show.
         """
-        if self._length_s is not None:
-            missing = self._length_s - self._timeline.end_s
-            return missing > max(0.25, 2.5 * self._timeline.longest_gap_s)
-        return self._broken_off or bool(self._stream.frames and self._came < self._stream.frames)
+        short = self.promised is not None and self._came < self.promised
+        if self._length_s is None:
+            return self._broken_off or short
+        # Some headers count from the first frame, some from the beginning of their time.
+        missing = self._length_s - max(self._timeline.end_s, self._end_stamp_s)
+        return short and missing > 1.5 * self._timeline.longest_gap_s
 
     def _decoded(self) -> Iterator[VideoFrame]:
         import av
@@ -197,6 +208,7 @@ class VideoFile:
             except (av.FFmpegError, OSError):
                 self._broken_off = True
                 packet = None
+            self._damaged += packet is not None and packet.is_corrupt
             try:
                 yield from self._stream.decode(packet)
             except av.FFmpegError:

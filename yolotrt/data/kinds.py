@@ -30,13 +30,19 @@ def is_picture(path: Path) -> bool:
     require_file(path, "a picture or video")
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if head[:2] == b"\xff\xd8" and path.suffix.lower() in _MOTION_JPEG:
-        return False
-    return (
+    return not is_motion_jpeg(path) and (
         head.startswith(_PICTURES)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
     )
+
+
+def is_motion_jpeg(path: Path) -> bool:
+    """Return whether a file holds JPEG files in a row, and not one with something behind it."""
+    if path.suffix.lower() not in _MOTION_JPEG:
+        return False
+    with path.open("rb") as file:
+        return file.read(2) == b"\xff\xd8"
 
 
 def is_animated(path: Path) -> bool:

@@ -21,19 +21,20 @@ class Timeline:
         """
         self._period_s = period_s
         self._last_s: float | None = None
-        self._shift_s = 0.0
+        self._shift_s, self._lasts_s = 0.0, period_s
         self.longest_gap_s = period_s
 
     @property
     def end_s(self) -> float:
-        """When the last frame ends: a period after it begins."""
-        return 0.0 if self._last_s is None else self._last_s + self._period_s
+        """When the last frame ends."""
+        return 0.0 if self._last_s is None else self._last_s + self._lasts_s
 
-    def place(self, stamp_s: float | None) -> float:
+    def place(self, stamp_s: float | None, lasts_s: float | None = None) -> float:
         """Return the time of the next frame, seconds since the first one.
 
         Args:
             stamp_s: Its time stamp; None where it has none.
+            lasts_s: How long it is shown; None takes the usual time.
         """
         last_s = self._last_s
         if last_s is None:
@@ -48,5 +49,5 @@ class Timeline:
             elif time_s <= last_s:
                 time_s = last_s + min(0.001, self._period_s)
             self.longest_gap_s = max(self.longest_gap_s, time_s - last_s)
-        self._last_s = time_s
+        self._last_s, self._lasts_s = time_s, lasts_s or self._period_s
         return time_s
