@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.data.kinds import is_motion_jpeg
@@ -23,9 +23,6 @@ MAX_FPS = 1000
 """A header that names a higher rate names a clock instead."""
 
 _PLAYLISTS = ("hls", "concat", "dash", "sdp", "rtsp", "imf")
-_TEXTS = ("tty", "bin", "adf", "idf", "xbin")
-"""FFmpeg draws text files as films of a terminal."""
-
 _CONVERT = "Try it with ffprobe, or convert it: ffmpeg -i IN -c:v libx264 out.mp4"
 
 
@@ -74,7 +71,9 @@ class VideoFile:
             ImageError: It holds no video, or cannot be read as one.
         """
         self.name = str(path)
-        self._file: Any = require_file(path, "a video").open("rb")
+        if not require_file(path, "a video").stat().st_size:
+            raise ImageError(f"{path} is empty.", hint="Name a file with pictures.")
+        self._file = path.open("rb")
         try:
             self._container, self._stream = self._opened()
         except BaseException:
@@ -114,16 +113,15 @@ class VideoFile:
         remarks = []
         if self._ends_early():
             about = "" if self._stream.frames else "about "
-            promised = "" if self.promised is None else f" promises {about}{self.promised} frames"
             length = "" if self._length_s is None else f" ({self._length_s:.2f} s)"
+            promised = f"its header promises {about}{self.promised} frames{length}, "
             remarks.append(
-                f"{self.name} breaks off: its header{promised}{length}, {self._came} frames came "
-                f"({self._timeline.end_s:.2f} s)."
+                f"{self.name} breaks off: {'' if self.promised is None else promised}"
+                f"{self._came} frames came ({self._timeline.end_s:.2f} s)."
             )
         elif self._damaged:
             remarks.append(
-                f"{self.name} is damaged: not all of it could be decoded ({self._damaged} errors); "
-                f"{self._came} frames came."
+                f"{self.name} may be damaged: errors in {self._damaged} places; {self._came} frames came."
             )
         return tuple(remarks)
 
@@ -137,10 +135,9 @@ class VideoFile:
         from av.stream import Disposition
 
         try:
-            # A file object, not its name: FFmpeg takes names for addresses and patterns, and endings for
-            # formats. What it holds may name other files and addresses; none is opened.
+            # What the file holds may name other files and addresses; none is opened.
             container = av.open(
-                self._file,
+                _Nameless(self._file),
                 "r",
                 format="mjpeg" if is_motion_jpeg(Path(self.name)) else None,
                 options={"protocol_whitelist": "none"},
@@ -161,9 +158,6 @@ class VideoFile:
                 f"{self.name} is a picture of a kind that is not read here.",
                 hint="Convert it to JPEG or PNG.",
             )
-        if kind in _TEXTS:
-            container.close()
-            raise ImageError(f"{self.name} is neither a picture nor a video.", hint="Name another file.")
         films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
         if not films:
             held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
@@ -215,6 +209,13 @@ class VideoFile:
                 self._damaged += 1
             if packet is None:
                 return
+
+
+class _Nameless:
+    """A file without its name: FFmpeg takes names for addresses and patterns, and endings for formats."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _clock_time(text: str) -> float | None:

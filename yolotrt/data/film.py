@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import atomic_target, ensure_writable
-from yolotrt.data.pixels import BT709, FULL_RANGE, VIDEO_RANGE
+from yolotrt.data.pixels import BT601, BT709, FULL_RANGE, VIDEO_RANGE
 from yolotrt.errors import EnvironmentFault, StorageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class _Film:
         self._stream.pix_fmt = _PIXELS[encoder]
         context = self._stream.codec_context
         context.time_base = self._tick
-        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.colorspace = self._matrix = BT601 if encoder == "mjpeg" else BT709  # as JFIF wants it
+        context.color_primaries = context.color_trc = BT709
         context.color_range = FULL_RANGE if encoder == "mjpeg" else VIDEO_RANGE
         self.appended = 0
 
@@ -123,7 +124,7 @@ class _Film:
             av.VideoFrame.from_ndarray(self._fitted(frame), format="bgr24"),
             format=context.pix_fmt,
             src_color_range=FULL_RANGE,
-            dst_colorspace=BT709,
+            dst_colorspace=self._matrix,
             dst_color_range=context.color_range,
         )
         latest = self._last + round(LONGEST_S / self._tick)

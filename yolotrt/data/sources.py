@@ -115,8 +115,16 @@ class Film:
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
+        shape: tuple[int, ...] = ()
         with closing(self._video):
             for found in self._video.frames():
+                if shape not in ((), found.image.shape):
+                    height, width = found.image.shape[:2]
+                    say(
+                        f"note: {self.path} changes its size to {width}x{height} px at frame "
+                        f"{found.moment.index}; a saved film keeps its first size"
+                    )
+                shape = found.image.shape
                 yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
             for remark in self._video.remarks():
                 say(f"warning: {remark}")
