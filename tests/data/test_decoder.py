@@ -224,7 +224,8 @@ def test_content_decides_and_not_the_ending(tmp_path: Path) -> None:
         names, ("mp4", "matroska", "mp4", "mpegts", "mpeg"), ("libx264",) * 4 + ("mpeg1video",), strict=True
     ):
         made = clip(tmp_path / "made", 12, container=container, codec=codec).rename(tmp_path / name)
-        assert isinstance(open_source(str(made)), Film), name
+        with closing(open_source(str(made))) as source:
+            assert isinstance(source, Film), name
         assert len(read(made)[0]) == 12, name
     cv2.imwrite(str(tmp_path / "p.png"), shade(0))
     picture = (tmp_path / "p.png").rename(tmp_path / "picture.mp4")

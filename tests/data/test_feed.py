@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.clips import clip
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.data.feed import DropPolicy, Feed
 from yolotrt.data.video import Frame, StreamSource, moving_source
@@ -198,6 +199,17 @@ def test_a_video_is_read_at_its_own_rate_or_as_fast_as_it_is_taken(video: Path) 
     begin = time.monotonic()
     assert len(_all(Feed(moving_source(str(video)), policy="latest").start())) > 15
     assert time.monotonic() - begin > 0.85
+
+
+def test_a_video_of_a_variable_rate_is_read_at_its_own_times(tmp_path: Path) -> None:
+    source = moving_source(str(clip(tmp_path / "v.mkv", 4, times_ms=[0, 20, 500, 520])))
+    feed, stamps = Feed(source, policy="latest", capacity=9).start(), []
+    while (queued := feed.get(2)) is not None:
+        stamps.append(queued.read_ns)
+    gaps = np.diff(stamps) / 1e9
+    assert len(gaps) == 3
+    assert gaps[1] > 0.4
+    assert max(gaps[0], gaps[2]) < 0.3
 
 
 @needs_ffmpeg

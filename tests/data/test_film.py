@@ -11,7 +11,8 @@ import pytest
 
 from tests.data.clips import WH, number, shade
 from yolotrt.data.decoder import VideoFile
-from yolotrt.data.film import new_film
+from yolotrt.data.film import CODECS, new_film
+from yolotrt.errors import EnvironmentFault
 
 
 def read(path: Path) -> tuple[list[float], list[np.ndarray]]:
@@ -59,6 +60,16 @@ def test_odd_sides_get_one_pixel_more_and_other_sizes_are_scaled(tmp_path: Path)
     _, images = read(tmp_path / "v.mp4")
     assert [image.shape for image in images] == [(48, 64, 3)] * 2
     assert [number(image) for image in images] == [3, 5]
+
+
+def test_without_h264_the_next_encoder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CODECS, ".mp4", ("none_of_those", "mpeg4"))
+    with new_film(tmp_path / "v.mp4", 25, WH) as append:
+        append(shade(3))
+    assert number(read(tmp_path / "v.mp4")[1][0]) == 3
+    monkeypatch.setitem(CODECS, ".mp4", ("none_of_those",))
+    with pytest.raises(EnvironmentFault, match="cannot write"), new_film(tmp_path / "v.mp4", 25, WH):
+        pass
 
 
 def test_time_that_stands_still_or_leaps_is_written_all_the_same(tmp_path: Path) -> None:

@@ -103,10 +103,9 @@ def predict(
     if to_stdout > 1:
         raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
     ensure_outputs(*(target for target, _, _ in outputs))
-    frames = open_source(source)
-    pictures = None if isinstance(frames, Film) else frames.names
     left_out = LeftOut()
     with (
+        closing(open_source(source)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,
@@ -123,6 +122,7 @@ def predict(
         progress_bars() as progress,
     ):
         names = pipeline.names
+        pictures = None if isinstance(frames, Film) else frames.names
         ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
         takes = [files.enter_context(kind(target, ids)) for target, _, kind in outputs]
         found = run(

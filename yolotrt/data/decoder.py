@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.data.kinds import is_motion_jpeg
@@ -135,12 +135,11 @@ class VideoFile:
         from av.stream import Disposition
 
         try:
-            # What the file holds may name other files and addresses; none is opened.
             container = av.open(
                 _Nameless(self._file),
                 "r",
                 format="mjpeg" if is_motion_jpeg(Path(self.name)) else None,
-                options={"protocol_whitelist": "none"},
+                io_open=_refuse,
                 metadata_errors="replace",
             )
         except (av.FFmpegError, OSError) as exc:
@@ -216,6 +215,11 @@ class _Nameless:
 
     def __init__(self, file: BinaryIO) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _refuse(url: str, _flags: int, _options: object) -> NoReturn:
+    """Open nothing that a file names: an address in a playlist, a file of somebody else."""
+    raise PermissionError(f"{url} is not opened")
 
 
 def _clock_time(text: str) -> float | None:

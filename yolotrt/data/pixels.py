@@ -45,11 +45,13 @@ class Converter:
         """Return a decoded frame as (h, w, 3) uint8 BGR, upright."""
         matrix = _MATRICES.get(int(frame.colorspace)) or (BT709 if frame.height >= HD_LINES else BT601)
         full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
-        # All three are needed: without the last one PyAV before 16 leaves the other two unused.
+        # PyAV before 17 leaves all of this unused where nothing differs between source and destination; that
+        # of RGB has no meaning.
         picture = self._scaler.reformat(
             frame,
             format="bgr24",
             src_colorspace=matrix,
+            dst_colorspace=BT709 if matrix == BT601 else BT601,
             src_color_range=FULL_RANGE if full else VIDEO_RANGE,
             dst_color_range=FULL_RANGE,
         ).to_ndarray()

@@ -64,6 +64,10 @@ class Source(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds, whether it was read or not."""
+        ...
+
 
 class Pictures:
     """Pictures by their names; read one after the other."""
@@ -95,6 +99,9 @@ class Pictures:
                 say(f"note: {path} moves; only its first frame is looked at")
             yield Shot(name, image)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class Film:
     """A video file."""
@@ -116,18 +123,21 @@ class Film:
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
         shape: tuple[int, ...] = ()
-        with closing(self._video):
-            for found in self._video.frames():
-                if shape not in ((), found.image.shape):
-                    height, width = found.image.shape[:2]
-                    say(
-                        f"note: {self.path} changes its size to {width}x{height} px at frame "
-                        f"{found.moment.index}; a saved film keeps its first size"
-                    )
-                shape = found.image.shape
-                yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
-            for remark in self._video.remarks():
-                say(f"warning: {remark}")
+        for found in self._video.frames():
+            if shape not in ((), found.image.shape):
+                height, width = found.image.shape[:2]
+                say(
+                    f"note: {self.path} changes its size to {width}x{height} px at frame "
+                    f"{found.moment.index}; a saved film keeps its first size"
+                )
+            shape = found.image.shape
+            yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
+        for remark in self._video.remarks():
+            say(f"warning: {remark}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._video.close()
 
 
 class SceneSource:
@@ -138,6 +148,9 @@ class SceneSource:
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`."""
         yield Shot("scene.png", read_frames(SCENE)[0])
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def open_source(source: str) -> Source:
