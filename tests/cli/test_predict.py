@@ -19,7 +19,7 @@ from pycocotools.coco import COCO
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from tests.workflow.test_evaluate import tiny_engine
-from yolotrt.data.decoder import VideoFile
+from yolotrt.data.video_file import VideoFile
 from yolotrt.geometry.rle import decode_rle
 
 

@@ -14,8 +14,8 @@ from yolotrt import __version__
 from yolotrt.bench.gpu import gpu_state
 
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python", "av",
-    "pycocotools", "tensorrt", "tensorrt-rtx", "cuda-core",
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "av", "pycocotools",
+    "tensorrt", "tensorrt-rtx", "cuda-core",
 )  # fmt: skip
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 

@@ -36,6 +36,9 @@ _OPTIONS = {
 CLOCK_HZ = 90_000
 """Time stamps of a film with frames at any time: the clock of MPEG, in which all usual rates are whole."""
 
+MPEG4_CLOCK_HZ = 30_000
+"""MPEG-4 part 2 has 16 bits for it."""
+
 LONGEST_S = 6 * 3600.0
 """No frame is shown longer than this: MP4 holds no more than 2^31 ticks."""
 
@@ -100,7 +103,8 @@ class _Film:
         encoder = _encoder(ending)
         rate = Fraction(fps).limit_denominator(1001)
         self._wh = (wh[0] + wh[0] % 2, wh[1] + wh[1] % 2)
-        self._tick = 1 / rate if ending == ".avi" else Fraction(1, CLOCK_HZ)
+        clock_hz = MPEG4_CLOCK_HZ if encoder == "mpeg4" else CLOCK_HZ
+        self._tick = 1 / rate if ending == ".avi" else Fraction(1, clock_hz)
         self._period_s, self._last = 1 / float(rate), -1
         self._file = path.open("wb")  # FFmpeg takes names for addresses and patterns
         self._scaler = VideoReformatter()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.data.coco.names import coco_category, plain_name
-from yolotrt.data.decoder import Moment
+from yolotrt.data.video_file import Moment
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.instances import AnnotatedImage, read_instances
 
@@ -102,8 +102,8 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             it may be several of ours.
     """
     instances = read_instances(annotations)
-    by_name = {plain_name(name): key for key, name in reversed(instances.categories.items())}
-    exact = {name: key for key, name in reversed(instances.categories.items())}
+    by_name = {plain_name(name): key for key, name in reversed(list(instances.categories.items()))}
+    exact = {name: key for key, name in reversed(list(instances.categories.items()))}
     classes = tuple(exact.get(name, by_name.get(plain_name(name))) for name in names)
     if all(key is None for key in classes):
         raise ArtifactError(

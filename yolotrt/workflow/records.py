@@ -29,7 +29,7 @@ def result_records(found: Found, ids: Ids) -> list[Record]:
 
     Each has ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in px), ``score`` and, with masks,
     ``segmentation`` (run lengths, ``counts`` as text); further ``image`` and ``category``, the names, and of
-    a video ``frame``, ``time_s`` and ``stamp_s`` (see :class:`yolotrt.data.decoder.Moment`).
+    a video ``frame``, ``time_s`` and ``stamp_s`` (see :class:`yolotrt.data.video_file.Moment`).
     Format: https://cocodataset.org/#format-results.
     """
     about = _about(found, ids)
