@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.data.clips import WH, number, shade
-from yolotrt.data.video_file import VideoFile
 from yolotrt.data.film import CODECS, new_film
+from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import EnvironmentFault
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.data.clips import clip, number, shade, sound, turn
 from yolotrt.bench.sustain import resident_mib
-from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.data.kinds import is_animated, is_picture
 from yolotrt.data.pixels import FULL_RANGE, VIDEO_RANGE, Converter, upright
 from yolotrt.data.sources import Film, Pictures, open_source, read_frames
 from yolotrt.data.timeline import Timeline
+from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import ImageError
 
 

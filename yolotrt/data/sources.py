@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
 from yolotrt.data.kinds import is_animated, is_picture
 from yolotrt.data.pixels import Frame
+from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
 
 SCENE = "scene"

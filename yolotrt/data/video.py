@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.data.images import list_images, read_image
 from yolotrt.data.kinds import is_picture
+from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
 
