@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from bench.output import emit
@@ -36,6 +35,7 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.bench.drift import SETTLING, late_over_early, slope
 from yolotrt.bench.environment import environment
+from yolotrt.data.film import new_film
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import demo_model
@@ -60,12 +60,11 @@ def film(target: Path, frames: int, fps: float) -> Path:
     """Write a video of a scene that moves past the camera, two pixels a frame."""
     width, height = FRAME_WH
     image = make_scene(2026).image
-    sink = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), fps, FRAME_WH)
-    for index in range(frames):
-        x = 2 * index % (2 * (image.shape[1] - width))
-        x = min(x, 2 * (image.shape[1] - width) - x)
-        sink.write(np.ascontiguousarray(image[600 : 600 + height, x : x + width]))
-    sink.release()
+    with new_film(target, fps, FRAME_WH) as append:
+        for index in range(frames):
+            x = 2 * index % (2 * (image.shape[1] - width))
+            x = min(x, 2 * (image.shape[1] - width) - x)
+            append(image[600 : 600 + height, x : x + width])
     return target
 
 

@@ -43,7 +43,7 @@ def test_help_needs_no_heavy_library() -> None:
         "from yolotrt.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "bad = {'numpy', 'onnx', 'onnxruntime', 'cv2', 'rich', 'httpx', 'torch'} & set(sys.modules)\n"
+        "bad = {'numpy', 'onnx', 'onnxruntime', 'cv2', 'av', 'rich', 'httpx', 'torch'} & set(sys.modules)\n"
         "sys.exit(f'imported {bad}' if bad else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

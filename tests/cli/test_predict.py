@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
 from tests.cli.conftest import Cli
+from tests.data.clips import clip
 from tests.workflow.test_evaluate import tiny_engine
+from yolotrt.data.video_file import VideoFile
 from yolotrt.geometry.rle import decode_rle
 
 
@@ -26,8 +35,10 @@ def test_a_folder(cli: Cli, engine: Path, pictures: Path) -> None:
     assert done.code == 0, done.err
     assert "skipped" in done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [f"{i}.png" for i in range(4)]
-    records = json.loads(Path("r.json").read_text())
-    assert {r["image"] for r in records} <= {f"{i}.png" for i in range(4)}
+    dataset = json.loads(Path("r.json").read_text())
+    named = {i["id"]: i["file_name"] for i in dataset["images"]}
+    assert list(named.values()) == [f"{i}.png" for i in range(4)]
+    records = [{**a, "image": named[a["image_id"]]} for a in dataset["annotations"]]
     for record in records[:20]:
         x, y, w, h = record["bbox"]
         rle = {**record["segmentation"], "counts": record["segmentation"]["counts"].encode()}
@@ -45,21 +56,129 @@ def test_a_folder(cli: Cli, engine: Path, pictures: Path) -> None:
 def test_one_picture_to_stdout(cli: Cli, engine: Path, pictures: Path) -> None:
     done = cli("predict", engine, pictures / "0.png", "--mode", "global", "--json", "-", "--conf", 0.4)
     assert done.code == 0, done.err
-    assert {"image", "category_id", "category", "bbox", "score", "segmentation"} == set(
-        json.loads(done.out)[0]
+    dataset = json.loads(done.out)
+    assert {"info", "images", "annotations", "categories"} == set(dataset)
+    assert {"id", "image_id", "category_id", "bbox", "score", "segmentation"} <= set(
+        dataset["annotations"][0]
     )
 
 
-def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
-    sink = cv2.VideoWriter(str(tmp_path / "in.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (128, 96))
-    for k in range(3):
-        sink.write(np.full((96, 128, 3), 60 * k, np.uint8))
-    sink.release()
-    done = cli("predict", engine, tmp_path / "in.mp4", "--save", "found")
+def loaded(truth: str, results: str) -> list[dict[str, Any]]:
+    return list(COCO(truth).loadRes(results).anns.values())
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools, NumPy 2
+def test_without_annotations_json_is_a_dataset_of_its_own(cli: Cli, engine: Path, pictures: Path) -> None:
+    done = cli("predict", engine, pictures, "--json", "d.json", "--jsonl", "l.jsonl", "--conf", 0.4)
     assert done.code == 0, done.err
-    assert len(done.out.splitlines()) == 3
-    film = cv2.VideoCapture("found/in.mp4")
-    assert sum(1 for _ in iter(lambda: film.read()[0], False)) == 3
+    dataset = json.loads(Path("d.json").read_text())
+    assert [i["file_name"] for i in dataset["images"]] == [f"{i}.png" for i in range(4)]
+    assert [c["id"] for c in dataset["categories"]] == [17, 18], "cat and dog, as COCO has them"
+    truth = COCO("d.json")
+    assert len(truth.anns) > 3
+    for annotation in truth.anns.values():
+        assert truth.annToMask(annotation).sum() == annotation["area"]
+    done = cli("predict", engine, pictures, "--json", "r.json", "--annotations", "d.json", "--conf", 0.4)
+    assert done.code == 0, done.err
+    found = loaded("d.json", "r.json")
+    assert [(a["image_id"], a["category_id"], a["bbox"]) for a in found] == [
+        (a["image_id"], a["category_id"], a["bbox"]) for a in truth.anns.values()
+    ]
+    lines = [json.loads(line) for line in Path("l.jsonl").read_text().splitlines()]
+    assert [line["image"] for line in lines] == [f"{i}.png" for i in range(4)]
+    assert [thing for line in lines for thing in line["objects"]] == [
+        {k: r[k] for k in ("category_id", "category", "bbox", "score", "segmentation")}
+        for r in json.loads(Path("r.json").read_text())
+    ]
+
+
+def test_ids_of_annotations(cli: Cli, engine: Path, pictures: Path) -> None:
+    images = [{"id": 70 + i, "file_name": f"{i}.png", "width": 200 + i, "height": 150} for i in range(3)]
+    document = {"images": images, "annotations": [], "categories": [{"id": 44, "name": "Dog"}]}
+    Path("gt.json").write_text(json.dumps(document))
+    done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json", "--conf", 0.4)
+    assert done.code == 0, done.err
+    found = loaded("gt.json", "r.json")
+    assert {a["category_id"] for a in found} == {44}
+    assert {a["image_id"] for a in found} <= {70, 71, 72}
+    assert "1 of 4 pictures are not in gt.json (the first is 3.png)" in done.err
+    assert "gt.json does not know: " in done.err
+    assert " cat: --json leaves them out" in done.err
+    document["images"] = [{**images[0], "file_name": "another.png"}]
+    Path("gt.json").write_text(json.dumps(document))
+    done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
+    assert (done.code, "none of the 4 pictures" in done.err) == (1, True), done.err
+
+
+def test_pictures_of_one_name_stay_apart(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/1.png", "x.bmp", "x.tif", "y.jpg", "y.JPG", "x.bmp.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "in" / name), cv2.imread(str(pictures / "0.png")))
+    done = cli("predict", engine, "in", "--save", "out", "--jsonl", "-", "--mode", "global")
+    assert done.code == 0, done.err
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert {r["image"] for r in records} == {
+        p.relative_to("in").as_posix() for p in Path("in").rglob("*") if p.is_file()
+    }
+    assert len({r["image_id"] for r in records}) == len(records) == 7
+    assert {p.relative_to("out").as_posix() for p in Path("out").rglob("*") if p.is_file()} == {
+        "a/1.png", "b/1.png", "x.bmp-2.png", "x.tif.png", "y.jpg", "y.JPG", "x.bmp.png",
+    }  # fmt: skip
+
+
+def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
+    times = [0, 40, 200, 1000]
+    clip(tmp_path / "in.mkv", 4, times_ms=times)
+    done = cli("predict", engine, "in.mkv", "--save", "found", "--json", "d.json", "--mode", "global",
+               "--conf", 0.01)  # fmt: skip
+    assert done.code == 0, done.err
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [f"in.mkv#{k}" for k in range(4)]
+    with closing(VideoFile(Path("found/in.mkv.mp4"))) as film:
+        assert [round(f.moment.time_s * 1000) for f in film.frames()] == times
+    images = json.loads(Path("d.json").read_text())["images"]
+    assert [(i["id"], i["frame"], i["time_s"]) for i in images] == [
+        (k + 1, k, t / 1000) for k, t in enumerate(times)
+    ]
+
+
+def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
+    path = clip(tmp_path / "v.mkv", 20, images=noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = cli("predict", engine, path, "--mode", "global", "--save", "found")
+    assert done.code == 0, done.err
+    came = len(done.out.splitlines())
+    assert f"promises about 20 frames (0.80 s), {came} frames came" in done.err
+    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block", "--json", "r.json")
+    assert done.code == 0, done.err
+    assert f"{came} frames came" in done.err
+    packages = json.loads(Path("r.json").read_text())["environment"]["packages"]
+    assert packages["av"]
+
+
+def test_two_outputs_cannot_share_stdout(cli: Cli, engine: Path, pictures: Path) -> None:
+    assert cli("predict", engine, pictures, "--json", "-", "--jsonl", "-").code == 2
+
+
+def test_the_ending_jsonl_means_json_lines(cli: Cli, engine: Path, pictures: Path) -> None:
+    assert cli("predict", engine, pictures, "--mode", "global", "--json", "x.jsonl").code == 0
+    assert len([json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]) == 4
+
+
+def test_ctrl_c_leaves_no_half_film_and_no_half_records(engine: Path, tmp_path: Path) -> None:
+    clip(tmp_path / "v.mp4", 900, images=[np.zeros((240, 320, 3), np.uint8)] * 900)
+    command = [sys.executable, "-m", "yolotrt", "predict", str(engine), "v.mp4", "--save", "out",
+               "--jsonl", "-", "--json", "out/r.json"]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    assert running.stdout is not None
+    lines = [json.loads(running.stdout.readline()) for _ in range(3)]
+    assert [line["frame"] for line in lines] == [0, 1, 2], "each comes when it is found"
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, "Traceback" in err) == (130, False), err
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("source", ["nowhere.jpg", "nowhere.mp4", "."])

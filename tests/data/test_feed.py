@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.clips import clip
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.data.feed import DropPolicy, Feed
-from yolotrt.data.video import Frame, VideoSource, moving_source
+from yolotrt.data.video import Frame, StreamSource, moving_source
 from yolotrt.errors import ImageError, InputError
 
 
 class Script:
     """A source that does what it is told: frames, None for an interruption, an error to raise."""
 
-    name, fps = "script", None
+    name, fps, time_s = "script", None, None
 
     def __init__(self, steps: Sequence[object], *, live: bool = False) -> None:
         self.live, self._steps, self.opened, self.closed = live, iter(steps), 0, False
@@ -37,6 +38,9 @@ class Script:
 
     def close(self) -> None:
         self.closed = True
+
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
 
 def _frame(value: int = 0, wh: tuple[int, int] = (8, 6)) -> Frame:
@@ -197,6 +201,17 @@ def test_a_video_is_read_at_its_own_rate_or_as_fast_as_it_is_taken(video: Path) 
     assert time.monotonic() - begin > 0.85
 
 
+def test_a_video_of_a_variable_rate_is_read_at_its_own_times(tmp_path: Path) -> None:
+    source = moving_source(str(clip(tmp_path / "v.mkv", 4, times_ms=[0, 20, 500, 520])))
+    feed, stamps = Feed(source, policy="latest", capacity=9).start(), []
+    while (queued := feed.get(2)) is not None:
+        stamps.append(queued.read_ns)
+    gaps = np.diff(stamps) / 1e9
+    assert len(gaps) == 3
+    assert gaps[1] > 0.4
+    assert max(gaps[0], gaps[2]) < 0.3
+
+
 @needs_ffmpeg
 def test_a_truncated_video_gives_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "cut.ts"
@@ -215,7 +230,7 @@ def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
 def _started(feed_of: Camera, timeout_s: float) -> Feed:
     for _ in range(100):
         try:
-            return Feed(VideoSource(feed_of.address, live=True, timeout_s=timeout_s)).start()
+            return Feed(StreamSource(feed_of.address, timeout_s=timeout_s)).start()
         except InputError:
             time.sleep(0.1)
     raise AssertionError("the local stream did not start")

@@ -16,7 +16,7 @@ from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.calibration.cache import load_or_calibrate
 from yolotrt.data.images import list_images, read_image
-from yolotrt.data.sources import read_frames
+from yolotrt.data.sources import open_source, read_frames
 from yolotrt.errors import ImageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.decode import DecodeSettings
@@ -98,7 +98,10 @@ def find(engine: EngineFile, path: Path) -> tuple[int, int]:
     loaded = load_engine(engine)
     with TiledPipeline(loaded, settings) as pipeline:
         (found,) = predict(
-            pipeline, str(path), lambda frame, _detections: frame, save=path.parent.parent / "drawn"
+            pipeline,
+            open_source(str(path)),
+            lambda frame, _detections: frame,
+            save=path.parent.parent / "drawn",
         )
     loaded.close()
     return found.frame_wh
@@ -143,7 +146,8 @@ def test_a_folder_of_all_of_them_calibrates_and_predicts_on_what_can_be_read(
     assert len(status.skipped) == len(REFUSED)
     said: list[str] = []
     with TiledPipeline(load_engine(engine), PipelineSettings("global", cpu_threads=1)) as pipeline:
-        found = predict(pipeline, str(tmp_path), lambda frame, _detections: frame, say=said.append)
+        source = open_source(str(tmp_path))
+        found = list(predict(pipeline, source, lambda frame, _detections: frame, say=said.append))
     assert sorted(f.name for f in found) == sorted(s.name for s in READABLE)
     for sample in REFUSED:
         assert sum(sample.name in line for line in said) == 1

@@ -132,9 +132,19 @@ def write_markdown(target: Path, text: str) -> None:
 
 
 def own_predictions(
-    engine: Path, source: str, save: Path | None, json: str | None, *, overwrite: bool
+    inputs: Sequence[Path | str | None],
+    save: Path | None,
+    files: Sequence[tuple[str, Path]],
+    *,
+    overwrite: bool,
 ) -> AbstractContextManager[None]:
     """Make sure of what predictions will be written to; in its block pictures may be written to ``save``.
+
+    Args:
+        inputs: Engine, source, and what else is read.
+        save: Folder for drawn pictures and films.
+        files: JSON files that will be written, by their options.
+        overwrite: As in :func:`claim_outputs`.
 
     Raises:
         UsageError: An output is an input or another output.
@@ -143,24 +153,23 @@ def own_predictions(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list, note_file, outside, owning, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
-    from yolotrt.data.film import ENDINGS
+    from yolotrt.data.film import CODECS
     from yolotrt.data.images import EXTENSIONS
 
     maker, lister = "yolotrt predict", "yolotrt predict --json"
-    target = None if json in (None, "-") else Path(str(json))
-    listed = by_list("what yolotrt predict --json wrote", lister)
+    listed = by_list("what yolotrt predict wrote", lister)
     kind = Kind(listed.what, lambda path: listed.is_own(path) and is_json(path))
-    outputs = [] if target is None else [Output("--json", target, kind)]
+    outputs = [Output(option, path, kind) for option, path in files]
     folders = [] if save is None else [("--save", save)]
-    claim_outputs(outputs, engine, source, overwrite=overwrite, folders=folders)
-    if target is not None:
-        note_file(target, lister)
+    claim_outputs(outputs, *inputs, overwrite=overwrite, folders=folders)
+    for _, path in files:
+        note_file(path, lister)
     if save is None:
         return nullcontext()
-    watched = with_ending(*EXTENSIONS, *ENDINGS)
-    read = Path(source)
-    if read.is_dir() and read.resolve().is_relative_to(save.resolve()):
-        # Pictures of a subfolder go beside it, unless it holds one of its own name again.
-        within = read.resolve().relative_to(save.resolve())
-        watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
+    watched = with_ending(*EXTENSIONS, *CODECS)
+    for read in (Path(one) for one in inputs if one is not None):
+        if read.is_dir() and read.resolve().is_relative_to(save.resolve()):
+            # Pictures of a subfolder go beside it, unless it holds one of its own name again.
+            within = read.resolve().relative_to(save.resolve())
+            watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
     return owning(save, maker, watched, option="--save", overwrite=overwrite)

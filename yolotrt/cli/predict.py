@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
+from yolotrt.cli.console import progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     Device,
     Devices,
-    JsonTarget,
     MergeMethod,
     MergeOverlap,
     Overlap,
@@ -24,17 +24,20 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
+from yolotrt.errors import UsageError
 
 
 def predict(
     engine: Annotated[Path, typer.Argument(help="The engine.")],
-    source: Annotated[str, typer.Argument(help="An image, a folder of images, a video, or 'scene'.")],
+    source: Annotated[
+        str, typer.Argument(help="An image, a folder of images, a video, or 'scene'; told apart by content.")
+    ],
     mode: Annotated[str, typer.Option(help="tiled+global, tiled or global.")] = "tiled+global",
     conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for pictures with the detections drawn.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for what was given, with the detections drawn.")
     ] = None,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,
@@ -43,25 +46,64 @@ def predict(
     devices: Devices = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
-    json: JsonTarget = None,
+    json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-",
+            help="Also write COCO JSON: a dataset of its own, or with --annotations the results for that "
+            "file ('-' for stdout).",
+        ),
+    ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Also write one line of JSON per frame, as it comes."),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take image and category ids from this COCO file.")
+    ] = None,
 ) -> None:
-    r"""Detect objects in pictures and videos; --json gives COCO result records with masks.
+    r"""Detect objects in pictures and videos; draw them, and write them as COCO JSON with masks.
+
+    --json alone writes a COCO dataset: images, annotations with scores, categories. With --annotations it
+    writes the list of result records that COCO.loadRes reads, with the image and category ids of that file.
+    Without, image ids are the numbers in the file names (1, 2, ... if these are no distinct numbers, and for
+    the frames of a video), and category ids are COCO's if all classes are COCO's (else 1, 2, ... in the
+    model's order). Frames of a video carry their time. Of an animated picture the first frame counts.
 
     \b
     Examples:
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx street/ --save found/
-      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/
+      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
+      yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
+        --json results.json
     """
+    from yolotrt.data.sources import Film, open_source
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
-    from yolotrt.workflow.predict import coco_results
+    from yolotrt.workflow.identity import LeftOut, ids_of, own_ids
     from yolotrt.workflow.predict import predict as run
+    from yolotrt.workflow.records import dataset_file, line_file, result_file
 
-    own = own_predictions(engine, source, save, json, overwrite=overwrite)
+    if json is not None and json.endswith(".jsonl") and jsonl is None:
+        json, jsonl = None, json
+    whole = ("COCO dataset", dataset_file) if annotations is None else ("COCO results", result_file)
+    wanted = [("--json", json, *whole), ("--jsonl", jsonl, "JSON Lines", line_file)]
+    outputs = [(option, target, what, kind) for option, target, what, kind in wanted if target is not None]
+    to_stdout = [target for _, target, _, _ in outputs].count("-")
+    if to_stdout > 1:
+        raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
+    own = own_predictions(
+        [engine, source, annotations],
+        save,
+        [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
+        overwrite=overwrite,
+    )
+    left_out = LeftOut()
     with (
         own,
+        closing(open_source(source)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,
@@ -74,24 +116,37 @@ def predict(
             decode=DecodeSettings(conf=conf),
             merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
+        ExitStack() as files,
         progress_bars() as progress,
     ):
         names = pipeline.names
+        pictures = None if isinstance(frames, Film) else frames.names
+        ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
         found = run(
             pipeline,
-            source,
+            frames,
             lambda frame, detections: draw(frame, detections, names),
             save=save,
             progress=progress,
             say=say,
         )
-    if json != "-":
-        for entry in found:
-            counts = Counter(names[int(c)] for c in entry.detections.classes)
-            tell(
-                f"{entry.name}: "
-                + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
-            )
+        with closing(found):
+            for entry in found:
+                left_out.see(entry.name, entry.moment, entry.detections.classes, ids)
+                for take in takes:
+                    take(entry)
+                if not to_stdout:
+                    counts = Counter(names[int(c)] for c in entry.detections.classes)
+                    tell(
+                        f"{entry.name}: "
+                        + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
+                    )
+    if annotations is not None:
+        for remark in left_out.remarks(annotations, names):
+            warn(remark)
     if save is not None:
         say(f"pictures: {save}")
-    emit_json(json, coco_results(found, names) if json is not None else None)
+    for _, target, what, _ in outputs:
+        if target != "-":
+            say(f"{what}: {target}")

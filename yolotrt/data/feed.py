@@ -57,7 +57,7 @@ class Feed:
         source: What to read; opened by :meth:`start`, closed by :meth:`close`.
         policy: When frames come faster than they are taken, ``latest`` drops the oldest in the queue,
             ``block`` lets the source wait.
-        fps: Read no faster than this; None takes a file's own rate with ``latest``, and else no limit.
+        fps: Read no faster than this; None takes a file's own times with ``latest``, and else no limit.
             A file waits. A live source does not: its frames would pile up and grow old, so those that
             come too early are read and thrown away.
         capacity: Frames in the queue.
@@ -78,6 +78,7 @@ class Feed:
         self._queue: deque[Queued] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._own_times = False
         self._ended = False
         self._failure: BaseException | None = None
         self._counts = FeedCounts()
@@ -101,8 +102,7 @@ class Feed:
             InputError: It cannot be opened.
         """
         self._source.open()
-        if self._fps is None and self._policy == "latest" and not self._source.live:
-            self._fps = self._source.fps
+        self._own_times = self._fps is None and self._policy == "latest" and not self._source.live
         self._thread.start()
         return self
 
@@ -142,9 +142,11 @@ class Feed:
                 self._changed.notify_all()
 
     def _read_until_the_end(self) -> None:
-        last = due = self._clock()
+        last = due = begin = self._clock()
         while not self._stop.is_set():
             frame = self._source.read()
+            if self._own_times and frame is not None and self._source.time_s is not None:
+                begin += self._wait_until(begin + round(self._source.time_s * 1e9))
             stamp = self._clock()
             if frame is None:
                 if not self._source.live or not self._reconnect():
@@ -161,6 +163,17 @@ class Feed:
             due = max(due, stamp - period) + period
             if not self._source.live:
                 self._stop.wait(seconds_between(self._clock(), due))
+
+    def _wait_until(self, due: int) -> int:
+        """Wait until a frame of a file is due; return by how many ns the file falls behind for good.
+
+        What comes late by less than a frame is made up for.
+        """
+        late = self._clock() - due
+        if late < 0:
+            self._stop.wait(-late / 1e9)
+            return 0
+        return max(0, late - round(1e9 / (self._source.fps or 25)))
 
     def _see(self, frame: Frame, gap_s: float) -> None:
         counts, size = self._counts, (frame.shape[1], frame.shape[0])

@@ -1,4 +1,4 @@
-"""Moving sources: video files, network streams, folders of images."""
+"""Moving sources: video files, network streams, folders of images, as if they were cameras."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.images import list_images, read_image
+from yolotrt.data.kinds import is_picture
+from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
 
@@ -37,11 +39,14 @@ class MovingSource(Protocol):
         name: What it is called in messages; without passwords.
         live: Whether it goes on by itself: a missing frame is lost, and an end is an interruption.
         fps: Frames per second that it says it has, or None.
+        time_s: When the frame that was read last is shown, seconds since the first; None where only the
+            rate says it.
     """
 
     name: str
     live: bool
     fps: float | None
+    time_s: float | None
 
     def open(self) -> None:
         """Open it, again if need be.
@@ -59,16 +64,20 @@ class MovingSource(Protocol):
         """Free what it holds."""
         ...
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is wrong with it as far as it was read."""
+        ...
+
 
 def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
     """Return the source of a path or address; nothing is opened yet.
 
     Raises:
-        InputError: A path does not exist.
+        InputError: A path does not exist, or cannot be read.
         ImageError: A folder holds no images.
     """
     if _STREAM.match(name):
-        return VideoSource(name, live=True, timeout_s=timeout_s)
+        return StreamSource(name, timeout_s=timeout_s)
     path = Path(name)
     if path.is_dir():
         return FolderSource(path)
@@ -78,16 +87,59 @@ def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
             f"{name} is {strange}, not a video file." if strange else f"{name} does not exist.",
             hint="--source takes a video, a folder of images, or rtsp://...",
         )
-    return VideoSource(name, live=False, timeout_s=timeout_s)
+    return FolderSource(path) if is_picture(path) else FileSource(path)
 
 
-class VideoSource:
-    """A video file or a network stream, through OpenCV's FFmpeg."""
+class FileSource:
+    """A video file."""
 
-    def __init__(self, address: str, *, live: bool, timeout_s: float = TIMEOUT_S) -> None:
-        self.name = _SECRET.sub("", address)
-        self.live = live
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
         self.fps: float | None = None
+        self.time_s: float | None = None
+        self._path = path
+        self._video: VideoFile | None = None
+        self._coming: Iterator[VideoFrameAt] = iter(())
+        self._remarks: tuple[str, ...] = ()
+
+    def open(self) -> None:
+        """Begin with the first frame; see :class:`MovingSource`."""
+        self.close()
+        self._video = VideoFile(self._path)
+        self.fps, self._coming = self._video.fps, self._video.frames()
+
+    def read(self) -> Frame | None:
+        """Return the next frame, or None after the last."""
+        found = next(self._coming, None)
+        if found is None:
+            self._remarks = () if self._video is None else self._video.remarks()
+            return None
+        self.time_s = found.moment.time_s
+        return found.image
+
+    def close(self) -> None:
+        """Close the file."""
+        self._coming = iter(())
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what was wrong with the file, once it was read to its end."""
+        return self._remarks
+
+
+class StreamSource:
+    """A network stream, through OpenCV's FFmpeg: the one whose timeouts hold on every kind of stream."""
+
+    live = True
+
+    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.name = _SECRET.sub("", address)
+        self.fps: float | None = None
+        self.time_s: float | None = None
         self._address, self._timeout_ms = address, round(timeout_s * 1e3)
         self._capture: Any = None
 
@@ -106,9 +158,7 @@ class VideoSource:
             capture.release()
             raise InputError(
                 f"{self.name} cannot be opened as a video.",
-                hint="Try it with ffprobe; check the address, the password and the network."
-                if self.live
-                else "It may be damaged, or no video at all; try it with ffprobe.",
+                hint="Try it with ffprobe; check the address, the password and the network.",
             )
         self._capture = capture
         fps = float(capture.get(cv2.CAP_PROP_FPS))
@@ -121,17 +171,20 @@ class VideoSource:
         begin = now()
         with _quiet():
             done, frame = self._capture.read()
-        if self.live and seconds_between(begin, now()) * 1e3 >= self._timeout_ms:
-            return (
-                None  # after a timeout OpenCV still gives what the decoder held: late, and each after another
-            )
+        if seconds_between(begin, now()) * 1e3 >= self._timeout_ms:
+            # After a timeout OpenCV still gives what the decoder held: late, and each after another.
+            return None
         return np.ascontiguousarray(frame, dtype=np.uint8) if done and frame is not None else None
 
     def close(self) -> None:
-        """Close the file or connection."""
+        """Close the connection."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return nothing: what a stream lost is counted while it is read."""
+        return ()
 
 
 @contextmanager
@@ -147,10 +200,11 @@ def _quiet() -> Iterator[None]:
 
 
 class FolderSource:
-    """The images of a folder, each once, in the order of their names."""
+    """The images of a folder, or one image, each once, in the order of their names."""
 
     live = False
     fps: float | None = None
+    time_s: float | None = None
 
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
@@ -168,3 +222,7 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return nothing: what cannot be read is an error."""
+        return ()

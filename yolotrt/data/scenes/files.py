@@ -131,7 +131,7 @@ def write_video(
 
     Raises:
         UsageError: The size is out of range or odd, or the ending is unknown.
-        EnvironmentFault: This OpenCV cannot write such a video.
+        EnvironmentFault: This FFmpeg cannot write such a video.
         StorageError: The file cannot be written.
     """
     _require_size(wh)

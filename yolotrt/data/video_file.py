@@ -1,0 +1,239 @@
+"""Reading a video file frame by frame, with the time of each frame (FFmpeg through PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from yolotrt.artifacts.files import require_file
+from yolotrt.data.kinds import is_motion_jpeg
+from yolotrt.data.pixels import Converter, Frame
+from yolotrt.data.timeline import Timeline
+from yolotrt.errors import ImageError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+MAX_FPS = 1000
+"""A header that names a higher rate names a clock instead."""
+
+_PLAYLISTS = ("hls", "concat", "dash", "sdp", "rtsp", "imf")
+_CONVERT = "Try it with ffprobe, or convert it: ffmpeg -i IN -c:v libx264 out.mp4"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a frame of a video is shown.
+
+    Attributes:
+        index: Its number in the video, from 0.
+        time_s: Seconds since the first frame; grows from frame to frame.
+        stamp_s: Its time stamp as it is in the file, seconds; None where the file has none.
+    """
+
+    index: int
+    time_s: float
+    stamp_s: float | None
+
+
+@dataclass(frozen=True)
+class VideoFrameAt:
+    """A frame and its moment.
+
+    Attributes:
+        image: (h, w, 3) uint8 BGR, upright; its size may change within a video.
+        moment: When it is shown.
+    """
+
+    image: Frame
+    moment: Moment
+
+
+class VideoFile:
+    """A video file: recognised by its content, read once from its beginning.
+
+    Attributes:
+        name: Its path, for messages.
+        fps: Its mean frame rate by its header, or None.
+        promised: The number of frames by its header, by its duration if it names none, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            InputError: It is missing or no regular file.
+            ImageError: It holds no video, or cannot be read as one.
+        """
+        self.name = str(path)
+        if not require_file(path, "a video").stat().st_size:
+            raise ImageError(f"{path} is empty.", hint="Name a file with pictures.")
+        self._file = path.open("rb")
+        try:
+            self._container, self._stream = self._opened()
+        except BaseException:
+            self._file.close()
+            raise
+        self._stream.thread_type = "AUTO"
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
+        self._length_s = self._promised_s()
+        self.promised = self._stream.frames or (
+            round(self._length_s * self.fps) if self._length_s and self.fps else None
+        )
+        self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
+        self._timeline = Timeline(1 / self.fps if self.fps else 0.04)
+
+    def frames(self) -> Iterator[VideoFrameAt]:
+        """Decode frame after frame; what is damaged is left out and counted.
+
+        Raises:
+            ImageError: It ends without a single frame.
+        """
+        convert = Converter()
+        for frame in self._decoded():
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            base = frame.time_base or self._stream.time_base
+            stamp_s = None if stamp is None or base is None else float(stamp * base)
+            lasts_s = float(frame.duration * base) if frame.duration and base else None
+            moment = Moment(self._came, self._timeline.place(stamp_s, lasts_s), stamp_s)
+            self._came += 1
+            self._end_stamp_s = (stamp_s or 0.0) + (lasts_s or 0.0)
+            yield VideoFrameAt(convert(frame), moment)
+        if not self._came:
+            raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is wrong with the file, after its last frame was read."""
+        remarks = []
+        if self._ends_early():
+            about = "" if self._stream.frames else "about "
+            length = "" if self._length_s is None else f" ({self._length_s:.2f} s)"
+            promised = f"its header promises {about}{self.promised} frames{length}, "
+            remarks.append(
+                f"{self.name} breaks off: {'' if self.promised is None else promised}"
+                f"{self._came} frames came ({self._timeline.end_s:.2f} s)."
+            )
+        elif self._damaged:
+            remarks.append(
+                f"{self.name} may be damaged: errors in {self._damaged} places; {self._came} frames came."
+            )
+        return tuple(remarks)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+        self._file.close()
+
+    def _opened(self) -> tuple[InputContainer, VideoStream]:
+        import av
+        from av.stream import Disposition
+
+        try:
+            container = av.open(
+                _Nameless(self._file),
+                "r",
+                format="mjpeg" if is_motion_jpeg(Path(self.name)) else None,
+                io_open=_refuse,
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, OSError) as exc:
+            raise ImageError(
+                f"{self.name} cannot be opened as a picture or video ({_reason(exc)}).",
+                hint=f"It may be cut off, damaged, or no video at all. {_CONVERT}",
+            ) from exc
+        kind = container.format.name
+        if kind in _PLAYLISTS:
+            container.close()
+            raise ImageError(f"{self.name} is a playlist ({kind}), not a video.", hint="Name the video.")
+        if kind.endswith("_pipe") or kind == "image2":
+            container.close()
+            raise ImageError(
+                f"{self.name} is a picture of a kind that is not read here.",
+                hint="Convert it to JPEG or PNG.",
+            )
+        films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if not films:
+            held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
+            container.close()
+            raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
+        best = container.streams.best("video")
+        return container, next((s for s in films if best is not None and s.index == best.index), films[0])
+
+    def _promised_s(self) -> float | None:
+        """Return the length of the film by its header, seconds; None where it has none."""
+        stream, container = self._stream, self._container
+        if container.format.name.startswith("mpegts"):
+            return None  # a guess from the last packet that is there
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        if (length := _clock_time(stream.metadata.get("DURATION", ""))) is not None:
+            return length
+        only = all(other.type != "audio" for other in container.streams)
+        return container.duration / 1e6 if container.duration is not None and only else None
+
+    def _ends_early(self) -> bool:
+        """Return whether frames are missing at the end.
+
+        By time where the header has one: a film that was trimmed counts frames that it does not show.
+        """
+        short = self.promised is not None and self._came < self.promised
+        if self._length_s is None:
+            return self._broken_off or short
+        # Some headers count from the first frame, some from the beginning of their time.
+        missing = self._length_s - max(self._timeline.end_s, self._end_stamp_s)
+        return short and missing > 1.5 * self._timeline.longest_gap_s
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self._broken_off = True
+                packet = None
+            self._damaged += packet is not None and packet.is_corrupt
+            try:
+                yield from self._stream.decode(packet)
+            except av.FFmpegError:
+                self._damaged += 1
+            if packet is None:
+                return
+
+
+class _Nameless:
+    """A file without its name: FFmpeg takes names for addresses and patterns, and endings for formats."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _refuse(url: str, _flags: int, _options: object) -> NoReturn:
+    """Open nothing that a file names: an address in a playlist, a file of somebody else."""
+    raise PermissionError(f"{url} is not opened")
+
+
+def _clock_time(text: str) -> float | None:
+    """Return the seconds of Matroska's 00:00:01.500000000, or None."""
+    parts = text.split(":")
+    try:
+        return (
+            float(sum(Fraction(part) * 60**power for part, power in zip(parts[::-1], range(3), strict=False)))
+            or None
+        )
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _reason(exc: Exception) -> str:
+    text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    return str(text)[:1].lower() + str(text)[1:]

@@ -1,0 +1,95 @@
+"""Drawn pictures and films under names of their own: two inputs never share one output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+
+import cv2
+
+from yolotrt.artifacts.files import ensure_writable, write_bytes
+from yolotrt.data.film import Append, new_film
+from yolotrt.data.pixels import Frame
+from yolotrt.data.sources import Film, Shot, Source
+from yolotrt.errors import StorageError
+
+Draw = Callable[[Shot, Frame], None]
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+"""Kinds of pictures that are drawn as such; the others become PNG."""
+
+FILM = ".mp4"
+USUAL_FPS = 25.0
+
+
+def drawn_names(source: Source) -> dict[str, str]:
+    """Return the files that are drawn, below the folder, by the names of what they are drawn from.
+
+    A name stays, with its folders, if its kind can be written; ``x.bmp`` becomes ``x.bmp.png`` and
+    ``clip.mov`` ``clip.mov.mp4``.
+    """
+    endings, added = ((FILM,), FILM) if isinstance(source, Film) else (PICTURES, ".png")
+    return _distinct(source.names, endings, added)
+
+
+@contextmanager
+def drawing(source: Source, folder: Path) -> Iterator[Draw]:
+    """Give a function that writes the drawn frame of a shot; a film is complete when the block ends.
+
+    Args:
+        source: Where the shots come from.
+        folder: For the files; it is made.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    names = drawn_names(source)
+    if isinstance(source, Film):
+        with _film(folder / names[source.path.name], source.fps or USUAL_FPS) as draw:
+            yield draw
+        return
+
+    def write(shot: Shot, picture: Frame) -> None:
+        target = folder / names[shot.name]
+        done, data = cv2.imencode(target.suffix.lower(), picture)
+        if not done:
+            width, height = picture.shape[1], picture.shape[0]
+            raise StorageError(
+                f"{target} cannot be written: no {target.suffix} has {width}x{height} px.",
+                hint="Name the picture .png, or cut it into parts.",
+            )
+        write_bytes(target, data.tobytes())
+
+    yield write
+
+
+@contextmanager
+def _film(target: Path, fps: float) -> Iterator[Draw]:
+    """Give a function that appends a frame to a film, which begins with the first one: it has the size."""
+    ensure_writable(target)
+    with ExitStack() as stack:
+        append: Append | None = None
+
+        def extend(shot: Shot, picture: Frame) -> None:
+            nonlocal append
+            if append is None:
+                wh = (picture.shape[1], picture.shape[0])
+                append = stack.enter_context(new_film(target, fps, wh))
+            append(picture, None if shot.moment is None else shot.moment.time_s)
+
+        yield extend
+
+
+def _distinct(names: Sequence[str], endings: Sequence[str], added: str) -> dict[str, str]:
+    kept = {name: name for name in names if PurePosixPath(name).suffix.lower() in endings}
+    taken = set(kept.values())
+    for name in names:
+        if name in kept:
+            continue
+        new, number = f"{name}{added}", 2
+        while new in taken:
+            new, number = f"{name}-{number}{added}", number + 1
+        taken.add(new)
+        kept[name] = new
+    return kept

@@ -1,0 +1,168 @@
+"""The ids of pictures and classes in COCO records: those of an annotations file, or our own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolotrt.data.coco.names import coco_category, plain_name
+from yolotrt.data.video_file import Moment
+from yolotrt.errors import ArtifactError
+from yolotrt.evaluation.instances import AnnotatedImage, read_instances
+
+_NUMBERED = re.compile(r"(?:COCO_\w+_)?(\d{1,18})")
+"""How COCO names pictures: by their id, in the sets of 2014 behind the name of the set."""
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What pictures and classes are called in records.
+
+    Attributes:
+        pictures: Image ids by picture name; None numbers the frames of a video from 1.
+        classes: Category id by class index; None for a class that the annotations do not know.
+        categories: Class names by category id.
+    """
+
+    pictures: Mapping[str, int] | None
+    classes: tuple[int | None, ...]
+    categories: Mapping[int, str]
+
+    def image_id(self, name: str, index: int | None) -> int | None:
+        """Return the id of a picture or of frame ``index`` of a video; None if the annotations lack it."""
+        if self.pictures is None:
+            return (index or 0) + 1
+        return self.pictures.get(name)
+
+
+class LeftOut:
+    """Counts what an annotations file does not know: records cannot name it by an id of that file."""
+
+    def __init__(self) -> None:
+        self._pictures: list[str] = []
+        self._seen, self._missing = 0, 0
+        self._classes: Counter[int] = Counter()
+
+    def see(self, name: str, moment: Moment | None, classes: Iterable[int], ids: Ids) -> None:
+        """Count a picture or frame with the classes of its objects."""
+        self._seen += 1
+        if ids.image_id(name, None if moment is None else moment.index) is None:
+            self._missing += 1
+            self._pictures = self._pictures or [name]
+        self._classes.update(c for c in map(int, classes) if ids.classes[c] is None)
+
+    def remarks(self, annotations: Path, names: Sequence[str]) -> list[str]:
+        """Return what to tell the user about it."""
+        said = []
+        if self._missing:
+            said.append(
+                f"{self._missing} of {self._seen} pictures are not in {annotations} (the first is "
+                f"{self._pictures[0]}): --json leaves them out"
+            )
+        if self._classes:
+            counts = ", ".join(f"{n} {names[c]}" for c, n in self._classes.most_common())
+            said.append(f"{annotations} does not know: {counts}: --json leaves them out")
+        return said
+
+
+def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+    """Return ids for those who have no annotations.
+
+    Image ids are the numbers in the file names if all pictures are named by distinct numbers, as COCO's are,
+    and else count from 1. Category ids are COCO's if all classes are classes of COCO, and else count from 1
+    in the model's order.
+
+    Args:
+        names: Class names of the model, by index.
+        pictures: Their names, in order; None for a video.
+    """
+    of_coco = [coco_category(name) for name in names]
+    known = [key for key in of_coco if key is not None]
+    classes = known if len(known) == len(names) else list(range(1, len(names) + 1))
+    categories: dict[int, str] = {}
+    for key, name in zip(classes, names, strict=True):
+        categories.setdefault(key, name)
+    return Ids(None if pictures is None else _numbered(pictures), tuple(classes), categories)
+
+
+def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+    """Return the ids of an annotations file: classes match by name, pictures by file name.
+
+    Args:
+        annotations: A COCO instances file.
+        names: Class names of the model, by index.
+        pictures: Their names, in order; None for a video, whose frames are called ``NAME#INDEX``.
+
+    Raises:
+        InputError: The file cannot be read.
+        ArtifactError: It is no COCO instances file, knows none of the classes or pictures, or one picture of
+            it may be several of ours.
+    """
+    instances = read_instances(annotations)
+    by_name = {plain_name(name): key for key, name in reversed(list(instances.categories.items()))}
+    exact = {name: key for key, name in reversed(list(instances.categories.items()))}
+    classes = tuple(exact.get(name, by_name.get(plain_name(name))) for name in names)
+    if all(key is None for key in classes):
+        raise ArtifactError(
+            f"{annotations} has none of the model's {len(names)} classes ({', '.join(names[:3])}, ...).",
+            hint="Give annotations of the classes that the model was trained on; they match by name.",
+        )
+    if pictures is None:
+        found: dict[str, int] = {image.name: image.id for image in instances.images}
+    else:
+        found = _matched(pictures, instances.images, annotations)
+        if not found:
+            raise ArtifactError(
+                f"{annotations} has none of the {len(pictures)} pictures (the first is {pictures[0]}).",
+                hint="Give the annotations of these pictures, or leave --annotations out.",
+            )
+    return Ids(found, classes, instances.categories)
+
+
+def _numbered(pictures: Sequence[str]) -> dict[str, int]:
+    numbers = [_NUMBERED.fullmatch(name.rpartition("/")[2].rpartition(".")[0]) for name in pictures]
+    ids = [int(found[1]) for found in numbers if found]
+    if len(set(ids)) < len(pictures):
+        ids = list(range(1, len(pictures) + 1))
+    return dict(zip(pictures, ids, strict=True))
+
+
+def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path) -> dict[str, int]:
+    """Match by as much of the paths as both have: either may name folders that the other leaves out."""
+    by_base: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+    for image in images:
+        parts = _parts(image.name)
+        by_base.setdefault(parts[-1], []).append((parts, image.id))
+    found: dict[str, int] = {}
+    taken: dict[int, str] = {}
+    for name in pictures:
+        parts = _parts(name)
+        fitting = [(len(p), key) for p, key in by_base.get(parts[-1], ()) if _agree(p, parts)]
+        exact = [key for p, key in by_base.get(parts[-1], ()) if p == parts]
+        keys = exact or [key for _, key in fitting]
+        if len(keys) > 1:
+            raise ArtifactError(
+                f"{path} has {len(keys)} pictures that {name} may be.",
+                hint="Name the folder that the file names of the annotations begin in.",
+            )
+        if not keys:
+            continue
+        if keys[0] in taken:
+            raise ArtifactError(
+                f"{taken[keys[0]]} and {name} may both be image {keys[0]} of {path}.",
+                hint="Name the folder that the annotations belong to.",
+            )
+        found[name], taken[keys[0]] = keys[0], name
+    return found
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".")) or (name,)
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    both = min(len(one), len(other))
+    return one[-both:] == other[-both:]
