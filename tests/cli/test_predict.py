@@ -134,7 +134,12 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     assert [(i["id"], i["frame"], i["time_s"]) for i in images] == [
         (k + 1, k, t / 1000) for k, t in enumerate(times)
     ]
-    assert {r["image"] for r in json.loads(Path("r.json").read_text())} <= {f"in.mkv#{k}" for k in range(4)}
+    records = json.loads(Path("r.json").read_text())
+    assert {r["image"] for r in records} <= {f"in.mkv#{k}" for k in range(4)}
+    again = cli("predict", engine, "in.mkv", "--annotations", "d.json", "--json", "a.json",
+                "--mode", "global", "--conf", 0.01)  # fmt: skip
+    assert again.code == 0, again.err
+    assert json.loads(Path("a.json").read_text()) == records
 
 
 def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path) -> None:
@@ -152,7 +157,8 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     assert packages["av"]
 
 
-def test_two_outputs_cannot_share_stdout(cli: Cli, engine: Path, pictures: Path) -> None:
+def test_options_that_make_no_sense(cli: Cli, engine: Path, pictures: Path) -> None:
+    assert cli("predict", engine, pictures, "--annotations", "gt.json").code == 2
     assert cli("predict", engine, pictures, "--json", "-", "--jsonl", "-").code == 2
 
 
