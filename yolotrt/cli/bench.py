@@ -53,7 +53,7 @@ def bench(
         Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
     ] = None,
     source: Annotated[
-        str, typer.Option(help="An image, a folder of images, or 'scene' (a synthetic 4K frame).")
+        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
     ] = "scene",
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")

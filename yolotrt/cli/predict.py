@@ -94,6 +94,11 @@ def predict(
     to_stdout = [target for _, target, _, _ in outputs].count("-")
     if to_stdout > 1:
         raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
+    if annotations is not None and not outputs:
+        raise UsageError(
+            "--annotations gives the ids of records, and none are written.",
+            hint="Add --json or --jsonl.",
+        )
     own = own_predictions(
         [engine, source, annotations],
         save,

@@ -67,7 +67,9 @@ def tune(
         str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
     ] = None,
     mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
-    source: Annotated[str, typer.Option(help="An image, a folder of images, or 'scene'.")] = "scene",
+    source: Annotated[
+        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
+    ] = "scene",
     overlap: Overlap = 0.2,
     images: Images = None,
     limit: Limit = None,

@@ -176,8 +176,11 @@ def _encoder(ending: str) -> str:
 def _frames(path: Path) -> int:
     import av
 
-    with path.open("rb") as file, av.open(file, "r") as container:
-        return int(container.streams.video[0].frames)
+    try:
+        with path.open("rb") as file, av.open(file, "r") as container:
+            return int(container.streams.video[0].frames)
+    except FileNotFoundError:  # somebody has removed it meanwhile
+        return 0
 
 
 def _incomplete(target: Path) -> StorageError:

@@ -13,6 +13,7 @@ from yolotrt.data.video_file import Moment
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.instances import AnnotatedImage, read_instances
 
+_FRAME = re.compile(r"#\d+$")
 _NUMBERED = re.compile(r"(?:COCO_\w+_)?(\d{1,18})")
 """How COCO names pictures: by their id, in the sets of 2014 behind the name of the set."""
 
@@ -111,7 +112,12 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             hint="Give annotations of the classes that the model was trained on; they match by name.",
         )
     if pictures is None:
-        found: dict[str, int] = {image.name: image.id for image in instances.images}
+        found: dict[str, int] = {i.name: i.id for i in instances.images if _FRAME.search(i.name)}
+        if not found:
+            raise ArtifactError(
+                f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
+                hint="Give a file that yolotrt predict --coco wrote, or leave --annotations out.",
+            )
     else:
         found = _matched(pictures, instances.images, annotations)
         if not found:
