@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from yolotrt.data.images import read_image
-from yolotrt.errors import ExecutionError, UsageError
+from yolotrt.errors import ArtifactError, ExecutionError, UsageError
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import Head, ModelSpec
@@ -190,3 +190,10 @@ def _by_ultralytics(
     boxes = ops.scale_boxes((640, 640), found[:, :4].clone(), shape)
     masks = ops.process_mask_native(torch.from_numpy(protos[0]), found[:, 6:], boxes, shape)
     return boxes.numpy(), found[:, 4].numpy(), found[:, 5].numpy().astype(int), masks.numpy()
+
+
+@pytest.mark.parametrize("label", [3, -1, 1e12])
+def test_a_class_without_a_name_is_no_detection(prototypes, label: float) -> None:
+    head = end2end_head([10, 10, 20, 20, 0.9, 1, 0, 1], [30, 30, 40, 40, 0.8, label, 0, 1])
+    with pytest.raises(ArtifactError, match="its class list has 3 names"):
+        decode(head, prototypes, spec("end2end"), [WHOLE])
