@@ -213,6 +213,8 @@ def test_a_failed_build_tells_tensorrts_reason_and_keeps_its_log(tmp_path: Path)
         ({"compute_capabilities": ("new",)}, "'new' is not a compute capability"),
         ({"precision": "fp8", "compute_capabilities": ("SM86", "12.0")}, "FP8 needs compute capability 8.9"),
         ({"precision": "fp32", "compute_capabilities": ("sm_75",)}, "no FP32 matrix products for Turing"),
+        ({"precision": "int8", "compute_capabilities": ("75",)}, "nothing in INT8 as soon as Turing"),
+        ({"precision": "int8", "compute_capabilities": ("8.6", "SM75")}, "not for 8.6 either"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(changes: dict[str, object], message: str) -> None:

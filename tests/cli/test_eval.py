@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.tiny_yolo import write_tiny_yolo
+from tests.foreign import suppressing
+from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from tests.workflow.test_evaluate import annotate, tiny_engine
 from yolotrt.workflow.build import BuildRequest, build_engine
 
@@ -77,6 +78,21 @@ def test_an_engine_of_another_input_size_is_compared_all_the_same(
     done = cli("eval", engines[0], wide, "--images", pictures, "--annotations", truth, "--json", "-")
     assert done.code == 0, done.err
     assert json.loads(done.out)["engines"][1]["comparison"] is not None
+
+
+def test_what_makes_figures_mean_something_else_is_said(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nms.onnx").write_bytes(suppressing(tiny_yolo(), 0.25).SerializeToString())
+    half = BuildRequest(tmp_path / "tiny0.onnx", "fp16", output=tmp_path / "half.onnx")
+    build_engine(half, say=lambda _m: None)
+    given = ("--images", pictures, "--annotations", truth, "--threads", 1)
+    done = cli("eval", engines[0], tmp_path / "half.onnx", tmp_path / "nms.onnx", *given, "--trust")
+    assert done.code == 0, done.err
+    assert "warning: half.onnx is computed in FP32 here" in done.err
+    assert "inside the graph with a threshold of 0.25" in done.err
+    plain = cli("eval", engines[0], *given)
+    assert "warning" not in plain.err
 
 
 def _without_masks(document: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from yolotrt.data.images import read_image
-from yolotrt.errors import ExecutionError, UsageError
+from yolotrt.errors import ArtifactError, ExecutionError, UsageError
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import Head, ModelSpec
@@ -227,3 +227,10 @@ def test_no_more_than_30_000_candidates_enter_suppression_the_best_first(prototy
     (found,) = decode(head, prototypes, spec("raw", labels), [WHOLE], settings)
     assert len(found) == 30_000
     np.testing.assert_array_equal(found.scores, -np.sort(-scores)[:30_000])
+
+
+@pytest.mark.parametrize("label", [3, -1, 1e12])
+def test_a_class_without_a_name_is_no_detection(prototypes, label: float) -> None:
+    head = end2end_head([10, 10, 20, 20, 0.9, 1, 0, 1], [30, 30, 40, 40, 0.8, label, 0, 1])
+    with pytest.raises(ArtifactError, match="its class list has 3 names"):
+        decode(head, prototypes, spec("end2end"), [WHOLE])

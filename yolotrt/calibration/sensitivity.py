@@ -84,6 +84,8 @@ def measure_noise(
     view = GraphView(model)
     layers = _quantized_convolutions(GraphView(quantized))
     points = {n.name: behind_activation(view, n) for n in view.body if n.name in layers}
+    if not points:  # nothing can be quantised
+        return {}
     twins, names = _with_twin(view, quantized, points)
     run = open_session(twins, threads)
     sums: dict[str, npt.NDArray[np.float64]] = {}

@@ -116,7 +116,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
         if not found:
             raise ArtifactError(
                 f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
-                hint="Give a file that yolotrt predict --coco wrote, or leave --annotations out.",
+                hint="Give a file that yolotrt predict --json wrote, or leave --annotations out.",
             )
     else:
         found = _matched(pictures, instances.images, annotations)
