@@ -93,15 +93,15 @@ def require_own(target: Path, kind: Kind, *, overwrite: bool = False) -> None:
 
 
 def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a folder for results that is a folder of inputs.
+    """Refuse a folder for results, or a file in one, that is an input.
 
     Raises:
         UsageError: It is.
     """
     for path in inputs:
-        if path.is_dir() and is_same(folder, path):
+        if _exists(path) and is_same(folder, path):
             raise UsageError(
-                f"{option} {folder} is the folder that is read: its files would be replaced.",
+                f"{option}, {folder}, is what is read: it would be replaced.",
                 hint=f"Give {option} another folder, such as {option} {shlex.quote(str(suggested(folder)))}",
             )
 

@@ -140,8 +140,8 @@ def own_predictions(
         UsageError: An output is an input or another output.
         StorageError: One of them cannot be written, or would replace or mix with something else.
     """
-    from yolotrt.artifacts.claims import Output
-    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, with_ending
+    from yolotrt.artifacts.claims import Output, require_apart
+    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.film import ENDINGS
     from yolotrt.data.images import EXTENSIONS
@@ -163,4 +163,7 @@ def own_predictions(
         # Pictures of a subfolder go beside it, unless it holds one of its own name again.
         within = read.resolve().relative_to(save.resolve())
         watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
+    for path in strangers(save, maker, watched) if overwrite else ():
+        lies_in_it = read.is_dir() and path.resolve().is_relative_to(read.resolve())
+        require_apart("--save", path, [path if lies_in_it else read])
     return owning(save, maker, watched, option="--save", overwrite=overwrite)
