@@ -47,7 +47,7 @@ def spelled(photo: Path, how: str) -> Path:
 )
 def test_an_output_is_never_an_input(photo: Path, how: str, overwrite: bool) -> None:
     output = Output("--json", spelled(photo, how), OURS)
-    with pytest.raises(UsageError, match="--json .* is an input"):
+    with pytest.raises(UsageError, match=r"--json .* is an input"):
         claim([output], [photo], overwrite=overwrite)
 
 
