@@ -76,6 +76,14 @@ ONTO_INPUTS: dict[str, Args] = {
     "build -o, network": ["build", "m.onnx", "--fp16", "--backend", "onnxruntime", "-o", "m.onnx"],
     "build --json, network": ["build", "m.onnx", "--fp32", "--json", "m.onnx"],
     "build -o, sidecar": ["build", "m.onnx", "--fp32", "-o", "x", "--json", "x.json"],
+    "build --json, its engine": [
+        *("build", "m.onnx", "--fp32", "--backend", "onnxruntime"),
+        *("--json", "engines/m.fp32.onnxruntime.onnx"),
+    ],
+    "build --json, its calibration": [
+        *("build", "m.onnx", "--int8", "--images", "set/images", "--json", "calib_data/m.calib.json"),
+    ],
+    "demo --json, its result": ["demo", "--quick", "-o", "d", "--json", "d/result.json"],
     "build --log, network": ["build", "m.onnx", "--fp32", "--log", "m.onnx"],
     "export -o, weights": ["export", "best.pt", "-o", "best.pt"],
     "eval --json, annotations": ["eval", "e.onnx", *ANNOTATED, "--json", "set/instances.json"],
@@ -234,6 +242,20 @@ def test_of_two_models_of_one_name_each_has_its_own_calibration(cli: Cli, place:
         paths.append((json.loads(done.out)["path"], json.loads(done.out)["cached"]))
     assert paths[0][0] == paths[2][0] != paths[1][0]
     assert [cached for _, cached in paths] == [False, False, True]
+
+
+def test_two_engines_of_one_name_are_told_apart_in_tables_and_results(cli: Cli, place: Path) -> None:
+    names = []
+    for folder, seed in (("a", 0), ("b", 1)):
+        (place / "runs" / folder).mkdir(parents=True)
+        names.append(write_tiny_yolo(place / "runs" / folder / "best.onnx", seed=seed))
+    done = cli("bench", *names, *BENCH[2:], "--trust", "--mode", "global", "--json", "-")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert [case["case"]["engine"] for case in result["cases"]] == ["a/best.onnx", "b/best.onnx"]
+    assert list(result["environment"]["engines"]) == ["a/best.onnx", "b/best.onnx"]
+    done = cli("eval", names[0], "--reference", names[1], "--trust", *ANNOTATED, "--json", "-")
+    assert [e["engine"] for e in json.loads(done.out)["engines"]] == ["b/best.onnx", "a/best.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.artifacts.files import ensure_writable, mapped_os_errors
+from yolotrt.artifacts.files import ensure_writable, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name, temporary_file
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, UsageError
@@ -108,7 +108,7 @@ def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
 
 def suggested(folder: Path) -> Path:
     """Return a free name for a folder of results, beside one that cannot be used."""
-    plain = folder.resolve()
+    plain = real(folder)
     base = folder.parent / plain.name if plain.name else folder
     count = 1
     while _exists(free := base.with_name(f"{plain.name}-out{count if count > 1 else ''}")):
@@ -124,7 +124,7 @@ def is_same(one: Path, other: Path) -> bool:
         pass
     if _exists(one) or _exists(other):
         return False
-    first, second = one.resolve(), other.resolve()
+    first, second = real(one), real(other)
     if first == second:
         return True
     # Files to be: of names that differ in case only, the folder decides.
@@ -158,9 +158,9 @@ def _both(one: str, other: str) -> str:
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    root = folder.resolve()
+    root = real(folder)
     # By the folder where the name is, and by the file that it leads to.
-    return path.parent.resolve().is_relative_to(root) or path.resolve().is_relative_to(root)
+    return real(path.parent).is_relative_to(root) or real(path).is_relative_to(root)
 
 
 def _exists(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from yolotrt.artifacts.claims import suggested
 from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.files import exclusive, mapped_os_errors
+from yolotrt.artifacts.files import exclusive, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, YoloTrtError
@@ -66,8 +66,8 @@ def with_ending(*endings: str) -> Watched:
 
 def outside(watched: Watched, part: Path) -> Watched:
     """Watch as ``watched`` does, but for what lies in a folder that nothing will be written to."""
-    left = part.resolve()
-    return lambda folder: (p for p in watched(folder) if not p.parent.resolve().is_relative_to(left))
+    left = real(part)
+    return lambda folder: (p for p in watched(folder) if not real(p.parent).is_relative_to(left))
 
 
 @contextmanager
