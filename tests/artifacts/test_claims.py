@@ -36,6 +36,8 @@ def spelled(photo: Path, how: str) -> Path:
         os.link(photo, other)
     elif how == "dots":
         return photo.parent / ".." / photo.parent.name / "." / photo.name
+    elif how == "through a folder that is not there":
+        return photo.parent / "none" / ".." / photo.name
     elif how == "relative":
         return Path(os.path.relpath(photo))
     return other if how.endswith("link") else photo
@@ -43,7 +45,16 @@ def spelled(photo: Path, how: str) -> Path:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
-    "how", ["as it is", "symbolic link", "link to the folder", "hard link", "dots", "relative"]
+    "how",
+    [
+        "as it is",
+        "symbolic link",
+        "link to the folder",
+        "hard link",
+        "dots",
+        "relative",
+        "through a folder that is not there",
+    ],
 )
 def test_an_output_is_never_an_input(photo: Path, how: str, overwrite: bool) -> None:
     output = Output("--json", spelled(photo, how), OURS)
@@ -107,6 +118,11 @@ def test_what_is_there_and_is_something_else_stays_unless_it_may_go(photo: Path)
     assert photo.read_bytes() == b"\x89PNG the only copy", "claiming alone changes nothing"
 
 
+def test_a_name_through_a_folder_that_is_not_there_is_seen_through(photo: Path) -> None:
+    with pytest.raises(StorageError, match="is not a result"):
+        claim([Output("-o", photo.parent / "none" / ".." / photo.name, OURS)])
+
+
 def test_an_empty_file_is_nothing_to_lose(tmp_path: Path) -> None:
     (tmp_path / "r.json").touch()  # as mktemp makes it
     claim([Output("-o", tmp_path / "r.json", OURS)])
@@ -150,7 +166,7 @@ def test_a_folder_that_is_read_is_not_written_to(photo: Path) -> None:
     for folder in (photo.parent, photo.parent.parent / "link"):
         with pytest.raises(UsageError, match="is what is read") as caught:
             require_apart("--save", folder, [photo.parent])
-    assert str(caught.value.hint).endswith("pics-out")
+    assert str(caught.value.hint).endswith("pics-out.")
     require_apart("--save", photo.parent / "found", [photo.parent])
 
 
