@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
+from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.sidecar import read_engine
 
 FIRST = """
@@ -167,6 +168,92 @@ def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(tmp_path: P
         go.set()
         assert (first.result()["fetched"], other.result()["fetched"]) == (5, 0)
         assert server.asked("/val2017") == 5
+
+
+MEASURING = ("yolotrt.bench.run", "measure")
+RACING = ("yolotrt.workflow.tune", "race")
+
+
+def bench(tiny_onnx: Path, source: Path, *options: str) -> tuple[object, ...]:
+    measured = ("--source", source, "--groups", 1, "--mode", "global", "-n", 3, "--warmup", 0, "--trust")
+    return ("bench", tiny_onnx, *measured, "-o", "r.json", "--json", "-", *options)
+
+
+def test_of_two_benches_of_one_result_the_second_is_refused_and_no_result_is_lost(
+    tmp_path: Path, tiny_onnx: Path, pictures: Path
+) -> None:
+    with holding(tmp_path, MEASURING, *bench(tiny_onnx, pictures / "0.png")) as (first, go):
+        other = second(tmp_path, *bench(tiny_onnx, pictures / "1.png"))
+        assert other.started.wait(PATIENCE_S) == 1
+        go.touch()
+        first.result()
+    until(lambda: other.hears("hint:"), other.said)
+    assert other.hears("Another process is writing r.json")
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written["settings"]["source"].endswith("0.png")
+
+
+def test_who_resumes_a_result_that_is_being_measured_waits_and_takes_it(
+    tmp_path: Path, tiny_onnx: Path, pictures: Path
+) -> None:
+    arguments = bench(tiny_onnx, pictures / "0.png", "--resume")
+    with holding(tmp_path, MEASURING, *arguments) as (first, go):
+        other = second(tmp_path, *arguments)
+        until(lambda: other.hears("Another process is producing r.json"), other.said)
+        go.touch()
+        assert first.result()["cases"] == other.result()["cases"]
+    assert other.hears("r.json is complete")
+
+
+def tuning(tiny_onnx: Path, source: Path) -> tuple[object, ...]:
+    tried = ("--precisions", "fp32", "--groups", 1, "--backend", "onnxruntime", "--source", source)
+    return ("tune", tiny_onnx, *tried, "--state", "t.json", "--json", "-")
+
+
+def test_of_two_searches_the_second_waits_and_takes_what_the_first_found(
+    tmp_path: Path, tiny_onnx: Path, pictures: Path
+) -> None:
+    arguments = tuning(tiny_onnx, pictures / "0.png")
+    with holding(tmp_path, RACING, *arguments) as (first, go):
+        other = second(tmp_path, *arguments)
+        until(lambda: other.hears("Another process is producing t.json"), other.said)
+        go.touch()
+        assert first.result()["kept"] == other.result()["kept"]
+    assert other.hears("tune: continuing t.json")
+
+
+def test_a_search_for_something_else_does_not_replace_what_was_just_found(
+    tmp_path: Path, tiny_onnx: Path, pictures: Path
+) -> None:
+    larger = pictures / "larger.png"
+    cv2.imwrite(str(larger), np.zeros((90, 120, 3), np.uint8))
+    with holding(tmp_path, RACING, *tuning(tiny_onnx, pictures / "0.png")) as (first, go):
+        other = second(tmp_path, *tuning(tiny_onnx, larger))
+        until(lambda: other.hears("Another process is producing t.json"), other.said)
+        go.touch()
+        first.result()
+        assert other.started.wait(PATIENCE_S) == 1
+    until(lambda: other.hears("--state FILE"), other.said)
+    assert other.hears("Another process has just searched with t.json")
+
+
+def test_of_two_builds_of_models_of_one_name_the_second_does_not_replace_what_was_just_built(
+    tmp_path: Path, tiny_onnx: Path
+) -> None:
+    """Neither engine was there when they began, so both want the plain name."""
+    for folder, seed in (("a", 0), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        write_tiny_yolo(tmp_path / folder / "best.onnx", seed=seed)
+    with holding(tmp_path, BUILD, "build", "a/best.onnx", "--fp32", "--json", "-") as (first, go):
+        other = second(tmp_path, "build", "b/best.onnx", "--fp32", "--json", "-")
+        until(lambda: other.hears("Another process is producing best.fp32"), other.said)
+        go.touch()
+        built = first.result()
+        assert other.started.wait(PATIENCE_S) == 1
+    until(lambda: other.hears("hint:"), other.said)
+    assert other.hears("has just built")
+    assert read_engine(tmp_path / str(built["path"])).sha256 == built["sha256"]
+    assert second(tmp_path, "build", "b/best.onnx", "--fp32", "--json", "-").result()["cached"] is False
 
 
 @pytest.mark.export

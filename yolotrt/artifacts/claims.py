@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.artifacts.files import ensure_writable, mapped_os_errors
+from yolotrt.artifacts.files import ensure_writable, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name, temporary_file
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, UsageError
@@ -83,8 +83,9 @@ def require_own(target: Path, kind: Kind, *, overwrite: bool = False) -> None:
     Raises:
         StorageError: It is something else.
     """
+    there = real(target)  # also of a name through a folder that is yet to be made
     with mapped_os_errors(target):
-        if overwrite or not target.is_file() or target.stat().st_size == 0 or kind.is_own(target):
+        if overwrite or not there.is_file() or there.stat().st_size == 0 or kind.is_own(there):
             return
     raise StorageError(
         f"Cannot write {target}: it is there already and is not {kind.what}.",
@@ -93,22 +94,23 @@ def require_own(target: Path, kind: Kind, *, overwrite: bool = False) -> None:
 
 
 def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a folder for results that is a folder of inputs.
+    """Refuse a folder for results, or a file in one, that is an input.
 
     Raises:
         UsageError: It is.
     """
     for path in inputs:
-        if path.is_dir() and is_same(folder, path):
+        if _exists(path) and is_same(folder, path):
+            example = f", such as {option} {shlex.quote(str(suggested(folder)))}"
             raise UsageError(
-                f"{option} {folder} is the folder that is read: its files would be replaced.",
-                hint=f"Give {option} another folder, such as {option} {shlex.quote(str(suggested(folder)))}",
+                f"{option}, {folder}, is what is read: it would be replaced.",
+                hint=f"Choose another folder{example if option.startswith('-') else ''}.",
             )
 
 
 def suggested(folder: Path) -> Path:
     """Return a free name for a folder of results, beside one that cannot be used."""
-    plain = folder.resolve()
+    plain = real(folder)
     base = folder.parent / plain.name if plain.name else folder
     count = 1
     while _exists(free := base.with_name(f"{plain.name}-out{count if count > 1 else ''}")):
@@ -122,11 +124,11 @@ def is_same(one: Path, other: Path) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         pass
-    if _exists(one) or _exists(other):
-        return False
-    first, second = one.resolve(), other.resolve()
+    first, second = real(one), real(other)
     if first == second:
         return True
+    if _exists(one) or _exists(other):
+        return False
     # Files to be: of names that differ in case only, the folder decides.
     same_name = first.name.casefold() == second.name.casefold()
     return same_name and first.parent == second.parent and _folds_case(first)
@@ -138,15 +140,14 @@ def _require_free(output: Output, read: Sequence[Path]) -> None:
         raise UsageError(
             f"{output.option} {path} has the name of a lock or temporary file.", hint="Choose another name."
         )
-    if not _exists(path):
-        return
+    there = real(path)
     for source in read:
         if is_same(path, source):
             raise UsageError(
                 f"{output.option} {path} is an input of this command: it would be replaced.",
                 hint=f"Give {output.option} another name.",
             )
-        if path.is_file() and source.is_dir() and not output.kind.is_own(path) and _lies_in(path, source):
+        if there.is_file() and source.is_dir() and not output.kind.is_own(there) and _lies_in(path, source):
             raise UsageError(
                 f"{output.option} {path} is a file of {source}, which is read: it would be replaced.",
                 hint=f"Give {output.option} another name.",
@@ -158,9 +159,9 @@ def _both(one: str, other: str) -> str:
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    root = folder.resolve()
+    root = real(folder)
     # By the folder where the name is, and by the file that it leads to.
-    return path.parent.resolve().is_relative_to(root) or path.resolve().is_relative_to(root)
+    return real(path.parent).is_relative_to(root) or real(path).is_relative_to(root)
 
 
 def _exists(path: Path) -> bool:

@@ -49,6 +49,11 @@ def require_file(path: Path, what: str) -> Path:
     return path
 
 
+def real(path: Path) -> Path:
+    """Return the absolute path without links and dots; of a loop of links what can be said of it."""
+    return Path(os.path.realpath(path))
+
+
 def strange_kind(path: Path) -> str | None:
     """Return what a path is in words ("a named pipe") if it is neither a regular file nor a directory.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from yolotrt.artifacts.claims import suggested
 from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.files import exclusive, mapped_os_errors
+from yolotrt.artifacts.files import exclusive, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, YoloTrtError
@@ -66,8 +66,8 @@ def with_ending(*endings: str) -> Watched:
 
 def outside(watched: Watched, part: Path) -> Watched:
     """Watch as ``watched`` does, but for what lies in a folder that nothing will be written to."""
-    left = part.resolve()
-    return lambda folder: (p for p in watched(folder) if not p.parent.resolve().is_relative_to(left))
+    left = real(part)
+    return lambda folder: (p for p in watched(folder) if not real(p.parent).is_relative_to(left))
 
 
 @contextmanager
@@ -90,10 +90,13 @@ def owning(
     """
     with mapped_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    known = (folder / NAME).exists()
+    if not known and not overwrite:
+        _require_own(folder, {}, watched, maker, option)  # before there is even a lock in it
     with exclusive(folder / NAME, _silent):
         made = _read(folder)
         own = made.get(maker, {"finished": True, "files": {}})
-        if own["finished"] and not overwrite:
+        if known and own["finished"] and not overwrite:
             _require_own(folder, own["files"], watched, maker, option)
         _write(folder, {**made, maker: {**own, "finished": False}})
     try:
@@ -137,16 +140,25 @@ def by_list(what: str, maker: str) -> Kind:
     return Kind(what, is_own)
 
 
+def strangers(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
+    """Yield the watched files of a folder that are not a verb's own."""
+    own = _read(folder).get(maker, {"finished": True, "files": {}})
+    return _others(folder, own["files"], watched) if own["finished"] else iter(())
+
+
+def _others(folder: Path, own: Mapping[str, int], watched: Watched) -> Iterator[Path]:
+    # A size tells a changed file well enough, and also after the folder was copied.
+    return (path for path in watched(folder) if own.get(_name(folder, path)) != path.lstat().st_size)
+
+
 def _require_own(folder: Path, own: Mapping[str, int], watched: Watched, maker: str, option: str) -> None:
-    for path in watched(folder):
-        # A size tells a changed file well enough, and also after the folder was copied.
-        if own.get(_name(folder, path)) != path.lstat().st_size:
-            raise StorageError(
-                f"Cannot write to {folder}: it holds files that {maker} did not write, such as "
-                f"{path.relative_to(folder)}.",
-                hint=f"Name a new folder, such as {option} {shlex.quote(str(suggested(folder)))}; or add "
-                "--overwrite if what is there may be replaced.",
-            )
+    for path in _others(folder, own, watched):
+        raise StorageError(
+            f"Cannot write to {folder}: it holds files that {maker} did not write, such as "
+            f"{path.relative_to(folder)}.",
+            hint=f"Name a new folder, such as {option} {shlex.quote(str(suggested(folder)))}; or add "
+            "--overwrite if what is there may be replaced.",
+        )
 
 
 def _name(folder: Path, path: Path) -> str:

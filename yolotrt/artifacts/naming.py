@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from yolotrt.artifacts.files import real
 from yolotrt.artifacts.hashing import sha256_bytes
 
 
@@ -33,9 +34,9 @@ def default_place(
 
 def tag_of(source: Path) -> str:
     """Return eight hex digits for where a file lies."""
-    return sha256_bytes(str(source.resolve()).encode("utf-8", "surrogateescape"))[:8]
+    return sha256_bytes(str(real(source)).encode("utf-8", "surrogateescape"))[:8]
 
 
 def is_recorded(name: str | None, source: Path) -> bool:
     """Return whether a path that was written down once, as it was typed, is that of ``source``."""
-    return name is not None and Path(name).resolve() == source.resolve()
+    return name is not None and real(Path(name)) == real(source)

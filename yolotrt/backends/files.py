@@ -66,6 +66,7 @@ class EngineFile:
         sources: Content keys it was made from (``onnx``, ``calibration`` and the like).
         environment: What :meth:`yolotrt.backends.base.Backend.environment` said when it was built.
         layers: What the library made of the network, for the largest profile; empty if it did not tell.
+        label: What tables and results call it; empty for its file's name.
     """
 
     path: Path
@@ -77,6 +78,12 @@ class EngineFile:
     sources: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+    label: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """What tables and results call it: two engines of one file name are told apart by their folders."""
+        return self.label or self.path.name
 
 
 RECORDED_ONLY = frozenset({"driver"})

@@ -75,7 +75,7 @@ def _check(
 ) -> None:
     file = engine.file
     if (file.batches and 1 not in file.batches) or file.spec.batch not in (None, 1):
-        say(f"note: {file.path.name} takes no single image, so its batches of {batch} are not checked.")
+        say(f"note: {file.name} takes no single image, so its batches of {batch} are not checked.")
         return
     tiles = tile_grid((frame.shape[1], frame.shape[0]), file.spec.input_wh, settings.overlap).cut(frame)
     on_gpu = engine.parts
@@ -127,9 +127,7 @@ def _compare(
             f"by {differences[worst]:.2g} of their size, more than {bound:g} ({file.precision}).",
             hint="Build it again; if an FP32 engine differs too, the network mixes the images of a batch.",
         )
-    say(
-        f"check: {file.path.name}: a batch of {batch} gives what single tiles give ({differences[worst]:.1g})"
-    )
+    say(f"check: {file.name}: a batch of {batch} gives what single tiles give ({differences[worst]:.1g})")
 
 
 def comparable(alone: F32, within: F32, spec: ModelSpec) -> dict[str, tuple[F32, F32]]:

@@ -144,7 +144,7 @@ def _run(
 def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunRequest) -> RunResult:
     """Return the run as it is before the first frame."""
     loaded = [engine for pair in engines for engine in pair.engines]
-    described = {engine.file.path.name: _described(engine) for engine in loaded}
+    described = {engine.file.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = {
         **asdict(request.settings),

@@ -83,7 +83,7 @@ class EnginePair:
     @property
     def name(self) -> str:
         """Name for tables."""
-        return " + ".join(engine.file.path.name for engine in self.engines)
+        return " + ".join(engine.file.name for engine in self.engines)
 
     @property
     def precision(self) -> str:

@@ -26,7 +26,7 @@ from yolotrt.cli.options import (
     choice,
     cores,
 )
-from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def build(
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     path = find_model(model, ENGINES)
-    _claim(output, log, timing_cache, json, (path, images, annotations, eval_images), overwrite=overwrite)
+    inputs = (images, annotations, eval_images)
+    _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
     calibrates = int8 or fp8
     if calibrates and images == Path(COCO):
         images = _coco()
@@ -212,6 +213,7 @@ def build(
 
 
 def _claim(
+    model: Path,
     engine: Path | None,
     log: Path | None,
     timings: Path | None,
@@ -236,7 +238,7 @@ def _claim(
     outputs += engine_outputs("-o", engine) if engine else ()
     if log is not None:
         outputs.append(Output("--log", log, by_list("a log of yolotrt", _LOG)))
-    claim_outputs(outputs, *inputs, overwrite=overwrite)
+    claim_outputs(outputs, model, *inputs, overwrite=overwrite, folders=made_of(model, engine=engine is None))
 
 
 def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[None]:

@@ -41,7 +41,7 @@ def demo(
     from yolotrt.artifacts.folders import owning
     from yolotrt.bench.result import RESULT, to_json
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.workflow.demo import FILES, DemoSettings, run_demo
+    from yolotrt.workflow.demo import FILES, NAMES, DemoSettings, run_demo
 
     sweep = SweepSettings(
         groups=(1, 4) if quick else (1, 2, 4, 8),
@@ -51,7 +51,8 @@ def demo(
     )
     settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
     settings = replace(settings, overwrite=overwrite)
-    claim_outputs([json_output(json, RESULT)], overwrite=overwrite, folders=[("-o", out)])
+    places = [("-o", out), *((f"{name} in -o", out / name) for name in NAMES)]
+    claim_outputs([json_output(json, RESULT)], overwrite=overwrite, folders=places)
     own = owning(out, "yolotrt demo", FILES, option="-o", overwrite=overwrite)
     with exclusive(out / "report.html", say), own:
         with progress_bars() as progress:

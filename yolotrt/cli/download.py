@@ -12,7 +12,7 @@ import typer
 
 from yolotrt.cli.console import emit_json, say, stderr, tell, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
-from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 from yolotrt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def download(
         raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
     known = (("folder", "manifest", "parts"), ("folder", "complete", "problems"))
     written = json_with("what yolotrt download --json wrote", *known)
-    claim_outputs([json_output(json, written)], base_url, overwrite=overwrite, folders=[("--out", out)])
+    places = [*in_folder("--out", out), ("the manifest in --out", out / "manifest.json")]
+    claim_outputs([json_output(json, written)], base_url, overwrite=overwrite, folders=places)
     if verify:
         return _verify(out, json)
     from yolotrt.data.coco.request import SubsetRequest

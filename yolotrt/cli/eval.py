@@ -82,7 +82,7 @@ def eval_(
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
-    from yolotrt.workflow.catalog import find_reference, read_engines
+    from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
     from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_engines
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
@@ -93,7 +93,7 @@ def eval_(
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
         base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)
-        files = [base, *(f for f in files if f.path.resolve() != base.path.resolve())]
+        files = told_apart([base, *(f for f in files if f.path.resolve() != base.path.resolve())])
     if bound is not None and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
     for note in dict.fromkeys(note for file in files for note in eval_notes(file, device)):
@@ -144,7 +144,7 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
             if difference is None:
                 continue
             loses = (
-                f"{entry.file.path.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
+                f"{entry.file.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
                 f"({-(difference.relative or 0):.1%} relative)"
             )
             outcome = bound.outcome(difference)

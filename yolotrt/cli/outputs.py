@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import say
+from yolotrt.cli.options import CALIB_DATA, ENGINES
 
 if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
@@ -70,6 +71,31 @@ def in_folder(option: str, folder: Path | None) -> list[tuple[str, Path]]:
         return []
     inside = [(f"the annotations in {option}", folder / "instances.json")]
     return [(option, folder), (f"the pictures in {option}", folder / "images"), *inside]
+
+
+def made_of(model: Path, *, engine: bool) -> list[tuple[str, Path]]:
+    """Return what a model is made into under default names, for :func:`claim_outputs`.
+
+    Args:
+        model: Weights or an ONNX file.
+        engine: Whether the engine has its default name, too.
+    """
+    from typing import get_args
+
+    from yolotrt.backends.base import Precision
+    from yolotrt.backends.names import NAMES
+    from yolotrt.backends.registry import backend
+    from yolotrt.backends.sidecar import sidecar_path
+    from yolotrt.workflow.build import calibration_cache
+
+    found = [("the calibration", calibration_cache(model, CALIB_DATA))]
+    if model.suffix.lower() != ".onnx":
+        found.append(("the exported network", ENGINES / f"{model.stem}.onnx"))
+    for name in NAMES if engine else ():
+        for precision in get_args(Precision):
+            path = ENGINES / f"{model.stem}.{precision}.{name}{backend(name).suffix}"
+            found += [("the engine", path), ("the engine's sidecar", sidecar_path(path))]
+    return found
 
 
 def json_output(target: str | None, kind: Kind) -> Output | None:
@@ -150,8 +176,9 @@ def own_predictions(
         UsageError: An output is an input or another output.
         StorageError: One of them cannot be written, or would replace or mix with something else.
     """
-    from yolotrt.artifacts.claims import Output
-    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, with_ending
+    from yolotrt.artifacts.claims import Output, require_apart
+    from yolotrt.artifacts.files import real
+    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.film import CODECS
     from yolotrt.data.images import EXTENSIONS
@@ -168,8 +195,12 @@ def own_predictions(
         return nullcontext()
     watched = with_ending(*EXTENSIONS, *CODECS)
     for read in (Path(one) for one in inputs if one is not None):
-        if read.is_dir() and read.resolve().is_relative_to(save.resolve()):
+        if read.is_dir() and real(read).is_relative_to(real(save)):
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.
-            within = read.resolve().relative_to(save.resolve())
+            within = real(read).relative_to(real(save))
             watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
+    for path in strangers(save, maker, watched) if overwrite else ():
+        for read in (Path(one) for one in inputs if one is not None):
+            lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
+            require_apart("--save", path, [path if lies_in_it else read])
     return owning(save, maker, watched, option="--save", overwrite=overwrite)

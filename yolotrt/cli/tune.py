@@ -27,7 +27,7 @@ from yolotrt.cli.options import (
     cores,
     whole_numbers,
 )
-from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def tune(
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
         _require_writable(write)
-    claim_outputs(outputs, path, source, images, eval_images, annotations, overwrite=overwrite)
+    read = (path, source, images, eval_images, annotations)
+    claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
     if json != "-":

@@ -35,9 +35,7 @@ def loss_table(entries: Sequence[EngineAccuracy]) -> Table | None:
     """Return what each engine loses against the first one in the same pass; None with nothing to compare."""
     if not any(entry.comparison for entry in entries):
         return None
-    table = _table(
-        f"Loss of mAP50-95 against {entries[0].file.path.name}", "points", "%", "95 % interval, points"
-    )
+    table = _table(f"Loss of mAP50-95 against {entries[0].file.name}", "points", "%", "95 % interval, points")
     for names, entry in zip(_names(entries), entries, strict=True):
         if entry.comparison is not None:
             table.add_row(*names, "box", *_loss(entry.comparison.box))
@@ -60,7 +58,7 @@ def _table(title: str, *figures: str) -> Table:
 
 def _names(entries: Sequence[EngineAccuracy]) -> list[tuple[str, str]]:
     """Return the short name and the pass of each entry."""
-    files = [entry.file.path.name for entry in entries]
+    files = [entry.file.name for entry in entries]
     short = short_names(list(dict.fromkeys(files)))
     return [(short[name], entry.mode) for name, entry in zip(files, entries, strict=True)]
 

@@ -39,7 +39,7 @@ def story_table(
         (entry.file.precision, mode, best.case.dispatch, str(best.case.groups), *_figures(best, entry))
         for mode, entries in accuracy.items()
         for entry in entries
-        if (best := fastest(result, entry.file.path.name, mode)) is not None
+        if (best := fastest(result, entry.file.name, mode)) is not None
     ]
     columns = [
         Column(name, cells, rank=rank, words=rank == 0 and name != "median ms")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
@@ -76,7 +78,22 @@ def read_engines(
         InputError: An engine is missing.
         ArtifactError: No sidecar vouches for an engine.
     """
-    return [admit(path, trust=trust, warn=warn) for path in paths or [newest_engine(engines)]]
+    return told_apart([admit(path, trust=trust, warn=warn) for path in paths or [newest_engine(engines)]])
+
+
+def told_apart(files: Sequence[EngineFile]) -> list[EngineFile]:
+    """Return engines whose names differ, by as many of their folders as it takes.
+
+    Every training calls its model best.
+    """
+    parts = [file.path.absolute().parts for file in files]
+
+    def label(own: tuple[str, ...]) -> str:
+        others = [other for other in parts if other != own and other[-1] == own[-1]]
+        depth = next(n for n in range(1, len(own) + 1) if all(other[-n:] != own[-n:] for other in others))
+        return "/".join(own[-depth:])
+
+    return [replace(file, label=label(own)) for file, own in zip(files, parts, strict=True)]
 
 
 def find_reference(

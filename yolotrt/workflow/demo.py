@@ -38,11 +38,12 @@ HELD_OUT_SEED = 600_000
 """Seeds of the three kinds of scenes; training used seeds from 1,000,000."""
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-FILES = named(
+NAMES = (
     *("scene.png", "demo.onnx", "result.json", "report.html", "global-and-tiled.jpg"),
     *(f"accuracy-{mode}.json" for mode in PASS_MODES),
     *(f"found-{mode.replace('+', '-')}.jpg" for mode in PASS_MODES),
 )
+FILES = named(*NAMES)
 """What the demo writes into its folder; scenes, engines and calibration have rules of their own."""
 
 Say = Callable[[str], None]

@@ -118,7 +118,7 @@ class EngineAccuracy:
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         return {
-            "engine": self.file.path.name,
+            "engine": self.file.name,
             "precision": self.file.precision,
             "sha256": self.file.sha256,
             "mode": self.mode,
@@ -208,7 +208,7 @@ def _evaluate(
     seconds: list[float] = []
 
     def report(_step: str, done: int, total: int) -> None:
-        progress(f"evaluate {file.path.name}, {settings.mode}", done, total)
+        progress(f"evaluate {file.name}, {settings.mode}", done, total)
 
     with closing(load_engine(file, device)) as engine, TiledPipeline(engine, settings) as pipeline:
 

@@ -76,7 +76,7 @@ def measure_both(
     Raises:
         ExecutionError: The engine failed.
     """
-    best = fastest(result, engine.file.path.name, "tiled")
+    best = fastest(result, engine.file.name, "tiled")
     assert best is not None
     pipeline = PipelineSettings(
         "tiled+global",
@@ -166,7 +166,7 @@ def _look(
     seconds: dict[PassMode, list[float]] = {mode: [] for mode in PASS_MODES}
 
     def report(_step: str, done: int, total: int) -> None:
-        progress(f"evaluate {file.path.name}, all passes", done, total)
+        progress(f"evaluate {file.name}, all passes", done, total)
 
     with closing(load_engine(file, device)) as engine, TiledPipeline(engine, settings) as pipeline:
         for image_id, pixels in annotated_images(truth, folder, report):

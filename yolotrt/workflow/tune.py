@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from yolotrt.artifacts.claims import require_own
-from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.registry import choose as choose_backend
@@ -28,10 +27,7 @@ from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
 from yolotrt.workflow.tune_key import search_key
 from yolotrt.workflow.tune_request import TuneRequest as TuneRequest
-from yolotrt.workflow.tune_state import STATE, Measured, TuneState
-
-_PATIENCE_S = 24 * 3600.0
-"""Seconds that another search with the same state is waited for; some go on overnight."""
+from yolotrt.workflow.tune_state import STATE, Measured, TuneState, held
 
 REFERENCE: Precision = "fp32"
 
@@ -59,16 +55,8 @@ def tune(
     files, sweep = _build(request, frames, progress, say)
     request = replace(request, sweep=sweep)
     key, budgets = search_key(request, files, frames), request.budgets.as_json()
-    with exclusive(request.state, say, timeout_s=_PATIENCE_S) as waited:
-        state = TuneState.open(
-            request.state, key, budgets, say, waited=waited, overwrite=request.build.overwrite
-        )
-        try:
-            return _search(request, files, frames, state, progress, say)
-        except BaseException:
-            state.save()
-            say(f"tune: what is known so far is in {state.path}; the same command continues from there")
-            raise
+    with held(request.state, key, budgets, say, overwrite=request.build.overwrite) as state:
+        return _search(request, files, frames, state, progress, say)
 
 
 def _search(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.files import exclusive
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.artifacts.kinds import document
 from yolotrt.bench.memory import Memory
@@ -25,6 +27,8 @@ FORMAT = "yolotrt.tune"
 VERSION = 1
 STATE = document("what yolotrt tune knows so far", FORMAT)
 PAUSE_S = 5.0
+_PATIENCE_S = 24 * 3600.0
+"""Seconds that another search with the same state is waited for; some go on overnight."""
 
 
 @dataclass(frozen=True)
@@ -230,3 +234,35 @@ def _others(before: object, wanted: dict[str, object]) -> str:
     plain = json.loads(json.dumps(wanted))
     changed = [name for name in {**before, **plain} if before.get(name) != plain.get(name)]
     return f"another search ({', '.join(changed)} changed)"
+
+
+@contextmanager
+def held(
+    path: Path,
+    key: dict[str, object],
+    budgets: dict[str, Any],
+    say: Callable[[str], None],
+    *,
+    overwrite: bool = False,
+) -> Iterator[TuneState]:
+    """Give the state in a file that no other search uses meanwhile; it is saved however the block ends.
+
+    Args:
+        path: As in :meth:`TuneState.open`.
+        key: As there.
+        budgets: As there.
+        say: As there; also told that another search is waited for, and where an interrupted one goes on.
+        overwrite: As there.
+
+    Raises:
+        ArtifactError: The file is something else.
+        StorageError: It cannot be locked, or another process has just written it for another key.
+    """
+    with exclusive(path, say, timeout_s=_PATIENCE_S) as waited:
+        state = TuneState.open(path, key, budgets, say, waited=waited, overwrite=overwrite)
+        try:
+            yield state
+        except BaseException:
+            state.save()
+            say(f"tune: what is known so far is in {state.path}; the same command continues from there")
+            raise
