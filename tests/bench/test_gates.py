@@ -153,6 +153,9 @@ def test_what_is_not_measured_any_more_is_undecided_and_named() -> None:
     holed = compare(base, replace(base, cases=(base.cases[0], holes)))
     assert (holed.outcome, len(holed.lost), len(holed.changes)) == ("undecided", 1, 1)
     assert "end_to_end of m.onnx tiled serial groups=2" in holed.lost[0]
+    assert compare(replace(base, cases=(base.cases[0], holes)), base).lost == holed.lost
+    never = replace(base.cases[1], samples={**base.cases[1].samples, "tiles": [None] * len(STEADY)})
+    assert compare(replace(base, cases=(never,)), base).lost == ()
 
 
 def test_a_duration_of_zero_ticks_is_compared_all_the_same() -> None:
