@@ -13,7 +13,7 @@ from yolotrt.bench.evidence import needed_count, rough_percentiles
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.source import source_settings
 from yolotrt.bench.statistics import STATISTICS
-from yolotrt.errors import ArtifactError, UsageError
+from yolotrt.errors import ArtifactError, GateUndecided, UsageError
 
 STEADY = [0.0100, 0.0101, 0.0099, 0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0098, 0.0100] * 3
 SLOWER = [value * 1.1 for value in STEADY]
@@ -30,6 +30,13 @@ def test_budgets_are_held_against_every_case_that_measures_the_stage() -> None:
 def test_a_budget_that_nothing_was_held_against_is_an_error_not_a_pass() -> None:
     with pytest.raises(UsageError, match="nothing"):
         judge(result_of(STEADY), Budgets.parse(["tiles=1ms"]))
+
+
+def test_a_budget_on_what_was_measured_now_and_then_is_not_judged() -> None:
+    holes: list[float | None] = [None, *STEADY[1:]]
+    case = CaseResult(Case("a", "fp32", "tiled", "serial", 1), {"end_to_end": holes}, [], 0)
+    with pytest.raises(GateUndecided, match="measured some frames only"):
+        judge(replace(result_of(STEADY), cases=(case,)), Budgets.parse(["end_to_end=1s"]))
 
 
 @pytest.mark.parametrize("term", ["tiles", "tiles=10", "tiles=ms", "tiles=0ms", "nose=1ms", "tiles=-1ms", ""])
@@ -153,6 +160,9 @@ def test_what_is_not_measured_any_more_is_undecided_and_named() -> None:
     holed = compare(base, replace(base, cases=(base.cases[0], holes)))
     assert (holed.outcome, len(holed.lost), len(holed.changes)) == ("undecided", 1, 1)
     assert "end_to_end of m.onnx tiled serial groups=2" in holed.lost[0]
+    assert compare(replace(base, cases=(base.cases[0], holes)), base).lost == holed.lost
+    never = replace(base.cases[1], samples={**base.cases[1].samples, "tiles": [None] * len(STEADY)})
+    assert compare(replace(base, cases=(never,)), base).lost == ()
 
 
 def test_a_duration_of_zero_ticks_is_compared_all_the_same() -> None:

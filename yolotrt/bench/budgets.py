@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yolotrt.bench.result import Case, RunResult
 from yolotrt.bench.statistics import STATISTICS, summarize
-from yolotrt.errors import UsageError
+from yolotrt.errors import GateUndecided, UsageError
 from yolotrt.timing.trace import STAGES
 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -95,9 +95,17 @@ def judge(result: RunResult, budgets: Budgets) -> tuple[Verdict, ...]:
 
     Raises:
         UsageError: No case measured a stage that has a budget: the gate would pass without looking.
+        GateUndecided: A case measured it in some of its frames only.
     """
     verdicts = []
     for stage, limit in budgets.limits.items():
+        for entry in result.cases:
+            samples = entry.taken(stage)
+            if None in samples and any(sample is not None for sample in samples):
+                raise GateUndecided(
+                    f"The budget on {stage!r} cannot be judged: {entry.case} measured some frames only.",
+                    hint="Measure again, without --resume.",
+                )
         found = [
             Verdict(entry.case, stage, budgets.stat, float(getattr(summary, budgets.stat)), limit)
             for entry in result.cases

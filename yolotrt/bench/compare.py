@@ -98,8 +98,8 @@ class Comparison:
         differences: What else differs between the two runs: versions, engines, revision, and with
             ``across`` the machine.
         missing: Cases that only one of them has.
-        lost: Cases, and stages of cases, that the base has and the new result has not: nobody knows whether
-            they got slower.
+        lost: Cases, and stages of cases, that the base measured and that are not measured in every frame of
+            both: nobody knows whether they got slower.
         notes: What limits the comparison itself: a source without a hash, a percentile of too few frames.
         doubts: What a reader should doubt about either result: ``base`` or ``new``, and the warning.
         stat: The statistic that was compared.
@@ -136,7 +136,7 @@ class Comparison:
         bad, open_ = len(self.regressions), len(self.undecided)
         parts = [f"{bad} significant regression{'s' * (bad != 1)}"] if bad else []
         parts += [f"{open_} of {len(self.changes)} figures cannot be told"] if open_ else []
-        parts += [f"{len(self.lost)} of the base not measured any more"] if self.lost else []
+        parts += [f"{len(self.lost)} of the base not measured in both"] if self.lost else []
         if self.outcome == "undecided":
             return f"Undecided: {', '.join(parts)}"
         return ", ".join(parts) or "No significant regression"
@@ -178,16 +178,19 @@ def compare(
             "The two results cannot be compared: " + "; ".join(different) + ".",
             hint="Measure both alike, or compare them all the same with --across.",
         )
-    found = []
+    found, only_there = [], len(lost)
     for old, entry in pairs:
         for stage in stages:
             before, after = measured(old.taken(stage)), measured(entry.taken(stage))
             if before is not None and after is not None:
                 found.append((entry.case, stage, before, after))
-            elif before is not None:
-                lost.append(f"{stage} of {entry.case}, which the new one did not measure in every frame")
+            elif any(sample is not None for sample in old.taken(stage)):
+                lost.append(f"{stage} of {entry.case}, in every frame")
     if not found:
-        raise ArtifactError("The two results have no case in common.", hint="; ".join(missing) or None)
+        raise ArtifactError(
+            "The two results have no case in common.",
+            hint="; ".join((*missing, *(f"not in both: {name}" for name in lost[only_there:]))) or None,
+        )
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     changes = tuple(_change(*one, stat, confidence, fail_on) for one in found)
     differences = (*different, *version_differences(base, new))

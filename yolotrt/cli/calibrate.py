@@ -115,6 +115,7 @@ def calibrate(
             "changed": list(status.changed),
             "images": status.images,
             "skipped": list(status.skipped),
+            "warnings": list(status.doubts),
             "tensors": len(ranges.tensors),
             "method": algorithm,
         },

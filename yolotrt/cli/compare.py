@@ -89,7 +89,7 @@ def compare(
         warn(f"not compared, {missing}")
     for lost in found.lost:
         if f"only in the base: {lost}" not in found.missing:
-            warn(f"not compared: {lost}")
+            warn(f"not compared, since not measured in both: {lost}")
     if markdown is not None:
         from yolotrt.report.markdown import comparison_markdown
 
@@ -127,7 +127,7 @@ def _open(found: Comparison) -> str:
     from yolotrt.report.tables import signed_percent
 
     if not found.undecided:
-        return f"Undecided: the new result does not measure {found.lost[0]} any more."
+        return f"Undecided: the two results do not both measure {found.lost[0]}."
     worst = max(found.undecided, key=lambda change: change.ratio.value)
     return (
         f"Undecided: {len(found.undecided)} of {len(found.changes)} figures have too few or too noisy frames "
