@@ -84,9 +84,11 @@ def eval_(
         files = [base, *(f for f in files if f.path.resolve() != base.path.resolve())]
     if bound is not None and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
-    truth = load_ground_truth(annotations, limit=limit)
     modes = choices(mode, "--mode", PASS_MODES)
     settings = merge_settings(merge, merge_overlap)
+    truth = load_ground_truth(annotations, images, limit=limit)
+    for note in truth.notes:
+        warn(note)
     found: list[EngineAccuracy] = []
     with progress_bars() as progress:
         for chosen in modes:
@@ -113,7 +115,8 @@ def eval_(
             stdout().print(losses)
         if per_class:
             stdout().print(class_table(found))
-    emit_json(json, {"mode": mode, "engines": [entry.as_json() for entry in found]})
+    notes = list(truth.notes)
+    emit_json(json, {"mode": mode, "notes": notes, "engines": [entry.as_json() for entry in found]})
     if bound is not None:
         _hold(bound, found)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars
+from yolotrt.cli.console import emit_json, progress_bars, warn
 from yolotrt.cli.options import JsonTarget, width_height
 
 
@@ -34,7 +34,9 @@ def mosaics(
     from yolotrt.evaluation.mosaic import write_mosaics
 
     wh = width_height(size, "--size")
-    truth = load_ground_truth(annotations, limit=limit)
+    truth = load_ground_truth(annotations, images, limit=limit)
+    for note in truth.notes:
+        warn(note)
     with progress_bars() as progress:
         written = write_mosaics(truth, images, out, frame_wh=wh, seed=seed, progress=progress)
     frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
@@ -49,5 +51,6 @@ def mosaics(
             "frames": frames,
             "size_wh": list(wh),
             "seed": seed,
+            "notes": list(truth.notes),
         },
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.data.images import read_image
-from yolotrt.errors import ArtifactError
+from yolotrt.data.formats.pictures import read_annotated
 from yolotrt.evaluation.coco import Evaluation, Evaluator
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Detections
@@ -23,7 +22,7 @@ def evaluate_predictor(
     predict: Predict,
     names: Sequence[str],
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     *,
     progress: Progress = no_progress,
 ) -> Evaluation:
@@ -35,7 +34,7 @@ def evaluate_predictor(
         predict: The detector.
         names: Its class names, by index.
         truth: The annotated images.
-        folder: Where the image files are.
+        folder: Where the image files are, unless ``truth`` knows.
         progress: Told after each image.
 
     Raises:
@@ -51,7 +50,7 @@ def evaluate_predictor(
 
 
 def annotated_images(
-    truth: GroundTruth, folder: Path, progress: Progress = no_progress
+    truth: GroundTruth, folder: Path | None, progress: Progress = no_progress
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """Yield the id and the pixels, (h, w, 3) uint8 BGR, of each annotated image.
 
@@ -62,12 +61,5 @@ def annotated_images(
     """
     files = truth.files(folder)
     for done, (image, path) in enumerate(zip(truth.images, files, strict=True), start=1):
-        pixels = read_image(path)
-        size_wh = (pixels.shape[1], pixels.shape[0])
-        if size_wh != image.size_wh:
-            raise ArtifactError(
-                "{} is {}x{} px, but {}x{} px in the annotations.".format(path, *size_wh, *image.size_wh),
-                hint="Give the original images, or annotations made for these.",
-            )
-        yield image.id, pixels
+        yield image.id, read_annotated(image, path)
         progress("evaluate", done, len(files))

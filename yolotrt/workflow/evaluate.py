@@ -111,7 +111,7 @@ class EngineAccuracy:
 def evaluate_engines(
     files: Sequence[EngineFile],
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     *,
     mode: PassMode = "global",
     overlap: float = 0.2,
@@ -125,7 +125,7 @@ def evaluate_engines(
     Args:
         files: The engines.
         truth: The annotations.
-        folder: Where the images lie.
+        folder: Where the images lie, unless ``truth`` knows.
         mode: Which passes look at an image.
         overlap: Tile overlap of tiled passes.
         merge: How tiles are joined.
@@ -161,7 +161,7 @@ def _evaluate(
     file: EngineFile,
     device: str,
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     settings: PipelineSettings,
     progress: Progress,
 ) -> tuple[Evaluation, tuple[float, ...]]:

@@ -113,7 +113,7 @@ def keep_promise(
         YoloTrtError: A step failed.
     """
     plan = plan_build(request.build, progress, say)
-    criterion = _criterion(request)
+    criterion = _criterion(request, say)
     runs_here = plan.backend.availability().usable
     terms = _terms(request, criterion, runs_here)
     engine = plan.engine().path
@@ -168,10 +168,12 @@ def climb(
     )
 
 
-def _criterion(request: PromiseRequest) -> Criterion:
+def _criterion(request: PromiseRequest, say: Say) -> Criterion:
     looks = (request.threads, request.mode)
     if request.annotations is not None and request.eval_images is not None:
-        truth = load_ground_truth(request.annotations)
+        truth = load_ground_truth(request.annotations, request.eval_images)
+        for note in truth.notes:
+            say(f"warning: {note}")
         return AnnotatedCriterion(truth, request.eval_images, request.max_drop, *looks)
     if request.eval_images is not None:
         return AgreementCriterion(list_images(request.eval_images), *looks)
