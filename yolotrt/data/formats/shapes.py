@@ -68,8 +68,8 @@ def _parts(value: list[Any]) -> Sequence[object]:
     """Return the polygons of a list, whatever the nesting."""
     if all(isinstance(v, int | float) for v in value):
         return [value]
-    pairs = all(isinstance(v, Sequence) and not isinstance(v, str) and len(v) == 2 for v in value)
-    if pairs and len(value) >= 3 and all(isinstance(v, int | float) for pair in value for v in pair):
+    pairs = len(value) >= 3 and all(isinstance(v, list) and len(v) == 2 for v in value)
+    if pairs and all(isinstance(v, int | float) for pair in value for v in pair):
         return [value]
     return value
 
@@ -90,7 +90,7 @@ def _polygons(parts: Sequence[object], image_wh: tuple[int, int]) -> Shape:
         return Shape(problems=found)
     width, height = image_wh
     merged: CocoRle = mask.merge(mask.frPyObjects(good, height, width))
-    every = np.concatenate(good).reshape(-1, 2)
+    every = (good[0] if len(good) == 1 else np.concatenate(good)).reshape(-1, 2)
     (left, top), (right, bottom) = every.min(axis=0).tolist(), every.max(axis=0).tolist()
     wide, high = right - left, bottom - top
     return Shape(merged, (left, top, wide, high) if wide > 0 and high > 0 else None, found)

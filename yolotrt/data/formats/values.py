@@ -12,6 +12,8 @@ _LARGEST = 2**62
 
 def as_whole(value: object) -> int | None:
     """Return a whole number that is written as integer, float or text; None if it is none of them."""
+    if type(value) is int:  # nearly always
+        return value if -_LARGEST < value < _LARGEST else None
     if isinstance(value, str) and (match := _DIGITS.fullmatch(value)):
         value = int(match[1])
     if isinstance(value, float) and value.is_integer():
