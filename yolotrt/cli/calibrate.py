@@ -23,7 +23,10 @@ from yolotrt.cli.options import (
 
 def calibrate(
     onnx: Annotated[Path, typer.Argument(help="The FP32 ONNX file.")],
-    images: Annotated[Path, typer.Option(help="Folder of images like those the camera takes.")],
+    images: Annotated[
+        Path,
+        typer.Option(help="Folder of images like those the camera takes, or a data.yaml: its train images."),
+    ],
     method: Method = "mse",
     limit: Limit = None,
     tiles: Tiles = False,
@@ -51,13 +54,13 @@ def calibrate(
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.calibration.cache import load_or_calibrate
     from yolotrt.calibration.trt_table import trt_table
-    from yolotrt.data.images import list_images
+    from yolotrt.data.formats.reader import images_of
     from yolotrt.model.onnxfile import load_onnx, read_spec
 
     algorithm = choice(method, "--method", ALGORITHMS)
     spec = read_spec(load_onnx(onnx), onnx.stem)
     cache = output or CALIB_DATA / f"{onnx.stem}.calib.json"
-    found = list_images(images)[:limit]
+    found = images_of(images)[:limit]
     with progress_bars() as progress:
         ranges, status = load_or_calibrate(
             onnx,

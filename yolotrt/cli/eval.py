@@ -10,12 +10,16 @@ import typer
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.options import (
     ENGINES,
+    AnnotatedImages,
+    Annotations,
     Device,
     JsonTarget,
     MergeMethod,
     MergeOverlap,
+    Split,
     Threads,
     Trust,
+    choice,
     choices,
     cores,
     merge_settings,
@@ -28,8 +32,9 @@ if TYPE_CHECKING:
 
 def eval_(
     engines: Annotated[list[Path], typer.Argument(metavar="ENGINE...", help="Engines to evaluate.")],
-    images: Annotated[Path, typer.Option(help="Folder of the annotated images.")],
-    annotations: Annotated[Path, typer.Option(help="Their COCO instances JSON.")],
+    annotations: Annotations,
+    images: AnnotatedImages = None,
+    split: Split = "val",
     mode: Annotated[
         str, typer.Option(help="global, tiled or tiled+global, or several: global,tiled.")
     ] = "global",
@@ -66,9 +71,11 @@ def eval_(
         --images coco/val --annotations coco/instances.json
       yolotrt eval engines/a.int8.onnxruntime.onnx --reference fp32 --max-drop 1% \
         --images coco/val --annotations coco/instances.json
+      yolotrt eval engines/a.fp32.onnxruntime.onnx --annotations mydata/data.yaml
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
+    from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
@@ -85,8 +92,10 @@ def eval_(
     if bound is not None and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
     modes = choices(mode, "--mode", PASS_MODES)
+    choice(split, "--split", SPLITS)
+    require_images(annotations, images)
     settings = merge_settings(merge, merge_overlap)
-    truth = load_ground_truth(annotations, images, limit=limit)
+    truth = load_ground_truth(annotations, images, split=split, limit=limit)
     for note in truth.notes:
         warn(note)
     found: list[EngineAccuracy] = []

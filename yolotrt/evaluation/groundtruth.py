@@ -68,24 +68,31 @@ class GroundTruth:
 
         Raises:
             InputError: Some are not in the folder.
+            ValueError: No folder was named, and the places are not known.
         """
         images = self.images if folder is None else located(self.images, folder)
-        return [image.path or Path(image.name) for image in images]
+        paths = [image.path for image in images if image.path is not None]
+        if len(paths) < len(images):
+            raise ValueError("the images were not looked up, and no folder was named")
+        return paths
 
 
-def load_ground_truth(path: Path, folder: Path | None = None, *, limit: int | None = None) -> GroundTruth:
-    """Read annotations.
+def load_ground_truth(
+    path: Path, folder: Path | None = None, *, split: str = "val", limit: int | None = None
+) -> GroundTruth:
+    """Read annotations, and find their images.
 
     Args:
-        path: A COCO instances file.
-        folder: Where the images are; they are looked up now rather than when they are read.
-        limit: Take only the first images by id.
+        path: A COCO instances file, or the ``data.yaml`` of a YOLO dataset or its folder.
+        folder: Where the images are, if the annotations do not say that themselves.
+        split: Which images of a YOLO dataset: ``train``, ``val`` or ``test``.
+        limit: Take only the first images.
 
     Raises:
         InputError: The file cannot be read, or an image is not there.
         ArtifactError: It is not of a known format, or has no images or objects.
     """
-    found = read_annotations(path, limit=limit)
+    found = read_annotations(path, split=split, limit=limit)
     if not any(found.objects.values()):
         said = f" ({'; '.join(found.notes)})" if found.notes else ""
         raise ArtifactError(

@@ -14,7 +14,7 @@ from yolotrt.backends.registry import choose
 from yolotrt.backends.sidecar import finish_interrupted, write_engine
 from yolotrt.calibration.cache import load_or_calibrate, read_ranges
 from yolotrt.calibration.ranges import CalibrationRanges
-from yolotrt.data.images import list_images
+from yolotrt.data.formats.reader import images_of
 from yolotrt.errors import ArtifactError, CalibrationError
 from yolotrt.model.export import export
 from yolotrt.model.finite import require_finite_weights
@@ -139,7 +139,7 @@ def _ranges(
             hint=f"yolotrt build {shlex.quote(str(onnx_path))} --{request.precision} --images DIR  "
             "(about 100 pictures like those of your camera; --images coco downloads some of COCO val2017)",
         )
-    images = list_images(request.images)[: request.limit]
+    images = images_of(request.images)[: request.limit]
     ranges, status = load_or_calibrate(
         onnx_path,
         spec,

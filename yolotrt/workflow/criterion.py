@@ -81,7 +81,7 @@ class AnnotatedCriterion:
 
     Args:
         truth: The annotations.
-        folder: Where their images lie.
+        folder: Where their images lie, unless ``truth`` knows.
         bound: Says whether losses are relative.
         threads: CPU threads of an engine.
         mode: Which passes look at an image.
@@ -90,7 +90,7 @@ class AnnotatedCriterion:
     name = "mAP50-95"
 
     def __init__(
-        self, truth: GroundTruth, folder: Path, bound: MaxDrop, threads: int, mode: PassMode = "global"
+        self, truth: GroundTruth, folder: Path | None, bound: MaxDrop, threads: int, mode: PassMode = "global"
     ) -> None:
         self._truth, self._folder, self._bound = truth, folder, bound
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=COCO_DECODE)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.backends.registry import load_engine
-from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.budgets import judge
 from yolotrt.bench.memory import peak_memory
 from yolotrt.bench.race import Dropped, median_seconds, race
 from yolotrt.bench.result import CaseResult, RunResult
@@ -23,59 +22,15 @@ from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.build import BuildRequest, Say, build_engine, export_if_weights
-from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+from yolotrt.workflow.build import Say, build_engine, export_if_weights
+from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune_batches import chunked, needed_profiles
 from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
 from yolotrt.workflow.tune_precisions import worthwhile
+from yolotrt.workflow.tune_request import TuneRequest
 from yolotrt.workflow.tune_state import Measured, TuneState
 
 REFERENCE: Precision = "fp32"
-
-
-@dataclass(frozen=True)
-class TuneRequest:
-    """What to search and what must be kept.
-
-    Attributes:
-        build: How engines are built; its precision and profiles are set by the search.
-        precisions: Precisions to try; empty takes those that are worthwhile on the device.
-        sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
-        chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
-        budgets: What stages may take.
-        max_drop: Largest accepted loss of mAP against FP32; None accepts any.
-        images: Annotated images; None measures no accuracy.
-        annotations: Their COCO instances JSON.
-        limit: Use only the first annotated images.
-        state: File with what is known so far; a search that was interrupted continues from it.
-        device: Where engines run; see :func:`yolotrt.backends.placement.place`.
-
-    Raises:
-        UsageError: ``max_drop`` without annotated images.
-    """
-
-    build: BuildRequest
-    precisions: tuple[Precision, ...]
-    sweep: SweepSettings
-    budgets: Budgets
-    max_drop: MaxDrop | None
-    images: Path | None
-    annotations: Path | None
-    limit: int | None
-    state: Path
-    chunk: tuple[int, ...] = ()
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if (self.images is None) != (self.annotations is None):
-            raise UsageError(
-                "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
-            )
-        if self.max_drop is not None and self.images is None:
-            raise UsageError(
-                "--max-drop needs annotated images.",
-                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",
-            )
 
 
 def tune(
@@ -192,7 +147,7 @@ def _key(request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Fra
         "passes": list(request.sweep.modes),
         "overlap": request.sweep.overlap,
         "frames": [list(frame.shape) for frame in frames],
-        "images": None if request.images is None else [str(request.images), str(request.annotations)],
+        "images": None if request.annotations is None else [str(request.images), str(request.annotations)],
         "limit": request.limit,
         "device": request.device,
     }

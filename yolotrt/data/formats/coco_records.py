@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolotrt.data.formats.annotated import MAX_SIDE, AnnotatedImage, Tally
+from yolotrt.data.formats.objects import ANNOTATIONS
 from yolotrt.data.formats.values import Ids, as_whole
 from yolotrt.errors import ArtifactError
 
@@ -79,7 +80,7 @@ def read_records(document: object, *, limit: int | None = None) -> Records:
     read = _Images(images, tally)
     chosen = sorted(read.records.values(), key=lambda record: record.image.id)[:limit]
     objects: dict[int, list[ObjectRecord]] = {record.image.id: [] for record in chosen}
-    tally.total("annotations", len(annotations))
+    tally.total(ANNOTATIONS, len(annotations))
     seen: dict[object, Raw] = {}
     usable = 0
     for raw in annotations:
@@ -201,33 +202,33 @@ def _object(
 ) -> tuple[int, ObjectRecord] | None:
     """Return an annotation and its image, or None and a word about it."""
     if not isinstance(raw, dict):
-        tally.add("annotations", "left out: not an object of JSON", raw)
+        tally.add(ANNOTATIONS, "left out: not an object of JSON", raw)
         return None
     own = raw.get("id")
     if "category_id" not in raw:
-        tally.add("annotations", "left out: no category_id (captions or results, perhaps)", own)
+        tally.add(ANNOTATIONS, "left out: no category_id (captions or results, perhaps)", own)
         return None
     image, category = images.of(raw.get("image_id")), category_ids.known(raw["category_id"])
     if image is None:
         why = "their image is left out" if images.left_out(raw.get("image_id")) else "of an unknown image"
-        tally.add("annotations", f"left out: {why}", own)
+        tally.add(ANNOTATIONS, f"left out: {why}", own)
         return None
     if category not in categories or category is None:
-        tally.add("annotations", "left out: of an unknown category", own)
+        tally.add(ANNOTATIONS, "left out: of an unknown category", own)
         return None
     crowd = raw.get("iscrowd", 0)
     crowd = 0 if crowd is None else as_whole(int(crowd) if isinstance(crowd, bool) else crowd)
     if crowd is None:
-        tally.add("annotations", "left out: iscrowd is neither 0 nor 1", own)
+        tally.add(ANNOTATIONS, "left out: iscrowd is neither 0 nor 1", own)
         return None
     if own is not None:
         key: object = as_whole(own)
         key = str(own) if key is None else key
         if key in seen and _content(seen[key]) == _content(raw):
-            tally.add("annotations", "left out: there twice, with the same id", own)
+            tally.add(ANNOTATIONS, "left out: there twice, with the same id", own)
             return None
         if key in seen:
-            tally.add("annotations", "share their id with another object and all count", own)
+            tally.add(ANNOTATIONS, "share their id with another object and all count", own)
         seen.setdefault(key, raw)
     return image, ObjectRecord(category, bool(crowd), raw)
 

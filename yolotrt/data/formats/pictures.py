@@ -10,8 +10,12 @@ import numpy.typing as npt
 
 from yolotrt.data.formats.annotated import AnnotatedImage
 from yolotrt.data.formats.orientation import HEAD_BYTES, UPRIGHT, orientation
+from yolotrt.data.headers import HeaderError, image_size
 from yolotrt.data.images import read_image
-from yolotrt.errors import ArtifactError
+from yolotrt.errors import ArtifactError, ImageError
+
+_MAY_BE_TURNED = (b"eXIf", b"EXIF", b"II*\0", b"MM\0*")
+"""What PNG, WebP and TIFF files hold if they can be turned as well; that is left to the decoder."""
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
@@ -35,6 +39,26 @@ def read_annotated(image: AnnotatedImage, path: Path) -> npt.NDArray[np.uint8]:
             hint="Remove the tag, so that all see what was annotated: exiftool -Orientation= FILE.",
         )
     raise ArtifactError(f"{said}.", hint="Give the original images, or annotations made for these.")
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return the width and height of a picture as :func:`yolotrt.data.images.read_image` reads it.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        width, height = image_size(data)
+    except OSError as exc:
+        raise ImageError(f"{path} cannot be read ({exc.strerror}).", hint="Check the path.") from exc
+    except HeaderError as exc:
+        raise ImageError(f"{path} cannot be used: {exc}.", hint="Replace or remove the file.") from exc
+    if data.startswith(b"\xff\xd8"):
+        return (height, width) if orientation(data[:HEAD_BYTES]) in SIDEWAYS else (width, height)
+    if any(mark in data for mark in _MAY_BE_TURNED):
+        height, width = read_image(path).shape[:2]
+    return width, height
 
 
 def about_turned(images: Sequence[AnnotatedImage]) -> tuple[str, ...]:

@@ -1,0 +1,61 @@
+"""What a search for the fastest way is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolotrt.backends.base import Precision
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.sweep import SweepSettings
+from yolotrt.data.formats.reader import require_images
+from yolotrt.errors import UsageError
+from yolotrt.workflow.build import BuildRequest
+from yolotrt.workflow.evaluate import MaxDrop
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What to search and what must be kept.
+
+    Attributes:
+        build: How engines are built; its precision and profiles are set by the search.
+        precisions: Precisions to try; empty takes those that are worthwhile on the device.
+        sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
+        chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
+        budgets: What stages may take.
+        max_drop: Largest accepted loss of mAP against FP32; None accepts any.
+        images: Annotated images, unless the annotations name them.
+        annotations: Their COCO instances JSON or a ``data.yaml``; None measures no accuracy.
+        limit: Use only the first annotated images.
+        state: File with what is known so far; a search that was interrupted continues from it.
+        device: Where engines run; see :func:`yolotrt.backends.placement.place`.
+
+    Raises:
+        UsageError: ``max_drop`` without annotated images.
+    """
+
+    build: BuildRequest
+    precisions: tuple[Precision, ...]
+    sweep: SweepSettings
+    budgets: Budgets
+    max_drop: MaxDrop | None
+    images: Path | None
+    annotations: Path | None
+    limit: int | None
+    state: Path
+    chunk: tuple[int, ...] = ()
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.annotations is not None:
+            require_images(self.annotations, self.images, option="--eval-images")
+        elif self.images is not None:
+            raise UsageError(
+                "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
+            )
+        if self.max_drop is not None and self.annotations is None:
+            raise UsageError(
+                "--max-drop needs annotated images.",
+                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",
+            )
