@@ -63,7 +63,8 @@ def eval_(
     Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
     called within noise. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections, full-resolution masks.
     The ms column is the median time of an image, from pixels to merged detections, all but the network on
-    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most.
+    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most. With
+    several modes each image is looked at once, and a mode's time is that of its part of the look.
 
     \b
     Examples:
@@ -81,7 +82,7 @@ def eval_(
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
     from yolotrt.workflow.catalog import find_reference, read_engines
-    from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
+    from yolotrt.workflow.evaluate import MaxDrop, evaluate_modes
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     ensure_outputs(json)
@@ -98,20 +99,19 @@ def eval_(
     truth = load_ground_truth(annotations, images, split=split, limit=limit)
     for note in truth.notes:
         warn(note)
-    found: list[EngineAccuracy] = []
     with progress_bars() as progress:
-        for chosen in modes:
-            found += evaluate_engines(
-                files,
-                truth,
-                images,
-                mode=chosen,
-                overlap=overlap,
-                merge=settings,
-                threads=threads or cores(),
-                device=device,
-                progress=progress,
-            )
+        evaluated = evaluate_modes(
+            files,
+            truth,
+            images,
+            modes=modes,
+            overlap=overlap,
+            merge=settings,
+            threads=threads or cores(),
+            device=device,
+            progress=progress,
+        )
+    found = [entry for entries in evaluated.values() for entry in entries]
     accuracy = found[0].evaluation.accuracy
     if accuracy.unknown_classes:
         warn(f"the annotations do not know: {', '.join(accuracy.unknown_classes)}")

@@ -22,11 +22,11 @@ from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
 from yolotrt.evaluation import recall
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tiled import PassMode
+from yolotrt.pipeline.tiled import PASS_MODES, PassMode
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.evaluate import EngineAccuracy
-from yolotrt.workflow.passes import BOTH_NOTE, evaluate_passes, measure_both
+from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_modes
+from yolotrt.workflow.passes import BOTH_NOTE, measure_both
 
 MODEL = "demo-yolo26-seg.onnx"
 
@@ -166,10 +166,11 @@ def _evaluate(
         write_scenes(folder, settings.held_out_scenes, HELD_OUT_SEED, progress=progress)
     )
     sweep = settings.sweep
-    return evaluate_passes(
+    return evaluate_modes(
         engines,
         truth,
         folder / "images",
+        modes=PASS_MODES,
         overlap=sweep.overlap,
         threads=sweep.threads,
         progress=progress,
