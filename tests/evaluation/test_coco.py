@@ -102,6 +102,15 @@ def test_objects_of_a_class_that_the_model_does_not_know_do_not_count(tmp_path: 
     )
 
 
+def test_objects_that_do_not_count_are_nothing_to_measure(tmp_path: Path) -> None:
+    _, truth = world(tmp_path, 1)
+    with pytest.raises(ArtifactError, match="None of the annotated objects counts"):
+        Evaluator(truth, ["bee"])
+    crowds = {k: dataclasses.replace(o, crowd=np.ones_like(o.crowd)) for k, o in truth.objects.items()}
+    with pytest.raises(ArtifactError, match="crowds"):
+        Evaluator(dataclasses.replace(truth, objects=crowds), NAMES)
+
+
 def test_no_class_in_common(tmp_path: Path) -> None:
     _, truth = world(tmp_path, 1)
     with pytest.raises(ArtifactError, match="None of the model's 2 classes"):

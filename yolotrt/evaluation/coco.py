@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,7 +94,8 @@ class Evaluator:
             names: Class names of the model, by index.
 
         Raises:
-            ArtifactError: No class of the model is among the annotations' categories.
+            ArtifactError: No class of the model is among the annotations' categories, or no object of
+                one counts.
         """
         self._truth = truth
         self._classes = map_classes(truth.categories, names)
@@ -107,6 +108,12 @@ class Evaluator:
                 f"None of the model's {len(names)} classes ({', '.join(names[:3])}, ...) is annotated "
                 f"({', '.join(list(truth.categories.values())[:3])}, ...).",
                 hint="Give annotations of the classes that the model was trained on; they match by name.",
+            )
+        if not any((~o.crowd & np.isin(o.categories, self._measured)).any() for o in self._every()):
+            raise ArtifactError(
+                "None of the annotated objects counts: they are crowds (iscrowd), or of classes that the "
+                "model does not know.",
+                hint="Give annotations with single objects of the classes that the model was trained on.",
             )
         self._boxes: dict[int, ImageMatches] = {}
         self._masks: dict[int, ImageMatches] = {}
@@ -150,7 +157,7 @@ class Evaluator:
         boxes = PrecisionTable([self._boxes[i] for i in ids], self._measured)
         masks = PrecisionTable([self._masks[i] for i in ids], self._measured) if self._masks else None
         names = [self._truth.categories[key] for key in self._measured]
-        every = [self._objects(i) for i in ids]
+        every = list(self._every())
         counted = np.concatenate([o.categories[~o.crowd] for o in every])
         unmeasured = {int(key) for o in every for key in o.categories} - set(self._measured)
         accuracy = Accuracy(
@@ -163,6 +170,9 @@ class Evaluator:
             unmeasured_classes=tuple(self._truth.categories[key] for key in sorted(unmeasured)),
         )
         return Evaluation(accuracy, ids, tuple(self._measured), boxes, masks)
+
+    def _every(self) -> Iterator[Objects]:
+        return (self._objects(image.id) for image in self._truth.images)
 
     def _objects(self, image_id: int) -> Objects:
         """Return the objects of an image, with categories of one name as one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from yolotrt.data.formats.annotated import XYWH, Annotation, Tally
-from yolotrt.data.formats.shapes import Shape
+from yolotrt.data.formats.shapes import ODD, Shape
 from yolotrt.data.formats.values import as_measure
 
 ANNOTATIONS = "annotations"
@@ -72,7 +72,9 @@ def _say_shape(shape: Shape, key: object, tally: Tally) -> None:
     if not shape.problems and shape.mask is None:
         tally.add(ANNOTATIONS, "have no segmentation: their masks are not measured", key)
     for problem in shape.problems:
-        if shape.mask is None:
+        if problem == ODD:
+            tally.add(ANNOTATIONS, f"have {problem}: the last one does not count", key)
+        elif shape.mask is None:
             tally.add(ANNOTATIONS, f"have {problem}: their masks are not measured", key)
         else:
             tally.add(ANNOTATIONS, f"have {problem}, which is left out of their mask", key)

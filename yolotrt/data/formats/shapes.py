@@ -19,9 +19,9 @@ MALFORMED = "a segmentation that is neither polygons nor run lengths"
 SHORT = "a polygon of fewer than three points"
 ODD = "a polygon with an odd number of coordinates"
 NOT_FINITE = "a polygon with NaN or infinite coordinates"
-FAR = "a polygon far outside of its picture"
-OTHER_SIZE = "run lengths of another size than their picture"
-BROKEN = "run lengths that do not fill their picture"
+FAR = "a polygon far outside of its image"
+OTHER_SIZE = "run lengths of another size than their image"
+BROKEN = "run lengths that do not fill their image"
 
 
 @dataclass(frozen=True)
