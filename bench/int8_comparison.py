@@ -43,10 +43,10 @@ from yolotrt.calibration.graph import WEIGHTED, GraphView
 from yolotrt.calibration.observe import open_session
 from yolotrt.calibration.qdq import Style, quantize
 from yolotrt.data.images import list_images
-from yolotrt.evaluation.coco import Evaluation
+from yolotrt.evaluation.coco import Evaluation, Evaluator
 from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
-from yolotrt.evaluation.run import evaluate_predictor
+from yolotrt.evaluation.run import annotated_images
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.report.tables import signed
@@ -178,7 +178,10 @@ def evaluated(network: Path, spec_of: Path, literal: bool, truth: GroundTruth, f
     engine: Engine = FakeQuantizedEngine(onnx.load(network), file) if literal else OnnxRuntimeEngine(file)
     settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
     with TiledPipeline(engine, settings) as pipeline:
-        return evaluate_predictor(lambda image: pipeline(image).detections, spec.names, truth, folder)
+        evaluator = Evaluator(truth, spec.names)
+        for image_id, pixels in annotated_images(truth, folder):
+            evaluator.add(image_id, pipeline(pixels).detections)
+        return evaluator.result()
 
 
 def in_int8(network: Path, reference: Path) -> dict[str, Any]:

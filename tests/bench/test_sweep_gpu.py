@@ -19,7 +19,7 @@ from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
 from yolotrt.timing.trace import INTERVAL
-from yolotrt.workflow.passes import pass_seconds
+from yolotrt.workflow.look import pass_seconds
 
 
 @pytest.fixture

@@ -95,9 +95,23 @@ def test_what_makes_figures_mean_something_else_is_said(
     assert "warning" not in plain.err
 
 
-def _without_masks(document: dict[str, Any]) -> None:
+def test_what_is_left_out_is_said_once_and_written(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
+) -> None:
+    document = json.loads(truth.read_text())
+    document["annotations"][0]["image_id"] = 12345
     for annotation in document["annotations"]:
         del annotation["segmentation"]
+    truth.write_text(json.dumps(document))
+    given = ("--images", pictures, "--annotations", truth, "--mode", "global,tiled", "--threads", 1)
+    done = cli("eval", *engines, *given, "--json", "-")
+    assert done.code == 0, done.err
+    total = len(document["annotations"])
+    for count, what in ((1, "left out: of an unknown image"), (total - 1, "have no segmentation")):
+        assert done.err.count(f"warning: {count} of {total} annotations {what}") == 1, done.err
+    found = json.loads(done.out)
+    assert len(found["notes"]) == 2
+    assert all(e["mask"] is None and e["box"]["ap"] is not None for e in found["engines"])
 
 
 def _without_file(document: dict[str, Any]) -> None:
@@ -117,19 +131,13 @@ def _of_other_classes(document: dict[str, Any]) -> None:
         category["name"] += " of another world"
 
 
-def _of_an_unknown_image(document: dict[str, Any]) -> None:
-    document["annotations"][0]["image_id"] = 12345
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_without_masks, "segmentation"),
-        (_without_file, "nowhere.png"),
+        (_without_file, "pictures/nowhere.png"),
         (_without_objects, "nothing to measure"),
-        (_without_images, "in 0 images"),
+        (_without_images, "list of images is empty"),
         (_of_other_classes, "None of the model's 2 classes"),
-        (_of_an_unknown_image, "annotation 1 is not there"),
     ],
 )
 def test_unusable_annotations_are_one_clear_error(
@@ -165,9 +173,9 @@ def test_nonsense_has_exit_code_2(cli: Cli, engines: tuple[Path, Path], truth: P
 
 
 def test_several_gpus_are_refused_before_any_is_used(
-    cli: Cli, engines: tuple[Path, Path], truth: Path
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
 ) -> None:
-    done = cli("eval", engines[0], "--images", ".", "--annotations", truth, "--device", "cuda:0,1")
+    done = cli("eval", engines[0], "--images", pictures, "--annotations", truth, "--device", "cuda:0,1")
     assert done.code == 2
     assert "on one GPU" in done.err
     assert "--device cuda:0" in done.err

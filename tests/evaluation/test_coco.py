@@ -87,7 +87,7 @@ def test_classes_map_by_name(tmp_path: Path) -> None:
     accuracy = evaluate(truth, names, mapped.items()).accuracy
     assert accuracy.box.ap == pytest.approx(1)
     assert accuracy.unknown_classes == ("horse", "sofa")
-    assert accuracy.unmeasured_classes == ("bee",)
+    assert accuracy.unmeasured_classes == ()  # there is no bee
     assert set(order) <= set(range(5))
 
 
@@ -96,10 +96,19 @@ def test_objects_of_a_class_that_the_model_does_not_know_do_not_count(tmp_path: 
     cats = {key: d.take(d.classes == 0) for key, d in _perfect(truth).items()}
     accuracy = evaluate(truth, ["cat"], cats.items()).accuracy
     assert accuracy.box.ap == pytest.approx(1)
-    assert accuracy.unmeasured_classes == ("dog", "cow", "bee")
+    assert accuracy.unmeasured_classes == ("dog", "cow")
     assert accuracy.objects == sum(
         np.count_nonzero((o.categories == 3) & ~o.crowd) for o in truth.objects.values()
     )
+
+
+def test_objects_that_do_not_count_are_nothing_to_measure(tmp_path: Path) -> None:
+    _, truth = world(tmp_path, 1)
+    with pytest.raises(ArtifactError, match="None of the annotated objects counts"):
+        Evaluator(truth, ["bee"])
+    crowds = {k: dataclasses.replace(o, crowd=np.ones_like(o.crowd)) for k, o in truth.objects.items()}
+    with pytest.raises(ArtifactError, match="crowds"):
+        Evaluator(dataclasses.replace(truth, objects=crowds), NAMES)
 
 
 def test_no_class_in_common(tmp_path: Path) -> None:

@@ -54,74 +54,11 @@ def test_every_kind_of_segmentation(tmp_path: Path, shape: object) -> None:
     assert mask.bits.any(axis=1).all()  # nothing is stored around the object
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        None,
-        [],
-        [[10, 10, 20, 10]],
-        [[10, 10, 20, 10, 20, 20, 10]],
-        ["polygon"],
-        {"size": [30, 40], "counts": [1000]},
-        {"size": [30, 40]},
-        {"size": [30, 40], "counts": "garbage"},
-        {"size": [30, 40], "counts": "ö"},
-    ],
-)
-def test_annotations_without_usable_segmentation(tmp_path: Path, shape: object) -> None:
-    with pytest.raises(ArtifactError, match=r"Annotation 1 .* no usable segmentation"):
-        load_ground_truth(write(tmp_path / "a.json", segmentation=shape))
-
-
-@pytest.mark.parametrize("size", [[40, 30], [60, 80], None, "x" * 1000])
-def test_run_lengths_of_another_size_are_named(tmp_path: Path, size: object) -> None:
-    path = write(tmp_path / "a.json", id=17, segmentation={"size": size, "counts": [1200]})
-    with pytest.raises(ArtifactError, match="its image has height 30 and width 40") as caught:
-        load_ground_truth(path)
-    assert f"Annotation 17 in {path} has run lengths of size {size!r}"[:150] in caught.value.message
-    assert len(caught.value.message) < 300 + len(str(path))
-
-
 def test_nothing_annotated(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json")
     document = json.loads(path.read_text()) | {"annotations": []}
     path.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match="no annotated object"):
-        load_ground_truth(path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"bbox": [1, 2, 3]}, "bbox"),
-        ({"bbox": [1, 2, 3, "4"]}, "bbox"),
-        ({"area": None}, "area"),
-        ({"image_id": 6}, "is not there"),
-        ({"category_id": 2}, "is not there"),
-        ({"category_id": None}, "category_id"),
-        ({"id": "one"}, "id of an annotation"),
-        ({"iscrowd": 2}, "iscrowd"),
-    ],
-)
-def test_annotations_that_make_no_sense(tmp_path: Path, changes: dict, complaint: str) -> None:
-    with pytest.raises(ArtifactError, match=complaint):
-        load_ground_truth(write(tmp_path / "a.json", **changes))
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        {"id": 5, "file_name": "../a.png", "width": 40, "height": 30},
-        {"id": 5, "file_name": "/a.png", "width": 40, "height": 30},
-        {"id": 5, "file_name": "a.png", "width": 0, "height": 30},
-        {"id": 5, "width": 40, "height": 30},
-        {"id": 5.5, "file_name": "a.png", "width": 40, "height": 30},
-    ],
-)
-def test_images_that_make_no_sense(tmp_path: Path, image: dict) -> None:
-    path = write(tmp_path / "a.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"images": [image]}))
-    with pytest.raises(ArtifactError, match="not a COCO instances file"):
         load_ground_truth(path)
 
 
@@ -141,7 +78,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_images_without_files_are_counted(tmp_path: Path) -> None:
     truth = load_ground_truth(write_world(tmp_path / "a.json", 0, images=4))
     (tmp_path / "0.png").touch()
-    with pytest.raises(InputError, match=r"3 of 4 annotated images .* \(the first is 1.png\)"):
+    with pytest.raises(InputError, match=r"3 of 4 annotated images .* \(the first is 1.png; looked for /"):
         truth.files(tmp_path)
 
 

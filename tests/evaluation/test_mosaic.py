@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.worlds import IMAGE_WH, world
 from yolotrt.data.images import read_image
-from yolotrt.errors import UsageError
+from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.evaluation.mosaic import plan_mosaics, write_mosaics
 from yolotrt.geometry.rle import decode_rle
@@ -86,3 +86,9 @@ def test_the_same_seed_gives_the_same_files(annotated, tmp_path: Path) -> None:
 def test_a_frame_too_small_for_a_mosaic() -> None:
     with pytest.raises(UsageError):
         plan_mosaics([(0, (10, 10))], (63, 400))
+
+
+def test_pictures_of_another_size_than_annotated_are_refused(annotated, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "3.png"), np.zeros((IMAGE_WH[0], IMAGE_WH[1], 3), np.uint8))
+    with pytest.raises(ArtifactError, match="160x200 px, but 200x160 px"):
+        write_mosaics(annotated, tmp_path, tmp_path / "out", frame_wh=FRAME_WH)

@@ -39,6 +39,19 @@ def test_text_that_is_no_mask(text) -> None:
         decode_rle({"size": [30, 40], "counts": text})
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools with NumPy 2
+@pytest.mark.parametrize(
+    "counts", [[0, 0, 6, 0], [0, 3, 0, 3], [2, 0, 0, 4], [6], [0, 6], [1, 0, 1, 1, 3], [0, 0, 0, 0, 1, 5]]
+)
+def test_runs_of_no_length(counts: list[int]) -> None:
+    encoded = {"size": [2, 3], "counts": compress(np.array(counts, np.int64))}
+    back = decode_rle(encoded)
+    whole = np.zeros((2, 3), bool)
+    height, width = back.bits.shape
+    whole[back.y : back.y + height, back.x : back.x + width] = back.bits
+    np.testing.assert_array_equal(whole, reference.decode(encoded))
+
+
 def test_a_mask_of_the_full_height_has_one_run() -> None:
     mask = Mask(2, 0, np.ones((30, 3), bool))
     assert run_lengths(mask, FRAME_WH).tolist() == [60, 90, 1050]

@@ -21,8 +21,8 @@ from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, Tiled
 from yolotrt.report.story import story_table
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import HELD_OUT_SEED, are_found, demo_model, small_objects
-from yolotrt.workflow.evaluate import evaluate_engines
-from yolotrt.workflow.passes import evaluate_passes, fastest, measure_both
+from yolotrt.workflow.evaluate import evaluate_engines, evaluate_modes
+from yolotrt.workflow.passes import fastest, measure_both
 
 WH = (960, 640)
 """Two tiles."""
@@ -49,7 +49,15 @@ def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
     engine: EngineFile, tmp_path: Path
 ) -> None:
     truth = load_ground_truth(write_scenes(tmp_path, 2, HELD_OUT_SEED, WH))
-    passes = evaluate_passes([engine], truth, tmp_path / "images")
+    looks: list[tuple[int, int]] = []
+    passes = evaluate_modes(
+        [engine],
+        truth,
+        tmp_path / "images",
+        modes=PASS_MODES,
+        progress=lambda _name, done, total: looks.append((done, total)),
+    )
+    assert looks == [(1, 2), (2, 2)], "each image is looked at once"
     assert list(passes) == list(PASS_MODES)
     for mode, (found,) in passes.items():
         (alone,) = evaluate_engines([engine], truth, tmp_path / "images", mode=mode)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from yolotrt.artifacts.yaml_text import YamlText
 from yolotrt.errors import InputError
 from yolotrt.workflow.pipeline_yaml import (
     DISPATCH,
@@ -18,7 +19,6 @@ from yolotrt.workflow.pipeline_yaml import (
     read_pipeline,
     update_pipeline,
 )
-from yolotrt.workflow.yaml_text import YamlText
 
 APP = """\
 # Camera 3, night shift

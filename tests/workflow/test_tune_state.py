@@ -14,6 +14,7 @@ from tests.workflow.test_evaluate import annotate, tiny_engine
 from yolotrt.bench.budgets import NO_BUDGETS
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.sources import read_frames, source_files
+from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.workflow.plan import BuildRequest
 from yolotrt.workflow.tune import TuneRequest
 from yolotrt.workflow.tune_key import search_key
@@ -35,7 +36,8 @@ class Search:
             pictures or self.pictures, self.annotations, None, self.folder / "tune.json",
             pictures=source_files(source),
         )  # fmt: skip
-        return search_key(request, [self.engine], read_frames(source))
+        truth = load_ground_truth(self.annotations, request.images)
+        return search_key(request, [self.engine], read_frames(source), truth)
 
 
 @pytest.fixture

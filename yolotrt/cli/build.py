@@ -93,7 +93,10 @@ def build(
         ),
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option(help="--max-drop: COCO instances JSON of --eval-images; else agreement.")
+        Path | None,
+        typer.Option(
+            help="--max-drop: COCO instances JSON of --eval-images, or a data.yaml; else agreement."
+        ),
     ] = None,
     eval_images: Annotated[
         Path | None, typer.Option(help="--max-drop: images to judge on. [default: --images]")

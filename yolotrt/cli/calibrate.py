@@ -26,7 +26,10 @@ _TRT_CACHE = "yolotrt calibrate --trt-cache"
 
 def calibrate(
     onnx: Annotated[Path, typer.Argument(help="The FP32 ONNX file.")],
-    images: Annotated[Path, typer.Option(help="Folder of images like those the camera takes.")],
+    images: Annotated[
+        Path,
+        typer.Option(help="Folder of images like those the camera takes, or a data.yaml: its train images."),
+    ],
     method: Method = "mse",
     limit: Limit = None,
     tiles: Tiles = False,
@@ -66,7 +69,7 @@ def calibrate(
     from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.calibration.cache import CALIBRATION, default_cache, load_or_calibrate
     from yolotrt.calibration.trt_table import trt_table
-    from yolotrt.data.images import list_images
+    from yolotrt.data.formats.reader import images_of
     from yolotrt.model.onnxfile import load_onnx, read_spec
 
     algorithm = choice(method, "--method", ALGORITHMS)
@@ -77,7 +80,7 @@ def calibrate(
     if trt_cache is not None:
         outputs.append(Output("--trt-cache", trt_cache, by_list("a calibration table", _TRT_CACHE)))
     claim_outputs(outputs, onnx, images, overwrite=overwrite)
-    found = list_images(images)[:limit]
+    found = images_of(images)[:limit]
     with progress_bars() as progress:
         ranges, status = load_or_calibrate(
             onnx,

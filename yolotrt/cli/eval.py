@@ -11,13 +11,17 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import Undecided, fails_undecided
 from yolotrt.cli.options import (
     ENGINES,
+    AnnotatedImages,
+    Annotations,
     Device,
     JsonTarget,
     MergeMethod,
     MergeOverlap,
     Overlap,
+    Split,
     Threads,
     Trust,
+    choice,
     choices,
     cores,
     merge_settings,
@@ -30,8 +34,9 @@ if TYPE_CHECKING:
 
 def eval_(
     engines: Annotated[list[Path], typer.Argument(metavar="ENGINE...", help="Engines to evaluate.")],
-    images: Annotated[Path, typer.Option(help="Folder of the annotated images.")],
-    annotations: Annotated[Path, typer.Option(help="Their COCO instances JSON.")],
+    annotations: Annotations,
+    images: AnnotatedImages = None,
+    split: Split = "val",
     mode: Annotated[
         str, typer.Option(help="global, tiled or tiled+global, or several: global,tiled.")
     ] = "global",
@@ -65,7 +70,8 @@ def eval_(
     otherwise; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections,
     full-resolution masks.
     The ms column is the median time of an image, from pixels to merged detections, all but the network on
-    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most.
+    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most. With
+    several modes each image is looked at once, and a mode's time is that of its part of the look.
 
     \b
     Examples:
@@ -73,17 +79,19 @@ def eval_(
         --images coco/val --annotations coco/instances.json
       yolotrt eval engines/a.int8.onnxruntime.onnx --reference fp32 --max-drop 1% \
         --images coco/val --annotations coco/instances.json
+      yolotrt eval engines/a.fp32.onnxruntime.onnx --annotations mydata/data.yaml
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
     from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.environment import packages
+    from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
-    from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_engines
+    from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_modes
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
     written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
@@ -98,23 +106,26 @@ def eval_(
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
     for note in dict.fromkeys(note for file in files for note in eval_notes(file, device)):
         warn(note)
-    truth = load_ground_truth(annotations, limit=limit)
     modes = choices(mode, "--mode", PASS_MODES)
+    choice(split, "--split", SPLITS)
+    require_images(annotations, images)
     settings = merge_settings(merge, merge_overlap)
-    found: list[EngineAccuracy] = []
+    truth = load_ground_truth(annotations, images, split=split, limit=limit)
+    for note in truth.notes:
+        warn(note)
     with progress_bars() as progress:
-        for chosen in modes:
-            found += evaluate_engines(
-                files,
-                truth,
-                images,
-                mode=chosen,
-                overlap=overlap,
-                merge=settings,
-                threads=threads or cores(),
-                device=device,
-                progress=progress,
-            )
+        evaluated = evaluate_modes(
+            files,
+            truth,
+            images,
+            modes=modes,
+            overlap=overlap,
+            merge=settings,
+            threads=threads or cores(),
+            device=device,
+            progress=progress,
+        )
+    found = [entry for entries in evaluated.values() for entry in entries]
     accuracy = found[0].evaluation.accuracy
     if accuracy.unknown_classes:
         warn(f"the annotations do not know: {', '.join(accuracy.unknown_classes)}")
@@ -128,7 +139,7 @@ def eval_(
         if per_class:
             stdout().print(class_table(found))
     figures = [entry.as_json() for entry in found]
-    emit_json(json, {"mode": mode, "engines": figures, "packages": packages()})
+    emit_json(json, {"mode": mode, "notes": list(truth.notes), "engines": figures, "packages": packages()})
     if bound is not None:
         _hold(bound, found, strict)
 

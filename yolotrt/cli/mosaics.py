@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, tell
-from yolotrt.cli.options import JsonTarget, width_height
+from yolotrt.cli.console import emit_json, progress_bars, tell, warn
+from yolotrt.cli.options import AnnotatedImages, Annotations, JsonTarget, Split, choice, width_height
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
 
 def mosaics(
-    images: Annotated[Path, typer.Option(help="Folder of the annotated images.")],
-    annotations: Annotated[Path, typer.Option(help="Their COCO instances JSON.")],
+    annotations: Annotations,
     out: Annotated[Path, typer.Option(help="Folder for images/ and instances.json.")],
+    images: AnnotatedImages = None,
+    split: Split = "val",
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another layout.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
@@ -30,9 +31,11 @@ def mosaics(
     \b
     Examples:
       yolotrt mosaics --images coco/val --annotations coco/instances.json --out mosaics/
+      yolotrt mosaics --annotations mydata/data.yaml --out mosaics/
       yolotrt eval ENGINE --images mosaics/images --annotations mosaics/instances.json --mode tiled+global
     """
     from yolotrt.artifacts.kinds import json_with
+    from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.evaluation.mosaic import write_mosaics
 
@@ -40,7 +43,11 @@ def mosaics(
     places = in_folder("--out", out)
     claim_outputs([json_output(json, earlier)], images, annotations, overwrite=overwrite, folders=places)
     wh = width_height(size, "--size")
-    truth = load_ground_truth(annotations, limit=limit)
+    choice(split, "--split", SPLITS)
+    require_images(annotations, images)
+    truth = load_ground_truth(annotations, images, split=split, limit=limit)
+    for note in truth.notes:
+        warn(note)
     with progress_bars() as progress:
         written = write_mosaics(
             truth, images, out, frame_wh=wh, seed=seed, overwrite=overwrite, progress=progress
@@ -57,5 +64,6 @@ def mosaics(
             "frames": frames,
             "size_wh": list(wh),
             "seed": seed,
+            "notes": list(truth.notes),
         },
     )

@@ -59,8 +59,18 @@ Trust = Annotated[
 
 Images = Annotated[
     Path | None,
-    typer.Option(help="Folder of images to calibrate INT8 on. [default: the cache of this model]"),
+    typer.Option(
+        help="Folder of images to calibrate INT8 on, or a data.yaml (its train images). "
+        "[default: the cache of this model]"
+    ),
 ]
+Annotations = Annotated[
+    Path, typer.Option(help="COCO instances JSON of --images, or the data.yaml of YOLO-format labels.")
+]
+AnnotatedImages = Annotated[
+    Path | None, typer.Option(help="Folder of the annotated images; a data.yaml names its images itself.")
+]
+Split = Annotated[str, typer.Option(help="Which images of a data.yaml: val, train or test.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
 Method = Annotated[
     str,

@@ -78,7 +78,9 @@ def tune(
     eval_images: Annotated[
         Path | None, typer.Option(help="Annotated images, for accuracy. [default: no accuracy]")
     ] = None,
-    annotations: Annotated[Path | None, typer.Option(help="Their COCO instances JSON.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO instances JSON of --eval-images, or a data.yaml without them.")
+    ] = None,
     eval_limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first annotated images.")
     ] = None,
@@ -118,8 +120,8 @@ def tune(
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
-    from yolotrt.workflow.tune import TuneRequest
     from yolotrt.workflow.tune import tune as search
+    from yolotrt.workflow.tune_request import TuneRequest
     from yolotrt.workflow.tune_state import STATE
 
     if groups and chunk:
@@ -185,7 +187,7 @@ def tune(
 
 def _require_writable(target: Path) -> None:
     """Meet a bad file before minutes of searching, not after."""
-    from yolotrt.workflow.yaml_text import YamlText
+    from yolotrt.artifacts.yaml_text import YamlText
 
     YamlText.read(target)
 

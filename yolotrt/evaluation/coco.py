@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from yolotrt.errors import ArtifactError
-from yolotrt.evaluation.groundtruth import GroundTruth
+from yolotrt.evaluation.classes import map_classes
+from yolotrt.evaluation.groundtruth import GroundTruth, Objects
 from yolotrt.evaluation.matching import IOU_THRESHOLDS, ImageMatches, rank
 from yolotrt.evaluation.overlaps import match_boxes, match_masks
 from yolotrt.evaluation.precision import PrecisionTable
 from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Detections
+from yolotrt.geometry.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Accuracy:
         objects: Number of annotated objects of the measured classes, crowds left out.
         detections: Number of detections of the measured classes.
         box: Precision of the boxes.
-        mask: Precision of the masks; None if the detections had none.
+        mask: Precision of the masks; None if the detections or the annotations had none.
         unknown_classes: Classes of the model that the annotations do not know; their detections do not
             count.
-        unmeasured_classes: Annotated classes that the model does not know; their objects do not count.
+        unmeasured_classes: Classes of annotated objects that the model does not know; they do not count.
     """
 
     images: int
@@ -93,17 +94,26 @@ class Evaluator:
             names: Class names of the model, by index.
 
         Raises:
-            ArtifactError: No class of the model is among the annotations' categories.
+            ArtifactError: No class of the model is among the annotations' categories, or no object of
+                one counts.
         """
         self._truth = truth
-        self._category = categories_of(truth, names)
+        self._classes = map_classes(truth.categories, names)
+        self._category = self._classes.category
         self._names = tuple(names)
-        self._measured = sorted(set(self._category[self._category >= 0].tolist()))
+        self._measured = self._classes.measured
+        self._with_masks = truth.has_masks
         if not self._measured:
             raise ArtifactError(
                 f"None of the model's {len(names)} classes ({', '.join(names[:3])}, ...) is annotated "
                 f"({', '.join(list(truth.categories.values())[:3])}, ...).",
                 hint="Give annotations of the classes that the model was trained on; they match by name.",
+            )
+        if not any((~o.crowd & np.isin(o.categories, self._measured)).any() for o in self._every()):
+            raise ArtifactError(
+                "None of the annotated objects counts: they are crowds (iscrowd), or of classes that the "
+                "model does not know.",
+                hint="Give annotations with single objects of the classes that the model was trained on.",
             )
         self._boxes: dict[int, ImageMatches] = {}
         self._masks: dict[int, ImageMatches] = {}
@@ -121,6 +131,8 @@ class Evaluator:
         """
         if image_id not in self._truth.objects or image_id in self._boxes:
             raise ValueError(f"image {image_id} is not annotated or was added before")
+        if not self._with_masks:
+            found = replace(found, masks=None)
         if self._boxes and (found.masks is None) != (not self._masks):
             raise ValueError("some images have masks and some have none")
         found = found.take(self._category[found.classes] >= 0)
@@ -128,7 +140,7 @@ class Evaluator:
         categories = self._category[found.classes]
         chosen = rank(categories, found.scores)
         found, categories = found.take(chosen), categories[chosen]
-        objects = self._truth.objects[image_id]
+        objects = self._objects(image_id)
         self._boxes[image_id] = match_boxes(found, categories, objects)
         if found.masks is not None:
             self._masks[image_id] = match_masks(found, categories, objects)
@@ -145,19 +157,27 @@ class Evaluator:
         boxes = PrecisionTable([self._boxes[i] for i in ids], self._measured)
         masks = PrecisionTable([self._masks[i] for i in ids], self._measured) if self._masks else None
         names = [self._truth.categories[key] for key in self._measured]
-        counted = [o.categories[~o.crowd] for o in self._truth.objects.values()]
+        every = list(self._every())
+        counted = np.concatenate([o.categories[~o.crowd] for o in every])
+        unmeasured = {int(key) for o in every for key in o.categories} - set(self._measured)
         accuracy = Accuracy(
             images=len(ids),
-            objects=int(np.isin(np.concatenate(counted), self._measured).sum()),
+            objects=int(np.isin(counted, self._measured).sum()),
             detections=self._detections,
             box=_scores(boxes, names),
             mask=None if masks is None else _scores(masks, names),
             unknown_classes=tuple(n for n, k in zip(self._names, self._category, strict=True) if k < 0),
-            unmeasured_classes=tuple(
-                name for key, name in self._truth.categories.items() if key not in set(self._measured)
-            ),
+            unmeasured_classes=tuple(self._truth.categories[key] for key in sorted(unmeasured)),
         )
         return Evaluation(accuracy, ids, tuple(self._measured), boxes, masks)
+
+    def _every(self) -> Iterator[Objects]:
+        return (self._objects(image.id) for image in self._truth.images)
+
+    def _objects(self, image_id: int) -> Objects:
+        """Return the objects of an image, with categories of one name as one."""
+        objects = self._truth.objects[image_id]
+        return replace(objects, categories=self._classes.joined(objects.categories))
 
 
 def evaluate(
@@ -180,12 +200,6 @@ def evaluate(
     return evaluator.result()
 
 
-def categories_of(truth: GroundTruth, names: Sequence[str]) -> I64:
-    """Return the COCO category id of each class of a model, by name; -1 for one that is not annotated."""
-    by_name = {_plain(name): key for key, name in truth.categories.items()}
-    return np.array([by_name.get(_plain(name), -1) for name in names], np.int64)
-
-
 def mean_precision(per_class: F64) -> F64:
     """Return the mean over the last two axes, leaving out NaN; NaN where nothing is left."""
     known = ~np.isnan(per_class)
@@ -193,10 +207,6 @@ def mean_precision(per_class: F64) -> F64:
     total = np.where(known, per_class, 0).sum(axis=(-2, -1))
     mean: F64 = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").split())
 
 
 def _scores(table: PrecisionTable, names: Sequence[str]) -> Scores:

@@ -1,19 +1,21 @@
-"""The annotated truth that detections are measured against, from a COCO instances file."""
+"""The annotated truth that detections are measured against."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from yolotrt.errors import ArtifactError, InputError
-from yolotrt.evaluation.instances import AnnotatedImage, Record, read_instances
+from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, Annotation
+from yolotrt.data.formats.files import located
+from yolotrt.data.formats.pictures import about_turned
+from yolotrt.data.formats.reader import read_annotations
+from yolotrt.errors import ArtifactError
 from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Bits
-from yolotrt.geometry.rle import CocoRle, decode_rle
+from yolotrt.geometry.detections import I64, Bits, Mask
+from yolotrt.geometry.rle import CocoRle, coco_rle
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Objects:
         boxes: (n, 4) float64, x, y, width, height in px, as COCO writes boxes.
         areas: (n,) float64, area of the annotated mask, px.
         crowd: (n,) whether it is a region of many objects, which is never counted as missed.
-        masks: The n masks, run-length encoded.
+        masks: The n masks, run-length encoded; of an object that has none, its box.
+        has_mask: (n,) whether it has a mask. One that has none is a crowd where masks are measured.
     """
 
     categories: I64
@@ -33,6 +36,7 @@ class Objects:
     areas: F64
     crowd: Bits
     masks: tuple[CocoRle, ...]
+    has_mask: Bits
 
 
 @dataclass(frozen=True)
@@ -43,105 +47,84 @@ class GroundTruth:
         images: The images, by ascending id.
         categories: Class names by COCO category id, by ascending id.
         objects: The objects of each image, by image id.
+        notes: What was left out of the annotations or looks odd, a line for each reason.
     """
 
     images: tuple[AnnotatedImage, ...]
     categories: dict[int, str]
     objects: dict[int, Objects]
+    notes: tuple[str, ...] = ()
 
-    def files(self, folder: Path) -> list[Path]:
+    @property
+    def has_masks(self) -> bool:
+        """Whether any object has a mask, so that masks can be measured."""
+        return any(objects.has_mask.any() for objects in self.objects.values())
+
+    def files(self, folder: Path | None) -> list[Path]:
         """Return the image files, in the order of ``images``.
+
+        Args:
+            folder: Where those are whose place is not known yet.
 
         Raises:
             InputError: Some are not in the folder.
+            ValueError: No folder was named, and the places are not known.
         """
-        paths = [folder / image.name for image in self.images]
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise InputError(
-                f"{len(missing)} of {len(paths)} annotated images are not in {folder} "
-                f"(the first is {missing[0].name}).",
-                hint="Give the folder that belongs to the annotations, or annotations of just these images.",
-            )
+        images = self.images if folder is None else located(self.images, folder)
+        paths = [image.path for image in images if image.path is not None]
+        if len(paths) < len(images):
+            raise ValueError("the images were not looked up, and no folder was named")
         return paths
 
 
-def load_ground_truth(path: Path, *, limit: int | None = None) -> GroundTruth:
-    """Read annotations.
+def load_ground_truth(
+    path: Path, folder: Path | None = None, *, split: str = "val", limit: int | None = None
+) -> GroundTruth:
+    """Read annotations, and find their images.
 
     Args:
-        path: A COCO instances file.
-        limit: Take only the first images by id.
+        path: A COCO instances file, or the ``data.yaml`` of a YOLO dataset or its folder.
+        folder: Where the images are, if the annotations do not say that themselves.
+        split: Which images of a YOLO dataset: ``train``, ``val`` or ``test``.
+        limit: Take only the first images.
 
     Raises:
-        InputError: The file cannot be read.
-        ArtifactError: It is not COCO instances, or has no images or objects, or an object has no mask.
+        InputError: The file cannot be read, or an image is not there.
+        ArtifactError: It is not of a known format, or has no images or objects.
     """
-    instances = read_instances(path)
-    images = instances.images[:limit]
-    objects = {i.id: _objects(instances.annotations[i.id], i.size_wh, path) for i in images}
-    if not any(len(found.categories) for found in objects.values()):
+    found = read_annotations(path, split=split, limit=limit)
+    if not any(found.objects.values()):
+        said = f" ({'; '.join(found.notes)})" if found.notes else ""
         raise ArtifactError(
-            f"{path} has no annotated object in {len(images)} images: there is nothing to measure.",
+            f"{path} has no annotated object in {len(found.images)} images: there is nothing to measure"
+            f"{said}.",
             hint="Give annotations with objects, or raise --limit.",
         )
-    return GroundTruth(images, instances.categories, objects)
+    if folder is not None:
+        found = replace(found, images=located(found.images, folder))
+    return _ground_truth(found)
 
 
-def _objects(records: Sequence[Record], image_wh: tuple[int, int], path: Path) -> Objects:
+def _ground_truth(found: AnnotatedSet) -> GroundTruth:
+    objects = {image.id: _objects(found.objects[image.id], image.size_wh) for image in found.images}
+    return GroundTruth(found.images, found.categories, objects, (*found.notes, *about_turned(found.images)))
+
+
+def _objects(found: Sequence[Annotation], image_wh: tuple[int, int]) -> Objects:
     return Objects(
-        np.array([r["category_id"] for r in records], np.int64),
-        np.array([r["bbox"] for r in records], np.float64).reshape(-1, 4),
-        np.array([r["area"] for r in records], np.float64),
-        np.array([r.get("iscrowd", 0) for r in records], np.bool_),
-        tuple(_mask(r, image_wh, path) for r in records),
+        np.array([one.category_id for one in found], np.int64),
+        np.array([one.box for one in found], np.float64).reshape(-1, 4),
+        np.array([one.area for one in found], np.float64),
+        np.array([one.crowd for one in found], np.bool_),
+        tuple(one.mask or _box_mask(one, image_wh) for one in found),
+        np.array([one.mask is not None for one in found], np.bool_),
     )
 
 
-def _mask(record: Record, image_wh: tuple[int, int], path: Path) -> CocoRle:
-    """Return an annotation's mask: polygons or run lengths, compressed or not."""
-    from pycocotools import mask
-
-    width, height = image_wh
-    shape = record.get("segmentation")
-    if isinstance(shape, list) and shape and all(_is_polygon(points, max(image_wh)) for points in shape):
-        merged: CocoRle = mask.merge(mask.frPyObjects(shape, height, width))
-        return merged
-    if isinstance(shape, dict):
-        if (size := shape.get("size")) != [height, width]:
-            raise ArtifactError(
-                f"Annotation {record['id']} in {path} has run lengths of size {size!r:.80}, but its image "
-                f"has height {height} and width {width}.",
-                hint="Use annotations of these images: run lengths ([height, width]) fit no other size.",
-            )
-        counts = shape.get("counts")
-        if isinstance(counts, str):
-            with contextlib.suppress(ValueError):
-                encoded: CocoRle = {"size": [height, width], "counts": counts.encode()}
-                decode_rle(encoded)
-                return encoded
-        if _are_counts(counts, width * height):
-            plain: CocoRle = mask.frPyObjects(shape, height, width)
-            return plain
-    raise ArtifactError(
-        f"Annotation {record['id']} in {path} has no usable segmentation: masks cannot be measured.",
-        hint="Use instance annotations (instances_*.json) with polygons or run lengths, not boxes alone.",
-    )
-
-
-def _is_polygon(points: object, side: int) -> bool:
-    """Whether it is a polygon near its image: pycocotools walks along its edges, however long they are."""
-    return (
-        isinstance(points, list)
-        and len(points) >= 6
-        and len(points) % 2 == 0
-        and all(isinstance(p, int | float) and -side <= p <= 2 * side for p in points)
-    )
-
-
-def _are_counts(counts: object, pixels: int) -> bool:
-    return (
-        isinstance(counts, list)
-        and all(isinstance(c, int) and c >= 0 for c in counts)
-        and sum(counts) == pixels
-    )
+def _box_mask(one: Annotation, image_wh: tuple[int, int]) -> CocoRle:
+    """Return the pixels of an object's box as a mask."""
+    x, y, wide, high = one.box
+    left, top = (int(np.floor(max(v, 0.0))) for v in (x, y))
+    right = int(np.ceil(min(x + wide, image_wh[0])))
+    bottom = int(np.ceil(min(y + high, image_wh[1])))
+    return coco_rle(Mask(left, top, np.ones((bottom - top, right - left), np.bool_)), image_wh)

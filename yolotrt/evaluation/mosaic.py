@@ -19,7 +19,7 @@ import numpy as np
 
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
-from yolotrt.data.images import read_image
+from yolotrt.data.formats.pictures import read_annotated
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Mask
@@ -93,7 +93,7 @@ def plan_mosaics(
 
 def write_mosaics(
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     target: Path,
     *,
     frame_wh: tuple[int, int] = (3840, 2160),
@@ -107,7 +107,7 @@ def write_mosaics(
 
     Args:
         truth: The annotated images.
-        folder: Where the image files are.
+        folder: Where the image files are, unless ``truth`` knows.
         target: Folder for ``images/`` and ``instances.json``.
         frame_wh: Width and height of the frames, px.
         seed: Chooses the layout.
@@ -119,6 +119,7 @@ def write_mosaics(
 
     Raises:
         InputError: An image file is missing or cannot be read.
+        ArtifactError: An image is not of the annotated size.
         StorageError: The target cannot be written, or would come among files of others.
     """
     with owning(target, "yolotrt mosaics", named("images", "instances.json"), overwrite=overwrite):
@@ -127,13 +128,14 @@ def write_mosaics(
 
 def _write(
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     target: Path,
     frame_wh: tuple[int, int],
     seed: int,
     progress: Progress,
 ) -> Path:
     files = dict(zip([i.id for i in truth.images], truth.files(folder), strict=True))
+    known = {image.id: image for image in truth.images}
     frames = plan_mosaics([(i.id, i.size_wh) for i in truth.images], frame_wh, seed)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -142,7 +144,7 @@ def _write(
         canvas: U8 = np.full((frame_wh[1], frame_wh[0], 3), PADDING, np.uint8)
         for place in places:
             inside = canvas[place.y : place.y + place.size_wh[1], place.x : place.x + place.size_wh[0]]
-            inside[:] = _resized(read_image(files[place.image_id]), place.size_wh)
+            inside[:] = _resized(read_annotated(known[place.image_id], files[place.image_id]), place.size_wh)
         encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
         write_bytes(target / "images" / name, encoded.tobytes())
         images.append({"id": number, "file_name": name, "width": frame_wh[0], "height": frame_wh[1]})
@@ -183,14 +185,16 @@ def _annotations(
         offset = np.array([place.x, place.y, 0, 0])
         for k, encoded in enumerate(objects.masks):
             box = objects.boxes[k] * [*scale, *scale] + offset
-            moved = coco_rle(_scaled(decode_rle(encoded), sizes[place.image_id], place), frame_wh)
-            yield {
+            record = {
                 "category_id": int(objects.categories[k]),
                 "bbox": [round(float(v), 2) for v in box],
                 "area": round(float(objects.areas[k] * scale.prod()), 2),
                 "iscrowd": int(objects.crowd[k]),
-                "segmentation": {"size": moved["size"], "counts": moved["counts"].decode()},
             }
+            if objects.has_mask[k]:
+                moved = coco_rle(_scaled(decode_rle(encoded), sizes[place.image_id], place), frame_wh)
+                record["segmentation"] = {"size": moved["size"], "counts": moved["counts"].decode()}
+            yield record
 
 
 def _scaled(mask: Mask, image_wh: tuple[int, int], place: Place) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,16 +33,18 @@ def match_boxes(found: Detections, categories: I64, objects: Objects) -> ImageMa
 
 
 def match_masks(found: Detections, categories: I64, objects: Objects) -> ImageMatches:
-    """Match by masks; arguments as for :func:`match_boxes`, with masks inside the image."""
+    """Match by masks; arguments as for :func:`match_boxes`, with masks inside the image.
+
+    An object without a mask is neither missed nor found: detections in its box do not count.
+    """
     masks = found.masks or ()
+    crowd = objects.crowd | ~objects.has_mask
     areas = np.array([mask.area for mask in masks], np.float64)
     overlaps = {
-        key: _mask_iou(
-            [masks[i] for i in d], areas[d], [decode_rle(objects.masks[i]) for i in g], objects.crowd[g]
-        )
+        key: _mask_iou([masks[i] for i in d], areas[d], [decode_rle(objects.masks[i]) for i in g], crowd[g])
         for key, d, g in _shared(categories, objects)
     }
-    return _match(found, categories, areas, overlaps, objects)
+    return _match(found, categories, areas, overlaps, replace(objects, crowd=crowd))
 
 
 def _mask_iou(found: Sequence[Mask], areas: F64, objects: Sequence[Mask], crowd: Bits) -> F64:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.evaluation.coco import categories_of
+from yolotrt.evaluation.classes import map_classes
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import I64, Bits, Detections
@@ -61,16 +61,18 @@ class SmallRecall:
 
     def __init__(self, truth: GroundTruth, names: Sequence[str]) -> None:
         self._truth = truth
-        self._category = categories_of(truth, names)
+        self._classes = map_classes(truth.categories, names)
         self._found = self._objects = 0
 
     def add(self, image_id: int, found: Detections) -> None:
         """Count what was found in an image, in px of that image."""
         objects = self._truth.objects[image_id]
         corners = np.concatenate([objects.boxes[:, :2], objects.boxes[:, :2] + objects.boxes[:, 2:]], axis=1)
-        counts = are_small(corners) & ~objects.crowd & np.isin(objects.categories, self._category)
-        categories = Detections(found.boxes, found.scores, self._category[found.classes])
-        self._found += int(are_found(corners[counts], objects.categories[counts], categories).sum())
+        known = self._classes.category
+        own = self._classes.joined(objects.categories)
+        counts = are_small(corners) & ~objects.crowd & np.isin(own, known)
+        categories = Detections(found.boxes, found.scores, known[found.classes])
+        self._found += int(are_found(corners[counts], own[counts], categories).sum())
         self._objects += int(counts.sum())
 
     def result(self) -> float | None:

@@ -82,12 +82,22 @@ def decode_rle(encoded: CocoRle) -> Mask:
     pixels = height * width
     if ((counts < 0) | (counts > pixels)).any() or counts.sum() != pixels:
         raise ValueError(f"run lengths do not fill a mask of {width}x{height} px")
-    whole = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height)
-    columns, rows = np.flatnonzero(whole.any(axis=1)), np.flatnonzero(whole.any(axis=0))
-    if not len(columns):
+    bounds = np.cumsum(counts)
+    begins, ends = bounds[:-1:2], bounds[1::2]
+    filled = ends > begins
+    begins, ends = begins[filled], ends[filled]
+    if not len(begins):
         return Mask(0, 0, np.zeros((0, 0), np.bool_))
-    x, y = int(columns[0]), int(rows[0])
-    return Mask(x, y, np.ascontiguousarray(whole[x : columns[-1] + 1, y : rows[-1] + 1].T))
+    # Only the columns from the first to the last pixel are drawn: frames are large, and objects small.
+    x, last = int(begins[0]) // height, int(ends[-1] - 1) // height
+    edges = np.stack([begins, ends], axis=1).ravel() - x * height
+    runs = np.diff(edges, prepend=0)
+    drawn = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    columns = np.zeros((last - x + 1, height), np.bool_)
+    columns.ravel()[: len(drawn)] = drawn
+    rows = np.flatnonzero(columns.any(axis=0))
+    y = int(rows[0])
+    return Mask(x, y, np.ascontiguousarray(columns[:, y : rows[-1] + 1].T))
 
 
 def decompress(text: bytes) -> I64:

@@ -17,7 +17,7 @@ from yolotrt.calibration.cache import default_cache, load_or_calibrate, read_ran
 from yolotrt.calibration.places import ENDING, of_network
 from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.calibration.witness import doubts
-from yolotrt.data.images import list_images
+from yolotrt.data.formats.reader import images_of
 from yolotrt.errors import ArtifactError, CalibrationError, ModelError
 from yolotrt.model.export import export
 from yolotrt.model.exported import default_target
@@ -199,7 +199,7 @@ def _ranges(
             hint=f"yolotrt build {shell_words(str(onnx_path))} --{request.precision} --images DIR  "
             "(about 100 pictures like those of your camera; --images coco downloads some of COCO val2017)",
         )
-    images = list_images(request.images)[: request.limit]
+    images = images_of(request.images)[: request.limit]
     ranges, status = load_or_calibrate(
         onnx_path,
         spec,

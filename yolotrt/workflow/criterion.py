@@ -26,11 +26,11 @@ from yolotrt.evaluation.agreement import Agreement, agreement
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
-from yolotrt.evaluation.run import evaluate_predictor
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop
+from yolotrt.workflow.look import judge_passes
 
 PER_LOSS = {"box IoU": 2.5, "mask IoU": 3.0, "score drift": 1.0, "objects": 6.0}
 """How much of each disagreement stands for the same relative loss of mAP."""
@@ -83,7 +83,7 @@ class AnnotatedCriterion:
 
     Args:
         truth: The annotations.
-        folder: Where their images lie.
+        folder: Where their images lie, unless ``truth`` knows.
         bound: Says whether losses are relative.
         threads: CPU threads of an engine.
         mode: Which passes look at an image.
@@ -92,7 +92,7 @@ class AnnotatedCriterion:
     name = "mAP50-95"
 
     def __init__(
-        self, truth: GroundTruth, folder: Path, bound: MaxDrop, threads: int, mode: PassMode = "global"
+        self, truth: GroundTruth, folder: Path | None, bound: MaxDrop, threads: int, mode: PassMode = "global"
     ) -> None:
         self._truth, self._folder, self._bound = truth, folder, bound
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=COCO_DECODE)
@@ -107,14 +107,9 @@ class AnnotatedCriterion:
 
     def judge(self, engine: Engine, progress: Progress) -> Judgement:
         """Evaluate an engine; see :class:`Criterion`."""
-        with TiledPipeline(engine, self._settings) as pipeline:
-            found = evaluate_predictor(
-                lambda image: pipeline(image).detections,
-                engine.file.spec.names,
-                self._truth,
-                self._folder,
-                progress=progress,
-            )
+        mode = self._settings.mode
+        judged = judge_passes(engine, self._truth, self._folder, self._settings, (mode,), progress)
+        found = judged[mode].evaluation
         if self._reference is None:
             self._reference = found
         against = compare(self._reference, found)

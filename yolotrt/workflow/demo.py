@@ -27,8 +27,8 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
-from yolotrt.workflow.evaluate import EngineAccuracy
-from yolotrt.workflow.passes import BOTH_NOTE, evaluate_passes, measure_both
+from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_modes
+from yolotrt.workflow.passes import BOTH_NOTE, measure_both
 
 MODEL = "demo-yolo26-seg.onnx"
 
@@ -196,10 +196,11 @@ def _evaluate(
         )
     )
     sweep = settings.sweep
-    return evaluate_passes(
+    return evaluate_modes(
         engines,
         truth,
         folder / "images",
+        modes=PASS_MODES,
         overlap=sweep.overlap,
         threads=sweep.threads,
         progress=progress,

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
@@ -21,13 +18,12 @@ from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Comparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
-from yolotrt.evaluation.run import evaluate_predictor
-from yolotrt.geometry.detections import Detections
 from yolotrt.model.notes import own_suppression
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
-from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PassMode, PipelineSettings
 from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.look import judge_passes, looks_at
 
 COCO_DECODE = DecodeSettings(conf=0.001, iou=0.7, max_det=300, multi_label=True)
 """Thresholds of a COCO evaluation: low enough that the precision-recall curve is complete."""
@@ -100,7 +96,7 @@ class EngineAccuracy:
         seconds: Time of each image from pixels to merged detections, in the order of the annotations; empty
             if it was not measured.
         small_recall: Part of the small objects that is found, see :mod:`yolotrt.evaluation.recall`; None
-            if it was not measured or there are none.
+            if there are none.
     """
 
     file: EngineFile
@@ -151,7 +147,7 @@ def eval_notes(file: EngineFile, device: str) -> list[str]:
 def evaluate_engines(
     files: Sequence[EngineFile],
     truth: GroundTruth,
-    folder: Path,
+    folder: Path | None,
     *,
     mode: PassMode = "global",
     overlap: float = 0.2,
@@ -165,7 +161,7 @@ def evaluate_engines(
     Args:
         files: The engines.
         truth: The annotations.
-        folder: Where the images lie.
+        folder: Where the images lie, unless ``truth`` knows.
         mode: Which passes look at an image.
         overlap: Tile overlap of tiled passes.
         merge: How tiles are joined.
@@ -180,44 +176,77 @@ def evaluate_engines(
         ExecutionError: An engine gave NaN or failed.
         UsageError: The engines know different classes, or several GPUs are named.
     """
+    return evaluate_modes(
+        files,
+        truth,
+        folder,
+        modes=(mode,),
+        overlap=overlap,
+        merge=merge,
+        threads=threads,
+        device=device,
+        progress=progress,
+    )[mode]
+
+
+def evaluate_modes(
+    files: Sequence[EngineFile],
+    truth: GroundTruth,
+    folder: Path | None,
+    *,
+    modes: Sequence[PassMode],
+    overlap: float = 0.2,
+    merge: MergeSettings | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    progress: Progress = no_progress,
+) -> dict[PassMode, list[EngineAccuracy]]:
+    """Evaluate several passes as :func:`evaluate_engines` would one by one, from one look at each image.
+
+    Tiles and whole frame are looked at once and merged for each mode. See
+    :func:`yolotrt.workflow.look.judge_passes` for what the seconds are.
+
+    Args:
+        files: The engines; the first one is the reference in each mode.
+        truth: The annotations.
+        folder: Where the images lie, unless ``truth`` knows.
+        modes: Which passes look at an image.
+        overlap: Tile overlap of tiled passes.
+        merge: How tiles are joined.
+        threads: CPU threads of an engine.
+        device: As in :func:`evaluate_engines`.
+        progress: Told after each image.
+
+    Raises:
+        YoloTrtError: As :func:`evaluate_engines`.
+    """
     for file in files:
         if len(place(file, device).gpus) > 1:
             raise UsageError(
                 f"Accuracy is measured on one GPU, not on {device}.",
                 hint="Use --device cuda:0: more GPUs change the speed, not the detections.",
             )
+    modes = tuple(dict.fromkeys(modes))
     settings = PipelineSettings(
-        mode, overlap=overlap, cpu_threads=threads, decode=COCO_DECODE, merge=merge or MergeSettings()
+        looks_at(modes),
+        overlap=overlap,
+        cpu_threads=threads,
+        decode=COCO_DECODE,
+        merge=merge or MergeSettings(),
     )
-    found: list[EngineAccuracy] = []
+    found: dict[PassMode, list[EngineAccuracy]] = {mode: [] for mode in modes}
     for file in files:
-        evaluation, seconds = _evaluate(file, device, truth, folder, settings, progress)
-        against = compare(found[0].evaluation, evaluation) if found else None
-        found.append(EngineAccuracy(file, evaluation, against, mode, seconds))
+        name = f"evaluate {file.path.name}, {', '.join(modes)}"
+        with closing(load_engine(file, device)) as engine:
+            results = judge_passes(engine, truth, folder, settings, modes, _named(name, progress))
+        for mode, judged in results.items():
+            entries = found[mode]
+            against = compare(entries[0].evaluation, judged.evaluation) if entries else None
+            entries.append(
+                EngineAccuracy(file, judged.evaluation, against, mode, judged.seconds, judged.small_recall)
+            )
     return found
 
 
-def _evaluate(
-    file: EngineFile,
-    device: str,
-    truth: GroundTruth,
-    folder: Path,
-    settings: PipelineSettings,
-    progress: Progress,
-) -> tuple[Evaluation, tuple[float, ...]]:
-    seconds: list[float] = []
-
-    def report(_step: str, done: int, total: int) -> None:
-        progress(f"evaluate {file.name}, {settings.mode}", done, total)
-
-    with closing(load_engine(file, device)) as engine, TiledPipeline(engine, settings) as pipeline:
-
-        def predict(image: npt.NDArray[np.uint8]) -> Detections:
-            result = pipeline(image)
-            took = result.trace.seconds("end_to_end")
-            assert took is not None  # every frame has it
-            seconds.append(took)
-            return result.detections
-
-        evaluation = evaluate_predictor(predict, file.spec.names, truth, folder, progress=report)
-        return evaluation, tuple(seconds)
+def _named(name: str, progress: Progress) -> Progress:
+    return lambda _step, done, total: progress(name, done, total)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.data.coco.names import coco_category, plain_name
+from yolotrt.data.coco.names import coco_category
+from yolotrt.data.formats.annotated import AnnotatedImage, plain_name
+from yolotrt.data.formats.reader import read_annotations
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ArtifactError
-from yolotrt.evaluation.instances import AnnotatedImage, read_instances
 
 _FRAME = re.compile(r"#\d+$")
 _NUMBERED = re.compile(r"(?:COCO_\w+_)?(\d{1,18})")
@@ -28,11 +29,11 @@ class Ids:
         categories: Class names by category id.
     """
 
-    pictures: Mapping[str, int] | None
+    pictures: Mapping[str, int | str] | None
     classes: tuple[int | None, ...]
     categories: Mapping[int, str]
 
-    def image_id(self, name: str, index: int | None) -> int | None:
+    def image_id(self, name: str, index: int | None) -> int | str | None:
         """Return the id of a picture or of frame ``index`` of a video; None if the annotations lack it."""
         if self.pictures is None:
             return (index or 0) + 1
@@ -102,7 +103,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
         ArtifactError: It is no COCO instances file, knows none of the classes or pictures, or one picture of
             it may be several of ours.
     """
-    instances = read_instances(annotations)
+    instances = read_annotations(annotations)
     by_name = {plain_name(name): key for key, name in reversed(list(instances.categories.items()))}
     exact = {name: key for key, name in reversed(list(instances.categories.items()))}
     classes = tuple(exact.get(name, by_name.get(plain_name(name))) for name in names)
@@ -112,7 +113,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             hint="Give annotations of the classes that the model was trained on; they match by name.",
         )
     if pictures is None:
-        found: dict[str, int] = {i.name: i.id for i in instances.images if _FRAME.search(i.name)}
+        found = {i.name: _own_id(i) for i in instances.images if _FRAME.search(i.name)}
         if not found:
             raise ArtifactError(
                 f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
@@ -136,14 +137,19 @@ def _numbered(pictures: Sequence[str]) -> dict[str, int]:
     return dict(zip(pictures, ids, strict=True))
 
 
-def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path) -> dict[str, int]:
+def _own_id(image: AnnotatedImage) -> int | str:
+    """Return an image's id as the annotations write it, for those who read both files."""
+    return image.id if image.given_id is None else image.given_id
+
+
+def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path) -> dict[str, int | str]:
     """Match by as much of the paths as both have: either may name folders that the other leaves out."""
-    by_base: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+    by_base: dict[str, list[tuple[tuple[str, ...], int | str]]] = {}
     for image in images:
         parts = _parts(image.name)
-        by_base.setdefault(parts[-1], []).append((parts, image.id))
-    found: dict[str, int] = {}
-    taken: dict[int, str] = {}
+        by_base.setdefault(parts[-1], []).append((parts, _own_id(image)))
+    found: dict[str, int | str] = {}
+    taken: dict[int | str, str] = {}
     for name in pictures:
         parts = _parts(name)
         fitting = [(len(p), key) for p, key in by_base.get(parts[-1], ()) if _agree(p, parts)]

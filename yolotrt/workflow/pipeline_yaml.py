@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.artifacts.files import write_bytes
+from yolotrt.artifacts.yaml_text import Key, Scalar, YamlText
 from yolotrt.errors import InputError
 from yolotrt.pipeline.settings import DISPATCHES, Dispatch, PassMode
-from yolotrt.workflow.yaml_text import Key, Scalar, YamlText
 
 TILES_ENGINE: Key = ("models", "yolo_tiles", "engine")
 TILES_ENABLED: Key = ("models", "yolo_tiles", "enabled")

@@ -19,7 +19,7 @@ from typing import Any
 from yolotrt.artifacts.files import exclusive, scratch_folder
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import finish_interrupted, read_sidecar
-from yolotrt.data.images import list_images
+from yolotrt.data.formats.reader import images_of, require_images
 from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
@@ -45,7 +45,7 @@ class PromiseRequest:
     Attributes:
         build: The engine; its precision is INT8, and its exclusions are found here.
         max_drop: Largest accepted loss.
-        annotations: COCO instances JSON; None judges by agreement with FP32.
+        annotations: COCO instances JSON or a ``data.yaml``; None judges by agreement with FP32.
         eval_images: Images to judge on; None takes the calibration images.
         threads: CPU threads of an engine while it is judged.
         mode: Which passes look at an image while it is judged: those that the engine is meant for.
@@ -75,8 +75,8 @@ class PromiseRequest:
             raise UsageError(
                 f"--least-int8 {self.least_int8:.0%} makes no sense.", hint="Like this: --least-int8 50%"
             )
-        if self.annotations is not None and self.eval_images is None:
-            raise UsageError("--annotations needs their images.", hint="Add --eval-images DIR.")
+        if self.annotations is not None:
+            require_images(self.annotations, self.eval_images, option="--eval-images")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def keep_promise(
             "quantise less.",
             hint="Leave out --max-drop, or build from the FP32 network that it was made from.",
         )
-    criterion = _criterion(request)
+    criterion = _criterion(request, say)
     runs_here = plan.backend.availability().usable
     terms = _terms(request, criterion, runs_here)
     engine = plan.engine().path
@@ -206,19 +206,21 @@ def climb(
     )
 
 
-def _criterion(request: PromiseRequest) -> Criterion:
+def _criterion(request: PromiseRequest, say: Say) -> Criterion:
     looks = (request.threads, request.mode)
-    if request.annotations is not None and request.eval_images is not None:
-        truth = load_ground_truth(request.annotations)
+    if request.annotations is not None:
+        truth = load_ground_truth(request.annotations, request.eval_images)
+        for note in truth.notes:
+            say(f"warning: {note}")
         return AnnotatedCriterion(truth, request.eval_images, request.max_drop, *looks)
     if request.eval_images is not None:
-        return AgreementCriterion(list_images(request.eval_images), *looks)
+        return AgreementCriterion(images_of(request.eval_images, "val"), *looks)
     if request.build.images is None:
         raise CalibrationError(
             "--max-drop needs images to judge on, and none were named.",
             hint="Add --images DIR again, or --eval-images DIR (with --annotations FILE to measure mAP).",
         )
-    return AgreementCriterion(list_images(request.build.images)[: request.build.limit], *looks)
+    return AgreementCriterion(images_of(request.build.images)[: request.build.limit], *looks)
 
 
 def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:

@@ -17,7 +17,7 @@ from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
 from yolotrt.errors import UsageError
-from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
@@ -52,22 +52,24 @@ def tune(
         chosen = backend.worthwhile(request.device)
         say(f"precisions: {', '.join(chosen)} (others with --precisions)")
         request = replace(request, precisions=chosen)
-    files, sweep = _build(request, frames, progress, say)
+    truth = _truth(request, say)
+    files, sweep = _build(request, frames, truth, progress, say)
     request = replace(request, sweep=sweep)
-    key, budgets = search_key(request, files, frames), request.budgets.as_json()
+    key, budgets = search_key(request, files, frames, truth), request.budgets.as_json()
     with held(request.state, key, budgets, say, overwrite=request.build.overwrite) as state:
-        return _search(request, files, frames, state, progress, say)
+        return _search(request, files, frames, truth, state, progress, say)
 
 
 def _search(
     request: TuneRequest,
     files: Sequence[EngineFile],
     frames: Sequence[Frame],
+    truth: GroundTruth | None,
     state: TuneState,
     progress: Progress,
     say: Say,
 ) -> TuneOutcome:
-    _evaluate(request, files, state, progress)
+    _evaluate(request, files, truth, state, progress)
     tried = [f for f in files if f.precision in request.precisions]
     refused = {f.path.name: loss for f in tried if (loss := _too_inaccurate(request, f, state))}
     for name, loss in refused.items():
@@ -97,8 +99,22 @@ def _search(
     )
 
 
+def _truth(request: TuneRequest, say: Say) -> GroundTruth | None:
+    """Return the annotations, if there are any; read before anything is built, which takes minutes."""
+    if request.annotations is None:
+        return None
+    truth = load_ground_truth(request.annotations, request.images, limit=request.limit)
+    for note in truth.notes:
+        say(f"warning: {note}")
+    return truth
+
+
 def _build(
-    request: TuneRequest, frames: Sequence[Frame], progress: Progress, say: Say
+    request: TuneRequest,
+    frames: Sequence[Frame],
+    truth: GroundTruth | None,
+    progress: Progress,
+    say: Say,
 ) -> tuple[list[EngineFile], SweepSettings]:
     """Build one engine per precision, FP32 first, as accuracy is compared with it; and return what to race.
 
@@ -109,9 +125,10 @@ def _build(
     sweep = request.sweep
     if request.chunk:
         sweep = chunked(sweep, request.chunk, input_wh, frames, say)
-    profiles = needed_profiles(sweep, input_wh, frames, request.annotations, request.limit)
+    annotated_wh = {image.size_wh for image in truth.images} if truth else set()
+    profiles = needed_profiles(sweep, input_wh, frames, annotated_wh)
     wanted = list(request.precisions)
-    if request.images is not None and REFERENCE not in wanted:
+    if truth is not None and REFERENCE not in wanted:
         wanted.append(REFERENCE)
     wanted.sort(key=lambda precision: precision != REFERENCE)
     build = replace(request.build, model=model, profiles=profiles)
@@ -120,15 +137,14 @@ def _build(
 
 
 def _evaluate(
-    request: TuneRequest, files: Sequence[EngineFile], state: TuneState, progress: Progress
+    request: TuneRequest,
+    files: Sequence[EngineFile],
+    truth: GroundTruth | None,
+    state: TuneState,
+    progress: Progress,
 ) -> None:
-    if (
-        request.images is None
-        or request.annotations is None
-        or all(f.sha256 in state.accuracy for f in files)
-    ):
+    if truth is None or all(f.sha256 in state.accuracy for f in files):
         return
-    truth = load_ground_truth(request.annotations, limit=request.limit)
     for entry in evaluate_engines(
         files,
         truth,

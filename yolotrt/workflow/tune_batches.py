@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from yolotrt.backends.profiles import Profile
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.errors import UsageError
-from yolotrt.evaluation.instances import read_instances
 from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.pipeline.chunks import MOST_AT_ONCE
 from yolotrt.pipeline.frames import Frame
@@ -41,8 +39,7 @@ def needed_profiles(
     sweep: SweepSettings,
     input_wh: tuple[int, int],
     frames: Sequence[Frame],
-    annotations: Path | None,
-    limit: int | None,
+    annotated_wh: set[tuple[int, int]],
 ) -> tuple[Profile, ...]:
     """Return a profile for each batch size of the race, and one range for those of the evaluation.
 
@@ -50,21 +47,16 @@ def needed_profiles(
         sweep: Pass (exactly one), group counts and overlap.
         input_wh: Width and height of the network's input, px.
         frames: What is raced on.
-        annotations: COCO instances of what is evaluated on, an image's tiles in batches of up to
-            :data:`MOST_AT_ONCE`; None evaluates nothing.
-        limit: Only the first annotated images are.
+        annotated_wh: Sizes of the images that are evaluated on, an image's tiles in one batch.
 
     Raises:
         UsageError: More groups than tiles.
-        InputError: The annotations cannot be read.
     """
     raced, evaluated = {1}, {1}  # the whole frame is a batch of its own
     if "tiled" in sweep.modes[0]:
         for tiles in _tile_counts(_sizes(frames), input_wh, sweep.overlap):
             raced |= {len(part) for groups in sweep.groups for part in split_groups(tiles, groups)}
-        if annotations is not None:
-            images = read_instances(annotations).images[:limit]
-            evaluated |= _tile_counts({image.size_wh for image in images}, input_wh, sweep.overlap)
+        evaluated |= _tile_counts(annotated_wh, input_wh, sweep.overlap)
     profiles = [Profile.fixed(size) for size in sorted(raced)]
     if evaluated - raced:
         most = min(max(evaluated), MOST_AT_ONCE)

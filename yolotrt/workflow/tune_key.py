@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from yolotrt.artifacts.hashing import content_key, sha256_file
+from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.placement import place
 from yolotrt.bench.environment import environment
 from yolotrt.cuda.machine import HERE
-from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.workflow.tune_request import TuneRequest
 
 
 def search_key(
-    request: TuneRequest, files: Sequence[EngineFile], frames: Sequence[Frame]
+    request: TuneRequest,
+    files: Sequence[EngineFile],
+    frames: Sequence[Frame],
+    truth: GroundTruth | None,
 ) -> dict[str, object]:
     """Return what must be the same for a search to be continued, by names that a person reads.
 
@@ -23,9 +26,10 @@ def search_key(
         request: The search.
         files: The engines.
         frames: What they are timed on.
+        truth: The annotated images; None if no accuracy is measured.
 
     Raises:
-        YoloTrtError: The annotations cannot be read, or an annotated image is missing.
+        InputError: An annotated image is missing.
     """
     machine = environment(request.sweep.threads, _card(request, files))
     return {
@@ -36,18 +40,27 @@ def search_key(
         "overlap": request.sweep.overlap,
         "frame sizes": [list(frame.shape) for frame in frames],
         "pictures": [digest for _, digest in request.pictures],
-        "annotated images": _judged_on(request),
+        "annotated images": _judged_on(request, truth),
         "device": request.device,
     }
 
 
-def _judged_on(request: TuneRequest) -> str | None:
+def _judged_on(request: TuneRequest, truth: GroundTruth | None) -> str | None:
     """Return a key of annotations and their images; None if no accuracy is measured."""
-    if request.images is None or request.annotations is None:
+    if truth is None:
         return None
-    truth = load_ground_truth(request.annotations, limit=request.limit)
     images = [sha256_file(path) for path in truth.files(request.images)]
-    return content_key({"annotations": sha256_file(request.annotations), "images": images})
+    objects = [
+        [
+            found.categories.tolist(),
+            found.boxes.tolist(),
+            found.crowd.tolist(),
+            [sha256_bytes(mask["counts"]) for mask in found.masks],
+        ]
+        for found in (truth.objects[image.id] for image in truth.images)
+    ]
+    categories = [[key, name] for key, name in truth.categories.items()]
+    return content_key({"images": images, "objects": objects, "categories": categories})
 
 
 def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:

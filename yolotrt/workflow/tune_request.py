@@ -8,6 +8,7 @@ from pathlib import Path
 from yolotrt.backends.base import Precision
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.sweep import SweepSettings
+from yolotrt.data.formats.reader import require_images
 from yolotrt.errors import UsageError
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.evaluate import MaxDrop
@@ -24,8 +25,8 @@ class TuneRequest:
         chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
         budgets: What stages may take.
         max_drop: Largest accepted loss of mAP against FP32; None accepts any.
-        images: Annotated images; None measures no accuracy.
-        annotations: Their COCO instances JSON.
+        images: Annotated images, unless the annotations name them.
+        annotations: Their COCO instances JSON or a ``data.yaml``; None measures no accuracy.
         limit: Use only the first annotated images.
         state: File with what is known so far; a search that was interrupted continues from it.
         device: Where engines run; see :func:`yolotrt.backends.placement.place`.
@@ -49,11 +50,13 @@ class TuneRequest:
     pictures: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.images is None) != (self.annotations is None):
+        if self.annotations is not None:
+            require_images(self.annotations, self.images, option="--eval-images")
+        elif self.images is not None:
             raise UsageError(
                 "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
             )
-        if self.max_drop is not None and self.images is None:
+        if self.max_drop is not None and self.annotations is None:
             raise UsageError(
                 "--max-drop needs annotated images.",
                 hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tests.data.coco.world import instances_of, make_world
 from yolotrt.data.coco.instances import CocoImage, Instances, parse_instances, read_instances
 from yolotrt.data.coco.select import choose, split
+from yolotrt.data.formats.annotated import Tally
+from yolotrt.data.formats.coco_records import Records
 from yolotrt.errors import UsageError
 
 WORLD = parse_instances(instances_of(make_world(40)))
@@ -28,7 +30,7 @@ def skewed(count: int = 600, seed: int = 0) -> Instances:
             category = min(int(draw.expovariate(0.25)) + 1, 20)
             objects.add((category, draw.choice(["small", "medium", "large"])))
         images.append(CocoImage(key, f"{key}.jpg", (10, 10), tuple(sorted(objects))))
-    return Instances(tuple(images), {k: f"class{k}" for k in range(21)}, {})
+    return Instances(tuple(images), Records((), {k: f"class{k}" for k in range(21)}, {}, Tally()), {})
 
 
 def shown(images) -> Counter:

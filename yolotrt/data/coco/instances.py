@@ -1,18 +1,19 @@
-"""COCO instances JSON: read it with suspicion, and cut it down to the images that were chosen.
+"""COCO's own instances JSON: cut it down to the images that were chosen.
 
 Format: https://cocodataset.org/#format-data (object detection).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from yolotrt.artifacts.documents import read_json
 from yolotrt.data.coco.layout import safe_name
+from yolotrt.data.formats.coco import parse_json
+from yolotrt.data.formats.coco_records import ObjectRecord, Records, read_records
+from yolotrt.data.formats.values import as_measure
 from yolotrt.errors import ArtifactError
 
 Size = Literal["small", "medium", "large"]
@@ -20,9 +21,6 @@ Size = Literal["small", "medium", "large"]
 SMALL_AREA = 32**2
 MEDIUM_AREA = 96**2
 """COCO's limits: small below 32², medium below 96², large from there; areas in px of the mask."""
-
-_MAX_SIDE = 20_000
-_MAX_ID = 2**53
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,23 @@ class Instances:
 
     Attributes:
         images: All images, by ascending id.
-        categories: Class names by category id, by ascending id.
+        records: The records that belong to them.
         document: The JSON it was read from.
     """
 
     images: tuple[CocoImage, ...]
-    categories: dict[int, str]
+    records: Records
     document: dict[str, Any]
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """Class names by category id, by ascending id."""
+        return self.records.categories
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, a line for each reason."""
+        return self.records.tally.lines()
 
 
 def size_of(area: float) -> Size:
@@ -74,7 +82,7 @@ def read_instances(path: Path, label: str | None = None) -> Instances:
         ArtifactError: It is not JSON, not COCO instances, or contradicts itself.
     """
     try:
-        return parse_instances(read_json(path, "it"))
+        return parse_instances(parse_json(path, "it", compact=False))
     except ArtifactError as exc:
         raise ArtifactError(
             f"{label or path} is not a COCO instances file: {exc.message}",
@@ -86,31 +94,28 @@ def parse_instances(document: Any) -> Instances:
     """Check a parsed COCO instances document.
 
     Raises:
-        ArtifactError: Something is missing, of the wrong type, twice there, or refers to nothing.
+        ArtifactError: Something is missing, an id stands for two things, or an image is not called as
+            COCO calls its images.
     """
-    if not isinstance(document, dict):
-        raise ArtifactError("it is not a JSON object.")
-    images, annotations, categories = (
-        _records(document, key) for key in ("images", "annotations", "categories")
-    )
-    names: dict[int, str] = {}
-    for record in categories:
-        key = _integer(record, "id", 0, _MAX_ID, "a category")
-        if key in names or not isinstance(record.get("name"), str):
-            raise ArtifactError(f"category {key} is there twice or has no name.")
-        names[key] = record["name"]
-    sizes: dict[int, tuple[str, tuple[int, int]]] = {}
-    for record in images:
-        key = _integer(record, "id", 0, _MAX_ID, "an image")
-        wide, high = (_integer(record, side, 1, _MAX_SIDE, f"image {key}") for side in ("width", "height"))
-        if key in sizes:
-            raise ArtifactError(f"image {key} is there twice.")
-        sizes[key] = (safe_name(record.get("file_name")), (wide, high))
-    if len({name.lower() for name, _ in sizes.values()}) != len(sizes):
+    records = read_records(document)
+    names = [safe_name(record.image.name) for record in records.images]
+    if len({name.lower() for name in names}) != len(names):
         raise ArtifactError("two images have the same file name.")
-    objects = _objects(annotations, sizes, names)
-    ordered = tuple(CocoImage(key, *sizes[key], tuple(sorted(objects[key]))) for key in sorted(sizes))
-    return Instances(ordered, {key: names[key] for key in sorted(names)}, document)
+    images = tuple(
+        CocoImage(record.image.id, name, record.image.size_wh, _shows(records.objects[record.image.id]))
+        for record, name in zip(records.images, names, strict=True)
+    )
+    return Instances(images, records, document)
+
+
+def _shows(objects: Sequence[ObjectRecord]) -> tuple[tuple[int, Size], ...]:
+    """Return the classes of an image's objects and their sizes, crowds left out."""
+    found: set[tuple[int, Size]] = set()
+    for one in objects:
+        area = as_measure(one.raw.get("area"))
+        if not one.crowd and area is not None and area >= 0:
+            found.add((one.category_id, size_of(area)))
+    return tuple(sorted(found))
 
 
 def prune(instances: Instances, chosen: Collection[CocoImage]) -> dict[str, Any]:
@@ -119,58 +124,15 @@ def prune(instances: Instances, chosen: Collection[CocoImage]) -> dict[str, Any]
     All their annotations stay, crowds included, and so do all categories: class indices keep their
     meaning, and detections of a class that was not asked for are still judged rightly.
     """
-    ids = {image.id for image in chosen}
-    document = instances.document
+    document, records = instances.document, instances.records
     kept: dict[str, Any] = {key: document[key] for key in ("info", "licenses") if key in document}
-    images = sorted((i for i in document["images"] if i["id"] in ids), key=lambda i: int(i["id"]))
-    annotations = [a for a in document["annotations"] if a["image_id"] in ids]
-    return {**kept, "images": images, "annotations": annotations, "categories": document["categories"]}
-
-
-def _objects(
-    annotations: list[dict[str, Any]],
-    images: dict[int, tuple[str, tuple[int, int]]],
-    categories: dict[int, str],
-) -> dict[int, set[tuple[int, Size]]]:
-    objects: dict[int, set[tuple[int, Size]]] = {key: set() for key in images}
-    seen: set[int] = set()
-    for record in annotations:
-        if "category_id" not in record:
-            raise ArtifactError("its annotations have no category_id (captions, perhaps?).")
-        key = _integer(record, "id", 0, _MAX_ID, "an annotation")
-        image = _integer(record, "image_id", 0, _MAX_ID, f"annotation {key}")
-        category = _integer(record, "category_id", 0, _MAX_ID, f"annotation {key}")
-        crowd = _integer(record, "iscrowd", 0, 1, f"annotation {key}") if "iscrowd" in record else 0
-        if key in seen or image not in images or category not in categories:
-            raise ArtifactError(f"annotation {key} is there twice, or its image or category is not there.")
-        seen.add(key)
-        box = record.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(map(_measure, box)):
-            raise ArtifactError(f"annotation {key} has no bbox of four numbers.")
-        if not _measure(record.get("area")) or record["area"] < 0:
-            raise ArtifactError(f"annotation {key} has no area.")
-        if not isinstance(record.get("segmentation", []), list | dict):
-            raise ArtifactError(f"annotation {key} has no segmentation of polygons or run lengths.")
-        if not crowd:
-            objects[image].add((category, size_of(record["area"])))
-    return objects
-
-
-def _records(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    records = document.get(key)
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise ArtifactError(f"it has no list of {key}.")
-    if not records and key != "annotations":
-        raise ArtifactError(f"its list of {key} is empty.")
-    return records
-
-
-def _integer(record: dict[str, Any], key: str, low: int, high: int, what: str) -> int:
-    value = record.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ArtifactError(f"{key} of {what} is {str(value)[:40]!r}, not a whole number in range.")
-    return value
-
-
-def _measure(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ids = {image.id for image in chosen}
+    images = [record for record in records.images if record.image.id in ids]
+    owner = {id(one.raw): image.raw["id"] for image in images for one in records.objects[image.image.id]}
+    annotations = [{**a, "image_id": owner[id(a)]} for a in document["annotations"] if id(a) in owner]
+    return {
+        **kept,
+        "images": [i.raw for i in images],
+        "annotations": annotations,
+        "categories": document["categories"],
+    }

@@ -5,6 +5,8 @@ Source: https://cocodataset.org/#format-results and ``instances_val2017.json``.
 
 from __future__ import annotations
 
+from yolotrt.data.formats.annotated import plain_name
+
 _GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 _NAMES = (
@@ -29,11 +31,6 @@ COCO_CATEGORIES: dict[int, str] = dict(zip((i for i in range(1, 91) if i not in 
 """Class names by category id."""
 
 _IDS = {name: key for key, name in COCO_CATEGORIES.items()}
-
-
-def plain_name(name: str) -> str:
-    """Return a class name without what writers of lists differ in: case, underscores, spaces."""
-    return " ".join(name.lower().replace("_", " ").split())
 
 
 def coco_category(name: str) -> int | None:

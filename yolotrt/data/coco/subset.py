@@ -128,6 +128,8 @@ def _complete(run: _Run) -> SubsetResult:
         earlier.annotations_sha256 if earlier else None,
         lambda done, total: run.watch(FetchProgress("annotations", bytes=done, total_bytes=total)),
     )
+    for note in instances.notes:
+        run.tell(note)
     request = run.request.of(available(instances, run.request.classes))
     if request is not run.request:
         run.tell(f"{run.source.base} has only {request.images:,} images: all of them are taken.")

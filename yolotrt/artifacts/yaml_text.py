@@ -1,4 +1,4 @@
-"""Read scalars of a YAML file with their places, and change them without touching anything else.
+"""Read texts of a YAML file with their places, and change them without touching anything else.
 
 A library that loads a file and writes it back keeps comments at best, not the author's quotes, indentation
 or line ends. Here the file is parsed only to learn where each value stands; the text between is copied.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 MAX_BYTES = 128 << 10
-"""An application's settings are a few kilobytes; parsing takes seconds per megabyte."""
+"""Settings and descriptions of datasets are a few kilobytes; parsing takes seconds per megabyte."""
 
 Scalar = str | int | bool
 Key = tuple[str, ...]
@@ -56,7 +56,10 @@ class YamlText:
         """
         require_file(path, "a YAML file")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 10} KiB, so it is no pipeline.yaml.")
+            raise InputError(
+                f"{path} is larger than {MAX_BYTES >> 10} KiB, the limit for YAML.",
+                hint="Is it the right file?",
+            )
         try:
             text = path.read_bytes().decode("utf-8").removeprefix(_BOM)
         except UnicodeDecodeError as exc:
@@ -69,11 +72,10 @@ class YamlText:
         Raises:
             InputError: Something else than a mapping or a scalar is in its place.
         """
-        mapping = self.mapping(key[:-1])
-        node = None if mapping is None else self._child(mapping, key)
+        node = self._any(key)
         if node is not None and node.id != "scalar":
             raise self.error(node, key, "must be a single value")
-        return node
+        return cast("ScalarNode | None", node)
 
     def mapping(self, key: Key) -> MappingNode | None:
         """Return the node of a mapping, or None if it is missing.
@@ -122,6 +124,33 @@ class YamlText:
         node = self.get(key)
         return None if node is None or str(node.tag).endswith(":null") else str(node.value)
 
+    def strings(self, key: Key) -> list[str]:
+        """Return the texts of a list, or of a single value; none if it is missing or null.
+
+        Raises:
+            InputError: Something else than a text is in its place or in the list.
+        """
+        node = self._any(key)
+        if node is None or node.id == "scalar":
+            text = None if node is None else self.string(key)
+            return [] if text is None else [text]
+        if node.id != "sequence" or any(item.id != "scalar" for item in node.value):
+            raise self.error(node, key, "must be a text or a list of texts")
+        return [str(item.value) for item in node.value]
+
+    def entries(self, key: Key) -> list[tuple[str, str]]:
+        """Return the texts of a mapping with their keys, or those of a list with their places from 0.
+
+        Raises:
+            InputError: Something else is in its place.
+        """
+        node = self._any(key)
+        if node is None or node.id != "mapping":
+            return [(str(place), text) for place, text in enumerate(self.strings(key))]
+        if any(part.id != "scalar" for pair in node.value for part in pair):
+            raise self.error(node, key, "must be a list or a mapping of texts")
+        return [(str(name.value), str(value.value)) for name, value in node.value]
+
     def replaced(self, key: Key, value: Scalar) -> YamlText:
         """Return the file with one value changed or added; every other character stays.
 
@@ -141,6 +170,11 @@ class YamlText:
         """Return an error that names file, line and key."""
         place = f"{self.path}:{node.start_mark.line + 1}: {'.'.join(key)}"
         return InputError(f"{place}: {what}.", hint=hint)
+
+    def _any(self, key: Key) -> Any:
+        """Return whatever node is at a key; None if it or a mapping above it is missing."""
+        mapping = self.mapping(key[:-1])
+        return None if mapping is None else self._child(mapping, key)
 
     def _child(self, mapping: Node, key: Key) -> Any:
         for name, value in mapping.value:
@@ -190,7 +224,9 @@ def _compose(path: Path, text: str) -> MappingNode:
     except YAMLError as exc:
         raise InputError(f"{path} is not YAML ({str(exc).splitlines()[0]}).") from exc
     if root is None or root.id != "mapping":
-        raise InputError(f"{path} holds no keys.", hint="It should be a mapping such as 'models: ...'.")
+        raise InputError(
+            f"{path} holds no keys.", hint="It should be a mapping, with lines such as 'key: value'."
+        )
     _require_distinct(path, root)
     return cast("MappingNode", root)
 
