@@ -12,7 +12,6 @@ from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.errors import ModelError
 from yolotrt.model.interface import all_nodes
 from yolotrt.model.interface import metadata as metadata
-from yolotrt.model.order import sort_nodes
 from yolotrt.model.reading import read_spec as read_spec
 from yolotrt.model.wire import mentions
 
@@ -40,7 +39,9 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
-    from yolotrt.model.adapt import adapted  # what only loads an engine does without it
+    # What only loads an engine does without these.
+    from yolotrt.model.adapt import adapted
+    from yolotrt.model.order import sort_nodes
 
     require_file(path, "an ONNX file")
     try:
