@@ -14,6 +14,7 @@ from yolotrt.errors import ArtifactError
 from yolotrt.model.held import MARKS, held_precision
 from yolotrt.model.interface import Interface, Port, interface_of
 from yolotrt.model.reading import contradiction
+from yolotrt.model.wire import mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -43,8 +44,10 @@ def require_precision(file: EngineFile, data: bytes) -> None:
         ArtifactError: It is not.
     """
     eight_bits = file.precision in ("int8", "fp8")
-    marked = any(mark in data for mark in MARKS)
-    half = file.precision == "fp16" or b".fp16" in data  # what casts to FP16 call their results here
+    marked = mentions(data, MARKS)
+    half = file.precision == "fp16" or mentions(
+        data, (b".fp16",)
+    )  # what our casts to FP16 call their results
     if eight_bits and not marked and "excluded" in file.sources:
         return  # a promise's last attempt: all of it is excluded from INT8, as the sidecar says
     if marked != eight_bits or half:

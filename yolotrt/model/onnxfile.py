@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.errors import ModelError
-from yolotrt.model.adapt import adapted
 from yolotrt.model.interface import all_nodes
 from yolotrt.model.interface import metadata as metadata
-from yolotrt.model.order import sort_nodes
 from yolotrt.model.reading import read_spec as read_spec
+from yolotrt.model.wire import mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -39,6 +38,10 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """
     import onnx
     from google.protobuf.message import DecodeError
+
+    # What only loads an engine does without these.
+    from yolotrt.model.adapt import adapted
+    from yolotrt.model.order import sort_nodes
 
     require_file(path, "an ONNX file")
     try:
@@ -68,7 +71,7 @@ def require_whole(data: bytes, path: Path) -> bytes:
         ModelError: Its weights lie in other files, or it loops.
     """
     # The key under which ONNX names another file, and the names of what repeats.
-    if any(mark in data for mark in (b"location", *(name.encode() for name in LOOPS))):
+    if b"location" in data or mentions(data, tuple(name.encode() for name in LOOPS)):
         import onnx
         from google.protobuf.message import DecodeError
 

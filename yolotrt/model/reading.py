@@ -12,7 +12,6 @@ from yolotrt.model.heads import Evidence, Form, FoundHead, evidence_of, has_own_
 from yolotrt.model.interface import Interface, Port, described, interface_of
 from yolotrt.model.names import class_names
 from yolotrt.model.spec import Head, ModelSpec
-from yolotrt.model.suppression import least_score
 
 if TYPE_CHECKING:
     import onnx
@@ -50,6 +49,8 @@ def read_spec(model: onnx.ModelProto, name: str) -> ModelSpec:
     Raises:
         ModelError: It is not a segmentation network with a fixed input size.
     """
+    from yolotrt.model.suppression import least_score
+
     return read_interface(interface_of(model), name, own_nms=least_score(model))
 
 
