@@ -24,7 +24,7 @@ from yolotrt.bench.statistics import F64
 
 MEDIAN_S = 0.01
 SPREADS = (0.02, 0.05, 0.1, 0.2)
-RUNS = ((20, 0.0), (20, 0.5), (20, 0.8), (20, 0.95), (100, 0.0), (100, 0.8), (100, 0.95))
+RUNS = ((10, 0.8), (20, 0.0), (20, 0.5), (20, 0.8), (20, 0.95), (100, 0.0), (100, 0.8), (100, 0.95))
 """Frames per run, and how much each resembles the one before it."""
 
 
