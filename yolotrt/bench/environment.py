@@ -14,7 +14,7 @@ from yolotrt import __version__
 from yolotrt.bench.gpu import gpu_state
 
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "av", "pycocotools",
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools",
     "tensorrt", "tensorrt-rtx", "cuda-core",
 )  # fmt: skip
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

@@ -72,7 +72,6 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
-    from yolotrt.bench.environment import environment
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -115,7 +114,7 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
-    emit_json(json, {**end.as_json(), "environment": environment(settings["cpu_threads"])})
+    emit_json(json, end.as_json())
     for remark in found.remarks():
         warn(remark)
     if failure is not None:
