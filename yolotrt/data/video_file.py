@@ -82,7 +82,8 @@ class VideoFile:
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
-        self._length_s = self._promised_s()
+        length_s = self._promised_s()
+        self._length_s = length_s if length_s is not None and length_s > 0 else None
         self.promised = self._stream.frames or (
             round(self._length_s * self.fps) if self._length_s and self.fps else None
         )
@@ -230,7 +231,7 @@ def _clock_time(text: str) -> float | None:
             float(sum(Fraction(part) * 60**power for part, power in zip(parts[::-1], range(3), strict=False)))
             or None
         )
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         return None
 
 
