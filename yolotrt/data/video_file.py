@@ -163,6 +163,10 @@ class VideoFile:
             held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
             container.close()
             raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
+        films = [s for s in films if s.codec_context is not None]
+        if not films:  # PyAV before 18 crashes when it decodes such a stream
+            container.close()
+            raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
         best = container.streams.best("video")
         return container, next((s for s in films if best is not None and s.index == best.index), films[0])
 
