@@ -150,11 +150,9 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     assert done.code == 0, done.err
     came = len(done.out.splitlines())
     assert f"promises about 20 frames (0.80 s), {came} frames came" in done.err
-    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block", "--json", "r.json")
+    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block")
     assert done.code == 0, done.err
     assert f"{came} frames came" in done.err
-    packages = json.loads(Path("r.json").read_text())["environment"]["packages"]
-    assert packages["av"]
 
 
 def test_options_that_make_no_sense(cli: Cli, engine: Path, pictures: Path) -> None:

@@ -206,9 +206,11 @@ def test_what_is_no_video_is_called_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("FFmpeg draws what ends in .txt as on a terminal.\n" * 40)
     (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip(tmp_path / 'v.mp4', 2)}\n")
+    (tmp_path / "codec.mp4").write_bytes((tmp_path / "v.mp4").read_bytes().replace(b"avc1", b"abcd"))
     words = {
         "a.m4a": "only audio", "empty.mp4": "is empty", "diary.txt": "cannot be opened",
         "random.mp4": "cannot be opened", "list.mp4": "cannot be opened",
+        "codec.mp4": "a codec that FFmpeg does not know",
     }  # fmt: skip
     for name, word in words.items():
         with pytest.raises(ImageError, match=word) as caught:

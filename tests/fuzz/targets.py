@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from tests.data.clips import clip
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
@@ -30,6 +33,7 @@ from yolotrt.calibration.trt_table import parse_trt_table, trt_table
 from yolotrt.data.coco.instances import read_instances
 from yolotrt.data.coco.manifest import read_manifest
 from yolotrt.data.fetch.rangezip import open_archive, unpack
+from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ArtifactError, InputError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
@@ -256,6 +260,22 @@ def _table(data: bytes, _: Path) -> None:
     assert all(0 < limit < float("inf") for limit in limits.values())
 
 
+def _video_seeds(folder: Path) -> list[bytes]:
+    """A film of each family of containers."""
+    fast = {"movflags": "faststart"}
+    return [
+        clip(folder / name, 4, muxing=fast if name == "v.mp4" else None).read_bytes()
+        for name in ("v.mp4", "v.mkv")
+    ]
+
+
+def _video(data: bytes, folder: Path) -> None:
+    with closing(VideoFile(_written(data, folder, "v"))) as video:
+        for found in itertools.islice(video.frames(), 100):
+            assert found.image.ndim == 3
+        video.remarks()
+
+
 TARGETS: dict[str, Target] = {
     "calibration-cache": Target(_calibration, _calibration_seeds, json=True),
     "coco-instances": Target(_coco, _coco_seeds, json=True),
@@ -266,5 +286,6 @@ TARGETS: dict[str, Target] = {
     "result": Target(_result, _result_seeds, json=True),
     "sidecar": Target(_sidecar, _sidecar_seeds, json=True),
     "trt-table": Target(_table, lambda _: [trt_table(_ranges()).encode()]),
+    "video": Target(_video, _video_seeds),
     "zip-directory": Target(_zip, _zip_seeds),
 }

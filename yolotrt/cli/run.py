@@ -75,7 +75,7 @@ def run(
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
     from yolotrt.artifacts.kinds import json_with
-    from yolotrt.bench.environment import environment
+    from yolotrt.bench.environment import packages
     from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
@@ -122,7 +122,7 @@ def run(
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
         say(f"note: {rough}")
-    emit_json(json, {**end.as_json(), "environment": environment(settings["cpu_threads"])} if json else None)
+    emit_json(json, {**end.as_json(), "packages": packages()} if json else None)
     for remark in found.remarks():
         warn(remark)
     if failure is not None:

@@ -82,7 +82,8 @@ class VideoFile:
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
-        self._length_s = self._promised_s()
+        length_s = self._promised_s()
+        self._length_s = length_s if length_s is not None and length_s > 0 else None
         self.promised = self._stream.frames or (
             round(self._length_s * self.fps) if self._length_s and self.fps else None
         )
@@ -162,6 +163,10 @@ class VideoFile:
             held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
             container.close()
             raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
+        films = [s for s in films if s.codec_context is not None]
+        if not films:  # PyAV before 18 crashes when it decodes such a stream
+            container.close()
+            raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
         best = container.streams.best("video")
         return container, next((s for s in films if best is not None and s.index == best.index), films[0])
 
@@ -230,7 +235,7 @@ def _clock_time(text: str) -> float | None:
             float(sum(Fraction(part) * 60**power for part, power in zip(parts[::-1], range(3), strict=False)))
             or None
         )
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         return None
 
 
