@@ -114,6 +114,46 @@ def test_what_is_left_out_is_said_once_and_written(
     assert all(e["mask"] is None and e["box"]["ap"] is not None for e in found["engines"])
 
 
+def test_yolo_labels_go_wherever_annotations_go(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path, tmp_path: Path
+) -> None:
+    document = json.loads(truth.read_text())
+    for image in document["images"]:
+        rows = []
+        for one in (a for a in document["annotations"] if a["image_id"] == image["id"]):
+            x, y, w, h = one["bbox"]
+            box = (
+                (x + w / 2) / image["width"],
+                (y + h / 2) / image["height"],
+                w / image["width"],
+                h / image["height"],
+            )
+            rows.append(" ".join(map(repr, (one["category_id"] - 1, *box))))
+        (pictures / image["file_name"]).with_suffix(".txt").write_text("\n".join(rows))
+    names = [category["name"] for category in document["categories"]]
+    data = tmp_path / "data.yaml"
+    data.write_text(f"train: {pictures.name}\nval: {pictures.name}\nnames: {json.dumps(names)}\n")
+    found = {}
+    for source, images in ((data, ()), (truth, ("--images", pictures))):
+        done = cli("eval", engines[0], "--annotations", source, *images, "--json", "-", "--threads", 1)
+        assert done.code == 0, done.err
+        found[source] = json.loads(done.out)["engines"][0]["box"]["ap"]
+    assert found[data] == pytest.approx(found[truth], abs=1e-6)
+    composed = cli("mosaics", "--annotations", data, "--out", "m", "--size", "320x240")
+    assert composed.code == 0, composed.err
+    assert "segmentation" not in json.loads(Path("m/instances.json").read_text())["annotations"][0]
+    calibrated = cli("calibrate", tmp_path / "tiny0.onnx", "--images", data, "--threads", 1)
+    assert f"made from {len(document['images'])} images" in calibrated.out, calibrated.err
+    for options, message in (
+        (("--images", pictures), "says itself where its images are"),
+        (("--split", "test"), "has no test images"),
+        (("--split", "all"), "--split 'all' is unknown"),
+    ):
+        refused = cli("eval", engines[0], "--annotations", data, *options)
+        assert message in refused.err
+    assert "needs --images" in cli("mosaics", "--annotations", truth, "--out", "m").err
+
+
 def _without_file(document: dict[str, Any]) -> None:
     document["images"][1]["file_name"] = "nowhere.png"
 

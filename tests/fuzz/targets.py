@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from rich.console import Console
 
 from tests.data.clips import clip
@@ -33,6 +35,7 @@ from yolotrt.calibration.trt_table import parse_trt_table, trt_table
 from yolotrt.data.coco.instances import read_instances
 from yolotrt.data.coco.manifest import read_manifest
 from yolotrt.data.fetch.rangezip import open_archive, unpack
+from yolotrt.data.formats.reader import images_of
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ArtifactError, InputError
 from yolotrt.evaluation.groundtruth import load_ground_truth
@@ -200,6 +203,28 @@ def _coco(data: bytes, folder: Path) -> None:
             assert folder in found.resolve().parents
 
 
+YOLO_LABELS = b"0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.25\n"
+YOLO_DATA = b"""path: .
+train: [images, list.txt]
+val: images
+nc: 2
+names:
+  0: cat
+  1: dog
+"""
+
+
+def _yolo(description: bytes, labels: bytes, folder: Path) -> None:
+    for name in ("images", "labels"):
+        (folder / name).mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / "images" / "a.png"), np.zeros((48, 64, 3), np.uint8))
+    _written(labels, folder, "labels/a.txt")
+    _written(b"images/a.png\n", folder, "list.txt")
+    for image in load_ground_truth(_written(description, folder, "data.yaml")).images:
+        assert image.path is not None
+    images_of(folder / "data.yaml")
+
+
 def _manifest_seeds(_: Path) -> list[bytes]:
     entry = {
         "file": "images/000000000001.jpg", "split": "all", "source": "http://x/1.jpg", "size_wh": [64, 48],
@@ -287,5 +312,11 @@ TARGETS: dict[str, Target] = {
     "sidecar": Target(_sidecar, _sidecar_seeds, json=True),
     "trt-table": Target(_table, lambda _: [trt_table(_ranges()).encode()]),
     "video": Target(_video, _video_seeds),
+    "yolo-description": Target(
+        lambda data, folder: _yolo(data, YOLO_LABELS, folder), lambda _: [YOLO_DATA], refuses=False
+    ),
+    "yolo-labels": Target(
+        lambda data, folder: _yolo(YOLO_DATA, data, folder), lambda _: [YOLO_LABELS], refuses=False
+    ),
     "zip-directory": Target(_zip, _zip_seeds),
 }

@@ -179,6 +179,8 @@ def test_images_without_label_files_are_empty_and_said(tmp_path: Path) -> None:
     [
         "val: nowhere\n",
         "path: /nowhere\nval: images/val\n",
+        "path: ~nobody-of-that-name\nval: nothing\n",
+        f"val: {'x' * 5000}\n",
         "train: images/train\n",
         "val: {a: b}\n",
         "val: [[a]]\n",

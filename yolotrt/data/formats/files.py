@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -51,13 +51,15 @@ def located(images: Sequence[AnnotatedImage], folder: Path) -> tuple[AnnotatedIm
 
 
 def _first(candidates: Iterable[Path]) -> Path | None:
-    for path in candidates:
-        try:
-            if path.is_file():
-                return path
-        except (OSError, ValueError):
-            continue  # too long for a name, for example
-    return None
+    return next((path for path in candidates if is_there(path, Path.is_file)), None)
+
+
+def is_there(path: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether a path from a file passes a test; it may be too long for a path, or none at all."""
+    try:
+        return test(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _whole(name: str, folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.yaml_text import YamlText
+from yolotrt.data.formats.files import is_there
 from yolotrt.data.formats.values import as_whole
 from yolotrt.data.images import EXTENSIONS, list_images
 from yolotrt.errors import InputError
@@ -122,7 +123,10 @@ def _roots(description: Path, given: str | None) -> list[Path]:
     folder = description.parent
     if not given:
         return [folder]
-    root = Path(given).expanduser()
+    try:
+        root = Path(given).expanduser()
+    except RuntimeError:  # of a user that is not known
+        root = Path(given)
     return [root] if root.is_absolute() else [folder / root, root, folder]
 
 
@@ -131,15 +135,13 @@ def _images(description: Path, entry: str, roots: Sequence[Path]) -> list[Path]:
     spellings = [entry, entry[3:]] if entry.startswith("../") else [entry]
     places = [root / spelling for spelling in spellings for root in roots]
     for place in dict.fromkeys(places):
-        if place.is_dir():
+        if is_there(place, Path.is_dir):
             return [image.absolute() for image in list_images(place)]
-        if place.is_file() and place.suffix.lower() == ".txt":
-            return list(_listed(place, roots))
-        if place.is_file() and place.suffix.lower() in EXTENSIONS:
-            return [place.absolute()]
-    looked = " and ".join(str(place) for place in dict.fromkeys(places))
+        if place.suffix.lower() in (".txt", *EXTENSIONS) and is_there(place, Path.is_file):
+            return list(_listed(place, roots)) if place.suffix.lower() == ".txt" else [place.absolute()]
+    looked = " and ".join(f"{place!s:.200}" for place in dict.fromkeys(places))
     raise InputError(
-        f"{description} names {entry} for its images, and it is not there (looked for {looked}).",
+        f"{description} names {entry:.100} for its images, and it is not there (looked for {looked}).",
         hint="Set 'path:' in it to the folder of the dataset, as an absolute path.",
     )
 
@@ -156,13 +158,13 @@ def _listed(path: Path, roots: Sequence[Path]) -> Iterator[Path]:
     missing = []
     for line in filter(None, map(str.strip, lines)):
         places = [place / line for place in (path.parent, *roots)]
-        found = next((place for place in places if "\0" not in line and place.is_file()), None)
+        found = next((place for place in places if is_there(place, Path.is_file)), None)
         if found is None:
             missing.append(places[0])
         else:
             yield found.absolute()
     if missing:
         raise InputError(
-            f"{len(missing)} images that {path} lists are not there (the first is {missing[0]}).",
+            f"{len(missing)} images that {path} lists are not there (the first is {missing[0]!s:.200}).",
             hint="Write paths relative to the list, or absolute ones.",
         )
