@@ -35,10 +35,8 @@ def test_a_folder(cli: Cli, engine: Path, pictures: Path) -> None:
     assert done.code == 0, done.err
     assert "skipped" in done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [f"{i}.png" for i in range(4)]
-    dataset = json.loads(Path("r.json").read_text())
-    named = {i["id"]: i["file_name"] for i in dataset["images"]}
-    assert list(named.values()) == [f"{i}.png" for i in range(4)]
-    records = [{**a, "image": named[a["image_id"]]} for a in dataset["annotations"]]
+    records = json.loads(Path("r.json").read_text())
+    assert {r["image"] for r in records} <= {f"{i}.png" for i in range(4)}
     for record in records[:20]:
         x, y, w, h = record["bbox"]
         rle = {**record["segmentation"], "counts": record["segmentation"]["counts"].encode()}
@@ -56,10 +54,8 @@ def test_a_folder(cli: Cli, engine: Path, pictures: Path) -> None:
 def test_one_picture_to_stdout(cli: Cli, engine: Path, pictures: Path) -> None:
     done = cli("predict", engine, pictures / "0.png", "--mode", "global", "--json", "-", "--conf", 0.4)
     assert done.code == 0, done.err
-    dataset = json.loads(done.out)
-    assert {"info", "images", "annotations", "categories"} == set(dataset)
-    assert {"id", "image_id", "category_id", "bbox", "score", "segmentation"} <= set(
-        dataset["annotations"][0]
+    assert {"image", "image_id", "category_id", "category", "bbox", "score", "segmentation"} == set(
+        json.loads(done.out)[0]
     )
 
 
@@ -68,8 +64,9 @@ def loaded(truth: str, results: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools, NumPy 2
-def test_without_annotations_json_is_a_dataset_of_its_own(cli: Cli, engine: Path, pictures: Path) -> None:
-    done = cli("predict", engine, pictures, "--json", "d.json", "--jsonl", "l.jsonl", "--conf", 0.4)
+def test_records_and_dataset_of_one_run_belong_together(cli: Cli, engine: Path, pictures: Path) -> None:
+    done = cli("predict", engine, pictures, "--json", "r.json", "--coco", "d.json", "--jsonl", "l.jsonl",
+               "--conf", 0.4)  # fmt: skip
     assert done.code == 0, done.err
     dataset = json.loads(Path("d.json").read_text())
     assert [i["file_name"] for i in dataset["images"]] == [f"{i}.png" for i in range(4)]
@@ -78,8 +75,6 @@ def test_without_annotations_json_is_a_dataset_of_its_own(cli: Cli, engine: Path
     assert len(truth.anns) > 3
     for annotation in truth.anns.values():
         assert truth.annToMask(annotation).sum() == annotation["area"]
-    done = cli("predict", engine, pictures, "--json", "r.json", "--annotations", "d.json", "--conf", 0.4)
-    assert done.code == 0, done.err
     found = loaded("d.json", "r.json")
     assert [(a["image_id"], a["category_id"], a["bbox"]) for a in found] == [
         (a["image_id"], a["category_id"], a["bbox"]) for a in truth.anns.values()
@@ -103,7 +98,7 @@ def test_ids_of_annotations(cli: Cli, engine: Path, pictures: Path) -> None:
     assert {a["image_id"] for a in found} <= {70, 71, 72}
     assert "1 of 4 pictures are not in gt.json (the first is 3.png)" in done.err
     assert "gt.json does not know: " in done.err
-    assert " cat: --json leaves them out" in done.err
+    assert " cat: --json and --coco leave them out" in done.err
     document["images"] = [{**images[0], "file_name": "another.png"}]
     Path("gt.json").write_text(json.dumps(document))
     done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
@@ -130,8 +125,8 @@ def test_pictures_of_one_name_stay_apart(cli: Cli, engine: Path, pictures: Path,
 def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     times = [0, 40, 200, 1000]
     clip(tmp_path / "in.mkv", 4, times_ms=times)
-    done = cli("predict", engine, "in.mkv", "--save", "found", "--json", "d.json", "--mode", "global",
-               "--conf", 0.01)  # fmt: skip
+    done = cli("predict", engine, "in.mkv", "--save", "found", "--json", "r.json", "--coco", "d.json",
+               "--mode", "global", "--conf", 0.01)  # fmt: skip
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [f"in.mkv#{k}" for k in range(4)]
     with closing(VideoFile(Path("found/in.mkv.mp4"))) as film:
@@ -140,6 +135,12 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     assert [(i["id"], i["frame"], i["time_s"]) for i in images] == [
         (k + 1, k, t / 1000) for k, t in enumerate(times)
     ]
+    records = json.loads(Path("r.json").read_text())
+    assert {r["image"] for r in records} <= {f"in.mkv#{k}" for k in range(4)}
+    again = cli("predict", engine, "in.mkv", "--annotations", "d.json", "--json", "a.json",
+                "--mode", "global", "--conf", 0.01)  # fmt: skip
+    assert again.code == 0, again.err
+    assert json.loads(Path("a.json").read_text()) == records
 
 
 def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path) -> None:

@@ -50,25 +50,30 @@ def predict(
         str | None,
         typer.Option(
             metavar="FILE|-",
-            help="Also write COCO JSON: a dataset of its own, or with --annotations the results for that "
-            "file ('-' for stdout).",
+            help="Also write COCO result records, which COCO.loadRes reads ('-' for stdout).",
         ),
     ] = None,
     jsonl: Annotated[
         str | None,
         typer.Option(metavar="FILE|-", help="Also write one line of JSON per frame, as it comes."),
     ] = None,
+    coco: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-", help="Also write a COCO dataset: images, annotations, categories in one."
+        ),
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take image and category ids from this COCO file.")
     ] = None,
 ) -> None:
-    r"""Detect objects in pictures and videos; draw them, and write them as COCO JSON with masks.
+    r"""Detect objects in pictures and videos; draw them, and write them as COCO records with masks.
 
-    --json alone writes a COCO dataset: images, annotations with scores, categories. With --annotations it
-    writes the list of result records that COCO.loadRes reads, with the image and category ids of that file.
-    Without, image ids are the numbers in the file names (1, 2, ... if these are no distinct numbers, and for
-    the frames of a video), and category ids are COCO's if all classes are COCO's (else 1, 2, ... in the
-    model's order). Frames of a video carry their time. Of an animated picture the first frame counts.
+    Records carry image_id and category_id: those of --annotations; without, the number in the file name
+    (1, 2, ... if names are no distinct numbers, and for the frames of a video), and COCO's category ids if
+    all classes are COCO's (else 1, 2, ... in the model's order). --json is the list of records that
+    COCO.loadRes reads; --coco is a dataset of its own, with images and categories, for the same ids. Frames
+    of a video carry their time. Of an animated picture the first frame counts.
 
     \b
     Examples:
@@ -88,8 +93,11 @@ def predict(
 
     if json is not None and json.endswith(".jsonl") and jsonl is None:
         json, jsonl = None, json
-    whole = ("COCO dataset", dataset_file) if annotations is None else ("COCO results", result_file)
-    wanted = [("--json", json, *whole), ("--jsonl", jsonl, "JSON Lines", line_file)]
+    wanted = (
+        ("--json", json, "JSON", result_file),
+        ("--jsonl", jsonl, "JSON Lines", line_file),
+        ("--coco", coco, "COCO dataset", dataset_file),
+    )
     outputs = [(option, target, what, kind) for option, target, what, kind in wanted if target is not None]
     to_stdout = [target for _, target, _, _ in outputs].count("-")
     if to_stdout > 1:
@@ -97,7 +105,7 @@ def predict(
     if annotations is not None and not outputs:
         raise UsageError(
             "--annotations gives the ids of records, and none are written.",
-            hint="Add --json or --jsonl.",
+            hint="Add --json, --jsonl or --coco.",
         )
     own = own_predictions(
         [engine, source, annotations],

@@ -62,11 +62,11 @@ class LeftOut:
         if self._missing:
             said.append(
                 f"{self._missing} of {self._seen} pictures are not in {annotations} (the first is "
-                f"{self._pictures[0]}): --json leaves them out"
+                f"{self._pictures[0]}): --json and --coco leave them out"
             )
         if self._classes:
             counts = ", ".join(f"{n} {names[c]}" for c, n in self._classes.most_common())
-            said.append(f"{annotations} does not know: {counts}: --json leaves them out")
+            said.append(f"{annotations} does not know: {counts}: --json and --coco leave them out")
         return said
 
 
@@ -117,7 +117,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
         if not found:
             raise ArtifactError(
                 f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
-                hint="Give a file that yolotrt predict --json wrote, or leave --annotations out.",
+                hint="Give a file that yolotrt predict --coco wrote, or leave --annotations out.",
             )
     else:
         found = _matched(pictures, instances.images, annotations)
