@@ -84,8 +84,8 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see bench/)
-	$(BIN)/python -m bench
+bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see benchmarks/)
+	$(BIN)/python -m benchmarks
 
 train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/demo-model/)
 	$(BIN)/python tools/train_demo_model.py --out runs/demo-model

@@ -29,9 +29,11 @@ else:
 ROOT = Path(yolotrt.__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-CODE = [path for room in ("yolotrt", "bench", "tools", "tests") for path in (ROOT / room).rglob("*.py")]
+CODE = [path for room in ("yolotrt", "benchmarks", "tools", "tests") for path in (ROOT / room).rglob("*.py")]
 PAGES = [
-    path for room in (".", "bench/results", "engines", "calib_data") for path in (ROOT / room).glob("*.md")
+    path
+    for room in (".", "benchmarks/results", "engines", "calib_data")
+    for path in (ROOT / room).glob("*.md")
 ]
 SCRIPTS = [ROOT / "Makefile", *(ROOT / ".ci").glob("*"), *(ROOT / ".github" / "workflows").glob("*")]
 TEXTS = sorted([*CODE, *PAGES, *SCRIPTS])

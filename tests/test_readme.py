@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import FIGURES, README, RESULTS
-from bench.readme_tables import RENDERERS, marked, replaced
+from benchmarks.__main__ import FIGURES, README, RESULTS
+from benchmarks.readme_tables import RENDERERS, marked, replaced
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from yolotrt.cli.app import VERBS
@@ -29,7 +29,7 @@ def test_every_block_is_known_and_there_once() -> None:
 def test_a_block_is_what_its_result_says(name: str) -> None:
     source, render = RENDERERS[name]
     found = json.loads((RESULTS / f"{source}.json").read_text())
-    assert BLOCKS[name] == render(found), "write it again with: python -m bench --readme"
+    assert BLOCKS[name] == render(found), "write it again with: python -m benchmarks --readme"
 
 
 def test_no_table_of_figures_stands_outside_of_a_block() -> None:
@@ -59,7 +59,7 @@ def test_what_needs_a_gpu_is_named_with_its_card() -> None:
     for source in {source for source, _ in RENDERERS.values()} - {path.stem for path in made_here}:
         text = (RESULTS / f"{source}.json").read_text()
         assert re.search(r'"name": "NVIDIA [^"]+"', text)
-        assert f"bench/results/{source}.json" in TEXT
+        assert f"benchmarks/results/{source}.json" in TEXT
 
 
 def _command_lines() -> list[list[str]]:

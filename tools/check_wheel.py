@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def check_source_archive(folder: Path, bin_folder: Path, pip_args: list[str]) -> None:
-    """Refuse an archive whose tests cannot be collected: they use ``bench/``, and its kept results."""
+    """Refuse an archive whose tests cannot be collected: they use ``benchmarks/``, and its kept results."""
     _run([str(bin_folder / "pip"), "install", "-q", *pip_args, "hatchling"], folder)
     _run([str(bin_folder / "hatchling"), "build", "-t", "sdist", "-d", str(folder)], ROOT)
     (archive,) = folder.glob("*.tar.gz")

@@ -5,7 +5,7 @@ fails by any exception but a YoloTrtError, by 20 seconds for one input, by 2 GB 
 the process. Each runs in a process of its own, one after the other, for an equal share of the time.
 
     pip install atheris        # into an environment that has the dev extra
-    python tools/fuzz.py --minutes 12 --json bench/results/fuzz.json
+    python tools/fuzz.py --minutes 12 --json benchmarks/results/fuzz.json
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def test_percentiles_of_a_run_that_cannot_carry_them_are_called_rough() -> None:
 
 
 def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:
-    """A fast version of ``python -m bench.gate_errors``, with frames as alike as those of busy machines."""
+    """As ``python -m benchmarks.gate_errors`` in small, with frames as alike as those of busy machines."""
     outcomes = {"same": [], "slower": []}  # type: dict[str, list[str]]
     for seed in range(60):
         base = result_of(list(_wandering(seed, 100, 0.8, 0.1)))

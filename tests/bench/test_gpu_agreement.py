@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.gpu_agreement import Tally, compare
+from benchmarks.gpu_agreement import Tally, compare
 from yolotrt.geometry.detections import Detections, Mask
 
 

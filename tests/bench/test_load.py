@@ -1,6 +1,6 @@
 """What `yolotrt run` does 2,000 times leaves nothing behind: no memory, no threads, no descriptors.
 
-``python -m bench.soak`` watches the command itself for half an hour.
+``python -m benchmarks.soak`` watches the command itself for half an hour.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.bench.fakes import FakeClock, FakeSubject, noise
-from yolotrt.bench.environment import environment
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running, measure_rounds
 from yolotrt.bench.source import source_settings
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError
+from yolotrt.machine.environment import environment
 
 EMPTY = RunResult(
     {"groups": (1, 2), "iterations": 20, "source": "scene"},

@@ -10,12 +10,12 @@ import pytest
 
 from tests.bench.fakes import FakeClock, noise, result_of, run_fakes
 from yolotrt.artifacts.documents import read_json
-from yolotrt.bench.environment import environment
 from yolotrt.bench.metrics import METRICS
 from yolotrt.bench.result import SCHEMA, RunResult, read_result, to_json, write_result
 from yolotrt.bench.stopping import StopRule
-from yolotrt.bench.watch import Watch
 from yolotrt.errors import ArtifactError
+from yolotrt.machine.environment import environment
+from yolotrt.machine.watch import Watch
 
 
 @pytest.fixture

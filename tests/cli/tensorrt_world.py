@@ -27,7 +27,7 @@ def install() -> None:
     device = emulated(HostDriver(captures=False))
     machine.HERE._open_gpu = lambda index: device
 
-    from yolotrt.bench import memory
+    from yolotrt.machine import memory
 
     memory._CHILD = f"from tests.cli import tensorrt_world; tensorrt_world.install(); {memory._CHILD}"
 

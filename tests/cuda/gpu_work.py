@@ -16,10 +16,10 @@ from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device_decode import DeviceDecoder, Outputs
-from yolotrt.pipeline.device_merge import DeviceMerger
-from yolotrt.pipeline.device_results import BYTE, HEADER, RECORD, WORD, PassFound, Results
-from yolotrt.pipeline.device_share import FrameBuffer, PassBuffers, cut_tiles, letterbox
+from yolotrt.pipeline.device.decode import DeviceDecoder, Outputs
+from yolotrt.pipeline.device.merge import DeviceMerger
+from yolotrt.pipeline.device.results import BYTE, HEADER, RECORD, WORD, PassFound, Results
+from yolotrt.pipeline.device.share import FrameBuffer, PassBuffers, cut_tiles, letterbox
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 Array = npt.NDArray[Any]

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device_masks import TAPS
-from yolotrt.pipeline.device_merge import FOUND, LOOK, OBJECT, WORK
-from yolotrt.pipeline.device_results import BYTE, CANDIDATE, HEADER, RECORD, WORD, PassFound
+from yolotrt.pipeline.device.masks import TAPS
+from yolotrt.pipeline.device.merge import FOUND, LOOK, OBJECT, WORK
+from yolotrt.pipeline.device.results import BYTE, CANDIDATE, HEADER, RECORD, WORD, PassFound
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 PADDING = 114

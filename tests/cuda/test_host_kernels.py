@@ -77,7 +77,7 @@ def test_merging(device: Device, threshold: float, whole: bool, masks: bool) -> 
 
 def test_too_many_pairs_are_left_to_the_host(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     tiles, frame = crowd(1, 40, whole=True)
-    monkeypatch.setattr("yolotrt.pipeline.device_merge._PAIRS_PER_DETECTION", 0)
+    monkeypatch.setattr("yolotrt.pipeline.device.merge._PAIRS_PER_DETECTION", 0)
     found, expected = merged(device, tiles, GRID, frame, MergeSettings())
     assert found is None
     assert len(expected) > 10

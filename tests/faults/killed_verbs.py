@@ -1,4 +1,4 @@
-"""The commands that ``python -m bench.kills`` kills: inputs, what is valid, what counts as reused."""
+"""The commands that ``python -m benchmarks.kills`` kills: inputs, what is valid, what counts as reused."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from bench.forked import Done
+from benchmarks.forked import Done
 from tests.data.coco.world import make_world, serving
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.documents import read_json
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.result import RunResult, read_result
-from yolotrt.calibration.cache import read_ranges
-from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.coco.manifest import Manifest, read_manifest
 from yolotrt.data.coco.plan import problem_of
 from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key
+from yolotrt.quantization.cache import read_ranges
+from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 NOTHING, EARLIER, SOME, EVERYTHING = "nothing", "the earlier output", "a part", "everything"
@@ -100,7 +100,7 @@ class _Verb:
 
 class Calibrate(_Verb):
     name = "calibrate"
-    modules = ("yolotrt.calibration.cache", "onnxruntime", "cv2", "rich.progress")
+    modules = ("yolotrt.quantization.cache", "onnxruntime", "cv2", "rich.progress")
     cache = Path("calib_data/tiny.calib.json")
 
     def __init__(self, inputs: Path, _stack: ExitStack) -> None:

@@ -14,13 +14,13 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
-from yolotrt.calibration.cache import load_or_calibrate
 from yolotrt.data.images import list_images, read_image
 from yolotrt.data.sources import open_source, read_frames
 from yolotrt.errors import ImageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.predict import predict

@@ -1,4 +1,4 @@
-"""A few of the kills of ``python -m bench.kills``, whose full run is recorded in bench/results/."""
+"""A few of the kills of ``python -m benchmarks.kills``, whose full run is recorded in benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.kills import campaign
+from benchmarks.kills import campaign
 from tests.data.coco.world import few_certificates  # noqa: F401
 from tests.faults.killed_verbs import VERBS
 from tests.tiny_yolo import tiny_yolo

@@ -11,22 +11,22 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.calibration.graphs import Net, images, run
 from tests.cli.conftest import Cli, cli  # noqa: F401
+from tests.quantization.graphs import Net, images, run
 from tests.tiny_yolo import tiny_yolo
-from yolotrt.calibration.algorithms import ALGORITHMS, Algorithm
-from yolotrt.calibration.cache import load_or_calibrate, read_ranges, write_ranges
-from yolotrt.calibration.graph import GraphView
-from yolotrt.calibration.observe import collect
-from yolotrt.calibration.qdq import STYLES, quantize
-from yolotrt.calibration.ranges import CalibrationKey, CalibrationRanges, find_ranges
-from yolotrt.calibration.sensitivity import measure_noise
 from yolotrt.data.images import list_images
 from yolotrt.errors import BuildError, CalibrationError, ExecutionError, ModelError
 from yolotrt.model.finite import first_not_finite, require_finite_weights
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.quantization.algorithms import ALGORITHMS, Algorithm
+from yolotrt.quantization.cache import load_or_calibrate, read_ranges, write_ranges
+from yolotrt.quantization.graph import GraphView
+from yolotrt.quantization.observe import collect
+from yolotrt.quantization.qdq import STYLES, quantize
+from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
+from yolotrt.quantization.sensitivity import measure_noise
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 Change = Callable[[np.ndarray], np.ndarray]

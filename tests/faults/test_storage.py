@@ -19,8 +19,8 @@ from tests.faults.places import assert_one_clear_error, contents, in_full, in_re
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.kinds import HTML_MARK, MARKDOWN_MARK
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.calibration.cache import read_ranges
 from yolotrt.data.scenes.files import write_scenes
+from yolotrt.quantization.cache import read_ranges
 
 ENGINE = "engines/tiny.int8.onnxruntime.onnx"
 Args = list[object]

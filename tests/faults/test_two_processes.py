@@ -39,7 +39,7 @@ main()
 """A yolotrt command that stops in the middle of its work, in a function, until a file appears."""
 
 BUILD = ("yolotrt.workflow.build", "in_precision")
-CALIBRATION = ("yolotrt.calibration.cache", "collect")
+CALIBRATION = ("yolotrt.quantization.cache", "collect")
 PATIENCE_S = 120.0
 
 
@@ -171,7 +171,7 @@ def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(tmp_path: P
 
 
 MEASURING = ("yolotrt.bench.run", "measure")
-RACING = ("yolotrt.workflow.tune", "race")
+RACING = ("yolotrt.workflow.tune.search", "race")
 
 
 def bench(tiny_onnx: Path, source: Path, *options: str) -> tuple[object, ...]:

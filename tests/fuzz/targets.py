@@ -29,9 +29,6 @@ from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.bench.advice import advise
 from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
-from yolotrt.calibration.cache import read_ranges, write_ranges
-from yolotrt.calibration.ranges import CalibrationKey, CalibrationRanges, TensorRange
-from yolotrt.calibration.trt_table import parse_trt_table, trt_table
 from yolotrt.data.coco.instances import read_instances
 from yolotrt.data.coco.manifest import read_manifest
 from yolotrt.data.fetch.rangezip import open_archive, unpack
@@ -40,6 +37,9 @@ from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ArtifactError, InputError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
+from yolotrt.quantization.cache import read_ranges, write_ranges
+from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange
+from yolotrt.quantization.trt_table import parse_trt_table, trt_table
 from yolotrt.report.markdown import result_markdown
 from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv

@@ -6,11 +6,11 @@ import ctypes
 
 import pytest
 
-from yolotrt.bench.gpu import gpu_state, handle_of
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.errors import DeviceError
+from yolotrt.machine.nvml import gpu_state, handle_of
 
 pytestmark = pytest.mark.gpu
 

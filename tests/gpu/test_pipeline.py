@@ -14,14 +14,14 @@ from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.gpu import load
-from yolotrt.bench.gpu import other_gpu_processes
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.geometry.detections import Detections
+from yolotrt.machine.nvml import other_gpu_processes
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 

@@ -24,9 +24,9 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline import chunks
 from yolotrt.pipeline.chunks import MOST_AT_ONCE, in_batches
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, DispatchMode
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline

@@ -19,13 +19,13 @@ from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline import device as device_module
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH, DeviceDispatch
-from yolotrt.pipeline.device_found import FrameFound
-from yolotrt.pipeline.device_merge import FOUND
-from yolotrt.pipeline.device_share import Gpu, deal
+from yolotrt.pipeline.device import pipeline as device_module
+from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
+from yolotrt.pipeline.device.found import FrameFound
+from yolotrt.pipeline.device.merge import FOUND
+from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.merge import MergeMethod, MergeSettings
 from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
@@ -212,7 +212,7 @@ def test_masks_that_need_more_room_get_it(
 ) -> None:
     with run.pipeline(groups=2) as pipeline:
         expected = pipeline(frame).detections
-    monkeypatch.setattr("yolotrt.pipeline.device_passes.WORD", 100_000)  # room for nearly nothing
+    monkeypatch.setattr("yolotrt.pipeline.device.passes.WORD", 100_000)  # room for nearly nothing
     with run.pipeline(groups=2) as pipeline:
         assert_same(pipeline(frame).detections, expected, exactly=True)
         live = run.device.live

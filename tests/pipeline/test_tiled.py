@@ -19,7 +19,7 @@ from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.errors import ImageError, UsageError, YoloTrtError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device import DevicePipeline
+from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline

@@ -8,10 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from bench.int8_comparison import evaluated, in_int8
+from benchmarks.int8_comparison import evaluated, in_int8
 from yolotrt.backends.base import EngineFile, Precision
-from yolotrt.calibration.cache import read_ranges
-from yolotrt.calibration.qdq import quantize
 from yolotrt.data.images import list_images, read_image
 from yolotrt.evaluation.comparison import compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
@@ -19,6 +17,8 @@ from yolotrt.geometry.boxes import box_overlap
 from yolotrt.model.onnxfile import load_onnx
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.quantization.cache import read_ranges
+from yolotrt.quantization.qdq import quantize
 from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
 from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_engines
 

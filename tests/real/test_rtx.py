@@ -16,9 +16,6 @@ from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
 from yolotrt.backends.tensorrt.layers import summarise
-from yolotrt.calibration.cache import load_or_calibrate
-from yolotrt.calibration.qdq import quantize
-from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.data.images import list_images
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.model.export import export
@@ -27,6 +24,9 @@ from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.model.precision import to_fp16
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import no_progress
+from yolotrt.quantization.cache import load_or_calibrate
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.ranges import CalibrationRanges
 
 pytestmark = [pytest.mark.real, pytest.mark.export]
 

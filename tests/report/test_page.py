@@ -17,10 +17,10 @@ import pytest
 
 from tests.bench.fakes import noise, run_fakes
 from tests.report.worlds import gpu_result
-from yolotrt.bench.environment import environment
 from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
+from yolotrt.machine.environment import environment
 from yolotrt.report.accuracy import Accuracy, read_accuracy
 from yolotrt.report.page import page
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up

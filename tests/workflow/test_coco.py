@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
-from yolotrt.calibration.cache import read_ranges
+from yolotrt.quantization.cache import read_ranges
 from yolotrt.workflow.coco import calibration_request
 
 

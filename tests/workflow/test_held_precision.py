@@ -14,15 +14,15 @@ from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import Precision
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.calibration.cache import load_or_calibrate
 from yolotrt.data.images import list_images
 from yolotrt.errors import BuildError, ModelError
 from yolotrt.model.held import held_precision
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.model.precision import to_fp16
+from yolotrt.quantization.cache import load_or_calibrate
+from yolotrt.workflow.accuracy_bound.search import PromiseRequest, keep_promise
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import MaxDrop
-from yolotrt.workflow.promise import PromiseRequest, keep_promise
 
 
 def _bare(model: onnx.ModelProto) -> onnx.ModelProto:

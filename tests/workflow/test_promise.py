@@ -18,18 +18,18 @@ from tests.workflow.test_evaluate import annotate
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.calibration.sensitivity import Layer
 from yolotrt.errors import CalibrationError, GateFailed, InputError, UsageError
 from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
+from yolotrt.quantization.sensitivity import Layer
 from yolotrt.report.promise_tables import promise_table
+from yolotrt.workflow.accuracy_bound.criterion import AgreementCriterion, agreement_judgement
+from yolotrt.workflow.accuracy_bound.search import PromiseOutcome, PromiseRequest, climb, keep_promise
+from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
 from yolotrt.workflow.build import build_engine, plan_build
-from yolotrt.workflow.criterion import AgreementCriterion, agreement_judgement
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
 from yolotrt.workflow.plan import BuildRequest
-from yolotrt.workflow.promise import PromiseOutcome, PromiseRequest, climb, keep_promise
-from yolotrt.workflow.promise_trial import Attempt, Trial, exclusions, int8_share, ladder
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.backends.registry import backend as backend_named
 from yolotrt.bench.budgets import Budgets
-from yolotrt.bench.memory import Memory
 from yolotrt.bench.race import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.machine.memory import Memory
 from yolotrt.model.spec import ModelSpec
 from yolotrt.report.tune_tables import given_up_table, tune_table
-from yolotrt.workflow.tune_choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
 
 RIPPLE = [1.0, 1.001, 0.999, 1.002, 0.998] * 4
 SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)

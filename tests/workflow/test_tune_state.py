@@ -16,9 +16,9 @@ from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.sources import read_frames, source_files
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.workflow.plan import BuildRequest
-from yolotrt.workflow.tune import TuneRequest
-from yolotrt.workflow.tune_key import search_key
-from yolotrt.workflow.tune_state import TuneState
+from yolotrt.workflow.tune.key import search_key
+from yolotrt.workflow.tune.search import TuneRequest
+from yolotrt.workflow.tune.state import TuneState
 
 
 class Search:

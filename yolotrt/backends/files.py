@@ -12,7 +12,7 @@ from yolotrt.model.spec import ModelSpec
 
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
 QdqStyle = Literal["cpu", "tensorrt"]
-"""Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.calibration.qdq`."""
+"""Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.quantization.qdq`."""
 
 
 @dataclass(frozen=True)

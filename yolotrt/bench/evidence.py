@@ -46,7 +46,7 @@ def apart(low: F64, high: F64, confidence: float = CONFIDENCE) -> bool:
     neighbours, though, and no test on two runs is right under every dependence: with runs that keep one
     level each, one of the two is always above the other. What protects is how far a run wanders by itself.
     Ten frames of an autoregressive process whose neighbours correlate by 0.8 are ordered like this in 3 %
-    of pairs of equal runs, and twenty in 0.3 % (``python -m bench.gate_errors``), so from
+    of pairs of equal runs, and twenty in 0.3 % (``python -m benchmarks.gate_errors``), so from
     :data:`RANKED` frames on the order counts as it is. Fewer have hardly had time to wander: there the gap
     must exceed the wider of the two ranges.
 

@@ -120,7 +120,7 @@ class RunResult:
         environment: The machine, the libraries and the engines, before the first frame.
         cases: Results in the order of the table.
         notes: What a reader must know to read the numbers right.
-        during: What else the machine did meanwhile; see :class:`yolotrt.bench.watch.Watch`.
+        during: What else the machine did meanwhile; see :class:`yolotrt.machine.watch.Watch`.
         measured_s: Seconds spent in measured rounds.
         resumed_at: Rounds at which an interrupted run was continued.
         stopped: Why measuring stopped and why warming up did, by :data:`yolotrt.bench.stopping.Stopped`;

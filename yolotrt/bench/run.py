@@ -12,14 +12,14 @@ from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
-from yolotrt.bench.environment import environment
-from yolotrt.bench.loaded import cudnn_version
 from yolotrt.bench.recorder import Recorder, take_up
 from yolotrt.bench.result import RESULT, RunResult, write_result
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.source import source_settings, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
-from yolotrt.bench.watch import Watch
+from yolotrt.machine.cudnn import cudnn_version
+from yolotrt.machine.environment import environment
+from yolotrt.machine.watch import Watch
 from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now

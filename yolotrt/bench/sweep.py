@@ -11,7 +11,7 @@ from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measur
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import require_overlap, tile_grid
-from yolotrt.pipeline.device_dispatch import DEVICE_DISPATCH
+from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
 from yolotrt.pipeline.frames import Frame, FrameResult
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode, PipelineSettings

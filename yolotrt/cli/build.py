@@ -31,7 +31,7 @@ from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
-    from yolotrt.workflow.promise import PromiseRequest
+    from yolotrt.workflow.accuracy_bound.search import PromiseRequest
 
 _LOG = "yolotrt build --log"
 
@@ -137,15 +137,15 @@ def build(
     from yolotrt.backends.base import Precision
     from yolotrt.backends.profiles import parse_profiles
     from yolotrt.backends.registry import backend as backend_named
-    from yolotrt.calibration.algorithms import ALGORITHMS
-    from yolotrt.calibration.places import family
     from yolotrt.model.export import HEADS
     from yolotrt.pipeline.settings import PASS_MODES
+    from yolotrt.quantization.algorithms import ALGORITHMS
+    from yolotrt.quantization.places import family
+    from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, PromiseRequest
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
     from yolotrt.workflow.evaluate import MaxDrop
-    from yolotrt.workflow.promise import LEAST_INT8, PromiseRequest
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -253,7 +253,7 @@ def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[Non
 def _promised(wanted: PromiseRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
     from yolotrt.report.promise_tables import promise_table
-    from yolotrt.workflow.promise import keep_promise
+    from yolotrt.workflow.accuracy_bound.search import keep_promise
 
     with progress_bars() as progress:
         outcome = keep_promise(wanted, progress=progress, say=say)

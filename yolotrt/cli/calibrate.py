@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, warn
+from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     CALIB_DATA,
     Force,
@@ -66,11 +66,11 @@ def calibrate(
     from yolotrt.artifacts.files import write_text
     from yolotrt.artifacts.folders import by_list, owning_file
     from yolotrt.artifacts.kinds import json_with
-    from yolotrt.calibration.algorithms import ALGORITHMS
-    from yolotrt.calibration.cache import CALIBRATION, default_cache, load_or_calibrate
-    from yolotrt.calibration.trt_table import trt_table
     from yolotrt.data.formats.reader import images_of
     from yolotrt.model.onnxfile import load_onnx, read_spec
+    from yolotrt.quantization.algorithms import ALGORITHMS
+    from yolotrt.quantization.cache import CALIBRATION, default_cache, load_or_calibrate
+    from yolotrt.quantization.trt_table import trt_table
 
     algorithm = choice(method, "--method", ALGORITHMS)
     spec = read_spec(load_onnx(onnx), onnx.stem)
@@ -109,7 +109,7 @@ def calibrate(
         say(f"TensorRT 10 calibration table: {trt_cache}")
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":
-        print(f"{status.path}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
+        tell(f"{status.path}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
     emit_json(
         json,
         {

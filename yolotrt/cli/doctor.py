@@ -42,9 +42,9 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
 
 def _examine() -> dict[str, Any]:
     from yolotrt.backends.registry import availabilities
-    from yolotrt.bench.environment import environment, package_version, packages
     from yolotrt.cli.options import cores
     from yolotrt.distribution import NAME, changed_files, rivals
+    from yolotrt.machine.environment import environment, package_version, packages
 
     return {
         "distribution": {

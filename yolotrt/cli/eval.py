@@ -84,10 +84,10 @@ def eval_(
         --images mosaics/images --annotations mosaics/instances.json
     """
     from yolotrt.artifacts.kinds import json_with
-    from yolotrt.bench.environment import packages
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
+    from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart

@@ -75,11 +75,11 @@ def run(
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
     from yolotrt.artifacts.kinds import json_with
-    from yolotrt.bench.environment import packages
     from yolotrt.bench.evidence import rough_percentiles
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
+    from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table

@@ -31,7 +31,7 @@ from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
-    from yolotrt.workflow.tune_choice import Candidate, TuneOutcome
+    from yolotrt.workflow.tune.choice import Candidate, TuneOutcome
 
 PRECISIONS = ("fp32", "fp16", "int8")
 GROUPS = "1,2,4,8"
@@ -113,16 +113,16 @@ def tune(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.race import RUNGS
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.calibration.algorithms import ALGORITHMS
     from yolotrt.data.sources import read_frames, source_files
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
+    from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.report.tune_tables import given_up_table, tune_table
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
-    from yolotrt.workflow.tune import tune as search
-    from yolotrt.workflow.tune_request import TuneRequest
-    from yolotrt.workflow.tune_state import STATE
+    from yolotrt.workflow.tune.request import TuneRequest
+    from yolotrt.workflow.tune.search import tune as search
+    from yolotrt.workflow.tune.state import STATE
 
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")

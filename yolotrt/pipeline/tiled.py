@@ -15,8 +15,8 @@ import numpy as np
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
-from yolotrt.pipeline.device import DevicePipeline
-from yolotrt.pipeline.device_share import Gpu
+from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import Frame as Frame
 from yolotrt.pipeline.frames import FrameResult as FrameResult

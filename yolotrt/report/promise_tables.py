@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yolotrt.report.tables import signed
-from yolotrt.workflow.promise import PromiseOutcome
+from yolotrt.workflow.accuracy_bound.search import PromiseOutcome
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ from yolotrt.bench.race import Dropped
 from yolotrt.report.fitting import NOT_MEASURED, Column, fitted
 from yolotrt.report.labels import short_names
 from yolotrt.report.tables import case_columns, case_title, milliseconds
-from yolotrt.workflow.tune_choice import Candidate, TuneOutcome
+from yolotrt.workflow.tune.choice import Candidate, TuneOutcome
 
 if TYPE_CHECKING:
     from rich.table import Table

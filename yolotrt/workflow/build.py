@@ -12,11 +12,6 @@ from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.own import mind_another_network, require_own_engine
 from yolotrt.backends.registry import choose
 from yolotrt.backends.sidecar import finish_interrupted, write_engine
-from yolotrt.calibration.algorithms import Algorithm
-from yolotrt.calibration.cache import default_cache, load_or_calibrate, read_ranges
-from yolotrt.calibration.places import ENDING, of_network
-from yolotrt.calibration.ranges import CalibrationRanges
-from yolotrt.calibration.witness import doubts
 from yolotrt.data.formats.reader import images_of
 from yolotrt.errors import ArtifactError, CalibrationError, ModelError
 from yolotrt.model.export import export
@@ -27,6 +22,11 @@ from yolotrt.model.notes import lost_names
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
+from yolotrt.quantization.algorithms import Algorithm
+from yolotrt.quantization.cache import default_cache, load_or_calibrate, read_ranges
+from yolotrt.quantization.places import ENDING, of_network
+from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.witness import doubts
 from yolotrt.text import shell_words
 from yolotrt.workflow.plan import BuildPlan, up_to_date
 from yolotrt.workflow.plan import BuildRequest as BuildRequest
@@ -65,7 +65,7 @@ def build_engine(
 
     Raises:
         YoloTrtError: A step failed; see :func:`yolotrt.model.export.export`,
-            :func:`yolotrt.calibration.cache.load_or_calibrate` and the backend.
+            :func:`yolotrt.quantization.cache.load_or_calibrate` and the backend.
     """
     return build_planned(plan_build(request, progress, say), progress=progress, say=say)
 

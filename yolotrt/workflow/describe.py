@@ -16,11 +16,11 @@ from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
-from yolotrt.calibration.cache import FORMAT as CALIBRATION
-from yolotrt.calibration.cache import read_ranges
 from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+from yolotrt.quantization.cache import FORMAT as CALIBRATION
+from yolotrt.quantization.cache import read_ranges
 
 KINDS = ("engine", "engine of another tool", "ONNX model", "benchmark result", "calibration cache")
 """What a description says under ``kind``."""

@@ -13,12 +13,12 @@ from yolotrt.backends.base import RECORDED_ONLY, Backend, BuildConfig, EngineFil
 from yolotrt.backends.own import is_made_from
 from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.calibration.algorithms import Algorithm
-from yolotrt.calibration.ranges import CalibrationRanges
-from yolotrt.calibration.trt_table import trt_table
 from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import onnx_key
 from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.quantization.algorithms import Algorithm
+from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.trt_table import trt_table
 
 if TYPE_CHECKING:
     import onnx

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from yolotrt.backends.base import Precision, QdqStyle
-from yolotrt.calibration.qdq import quantize
-from yolotrt.calibration.ranges import CalibrationRanges
 from yolotrt.errors import BuildError
 from yolotrt.model.fp8 import to_fp8
 from yolotrt.model.held import held_precision
 from yolotrt.model.precision import to_fp16
 from yolotrt.model.spec import ModelSpec
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.ranges import CalibrationRanges
 
 if TYPE_CHECKING:
     import onnx

@@ -1,0 +1,111 @@
+"""Regenerate the figures that the README quotes, and the README's blocks that show them.
+
+    python -m benchmarks                    everything that can run here; the rest is named with what it lacks
+    python -m benchmarks accuracy tiling    only these
+    python -m benchmarks --list             what there is, and what it needs
+    python -m benchmarks --readme           write the README's blocks from what was measured
+
+Each writes ``benchmarks/results/NAME.json``. From those that the README quotes a block of it is made; a test
+holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
+``models/``.
+Figures of a GPU are not made here: ``gpu.json`` came from ``python -m benchmarks.bench_gpu`` on the card
+that it names. Nor are those of ``python -m benchmarks.kills``, ``python -m benchmarks.soak`` and of
+``make fuzz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks import readme_pictures, readme_runs, readme_tables
+from yolotrt.artifacts.files import write_text
+
+WORK = Path("runs/bench")
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One set of figures.
+
+    Attributes:
+        measure: Makes them in a folder.
+        data: Whether real weights and images are needed.
+        modules: Packages that are needed.
+        browser: Whether Chromium is needed.
+    """
+
+    measure: Callable[[Path], readme_runs.Json]
+    data: bool = False
+    modules: tuple[str, ...] = ()
+    browser: bool = False
+
+    def lacks(self) -> str | None:
+        """Return what is missing here, or None."""
+        if self.data and not Path(os.environ.get("YOLOTRT_TEST_DATA", "."), "coco-mini").is_dir():
+            return "YOLOTRT_TEST_DATA, a folder with coco-mini/ and models/"
+        if self.browser and readme_pictures.browser() is None:
+            return "Chromium (make setup-browser)"
+        missing = [name for name in self.modules if find_spec(name) is None]
+        return f"the packages {', '.join(missing)}" if missing else None
+
+
+FIGURES = {
+    "demo-model": Figures(readme_runs.demo),
+    "accuracy": Figures(readme_runs.accuracy, data=True, modules=("ultralytics",)),
+    "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
+    "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
+    "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
+    "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
+    "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
+    "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
+    "eval-overhead": Figures(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
+    "small-objects": Figures(readme_runs.small_objects),
+    "download": Figures(readme_runs.download),
+    "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),
+    "pictures": Figures(readme_pictures.make, browser=True),
+}
+
+
+def write_readme() -> None:
+    """Write the README's blocks whose figures are kept."""
+    blocks = {
+        name: render(json.loads(path.read_text()))
+        for name, (source, render) in readme_tables.RENDERERS.items()
+        if (path := RESULTS / f"{source}.json").exists()
+    }
+    write_text(README, readme_tables.replaced(README.read_text(), blocks))
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(FIGURES)}")
+    parser.add_argument("--list", action="store_true", help="say what there is and what it lacks here")
+    parser.add_argument("--readme", action="store_true", help="write the README's blocks without measuring")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(FIGURES):
+        parser.error(f"there are no figures called {', '.join(sorted(unknown))}")
+    for name in () if arguments.readme else arguments.names or FIGURES:
+        if (lacking := FIGURES[name].lacks()) is not None or arguments.list:
+            print(f"{name}: {'needs ' + lacking if lacking else 'can run here'}", file=sys.stderr)
+            continue
+        print(f"== {name}", flush=True)
+        found = readme_runs.run(FIGURES[name].measure, WORK / name)
+        write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    if not arguments.list:
+        write_readme()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The GPU that is described is the one that runs, however NVIDIA's management library counts them."""
+
+# ruff: noqa: N802 - the library's names
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cuda.emulated_engine import EmulatedEngine
+from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.bench.run import RunRequest, run_bench
+from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.machine import nvml as gpu_module
+from yolotrt.machine.nvml import gpu_state, handle_of, other_gpu_processes
+
+
+@dataclass(frozen=True)
+class Card:
+    """A handle."""
+
+    name: str
+    pci_bus_id: str
+
+
+class Nvml:
+    """Two cards in an order that is not CUDA's; it has only names that the real library has.
+
+    The real one takes a PCI domain of four or eight digits, in upper or lower case.
+    """
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    cards = (Card("Display card", "00000000:81:00.0"), Card("Compute card", "00000000:02:00.0"))
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:
+        if index >= len(self.cards):
+            raise self.NVMLError("not found")
+        return self.cards[index]
+
+    def nvmlDeviceGetHandleByPciBusId(self, pci_bus_id: str) -> Card:
+        domain, rest = pci_bus_id.lower().split(":", 1)
+        for card in self.cards:
+            if card.pci_bus_id == f"{domain:0>8}:{rest}":
+                return card
+        raise self.NVMLError("not found")
+
+    def nvmlDeviceGetName(self, card: Card) -> str:
+        return card.name
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "580.1"
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
+        return 0x4 if card.name == "Compute card" else 0
+
+    def nvmlDeviceGetPowerManagementLimit(self, _card: Card) -> int:
+        return 180_000
+
+    def nvmlDeviceGetMemoryInfo(self, _card: Card) -> Any:
+        return SimpleNamespace(total=16 << 30)
+
+    def nvmlDeviceGetClockInfo(self, _card: Card, _clock: int) -> int:
+        return 2400
+
+    def nvmlDeviceGetTemperature(self, _card: Card, _sensor: int) -> int:
+        raise self.NVMLError("not supported")
+
+    def nvmlDeviceGetComputeRunningProcesses(self, card: Card) -> list[Any]:
+        return [SimpleNamespace(pid=7)] if card.name == "Display card" else []
+
+    def nvmlSystemGetProcessName(self, _pid: int) -> str:
+        return "desktop"
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
+    library = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", library)  # type: ignore[arg-type]
+    return library
+
+
+def test_a_card_is_found_by_where_it_sits(nvml: Nvml) -> None:
+    assert handle_of(nvml, "0000:02:00.0").name == "Compute card"
+    assert handle_of(nvml, "0000:81:00.0").name == "Display card"
+    assert handle_of(nvml, None).name == "Display card"
+    with pytest.raises(nvml.NVMLError):
+        handle_of(nvml, "0000:03:00.0")
+
+
+def test_state_and_processes_are_those_of_that_card(nvml: Nvml) -> None:
+    state = gpu_state("0000:02:00.0")
+    assert state is not None
+    assert (state["name"], state["throttled"], state["temperature_c"]) == (
+        "Compute card",
+        ["power limit"],
+        None,
+    )
+    assert other_gpu_processes("0000:02:00.0") == []
+    assert other_gpu_processes("0000:81:00.0") == ["desktop (7)"]
+    assert gpu_state("0000:03:00.0") is None, "no card is better than another one"
+
+
+def test_a_run_describes_the_gpu_of_its_engine(nvml: Nvml, tiny_onnx: Path) -> None:
+    driver = HostDriver(1)  # sits at 0000:02:00.0
+    engine = EmulatedEngine(driver, tiny_onnx)
+    engine.device = emulated(driver)
+    frame = np.random.default_rng(3).integers(0, 256, (100, 151, 3), np.uint8)
+    settings = SweepSettings(modes=("global",), dispatch=("streams",), groups=(1,), iterations=2, warmup=0)
+    pair = EnginePair(engine)  # type: ignore[arg-type]
+    result = run_bench([pair], [frame], RunRequest(settings, "noise"), say=lambda _: None)
+    assert result.environment["gpu"]["name"] == "Compute card"
+    assert result.during["gpu"]["throttled"] == ["power limit"]
+    assert result.during["gpu_processes"] == []
+
+
+def test_the_library_has_every_name_that_is_used() -> None:
+    pynvml = pytest.importorskip("pynvml", reason="needs the cuda extra")
+    used = set(re.findall(r"\bnvml\.((?i:nvml)\w+)", Path(gpu_module.__file__).read_text()))
+    assert "nvmlDeviceGetHandleByPciBusId" in used
+    assert [name for name in used if not hasattr(pynvml, name)] == []
+    assert [name for name in dir(Nvml) if name.lower().startswith("nvml") and name not in used] == []

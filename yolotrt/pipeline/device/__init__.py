@@ -1,0 +1,1 @@
+"""A frame on GPUs: uploaded, prepared, run, decoded and merged there."""

@@ -1,0 +1,57 @@
+"""What one frame held, read from one or several GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from yolotrt.geometry.detections import Detections, PerImage
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device.results import PassFound
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
+
+
+@dataclass(frozen=True)
+class ShareFound:
+    """What one GPU found.
+
+    Attributes:
+        tiles: In its tiles, if it has some.
+        whole: In the whole frame, if it looked at it.
+        merged: Both merged, if it did that.
+    """
+
+    tiles: PassFound | None
+    whole: PassFound | None
+    merged: Detections | None
+
+
+@dataclass(frozen=True)
+class FrameFound:
+    """What all GPUs found; see :class:`yolotrt.pipeline.frames.Seen`."""
+
+    shares: Sequence[ShareFound]
+
+    @cached_property
+    def tiles(self) -> Sequence[Detections]:
+        """What each tile found, in px of the frame."""
+        passes = [share.tiles.detections for share in self.shares if share.tiles]
+        return PerImage.joined(passes) if passes else ()
+
+    @cached_property
+    def whole(self) -> Detections | None:
+        """What the pass over the whole frame found, in px of the frame, if there was one."""
+        return next((share.whole.detections[0] for share in self.shares if share.whole), None)
+
+    @property
+    def merged(self) -> Detections | None:
+        """One detection per object, best first, if one GPU saw and merged everything."""
+        return self.shares[0].merged
+
+    def merge(self, grid: TileGrid, settings: MergeSettings) -> Detections:
+        """Merge on the host; without tiles the whole frame is all there is."""
+        if any(share.tiles for share in self.shares):
+            return merge_frame(self.tiles, grid, self.whole, settings)
+        assert self.whole is not None
+        return self.whole

@@ -1,0 +1,187 @@
+"""Merge on the GPU what tiles and the look at the whole frame found there; see kernels/merge.cu.
+
+Decides as :func:`yolotrt.pipeline.merge.merge_frame` does with ``seams``, from the same numbers. The host
+reads the objects that are left, and where their masks lie in what the GPU has drawn anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.packed import PackedMasks
+from yolotrt.geometry.seams import looks
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
+from yolotrt.pipeline.device.results import U8, Results
+from yolotrt.pipeline.merge import MergeSettings
+
+LOOK = np.dtype([("seen", "<i4", 4), ("inner", "<i4")])
+"""``Look`` of merge.cu."""
+
+FOUND = np.dtype([("objects", "<i4"), ("pieces", "<i4"), ("overflow", "<i4"), ("unused", "<i4")])
+"""``Found`` of merge.cu."""
+
+OBJECT = np.dtype([("box", "<f4", 4), ("score", "<f4"), ("label", "<i4"), ("first", "<i4"), ("end", "<i4")])
+"""``Object`` of merge.cu."""
+
+PIECE_BYTES = 48
+"""Size of ``Piece`` of merge.cu, a row of :attr:`yolotrt.geometry.packed.PackedMasks.pieces`."""
+
+WORK = np.dtype(
+    [
+        ("headers", "<u8", 2),
+        ("records", "<u8", 2),
+        ("bits", "<u8", 2),
+        ("capacity", "<i8", 2),
+        *((name, "<u8") for name in ("looks", "state", "views", "fate", "rank", "group", "next", "boxes")),
+        *((name, "<u8") for name in ("owner", "order", "waits", "pairs", "edges", "rivals")),
+        *((name, "<u8") for name in ("found", "objects", "pieces")),
+        *((name, "<f8") for name in ("border", "threshold", "duplicate")),
+        *((name, "<i4") for name in ("whole", "room", "masks", "unused")),
+    ]
+)
+"""``Work`` of merge.cu."""
+
+VIEW_BYTES, PAIR_BYTES, RIVAL_BYTES, STATE_BYTES = 88, 24, 8, 16
+"""Sizes of structures of merge.cu that only the GPU reads."""
+
+MOST_EDGES = 4096
+"""As in merge.cu."""
+
+_PAIRS_PER_DETECTION = 16
+"""Room for pairs that may be one object. Where detections overlap more than that, the host merges."""
+
+_BLOCKS = 4
+"""Blocks per multiprocessor of the kernels that share their work among any number of blocks."""
+
+_ONE_BLOCK = 1024
+"""Threads of the kernels that decide for the whole frame."""
+
+
+class DeviceMerger:
+    """Scratch memory and tables for merging frames of one size.
+
+    Args:
+        device: The GPU.
+        scope: Owns the memory.
+        grid: Where the tiles lie.
+        tiles: Decodes all tiles.
+        whole: Decodes the whole frame, if it is looked at.
+        settings: How detections are joined, by ``seams``.
+        masks: Whether masks are drawn, and compared.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        scope: Scope,
+        grid: TileGrid,
+        tiles: DeviceDecoder,
+        whole: DeviceDecoder | None,
+        settings: MergeSettings,
+        *,
+        masks: bool,
+    ) -> None:
+        self._device = device
+        self._masks = masks
+        self._most = sum(d.images * d.limit for d in (tiles, whole) if d)
+        self._state = scope.buffer(STATE_BYTES)
+        work = np.zeros(1, WORK)
+        work["headers"] = [d.header.address if d else 0 for d in (tiles, whole)]
+        work["records"] = [d.records.address if d else 0 for d in (tiles, whole)]
+        work["looks"] = scope.constant(_looks(grid)).address
+        work["state"] = self._state.address
+        work["room"] = room = _PAIRS_PER_DETECTION * self._most
+        sizes = dict.fromkeys(("fate", "rank", "group", "next", "owner", "order", "waits"), self._most * 4)
+        sizes |= {"views": self._most * VIEW_BYTES, "boxes": self._most * 16}
+        sizes |= {"pairs": room * PAIR_BYTES, "rivals": room * RIVAL_BYTES, "edges": 2 * MOST_EDGES * 4}
+        for name, nbytes in sizes.items():
+            work[name] = scope.buffer(nbytes).address
+        work["border"], work["threshold"] = settings.border, settings.threshold
+        work["duplicate"] = settings.duplicate_iou
+        work["whole"], work["masks"] = len(grid.origins), masks
+        self._work = work
+
+    def into(self, scope: Scope, passes: Sequence[Results]) -> MergeWork:
+        """Return the work of merging what these results of the tiles, and of the whole frame, hold."""
+        found = scope.pinned(FOUND.itemsize)
+        objects = scope.pinned(self._most * OBJECT.itemsize)
+        pieces = scope.pinned(self._most * PIECE_BYTES if self._masks else 0)
+        work = self._work.copy()
+        for index, results in enumerate(passes):
+            work["bits"][0, index] = results.drawn.address
+            work["capacity"][0, index] = results.words
+        work["found"], work["objects"], work["pieces"] = found.address, objects.address, pieces.address
+        address = scope.constant(work).address
+        many = self._device.info.multiprocessors * _BLOCKS
+        shapes = {
+            "look": (-(-self._most // THREADS), THREADS),
+            "relate": (many, THREADS),
+            "compare": (many, THREADS),
+            "join": (1, _ONE_BLOCK),
+            "find_rivals": (many, THREADS),
+            "keep_objects": (1, _ONE_BLOCK),
+        }
+        launches = [
+            self._device.launch(
+                "merge",
+                name,
+                grid=(blocks, 1, 1),
+                block=(threads, 1, 1),
+                arguments=[("pointer", address)],
+                defines={},
+            )
+            for name, (blocks, threads) in shapes.items()
+        ]
+        return MergeWork(self._state, tuple(launches), found, objects, pieces)
+
+
+@dataclass(frozen=True)
+class MergeWork:
+    """Merging of one frame in flight; started as often as wanted, and then read."""
+
+    state: Buffer
+    launches: tuple[Launch, ...]
+    found: PinnedBuffer
+    objects: PinnedBuffer
+    pieces: PinnedBuffer
+
+    def enqueue(self, stream: Stream) -> None:
+        """Start it in a stream, behind the decoding of all passes."""
+        stream.clear(self.state)
+        for launch in self.launches:
+            launch(stream)
+
+    def read(self, bits: U8 | None) -> Detections | None:
+        """Return one detection per object, best first, in px of the frame.
+
+        Args:
+            bits: The bits of the tiles' masks and then of the whole frame's, or None without masks.
+
+        Returns:
+            Detections independent of the GPU's memory if ``bits`` are; None if there was no room to decide.
+        """
+        found = self.found.array.view(FOUND)[0]
+        if found["overflow"]:
+            return None
+        objects = self.objects.array[: int(found["objects"]) * OBJECT.itemsize].view(OBJECT)
+        masks = None
+        if bits is not None:
+            pieces = self.pieces.array[: int(found["pieces"]) * PIECE_BYTES].view(np.int64).reshape(-1, 6)
+            spans = np.stack([objects["first"], objects["end"]], axis=1).astype(np.int64)
+            masks = PackedMasks(bits, pieces.copy(), spans)
+        boxes, scores = objects["box"].copy(), objects["score"].copy()
+        return Detections(boxes, scores, objects["label"].astype(np.int64), masks)
+
+
+def _looks(grid: TileGrid) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return what each tile shows, and last the whole frame."""
+    seen, inner = looks(grid)
+    table = np.zeros(len(seen), LOOK)
+    table["seen"], table["inner"] = seen, inner @ (1 << np.arange(4))
+    return table

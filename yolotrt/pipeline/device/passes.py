@@ -1,0 +1,180 @@
+"""A pass over a frame on one GPU: its contexts, its memory, and its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from yolotrt.backends.base import DeviceContext, DeviceEngine
+from yolotrt.cuda.device import Device, Launch, Scope, Stream
+from yolotrt.cuda.driver import OutOfDeviceMemory
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.pipeline.chunks import in_batches
+from yolotrt.pipeline.decode import DecodeSettings, require_named
+from yolotrt.pipeline.device.decode import DecodeWork, DeviceDecoder
+from yolotrt.pipeline.device.results import U8, WORD, PassFound, Results
+from yolotrt.pipeline.device.share import Lanes, PassBuffers
+
+_STARTERS = 8
+"""Contexts that start side by side."""
+
+_SPARE = 5 / 4
+"""Room for masks is enlarged to what one frame needed times this."""
+
+
+class DevicePass:
+    """Contexts and memory for all images of a pass; frames take turns on them.
+
+    Args:
+        device: The GPU.
+        scope: Owns the memory.
+        engine: Gives the contexts.
+        placement: How every image lies in the network's input.
+        parts: The groups of images, contiguous. Each runs in batches, one after another.
+        origins: Upper left corner (x, y) of each image in the frame, px.
+        decode: Thresholds.
+        lanes: Where contexts that run at the same time get lanes of their own.
+        shared: Batches of one size share one context, because no groups run at the same time.
+
+    Raises:
+        ArtifactError: The engine has no profile for a batch size.
+        OutOfDeviceMemory: The buffers do not fit.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        scope: Scope,
+        engine: DeviceEngine,
+        placement: Letterbox,
+        parts: Sequence[range],
+        origins: list[tuple[int, int]],
+        decode: DecodeSettings,
+        lanes: Lanes,
+        *,
+        shared: bool,
+    ) -> None:
+        self.parts = [range(p.start - parts[0].start, p.stop - parts[0].start) for p in parts]
+        self._batches = [in_batches(part, engine.file) for part in self.parts]
+        self.images = len(origins)
+        self.placement = placement
+        self.origins = origins
+        self._masks = decode.masks
+        self._shared = shared
+        sizes = [[len(batch) for batch in batches] for batches in self._batches]
+        self._contexts = _contexts(engine, sizes, lanes, shared=shared)
+        self.buffers = PassBuffers(scope, engine, self._contexts[0][0].tensors, self.images)
+        self.spec = engine.file.spec
+        self.decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
+        self._device = device
+
+    def infer(self, part: int, stream: Stream) -> None:
+        """Start the batches of one group in a stream, one after another."""
+        for batch, context in zip(self._batches[part], self._contexts[part], strict=True):
+            self.buffers.run(context, batch.start, stream)
+
+    def warm_up(self, streams: Sequence[Stream]) -> int:
+        """Run every group once, each in the stream that it will always have.
+
+        Libraries choose kernels and take memory at a context's first run. That can take seconds, so all
+        but the first run side by side; the first alone shows what a group's contexts take.
+
+        Returns:
+            Device memory that the first group's contexts took, bytes; other programs on the GPU blur it.
+
+        Raises:
+            OutOfDeviceMemory: A context does not fit; says how much each takes and how many fit.
+        """
+        streams[0].clear(self.buffers.input_buffer)
+        streams[0].synchronize()
+        free, _ = self._device.memory()
+        taken: int | None = None
+
+        def run(part: int) -> None:
+            self.infer(part, streams[part])
+            streams[part].synchronize()
+
+        try:
+            run(0)
+            taken = max(0, free - self._device.memory()[0])
+            others = range(1, len(streams))
+            if self._shared:  # contexts that are shared, as in serial dispatch, must take turns
+                for part in others:
+                    run(part)
+            else:
+                with ThreadPoolExecutor(_STARTERS, initializer=self._device.bind) as pool:
+                    list(pool.map(run, others))
+        except OutOfDeviceMemory as exc:
+            raise _too_many_groups(self._device, taken, free, len(streams)) from exc
+        return taken
+
+    def slot(self, scope: Scope, prepare: Launch) -> PassSlot:
+        """Return this pass for one frame in flight; ``prepare`` writes the input from that frame."""
+        width, height = self.placement.image_wh
+        words = self.images * -(-width // WORD) * height  # as if masks covered every image once
+        results = Results(scope, self.images, self.decoder.limit, words)
+        return PassSlot(self, prepare, results, self.decoder.into(results))
+
+    def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
+        """Return the slot with room for all the masks that its last frame needed."""
+        words = int((slot.results.words + slot.results.missing_words) * _SPARE)
+        results = Results(scope, self.images, self.decoder.limit, words)
+        return PassSlot(self, slot.prepare, results, self.decoder.into(results))
+
+    def read(self, slot: PassSlot, bits: U8) -> PassFound:
+        """Return what was found, with the bits of its masks."""
+        found = slot.results.read(self.origins, bits if self._masks else None)
+        require_named(found.records["label"], self.spec)
+        return found
+
+    def close(self) -> None:
+        """Let the contexts go, before the memory that they use."""
+        contexts = [context for group in self._contexts for context in group]
+        self._contexts.clear()
+        while contexts:
+            context = contexts.pop()
+            if context not in contexts:
+                context.close()
+
+
+@dataclass(frozen=True)
+class PassSlot:
+    """A pass for one frame in flight."""
+
+    owner: DevicePass
+    prepare: Launch
+    results: Results
+    decode: DecodeWork
+
+
+def _contexts(
+    engine: DeviceEngine, groups: Sequence[Sequence[int]], lanes: Lanes, *, shared: bool
+) -> list[list[DeviceContext]]:
+    """Return a context for every batch of every group, by their sizes.
+
+    The batches of a group never run at the same time, so they are in one lane. They still have contexts of
+    their own: a graph is captured of all of them, and each is bound to other parts of the buffers.
+    """
+    if not shared:
+        by_lane = ((lanes.take(engine), sizes) for sizes in groups)
+        return [[engine.new_context(size, lane=lane) for size in sizes] for lane, sizes in by_lane]
+    lane = lanes.take(engine)
+    distinct = dict.fromkeys(size for sizes in groups for size in sizes)
+    by_size = {size: engine.new_context(size, lane=lane) for size in distinct}
+    return [[by_size[size] for size in sizes] for sizes in groups]
+
+
+def _too_many_groups(device: Device, taken: int | None, free: int, wanted: int) -> OutOfDeviceMemory:
+    """Say what a group needs and how many fit into what was free."""
+    room = f"the {free / 2**20:.0f} MiB that are free on {device.name}"
+    if taken is None:
+        return OutOfDeviceMemory(
+            f"Not even one group fits into {room}.",
+            hint="Use more --groups (smaller batches), or end other programs on this GPU.",
+        )
+    fit = max(1, min(free // max(taken, 1), wanted - 1))
+    return OutOfDeviceMemory(
+        f"Only {fit} of {wanted} groups fit into {room}: each takes about {taken / 2**20:.0f} MiB.",
+        hint=f"Use --groups {fit}, or end other programs on this GPU.",
+    )

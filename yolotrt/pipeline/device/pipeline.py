@@ -1,0 +1,301 @@
+"""The pipeline on GPUs: a frame goes up once, detections and their masks come back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from yolotrt.errors import ExecutionError
+from yolotrt.geometry.tiles import TileGrid, split_groups
+from yolotrt.pipeline.device.found import FrameFound
+from yolotrt.pipeline.device.share import Gpu, deal
+from yolotrt.pipeline.device.worker import DeviceWorker
+from yolotrt.pipeline.flights import Pending, in_order
+from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.timing.clock import now
+from yolotrt.timing.trace import FrameTrace, Span
+
+_MOST_COPY_THREADS = 8
+"""Threads that copy a frame into page-locked memory; one cannot use the memory's bandwidth."""
+
+_COPY_ALONE = 1 << 20
+"""Bytes below which dealing the copy out costs more than it gains."""
+
+
+class DevicePipeline:
+    """Runs frames of any size through one engine on one or several GPUs.
+
+    Contexts, buffers and graphs are made when a frame size is first seen, and kept for the last one
+    only: they hold device memory. Use a pipeline from one thread at a time; several pipelines may take
+    turns on one engine.
+
+    Args:
+        gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
+        settings: How frames are cut, run and decoded.
+        takes_turns: Other pipelines on these engines run only while this one does not, so they may share
+            contexts and their scratch memory.
+    """
+
+    def __init__(
+        self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None, *, takes_turns: bool = False
+    ) -> None:
+        self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
+        self._settings = settings or PipelineSettings()
+        self._plan: _Plan | None = None
+        self._flying: list[_Flight] = []
+        self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
+        # One of the threads is the caller's own: waking another takes longer than its part of the copy.
+        self._copiers = ThreadPoolExecutor(max(1, self._copy_threads - 1), thread_name_prefix="yolotrt-copy")
+
+    @property
+    def workers(self) -> tuple[DeviceWorker, ...]:
+        """What runs on each GPU for the last frame size, in order."""
+        return tuple(self._plan.workers) if self._plan else ()
+
+    def __call__(self, frame: Any) -> FrameResult:
+        """Detect objects in a frame.
+
+        Args:
+            frame: (h, w, 3) uint8; see :func:`yolotrt.pipeline.frames.as_frame`. One that
+                :meth:`frame_buffer` gave is not copied.
+
+        Returns:
+            Detections in px of the frame, and the host's spans; the device's too if they are measured.
+
+        Raises:
+            ImageError: It is not a picture of this kind.
+            UsageError: More groups than the frame has tiles.
+            ArtifactError: The engine has no profile for a group's size.
+            OutOfDeviceMemory: The groups do not fit; the message says how many would.
+            ExecutionError: The engine failed.
+        """
+        return self.submit(frame).result()
+
+    def submit(self, frame: Any) -> Pending:
+        """Start the work on a frame and return at once; see :meth:`__call__`.
+
+        With a depth of 2, a frame is uploaded while the one before it computes. If both places are taken, the
+        older frame is waited for.
+        """
+        given = as_frame(frame)
+        with self._guard():
+            return self._submit(given)
+
+    def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
+        """Detect objects in many frames; results come in their order."""
+        return in_order(self.submit, frames, self._settings.depth)
+
+    def prepare(self, frame_wh: tuple[int, int]) -> None:
+        """Make contexts, buffers and graphs for frames of this size now rather than at the first frame."""
+        self._plan_for(frame_wh)
+
+    def frame_buffer(self, frame_wh: tuple[int, int]) -> Frame:
+        """Return the page-locked (h, w, 3) uint8 array that the next frame is uploaded from.
+
+        A camera or decoder that writes there saves a copy of the frame. The array is valid until the
+        frame is given to the pipeline.
+        """
+        with self._guard():
+            plan = self._plan_for(frame_wh)
+            self._land(plan.turn)
+        return plan.next_buffer
+
+    def close(self) -> None:
+        """Free what the pipeline holds; devices and engines stay. A frame that is on its way is lost."""
+        self._drop_plan()
+        self._copiers.shutdown()
+
+    def __enter__(self) -> DevicePipeline:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Drop the plan if anything fails: a frame may still be running in it."""
+        try:
+            yield
+        except BaseException:
+            self._drop_plan()
+            raise
+
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+        if self._plan is None or self._plan.grid.frame_wh != frame_wh:
+            while self._flying:
+                self._finish(self._flying[0])
+            self._drop_plan()
+            self._plan = _Plan.make(self._gpus, self._settings, frame_wh)
+        return self._plan
+
+    def _drop_plan(self) -> None:
+        self._flying.clear()
+        if self._plan is not None:
+            plan, self._plan = self._plan, None
+            plan.close()
+
+    def _land(self, slot: int) -> None:
+        """Wait for the frame that is on its way in a slot, if there is one."""
+        for flight in [f for f in self._flying if f.slot == slot]:
+            self._finish(flight)
+
+    def _submit(self, frame: Frame) -> _Flight:
+        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+        slot = plan.turn
+        self._land(slot)
+        begin = now()
+        self._upload(frame, plan, slot)
+        staged = now()
+        plan.turn = (slot + 1) % self._settings.depth
+        for worker in plan.workers:
+            worker.submit(slot)
+        flight = _Flight(self, plan, slot, begin, staged, now())
+        self._flying.append(flight)
+        return flight
+
+    def _finish(self, flight: _Flight) -> FrameResult:
+        if flight.found is None:
+            if flight not in self._flying:
+                raise ExecutionError(
+                    "This frame was lost: the pipeline was closed, or failed on another one."
+                )
+            with self._guard():
+                flight.found = self._collect(flight)
+            self._flying.remove(flight)
+        return flight.found
+
+    def _discard(self, flight: _Flight) -> None:
+        if flight in self._flying:
+            with self._guard():
+                for worker in flight.plan.workers:
+                    worker.wait(flight.slot)
+            self._flying.remove(flight)
+
+    def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
+        """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
+        target = plan.next_buffer
+        there = frame.ctypes.data == target.ctypes.data
+        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
+        bounds = list(pairwise(len(frame) * i // bands for i in range(bands + 1)))
+        copies = []
+        if not there:
+            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in bounds[1:]]
+        try:
+            if not there:
+                own = slice(*bounds[0])
+                np.copyto(target[own], frame[own])
+            for worker in plan.workers:
+                worker.begin_upload(slot)
+            for copy, (a, b) in zip((None, *copies), bounds, strict=True):
+                if copy is not None:
+                    copy.result()
+                for worker in plan.workers:
+                    worker.upload(slot, a, b)
+        finally:
+            wait(copies)  # whoever handles an error frees the memory that they write to
+
+    def _collect(self, flight: _Flight) -> FrameResult:
+        plan, slot = flight.plan, flight.slot
+        stamps = [now()]
+        for worker in plan.workers:
+            worker.wait(slot)
+        stamps.append(now())
+        found = FrameFound([worker.read(slot) for worker in plan.workers])
+        stamps.append(now())
+        by_gpu = found.merged
+        merged = found.merge(plan.grid, self._settings.merge) if by_gpu is None else by_gpu
+        stamps.append(now())
+        trace = flight.trace(self._settings.mode, stamps, merges=by_gpu is None)
+        for worker in plan.workers:
+            trace.spans.extend(worker.device_spans(slot, flight.begin))
+        return FrameResult(merged, trace, found)
+
+
+@dataclass
+class _Plan:
+    """Everything that depends on the frame's size."""
+
+    grid: TileGrid
+    workers: list[DeviceWorker]
+    turn: int = 0
+
+    @classmethod
+    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
+        grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
+        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
+        shares = deal(groups, len(gpus), whole="global" in settings.mode)
+        plan = cls(grid, [])
+        try:
+            for gpu, share in zip(gpus, shares, strict=False):
+                pinned = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
+                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned))
+        except BaseException:
+            plan.close()
+            raise
+        return plan
+
+    @property
+    def next_buffer(self) -> Frame:
+        """The page-locked memory of the next frame; all GPUs upload from it."""
+        return self.workers[0].slots[self.turn].frame.array
+
+    def close(self) -> None:
+        while self.workers:
+            self.workers.pop().close()  # the first one owns the page-locked frames and goes last
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
+
+    pipeline: DevicePipeline
+    plan: _Plan
+    slot: int
+    begin: int
+    staged: int
+    submitted: int
+    found: FrameResult | None = None
+
+    def result(self) -> FrameResult:
+        return self.pipeline._finish(self)
+
+    def drop(self) -> None:
+        self.pipeline._discard(self)
+
+    def trace(self, mode: str, stamps: Sequence[int], *, merges: bool) -> FrameTrace:
+        """Return the host's spans.
+
+        Args:
+            mode: Which passes ran.
+            stamps: The host clock before and after waiting, after decoding and after merging.
+            merges: Whether the host merged; if a GPU did, merging is a span of the device's alone.
+        """
+        waiting, waited, decoded, merged = stamps
+        spans = [
+            Span("prepare_batch", None, self.begin, self.staged),
+            Span("enqueue", None, self.staged, self.submitted),
+            Span("stream_sync", None, waiting, waited),
+            Span("decode", None, waited, decoded),
+            Span("end_to_end", None, self.begin, merged),
+        ]
+        if merges:
+            spans.append(Span("merge", None, decoded, merged))
+        if mode == "tiled":
+            spans.append(Span("tiles", None, self.begin, decoded, "tiles"))
+        elif mode == "global":
+            spans.append(Span("global", None, self.begin, decoded, "global"))
+        return FrameTrace(spans)

@@ -1,0 +1,252 @@
+"""What one GPU does of a frame, and everything it needs for that: buffers, contexts, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from yolotrt.backends.base import DeviceContext, DeviceEngine
+from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
+from yolotrt.cuda.driver import Argument
+from yolotrt.cuda.tensor import TensorType
+from yolotrt.geometry.letterbox import Letterbox
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device.decode import Outputs
+
+_THREADS = 256
+_PIXELS = 8
+"""Pixels per thread of the tile kernel, as in prepare.cu."""
+
+FRAME_SLACK = 16
+"""Bytes behind a frame in device memory, which the tile kernel may read but does not use."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU and what runs on it.
+
+    Attributes:
+        device: The GPU.
+        engine: Loaded there; looks at tiles, and at the whole frame unless ``whole_engine`` does.
+        whole_engine: Loaded there too; looks at the whole frame instead.
+    """
+
+    device: Device
+    engine: DeviceEngine
+    whole_engine: DeviceEngine | None = None
+
+    @property
+    def for_whole(self) -> DeviceEngine:
+        """The engine that looks at the whole frame."""
+        return self.whole_engine or self.engine
+
+    def taking_turns(self) -> Gpu:
+        """Return the same for a pipeline that never runs at the same time as others on these engines."""
+        shared = TakingTurns(self.engine)
+        same = self.for_whole is self.engine
+        return Gpu(self.device, shared, shared if same else TakingTurns(self.for_whole))
+
+
+class TakingTurns:
+    """An engine for one of several pipelines that take turns on it.
+
+    To :class:`Lanes` it is an engine of its own, so all the pipelines count their lanes from zero: contexts
+    of one batch size and lane are then shared by them, where the engine shares at all.
+    """
+
+    def __init__(self, engine: DeviceEngine) -> None:
+        self.file = engine.file
+        self.device = engine.device
+        self.new_context = engine.new_context
+        self._engine = engine
+
+    @property
+    def capturable(self) -> bool:
+        """Whether its contexts may be captured; asked only when a graph is wanted, since that can cost."""
+        return self._engine.capturable
+
+
+@dataclass(frozen=True)
+class Share:
+    """One GPU's part of a frame.
+
+    Attributes:
+        groups: Indices of the tiles of each group; contiguous, together ``tiles``.
+        whole: It also runs the pass over the whole frame.
+        first_group: Number of the first group, counted over all GPUs.
+    """
+
+    groups: tuple[range, ...]
+    whole: bool
+    first_group: int = 0
+
+    @property
+    def tiles(self) -> range:
+        """Indices of all its tiles."""
+        return range(self.groups[0].start, self.groups[-1].stop) if self.groups else range(0)
+
+
+def deal(groups: Sequence[range], devices: int, *, whole: bool) -> list[Share]:
+    """Deal groups out to GPUs, in order and as evenly as possible.
+
+    The last GPU never has more than the others, so it runs the whole frame too. GPUs that would get
+    nothing are left out.
+    """
+    bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
+    shares = [Share(tuple(groups[a:b]), False, a) for a, b in pairwise(bounds)]
+    if whole:
+        shares[-1] = replace(shares[-1], whole=True)
+    return [share for share in shares if share.groups or share.whole]
+
+
+class Lanes:
+    """Numbers of the lanes that nobody uses: contexts of one lane share scratch memory.
+
+    Pipelines that use one engine at a time must not share lanes either: a graph holds the addresses of
+    the scratch memory that its contexts had when it was captured.
+    """
+
+    _used: ClassVar[WeakKeyDictionary[DeviceEngine, set[int]]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._mine: list[tuple[DeviceEngine, int]] = []
+
+    def take(self, engine: DeviceEngine) -> int:
+        """Return a free lane of an engine and keep it."""
+        used = self._used.setdefault(engine, set())
+        lane = next(n for n in count() if n not in used)
+        used.add(lane)
+        self._mine.append((engine, lane))
+        return lane
+
+    def give_back(self) -> None:
+        """Let others have the lanes; their contexts must not run any more."""
+        while self._mine:
+            engine, lane = self._mine.pop()
+            self._used[engine].discard(lane)
+
+
+class PassBuffers:
+    """Device memory of one pass: input and outputs of all its images, in their order.
+
+    Groups are neighbouring parts of the same buffers, so one launch prepares or decodes all of them.
+    """
+
+    def __init__(
+        self, scope: Scope, engine: DeviceEngine, tensors: Mapping[str, TensorType], images: int
+    ) -> None:
+        spec = engine.file.spec
+        self._spec = spec
+        self.types = {name: tensor.with_batch(images) for name, tensor in tensors.items()}
+        self._memory = {name: scope.buffer(tensor.nbytes) for name, tensor in self.types.items()}
+
+    @property
+    def input(self) -> TensorType:
+        """Type of the input."""
+        return self.types[self._spec.input_name]
+
+    @property
+    def input_buffer(self) -> Buffer:
+        """The input."""
+        return self._memory[self._spec.input_name]
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs."""
+        head, protos = self._spec.head_output, self._spec.proto_output
+        return Outputs(
+            self._memory[head].address, self.types[head], self._memory[protos].address, self.types[protos]
+        )
+
+    def run(self, context: DeviceContext, first: int, stream: Stream) -> None:
+        """Start a context on the images from ``first`` on."""
+        at = {n: m.address + first * self.types[n].item_nbytes for n, m in self._memory.items()}
+        context.input_pointer = at.pop(self._spec.input_name)
+        context.output_pointers = at
+        context.enqueue(stream.handle)
+
+
+class FrameBuffer:
+    """One frame on the host, page-locked, and on the device."""
+
+    def __init__(self, scope: Scope, frame_wh: tuple[int, int], pinned: PinnedBuffer | None = None) -> None:
+        width, height = frame_wh
+        self.nbytes = width * height * 3
+        self.pinned = pinned or scope.pinned(self.nbytes)
+        self.device = scope.buffer(self.nbytes + FRAME_SLACK)
+        self.array = self.pinned.array[: self.nbytes].reshape(height, width, 3)
+
+    def upload(self, stream: Stream, first: int = 0, end: int | None = None) -> None:
+        """Start the copy of the rows from ``first`` to ``end``, or of all, to the device."""
+        row = self.array.strides[0]
+        begin, stop = first * row, self.nbytes if end is None else end * row
+        stream.copy(self.device.address + begin, self.pinned.address + begin, stop - begin)
+
+
+def cut_tiles(
+    device: Device,
+    scope: Scope,
+    frame: FrameBuffer,
+    grid: TileGrid,
+    tiles: range,
+    into: PassBuffers,
+    *,
+    bgr: bool,
+) -> Launch:
+    """Return the kernel that cuts tiles from a frame and writes them as network input."""
+    table = scope.constant(np.array([grid.origins[t] for t in tiles], np.int32))
+    (frame_w, frame_h), (width, height) = grid.frame_wh, grid.tile_wh
+    arguments: list[Argument] = [
+        ("pointer", frame.device.address),
+        ("int", frame_w),
+        ("int", frame_h),
+        ("pointer", table.address),
+        ("pointer", into.input_buffer.address),
+        ("int", width),
+        ("int", height),
+        ("int", int(bgr)),
+    ]
+    threads = height * width // _PIXELS
+    return device.launch(
+        "prepare",
+        "cut_tiles",
+        grid=(-(-threads // _THREADS), len(tiles), 1),
+        block=(_THREADS, 1, 1),
+        arguments=arguments,
+        defines={"HALF": int(into.input.half)},
+    )
+
+
+def letterbox(
+    device: Device, frame: FrameBuffer, placement: Letterbox, into: PassBuffers, *, bgr: bool
+) -> Launch:
+    """Return the kernel that letterboxes a frame and writes it as network input."""
+    width, height = placement.model_wh
+    arguments: list[Argument] = [
+        ("pointer", frame.device.address),
+        ("int", placement.image_wh[0]),
+        ("int", placement.image_wh[1]),
+        ("pointer", into.input_buffer.address),
+        ("int", width),
+        ("int", height),
+        ("int", placement.pad_xy[0]),
+        ("int", placement.pad_xy[1]),
+        ("int", placement.resized_wh[0]),
+        ("int", placement.resized_wh[1]),
+        ("double", placement.image_wh[0] / placement.resized_wh[0]),
+        ("double", placement.image_wh[1] / placement.resized_wh[1]),
+        ("int", int(bgr)),
+    ]
+    return device.launch(
+        "prepare",
+        "letterbox",
+        grid=(-(-width * height // _THREADS), 1, 1),
+        block=(_THREADS, 1, 1),
+        arguments=arguments,
+        defines={"HALF": int(into.input.half)},
+    )

@@ -1,0 +1,78 @@
+"""The door to Q/DQ insertion: one set of ranges, one style for each kind of runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, get_args
+
+import onnx
+import onnx.version_converter
+
+from yolotrt.errors import ModelError
+from yolotrt.quantization.qdq_cpu import quantize_for_cpu
+from yolotrt.quantization.qdq_tensorrt import quantize_for_tensorrt
+from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.sensitivity import choose_exclusions, layers_of
+
+Style = Literal["cpu", "tensorrt"]
+
+STYLES: tuple[Style, ...] = get_args(Style)
+
+BUDGET: dict[Style, float] = {"cpu": 0.08, "tensorrt": 0.12}
+"""Share of the convolutions' multiply-adds that may stay in high precision where that prevents most harm."""
+
+LEAST_IN_INT8 = 0.82
+"""Share of the convolutions' multiply-adds that the default leaves in INT8, if so much of it can be."""
+
+_FIRST_OPSET: dict[Style, int] = {"cpu": 13, "tensorrt": 19}
+"""First opset whose QuantizeLinear knows scales per channel, and scales in FP16."""
+
+
+def quantize(
+    model: onnx.ModelProto,
+    ranges: CalibrationRanges,
+    style: Style,
+    *,
+    exclude: Collection[str] | None = None,
+    weight_levels: int = 127,
+) -> onnx.ModelProto:
+    """Return the model with 8-bit convolutions, as Q/DQ nodes.
+
+    Args:
+        model: The FP32 model; it is not changed.
+        ranges: Its calibration.
+        style: ``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``tensorrt`` for
+            TensorRT 10, 11 and RTX (int8 symmetric).
+        exclude: Names of convolutions to keep in high precision. None takes those whose quantisation
+            hurts most, as the calibration has measured it; an empty list takes none.
+        weight_levels: Largest magnitude of a quantised weight. 63 instead of 127 rules out that CPUs
+            without VNNI saturate when they add up pairs of products in 16 bits.
+
+    Raises:
+        CalibrationError: The ranges belong to another network.
+        ModelError: The network's opset is too old and cannot be raised.
+    """
+    if exclude is None:
+        exclude = default_exclusions(model, ranges, style)
+    model = _with_opset(model, _FIRST_OPSET[style])
+    if style == "cpu":
+        return quantize_for_cpu(model, ranges, exclude, weight_levels)
+    return quantize_for_tensorrt(model, ranges, exclude)
+
+
+def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: Style) -> list[str]:
+    """Return the convolutions that stay in high precision unless asked otherwise."""
+    layers = layers_of(model, ranges.noise.get(style, {}))
+    spare = sum(layer.cost for layer in layers) - LEAST_IN_INT8
+    return choose_exclusions(layers, max(0.0, min(BUDGET[style], spare)))
+
+
+def _with_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
+    if max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")) >= least:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, least)
+    except (RuntimeError, onnx.version_converter.ConvertError) as exc:
+        raise ModelError(
+            f"The network cannot be brought to opset {least} ({exc}).", hint="Export it again with opset 19."
+        ) from exc

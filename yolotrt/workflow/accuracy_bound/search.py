@@ -1,0 +1,270 @@
+"""INT8 that keeps its promise: quantise less until the measured loss is within a bound.
+
+Layers go back to high precision in the order of damage prevented per multiply-add, so the exclusion that
+is found costs little time. The budget for it doubles from attempt to attempt. An engine of which less than
+was asked for is INT8 is no success: the promise fails, and no network in high precision is called INT8.
+
+The measured loss itself must be within the bound. That is stricter than the gate of ``eval``, which lets
+pass what may be noise (:mod:`yolotrt.bench.verdict`): a search has other attempts to go to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.files import exclusive, scratch_folder
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.sidecar import finish_interrupted, read_sidecar
+from yolotrt.data.formats.reader import images_of, require_images
+from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError, YoloTrtError
+from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.pipeline.settings import PassMode
+from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.accuracy_bound.criterion import (
+    AgreementCriterion,
+    AnnotatedCriterion,
+    Criterion,
+    Judgement,
+)
+from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, excluding, int8_share, ladder
+from yolotrt.workflow.build import Say, plan_build
+from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
+
+RECIPE = 3
+"""Version of the search; part of what makes a promise up to date."""
+
+LEAST_INT8 = 0.5
+
+Step = tuple[float, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class PromiseRequest:
+    """An INT8 engine and what it may lose.
+
+    Attributes:
+        build: The engine; its precision is INT8, and its exclusions are found here.
+        max_drop: Largest accepted loss.
+        annotations: COCO instances JSON or a ``data.yaml``; None judges by agreement with FP32.
+        eval_images: Images to judge on; None takes the calibration images.
+        threads: CPU threads of an engine while it is judged.
+        mode: Which passes look at an image while it is judged: those that the engine is meant for.
+        least_int8: Least part of the convolutions' multiply-adds that must be INT8, in (0, 1].
+
+    Raises:
+        UsageError: The options exclude each other.
+    """
+
+    build: BuildRequest
+    max_drop: MaxDrop
+    annotations: Path | None = None
+    eval_images: Path | None = None
+    threads: int = 1
+    mode: PassMode = "global"
+    least_int8: float = LEAST_INT8
+
+    def __post_init__(self) -> None:
+        if self.build.precision != "int8":
+            raise UsageError("--max-drop is a promise about INT8.", hint="Add --int8.")
+        if self.build.implicit:
+            raise UsageError(
+                "--max-drop chooses layers, and --implicit leaves the choice to TensorRT.",
+                hint="Drop one of them.",
+            )
+        if not 0 < self.least_int8 <= 1:
+            raise UsageError(
+                f"--least-int8 {self.least_int8:.0%} makes no sense.", hint="Like this: --least-int8 50%"
+            )
+        if self.annotations is not None:
+            require_images(self.annotations, self.eval_images, option="--eval-images")
+
+
+@dataclass(frozen=True)
+class PromiseOutcome:
+    """An INT8 engine that keeps a bound, and what was tried to get there.
+
+    Attributes:
+        file: The engine.
+        cached: It was up to date, so nothing was measured.
+        criterion: What was judged by.
+        mode: Which passes looked at an image.
+        bound: The largest accepted loss.
+        reference: Figures of the FP32 network; by their names as in the attempts.
+        attempts: In the order they were made; the last one is the engine.
+    """
+
+    file: EngineFile
+    cached: bool
+    criterion: str
+    mode: PassMode
+    bound: str
+    reference: dict[str, float]
+    attempts: tuple[Attempt, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was tried as JSON values."""
+        names = ("criterion", "mode", "bound", "reference")
+        return {n: getattr(self, n) for n in names} | {"attempts": [asdict(a) for a in self.attempts]}
+
+
+Try = Callable[[float, tuple[str, ...]], Attempt]
+
+
+def keep_promise(
+    request: PromiseRequest, *, progress: Progress = no_progress, say: Say = print
+) -> PromiseOutcome:
+    """Build an INT8 engine that loses no more than promised.
+
+    Attempts are built beside; the engine's own place only ever holds one that keeps the bound.
+
+    Args:
+        request: What to build and what it may lose.
+        progress: Told about long steps.
+        say: Told one line about each decision and step.
+
+    Raises:
+        GateFailed: The bound does not hold with as much in INT8 as was asked for.
+        YoloTrtError: A step failed.
+    """
+    plan = plan_build(request.build, progress, say)
+    if plan.as_held:
+        raise ModelError(
+            f"{plan.onnx_path} is already quantised, so there is no FP32 to hold it against and nothing to "
+            "quantise less.",
+            hint="Leave out --max-drop, or build from the FP32 network that it was made from.",
+        )
+    criterion = _criterion(request, say)
+    runs_here = plan.backend.availability().usable
+    terms = _terms(request, criterion, runs_here)
+    engine = plan.engine().path
+    with exclusive(engine, say):
+        finish_interrupted(engine)
+    if not request.build.force and (kept := _kept(plan, terms, request.mode)):
+        say(f"engine: {kept.file.path} is up to date and keeps --max-drop {kept.bound}")
+        return kept
+    if not runs_here:
+        say(
+            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by ONNX Runtime "
+            "without graph optimisations; what is not INT8 counts as FP32."
+        )
+    with scratch_folder(engine) as folder:
+        trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
+        reference = trial.reference()
+        steps = [step for step in ladder(plan) if int8_share(plan, step[1]) >= request.least_int8]
+        if not steps:
+            raise GateFailed(
+                f"Only {int8_share(plan, next(ladder(plan))[1]):.1%} of the multiply-adds of "
+                f"{plan.onnx_path.name} can be INT8, less than the {request.least_int8:.0%} asked for.",
+                hint="Build it with --fp16 or --fp32, or accept less with --least-int8.",
+            )
+        *others, last = climb(steps, trial.attempt, request.max_drop, say, request.least_int8)
+        attempts = (*others, trial.weighed(last))
+        found = (dict(reference.figures), attempts)
+        judged = (criterion.name, request.mode, str(request.max_drop))
+        outcome = PromiseOutcome(plan.engine(), False, *judged, *found)
+        file = trial.publish(attempts[-1], {**terms, **_record(outcome)}, say)
+    say(f"engine: {file.path} ({file.path.stat().st_size / 1e6:.1f} MB)")
+    return replace(outcome, file=file)
+
+
+def climb(
+    steps: Sequence[Step], attempt: Try, bound: MaxDrop, say: Say, least: float = LEAST_INT8
+) -> tuple[Attempt, ...]:
+    """Attempt one choice of exclusions after the other until one keeps the bound.
+
+    Args:
+        steps: At least one budget and what it excludes.
+        attempt: Builds and judges one.
+        bound: What may be lost.
+        say: Told the outcome of each attempt.
+        least: Part of the multiply-adds that is INT8 in each of them at least.
+
+    Raises:
+        GateFailed: None does.
+    """
+    attempts: list[Attempt] = []
+    for budget, excluded in steps:
+        attempts.append(attempt(budget, excluded))
+        last = attempts[-1]
+        judged = Judgement(last.figures, last.losses)
+        loses = f"{judged.worst} counts as a loss of {last.losses[judged.worst] * 100:.2f}"
+        say(
+            f"attempt: {last.quantized} of {last.convolutions} convolutions in INT8 ({last.work:.1%} of the "
+            f"work): {loses} of {bound}: {'held' if last.held else 'not held'}"
+        )
+        if last.held:
+            return tuple(attempts)
+    tried = "; ".join(f"{a.work:.1%} in INT8 loses {max(a.losses.values()) * 100:.2f}" for a in attempts)
+    doubt = " These losses may be noise: so few images cannot tell." if attempts[0].noise else ""
+    raise GateFailed(
+        f"--max-drop {bound} is not kept with {least:.0%} or more of the multiply-adds in INT8 ({tried}): "
+        f"no engine was made.{doubt}",
+        hint="Judge on more images. "
+        * attempts[0].noise
+        + "Calibrate on more pictures like those of your camera, accept a larger loss or less INT8 "
+        "(--max-drop, --least-int8), or build with --fp16 or --fp32.",
+    )
+
+
+def _criterion(request: PromiseRequest, say: Say) -> Criterion:
+    looks = (request.threads, request.mode)
+    if request.annotations is not None:
+        truth = load_ground_truth(request.annotations, request.eval_images)
+        for note in truth.notes:
+            say(f"warning: {note}")
+        return AnnotatedCriterion(truth, request.eval_images, request.max_drop, *looks)
+    if request.eval_images is not None:
+        return AgreementCriterion(images_of(request.eval_images, "val"), *looks)
+    if request.build.images is None:
+        raise CalibrationError(
+            "--max-drop needs images to judge on, and none were named.",
+            hint="Add --images DIR again, or --eval-images DIR (with --annotations FILE to measure mAP).",
+        )
+    return AgreementCriterion(images_of(request.build.images)[: request.build.limit], *looks)
+
+
+def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:
+    """Return what was promised and how it is judged, as the sidecar records it."""
+    return {
+        "promise_bound": str(request.max_drop),
+        "promise_criterion": criterion.name,
+        "promise_mode": request.mode,
+        "promise_judged_on": criterion.key(),
+        "promise_judged_by": "engine" if runs_here else "Q/DQ graph",
+        "promise_least_int8": f"{request.least_int8 * 100:g}%",
+        "promise_recipe": str(RECIPE),
+    }
+
+
+def _record(outcome: PromiseOutcome) -> dict[str, str]:
+    """Return what was found, as the sidecar records it."""
+    found = outcome.as_json()
+    return {
+        "promise_budget": f"{outcome.attempts[-1].budget:g}",
+        "promise": json.dumps({name: found[name] for name in ("reference", "attempts")}),
+    }
+
+
+def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> PromiseOutcome | None:
+    """Return the engine on disk if it was built from the same for the same promise."""
+    try:
+        known = read_sidecar(plan.engine().path)
+        if not terms.items() <= known.sources.items():
+            return None
+        found = json.loads(known.sources["promise"])
+        attempts = tuple(Attempt(**{**a, "excluded": tuple(a["excluded"])}) for a in found["attempts"])
+        reference = dict(found["reference"])
+    except (YoloTrtError, KeyError, TypeError, ValueError):
+        return None
+    again = excluding(plan, attempts[-1].excluded).engine() if attempts else plan.engine()
+    promised = {k: v for k, v in known.sources.items() if k.startswith("promise")}
+    ready = up_to_date(replace(again, sources={**again.sources, **promised}))
+    if ready is None:
+        return None
+    judged = (terms["promise_criterion"], mode, terms["promise_bound"])
+    return PromiseOutcome(ready, True, *judged, reference, attempts)

@@ -1,0 +1,205 @@
+"""One choice of INT8 layers after the other: which, and what each is measured to lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from yolotrt.artifacts.files import exclusive
+from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.loading import load_engine
+from yolotrt.backends.names import EMBEDDED
+from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
+from yolotrt.backends.own import mind_another_network
+from yolotrt.backends.sidecar import write_engine
+from yolotrt.progress import Progress
+from yolotrt.quantization.graph import WEIGHTED, GraphView
+from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize
+from yolotrt.quantization.qdq_cpu import integer_convolutions
+from yolotrt.quantization.qdq_tensorrt import int8_convolutions
+from yolotrt.quantization.sensitivity import Layer, choose_exclusions, damages, layers_of
+from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
+from yolotrt.workflow.build import Say, build_engine, build_planned
+from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.plan import BuildPlan
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One choice of layers, measured.
+
+    Attributes:
+        budget: Share of the convolutions' multiply-adds allowed in high precision; 1 quantises nothing.
+        excluded: Convolutions that could be INT8 and are not.
+        quantized: Number of convolutions in INT8.
+        convolutions: Number of all convolutions.
+        work: Share of all convolutions' multiply-adds that is in INT8.
+        size: Size of the engine, bytes; None if it was judged by its graph and not built.
+        figures: As in :class:`~yolotrt.workflow.accuracy_bound.criterion.Judgement`.
+        losses: As there.
+        held: Whether every loss is within the bound.
+        noise: Whether every loss beyond it may be noise.
+    """
+
+    budget: float
+    excluded: tuple[str, ...]
+    quantized: int
+    convolutions: int
+    work: float
+    size: int | None
+    figures: dict[str, float]
+    losses: dict[str, float]
+    held: bool
+    noise: bool = False
+
+
+def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
+    """Return the layers to leave in high precision: those that stand out, then the next best for the rest.
+
+    Args:
+        layers: All quantised convolutions.
+        budget: Share of all convolutions' multiply-adds that may stay in high precision.
+    """
+    chosen = choose_exclusions(layers, budget)
+    left = [layer for layer in layers if layer.name not in chosen]
+    budget -= sum(layer.cost for layer in layers if layer.name in chosen)
+    shares = damages(left) if left else ()
+    worth = {layer.name: s / max(layer.cost, 1e-6) for layer, s in zip(left, shares, strict=True)}
+    for layer in sorted(left, key=lambda layer: -worth[layer.name]):
+        if layer.cost <= budget:
+            budget -= layer.cost
+            chosen.append(layer.name)
+    return chosen
+
+
+def ladder(plan: BuildPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Yield budgets and exclusions: the default, ever larger budgets, everything; no choice twice."""
+    style, ranges = plan.backend.qdq_style, plan.ranges
+    assert ranges is not None
+    budget = BUDGET[style]
+    layers = layers_of(plan.model, ranges.noise.get(style, {}))
+    last = tuple(default_exclusions(plan.model, ranges, style))
+    yield budget, last
+    while (budget := 2 * budget) < 1:
+        chosen = tuple(exclusions(layers, budget))
+        if set(chosen) != set(last):
+            last = chosen
+            yield budget, chosen
+    everything = tuple(_quantized(plan, ()))
+    if set(everything) != set(last):
+        yield 1.0, everything
+
+
+def int8_share(plan: BuildPlan, excluded: Sequence[str]) -> float:
+    """Return which part of all convolutions' multiply-adds is INT8 without the excluded ones, in [0, 1]."""
+    work = _work(plan)
+    return sum(work[name] for name in _quantized(plan, excluded)) / (sum(work.values()) or 1)
+
+
+def _work(plan: BuildPlan) -> dict[str, int]:
+    view = GraphView(plan.model)
+    return {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
+
+
+def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
+    view = GraphView(plan.model)
+    of_style = integer_convolutions if plan.backend.qdq_style == "cpu" else int8_convolutions
+    return [node.name for node in of_style(view, excluded)]
+
+
+def excluding(plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None) -> BuildPlan:
+    """Return the plan with these convolutions in high precision, and another place for its engine."""
+    request = replace(plan.request, exclude=excluded, output=output or plan.request.output)
+    return replace(plan, request=request)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Builds and judges one choice of exclusions after the other.
+
+    Attributes:
+        plan: The engine to be.
+        criterion: How engines are judged.
+        bound: Largest accepted loss.
+        folder: For engines on trial.
+        runs_here: The engine itself is judged; otherwise its Q/DQ graph is.
+        progress: Told about long steps.
+    """
+
+    plan: BuildPlan
+    criterion: Criterion
+    bound: MaxDrop
+    folder: Path
+    runs_here: bool
+    progress: Progress
+
+    def reference(self) -> Judgement:
+        """Judge the FP32 network, which the others are compared with."""
+        request = replace(
+            self.plan.request,
+            model=self.plan.onnx_path,
+            precision="fp32",
+            backend=EMBEDDED,
+            output=None,
+            force=False,
+            options={},
+        )
+        file = build_engine(request, progress=self.progress, say=quiet).file
+        with closing(load_engine(file)) as engine:
+            return self.criterion.judge(engine, self.progress)
+
+    def attempt(self, budget: float, excluded: tuple[str, ...]) -> Attempt:
+        """Quantise all but ``excluded`` and judge the result."""
+        plan = excluding(self.plan, excluded)
+        size: int | None = None
+        engine: Engine
+        if self.runs_here:
+            file = self._build(excluded)
+            size = file.path.stat().st_size
+            engine = load_engine(file)
+        else:
+            assert plan.ranges is not None
+            graph = quantize(plan.model, plan.ranges, plan.backend.qdq_style, exclude=excluded)
+            described = EngineFile(plan.onnx_path, plan.backend.name, "int8", plan.spec, (), "")
+            engine = FakeQuantizedEngine(graph, described)
+        with closing(engine):
+            found = self.criterion.judge(engine, self.progress)
+        return Attempt(
+            budget=budget,
+            excluded=excluded,
+            quantized=len(_quantized(plan, excluded)),
+            convolutions=len(_work(plan)),
+            work=int8_share(plan, excluded),
+            size=size,
+            figures=dict(found.figures),
+            losses=dict(found.losses),
+            held=not (beyond := {n for n, loss in found.losses.items() if loss > self.bound.value}),
+            noise=bool(beyond) and beyond <= found.noise,
+        )
+
+    def weighed(self, chosen: Attempt) -> Attempt:
+        """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
+        return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
+
+    def publish(self, chosen: Attempt, promise: Mapping[str, str], say: Say) -> EngineFile:
+        """Put the chosen engine in its place, with its promise in the sidecar."""
+        built = self._build(chosen.excluded)
+        final = excluding(self.plan, chosen.excluded).engine()
+        data = built.path.read_bytes()
+        with exclusive(final.path, say) as waited:
+            mind_another_network(final, waited=waited, say=say)
+            return write_engine(
+                replace(final, sources={**final.sources, **promise}, layers=built.layers), data
+            )
+
+    def _build(self, excluded: tuple[str, ...]) -> EngineFile:
+        place = self.folder / self.plan.engine().path.name
+        plan = excluding(self.plan, excluded, place)
+        plan = replace(plan, request=replace(plan.request, force=False))
+        return build_planned(plan, progress=self.progress, say=quiet).file
+
+
+def quiet(_message: str) -> None:
+    """Say nothing: engines on trial are no news."""

@@ -1,0 +1,69 @@
+"""What the findings of a search hold for: engines, pictures and annotations by content, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.placement import place
+from yolotrt.cuda.machine import HERE
+from yolotrt.evaluation.groundtruth import GroundTruth
+from yolotrt.machine.environment import environment
+from yolotrt.pipeline.tiled import Frame
+from yolotrt.workflow.tune.request import TuneRequest
+
+
+def search_key(
+    request: TuneRequest,
+    files: Sequence[EngineFile],
+    frames: Sequence[Frame],
+    truth: GroundTruth | None,
+) -> dict[str, object]:
+    """Return what must be the same for a search to be continued, by names that a person reads.
+
+    Args:
+        request: The search.
+        files: The engines.
+        frames: What they are timed on.
+        truth: The annotated images; None if no accuracy is measured.
+
+    Raises:
+        InputError: An annotated image is missing.
+    """
+    machine = environment(request.sweep.threads, _card(request, files))
+    return {
+        "engines": {f.path.name: f.sha256 for f in files},
+        "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
+        "GPU": (machine["gpu"] or {}).get("name"),
+        "passes": list(request.sweep.modes),
+        "overlap": request.sweep.overlap,
+        "frame sizes": [list(frame.shape) for frame in frames],
+        "pictures": [digest for _, digest in request.pictures],
+        "annotated images": _judged_on(request, truth),
+        "device": request.device,
+    }
+
+
+def _judged_on(request: TuneRequest, truth: GroundTruth | None) -> str | None:
+    """Return a key of annotations and their images; None if no accuracy is measured."""
+    if truth is None:
+        return None
+    images = [sha256_file(path) for path in truth.files(request.images)]
+    objects = [
+        [
+            found.categories.tolist(),
+            found.boxes.tolist(),
+            found.crowd.tolist(),
+            [sha256_bytes(mask["counts"]) for mask in found.masks],
+        ]
+        for found in (truth.objects[image.id] for image in truth.images)
+    ]
+    categories = [[key, name] for key, name in truth.categories.items()]
+    return content_key({"images": images, "objects": objects, "categories": categories})
+
+
+def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
+    """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
+    gpus = [index for file in files for index in place(file, request.device).gpus]
+    return HERE.gpu(gpus[0]).info.pci_bus_id if gpus else None

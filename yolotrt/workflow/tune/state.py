@@ -1,0 +1,268 @@
+"""What a search has found out so far, kept in a file so that nothing is measured twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.hashing import content_key
+from yolotrt.artifacts.kinds import document
+from yolotrt.bench.race import Dropped
+from yolotrt.bench.result import Case, CaseResult
+from yolotrt.bench.rounds import Running, Subject
+from yolotrt.bench.verdict import Outcome
+from yolotrt.errors import ArtifactError, StorageError
+from yolotrt.evaluation.comparison import Difference
+from yolotrt.machine.memory import Memory
+from yolotrt.timing.clock import Clock, now, seconds_between
+from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
+
+FORMAT = "yolotrt.tune"
+VERSION = 1
+STATE = document("what yolotrt tune knows so far", FORMAT)
+PAUSE_S = 5.0
+_PATIENCE_S = 24 * 3600.0
+"""Seconds that another search with the same state is waited for; some go on overnight."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An engine's accuracy.
+
+    Attributes:
+        box: Box mAP50-95, in [0, 1], or None.
+        mask: Mask mAP50-95, or None.
+        losses: Differences to FP32, of boxes and masks as far as there are.
+    """
+
+    box: float | None
+    mask: float | None
+    losses: tuple[Difference, ...]
+
+    @classmethod
+    def of(cls, entry: EngineAccuracy) -> Measured:
+        """Return the figures of an evaluation."""
+        accuracy, against = entry.evaluation.accuracy, entry.comparison
+        losses = () if against is None else (against.box, *([against.mask] if against.mask else []))
+        return cls(accuracy.box.ap, accuracy.mask.ap if accuracy.mask else None, losses)
+
+    @property
+    def score(self) -> float | None:
+        """The mAP of the masks, or of the boxes without masks."""
+        return self.box if self.mask is None else self.mask
+
+    @property
+    def loss_text(self) -> str:
+        """The losses in points."""
+        return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
+
+    def outcome(self, bound: MaxDrop) -> Outcome:
+        """Whether it keeps a bound on box and mask mAP."""
+        found = {bound.outcome(loss) for loss in self.losses}
+        return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"
+
+    def beyond(self, bound: MaxDrop) -> bool:
+        """Whether it loses more than accepted, be it noise or not."""
+        return any(bound.beyond(loss) for loss in self.losses)
+
+
+@dataclass
+class TuneState:
+    """The file and what is in it.
+
+    Attributes:
+        path: The file.
+        key: What the figures hold for, in one key; another one starts anew.
+        made_for: The same by its parts, to say which differ.
+        budgets: What the race was held against; with others it starts anew.
+        accuracy: By the engine's hash.
+        cases: Samples of cases that were not given up.
+        gone: Cases that were.
+        memory: By case.
+        clock: Decides when to save again.
+    """
+
+    path: Path
+    key: str
+    budgets: dict[str, Any]
+    accuracy: dict[str, Measured] = field(default_factory=dict)
+    cases: dict[Case, CaseResult] = field(default_factory=dict)
+    gone: dict[Case, Dropped] = field(default_factory=dict)
+    memory: dict[Case, Memory] = field(default_factory=dict)
+    made_for: dict[str, Any] = field(default_factory=dict)
+    clock: Clock = now
+    _saved_ns: int = field(default=0, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        key: dict[str, object],
+        budgets: dict[str, Any],
+        say: Callable[[str], None],
+        *,
+        waited: bool = False,
+        overwrite: bool = False,
+    ) -> TuneState:
+        """Return what is known, or an empty state if there is none for this key.
+
+        Args:
+            path: The file.
+            key: What the figures hold for.
+            budgets: What the race is held against.
+            say: Told what becomes of an earlier state.
+            waited: Another process has just finished with this file, whose findings must not be lost.
+            overwrite: Begin anew in the place of a file that is something else.
+
+        Raises:
+            ArtifactError: The file is something else.
+            StorageError: Another process has just written what it found for another key.
+        """
+        wanted = content_key(key)
+        if not path.exists() or (overwrite and not STATE.is_own(path)):
+            return cls(path, wanted, budgets, made_for=key)
+        body = read_document(path, format=FORMAT, version=VERSION)
+        if body.get("key") != wanted:
+            if waited:
+                raise StorageError(
+                    f"Another process has just searched with {path}, for other engines, images or settings.",
+                    hint="Give this search a file of its own: --state FILE.",
+                )
+            say(f"tune: {path} is about {_others(body.get('made_for'), key)}; starting anew")
+            return cls(path, wanted, budgets, made_for=key)
+        try:
+            state = replace(cls._read(path, body), made_for=key)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
+        if state.budgets != budgets:
+            say(f"tune: {path} was held against other budgets; racing anew")
+            return replace(state, budgets=budgets, cases={}, gone={})
+        say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
+        return state
+
+    @classmethod
+    def _read(cls, path: Path, body: dict[str, Any]) -> TuneState:
+        accuracy = {
+            sha: Measured(v["box"], v["mask"], tuple(Difference(**d) for d in v["losses"]))
+            for sha, v in body["accuracy"].items()
+        }
+        cases = [
+            CaseResult(Case(**e["case"]), e["samples"], e["warmup"], e["detections"]) for e in body["cases"]
+        ]
+        gone = [Dropped(Case(**e["case"]), e["reason"], e["rounds"], e["median_s"]) for e in body["gone"]]
+        memory = {
+            Case(**e["case"]): Memory(int(e["bytes"]), e["gpu_bytes"])
+            for e in body["memory"]
+            if "gpu_bytes" in e  # earlier versions did not ask GPUs
+        }
+        by_case = {c.case: c for c in cases}
+        return cls(path, body["key"], body["budgets"], accuracy, by_case, {g.case: g for g in gone}, memory)
+
+    def save(self) -> None:
+        """Write the file."""
+        body = {
+            "key": self.key,
+            "made_for": self.made_for,
+            "budgets": self.budgets,
+            "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
+            "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
+            "gone": [asdict(entry) for entry in self.gone.values()],
+            "memory": [
+                {"case": asdict(case), "bytes": size.host, "gpu_bytes": size.gpu}
+                for case, size in self.memory.items()
+            ],
+        }
+        write_document(self.path, format=FORMAT, version=VERSION, body=body)
+        self._saved_ns = self.clock()
+
+    def resume(self, subjects: Sequence[Subject]) -> list[Running]:
+        """Return the cases that were not given up, with the samples that they have already.
+
+        Rounds must stay paired: what only some cases have is cut, and a case that is new starts all anew.
+        """
+        racing = [subject for subject in subjects if subject.case not in self.gone]
+        known = [self.cases.get(subject.case) for subject in racing]
+        if not all(known):
+            return [Running(subject) for subject in racing]
+        rounds = min(len(entry.samples["end_to_end"]) for entry in known if entry)
+        running = []
+        for subject, entry in zip(racing, known, strict=True):
+            assert entry is not None
+            samples = {stage: list(values[:rounds]) for stage, values in entry.samples.items()}
+            running.append(
+                Running.resume(subject, CaseResult(entry.case, samples, entry.warmup, entry.detections))
+            )
+        return running
+
+    def note(self, running: Sequence[Running]) -> None:
+        """Take note of a finished round; the file is written every few seconds."""
+        if len({entry.rounds for entry in running}) > 1:
+            return  # in the middle of a round, of which nothing would be resumed
+        self.cases = {entry.subject.case: entry.result() for entry in running}
+        if seconds_between(self._saved_ns, self.clock()) > PAUSE_S:
+            self.save()
+
+    def drop(self, entry: Dropped) -> None:
+        """Keep that a case was given up."""
+        self.gone[entry.case] = entry
+        self.cases.pop(entry.case, None)
+        self.save()
+
+    def finish(self, racing: Sequence[Running]) -> None:
+        """Keep the race's end."""
+        self.cases = {entry.subject.case: entry.result() for entry in racing}
+        self.save()
+
+    def memory_of(self, case: Case, measure: Callable[[], Memory]) -> Memory:
+        """Return a case's memory, measuring it if it is not known."""
+        if case not in self.memory:
+            self.memory[case] = measure()
+            self.save()
+        return self.memory[case]
+
+
+def _others(before: object, wanted: dict[str, object]) -> str:
+    """Say what a state is about that was made for something else."""
+    if not isinstance(before, dict):
+        return "other engines, images or another machine"
+    plain = json.loads(json.dumps(wanted))
+    changed = [name for name in {**before, **plain} if before.get(name) != plain.get(name)]
+    return f"another search ({', '.join(changed)} changed)"
+
+
+@contextmanager
+def held(
+    path: Path,
+    key: dict[str, object],
+    budgets: dict[str, Any],
+    say: Callable[[str], None],
+    *,
+    overwrite: bool = False,
+) -> Iterator[TuneState]:
+    """Give the state in a file that no other search uses meanwhile; it is saved however the block ends.
+
+    Args:
+        path: As in :meth:`TuneState.open`.
+        key: As there.
+        budgets: As there.
+        say: As there; also told that another search is waited for, and where an interrupted one goes on.
+        overwrite: As there.
+
+    Raises:
+        ArtifactError: The file is something else.
+        StorageError: It cannot be locked, or another process has just written it for another key.
+    """
+    with exclusive(path, say, timeout_s=_PATIENCE_S) as waited:
+        state = TuneState.open(path, key, budgets, say, waited=waited, overwrite=overwrite)
+        try:
+            yield state
+        except BaseException:
+            state.save()
+            say(f"tune: what is known so far is in {state.path}; the same command continues from there")
+            raise
