@@ -31,7 +31,7 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     tree = ast.parse(path.read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     prints = any(getattr(call.func, "id", None) == "print" for call in calls)
-    own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "benchmarks/memory.py"}
+    own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "machine/memory.py"}
     assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
     assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
     assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"

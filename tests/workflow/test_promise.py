@@ -149,7 +149,11 @@ def test_the_record_rebuilds_the_same_engine(request_: BuildRequest, tmp_path: P
 def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_path: Path) -> None:
     fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
     path = annotate(fp32, pictures, tmp_path / "a.json")
-    outcome, _ = _keep(request_, "50pt", annotations=path)
+    document = json.loads(path.read_text())
+    document["annotations"].append({**document["annotations"][0], "id": 9999, "image_id": 9999})
+    path.write_text(json.dumps(document))
+    outcome, said = _keep(request_, "50pt", annotations=path)
+    assert [line for line in said if line.startswith("warning: 1 of ")], "what was left out is said"
     assert outcome.criterion == "mAP50-95"
     assert outcome.reference["box mAP"] > 0.9
     (kept,) = outcome.attempts
