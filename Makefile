@@ -84,6 +84,9 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+schemas: setup  ## Write the JSON Schemas of our documents again, from the types
+	$(VENV)/bin/python tools/write_schemas.py
+
 bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see benchmarks/)
 	$(BIN)/python -m benchmarks
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
-from yolotrt.bench.result import SCHEMA, read_result
+from yolotrt.artifacts.schema import schema
+from yolotrt.bench.result import DOCUMENT, read_result
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 FAST = ("--groups", "1,2", "-n", 12, "--warmup", 1, "--threads", 1)
@@ -44,8 +45,8 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
                "--csv", "r.csv", "--markdown", "r.md", "--json", "-")  # fmt: skip
     assert done.code == 0, done.err
     document = json.loads(done.out)
-    jsonschema.validate(document, read_json(SCHEMA))
-    jsonschema.validate(read_json(tmp_path / "r.json"), read_json(SCHEMA))
+    jsonschema.validate(document, schema(DOCUMENT))
+    jsonschema.validate(read_json(tmp_path / "r.json"), schema(DOCUMENT))
     result = read_result(tmp_path / "r.json")
     assert len(result.cases) == 5
     assert result.rounds == 12
@@ -100,7 +101,7 @@ def test_until_stable_stops_when_it_is_or_when_the_time_is_up(
     done = cli("bench", engine, "--source", picture, "--mode", "global", "--until-stable", "30%",
                "--duration", 20, "-o", "r.json")  # fmt: skip
     assert done.code == 0
-    assert read_result(tmp_path / "r.json").stopped["measure"] in ("stable", "cap")
+    assert read_result(tmp_path / "r.json").stopped.measure in ("stable", "cap")
 
 
 def _check_undecided(cli: Cli, folder: Path) -> None:

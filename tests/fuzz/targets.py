@@ -28,7 +28,8 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.bench.advice import advise
-from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.bench.settings import Settings
 from yolotrt.data.coco.instances import read_instances
 from yolotrt.data.coco.manifest import read_manifest
 from yolotrt.data.fetch.rangezip import open_archive, unpack
@@ -36,6 +37,7 @@ from yolotrt.data.formats.reader import images_of
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ArtifactError, InputError
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.machine.environment import EngineRecord, Environment
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.quantization.cache import read_ranges, write_ranges
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange
@@ -103,11 +105,8 @@ def _sidecar(data: bytes, folder: Path) -> None:
 
 def _result_seeds(folder: Path) -> list[bytes]:
     stages = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge", "tiles", "global", "end_to_end")
-    environment: dict[str, Any] = {
-        "yolotrt": "0", "python": "3", "platform": "x", "cpu": "c", "cores": 2, "threads": 2,
-        "governor": None, "load_1min": 0.5, "git": None, "gpu": None, "packages": {"numpy": "2"},
-        "engines": {"e": {"sha256": "0"}},
-    }  # fmt: skip
+    packages, engines = {"numpy": "2"}, {"e": EngineRecord(sha256="0")}
+    environment = Environment("0", "3", "x", "c", 2, 2, None, 0.5, None, None, packages, engines=engines)
     span = TimelineSpan("tiles", None, "tiles", "host", 0.0, 0.01)
     cases = tuple(
         CaseResult(
@@ -119,9 +118,10 @@ def _result_seeds(folder: Path) -> list[bytes]:
         )
         for groups in (1, 2)
     )
-    settings = {"iterations": 8, "modes": ["tiled"], "threads": 2}
-    stopped = {"measuring": "iterations", "warmup": "stable"}
-    result = RunResult(settings, environment, cases, ("note",), {}, 1.0, (), stopped, {"stat": "p50"})
+    settings = Settings(iterations=8, modes=("tiled",), threads=2)
+    result = RunResult(
+        settings, environment, cases, ("note",), None, 1.0, (), Endings("iterations", "stable")
+    )
     return [write_result(folder / "r.json", result).read_bytes()]
 
 

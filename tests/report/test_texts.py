@@ -16,12 +16,14 @@ from rich.table import Table
 
 from tests.bench.fakes import result_of
 from tests.report.worlds import gpu_result
-from yolotrt.artifacts.documents import read_json
-from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.artifacts.schema import schema
+from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import compare
+from yolotrt.bench.judge import judge
 from yolotrt.bench.metrics import METRICS
-from yolotrt.bench.result import SCHEMA, to_json
+from yolotrt.bench.result import DOCUMENT, to_json
 from yolotrt.bench.statistics import Interval
+from yolotrt.machine.watch import During
 from yolotrt.report.fitting import Column, fitted
 from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
@@ -62,11 +64,11 @@ def test_csv_and_json_hold_the_times_of_the_gpu_under_names_of_their_own() -> No
     assert document["cases"][0]["metrics"]["inference_device_enqueue_ms"] == pytest.approx(
         float(rows[0]["inference_device_enqueue_ms"])
     )
-    jsonschema.validate(json.loads(json.dumps(document)), read_json(SCHEMA))
+    jsonschema.validate(json.loads(json.dumps(document)), schema(DOCUMENT))
 
 
 def test_markdown_holds_the_table_and_the_warnings() -> None:
-    text = result_markdown(result_of(FAST, SLOW, during={"other_cores": 3.0}))
+    text = result_markdown(result_of(FAST, SLOW, during=During(other_cores=3.0)))
     assert "| a | tiled | serial | 2 | 13.2 |" in text
     assert "**other load**" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -78,7 +80,7 @@ def test_a_comparison_says_its_verdict_first() -> None:
     assert bad.startswith("**yolotrt: 1 significant regression**")
     assert "**REGRESSION**" in bad
     assert "+20.0 %" in bad
-    loud = comparison_markdown(compare(result_of(FAST, during={"other_cores": 3.0}), result_of(SLOW)))
+    loud = comparison_markdown(compare(result_of(FAST, during=During(other_cores=3.0)), result_of(SLOW)))
     assert "- base, **other load**: Other programs" in loud
     good = comparison_markdown(compare(result_of(SLOW), result_of(FAST)))
     assert good.startswith("**yolotrt: No significant regression**")
@@ -116,7 +118,7 @@ def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width
         replace(e, samples={k: [v and 2 * v for v in s] for k, s in e.samples.items()}) for e in result.cases
     ]
     compared = compare(result, replace(result, cases=tuple(slow)))
-    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    verdicts = judge(result.cases, Budgets.parse(["tiles=1ms"]))
     for table in (
         latency_table(result, width),
         stage_table(result, width),
@@ -149,7 +151,7 @@ def test_a_single_engine_is_named_in_the_title_and_needs_no_column() -> None:
 
 def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
     result = gpu_result(rounds=12, engines=ENGINES)
-    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    verdicts = judge(result.cases, Budgets.parse(["tiles=1ms"]))
     for table in (
         latency_table(result),
         stage_table(result),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,11 @@ def _examine() -> dict[str, Any]:
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
         "cuda_binding": _binding(),
-        **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
+        **{
+            k: v
+            for k, v in asdict(environment(cores())).items()
+            if k not in {"packages", "threads", "engines"}
+        },
         "packages": {**packages(), **{name: package_version(name) for name in PACKAGES}},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()

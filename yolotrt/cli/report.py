@@ -57,7 +57,7 @@ def report(
     budgets = Budgets.parse(budget or (), budget_stat)
     read = [read_result(path) for path in results]
     if budgets.limits:
-        read = [replace(result, budgets=budgets.as_json()) for result in read]
+        read = [replace(result, budgets=budgets) for result in read]
     figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
     for path, result in zip(results, read, strict=True):
         if json != "-":

@@ -87,8 +87,8 @@ def _change(difference: dict[str, Any] | None, images: int) -> Change | None:
 
 def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) -> list[Accuracy]:
     """Return the accuracy figures of the very engine that a case timed."""
-    about = (result.environment.get("engines") or {}).get(entry.case.engine) or {}
-    return [a for a in accuracy if a.sha256 == about.get("sha256")]
+    about = result.environment.engines.get(entry.case.engine)
+    return [a for a in accuracy if about is not None and a.sha256 == about.sha256]
 
 
 def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:

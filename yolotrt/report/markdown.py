@@ -24,13 +24,13 @@ _CASE = ("engine", "mode", "dispatch", "groups")
 def result_markdown(result: RunResult) -> str:
     """Return the latencies of a run, the machine and the warnings."""
     environment = result.environment
-    gpu = (environment.get("gpu") or {}).get("name")
-    machine = f"{environment.get('cpu')}, {environment.get('threads')} of {environment.get('cores')} cores"
-    revision = f", revision {environment['git']}" if environment.get("git") else ""
-    where = f"{gpu + ', ' if gpu else ''}{machine}; yolotrt {environment.get('yolotrt')}{revision}"
+    gpu = f"{environment.gpu.name}, " if environment.gpu else ""
+    machine = f"{environment.cpu}, {environment.threads} of {environment.cores} cores"
+    revision = f", revision {environment.git}" if environment.git else ""
+    where = f"{gpu}{machine}; yolotrt {environment.yolotrt}{revision}"
     lines = [
         f"**Latency per frame**, {result.rounds} interleaved frames per case of "
-        f"{markdown_text(str(result.settings.get('source')))}",
+        f"{markdown_text(str(result.settings.source))}",
         "",
         *_table(
             (*_CASE, "median ms", "95 % interval", "p95", "p99", "frames/s", "vs groups=1"),
@@ -50,7 +50,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         (
             change.case.engine,
             change.case.mode,
-            change.case.dispatch,
+            change.case.way,
             str(change.case.groups),
             change.stage,
             milliseconds(change.base_s),
@@ -85,7 +85,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 def _rows(result: RunResult) -> list[tuple[str, ...]]:
     rows = []
     for entry in result.cases:
-        case = (entry.case.engine, entry.case.mode, entry.case.dispatch, str(entry.case.groups))
+        case = (entry.case.engine, entry.case.mode, entry.case.way, str(entry.case.groups))
         summary = summarize(entry.samples["end_to_end"])
         if summary is None:
             rows.append((*case, *[NOT_MEASURED] * 6))

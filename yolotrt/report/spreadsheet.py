@@ -33,7 +33,7 @@ def to_csv(results: Sequence[RunResult]) -> str:
     writer.writerow(map(csv_text, (*_CASE, "frames", *metrics, *spread)))
     for result in results:
         for entry in result.cases:
-            case = [getattr(entry.case, name) for name in _CASE]
+            case = [entry.case.way if n == "dispatch" else getattr(entry.case, n) for n in _CASE]
             known = flat_metrics(entry.samples)
             medians = [known.get(name) for name in metrics]
             count = len(entry.samples["end_to_end"])

@@ -36,7 +36,7 @@ def story_table(
     """
     images = next(iter(accuracy.values()))[0].evaluation.accuracy.images
     rows = [
-        (entry.file.precision, mode, best.case.dispatch, str(best.case.groups), *_figures(best, entry))
+        (entry.file.precision, mode, best.case.way, str(best.case.groups), *_figures(best, entry))
         for mode, entries in accuracy.items()
         for entry in entries
         if (best := fastest(result, entry.file.name, mode)) is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from yolotrt.bench.budgets import Verdict
 from yolotrt.bench.compare import Comparison
+from yolotrt.bench.judge import Verdict
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
 from yolotrt.report.fitting import NOT_MEASURED as NOT_MEASURED
@@ -104,7 +105,7 @@ def case_columns(cases: Sequence[Case]) -> list[Column]:
     return [
         *engine,
         _column("mode", (case.mode for case in cases), words=True),
-        _column("dispatch", (case.dispatch for case in cases), words=True),
+        _column("dispatch", (case.way for case in cases), words=True),
         _column("groups", (str(case.groups) for case in cases)),
     ]
 
@@ -208,4 +209,4 @@ def _outliers(entry: CaseResult) -> str:
 
 
 def _with_one_group(case: Case) -> Case:
-    return Case(case.engine, case.precision, case.mode, case.dispatch, 1)
+    return replace(case, groups=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
+from yolotrt.bench.case import Case
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.cuda.machine import HERE
@@ -114,14 +116,11 @@ def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
         return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
     if kind == RESULT:
         result = read_result(path)
-        cases = {
-            " ".join(map(str, vars(entry.case).values())): f"{len(entry.samples['end_to_end'])} frames"
-            for entry in result.cases
-        }
+        cases = {_case(entry.case): f"{len(entry.samples['end_to_end'])} frames" for entry in result.cases}
         return {
             "kind": "benchmark result",
-            "settings": dict(result.settings),
-            "environment": dict(result.environment),
+            "settings": asdict(result.settings),
+            "environment": asdict(result.environment),
             "cases": cases,
         }
     if kind == CALIBRATION:
@@ -138,3 +137,7 @@ def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
             },
         }
     raise ArtifactError(f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown.")
+
+
+def _case(case: Case) -> str:
+    return f"{case.engine} {case.precision} {case.mode} {case.way} {case.groups}"
