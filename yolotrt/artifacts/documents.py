@@ -66,6 +66,7 @@ class Document(Generic[T]):
         again: What to do with a damaged one, for a hint.
         older: Earlier versions that are still read, and how the next one is made of each.
         check: Raises ValueError or TypeError for a value whose fields do not fit each other.
+        prepare: Fills in what files have besides, before a value is written.
         unmarked: Fields by which files are recognised that were written before they said what they are.
         unmarked_version: The version that these count as.
     """
@@ -77,6 +78,7 @@ class Document(Generic[T]):
     again: str = "Make it again."
     older: Mapping[int, Migration] = field(default_factory=dict)
     check: Callable[[T], None] = lambda _: None
+    prepare: Callable[[T], T] = lambda value: value
     unmarked: frozenset[str] = frozenset()
     unmarked_version: int = 0
 
@@ -96,7 +98,7 @@ class Document(Generic[T]):
 
     def to_json(self, value: T) -> dict[str, Any]:
         """Return a value as JSON values, as they are written."""
-        fields: dict[str, Any] = msgspec.to_builtins(value, enc_hook=_plain)
+        fields: dict[str, Any] = msgspec.to_builtins(self.prepare(value), enc_hook=_plain)
         return {"format": self.format, "version": self.version, **fields}
 
     def write(self, target: Path, value: T) -> Path:

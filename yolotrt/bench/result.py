@@ -94,6 +94,10 @@ def _check(result: RunResult) -> None:
         require_even(entry)
 
 
+def _with_metrics(result: RunResult) -> RunResult:
+    return replace(result, cases=tuple(entry.with_metrics() for entry in result.cases))
+
+
 def _from_2(found: dict[str, Any]) -> dict[str, Any]:
     """Version 2 had flat engines and budgets, and one text for dispatch, order and depth."""
     environment = dict(found["environment"])
@@ -125,13 +129,14 @@ DOCUMENT = Document(
     again="Run the bench again.",
     older={2: _from_2},
     check=_check,
+    prepare=_with_metrics,
 )
 RESULT = DOCUMENT.kind
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
     """Return the result as JSON values."""
-    return DOCUMENT.to_json(_with_metrics(result))
+    return DOCUMENT.to_json(result)
 
 
 def write_result(target: Path, result: RunResult) -> Path:
@@ -140,7 +145,7 @@ def write_result(target: Path, result: RunResult) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return DOCUMENT.write(target, _with_metrics(result))
+    return DOCUMENT.write(target, result)
 
 
 def read_result(path: Path) -> RunResult:
@@ -166,7 +171,3 @@ def _refuse_others(path: Path, document: Any) -> None:
     if found == EVAL:
         hint += f" Accuracy goes beside it: yolotrt report RESULT --accuracy {shell_words(str(path))}"
     raise ArtifactError(f"{path} is what {found} wrote, not a result of yolotrt bench.", hint=hint)
-
-
-def _with_metrics(result: RunResult) -> RunResult:
-    return replace(result, cases=tuple(entry.with_metrics() for entry in result.cases))

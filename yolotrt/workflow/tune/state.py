@@ -112,12 +112,12 @@ class TuneState:
         memory = ((case, taken.host, taken.gpu) for case, taken in self.memory.items())
         found = StateFile(
             self.key,
-            self.made_for,
             self.budgets,
             self.accuracy,
-            tuple(replace(entry, timeline=()).with_metrics() for entry in self.cases.values()),
+            tuple(replace(entry, timeline=()) for entry in self.cases.values()),
             tuple(self.gone.values()),
             tuple(CaseMemory(*entry) for entry in memory),
+            self.made_for,
         )
         DOCUMENT.write(self.path, found)
         self._saved_ns = self.clock()

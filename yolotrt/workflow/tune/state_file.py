@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yolotrt.artifacts.documents import Document
@@ -84,26 +84,30 @@ class StateFile:
 
     Attributes:
         key: What the figures hold for, in one key.
-        made_for: The same by its parts; None in files of earlier versions.
         budgets: What the race was held against.
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up, without timelines.
         gone: Cases that were given up.
         memory: Memory of cases.
+        made_for: As ``key``, by its parts; None in files of earlier versions.
     """
 
     key: str
-    made_for: Mapping[str, Any] | None
     budgets: Budgets
     accuracy: Mapping[str, Measured]
     cases: tuple[CaseResult, ...]
     gone: tuple[Dropped, ...]
     memory: tuple[CaseMemory, ...]
+    made_for: Mapping[str, Any] | None = None
 
 
 def _check(state: StateFile) -> None:
     for entry in state.cases:
         require_even(entry)
+
+
+def _with_metrics(state: StateFile) -> StateFile:
+    return replace(state, cases=tuple(entry.with_metrics() for entry in state.cases))
 
 
 def _from_1(found: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +118,11 @@ def _from_1(found: dict[str, Any]) -> dict[str, Any]:
 
     return {
         **found,
-        "made_for": found.get("made_for"),
         "budgets": from_flat(found["budgets"]),
         "cases": split(found["cases"]),
         "gone": split(found["gone"]),
         # Still earlier ones did not ask GPUs.
-        "memory": split(entry for entry in found["memory"] if "gpu_bytes" in entry),
+        "memory": split(entry for entry in list(found["memory"]) if "gpu_bytes" in dict(entry)),
     }
 
 
@@ -131,4 +134,5 @@ DOCUMENT = Document(
     again="Remove it and tune again.",
     older={1: _from_1},
     check=_check,
+    prepare=_with_metrics,
 )
