@@ -26,3 +26,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 Load = Annotated[float, Meta(ge=0)]
 """How many processes wanted to run, on average."""
+
+Few = Annotated[int, Meta(ge=1, lt=1 << 20)]
+"""Channels, pictures of a batch, pixels of a stride."""
+
+Real = Annotated[float, Meta(ge=-3.4e38, le=3.4e38)]
+"""What 32 bits hold."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from yolotrt.artifacts.fields import Count, Real
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.quantization.algorithms import Algorithm, ByHistogram, choose_limits
 from yolotrt.quantization.graph import GraphView
@@ -36,14 +37,14 @@ class TensorRange:
         quantiles: Values at :data:`QUANTILES`.
     """
 
-    lo: float
-    hi: float
-    amax: float
-    minimum: float
-    maximum: float
-    mean_abs: float
-    count: int
-    quantiles: tuple[float, ...]
+    lo: Real
+    hi: Real
+    amax: Real
+    minimum: Real
+    maximum: Real
+    mean_abs: Real
+    count: Count
+    quantiles: tuple[Real, ...]
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ class Seen:
         found: In how many of these FP32 found something.
     """
 
-    images: int
-    blank: int
-    pictures: int
-    found: int
+    images: Count
+    blank: Count
+    pictures: Count
+    found: Count
 
 
 @dataclass(frozen=True)

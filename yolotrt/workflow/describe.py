@@ -21,8 +21,8 @@ from yolotrt.bench.result import read_result
 from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
-from yolotrt.quantization.cache import FORMAT as CALIBRATION
 from yolotrt.quantization.cache import read_ranges
+from yolotrt.quantization.cache_file import DOCUMENT as CALIBRATION
 
 KINDS = ("engine", "engine of another tool", "ONNX model", "benchmark result", "calibration cache")
 """What a description says under ``kind``."""
@@ -123,7 +123,7 @@ def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
             "environment": asdict(result.environment),
             "cases": cases,
         }
-    if kind == CALIBRATION:
+    if kind == CALIBRATION.format:
         ranges = read_ranges(path)
         return {
             "kind": "calibration cache",
