@@ -17,6 +17,8 @@ import pytest
 
 from tests.bench.fakes import noise, run_fakes
 from tests.report.worlds import gpu_result
+from tests.workflow.test_documents import SAMPLES
+from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan, read_result, write_result
 from yolotrt.bench.settings import Settings
@@ -211,18 +213,12 @@ def test_accuracy_is_shown_for_the_engines_that_were_timed(
 
 
 def test_figures_of_a_single_image_have_no_interval(result: RunResult, tmp_path: Path) -> None:
-    written = {
-        "engine": "yolo.int8.onnx",
-        "sha256": "int8" * 16,
-        "images": 1,
-        "box": {"ap": 0.4},
-        "mask": None,
-    }
-    difference = {"absolute": -0.00001, "low": -0.00001, "high": -0.00001}
+    (written,) = read_json(SAMPLES / "accuracy.json")["engines"][1:]
+    written |= {"engine": "yolo.int8.onnx", "sha256": "int8" * 16, "images": 1, "mask": None}
+    difference = {**written["comparison"]["box"], "absolute": -0.00001, "low": -0.00001, "high": -0.00001}
+    comparison = {**written["comparison"], "box": difference, "mask": None}
     path = tmp_path / "a.json"
-    path.write_text(
-        json.dumps({"mode": "global", "engines": [{**written, "comparison": {"box": difference}}]})
-    )
+    path.write_text(json.dumps({"mode": "global", "engines": [{**written, "comparison": comparison}]}))
     text = page([result], read_accuracy(path))
     assert ">+0.00<" in text
     assert "-0.00" not in text

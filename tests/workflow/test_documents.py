@@ -50,7 +50,7 @@ def test_damaged_and_later_ones_are_refused_in_one_line(path: Path, tmp_path: Pa
     with pytest.raises(ArtifactError, match=f"version {document.version + 1}; this yolotrt reads"):
         document.read(target)
     for field in found.keys() - {"format", "version", "metrics"}:
-        nonsense = 7 if isinstance(found[field], str) else "nonsense" * 200
+        nonsense = "nonsense" * 200 if isinstance(found[field], (list, dict)) else {"nonsense": []}
         target.write_text(json.dumps({**found, field: nonsense}))
         with pytest.raises(ArtifactError, match="is damaged") as caught:
             document.read(target)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from dataclasses import fields as dataclass_fields
@@ -98,8 +99,7 @@ class Document(Generic[T]):
 
     def to_json(self, value: T) -> dict[str, Any]:
         """Return a value as JSON values, as they are written."""
-        fields: dict[str, Any] = msgspec.to_builtins(self.prepare(value), enc_hook=_plain)
-        return {"format": self.format, "version": self.version, **fields}
+        return {"format": self.format, "version": self.version, **as_values(self.prepare(value))}
 
     def write(self, target: Path, value: T) -> Path:
         """Write a value as an indented JSON document, atomically.
@@ -154,6 +154,11 @@ class Document(Generic[T]):
         return ArtifactError(f"{path} is damaged: {short}.", hint=self.again)
 
 
+def as_values(value: Any) -> Any:
+    """Return a dataclass, or a collection of some, as values that can be written as JSON."""
+    return msgspec.to_builtins(value, enc_hook=_plain)
+
+
 def _completed(value: T) -> T:
     """Give dataclasses all of their fields; msgspec leaves defaults to the class, unseen by ``vars``."""
     if is_dataclass(value):
@@ -206,8 +211,9 @@ def require_document(path: Path, document: Any, *, format: str, version: int) ->
     if not isinstance(document, dict) or document.get("format") != format:
         raise ArtifactError(f"{path} is not a {format} file.")
     if document.get("version") != version:
+        found = reprlib.repr(document.get("version"))
         raise ArtifactError(
-            f"{path} is {format} version {document.get('version')!r}; this yolotrt reads version {version}.",
+            f"{path} is {format} version {found}; this yolotrt reads version {version}.",
             hint="Make it again with this yolotrt.",
         )
     return document

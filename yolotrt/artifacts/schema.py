@@ -29,7 +29,8 @@ def schema(document: Document[Any]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([document.type], ref_template="#/$defs/{name}")
     about = {found.__name__: found for found in _dataclasses(document.type, set())}
     for name, part in components.items():
-        _complete(part, about[name])
+        if name in about:
+            _complete(part, about[name])
     own = components.pop(document.type.__name__)
     marks = {"format": {"const": document.format}, "version": {"const": document.version}}
     return {

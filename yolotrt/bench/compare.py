@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.alike import differences_apart, version_differences
@@ -22,6 +23,8 @@ from yolotrt.bench.statistics import (
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.timing.trace import STAGES
+
+Side = Literal["base", "new"]
 
 DEFAULT_STAGES = ("tiles", "global", "end_to_end")
 
@@ -110,7 +113,7 @@ class Comparison:
     missing: tuple[str, ...]
     lost: tuple[str, ...]
     notes: tuple[str, ...]
-    doubts: tuple[tuple[str, Advice], ...]
+    doubts: tuple[tuple[Side, Advice], ...]
     stat: str
 
     @property
@@ -194,7 +197,8 @@ def compare(
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     changes = tuple(_change(*one, stat, confidence, fail_on) for one in found)
     differences = (*different, *version_differences(base, new))
-    doubts = tuple((which, a) for which, result in (("base", base), ("new", new)) for a in advise(result))
+    sides: tuple[tuple[Side, RunResult], ...] = (("base", base), ("new", new))
+    doubts = tuple((which, a) for which, result in sides for a in advise(result))
     notes = (*unknown_source(base.settings, new.settings), *_few(changes, stat))
     return Comparison(changes, differences, missing, tuple(lost), notes, doubts, stat)
 

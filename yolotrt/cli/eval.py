@@ -83,20 +83,21 @@ def eval_(
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
+    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
     from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_modes
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
-    written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
     compared = None if reference == "fp32" else reference
-    claim_outputs([json_output(json, written)], engines, compared, images, annotations, overwrite=overwrite)
+    claim_outputs(
+        [json_output(json, DOCUMENT.kind)], engines, compared, images, annotations, overwrite=overwrite
+    )
     strict = fails_undecided(undecided, asked=True)
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
@@ -138,8 +139,8 @@ def eval_(
             stdout().print(losses)
         if per_class:
             stdout().print(class_table(found))
-    figures = [entry.as_json() for entry in found]
-    emit_json(json, {"mode": mode, "notes": list(truth.notes), "engines": figures, "packages": packages()})
+    figures = tuple(entry.figures() for entry in found)
+    emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages())))
     if bound is not None:
         _hold(bound, found, strict)
 

@@ -74,8 +74,8 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.evidence import rough_percentiles
+    from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -84,8 +84,7 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    written = json_with("what yolotrt run --json wrote", ("counts", "processed"))
-    claim_outputs([json_output(json, written)], engine, whole, source, overwrite=overwrite)
+    claim_outputs([json_output(json, DOCUMENT.kind)], engine, whole, source, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -122,7 +121,7 @@ def run(
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
         say(f"note: {rough}")
-    emit_json(json, {**end.as_json(), "packages": packages()} if json else None)
+    emit_json(json, DOCUMENT.to_json(RunReport(**vars(end), packages=packages())) if json else None)
     for remark in found.remarks():
         warn(remark)
     if failure is not None:
