@@ -24,6 +24,8 @@ from rich.console import Console
 
 from tests.data.clips import clip
 from tests.tiny_yolo import tiny_yolo
+from tests.workflow.test_documents import SAMPLES
+from yolotrt.artifacts.documents import read_json
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
 from yolotrt.backends.tensorrt.ultralytics import split
@@ -47,6 +49,7 @@ from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
 from yolotrt.workflow.describe import describe
+from yolotrt.workflow.documents import document_in
 from yolotrt.workflow.pipeline_yaml import GROUPS, TILES_ENGINE, read_pipeline, update_pipeline
 
 
@@ -301,10 +304,24 @@ def _video(data: bytes, folder: Path) -> None:
         video.remarks()
 
 
+def _documents_seeds(_: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))]
+
+
+def _documents(data: bytes, folder: Path) -> None:
+    document = document_in(read_json(path := _written(data, folder, "d.json")))
+    if document is None:
+        raise ArtifactError("none of ours")
+    value = document.parse(path, read_json(path))
+    assert document.read(document.write(folder / "again.json", value)) == value
+    describe(path)
+
+
 TARGETS: dict[str, Target] = {
     "calibration-cache": Target(_calibration, _calibration_seeds, json=True),
     "coco-instances": Target(_coco, _coco_seeds, json=True),
     "coco-manifest": Target(_manifest, _manifest_seeds, json=True),
+    "documents": Target(_documents, _documents_seeds, json=True),
     "engine-header": Target(_header, _header_seeds, refuses=False),
     "onnx": Target(_onnx, lambda _: [_small_onnx()]),
     "pipeline-yaml": Target(_yaml, lambda _: [YAML]),

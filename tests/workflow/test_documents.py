@@ -11,7 +11,9 @@ import pytest
 
 from yolotrt.artifacts.documents import Document, read_json
 from yolotrt.artifacts.schema import published, schema_name, schema_text
+from yolotrt.bench.result import read_result, read_results
 from yolotrt.errors import ArtifactError
+from yolotrt.workflow.describe import describe
 from yolotrt.workflow.documents import DOCUMENTS
 
 SAMPLES = Path(__file__).parent / "documents"
@@ -60,3 +62,39 @@ def test_damaged_and_later_ones_are_refused_in_one_line(path: Path, tmp_path: Pa
 
 def test_every_schema_has_a_file_of_its_own() -> None:
     assert len({schema_name(document) for document in DOCUMENTS}) == len(DOCUMENTS)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.json")), ids=lambda p: p.name)
+def test_what_is_in_a_file_is_told_whichever_version_wrote_it(path: Path, tmp_path: Path) -> None:
+    document = _document(path)
+    written = document.write(tmp_path / path.name, document.read(path))
+    assert describe(path) == describe(written)
+    assert len(describe(path)) > 2
+
+
+def test_what_has_no_place_to_say_what_it_is_is_told_too(tmp_path: Path) -> None:
+    path, result = tmp_path / "p.json", read_json(SAMPLES / "result-cpu.json")
+    record = {"image": "a.png", "category_id": 3, "category": "cat", "bbox": [1, 2, 3, 4], "score": 0.5}
+    path.write_text(json.dumps([record]))
+    assert describe(path) == {"kind": "predictions", "records": 1, "images": 1, "categories": {"cat": 1}}
+    path.write_text(json.dumps([result, result]))
+    assert len(describe(path)["results"]) == 2
+    path.write_text(json.dumps(describe(SAMPLES / "calibration.json")))
+    assert describe(path)["of"]["kind"] == "calibration cache"
+    path.write_text("[{}]")
+    with pytest.raises(ArtifactError, match="none of yolotrt's documents"):
+        describe(path)
+
+
+def test_results_written_as_a_list_are_read_as_one(tmp_path: Path) -> None:
+    result, path = read_json(SAMPLES / "result-cpu.json"), tmp_path / "both.json"
+    path.write_text(json.dumps([result, result]))
+    assert read_results(path) == [read_result(SAMPLES / "result-cpu.json")] * 2
+    with pytest.raises(ArtifactError, match="has 2 results, and one is wanted"):
+        read_result(path)
+
+
+def test_dispatch_order_and_depth_are_told_apart_in_files_of_earlier_versions() -> None:
+    case = read_result(SAMPLES / "result-gpu.json").cases[0].case
+    assert (case.dispatch, case.order, case.depth) == ("graph", "after", 2)
+    assert case.way == "graph, global after, depth 2"

@@ -155,9 +155,30 @@ def read_result(path: Path) -> RunResult:
         InputError: The file is missing.
         ArtifactError: It is damaged, or of another version.
     """
+    (found,) = read_results(path, most=1)
+    return found
+
+
+def read_results(path: Path, *, most: int | None = None) -> list[RunResult]:
+    """Read a result file, or a list of results as ``yolotrt report --json`` writes it.
+
+    Args:
+        path: The file.
+        most: A longer list is refused; None takes any.
+
+    Raises:
+        InputError: The file is missing.
+        ArtifactError: It is damaged, of another version, or has too many results.
+    """
     found = read_json(path)
-    _refuse_others(path, found)
-    return DOCUMENT.parse(path, found)
+    entries = found if isinstance(found, list) and found else [found]
+    if most is not None and len(entries) > most:
+        raise ArtifactError(
+            f"{path} has {len(entries)} results, and one is wanted.", hint="Give the file that bench wrote."
+        )
+    for entry in entries:
+        _refuse_others(path, entry)
+    return [DOCUMENT.parse(path, entry) for entry in entries]
 
 
 def _refuse_others(path: Path, document: Any) -> None:

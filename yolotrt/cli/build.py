@@ -32,6 +32,7 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.workflow.accuracy_bound.search import PromiseRequest
+    from yolotrt.workflow.replies import Kept
 
 _LOG = "yolotrt build --log"
 
@@ -212,7 +213,7 @@ def build(
         say(f"note: {note}")
     if json != "-":
         tell(str(file.path))
-    emit_json(json, _described(file, outcome.cached))
+    _emit(json, file, outcome.cached)
 
 
 def _claim(
@@ -231,12 +232,12 @@ def _claim(
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list
-    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind, json_with
+    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind
     from yolotrt.backends.own import engine_outputs
+    from yolotrt.workflow.replies import BUILT
 
-    written = json_with("what yolotrt build --json wrote", ("path", "backend", "sha256", "cached"))
     timed = Kind("a timing cache", is_binary_of_no_known_kind)
-    outputs = [json_output(json, written)]
+    outputs = [json_output(json, BUILT.kind)]
     outputs += [Output("--timing-cache", timings, timed)] if timings else ()
     outputs += engine_outputs("-o", engine) if engine else ()
     if log is not None:
@@ -254,26 +255,23 @@ def _promised(wanted: PromiseRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
     from yolotrt.report.promise_tables import promise_table
     from yolotrt.workflow.accuracy_bound.search import keep_promise
+    from yolotrt.workflow.replies import Kept
 
     with progress_bars() as progress:
         outcome = keep_promise(wanted, progress=progress, say=say)
     if json != "-":
         stdout().print(promise_table(outcome))
         tell(str(outcome.file.path))
-    emit_json(json, {**_described(outcome.file, outcome.cached), "promise": outcome.as_json()})
+    kept = Kept(outcome.criterion, outcome.mode, outcome.bound, outcome.reference, outcome.attempts)
+    _emit(json, outcome.file, outcome.cached, kept)
 
 
-def _described(file: EngineFile, cached: bool) -> dict[str, object]:
+def _emit(json: str | None, file: EngineFile, cached: bool, promise: Kept | None = None) -> None:
+    from yolotrt.workflow.replies import BUILT, Built
+
     sources = {name: value for name, value in file.sources.items() if name != "promise"}
-    return {
-        "path": str(file.path),
-        "backend": file.backend,
-        "precision": file.precision,
-        "batches": list(file.batches),
-        "sha256": file.sha256,
-        "cached": cached,
-        "sources": sources,
-    }
+    facts = (str(file.path), file.backend, file.precision, file.batches, file.sha256, cached, sources)
+    emit_json(json, BUILT.to_json(Built(*facts, promise)))
 
 
 def _coco() -> Path:

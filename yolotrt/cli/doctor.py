@@ -29,16 +29,15 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
       yolotrt doctor
       yolotrt doctor --json report.json
     """
-    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.machine.examined import EXAMINED, Examined
 
-    written = json_with("what yolotrt doctor --json wrote", ("nvidia_driver", "cuda", "backends"))
-    claim_outputs([json_output(json, written)], overwrite=overwrite)
+    claim_outputs([json_output(json, EXAMINED.kind)], overwrite=overwrite)
     report = _examine()
     if json != "-":
         _print(report)
     for message in _doubts(report["distribution"]):
         warn(message)
-    emit_json(json, report)
+    emit_json(json, EXAMINED.to_json(Examined(**report)))
 
 
 def _examine() -> dict[str, Any]:

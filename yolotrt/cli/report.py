@@ -48,18 +48,19 @@ def report(
 
     from yolotrt.bench.advice import advise
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.result import REPORTED, read_result, to_json
+    from yolotrt.bench.result import REPORTED, read_results, to_json
     from yolotrt.report.accuracy import read_accuracy
     from yolotrt.report.tables import latency_table, stage_table
 
     outputs = [json_output(json, REPORTED), *page_outputs(html, markdown, csv)]
     claim_outputs(outputs, results, accuracy, overwrite=overwrite)
     budgets = Budgets.parse(budget or (), budget_stat)
-    read = [read_result(path) for path in results]
+    found = [(path, result) for path in results for result in read_results(path)]
+    read = [result for _, result in found]
     if budgets.limits:
         read = [replace(result, budgets=budgets) for result in read]
     figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
-    for path, result in zip(results, read, strict=True):
+    for (path, _), result in zip(found, read, strict=True):
         if json != "-":
             console = stdout()
             console.print(latency_table(result, console.width))

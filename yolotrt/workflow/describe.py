@@ -24,7 +24,10 @@ from yolotrt.quantization.cache_file import CalibrationFile
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.workflow.documents import DOCUMENTS, document_in
 
+DESCRIPTION = "what yolotrt inspect --json wrote"
+
 KINDS = (
+    DESCRIPTION,
     *(
         "engine",
         "engine of another tool",
@@ -127,6 +130,8 @@ def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
         return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}
     if isinstance(found, list) and all(isinstance(e, dict) and e.keys() >= PREDICTION for e in found):
         return _predictions(found)
+    if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
+        return {"kind": DESCRIPTION, "of": found}
     document = document_in(found)
     if document is None:
         raise ArtifactError(
@@ -140,7 +145,8 @@ def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
         return _result(value)
     if isinstance(value, CalibrationFile):
         return _calibration(value.ranges)
-    return {"kind": document.what, **as_values(value)}
+    marks = ("format", "version")
+    return {"kind": document.what, **{k: v for k, v in document.to_json(value).items() if k not in marks}}
 
 
 def _result(result: RunResult) -> dict[str, Any]:
