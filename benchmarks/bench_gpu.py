@@ -32,7 +32,7 @@ from benchmarks.gpu_agreement import agreement
 from benchmarks.gpu_kernels import kernel_table
 from benchmarks.gpu_peers import peers, same_as_ultralytics
 from benchmarks.gpu_subjects import InferenceSubject, PipelineSubject
-from yolotrt.artifacts.documents import write_document
+from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.gpu import load
 from yolotrt.backends.sidecar import read_engine
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.collect()
         _print(name, report[name])
         report["libraries"] = loaded_libraries()
-        report["gpu_after"] = gpu_state(device.info.pci_bus_id)
+        report["gpu_after"] = as_values(gpu_state(device.info.pci_bus_id))
         write_document(options.output, format="yolotrt.gpu-bench", version=1, body=report)
     subjects.close()
     device.close()
@@ -193,8 +193,8 @@ def _measured(
     after = gpu_state(device.info.pci_bus_id)
     return {
         "cases": [_case(subject, entry.result()) for subject, entry in zip(subjects, running, strict=True)],
-        "gpu_before": before,
-        "gpu_after": after,
+        "gpu_before": as_values(before),
+        "gpu_after": as_values(after),
         "gpu_free_bytes": device.memory()[0],
     }
 

@@ -32,7 +32,7 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.workflow.accuracy_bound.search import PromiseRequest
-    from yolotrt.workflow.replies import Kept
+    from yolotrt.workflow.built import Kept
 
 _LOG = "yolotrt build --log"
 
@@ -234,7 +234,7 @@ def _claim(
     from yolotrt.artifacts.folders import by_list
     from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind
     from yolotrt.backends.own import engine_outputs
-    from yolotrt.workflow.replies import BUILT
+    from yolotrt.workflow.built import BUILT
 
     timed = Kind("a timing cache", is_binary_of_no_known_kind)
     outputs = [json_output(json, BUILT.kind)]
@@ -255,7 +255,7 @@ def _promised(wanted: PromiseRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
     from yolotrt.report.promise_tables import promise_table
     from yolotrt.workflow.accuracy_bound.search import keep_promise
-    from yolotrt.workflow.replies import Kept
+    from yolotrt.workflow.built import Kept
 
     with progress_bars() as progress:
         outcome = keep_promise(wanted, progress=progress, say=say)
@@ -267,7 +267,7 @@ def _promised(wanted: PromiseRequest, json: str | None) -> None:
 
 
 def _emit(json: str | None, file: EngineFile, cached: bool, promise: Kept | None = None) -> None:
-    from yolotrt.workflow.replies import BUILT, Built
+    from yolotrt.workflow.built import BUILT, Built
 
     sources = {name: value for name, value in file.sources.items() if name != "promise"}
     facts = (str(file.path), file.backend, file.precision, file.batches, file.sha256, cached, sources)

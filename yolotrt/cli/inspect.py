@@ -13,7 +13,9 @@ from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache or result file.")],
+    file: Annotated[
+        Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache, result, or what --json wrote.")
+    ],
     layers: Annotated[
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,

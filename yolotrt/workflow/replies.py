@@ -8,55 +8,10 @@ from typing import Any, TypeVar
 
 from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.fields import Count, Few
-from yolotrt.backends.files import LayerTime, Precision
+from yolotrt.backends.files import LayerTime
 from yolotrt.model.spec import Head
-from yolotrt.workflow.accuracy_bound.trial import Attempt
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Kept:
-    """How an accuracy bound was kept.
-
-    Attributes:
-        criterion: What was judged by.
-        mode: Which passes looked at an image.
-        bound: The largest accepted loss.
-        reference: Figures of the FP32 network; by their names as in the attempts.
-        attempts: In the order they were made; the last one is the engine.
-    """
-
-    criterion: str
-    mode: str
-    bound: str
-    reference: Mapping[str, float]
-    attempts: tuple[Attempt, ...]
-
-
-@dataclass(frozen=True)
-class Built:
-    """An engine that was built.
-
-    Attributes:
-        path: The engine.
-        backend: What builds and runs it.
-        precision: Its precision.
-        batches: Batch sizes it has a profile for; empty means any.
-        sha256: Hash of its bytes.
-        cached: It was up to date, so nothing was built.
-        sources: Content keys it was made from.
-        promise: How its accuracy bound was kept; None without one.
-    """
-
-    path: str
-    backend: str
-    precision: Precision
-    batches: tuple[Few, ...]
-    sha256: str
-    cached: bool
-    sources: Mapping[str, str]
-    promise: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +211,7 @@ class Verified:
     request: Mapping[str, Any]
 
 
-def _reply(verb: str, type: type[T], *unmarked: str) -> Document[T]:
+def reply(verb: str, type: type[T], *unmarked: str) -> Document[T]:
     """Return the document of a verb; at first these did not say what they are."""
     return Document(
         f"yolotrt.{verb.replace(' --', '-')}.reply",
@@ -268,16 +223,15 @@ def _reply(verb: str, type: type[T], *unmarked: str) -> Document[T]:
     )
 
 
-BUILT = _reply("build", Built, "path", "backend", "sha256", "cached")
-CALIBRATED = _reply("calibrate", Calibrated, "path", "cached", "tensors", "method")
-EXPORTED = _reply("export", Exported, "path", "key", "head", "untrained")
-MOSAICS = _reply("mosaics", Mosaics, "frames", "size_wh", "seed")
-SCENES = _reply("scenes", Scenes, "seed", "size_wh")
-PROFILED = _reply("profile", Profiled, "engine", "batch", "layers")
-DOWNLOADED = _reply("download", Downloaded, "folder", "manifest", "parts")
-VERIFIED = _reply("download --verify", Verified, "folder", "complete", "problems")
+CALIBRATED = reply("calibrate", Calibrated, "path", "cached", "tensors", "method")
+EXPORTED = reply("export", Exported, "path", "key", "head", "untrained")
+MOSAICS = reply("mosaics", Mosaics, "frames", "size_wh", "seed")
+SCENES = reply("scenes", Scenes, "seed", "size_wh")
+PROFILED = reply("profile", Profiled, "engine", "batch", "layers")
+DOWNLOADED = reply("download", Downloaded, "folder", "manifest", "parts")
+VERIFIED = reply("download --verify", Verified, "folder", "complete", "problems")
 
 REPLIES: tuple[Document[Any], ...] = (
-    BUILT, CALIBRATED, EXPORTED, MOSAICS, SCENES, PROFILED, DOWNLOADED, VERIFIED,
+    CALIBRATED, EXPORTED, MOSAICS, SCENES, PROFILED, DOWNLOADED, VERIFIED,
 )  # fmt: skip
 """The order matters for files that do not say what they are: mosaics have all fields of scenes."""
