@@ -19,8 +19,18 @@ from yolotrt.workflow.tune.outcome_file import DOCUMENT as TUNED
 from yolotrt.workflow.tune.state_file import DOCUMENT as STATE
 
 DOCUMENTS: tuple[Document[Any], ...] = (
-    *(RESULT, SIDECAR, CALIBRATION, STATE, MANIFEST),
-    *(ACCURACY, RUN, COMPARISON, TUNED, EXAMINED, BUILT, *REPLIES),
+    RESULT,
+    SIDECAR,
+    CALIBRATION,
+    STATE,
+    MANIFEST,
+    ACCURACY,
+    RUN,
+    COMPARISON,
+    TUNED,
+    EXAMINED,
+    BUILT,
+    *REPLIES,
 )
 
 
