@@ -132,7 +132,7 @@ class Document(Generic[T]):
         try:
             value = _completed(msgspec.convert(fields, self.type))
             self.check(value)
-        except (TypeError, ValueError, OverflowError) as exc:  # msgspec's error is a ValueError
+        except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as exc:
             raise self._damaged(path, exc) from exc
         return value
 
