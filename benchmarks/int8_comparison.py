@@ -147,7 +147,15 @@ METHODS = {
 
 def calibrated(name: str, network: Path, calib: Path, limit: int | None, target: Path) -> dict[str, Any]:
     """Calibrate in a process of its own; return its time and memory, or why there is nothing."""
-    command = [sys.executable, "-m", "bench.int8_comparison", "--calibrate", name, "--target", str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.int8_comparison",
+        "--calibrate",
+        name,
+        "--target",
+        str(target),
+    ]
     command += ["--weights-onnx", str(network), "--calib", str(calib)]
     command += ["--calib-limit", str(limit)] if limit else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """Kill commands at random moments and see what they leave.
 
-A command is started (see bench.forked) in a folder that is empty or holds an earlier output, killed
+A command is started (see benchmarks.forked) in a folder that is empty or holds an earlier output, killed
 (SIGKILL) at a random moment of its run, its files are examined, and the same command is run to its end.
 A fifth as many kills more are aimed: they come within 20 ms of a file being written. Promised is:
 

@@ -18,6 +18,7 @@ from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.admission import admit
+from yolotrt.machine.memory import _high_water
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
@@ -204,20 +205,21 @@ def test_the_second_batch_of_a_size_takes_no_memory_besides_the_first(tmp_path: 
     """ONNX Runtime plans one block after the first batch; what the first took must not stay as well."""
     write_tiny_yolo(tmp_path / "n.onnx", 320)
     code = """
-import resource, sys
+import sys
 from pathlib import Path
-from yolotrt.backends import onnxruntime as backend
+from yolotrt.backends.onnxruntime import cpu as backend
 from yolotrt.backends.admission import admit
+from yolotrt.machine.memory import _high_water
 if sys.argv[1] == "keep":
     import onnxruntime
     backend._shrinking = onnxruntime.RunOptions
 engine = backend.OnnxRuntimeEngine(admit(Path("n.onnx"), trust=True))
 context = engine.new_context(32)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = _high_water()
 first = [v.copy() for v in context.run()]
 again = context.run()
 assert all((a == b).all() for a, b in zip(first, again))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(_high_water() - before)
 """
     took = {
         way: int(

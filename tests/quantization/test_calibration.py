@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.data.images import list_images, read_image
-from yolotrt.errors import ArtifactError, CalibrationError
+from yolotrt.errors import ArtifactError, CalibrationError, StorageError
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.quantization.cache import load_or_calibrate, read_ranges
@@ -91,16 +91,25 @@ def test_tensorrt_style_is_symmetric_and_leaves_the_head_alone(
             assert not set(node.input) & dequantized
 
 
-def test_the_cache_survives_truncation_and_strangers(onnx_path: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_made_again_and_a_file_of_others_stays(
+    onnx_path: Path, pictures: Path, tmp_path: Path
+) -> None:
     cache = tmp_path / "c.json"
     good = _calibrate(onnx_path, pictures, cache)
     whole = cache.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b'{"format": "else"}', b"\x00\xff"):
+    spec, images = read_spec(tiny_yolo(), "tiny"), list_images(pictures)
+    for damaged in (whole[: len(whole) // 2], b""):
         cache.write_bytes(damaged)
-        spec = read_spec(tiny_yolo(), "tiny")
-        ranges, status = load_or_calibrate(onnx_path, spec, list_images(pictures), cache)
+        ranges, status = load_or_calibrate(onnx_path, spec, images, cache)
         assert not status.cached
         assert status.warning
+        assert ranges.tensors == good.tensors
+    for foreign in (b'{"format": "else"}', b"\x00\xff"):
+        cache.write_bytes(foreign)
+        with pytest.raises(StorageError, match="not a calibration cache"):
+            load_or_calibrate(onnx_path, spec, images, cache)
+        assert cache.read_bytes() == foreign
+        ranges, status = load_or_calibrate(onnx_path, spec, images, cache, overwrite=True)
         assert ranges.tensors == good.tensors
 
 

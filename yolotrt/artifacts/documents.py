@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def require_document(path: Path, document: Any, *, format: str, version: int) ->
     if not isinstance(document, dict) or document.get("format") != format:
         raise ArtifactError(f"{path} is not a {format} file.")
     if document.get("version") != version:
+        found = reprlib.repr(document.get("version"))
         raise ArtifactError(
-            f"{path} is {format} version {document.get('version')!r}; this yolotrt reads version {version}.",
+            f"{path} is {format} version {found}; this yolotrt reads version {version}.",
             hint="Make it again with this yolotrt.",
         )
     return document
