@@ -18,7 +18,6 @@ from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.admission import admit
-from yolotrt.machine.memory import _high_water
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
