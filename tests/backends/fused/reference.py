@@ -5,8 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from yolotrt.backends.fused.steps import (
-    Attention, Best, Boxes, Conv, Dense, Depthwise, Network, Planes, Pools, Select, Slice, Spread, Stem, Step,
-    Sum, Taps,
+    Attention,
+    Best,
+    Boxes,
+    Conv,
+    Dense,
+    Depthwise,
+    Network,
+    Planes,
+    Pools,
+    Select,
+    Slice,
+    Spread,
+    Stem,
+    Step,
+    Sum,
+    Taps,
 )  # fmt: skip
 
 Floats = np.ndarray

@@ -13,8 +13,26 @@ from yolotrt.backends.fused.plan_import import Importer
 from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, aligned
 from yolotrt.backends.fused.plan_passes import fuse_chains, materialize, merge_siblings, place, settled
 from yolotrt.backends.fused.steps import (
-    Attention, Best, Boxes, Conv, Dense, Depthwise, Map, Network, Planes, Pools, Select, Slice, Spread, Stem,
-    Step, Store, Sum, Taps, round_up,
+    Attention,
+    Best,
+    Boxes,
+    Conv,
+    Dense,
+    Depthwise,
+    Map,
+    Network,
+    Planes,
+    Pools,
+    Select,
+    Slice,
+    Spread,
+    Stem,
+    Step,
+    Store,
+    Sum,
+    Taps,
+    next_power,
+    round_up,
 )  # fmt: skip
 from yolotrt.backends.fused.tail import Tail, find_tail
 from yolotrt.errors import BuildError
@@ -82,10 +100,11 @@ class _Lowering:
         tail = self._tail
         if self._rows is not None:
             best = self._new_map(Map("best", 1, tail.count, 1, 4))
+            scratch = self._new_map(Map("scratch", 2, next_power(tail.keep), 1, 4))
             self._network.steps += [
                 Best(name="best scores", nodes=(), rows=self._rows, store=best, count=tail.count, first=4,
                      classes=tail.classes),
-                Select(name="best detections", nodes=tail.nodes, rows=self._rows, best=best, count=tail.count,
+                Select(name="best detections", nodes=tail.nodes, rows=self._rows, best=best, scratch=scratch, count=tail.count,
                        classes=tail.classes, coeffs=tail.coeffs, keep=tail.keep),
             ]  # fmt: skip
         return self._network

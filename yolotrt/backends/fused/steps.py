@@ -425,10 +425,12 @@ class Select(Step):
         classes: Number of classes.
         coeffs: Number of coefficients.
         keep: Detections to write to the head, by falling score.
+        scratch: Map of (2 x the next power of two of ``keep``,) integers.
     """
 
     rows: int
     best: int
+    scratch: int
     count: int
     classes: int
     coeffs: int
@@ -437,6 +439,10 @@ class Select(Step):
     def reads(self) -> tuple[int, ...]:
         """Maps that it reads."""
         return (self.rows, self.best)
+
+    def writes(self) -> tuple[int, ...]:
+        """Maps that it writes."""
+        return (self.scratch,)
 
 
 @dataclass
@@ -478,3 +484,8 @@ def _stored(store: Store) -> tuple[int, ...]:
 def round_up(value: int, to: int = ALIGN) -> int:
     """Return the next multiple."""
     return -(-value // to) * to
+
+
+def next_power(value: int) -> int:
+    """Return the smallest power of two that is not less."""
+    return 1 << max(value - 1, 0).bit_length()
