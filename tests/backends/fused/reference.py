@@ -77,8 +77,6 @@ class Reference:
         for source in s.sources:
             x = self.read(source)
             assert x.shape[1:3] == (s.height, s.width)
-            if s.taps:
-                x = half(depthwise(x, s.taps))
             taps = windows(x, s.kernel, s.stride, s.pad)
             rows.append(taps.reshape(*taps.shape[:3], -1))
         y = dense(np.concatenate(rows, -1), s.dense)

@@ -126,7 +126,6 @@ def _layer(step: Step) -> Layer:
     kind = type(step).__name__.lower()
     if isinstance(step, Conv):
         parts = [f"{step.kernel}x{step.kernel}"]
-        parts += ["depthwise before"] if step.taps else []
         parts += ["1x1 behind"] if step.point else []
         parts += ["residual"] if step.residual else []
         kind = f"conv ({', '.join(parts)})"

@@ -1,13 +1,14 @@
 """The kernels, in Triton's language. Compiled ahead of time; nothing here is imported to run an engine.
 
-All read and write feature maps of (batch, height, width, channels) FP16 and compute in FP32. ``rows`` are
+All read and write feature maps of (batch, height, width, channels) FP16 and compute in FP32. ``rows`` are the
 pixels of all images, one after the other; a program works on ``BM`` of them, taken in a row or as a patch of
-``TW`` pixels width (whose neighbours then lie in the cache). Names in capitals are known when compiled.
+``TW`` pixels width (whose neighbours then lie in the cache). Names in capitals are known when compiled:
+``STEP`` is the number of values from one pixel of a map to the next.
 
 Activations: 0 none, 1 SiLU, 2 sigmoid.
 """
 
-# ruff: noqa: N803, D103 - the compiler's naming: capitals are constants; one line of help is above
+# ruff: noqa: D103, N803, N806 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
@@ -24,55 +25,67 @@ def activate(v, ACT: tl.constexpr):
 
 
 @triton.jit
-def pixels_of(block, rows, height, width, BM: tl.constexpr, TW: tl.constexpr):
+def pixels_of(block, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, TW: tl.constexpr):
     """Return image, y, x and number of the pixels of a block, and which of them exist."""
     if TW == 0:
         pixel = block * BM + tl.arange(0, BM)
         valid = pixel < rows
-        x = pixel % width
-        t = pixel // width
-        y = t % height
-        image = t // height
+        x = pixel % WIDTH
+        y = pixel // WIDTH % HEIGHT
+        image = pixel // (WIDTH * HEIGHT)
     else:
         TH: tl.constexpr = BM // TW
-        across = tl.cdiv(width, TW)
-        down = tl.cdiv(height, TH)
+        ACROSS: tl.constexpr = (WIDTH + TW - 1) // TW
+        DOWN: tl.constexpr = (HEIGHT + TH - 1) // TH
         i = tl.arange(0, BM)
-        t = block // across
-        x = (block % across) * TW + i % TW
-        y = (t % down) * TH + i // TW
-        image = t // down + tl.zeros((BM,), tl.int32)
-        valid = (x < width) & (y < height)
-        pixel = (image * height + y) * width + x
+        patch = block // ACROSS
+        x = (block % ACROSS) * TW + i % TW
+        y = (patch % DOWN) * TH + i // TW
+        image = patch // DOWN + tl.zeros((BM,), tl.int32)
+        valid = (x < WIDTH) & (y < HEIGHT)
+        pixel = (image * HEIGHT + y) * WIDTH + x
     return image, y, x, pixel, valid
 
 
 @triton.jit
-def taps_inside(y0, x0, height, width, valid, KERNEL: tl.constexpr):
+def taps_inside(y0, x0, valid, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
+                IN_WIDTH: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
+                PAD: tl.constexpr):  # fmt: skip
     """Return for each pixel a word whose bits say which taps lie inside the image."""
-    bits = tl.zeros_like(y0)
+    across = tl.zeros_like(x0)
+    for dx in tl.static_range(KERNEL):
+        inside = valid
+        if dx < PAD:
+            inside = inside & (x0 + dx >= 0)
+        if (WIDTH - 1) * STRIDE - PAD + dx >= IN_WIDTH:
+            inside = inside & (x0 + dx < IN_WIDTH)
+        across |= inside.to(tl.int32) << dx
+    bits = tl.zeros_like(x0)
     for dy in tl.static_range(KERNEL):
-        row = valid & (y0 + dy >= 0) & (y0 + dy < height)
-        for dx in tl.static_range(KERNEL):
-            inside = row & (x0 + dx >= 0) & (x0 + dx < width)
-            bits |= inside.to(tl.int32) << (dy * KERNEL + dx)
+        row = across << (dy * KERNEL)
+        if dy < PAD:
+            row = tl.where(y0 + dy >= 0, row, 0)
+        if (HEIGHT - 1) * STRIDE - PAD + dy >= IN_HEIGHT:
+            row = tl.where(y0 + dy < IN_HEIGHT, row, 0)
+        bits |= row
     return bits
 
 
 @triton.jit
-def products(acc, x, stride, width, bits, w, columns,
-             C: tl.constexpr, N: tl.constexpr, WS: tl.constexpr, KERNEL: tl.constexpr, BM: tl.constexpr,
-             BN: tl.constexpr, BK: tl.constexpr, CACHE: tl.constexpr):  # fmt: skip
+def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexpr, C: tl.constexpr,
+             N: tl.constexpr, KERNEL: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+             CACHE: tl.constexpr):  # fmt: skip
     """Add the products of all taps of one source: ``x`` are pointers to each pixel's first tap."""
     TAPS: tl.constexpr = KERNEL * KERNEL
     k = tl.arange(0, BK)
-    wide = columns[None, :] < WS
+    wide = columns[None, :] < N
     if C % BK == 0 or KERNEL == 1 or BK < C:
         CHUNKS: tl.constexpr = (C + BK - 1) // BK
         for i in range(TAPS * CHUNKS):
-            tap = i // CHUNKS
-            c = (i % CHUNKS) * BK
-            shift = (tap // KERNEL * width + tap % KERNEL) * stride + c
+            # All taps of some channels, one after the other: what neighbours share is in the cache then.
+            tap = i % TAPS
+            c = (i // TAPS) * BK
+            shift = (tap // KERNEL * IN_WIDTH + tap % KERNEL) * STEP + c
             inside = ((bits >> tap) & 1) != 0
             if C % BK == 0:
                 a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0.0,
@@ -80,10 +93,10 @@ def products(acc, x, stride, width, bits, w, columns,
             else:
                 there = inside[:, None] & ((c + k)[None, :] < C)
                 a = tl.load(x[:, None] + (shift + k)[None, :], mask=there, other=0.0, cache_modifier=CACHE)
-            at = w + (tap * C + c + k)[:, None] * WS + columns[None, :]
+            at = w + (tap * C + c + k)[:, None] * N + columns[None, :]
             if C % BK != 0:
                 b = tl.load(at, mask=((c + k)[:, None] < C) & wide, other=0.0)
-            elif WS % BN != 0:
+            elif N % BN != 0:
                 b = tl.load(at, mask=wide, other=0.0)
             else:
                 b = tl.load(at)
@@ -93,13 +106,13 @@ def products(acc, x, stride, width, bits, w, columns,
         for i in range((K + BK - 1) // BK):
             row = i * BK + k
             tap = row // C
-            shift = (tap // KERNEL * width + tap % KERNEL) * stride + row % C
+            shift = (tap // KERNEL * IN_WIDTH + tap % KERNEL) * STEP + row % C
             inside = ((bits[:, None] >> tl.minimum(tap, 31)[None, :]) & 1) != 0
             a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0.0, cache_modifier=CACHE)
-            at = w + row[:, None] * WS + columns[None, :]
+            at = w + row[:, None] * N + columns[None, :]
             if K % BK != 0:
                 b = tl.load(at, mask=(row[:, None] < K) & wide, other=0.0)
-            elif WS % BN != 0:
+            elif N % BN != 0:
                 b = tl.load(at, mask=wide, other=0.0)
             else:
                 b = tl.load(at)
@@ -108,41 +121,14 @@ def products(acc, x, stride, width, bits, w, columns,
 
 
 @triton.jit
-def depthwise_products(acc, x, stride, width, bits, tw, tb, w, columns,
-                       C: tl.constexpr, WS: tl.constexpr, KERNEL: tl.constexpr, TACT: tl.constexpr,
-                       BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # fmt: skip
-    """Add the products of what a depthwise convolution of the source gives."""
-    k = tl.arange(0, BK)
-    for i in range((C + BK - 1) // BK):
-        c = i * BK + k
-        there = c < C
-        d = tl.zeros((BM, BK), tl.float32)
-        for tap in tl.static_range(KERNEL * KERNEL):
-            shift = (tap // KERNEL * width + tap % KERNEL) * stride
-            inside = ((bits >> tap) & 1) != 0
-            at = x[:, None] + (shift + c)[None, :]
-            if C % BK == 0:
-                v = tl.load(at, mask=inside[:, None], other=0.0)
-                t = tl.load(tw + tap * C + c)
-            else:
-                v = tl.load(at, mask=inside[:, None] & there[None, :], other=0.0)
-                t = tl.load(tw + tap * C + c, mask=there, other=0.0)
-            d += v.to(tl.float32) * t.to(tl.float32)[None, :]
-        d += tl.load(tb + c, mask=there, other=0.0)[None, :]
-        a = activate(d, TACT).to(tl.float16)
-        at = w + c[:, None] * WS + columns[None, :]
-        b = tl.load(at, mask=there[:, None] & (columns[None, :] < WS), other=0.0)
-        acc = tl.dot(a, b, acc)
-    return acc
-
-
-@triton.jit
-def conv(x0, x1, w, b, w2, b2, tw, tb, r, y,
-         rows, height, width, in_height, in_width, stride0, stride1, stride_r, stride_y, plane, item, cell,
+def conv(x0, x1, w, b, w2, b2, r, y, rows,
+         HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
+         STEP0: tl.constexpr, STEP1: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
          C0: tl.constexpr, C1: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
-         PAD: tl.constexpr, ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ACT: tl.constexpr, TACT: tl.constexpr,
-         N2: tl.constexpr, ACT2: tl.constexpr, STORE: tl.constexpr, COUNT: tl.constexpr,
-         BINS: tl.constexpr, CORNERS: tl.constexpr, SPREAD: tl.constexpr, QUAD: tl.constexpr,
+         PAD: tl.constexpr, ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ACT: tl.constexpr,
+         N2: tl.constexpr, ACT2: tl.constexpr, STORE: tl.constexpr, PLANE: tl.constexpr, ITEM: tl.constexpr,
+         COUNT: tl.constexpr, BINS: tl.constexpr, CELL: tl.constexpr, CORNERS: tl.constexpr,
+         SPREAD: tl.constexpr, QUAD: tl.constexpr,
          BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BN2: tl.constexpr, TW: tl.constexpr,
          CACHE: tl.constexpr):  # fmt: skip
     """Compute a convolution and everything around it; see :class:`yolotrt.backends.fused.steps.Conv`.
@@ -150,34 +136,26 @@ def conv(x0, x1, w, b, w2, b2, tw, tb, r, y,
     STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels.
     """
     BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    block = tl.program_id(0) // BLOCKS
     columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(block, rows, height, width, BM, TW)
+    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
     y0 = oy * STRIDE - PAD
     xx = ox * STRIDE - PAD
-    if KERNEL == 1 and PAD == 0:
-        bits = valid.to(tl.int32)
+    bits = taps_inside(y0, xx, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+    DIRECT: tl.constexpr = KERNEL == 1 and STRIDE == 1 and PAD == 0
+    if DIRECT and ZOOM0 == 1:
+        at0 = x0 + pixel * STEP0
     else:
-        bits = taps_inside(y0, xx, in_height, in_width, valid, KERNEL)
-    if KERNEL == 1 and STRIDE == 1 and PAD == 0 and ZOOM0 == 1:
-        first = pixel
-    else:
-        first = (image * (in_height // ZOOM0) + y0 // ZOOM0) * (in_width // ZOOM0) + xx // ZOOM0
-    at0 = x0 + first * stride0
+        at0 = x0 + ((image * (IN_HEIGHT // ZOOM0) + y0 // ZOOM0) * (IN_WIDTH // ZOOM0) + xx // ZOOM0) * STEP0
     acc = tl.zeros((BM, BN), tl.float32)
-    if tw is not None:
-        acc = depthwise_products(acc, at0, stride0, in_width, bits, tw, tb, w, columns,
-                                 C0, N, KERNEL, TACT, BM, BN, BK)  # fmt: skip
-    else:
-        acc = products(acc, at0, stride0, in_width // ZOOM0, bits, w, columns,
-                       C0, N, N, KERNEL, BM, BN, BK, CACHE)  # fmt: skip
+    acc = products(acc, at0, bits, w, columns, STEP0, IN_WIDTH // ZOOM0, C0, N, KERNEL, BN, BK, CACHE)
     if x1 is not None:
-        if KERNEL == 1 and STRIDE == 1 and PAD == 0 and ZOOM1 == 1:
-            second = pixel
+        if DIRECT and ZOOM1 == 1:
+            at1 = x1 + pixel * STEP1
         else:
-            second = (image * (in_height // ZOOM1) + y0 // ZOOM1) * (in_width // ZOOM1) + xx // ZOOM1
-        acc = products(acc, x1 + second * stride1, stride1, in_width // ZOOM1, bits,
-                       w + KERNEL * KERNEL * C0 * N, columns, C1, N, N, KERNEL, BM, BN, BK, CACHE)  # fmt: skip
+            line = image * (IN_HEIGHT // ZOOM1) + y0 // ZOOM1
+            at1 = x1 + (line * (IN_WIDTH // ZOOM1) + xx // ZOOM1) * STEP1
+        w1 = w + KERNEL * KERNEL * C0 * N
+        acc = products(acc, at1, bits, w1, columns, STEP1, IN_WIDTH // ZOOM1, C1, N, KERNEL, BN, BK, CACHE)
     v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
     if BN2 > 0:
         last = tl.arange(0, BN2)
@@ -196,17 +174,17 @@ def conv(x0, x1, w, b, w2, b2, tw, tb, r, y,
     else:
         there = valid[:, None] & (columns[None, :] < LAST)
     if r is not None:
-        v += tl.load(r + pixel[:, None] * stride_r + columns[None, :], mask=there, other=0.0).to(tl.float32)
+        v += tl.load(r + pixel[:, None] * STEP_R + columns[None, :], mask=there, other=0.0).to(tl.float32)
     if STORE == 0:
-        tl.store(y + pixel[:, None] * stride_y + columns[None, :], v.to(tl.float16), mask=there)
+        tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=there)
     elif STORE == 1:
         # Pixels along the second axis, so that neighbouring threads store neighbouring pixels.
         if QUAD > 1:
             image = tl.max_constancy(image, QUAD)
-            within = tl.max_contiguous(tl.multiple_of(pixel - image * (height * width), QUAD), QUAD)
+            within = tl.max_contiguous(tl.multiple_of(pixel - image * (HEIGHT * WIDTH), QUAD), QUAD)
         else:
-            within = oy * width + ox
-        to = y + columns[:, None] * plane + (image * item + within)[None, :]
+            within = oy * WIDTH + ox
+        to = y + columns[:, None] * PLANE + (image * ITEM + within)[None, :]
         there = valid[None, :] & (columns[:, None] < COUNT)
         tl.store(to, tl.trans(v.to(y.dtype.element_ty)), mask=there)
     elif STORE == 2:
@@ -225,152 +203,229 @@ def conv(x0, x1, w, b, w2, b2, tw, tb, r, y,
         bottom = tl.sum(tl.where(which == 3, side, 0.0), 1)
         cx = ox.to(tl.float32) + 0.5
         cy = oy.to(tl.float32) + 0.5
-        size = cell.to(tl.float32)
-        to = y + image * item + oy * width + ox
+        to = y + image * ITEM + oy * WIDTH + ox
         if CORNERS:
-            tl.store(to, (cx - left) * size, mask=valid)
-            tl.store(to + plane, (cy - top) * size, mask=valid)
-            tl.store(to + 2 * plane, (cx + right) * size, mask=valid)
-            tl.store(to + 3 * plane, (cy + bottom) * size, mask=valid)
+            tl.store(to, (cx - left) * CELL, mask=valid)
+            tl.store(to + PLANE, (cy - top) * CELL, mask=valid)
+            tl.store(to + 2 * PLANE, (cx + right) * CELL, mask=valid)
+            tl.store(to + 3 * PLANE, (cy + bottom) * CELL, mask=valid)
         else:
-            tl.store(to, (cx + (right - left) * 0.5) * size, mask=valid)
-            tl.store(to + plane, (cy + (bottom - top) * 0.5) * size, mask=valid)
-            tl.store(to + 2 * plane, (left + right) * size, mask=valid)
-            tl.store(to + 3 * plane, (top + bottom) * size, mask=valid)
+            tl.store(to, (cx + (right - left) * 0.5) * CELL, mask=valid)
+            tl.store(to + PLANE, (cy + (bottom - top) * 0.5) * CELL, mask=valid)
+            tl.store(to + 2 * PLANE, (left + right) * CELL, mask=valid)
+            tl.store(to + 3 * PLANE, (top + bottom) * CELL, mask=valid)
     else:
         EACH: tl.constexpr = N // (SPREAD * SPREAD)
         part = columns // EACH
-        down = (image * height + oy) * SPREAD
-        to_row = down[:, None] + (part // SPREAD)[None, :]
-        to = (to_row * width + ox[:, None]) * SPREAD + (part % SPREAD)[None, :]
-        tl.store(y + to * stride_y + (columns % EACH)[None, :], v.to(tl.float16), mask=there)
+        line = ((image * HEIGHT + oy) * SPREAD)[:, None] + (part // SPREAD)[None, :]
+        to = line * (WIDTH * SPREAD) + (ox * SPREAD)[:, None] + (part % SPREAD)[None, :]
+        tl.store(y + to * STEP_Y + (columns % EACH)[None, :], v.to(tl.float16), mask=there)
 
 
 @triton.jit
-def stem(x, w, b, y, rows, height, width, in_height, in_width, stride_y,
-         CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
-         PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-         TW: tl.constexpr):  # fmt: skip
-    """Compute the first convolution from (batch, channels, height, width) FP16."""
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
+def stem_1(x, bits, NUMBER: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
+           CHANNELS: tl.constexpr, KERNEL: tl.constexpr):  # fmt: skip
+    """Return one value per pixel of what the first convolution sums up: channel, row and column of a tap."""
     TAPS: tl.constexpr = KERNEL * KERNEL
+    if NUMBER >= CHANNELS * TAPS:
+        return tl.zeros_like(bits).to(tl.float16)
+    TAP: tl.constexpr = NUMBER % TAPS
+    SHIFT: tl.constexpr = (NUMBER // TAPS * IN_HEIGHT + TAP // KERNEL) * IN_WIDTH + TAP % KERNEL
+    return tl.load(x + SHIFT, mask=((bits >> TAP) & 1) != 0, other=0.0)
+
+
+@triton.jit
+def stem_2(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_1(x, bits, NUMBER, H, W, C, K), stem_1(x, bits, NUMBER + 16, H, W, C, K))
+
+
+@triton.jit
+def stem_4(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_2(x, bits, NUMBER, H, W, C, K), stem_2(x, bits, NUMBER + 8, H, W, C, K))
+
+
+@triton.jit
+def stem_8(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_4(x, bits, NUMBER, H, W, C, K), stem_4(x, bits, NUMBER + 4, H, W, C, K))
+
+
+@triton.jit
+def stem_16(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+            K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_8(x, bits, NUMBER, H, W, C, K), stem_8(x, bits, NUMBER + 2, H, W, C, K))
+
+
+@triton.jit
+def stem(x, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
+         IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr,
+         KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr,
+         BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+    """Compute the first convolution from (batch, channels, height, width) FP16; at most 32 products each.
+
+    Each thread loads all that its pixels need and lays it out as a matrix's row: neighbouring threads load
+    neighbouring pixels, which a gather of whole rows would not.
+    """
+    BLOCKS: tl.constexpr = (N + BN - 1) // BN
     columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, height, width, BM, TW)
+    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
     y0 = oy * STRIDE - PAD
     x0 = ox * STRIDE - PAD
-    bits = taps_inside(y0, x0, in_height, in_width, valid, KERNEL)
-    at = x + (image * CHANNELS * in_height + y0) * in_width + x0
-    k = tl.arange(0, BK)
-    channel = k // TAPS
-    tap = k % TAPS
-    shift = (channel * in_height + tap // KERNEL) * in_width + tap % KERNEL
-    # Pixels along the second axis, so that neighbouring threads load neighbouring pixels.
-    inside = (((bits[None, :] >> tap[:, None]) & 1) != 0) & (channel < CHANNELS)[:, None]
-    a = tl.load(at[None, :] + shift[:, None], mask=inside, other=0.0)
-    rows_there = (k < CHANNELS * TAPS)[:, None]
-    m = tl.load(w + k[:, None] * N + columns[None, :], mask=rows_there & (columns < N)[None, :], other=0.0)
-    acc = tl.dot(tl.trans(a), m)
+    bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+    at = x + (image * (CHANNELS * IN_HEIGHT) + y0) * IN_WIDTH + x0
+    a = tl.join(stem_16(at, bits, 0, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL),
+                stem_16(at, bits, 1, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL))  # fmt: skip
+    a = tl.reshape(a, (BM, 32))
+    k = tl.arange(0, 32)
+    there = (k < CHANNELS * KERNEL * KERNEL)[:, None] & (columns < N)[None, :]
+    acc = tl.dot(a, tl.load(w + k[:, None] * N + columns[None, :], mask=there, other=0.0))
     v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
-    there = valid[:, None] & (columns[None, :] < N)
-    tl.store(y + pixel[:, None] * stride_y + columns[None, :], v.to(tl.float16), mask=there)
+    if N % BN == 0:
+        mask = valid[:, None]
+    else:
+        mask = valid[:, None] & (columns[None, :] < N)
+    tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=mask)
 
 
 @triton.jit
-def depthwise(x, tw, tb, r, y, rows, height, width, in_height, in_width, stride_x, stride_r, stride_y,
+def depthwise_row(d, x, tw, c, bits, row, STEP: tl.constexpr, IN_WIDTH: tl.constexpr, C: tl.constexpr,
+                  KERNEL: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+    """Add a row of taps."""
+    for dx in tl.static_range(KERNEL):
+        inside = (((bits >> dx) & 1) != 0)[:, None]
+        at = x[:, None] + ((row * IN_WIDTH + dx) * STEP + c)[None, :]
+        if C % BN == 0:
+            v = tl.load(at, mask=inside, other=0.0)
+            t = tl.load(tw + (row * KERNEL + dx) * C + c)
+        else:
+            v = tl.load(at, mask=inside & (c < C)[None, :], other=0.0)
+            t = tl.load(tw + (row * KERNEL + dx) * C + c, mask=c < C, other=0.0)
+        d += v.to(tl.float32) * t.to(tl.float32)[None, :]
+    return d
+
+
+@triton.jit
+def depthwise_sum(x, tw, tb, c, oy, ox, image, valid, STEP: tl.constexpr, HEIGHT: tl.constexpr,
+                  WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, C: tl.constexpr,
+                  KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, BM: tl.constexpr,
+                  BN: tl.constexpr):  # fmt: skip
+    """Return the weighted sums of a depthwise convolution; ``x`` points to the first image."""
+    y0 = oy * STRIDE - PAD
+    x0 = ox * STRIDE - PAD
+    at = x + ((image * IN_HEIGHT + y0) * IN_WIDTH + x0) * STEP
+    d = tl.zeros((BM, BN), tl.float32)
+    if KERNEL <= 3:
+        bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+        for row in tl.static_range(KERNEL):
+            d = depthwise_row(d, at, tw, c, bits >> (row * KERNEL), row, STEP, IN_WIDTH, C, KERNEL, BN)
+    else:
+        across = taps_inside(y0 * 0, x0, valid, 1, WIDTH, KERNEL, IN_WIDTH, KERNEL, STRIDE, PAD)
+        for row in range(KERNEL):
+            inside = (y0 + row >= 0) & (y0 + row < IN_HEIGHT)
+            bits = tl.where(inside, across, 0)
+            d = depthwise_row(d, at, tw, c, bits, row, STEP, IN_WIDTH, C, KERNEL, BN)
+    return d + tl.load(tb + c, mask=c < C, other=0.0)[None, :]
+
+
+@triton.jit
+def depthwise(x, tw, tb, r, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
+              IN_WIDTH: tl.constexpr, STEP: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
               C: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
               ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
     """Compute a depthwise convolution."""
     BLOCKS: tl.constexpr = (C + BN - 1) // BN
     c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, height, width, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    there = (c < C)[None, :]
-    d = tl.zeros((BM, BN), tl.float32)
-    for dy in range(KERNEL):
-        row = valid & (y0 + dy >= 0) & (y0 + dy < in_height)
-        for dx in tl.static_range(KERNEL):
-            inside = row & (x0 + dx >= 0) & (x0 + dx < in_width)
-            at = x + ((image * in_height + y0 + dy) * in_width + x0 + dx) * stride_x
-            v = tl.load(at[:, None] + c[None, :], mask=inside[:, None] & there, other=0.0)
-            t = tl.load(tw + (dy * KERNEL + dx) * C + c, mask=c < C, other=0.0)
-            d += v.to(tl.float32) * t.to(tl.float32)[None, :]
-    v = activate(d + tl.load(tb + c, mask=c < C, other=0.0)[None, :], ACT)
-    there = there & valid[:, None]
-    if r is not None:
-        v += tl.load(r + pixel[:, None] * stride_r + c[None, :], mask=there, other=0.0).to(tl.float32)
-    tl.store(y + pixel[:, None] * stride_y + c[None, :], v.to(tl.float16), mask=there)
-
-
-@triton.jit
-def pools(x, y1, y2, y3, rows, height, width, stride_x, stride_1, stride_2, stride_3,
-          C: tl.constexpr, KERNEL: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-          TW: tl.constexpr):  # fmt: skip
-    """Compute one to three max poolings, each of the one before: windows of one, two and three radii."""
-    RADIUS: tl.constexpr = KERNEL // 2
-    COUNT: tl.constexpr = 1 if y2 is None else (2 if y3 is None else 3)
-    REACH: tl.constexpr = COUNT * RADIUS
-    BLOCKS: tl.constexpr = (C + BN - 1) // BN
-    c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, height, width, BM, TW)
-    least = float("-inf")
-    m1 = tl.full((BM, BN), least, tl.float16)
-    m2 = m1
-    m3 = m1
-    for dy in range(-REACH, REACH + 1):
-        row = valid & (oy + dy >= 0) & (oy + dy < height)
-        n1 = tl.full((BM, BN), least, tl.float16)
-        n2 = n1
-        n3 = n1
-        for dx in tl.static_range(-REACH, REACH + 1):
-            inside = row & (ox + dx >= 0) & (ox + dx < width)
-            at = x + ((image * height + oy + dy) * width + ox + dx) * stride_x
-            v = tl.load(at[:, None] + c[None, :], mask=inside[:, None] & (c < C)[None, :], other=least)
-            if dx >= -RADIUS and dx <= RADIUS:
-                n1 = tl.maximum(n1, v)
-            if dx >= -2 * RADIUS and dx <= 2 * RADIUS:
-                n2 = tl.maximum(n2, v)
-            n3 = tl.maximum(n3, v)
-        far = tl.abs(dy)
-        m1 = tl.maximum(m1, tl.where(far <= RADIUS, n1, least).to(tl.float16))
-        m2 = tl.maximum(m2, tl.where(far <= 2 * RADIUS, n2, least).to(tl.float16))
-        m3 = tl.maximum(m3, n3)
+    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
+    v = depthwise_sum(x, tw, tb, c, oy, ox, image, valid, STEP, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, C, KERNEL,
+                      STRIDE, PAD, BM, BN)  # fmt: skip
+    v = activate(v, ACT)
     there = valid[:, None] & (c < C)[None, :]
-    tl.store(y1 + pixel[:, None] * stride_1 + c[None, :], m1, mask=there)
-    if y2 is not None:
-        tl.store(y2 + pixel[:, None] * stride_2 + c[None, :], m2, mask=there)
-    if y3 is not None:
-        tl.store(y3 + pixel[:, None] * stride_3 + c[None, :], m3, mask=there)
+    if r is not None:
+        v += tl.load(r + pixel[:, None] * STEP_R + c[None, :], mask=there, other=0.0).to(tl.float32)
+    tl.store(y + pixel[:, None] * STEP_Y + c[None, :], v.to(tl.float16), mask=there)
 
 
 @triton.jit
-def attention(x, tw, tb, y, height, width, stride_x, stride_y,
-              HEADS: tl.constexpr, KEY: tl.constexpr, VALUE: tl.constexpr, AREAS: tl.constexpr,
-              SCALE: tl.constexpr, KERNEL: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr,
-              BN: tl.constexpr, BKEY: tl.constexpr, BVALUE: tl.constexpr):  # fmt: skip
+def window_max(x, position, size, valid, c, there, STEP: tl.constexpr, PITCH: tl.constexpr,
+               REACH: tl.constexpr):  # fmt: skip
+    """Return the highest values within a reach along one axis, on which ``x`` lies at a position of size."""
+    least = float("-inf")
+    most = tl.load(x[:, None] + c[None, :], mask=there, other=least)
+    for d in tl.static_range(1, REACH + 1):
+        before = there & (position - d >= 0)[:, None]
+        most = tl.maximum(most, tl.load(x[:, None] + (c - d * PITCH * STEP)[None, :], mask=before, other=least))
+        behind = there & (position + d < size)[:, None]
+        most = tl.maximum(most, tl.load(x[:, None] + (c + d * PITCH * STEP)[None, :], mask=behind, other=least))
+    return most
+
+
+@triton.jit
+def pools(x, y1, y2, y3, scratch, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, STEP: tl.constexpr,
+          STEP_1: tl.constexpr, STEP_2: tl.constexpr, STEP_3: tl.constexpr, C: tl.constexpr,
+          KERNEL: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+    """Compute one to three max poolings, each of the one before, of some channels of a whole image.
+
+    Pooling twice is pooling once with twice the reach, and a window's highest value is the highest of its
+    rows'. ``scratch`` holds the rows' for three reaches: (batch, height, width, 3 x channels).
+    """
+    REACH: tl.constexpr = KERNEL // 2
+    BLOCKS: tl.constexpr = (C + BN - 1) // BN
+    image = tl.program_id(0) // BLOCKS
+    c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
+    i = tl.arange(0, BM)
+    valid = i < HEIGHT * WIDTH
+    there = valid[:, None] & (c < C)[None, :]
+    py = i // WIDTH
+    px = i % WIDTH
+    pixel = image * (HEIGHT * WIDTH) + i
+    at = x + pixel * STEP
+    row = scratch + pixel * (3 * C)
+    to = row[:, None] + c[None, :]
+    tl.store(to, window_max(at, px, WIDTH, valid, c, there, STEP, 1, REACH), mask=there)
+    if y2 is not None:
+        tl.store(to + C, window_max(at, px, WIDTH, valid, c, there, STEP, 1, 2 * REACH), mask=there)
+    if y3 is not None:
+        tl.store(to + 2 * C, window_max(at, px, WIDTH, valid, c, there, STEP, 1, 3 * REACH), mask=there)
+    tl.debug_barrier()
+    m = window_max(row, py, HEIGHT, valid, c, there, 3 * C, WIDTH, REACH)
+    tl.store(y1 + pixel[:, None] * STEP_1 + c[None, :], m, mask=there)
+    if y2 is not None:
+        m = window_max(row + C, py, HEIGHT, valid, c, there, 3 * C, WIDTH, 2 * REACH)
+        tl.store(y2 + pixel[:, None] * STEP_2 + c[None, :], m, mask=there)
+    if y3 is not None:
+        m = window_max(row + 2 * C, py, HEIGHT, valid, c, there, 3 * C, WIDTH, 3 * REACH)
+        tl.store(y3 + pixel[:, None] * STEP_3 + c[None, :], m, mask=there)
+
+
+@triton.jit
+def attention(x, tw, tb, y, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, STEP: tl.constexpr,
+              STEP_Y: tl.constexpr, HEADS: tl.constexpr, KEY: tl.constexpr, VALUE: tl.constexpr,
+              AREAS: tl.constexpr, SCALE: tl.constexpr, KERNEL: tl.constexpr, ACT: tl.constexpr,
+              BM: tl.constexpr, BN: tl.constexpr, BKEY: tl.constexpr, BVALUE: tl.constexpr):  # fmt: skip
     """Compute softmax attention over the pixels of an area, and the positional convolution."""
     EACH: tl.constexpr = 2 * KEY + VALUE
-    length = height * width // AREAS
-    blocks = tl.cdiv(length, BM)
-    block = tl.program_id(0) % blocks
-    part = tl.program_id(0) // blocks
+    LENGTH: tl.constexpr = HEIGHT * WIDTH // AREAS
+    BLOCKS: tl.constexpr = (LENGTH + BM - 1) // BM
+    part = tl.program_id(0) // BLOCKS
     head = part % HEADS
     area = part // HEADS  # of all images
-    i = block * BM + tl.arange(0, BM)
+    i = (tl.program_id(0) % BLOCKS) * BM + tl.arange(0, BM)
     j = tl.arange(0, BN)
     ck = tl.arange(0, BKEY)
     cv = tl.arange(0, BVALUE)
-    base = x + area * length * stride_x + head * EACH
-    q = tl.load(base + i[:, None] * stride_x + ck[None, :],
-                mask=(i < length)[:, None] & (ck < KEY)[None, :], other=0.0)  # fmt: skip
+    base = x + area * (LENGTH * STEP) + head * EACH
+    q = tl.load(base + i[:, None] * STEP + ck[None, :],
+                mask=(i < LENGTH)[:, None] & (ck < KEY)[None, :], other=0.0)  # fmt: skip
     most = tl.full((BM,), float("-inf"), tl.float32)
     total = tl.zeros((BM,), tl.float32)
     acc = tl.zeros((BM, BVALUE), tl.float32)
-    for start in range(0, length, BN):
-        there = start + j < length
-        at = base + (start + j) * stride_x
-        k = tl.load(at[None, :] + (KEY + ck)[:, None], mask=there[None, :] & (ck < KEY)[:, None], other=0.0)
-        s = tl.dot(q, k) * SCALE
+    for start in range(0, LENGTH, BN):
+        there = start + j < LENGTH
+        at = base + (start + j) * STEP
+        k = tl.load(at[:, None] + (KEY + ck)[None, :], mask=there[:, None] & (ck < KEY)[None, :], other=0.0)
+        s = tl.dot(q, tl.trans(k)) * SCALE
         s = tl.where(there[None, :], s, float("-inf"))
         higher = tl.maximum(most, tl.max(s, 1))
         p = tl.exp(s - higher[:, None])
@@ -382,61 +437,60 @@ def attention(x, tw, tb, y, height, width, stride_x, stride_y,
         most = higher
     acc = acc / total[:, None]
     # The positional convolution sees the whole map, across areas.
-    per_image = height * width
-    pixel = area * length + i
-    valid = i < length
-    image = pixel // per_image
-    oy = pixel % per_image // width
-    ox = pixel % width
-    PAD: tl.constexpr = KERNEL // 2
+    pixel = area * LENGTH + i
+    valid = i < LENGTH
+    image = pixel // (HEIGHT * WIDTH)
+    oy = pixel // WIDTH % HEIGHT
+    ox = pixel % WIDTH
     channels = head * VALUE + cv
+    there = valid[:, None] & (cv < VALUE)[None, :]
+    y0 = oy - KERNEL // 2
+    x0 = ox - KERNEL // 2
+    at = x + ((image * HEIGHT + y0) * WIDTH + x0) * STEP + head * EACH + 2 * KEY
     d = tl.zeros((BM, BVALUE), tl.float32)
     for dy in range(KERNEL):
-        iy = oy + dy - PAD
-        row = valid & (iy >= 0) & (iy < height)
+        row = there & ((y0 + dy >= 0) & (y0 + dy < HEIGHT))[:, None]
         for dx in tl.static_range(KERNEL):
-            ix = ox + dx - PAD
-            inside = row & (ix >= 0) & (ix < width)
-            at = x + ((image * height + iy) * width + ix) * stride_x + head * EACH + 2 * KEY
-            v = tl.load(at[:, None] + cv[None, :], mask=inside[:, None] & (cv < VALUE)[None, :], other=0.0)
-            weight = tl.load(tw + (dy * KERNEL + dx) * HEADS * VALUE + channels, mask=cv < VALUE, other=0.0)
-            d += v.to(tl.float32) * weight.to(tl.float32)[None, :]
+            inside = row & ((x0 + dx >= 0) & (x0 + dx < WIDTH))[:, None]
+            v = tl.load(at[:, None] + ((dy * WIDTH + dx) * STEP + cv)[None, :], mask=inside, other=0.0)
+            t = tl.load(tw + (dy * KERNEL + dx) * (HEADS * VALUE) + channels, mask=cv < VALUE, other=0.0)
+            d += v.to(tl.float32) * t.to(tl.float32)[None, :]
     acc += activate(d + tl.load(tb + channels, mask=cv < VALUE, other=0.0)[None, :], ACT)
-    tl.store(y + pixel[:, None] * stride_y + channels[None, :], acc.to(tl.float16),
-             mask=valid[:, None] & (cv < VALUE)[None, :])  # fmt: skip
+    tl.store(y + pixel[:, None] * STEP_Y + channels[None, :], acc.to(tl.float16), mask=there)
 
 
 @triton.jit
-def total(x0, x1, x2, y, rows, height, width, stride0, stride1, stride2, stride_y,
-          C: tl.constexpr, ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ZOOM2: tl.constexpr,
-          BM: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+def total(x0, x1, x2, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, STEP0: tl.constexpr,
+          STEP1: tl.constexpr, STEP2: tl.constexpr, STEP_Y: tl.constexpr, C: tl.constexpr,
+          ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ZOOM2: tl.constexpr, BM: tl.constexpr,
+          BN: tl.constexpr):  # fmt: skip
     """Add up to three maps, each perhaps enlarged."""
     BLOCKS: tl.constexpr = (C + BN - 1) // BN
     c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, height, width, BM, 0)
+    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, 0)
     there = valid[:, None] & (c < C)[None, :]
-    at = (image * (height // ZOOM0) + oy // ZOOM0) * (width // ZOOM0) + ox // ZOOM0
-    v = tl.load(x0 + at[:, None] * stride0 + c[None, :], mask=there, other=0.0).to(tl.float32)
+    at = (image * (HEIGHT // ZOOM0) + oy // ZOOM0) * (WIDTH // ZOOM0) + ox // ZOOM0
+    v = tl.load(x0 + at[:, None] * STEP0 + c[None, :], mask=there, other=0.0).to(tl.float32)
     if x1 is not None:
-        at = (image * (height // ZOOM1) + oy // ZOOM1) * (width // ZOOM1) + ox // ZOOM1
-        v += tl.load(x1 + at[:, None] * stride1 + c[None, :], mask=there, other=0.0).to(tl.float32)
+        at = (image * (HEIGHT // ZOOM1) + oy // ZOOM1) * (WIDTH // ZOOM1) + ox // ZOOM1
+        v += tl.load(x1 + at[:, None] * STEP1 + c[None, :], mask=there, other=0.0).to(tl.float32)
     if x2 is not None:
-        at = (image * (height // ZOOM2) + oy // ZOOM2) * (width // ZOOM2) + ox // ZOOM2
-        v += tl.load(x2 + at[:, None] * stride2 + c[None, :], mask=there, other=0.0).to(tl.float32)
-    tl.store(y + pixel[:, None] * stride_y + c[None, :], v.to(tl.float16), mask=there)
+        at = (image * (HEIGHT // ZOOM2) + oy // ZOOM2) * (WIDTH // ZOOM2) + ox // ZOOM2
+        v += tl.load(x2 + at[:, None] * STEP2 + c[None, :], mask=there, other=0.0).to(tl.float32)
+    tl.store(y + pixel[:, None] * STEP_Y + c[None, :], v.to(tl.float16), mask=there)
 
 
 @triton.jit
-def best(x, y, count, item, CLASSES: tl.constexpr, BM: tl.constexpr):
+def best(x, y, ROWS: tl.constexpr, ITEM: tl.constexpr, CLASSES: tl.constexpr, BM: tl.constexpr):
     """Write the highest of a row's class scores; rows are planes of FP32, one image after the other."""
-    blocks = tl.cdiv(count, BM)
-    image = tl.program_id(0) // blocks
-    i = (tl.program_id(0) % blocks) * BM + tl.arange(0, BM)
-    there = i < count
+    BLOCKS: tl.constexpr = (ROWS + BM - 1) // BM
+    image = tl.program_id(0) // BLOCKS
+    i = (tl.program_id(0) % BLOCKS) * BM + tl.arange(0, BM)
+    there = i < ROWS
     most = tl.zeros((BM,), tl.float32)
     for c in range(CLASSES):
-        most = tl.maximum(most, tl.load(x + image * item + c * count + i, mask=there, other=0.0))
-    tl.store(y + image * count + i, most, mask=there)
+        most = tl.maximum(most, tl.load(x + image * ITEM + c * ROWS + i, mask=there, other=0.0))
+    tl.store(y + image * ROWS + i, most, mask=there)
 
 
 @triton.jit
@@ -466,41 +520,40 @@ def ranks_of(score, KEEP: tl.constexpr, BK: tl.constexpr):
     """Return the rank of each of KEEP scores, given in order; of equal ones the first is better."""
     i = tl.arange(0, BK)
     rank = tl.zeros((BK,), tl.int32)
-    mine = score
     for j in range(KEEP):
-        other = tl.sum(tl.where(i == j, mine, 0), 0)
-        rank += ((other > mine) | ((other == mine) & (j < i))).to(tl.int32)
+        other = tl.sum(tl.where(i == j, score, 0), 0)
+        rank += ((other > score) | ((other == score) & (j < i))).to(tl.int32)
     return rank
 
 
 @triton.jit
-def select(x, scores, scratch, y, count, item, out_item,
-           CLASSES: tl.constexpr, COEFFS: tl.constexpr, KEEP: tl.constexpr, BC: tl.constexpr,
-           BP: tl.constexpr, BK: tl.constexpr):  # fmt: skip
+def select(x, scores, scratch, y, ROWS: tl.constexpr, ITEM: tl.constexpr, CLASSES: tl.constexpr,
+           COEFFS: tl.constexpr, KEEP: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,
+           BK: tl.constexpr):  # fmt: skip
     """Write the best detections of one image: the best rows first, then the best pairs of row and class.
 
     ``scratch`` holds 2 x BK integers an image.
     """
     image = tl.program_id(0)
-    x += image * item
+    x += image * ITEM
     list_at = scratch + image * 2 * BK
     k = tl.arange(0, BK)
     listed = k < KEEP
     # The best rows, sorted by falling score.
     i = tl.arange(0, BC)
-    keys = tl.load(scores + image * count + i, mask=i < count, other=-1.0).to(tl.int32, bitcast=True)
+    keys = tl.load(scores + image * ROWS + i, mask=i < ROWS, other=-1.0).to(tl.int32, bitcast=True)
     chosen, place = places_of(keys, KEEP)
     tl.store(list_at + place, i, mask=chosen)
     tl.debug_barrier()
     row = tl.load(list_at + k, mask=listed, other=0)
-    score = tl.load(scores + image * count + row, mask=listed, other=-1.0).to(tl.int32, bitcast=True)
+    score = tl.load(scores + image * ROWS + row, mask=listed, other=-1.0).to(tl.int32, bitcast=True)
     rank = ranks_of(score, KEEP, BK)
     tl.store(list_at + BK + rank, row, mask=listed)
     tl.debug_barrier()
     # The best pairs among them.
     p = tl.arange(0, BP)
     owner = tl.load(list_at + BK + p // CLASSES, mask=p < KEEP * CLASSES, other=0)
-    at = x + (4 + p % CLASSES) * count + owner
+    at = x + (4 + p % CLASSES) * ROWS + owner
     pair = tl.load(at, mask=p < KEEP * CLASSES, other=-1.0).to(tl.int32, bitcast=True)
     chosen, place = places_of(pair, KEEP)
     tl.debug_barrier()
@@ -508,14 +561,12 @@ def select(x, scores, scratch, y, count, item, out_item,
     tl.debug_barrier()
     which = tl.load(list_at + k, mask=listed, other=0)
     row = tl.load(list_at + BK + which // CLASSES, mask=listed, other=0)
-    value = tl.load(x + (4 + which % CLASSES) * count + row, mask=listed, other=-1.0)
+    value = tl.load(x + (4 + which % CLASSES) * ROWS + row, mask=listed, other=-1.0)
     rank = ranks_of(value.to(tl.int32, bitcast=True), KEEP, BK)
-    to = y + image * out_item + rank * (6 + COEFFS)
+    to = y + image * (KEEP * (6 + COEFFS)) + rank * (6 + COEFFS)
     for side in tl.static_range(4):
-        tl.store(to + side, tl.load(x + side * count + row, mask=listed, other=0.0), mask=listed)
+        tl.store(to + side, tl.load(x + side * ROWS + row, mask=listed, other=0.0), mask=listed)
     tl.store(to + 4, value, mask=listed)
     tl.store(to + 5, (which % CLASSES).to(tl.float32), mask=listed)
     for c in range(COEFFS):
-        tl.store(
-            to + 6 + c, tl.load(x + (4 + CLASSES + c) * count + row, mask=listed, other=0.0), mask=listed
-        )
+        tl.store(to + 6 + c, tl.load(x + (4 + CLASSES + c) * ROWS + row, mask=listed, other=0.0), mask=listed)

@@ -20,6 +20,7 @@ from yolotrt.backends.fused.steps import (
     Pools,
     Select,
     Slice,
+    Spread,
     Stem,
     Step,
     Sum,
@@ -143,172 +144,147 @@ class Launcher:
             return None
         return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first)
 
-    def _stride(self, part: Slice | None) -> Count:
-        return Count(0, self._network.maps[part.map].channels if part else 0)
+    def _pitch(self, part: Slice | None) -> int:
+        """Return the number of values from one pixel to the next."""
+        return self._network.maps[part.map].channels if part else 0
 
-    def _plane(self, planes: Planes) -> tuple[Address, Count, Count]:
-        """Return where planes begin, the values in a plane, and those in an image."""
+    def _plane(self, planes: Planes) -> Address:
+        """Return where planes begin."""
         element: Element = "fp16" if planes.half else "fp32"
         first = (planes.first * planes.plane + planes.offset) * (2 if planes.half else 4)
         if isinstance(planes.target, int):
-            at = Address("arena", element, self._network.offsets[planes.target], first)
-        else:
-            at = Address(planes.target, element, 0, first)
-        return at, Count(0, planes.plane), Count(0, planes.plane * planes.planes)
+            return Address("arena", element, self._network.offsets[planes.target], first)
+        return Address(planes.target, element, 0, first)
 
-    def _grid(self, width: int, height: int, tile: Tile) -> tuple[int, int]:
-        """Return work per image and work per program."""
-        if not tile.tw:
-            return width * height, tile.bm
-        across, down = -(-width // tile.tw), -(-height // (tile.bm // tile.tw))
-        return across * down, 1
+    def _store(self, step: Conv, tile: Tile) -> tuple[Address | None, dict[str, Any]]:
+        """Return where a convolution's result goes, and what the kernel knows about that."""
+        store = step.store
+        known = dict.fromkeys(
+            ("STEP_Y", "STORE", "PLANE", "ITEM", "COUNT", "BINS", "CELL", "CORNERS", "SPREAD"), 0
+        ) | {"QUAD": 1}
+        if isinstance(store, Slice):
+            return self._at(store), known | {"STEP_Y": self._pitch(store)}
+        if isinstance(store, Spread):
+            size = {"STORE": 3, "SPREAD": store.size, "STEP_Y": self._pitch(store.target)}
+            return self._at(store.target), known | size
+        planes = store.planes if isinstance(store, Boxes) else store
+        known |= {"PLANE": planes.plane, "ITEM": planes.plane * planes.planes, "COUNT": planes.count}
+        if isinstance(store, Boxes):
+            known |= {"BINS": store.bins, "CELL": int(store.stride), "CORNERS": int(store.corners)}
+            return self._plane(planes), known | {"STORE": 2}
+        width, height = step.out_wh
+        return self._plane(planes), known | {"STORE": 1, "QUAD": _together(width * height, planes, tile)}
 
     def _stem(self, step: Stem, tile: Tile) -> Launch:
-        width, height = (
-            (n + 2 * step.pad - step.kernel) // step.stride + 1 for n in (step.width, step.height)
-        )
-        work, each = self._grid(width, height, tile)
+        width, height = step.out_wh
         outputs = step.dense.outputs
         args: dict[str, Arg] = {
-            "x": Address("input", "fp16", 0, 0),
-            "w": self._weights.add(step.dense.weight),
-            "b": self._weights.add(step.dense.bias),
-            "y": self._at(step.store),
-            "rows": Count(width * height, 0), "height": Count(0, height), "width": Count(0, width),
-            "in_height": Count(0, step.height), "in_width": Count(0, step.width),
-            "stride_y": self._stride(step.store),
+            "x": Address("input", "fp16", 0, 0), "w": self._weights.add(step.dense.weight),
+            "b": self._weights.add(step.dense.bias), "y": self._at(step.store),
+            "rows": Count(width * height, 0),
         }  # fmt: skip
         constants = {
-            "CHANNELS": step.channels, "N": outputs, "KERNEL": step.kernel, "STRIDE": step.stride,
-            "PAD": step.pad, "ACT": ACTS[step.dense.act], "BM": tile.bm, "BN": tile.bn,
-            "BK": max(16, next_power(step.channels * step.kernel**2)), "TW": tile.tw,
+            "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
+            "STEP_Y": self._pitch(step.store), "CHANNELS": step.channels, "N": outputs, "KERNEL": step.kernel,
+            "STRIDE": step.stride, "PAD": step.pad, "ACT": ACTS[step.dense.act], "BM": tile.bm,
+            "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
-        return Launch(step.name, "stem", args, constants, work, each, -(-outputs // tile.bn), tile.warps, 1)
+        return _launch(step, "stem", args, constants, (width, height), outputs, tile)
 
     def _conv(self, step: Conv, tile: Tile) -> Launch:
         width, height = step.out_wh
-        work, each = self._grid(width, height, tile)
         source, other = step.sources[0], step.sources[1] if len(step.sources) > 1 else None
-        point, taps, store = step.point, step.taps, step.store
-        spatial = taps or step
-        target: Address | None
-        plane = item = Count(0, 0)
-        kind, stride_y, count, bins, cell, corners, spread, quad = 0, Count(0, 0), 0, 0, 0, 0, 0, 1
-        if isinstance(store, Slice):
-            target, stride_y = self._at(store), self._stride(store)
-        elif isinstance(store, Planes):
-            kind, count = 1, store.count
-            target, plane, item = self._plane(store)
-            quad = _together(width * height, store, tile)
-        elif isinstance(store, Boxes):
-            kind, bins, cell, corners = 2, store.bins, int(store.stride), int(store.corners)
-            target, plane, item = self._plane(store.planes)
-        else:
-            kind, spread = 3, store.size
-            target, stride_y = self._at(store.target), self._stride(store.target)
+        point, dense = step.point, step.dense
+        target, known = self._store(step, tile)
         args: dict[str, Arg] = {
-            "x0": self._at(source), "x1": self._at(other),
-            "w": self._weights.add(step.dense.weight), "b": self._weights.add(step.dense.bias),
-            "w2": self._weights.add(point.weight) if point else None,
-            "b2": self._weights.add(point.bias) if point else None,
-            "tw": self._weights.add(taps.weight) if taps else None,
-            "tb": self._weights.add(taps.bias) if taps else None,
-            "r": self._at(step.residual), "y": target,
-            "rows": Count(width * height, 0), "height": Count(0, height), "width": Count(0, width),
-            "in_height": Count(0, step.height), "in_width": Count(0, step.width),
-            "stride0": self._stride(source), "stride1": self._stride(other),
-            "stride_r": self._stride(step.residual), "stride_y": stride_y,
-            "plane": plane, "item": item, "cell": Count(0, cell),
+            "x0": self._at(source), "x1": self._at(other), "w": self._weights.add(dense.weight),
+            "b": self._weights.add(dense.bias), "w2": self._weights.add(point.weight) if point else None,
+            "b2": self._weights.add(point.bias) if point else None, "r": self._at(step.residual),
+            "y": target, "rows": Count(width * height, 0),
         }  # fmt: skip
-        outputs = step.dense.outputs
-        constants = {
-            "C0": source.channels, "C1": other.channels if other else 0, "N": outputs,
-            "KERNEL": spatial.kernel, "STRIDE": spatial.stride, "PAD": spatial.pad,
-            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1,
-            "ACT": ACTS[step.dense.act], "TACT": ACTS[taps.act] if taps else 0,
+        constants = known | {
+            "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
+            "STEP0": self._pitch(source), "STEP1": self._pitch(other), "STEP_R": self._pitch(step.residual),
+            "C0": source.channels, "C1": other.channels if other else 0, "N": dense.outputs,
+            "KERNEL": step.kernel, "STRIDE": step.stride, "PAD": step.pad,
+            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1, "ACT": ACTS[dense.act],
             "N2": point.outputs if point else 0, "ACT2": ACTS[point.act] if point else 0,
-            "STORE": kind, "COUNT": count, "BINS": bins, "CORNERS": corners, "SPREAD": spread, "QUAD": quad,
             "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
             "BN2": max(16, next_power(point.outputs)) if point else 0, "TW": tile.tw, "CACHE": tile.cache,
         }  # fmt: skip
-        blocks = -(-outputs // tile.bn)
-        return Launch(step.name, "conv", args, constants, work, each, blocks, tile.warps, tile.stages)
+        return _launch(step, "conv", args, constants, (width, height), dense.outputs, tile)
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> Launch:
         width, height = step.out_wh
-        work, each = self._grid(width, height, tile)
-        channels, taps = step.source.channels, step.taps
+        taps = step.taps
         args: dict[str, Arg] = {
             "x": self._at(step.source), "tw": self._weights.add(taps.weight),
             "tb": self._weights.add(taps.bias), "r": self._at(step.residual), "y": self._at(step.store),
-            "rows": Count(width * height, 0), "height": Count(0, height), "width": Count(0, width),
-            "in_height": Count(0, step.height), "in_width": Count(0, step.width),
-            "stride_x": self._stride(step.source), "stride_r": self._stride(step.residual),
-            "stride_y": self._stride(step.store),
+            "rows": Count(width * height, 0),
         }  # fmt: skip
         constants = {
-            "C": channels, "KERNEL": taps.kernel, "STRIDE": taps.stride, "PAD": taps.pad,
-            "ACT": ACTS[taps.act], "BM": tile.bm, "BN": tile.bn, "TW": tile.tw,
+            "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
+            "STEP": self._pitch(step.source), "STEP_R": self._pitch(step.residual),
+            "STEP_Y": self._pitch(step.store), "C": step.source.channels, "KERNEL": taps.kernel,
+            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": ACTS[taps.act], "BM": tile.bm, "BN": tile.bn,
+            "TW": tile.tw,
         }  # fmt: skip
-        blocks = -(-channels // tile.bn)
-        return Launch(step.name, "depthwise", args, constants, work, each, blocks, tile.warps, 1)
+        return _launch(step, "depthwise", args, constants, (width, height), step.source.channels, tile)
 
     def _pools(self, step: Pools, tile: Tile) -> Launch:
-        work, each = self._grid(step.width, step.height, tile)
         stores = [*step.stores, None, None][:3]
         args: dict[str, Arg] = {
             "x": self._at(step.source), **{f"y{i + 1}": self._at(s) for i, s in enumerate(stores)},
-            "rows": Count(step.width * step.height, 0), "height": Count(0, step.height),
-            "width": Count(0, step.width), "stride_x": self._stride(step.source),
-            **{f"stride_{i + 1}": self._stride(s) for i, s in enumerate(stores)},
+            "scratch": self._at(step.scratch),
         }  # fmt: skip
-        channels = step.source.channels
-        constants = {"C": channels, "KERNEL": step.kernel, "BM": tile.bm, "BN": tile.bn, "TW": tile.tw}
-        blocks = -(-channels // tile.bn)
-        return Launch(step.name, "pools", args, constants, work, each, blocks, tile.warps, 1)
+        constants = {
+            "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
+            **{f"STEP_{i + 1}": self._pitch(s) for i, s in enumerate(stores)},
+            "C": step.source.channels, "KERNEL": step.kernel, "BM": next_power(step.height * step.width),
+            "BN": tile.bn,
+        }  # fmt: skip
+        return _images(step, "pools", args, constants, -(-step.source.channels // tile.bn), tile)
 
     def _attention(self, step: Attention, tile: Tile) -> Launch:
         taps = step.taps
         args: dict[str, Arg] = {
             "x": self._at(step.source), "tw": self._weights.add(taps.weight),
-            "tb": self._weights.add(taps.bias), "y": self._at(step.store), "height": Count(0, step.height),
-            "width": Count(0, step.width), "stride_x": self._stride(step.source),
-            "stride_y": self._stride(step.store),
+            "tb": self._weights.add(taps.bias), "y": self._at(step.store),
         }  # fmt: skip
         constants = {
-            "HEADS": step.heads, "KEY": step.key, "VALUE": step.value, "AREAS": step.areas,
-            "SCALE": step.scale, "KERNEL": taps.kernel, "ACT": ACTS[taps.act], "BM": tile.bm, "BN": tile.bn,
-            "BKEY": max(16, next_power(step.key)), "BVALUE": max(16, next_power(step.value)),
+            "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
+            "STEP_Y": self._pitch(step.store), "HEADS": step.heads, "KEY": step.key, "VALUE": step.value,
+            "AREAS": step.areas, "SCALE": step.scale, "KERNEL": taps.kernel, "ACT": ACTS[taps.act],
+            "BM": tile.bm, "BN": tile.bn, "BKEY": max(16, next_power(step.key)),
+            "BVALUE": max(16, next_power(step.value)),
         }  # fmt: skip
-        blocks = -(-step.width * step.height // step.areas // tile.bm)
-        times = step.heads * step.areas * blocks
-        return Launch(step.name, "attention", args, constants, 1, 1, times, tile.warps, tile.stages)
+        blocks = -(-(step.width * step.height // step.areas) // tile.bm)
+        return _images(step, "attention", args, constants, step.heads * step.areas * blocks, tile)
 
     def _sum(self, step: Sum, tile: Tile) -> Launch:
         sources = [*step.sources, None, None][:3]
         args: dict[str, Arg] = {
             **{f"x{i}": self._at(s) for i, s in enumerate(sources)}, "y": self._at(step.store),
-            "rows": Count(step.width * step.height, 0), "height": Count(0, step.height),
-            "width": Count(0, step.width), **{f"stride{i}": self._stride(s) for i, s in enumerate(sources)},
-            "stride_y": self._stride(step.store),
+            "rows": Count(step.width * step.height, 0),
         }  # fmt: skip
-        zooms = {f"ZOOM{i}": s.zoom if s else 1 for i, s in enumerate(sources)}
-        channels = step.store.channels
-        constants = {"C": channels, **zooms, "BM": tile.bm, "BN": tile.bn}
-        blocks = -(-channels // tile.bn)
-        work = step.width * step.height
-        return Launch(step.name, "total", args, constants, work, tile.bm, blocks, tile.warps, 1)
+        constants = {
+            "HEIGHT": step.height, "WIDTH": step.width,
+            **{f"STEP{i}": self._pitch(s) for i, s in enumerate(sources)}, "STEP_Y": self._pitch(step.store),
+            "C": step.store.channels, **{f"ZOOM{i}": s.zoom if s else 1 for i, s in enumerate(sources)},
+            "BM": tile.bm, "BN": tile.bn,
+        }  # fmt: skip
+        size = (step.width, step.height)
+        return _launch(step, "total", args, constants, size, step.store.channels, tile)
 
     def _best(self, step: Best, tile: Tile) -> Launch:
         offsets = self._network.offsets
-        rows = self._network.maps[step.rows]
         args: dict[str, Arg] = {
             "x": Address("arena", "fp32", offsets[step.rows], 4 * step.first * step.count),
             "y": Address("arena", "fp32", offsets[step.store], 0),
-            "count": Count(0, step.count), "item": Count(0, rows.nbytes // 4),
-        }  # fmt: skip
-        constants = {"CLASSES": step.classes, "BM": tile.bm}
-        return Launch(step.name, "best", args, constants, 1, 1, -(-step.count // tile.bm), tile.warps, 1)
+        }
+        item = self._network.maps[step.rows].nbytes // 4
+        constants = {"ROWS": step.count, "ITEM": item, "CLASSES": step.classes, "BM": tile.bm}
+        return _images(step, "best", args, constants, -(-step.count // tile.bm), tile)
 
     def _select(self, step: Select, tile: Tile) -> Launch:
         offsets = self._network.offsets
@@ -317,15 +293,38 @@ class Launcher:
             "scores": Address("arena", "fp32", offsets[step.best], 0),
             "scratch": Address("arena", "i32", offsets[step.scratch], 0),
             "y": Address("head", "fp32", 0, 0),
-            "count": Count(0, step.count), "item": Count(0, self._network.maps[step.rows].nbytes // 4),
-            "out_item": Count(0, step.keep * (6 + step.coeffs)),
-        }  # fmt: skip
+        }
         constants = {
-            "CLASSES": step.classes, "COEFFS": step.coeffs, "KEEP": step.keep,
-            "BC": next_power(step.count), "BP": next_power(step.keep * step.classes),
-            "BK": next_power(step.keep),
+            "ROWS": step.count, "ITEM": self._network.maps[step.rows].nbytes // 4, "CLASSES": step.classes,
+            "COEFFS": step.coeffs, "KEEP": step.keep, "BC": next_power(step.count),
+            "BP": next_power(step.keep * step.classes), "BK": next_power(step.keep),
         }  # fmt: skip
-        return Launch(step.name, "select", args, constants, 1, 1, 1, tile.warps, 1)
+        return _images(step, "select", args, constants, 1, tile)
+
+
+def _launch(
+    step: Step,
+    kernel: str,
+    args: dict[str, Arg],
+    constants: dict[str, Any],
+    size: tuple[int, int],
+    outputs: int,
+    tile: Tile,
+) -> Launch:
+    """Return the launch of a kernel that deals out pixels and output channels."""
+    width, height = size
+    work, each = width * height, tile.bm
+    if tile.tw:
+        work, each = -(-width // tile.tw) * -(-height // (tile.bm // tile.tw)), 1
+    times = -(-outputs // tile.bn)
+    return Launch(step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages)
+
+
+def _images(
+    step: Step, kernel: str, args: dict[str, Arg], constants: dict[str, Any], programs: int, tile: Tile
+) -> Launch:
+    """Return the launch of a kernel that deals out images, each to some programs."""
+    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages)
 
 
 def _together(pixels: int, planes: Planes, tile: Tile) -> int:

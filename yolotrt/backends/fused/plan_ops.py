@@ -88,7 +88,6 @@ class Op:
         pad: Pixels.
         weights: Of a convolution.
         point: Of a convolution of single pixels behind it.
-        before: Of a depthwise convolution before it: itself as an operation.
         residual: What is added in the end.
         spread: Pixels per pixel of a transposed convolution; 1 otherwise.
         extra: What only one kind has.
@@ -106,7 +105,6 @@ class Op:
     pad: int = 0
     weights: Weights | None = None
     point: Weights | None = None
-    before: Op | None = None
     residual: Value | None = None
     spread: int = 1
     extra: Any = None

@@ -76,15 +76,14 @@ def settled(value: Value, homes: dict[int, tuple[int, int]]) -> Value:
 
 
 def _most(op: Op) -> int:
-    return MOST_SOURCES if op.kind == "conv" and op.before is None else 1
+    return MOST_SOURCES if op.kind == "conv" else 1
 
 
 def _pays(first: Op, other: Op) -> bool:
     """Whether two convolutions are no more work together: tiles are powers of two wide."""
     assert first.weights and other.weights
     a, b = len(first.weights.bias), len(other.weights.bias)
-    padded = _padded(a + b)
-    return padded <= _padded(a) + _padded(b) + 32 and padded <= 256
+    return _padded(a + b) <= _padded(a) + _padded(b) and _padded(a + b) <= 256
 
 
 def _padded(channels: int) -> int:
@@ -118,7 +117,7 @@ def _merge(draft: Draft, first: Op, other: Op) -> None:
 def _fuse_one(draft: Draft) -> bool:
     makers, readers = draft.makers(), draft.readers()
     for second in draft.ops:
-        if second.kind != "conv" or second.kernel != 1 or second.stride != 1 or second.before or second.point:
+        if second.kind != "conv" or second.kernel != 1 or second.stride != 1 or second.point:
             continue
         value = second.inputs[0]
         if second.spread != 1 or not draft.is_whole(value) or value[0].tensor in draft.outputs:
@@ -139,17 +138,11 @@ def _join(draft: Draft, first: Op, second: Op) -> bool:
     outputs = round_up(len(second.weights.bias))
     if outputs > WIDEST_CHAIN:
         return False
-    if first.kind == "depthwise" and len(first.inputs[0]) == 1 and first.kernel == 3:
-        # The convolution takes the place of the depthwise one, which comes before it in the same kernel.
-        first.before = replace(first)
-        first.kind, first.weights = "conv", second.weights
-        first.kernel, first.stride, first.pad = 1, 1, 0
-    elif first.kind == "conv" and first.point is None and first.spread == 1 and first.weights:
-        if round_up(len(first.weights.bias)) > WIDEST_CHAIN:
-            return False
-        first.point = second.weights
-    else:
+    if first.kind != "conv" or first.point is not None or first.spread != 1 or first.weights is None:
         return False
+    if round_up(len(first.weights.bias)) > WIDEST_CHAIN:
+        return False
+    first.point = second.weights
     first.residual = second.residual
     first.outputs = second.outputs
     first.nodes += second.nodes

@@ -180,7 +180,6 @@ class _Lowering:
         return Conv(
             name=op.name, nodes=tuple(op.nodes), sources=sources, height=op.height, width=op.width,
             kernel=op.kernel, stride=op.stride, pad=op.pad, dense=dense, store=store, point=point,
-            taps=_taps(op.before) if op.before else None,
             residual=self._slice(settled(op.residual, self._homes)[0]) if op.residual else None,
         )  # fmt: skip
 
@@ -192,9 +191,12 @@ class _Lowering:
         )  # fmt: skip
 
     def _pools(self, op: Op) -> Step:
+        channels = 3 * self._draft.tensors[op.outputs[0]].stored
+        scratch = self._new_map(Map(f"{op.name}.rows", op.height, op.width, channels))
         return Pools(
             name=op.name, nodes=tuple(op.nodes), source=self._single(op.inputs[0]), height=op.height,
             width=op.width, kernel=op.kernel, stores=tuple(self._target(t) for t in op.outputs),
+            scratch=Slice(scratch, 0, channels),
         )  # fmt: skip
 
     def _attention(self, op: Op) -> Step:

@@ -204,6 +204,12 @@ class Stem(Step):
     dense: Dense
     store: Slice
 
+    @property
+    def out_wh(self) -> tuple[int, int]:
+        """Width and height of the result."""
+        kernel, stride, pad = self.kernel, self.stride, self.pad
+        return _out(self.width, kernel, stride, pad), _out(self.height, kernel, stride, pad)
+
     def writes(self) -> tuple[int, ...]:
         """Maps that it writes."""
         return (self.store.map,)
@@ -222,7 +228,6 @@ class Conv(Step):
         pad: Pixels of zeros on each side.
         dense: Weights; all taps of the first source, then those of the second.
         point: A convolution of single pixels behind it.
-        taps: A depthwise convolution before it; then its own kernel is a single pixel.
         residual: Added behind the last activation.
         store: Where the result goes.
     """
@@ -236,16 +241,13 @@ class Conv(Step):
     dense: Dense
     store: Store
     point: Dense | None = None
-    taps: Taps | None = None
     residual: Slice | None = None
 
     @property
     def out_wh(self) -> tuple[int, int]:
         """Width and height of the result, before it is spread."""
-        by = self.taps or self
-        return tuple(  # type: ignore[return-value]
-            (n + 2 * by.pad - by.kernel) // by.stride + 1 for n in (self.width, self.height)
-        )
+        kernel, stride, pad = self.kernel, self.stride, self.pad
+        return _out(self.width, kernel, stride, pad), _out(self.height, kernel, stride, pad)
 
     @property
     def last(self) -> Dense:
@@ -285,7 +287,7 @@ class Depthwise(Step):
     def out_wh(self) -> tuple[int, int]:
         """Width and height of the result."""
         t = self.taps
-        return tuple((n + 2 * t.pad - t.kernel) // t.stride + 1 for n in (self.width, self.height))  # type: ignore[return-value]
+        return _out(self.width, t.kernel, t.stride, t.pad), _out(self.height, t.kernel, t.stride, t.pad)
 
     def reads(self) -> tuple[int, ...]:
         """Maps that it reads."""
@@ -306,6 +308,7 @@ class Pools(Step):
         width: Of all of them.
         kernel: Of each, odd; the padding keeps the size.
         stores: Where each result goes.
+        scratch: (height, width, 3 x channels) for what is pooled along rows only.
     """
 
     source: Slice
@@ -313,6 +316,7 @@ class Pools(Step):
     width: int
     kernel: int
     stores: tuple[Slice, ...]
+    scratch: Slice
 
     def reads(self) -> tuple[int, ...]:
         """Maps that it reads."""
@@ -320,7 +324,7 @@ class Pools(Step):
 
     def writes(self) -> tuple[int, ...]:
         """Maps that it writes."""
-        return tuple(s.map for s in self.stores)
+        return (*(s.map for s in self.stores), self.scratch.map)
 
 
 @dataclass(kw_only=True)
@@ -479,6 +483,10 @@ def _stored(store: Store) -> tuple[int, ...]:
     if isinstance(target, Planes):
         return (target.target,) if isinstance(target.target, int) else ()
     return (target.map,)
+
+
+def _out(size: int, kernel: int, stride: int, pad: int) -> int:
+    return (size + 2 * pad - kernel) // stride + 1
 
 
 def round_up(value: int, to: int = ALIGN) -> int:

@@ -66,9 +66,9 @@ def candidates(step: Step, batch: int) -> list[Tile]:
         return [Tile(32, bn), Tile(64, bn), Tile(16, bn), Tile(64, min(bn, 32)), Tile(32, min(bn, 32), tw=8),
                 Tile(64, min(bn, 32), tw=8)]  # fmt: skip
     if isinstance(step, Pools):
-        bn = min(32, next_power(step.source.channels))
-        return [Tile(16, bn), Tile(32, bn), Tile(16, min(bn, 16)), Tile(32, min(bn, 16)), Tile(64, min(bn, 8)),
-                Tile(16, min(bn, 8), warps=1), Tile(16, min(bn, 16), warps=1)]  # fmt: skip
+        most = next_power(step.source.channels)
+        return [Tile(1, min(most, 8), warps=8), Tile(1, min(most, 16), warps=8), Tile(1, min(most, 16), warps=16),
+                Tile(1, min(most, 8), warps=4)]  # fmt: skip
     if isinstance(step, Attention):
         return [Tile(64, 64, stages=2), Tile(64, 32, stages=2), Tile(128, 64, warps=8, stages=2),
                 Tile(32, 64, stages=2), Tile(64, 128, stages=2), Tile(128, 64, stages=3)]  # fmt: skip
@@ -85,8 +85,6 @@ def neighbours(step: Step, tile: Tile) -> list[Tile]:
     if not isinstance(step, Conv):
         return [tile]
     found = [tile, replace(tile, warps=12 - tile.warps)]
-    if step.taps:
-        return found + [replace(tile, tw=8 - tile.tw), replace(tile, bk=32 if tile.bk != 32 else 16)]
     found += [replace(tile, stages=n) for n in (2, 4, 5) if n != tile.stages]
     if step.kernel > 1:
         wide = 16 if tile.bm >= 128 else 8
@@ -121,9 +119,6 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 continue
             warps = 8 if bm * bn >= 128 * 128 else 4
             for bk in _depths(step, channels):
-                if step.taps:
-                    found.append(Tile(bm, bn, bk, warps=8 if bm >= 128 else 4))
-                    continue
                 found.append(Tile(bm, bn, bk, warps=warps, stages=3))
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
@@ -133,8 +128,6 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
 
 def _depths(step: Conv, channels: int) -> list[int]:
     """Return how many products to sum up at a time."""
-    if step.taps:
-        return [n for n in (32, 64, 16) if n <= max(16, next_power(channels))]
     most = max(16, next_power(channels * step.kernel**2))
     fitting = [n for n in (64, 32, 128) if n <= most]
     if step.kernel > 1 and 16 <= channels < 64 and channels & -channels == channels:

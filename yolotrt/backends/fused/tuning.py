@@ -54,6 +54,7 @@ class GpuTuner:
         self.device = device
         self.target = device.info.arch
         self.microseconds: dict[int, list[float]] = {}
+        self.tried: list[tuple[int, int, list[tuple[Tile, float]]]] = []
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
 
     def tune(
@@ -103,6 +104,7 @@ class GpuTuner:
             for i, (tiles, some) in enumerate(zip(options, launches, strict=True)):
                 progress(f"time kernels, batch {batch}", i, len(options))
                 times = [bench.time(launch) for launch in some]
+                self.tried.append((batch, i, list(zip(tiles, times, strict=True))))
                 at = min(range(len(times)), key=times.__getitem__)
                 if times[at] == float("inf"):
                     raise BuildError(f"No kernel for {some[at].step} can be compiled for {self.target}.")
