@@ -17,6 +17,7 @@ _CLASSES = {
     "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
     "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
     "onnxruntime": "yolotrt.backends.onnxruntime:OnnxRuntimeBackend",
+    "fused": "yolotrt.backends.fused.backend:FusedBackend",
 }
 """What makes each backend, in order of preference."""
 

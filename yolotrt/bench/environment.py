@@ -15,7 +15,7 @@ from yolotrt.bench.gpu import gpu_state
 
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools",
-    "tensorrt", "tensorrt-rtx", "cuda-core",
+    "tensorrt", "tensorrt-rtx", "cuda-core", "triton",
 )  # fmt: skip
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 

@@ -38,7 +38,9 @@ def build(
     fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="32-bit. [default]")] = False,
     fp8: Annotated[bool, typer.Option("--fp8", help="8-bit float, TensorRT on Ada and newer.")] = False,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, onnxruntime, tensorrt, tensorrt-rtx or fused.")
+    ] = "auto",
     images: Images = None,
     limit: Limit = None,
     method: Method = "mse",
@@ -65,10 +67,17 @@ def build(
         int | None, typer.Option(min=0, max=5, help="TensorRT: 0 builds fast, 5 gives the fastest engine.")
     ] = None,
     timing_cache: Annotated[
-        Path | None, typer.Option(help="TensorRT: timings of earlier builds. [default: engines/timing.cache]")
+        Path | None,
+        typer.Option(help="TensorRT, fused: timings of earlier builds. [default: engines/timing.cache]"),
     ] = None,
     compute_capability: Annotated[
-        str | None, typer.Option(metavar="SM86,SM120", help="TensorRT-RTX: build for these GPUs.")
+        str | None,
+        typer.Option(
+            "--compute-capability",
+            "--targets",
+            metavar="SM86,SM120",
+            help="TensorRT-RTX and fused: build for these GPUs.",
+        ),  # fmt: skip
     ] = None,
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="TensorRT: runs on other GPUs, Ampere and newer.")
@@ -109,6 +118,7 @@ def build(
       yolotrt build yolo11n-seg.pt --int8 --images coco
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
+      yolotrt build yolo11n-seg.pt --fp16 --backend fused --targets sm_86,sm_120
       yolotrt build --int8
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json

@@ -12,7 +12,7 @@ from yolotrt.errors import EnvironmentFault
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pycocotools", "httpx",
     "rich", "typer", "torch", "ultralytics", "onnxslim", "tensorrt", "tensorrt-rtx", "cuda-core",
-    "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda",
+    "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda", "triton",
 )  # fmt: skip
 
 

@@ -70,7 +70,9 @@ def tune(
     images: Images = None,
     limit: Limit = None,
     method: Method = "mse",
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, onnxruntime, tensorrt, tensorrt-rtx or fused.")
+    ] = "auto",
     eval_images: Annotated[
         Path | None, typer.Option(help="Annotated images, for accuracy. [default: no accuracy]")
     ] = None,

@@ -132,10 +132,12 @@ def _collect(
         done(i + 1, count)
 
 
+TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+"""GPUs that kernels are compiled for. Older ones have no asynchronous copies."""
+
 SHARED_LIMITS = {
     "sm_80": 163,
     "sm_86": 99,
-    "sm_87": 163,
     "sm_89": 99,
     "sm_90": 227,
     "sm_100": 227,

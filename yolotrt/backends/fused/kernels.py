@@ -355,9 +355,13 @@ def window_max(x, position, size, valid, c, there, STEP: tl.constexpr, PITCH: tl
     most = tl.load(x[:, None] + c[None, :], mask=there, other=least)
     for d in tl.static_range(1, REACH + 1):
         before = there & (position - d >= 0)[:, None]
-        most = tl.maximum(most, tl.load(x[:, None] + (c - d * PITCH * STEP)[None, :], mask=before, other=least))
+        most = tl.maximum(
+            most, tl.load(x[:, None] + (c - d * PITCH * STEP)[None, :], mask=before, other=least)
+        )
         behind = there & (position + d < size)[:, None]
-        most = tl.maximum(most, tl.load(x[:, None] + (c + d * PITCH * STEP)[None, :], mask=behind, other=least))
+        most = tl.maximum(
+            most, tl.load(x[:, None] + (c + d * PITCH * STEP)[None, :], mask=behind, other=least)
+        )
     return most
 
 
