@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-
-os.environ["TRITON_INTERPRET"] = "1"
+import sys
 
 import numpy as np
 
 from yolotrt.backends.fused.launches import Address, Launch, Launcher, Weights
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
+
+# Triton decides when it is imported whether it compiles or interprets.
+os.environ["TRITON_INTERPRET"] = "1"
+for name in [n for n in sys.modules if n.split(".")[0] == "triton" or n == "yolotrt.backends.fused.kernels"]:
+    del sys.modules[name]
 
 
 class Pointer:

@@ -167,7 +167,7 @@ def half(x: Floats) -> Floats:
 def activate(x: Floats, act: str) -> Floats:
     if act == "none":
         return x
-    gate = 1 / (1 + np.exp(-x))
+    gate = 1 / (1 + np.exp(-np.clip(x, -80, 80)))
     return x * gate if act == "silu" else gate
 
 

@@ -520,13 +520,15 @@ def places_of(keys, KEEP: tl.constexpr):
 
 
 @triton.jit
-def ranks_of(score, KEEP: tl.constexpr, BK: tl.constexpr):
-    """Return the rank of each of KEEP scores, given in order; of equal ones the first is better."""
+def ranks_of(scores, mine, KEEP: tl.constexpr, BK: tl.constexpr):
+    """Return the rank of each of KEEP scores that lie in a list; of equal ones the first is better."""
     i = tl.arange(0, BK)
     rank = tl.zeros((BK,), tl.int32)
-    for j in range(KEEP):
-        other = tl.sum(tl.where(i == j, score, 0), 0)
-        rank += ((other > score) | ((other == score) & (j < i))).to(tl.int32)
+    for start in range(0, KEEP, 16):
+        j = start + tl.arange(0, 16)
+        other = tl.load(scores + j, mask=j < KEEP, other=-1)[None, :]
+        better = (other > mine[:, None]) | ((other == mine[:, None]) & (j[None, :] < i[:, None]))
+        rank += tl.sum(better.to(tl.int32), 1)
     return rank
 
 
@@ -536,11 +538,13 @@ def select(x, scores, scratch, y, ROWS: tl.constexpr, ITEM: tl.constexpr, CLASSE
            BK: tl.constexpr):  # fmt: skip
     """Write the best detections of one image: the best rows first, then the best pairs of row and class.
 
-    ``scratch`` holds 2 x BK integers an image.
+    ``scratch`` holds 3 x BK integers an image: what was chosen, its scores, and the rows sorted by score.
     """
     image = tl.program_id(0)
     x += image * ITEM
-    list_at = scratch + image * 2 * BK
+    list_at = scratch + image * 3 * BK
+    scores_at = list_at + BK
+    rows_at = list_at + 2 * BK
     k = tl.arange(0, BK)
     listed = k < KEEP
     # The best rows, sorted by falling score.
@@ -548,25 +552,26 @@ def select(x, scores, scratch, y, ROWS: tl.constexpr, ITEM: tl.constexpr, CLASSE
     keys = tl.load(scores + image * ROWS + i, mask=i < ROWS, other=-1.0).to(tl.int32, bitcast=True)
     chosen, place = places_of(keys, KEEP)
     tl.store(list_at + place, i, mask=chosen)
+    tl.store(scores_at + place, keys, mask=chosen)
     tl.debug_barrier()
     row = tl.load(list_at + k, mask=listed, other=0)
-    score = tl.load(scores + image * ROWS + row, mask=listed, other=-1.0).to(tl.int32, bitcast=True)
-    rank = ranks_of(score, KEEP, BK)
-    tl.store(list_at + BK + rank, row, mask=listed)
+    score = tl.load(scores_at + k, mask=listed, other=-1)
+    tl.store(rows_at + ranks_of(scores_at, score, KEEP, BK), row, mask=listed)
     tl.debug_barrier()
     # The best pairs among them.
     p = tl.arange(0, BP)
-    owner = tl.load(list_at + BK + p // CLASSES, mask=p < KEEP * CLASSES, other=0)
+    owner = tl.load(rows_at + p // CLASSES, mask=p < KEEP * CLASSES, other=0)
     at = x + (4 + p % CLASSES) * ROWS + owner
     pair = tl.load(at, mask=p < KEEP * CLASSES, other=-1.0).to(tl.int32, bitcast=True)
     chosen, place = places_of(pair, KEEP)
-    tl.debug_barrier()
     tl.store(list_at + place, p, mask=chosen)
+    tl.store(scores_at + place, pair, mask=chosen)
     tl.debug_barrier()
     which = tl.load(list_at + k, mask=listed, other=0)
-    row = tl.load(list_at + BK + which // CLASSES, mask=listed, other=0)
-    value = tl.load(x + (4 + which % CLASSES) * ROWS + row, mask=listed, other=-1.0)
-    rank = ranks_of(value.to(tl.int32, bitcast=True), KEEP, BK)
+    score = tl.load(scores_at + k, mask=listed, other=-1)
+    rank = ranks_of(scores_at, score, KEEP, BK)
+    row = tl.load(rows_at + which // CLASSES, mask=listed, other=0)
+    value = score.to(tl.float32, bitcast=True)
     to = y + image * (KEEP * (6 + COEFFS)) + rank * (6 + COEFFS)
     for side in tl.static_range(4):
         tl.store(to + side, tl.load(x + side * ROWS + row, mask=listed, other=0.0), mask=listed)

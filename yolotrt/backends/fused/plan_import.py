@@ -157,8 +157,10 @@ class Importer:
                 continue
             at = makers[op.outputs[-1]]
             before = all(makers[piece.tensor] < at for piece in other)
-            if op.kind == "sum" and len(op.inputs) < MOST_SUMMANDS and before:
+            if op.kind == "sum" and len(op.inputs) < MOST_SUMMANDS and len(other) == 1:
                 op.inputs.append(other)
+                self.draft.ops.remove(op)  # nobody has read it: it can wait until all of it is there
+                self.draft.ops.append(op)
                 self._extend(op, node)
                 return
             if op.weights and op.spread == 1 and not op.residual and before and len(other) == 1:

@@ -100,7 +100,7 @@ class _Lowering:
         tail = self._tail
         if self._rows is not None:
             best = self._new_map(Map("best", 1, tail.count, 1, 4))
-            scratch = self._new_map(Map("scratch", 2, next_power(tail.keep), 1, 4))
+            scratch = self._new_map(Map("scratch", 3, next_power(tail.keep), 1, 4))
             self._network.steps += [
                 Best(name="best scores", nodes=(), rows=self._rows, store=best, count=tail.count, first=4,
                      classes=tail.classes),

@@ -429,7 +429,7 @@ class Select(Step):
         classes: Number of classes.
         coeffs: Number of coefficients.
         keep: Detections to write to the head, by falling score.
-        scratch: Map of (2 x the next power of two of ``keep``,) integers.
+        scratch: Map of (3 x the next power of two of ``keep``,) integers.
     """
 
     rows: int

@@ -53,6 +53,10 @@ FULL = 132
 
 def candidates(step: Step, batch: int) -> list[Tile]:
     """Return tiles to try for a step; the first is what is taken without timing."""
+    return list(dict.fromkeys(_candidates(step, batch)))
+
+
+def _candidates(step: Step, batch: int) -> list[Tile]:
     if isinstance(step, Conv):
         return _conv(step, batch)
     if isinstance(step, Stem):
@@ -67,8 +71,8 @@ def candidates(step: Step, batch: int) -> list[Tile]:
                 Tile(64, min(bn, 32), tw=8)]  # fmt: skip
     if isinstance(step, Pools):
         most = next_power(step.source.channels)
-        return [Tile(1, min(most, 8), warps=8), Tile(1, min(most, 16), warps=8), Tile(1, min(most, 16), warps=16),
-                Tile(1, min(most, 8), warps=4)]  # fmt: skip
+        return [Tile(1, min(most, 16), warps=8), Tile(1, min(most, 16), warps=16),
+                Tile(1, min(most, 32), warps=16), Tile(1, min(most, 32), warps=8)]  # fmt: skip
     if isinstance(step, Attention):
         return [Tile(64, 64, stages=2), Tile(64, 32, stages=2), Tile(128, 64, warps=8, stages=2),
                 Tile(32, 64, stages=2), Tile(64, 128, stages=2), Tile(128, 64, stages=3)]  # fmt: skip
