@@ -77,7 +77,7 @@ def build(
             "--targets",
             metavar="SM86,SM120",
             help="TensorRT-RTX and fused: build for these GPUs.",
-        ),  # fmt: skip
+        ),
     ] = None,
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="TensorRT: runs on other GPUs, Ampere and newer.")

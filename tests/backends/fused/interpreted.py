@@ -12,9 +12,12 @@ from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
 
 # Triton decides when it is imported whether it compiles or interprets.
-os.environ["TRITON_INTERPRET"] = "1"
-for name in [n for n in sys.modules if n.split(".")[0] == "triton" or n == "yolotrt.backends.fused.kernels"]:
-    del sys.modules[name]
+if os.environ.get("TRITON_INTERPRET") != "1":
+    os.environ["TRITON_INTERPRET"] = "1"
+    for name in list(sys.modules):
+        if name.split(".")[0] == "triton" and not name.startswith("triton._C"):  # which loads once
+            del sys.modules[name]
+    sys.modules.pop("yolotrt.backends.fused.kernels", None)
 
 
 class Pointer:

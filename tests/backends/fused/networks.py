@@ -98,9 +98,7 @@ class Builder:
         c = channels // 2
         parts = [self.conv(x, channels, c)]
         for _ in range(3):
-            parts.append(
-                self.node("MaxPool", [parts[-1]], kernel_shape=[5, 5], strides=[1, 1], pads=[2] * 4)
-            )
+            parts.append(self.node("MaxPool", [parts[-1]], kernel_shape=[5, 5], strides=[1, 1], pads=[2] * 4))
         return self.conv(self.join(parts), 4 * c, channels)
 
     def attention(self, x: str, channels: int, pixels: int, side: int, areas: int) -> str:
@@ -116,7 +114,9 @@ class Builder:
             flat = self.node("Reshape", [flat, self.const([-1, pixels // areas, heads, each])])
             flat = self.node("Transpose", [flat], perm=[0, 2, 3, 1])
         q, k, v = self.split(flat, [key, key, value], 2)
-        q = self.node("Transpose", [self.node("Mul", [q, self.const(key**-0.5, np.float32)])], perm=[0, 1, 3, 2])
+        q = self.node(
+            "Transpose", [self.node("Mul", [q, self.const(key**-0.5, np.float32)])], perm=[0, 1, 3, 2]
+        )
         scores = self.node("Softmax", [self.node("MatMul", [q, k])], axis=-1)
         mixed = self.node("MatMul", [v, self.node("Transpose", [scores], perm=[0, 1, 3, 2])])
 
@@ -135,7 +135,7 @@ class Builder:
         return self.node("Add", [x, inner])
 
 
-def yolo(shape: Shape = Shape(), seed: int = 0) -> onnx.ModelProto:  # noqa: B008 - frozen
+def yolo(shape: Shape = Shape(), seed: int = 0) -> onnx.ModelProto:
     """Return a YOLO-seg network in miniature: backbone, neck, three heads and prototypes."""
     b, w = Builder(seed), shape.width
     x = b.conv("images", 3, w, 3, 2)
@@ -151,7 +151,9 @@ def yolo(shape: Shape = Shape(), seed: int = 0) -> onnx.ModelProto:  # noqa: B00
     n3 = b.c3k2(b.join([b.up(n4), p3]), 6 * w, 2 * w)
     n4 = b.c3k2(b.join([b.conv(n3, 2 * w, 2 * w, 3, 2), n4]), 6 * w, 4 * w)
     n5 = b.c3k2(b.join([b.conv(n4, 4 * w, 4 * w, 3, 2), p5]), 8 * w, 4 * w)
-    refined = b.node("Add", [b.node("Add", [n3, b.up(b.conv(n4, 4 * w, 2 * w))]), b.up(b.conv(n5, 4 * w, 2 * w), 4)])
+    refined = b.node(
+        "Add", [b.node("Add", [n3, b.up(b.conv(n4, 4 * w, 2 * w))]), b.up(b.conv(n5, 4 * w, 2 * w), 4)]
+    )
     grown = b.node(
         "ConvTranspose",
         [b.conv(refined, 2 * w, w, 3), b.const(b.rng.normal(0, 0.3, (w, w, 2, 2)), np.float32),
@@ -173,7 +175,11 @@ def _head(b: Builder, shape: Shape, levels: list[tuple[str, int, int]]) -> None:
         inner = b.conv(b.conv(inner, 16, 16, 3, depthwise=True), 16, 16)
         score = b.conv(inner, 16, shape.classes, silu=False)
         coeff = b.conv(b.conv(x, cin, 8, 3), 8, shape.coeffs, silu=False)
-        for rows, y, n in ((sides, box, 4 * shape.bins), (scores, score, shape.classes), (coeffs, coeff, shape.coeffs)):
+        for rows, y, n in (
+            (sides, box, 4 * shape.bins),
+            (scores, score, shape.classes),
+            (coeffs, coeff, shape.coeffs),
+        ):
             rows.append(b.node("Reshape", [y, b.const([0, n, -1])]))
     cells = [shape.size // stride for _, _, stride in levels]
     count = sum(c * c for c in cells)

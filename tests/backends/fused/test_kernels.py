@@ -52,7 +52,9 @@ def taps(channels: int, kernel: int, stride: int = 1, act: str = "silu") -> Taps
 
 def agree(step: Step, maps: list[Map], tile: Tile | None = None, *, rows: int = 1) -> None:
     """Run a step on random maps, in both ways, and compare everything that it may have written."""
-    network = Network(maps, [step], "images", (2 * HEIGHT, 2 * WIDTH), ("head", (rows, 99)), ("protos", (5, 63)))
+    network = Network(
+        maps, [step], "images", (2 * HEIGHT, 2 * WIDTH), ("head", (rows, 99)), ("protos", (5, 63))
+    )
     live = [Sum(name="", nodes=(), sources=(Slice(i, 0, 8),), height=1, width=1, store=Slice(i, 0, 8))
             for i in range(len(maps))]  # fmt: skip
     network.steps = [*live, step, *live]  # so that all maps live at once
@@ -66,7 +68,9 @@ def agree(step: Step, maps: list[Map], tile: Tile | None = None, *, rows: int = 
     found.arena[: len(wanted.arena)] = wanted.arena
     wanted.do(step)
     found.do(step, tile)
-    scratch = step.scratch if isinstance(step, Select) else step.scratch.map if isinstance(step, Pools) else -1
+    scratch = (
+        step.scratch if isinstance(step, Select) else step.scratch.map if isinstance(step, Pools) else -1
+    )
     there = Reference(network, BATCH)
     there.arena[:] = found.arena[: len(there.arena)]
     for i in range(len(maps)):
@@ -82,9 +86,7 @@ def conv(
 ) -> tuple[Conv, list[Map]]:  # fmt: skip
     """Return a convolution on slices of larger maps, and the maps: sources, result, residual."""
     height, width = HEIGHT - HEIGHT % max(zooms), WIDTH - WIDTH % max(zooms)
-    maps = [
-        Map("x", height // z, width // z, c + 16) for c, z in zip(channels, zooms, strict=False)
-    ]
+    maps = [Map("x", height // z, width // z, c + 16) for c, z in zip(channels, zooms, strict=False)]
     sources = tuple(Slice(i, 8, c, zooms[i]) for i, c in enumerate(channels))
     last = dense(outputs, point, act) if point else None
     step = Conv(
@@ -94,7 +96,10 @@ def conv(
         residual=Slice(len(maps) + 1, 16, point or outputs) if residual else None,
     )  # fmt: skip
     width, height = step.out_wh
-    maps += [Map("y", height, width, (point or outputs) + 16), Map("r", height, width, (point or outputs) + 24)]
+    maps += [
+        Map("y", height, width, (point or outputs) + 16),
+        Map("r", height, width, (point or outputs) + 24),
+    ]
     return step, maps
 
 
@@ -218,7 +223,9 @@ def test_the_best_score_of_each_row() -> None:
 def test_the_best_detections(equal: bool) -> None:
     """Also where many scores are equal: the first are taken then, as ONNX says."""
     count, keep = 40, 17
-    step = Select(name="select", nodes=(), rows=0, best=1, scratch=2, count=count, classes=3, coeffs=2, keep=keep)
+    step = Select(
+        name="select", nodes=(), rows=0, best=1, scratch=2, count=count, classes=3, coeffs=2, keep=keep
+    )
     maps = [Map("rows", 9, count, 1, 4), Map("best", 1, count, 1, 4), Map("scratch", 3, 32, 1, 4)]
     network = Network(maps, [step], "images", (32, 32), ("head", (keep, 8)), ("protos", (1,)))
     network.offsets = [0, 4096, 8192]

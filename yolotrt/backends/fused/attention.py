@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Block:
     @property
     def scale(self) -> float:
         """What products of queries and keys are multiplied with."""
-        return float(self.key**-0.5)
+        return 1 / math.sqrt(self.key)
 
 
 def find_blocks(graph: Graph, elsewhere: set[str]) -> list[Block]:
@@ -59,7 +60,7 @@ def find_blocks(graph: Graph, elsewhere: set[str]) -> list[Block]:
     return [_find(graph, n) for n in graph.nodes if n.op == "Softmax" and n.name not in elsewhere]
 
 
-def attended(block: Block, source: Floats, weight: Floats, bias: Floats, half: bool = False) -> Floats:
+def attended(block: Block, source: Floats, weight: Floats, bias: Floats) -> Floats:
     """Compute a block, as a reference.
 
     Args:
@@ -67,7 +68,6 @@ def attended(block: Block, source: Floats, weight: Floats, bias: Floats, half: b
         source: (batch, channels, height, width).
         weight: (channels, 1, kernel, kernel) of the positional convolution.
         bias: (channels,) of it.
-        half: Round the values that the GPU keeps in FP16.
 
     Returns:
         (batch, heads x value, height, width).
@@ -80,23 +80,19 @@ def attended(block: Block, source: Floats, weight: Floats, bias: Floats, half: b
     scores = np.einsum("bhcai,bhcaj->bhaij", query, keys) * np.float32(block.scale)
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     powers /= powers.sum(-1, keepdims=True)
-    if half:
-        powers = powers.astype(np.float16).astype(np.float32)
     mixed = np.einsum("bhaij,bhcaj->bhcai", powers, values).reshape(batch, -1, height, width)
     flat = values.reshape(batch, heads * value, height, width)
-    return (mixed + depthwise(flat, weight, bias)).astype(np.float32)
+    return np.asarray(mixed + _depthwise(flat, weight, bias), np.float32)
 
 
-def depthwise(x: Floats, weight: Floats, bias: Floats, stride: int = 1) -> Floats:
+def _depthwise(x: Floats, weight: Floats, bias: Floats) -> Floats:
     """Convolve each channel of (batch, channels, height, width) with its own kernel, size kept by zeros."""
     kernel = weight.shape[-1]
     pad = kernel // 2
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))
-    strided = windows[:, :, ::stride, ::stride]
-    return np.asarray(
-        np.einsum("bchwij,cij->bchw", strided, weight[:, 0]) + bias[None, :, None, None], np.float32
-    )
+    sums = np.einsum("bchwij,cij->bchw", windows, weight[:, 0])
+    return np.asarray(sums + bias[None, :, None, None], np.float32)
 
 
 def _find(graph: Graph, softmax: Node) -> Block:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -53,7 +56,8 @@ class Code:
         name: Of the function in it.
         threads: Per program.
         shared: Bytes of dynamic shared memory.
-        registers: Per thread; 0 if the compiler did not say.
+        registers: Per thread.
+        spilled: Bytes per thread that did not fit into registers.
     """
 
     cubin: bytes
@@ -61,6 +65,7 @@ class Code:
     threads: int
     shared: int
     registers: int = 0
+    spilled: int = 0
 
 
 def variant_of(launch: Launch) -> Variant:
@@ -175,7 +180,21 @@ def compile_one(variant: Variant, target: str) -> Code:
     meta = made.metadata
     if getattr(meta, "global_scratch_size", 0):
         raise BuildError(f"{variant.kernel} needs scratch memory of its own.")
-    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared)
+    registers, spilled = _resources(made.asm["cubin"])
+    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared, registers, spilled)
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Return registers and stack bytes per thread, as NVIDIA's tool beside the compiler reads them."""
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def require_triton() -> str:

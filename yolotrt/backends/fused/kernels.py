@@ -8,7 +8,7 @@ pixels of all images, one after the other; a program works on ``BM`` of them, ta
 Activations: 0 none, 1 SiLU, 2 sigmoid.
 """
 
-# ruff: noqa: D103, N803, N806 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: D103, N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton

@@ -1,4 +1,4 @@
-"""From ONNX nodes to operations: activations, sums, slices and concatenations vanish into what is around them."""
+"""From ONNX nodes to operations: activations, sums and concatenations become part of their neighbours."""
 
 from __future__ import annotations
 
@@ -163,9 +163,9 @@ class Importer:
                 self.draft.ops.append(op)
                 self._extend(op, node)
                 return
-            if op.weights and op.spread == 1 and not op.residual and before and len(other) == 1:
-                if other[0].zoom == 1:
-                    ends.append((at, i))
+            alike = len(other) == 1 and other[0].zoom == 1
+            if op.weights and op.spread == 1 and not op.residual and before and alike:
+                ends.append((at, i))
         if ends:
             at, i = max(ends)
             self.draft.ops[at].residual = sides[1 - i]

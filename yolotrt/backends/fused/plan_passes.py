@@ -17,10 +17,11 @@ def merge_siblings(draft: Draft) -> None:
     """Let convolutions of the same shape that read the same be one, each writing its own channels."""
     groups: dict[object, list[Op]] = {}
     for op in draft.ops:
-        if op.kind == "conv" and op.weights and not op.residual and op.spread == 1:
-            if not set(op.outputs) & draft.outputs and draft.tensors[op.outputs[0]].channels % 8 == 0:
-                key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act)
-                groups.setdefault(key, []).append(op)
+        plain = op.kind == "conv" and not op.residual and op.spread == 1
+        inner = not set(op.outputs) & draft.outputs and draft.tensors[op.outputs[0]].channels % 8 == 0
+        if plain and inner and op.weights:
+            key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act)
+            groups.setdefault(key, []).append(op)
     for first, *others in groups.values():
         for other in others:
             if _pays(first, other):
@@ -81,7 +82,8 @@ def _most(op: Op) -> int:
 
 def _pays(first: Op, other: Op) -> bool:
     """Whether two convolutions are no more work together: tiles are powers of two wide."""
-    assert first.weights and other.weights
+    assert first.weights
+    assert other.weights
     a, b = len(first.weights.bias), len(other.weights.bias)
     return _padded(a + b) <= _padded(a) + _padded(b) and _padded(a + b) <= 256
 
@@ -91,7 +93,8 @@ def _padded(channels: int) -> int:
 
 
 def _merge(draft: Draft, first: Op, other: Op) -> None:
-    assert first.weights and other.weights
+    assert first.weights
+    assert other.weights
     kept, gone = first.outputs[0], other.outputs[0]
     shift = draft.tensors[kept].channels
     draft.tensors[kept].channels += draft.tensors[gone].channels

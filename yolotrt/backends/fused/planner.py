@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -71,6 +71,16 @@ def plan(model: onnx.ModelProto, spec: ModelSpec) -> Network:
     return network
 
 
+MOST_IN_STEM = 32
+"""Products that the first convolution's kernel sums up: three channels of 3 x 3 pixels, and some."""
+
+MOST_POOLED = 4096
+"""Pixels of a map that one program of the pooling kernel takes."""
+
+MOST_PAIRS = 1 << 16
+"""Pairs of row and class that one program of the selecting kernel sorts."""
+
+
 class _Lowering:
     """Writes operations as steps."""
 
@@ -90,6 +100,10 @@ class _Lowering:
         )
         self._maps: dict[int, int] = {}  # by tensor
         self._rows: int | None = None
+        if tail.bins & (tail.bins - 1):
+            raise self._refusal(f"its distances have {tail.bins} bins, which is no power of two")
+        if tail.keep * tail.classes > MOST_PAIRS:
+            raise self._refusal(f"it chooses from {tail.keep} x {tail.classes} pairs, more than {MOST_PAIRS}")
         if tail.keep:
             self._rows = self._new_map(Map("rows", tail.planes, tail.count, 1, 4))
         self._stores = self._planes(height * width, channels)
@@ -101,31 +115,35 @@ class _Lowering:
         if self._rows is not None:
             best = self._new_map(Map("best", 1, tail.count, 1, 4))
             scratch = self._new_map(Map("scratch", 3, next_power(tail.keep), 1, 4))
-            self._network.steps += [
-                Best(name="best scores", nodes=(), rows=self._rows, store=best, count=tail.count, first=4,
-                     classes=tail.classes),
-                Select(name="best detections", nodes=tail.nodes, rows=self._rows, best=best, scratch=scratch, count=tail.count,
-                       classes=tail.classes, coeffs=tail.coeffs, keep=tail.keep),
-            ]  # fmt: skip
+            self._network.steps.append(
+                Best(
+                    name="best scores", nodes=(), rows=self._rows, store=best, count=tail.count, first=4,
+                    classes=tail.classes,
+                )
+            )  # fmt: skip
+            self._network.steps.append(
+                Select(
+                    name="best detections", nodes=tail.nodes, rows=self._rows, best=best, scratch=scratch,
+                    count=tail.count, classes=tail.classes, coeffs=tail.coeffs, keep=tail.keep,
+                )
+            )  # fmt: skip
         return self._network
 
     def _planes(self, pixels: int, coeffs: int) -> dict[int, Store]:
         """Return where the tensors go that are the network's outputs."""
         tail, spec = self._tail, self._spec
-        target: int | str = "head" if self._rows is None else self._rows
+        target: Literal["head"] | int = "head" if self._rows is None else self._rows
         stores: dict[int, Store] = {}
         offset = 0
         for level in tail.levels:
-
-            def planes(first: int, count: int) -> Planes:
-                return Planes(target, first, tail.count, offset, tail.planes, count, False)  # type: ignore[arg-type]  # noqa: B023
-
-            def tensor(name: str) -> int:
-                return self._draft.values[name][0].tensor
-
-            stores[tensor(level.boxes)] = Boxes(planes(0, 4), tail.bins, level.stride, tail.corners)
-            stores[tensor(level.scores)] = planes(4, tail.classes)
-            stores[tensor(level.coeffs)] = planes(4 + tail.classes, tail.coeffs)
+            boxes, scores, logits = (
+                Planes(target, first, tail.count, offset, tail.planes, count, False)
+                for first, count in ((0, 4), (4, tail.classes), (4 + tail.classes, tail.coeffs))
+            )
+            names = (level.boxes, level.scores, level.coeffs)
+            tensors = [self._draft.values[name][0].tensor for name in names]
+            decoded = Boxes(boxes, tail.bins, level.stride, tail.corners)
+            stores |= dict(zip(tensors, (decoded, scores, logits), strict=True))
             offset += level.height * level.width
         protos = self._draft.values[spec.proto_output][0].tensor
         stores[protos] = Planes("protos", 0, pixels, 0, coeffs, coeffs, True)
@@ -143,6 +161,10 @@ class _Lowering:
     def _stem(self, op: Op) -> Step:
         assert op.weights
         weight = op.weights.weight
+        if weight[0].size > MOST_IN_STEM:
+            raise self._refusal(
+                f"its first layer sums up {weight[0].size} products, more than {MOST_IN_STEM}"
+            )
         flat = weight.reshape(len(weight), -1).T
         return Stem(
             name=op.name, nodes=tuple(op.nodes), height=op.height, width=op.width, channels=weight.shape[1],
@@ -191,6 +213,8 @@ class _Lowering:
         )  # fmt: skip
 
     def _pools(self, op: Op) -> Step:
+        if op.height * op.width > MOST_POOLED:
+            raise self._refusal(f"{op.name} pools {op.width} x {op.height} pixels, more than {MOST_POOLED}")
         channels = 3 * self._draft.tensors[op.outputs[0]].stored
         scratch = self._new_map(Map(f"{op.name}.rows", op.height, op.width, channels))
         return Pools(

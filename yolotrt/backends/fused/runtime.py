@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,8 @@ class FusedEngine:
         self._scope = device.scope()
         self._lanes: dict[int, Lane] = {}
         self._kernels: dict[int, Kernel] = {}
+        # Weak: a context that its user has dropped gives its memory back at once.
+        self._contexts: WeakSet[FusedContext] = WeakSet()
         try:
             self.weights = self._scope.constant(np.frombuffer(content.weights, np.uint8)).address
         except BaseException:
@@ -82,7 +85,9 @@ class FusedEngine:
         self.device.bind()
         if lane not in self._lanes:
             self._lanes[lane] = Lane(self.device)
-        return FusedContext(self, self._lanes[lane], program, batch)
+        context = FusedContext(self, self._lanes[lane], program, batch)
+        self._contexts.add(context)
+        return context
 
     def kernel(self, index: int) -> Kernel:
         """Return a kernel of the file, loaded when it is first asked for."""
@@ -96,6 +101,9 @@ class FusedEngine:
     def close(self) -> None:
         """Free code, weights and buffers; no context may be used afterwards."""
         self.device.bind()
+        for context in list(self._contexts):
+            context.close()
+        self._contexts.clear()
         while self._lanes:
             self._lanes.popitem()[1].close()
         self._kernels.clear()

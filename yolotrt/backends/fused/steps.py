@@ -1,7 +1,7 @@
 """What a fused network consists of: feature maps in one arena, and steps that each are one kernel.
 
-Feature maps are (batch, height, width, channels) FP16, so that the channels of a pixel lie together. All sizes
-here are for one image; the batch multiplies them.
+Feature maps are (batch, height, width, channels) FP16, so that the channels of a pixel lie together. All
+sizes here are for one image; the batch multiplies them.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def decoded(tail: Tail, values: dict[str, Floats]) -> Floats:
 
 
 def selected(tail: Tail, rows: Floats) -> Floats:
-    """Return the best detections: (batch, 4 + classes + coefficients, rows) to (batch, keep, 6 + coefficients).
+    """Return the best detections: (batch, values, rows) to (batch, keep, 6 + coefficients).
 
     First the rows with the highest best scores are kept, then the highest pairs of row and class among them;
     of equal ones the first.
@@ -150,12 +150,13 @@ def _rows(tail: Tail, level: Level, values: dict[str, Floats]) -> Floats:
         shares = powers / powers.sum(2, keepdims=True)
         bins = (shares * np.arange(tail.bins, dtype=np.float32)[:, None]).sum(2, keepdims=True)
     left, top, right, bottom = (bins[:, i, 0] for i in range(4))
-    x = np.tile(np.arange(level.width, dtype=np.float32) + 0.5, level.height)
-    y = np.repeat(np.arange(level.height, dtype=np.float32) + 0.5, level.width)
+    half = np.float32(0.5)
+    x = np.tile(np.arange(level.width, dtype=np.float32) + half, level.height)
+    y = np.repeat(np.arange(level.height, dtype=np.float32) + half, level.width)
     if tail.corners:
         box = [x - left, y - top, x + right, y + bottom]
     else:
-        box = [x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom]
+        box = [x + (right - left) * half, y + (bottom - top) * half, left + right, top + bottom]
     boxes = np.stack(box, axis=1) * np.float32(level.stride)
     return np.concatenate([boxes, 1 / (1 + np.exp(-scores)), coeffs], axis=1).astype(np.float32)
 
@@ -169,8 +170,9 @@ def _suppose(graph: Graph, spec: ModelSpec, triples: list[list[str]], nodes: tup
     if sides % 4 or coeffs != spec.mask_coeffs:
         return None
     levels = tuple(
-        Level(*three, *graph.shapes[three[0]][2:], spec.input_wh[0] / graph.shapes[three[0]][3])
-        for three in triples
+        Level(boxes, scores, logits, height, width, spec.input_wh[0] / width)
+        for boxes, scores, logits in triples
+        for height, width in [graph.shapes[boxes][2:]]
     )
     end2end = spec.head == "end2end"
     keep = graph.shapes[spec.head_output][1] if end2end else 0
