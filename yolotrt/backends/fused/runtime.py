@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +65,6 @@ class FusedEngine:
         self._scope = device.scope()
         self._lanes: dict[int, Lane] = {}
         self._kernels: dict[int, Kernel] = {}
-        # Weak: a context that its user has dropped gives its memory back at once.
-        self._contexts: WeakSet[FusedContext] = WeakSet()
         try:
             self.weights = self._scope.constant(np.frombuffer(content.weights, np.uint8)).address
         except BaseException:
@@ -85,9 +82,7 @@ class FusedEngine:
         self.device.bind()
         if lane not in self._lanes:
             self._lanes[lane] = Lane(self.device)
-        context = FusedContext(self, self._lanes[lane], program, batch)
-        self._contexts.add(context)
-        return context
+        return FusedContext(self, self._lanes[lane], program, batch)
 
     def kernel(self, index: int) -> Kernel:
         """Return a kernel of the file, loaded when it is first asked for."""
@@ -101,9 +96,6 @@ class FusedEngine:
     def close(self) -> None:
         """Free code, weights and buffers; no context may be used afterwards."""
         self.device.bind()
-        for context in list(self._contexts):
-            context.close()
-        self._contexts.clear()
         while self._lanes:
             self._lanes.popitem()[1].close()
         self._kernels.clear()
@@ -134,6 +126,7 @@ class Lane:
         self._arena, self._arena_nbytes = 0, 0
         self._streams: list[Stream] = []
         self._events: list[Event] = []
+        self._hosts: dict[int, HostBuffers] = {}
         self.begin = self._scope.event()
 
     def arena(self, nbytes: int) -> int:
@@ -169,12 +162,15 @@ class Lane:
             self._events.append(self._scope.event())
         return self._events[:count]
 
-    def scope(self) -> Scope:
-        """Return a scope for what one context owns."""
-        return self._device.scope()
+    def host(self, batch: int, tensors: Mapping[str, TensorType]) -> HostBuffers:
+        """Return buffers for running from and to host memory, shared by the contexts of a batch size."""
+        if batch not in self._hosts:
+            self._hosts[batch] = HostBuffers(self._scope, tensors)
+        return self._hosts[batch]
 
     def close(self) -> None:
         """Free everything."""
+        self._hosts.clear()
         self._scope.close()
 
 
@@ -207,7 +203,6 @@ class FusedContext:
         awaited = sorted({j for s in program.starts for j in s.waits} | set(self._ends()))
         events = lane.events(len(awaited))
         self._event = dict(zip(awaited, events, strict=True))
-        self._host: _Host | None = None
 
     def enqueue(self, stream_handle: int) -> None:
         """Start the batch in a stream; see :meth:`yolotrt.backends.base.DeviceContext.enqueue`.
@@ -240,7 +235,7 @@ class FusedContext:
     @property
     def images(self) -> Floats:
         """(batch, 3, height, width) float32 input on the host, for :meth:`run`."""
-        return self._staged().images
+        return self._lane.host(self.batch, self.tensors).images
 
     def run(self) -> tuple[Floats, Floats]:
         """Run the batch in :attr:`images` and wait; see :meth:`yolotrt.backends.base.Context.run`.
@@ -248,20 +243,19 @@ class FusedContext:
         The copies over PCIe make this the slow way; it is there for calibration and evaluation.
         """
         self._engine.device.bind()
-        return self._staged().run()
+        host = self._lane.host(self.batch, self.tensors)
+        before = self.input_pointer, self.output_pointers
+        host.upload()
+        self.input_pointer, self.output_pointers = host.addresses()
+        try:
+            self.enqueue(host.stream.handle)
+        finally:
+            self.input_pointer, self.output_pointers = before
+        return host.download()
 
     def close(self) -> None:
-        """Let go of the context's own memory; the lane's is the engine's to free."""
-        if self._host is not None:
-            self._host.close()
-            self._host = None
+        """Let go of the arguments; the lane's memory is the engine's to free."""
         self._launches.clear()
-
-    def _staged(self) -> _Host:
-        if self._host is None:
-            self._engine.device.bind()
-            self._host = _Host(self, self._lane.scope(), self._spec.input_name)
-        return self._host
 
     def _ends(self) -> list[int]:
         """Return the last start of each side stream."""
@@ -297,39 +291,40 @@ class FusedContext:
         return self._engine.kernel(start.kernel).launch(start.programs(self.batch), arguments)
 
 
-class _Host:
-    """Buffers and a stream for running from and to host memory."""
+class HostBuffers:
+    """Device and page-locked memory of one batch size, and a stream between them.
 
-    def __init__(self, context: FusedContext, scope: Scope, input_name: str) -> None:
-        self._context, self._scope = context, scope
-        self._input, *self._outputs = context.tensors
-        self._device = {name: scope.buffer(t.nbytes).address for name, t in context.tensors.items()}
-        self._pinned = {name: scope.pinned(t.nbytes) for name, t in context.tensors.items()}
-        self._stream = scope.stream()
-        self.images: Floats = np.zeros(context.tensors[input_name].shape, np.float32)
+    Attributes:
+        images: (batch, 3, height, width) float32 input, to be filled.
+        stream: Where everything runs.
+    """
 
-    def run(self) -> tuple[Floats, Floats]:
-        context, stream = self._context, self._stream
-        tensor = context.tensors[self._input]
+    def __init__(self, scope: Scope, tensors: Mapping[str, TensorType]) -> None:
+        self._tensors = tensors
+        self._input, *self._outputs = tensors
+        self._device = {name: scope.buffer(t.nbytes).address for name, t in tensors.items()}
+        self._pinned = {name: scope.pinned(t.nbytes) for name, t in tensors.items()}
+        self.stream = scope.stream()
+        self.images: Floats = np.zeros(tensors[self._input].shape, np.float32)
+
+    def addresses(self) -> tuple[int, dict[str, int]]:
+        """Return the device addresses of the input, and of the outputs by name."""
+        return self._device[self._input], {name: self._device[name] for name in self._outputs}
+
+    def upload(self) -> None:
+        """Start the upload of :attr:`images`."""
         self._array(self._input)[:] = self.images
-        stream.copy(self._device[self._input], self._pinned[self._input].address, tensor.nbytes)
-        before = context.input_pointer, context.output_pointers
-        context.input_pointer = self._device[self._input]
-        context.output_pointers = {name: self._device[name] for name in self._outputs}
-        try:
-            context.enqueue(stream.handle)
-        finally:
-            context.input_pointer, context.output_pointers = before
+        pinned, nbytes = self._pinned[self._input].address, self._tensors[self._input].nbytes
+        self.stream.copy(self._device[self._input], pinned, nbytes)
+
+    def download(self) -> tuple[Floats, Floats]:
+        """Return the outputs behind everything that is in the stream."""
         for name in self._outputs:
-            stream.copy(self._pinned[name].address, self._device[name], context.tensors[name].nbytes)
-        stream.synchronize()
+            self.stream.copy(self._pinned[name].address, self._device[name], self._tensors[name].nbytes)
+        self.stream.synchronize()
         head, protos = (self._array(name).astype(np.float32) for name in self._outputs)
         return head, protos
 
-    def close(self) -> None:
-        self._stream.synchronize()
-        self._scope.close()
-
     def _array(self, name: str) -> npt.NDArray[Any]:
-        tensor = self._context.tensors[name]
+        tensor = self._tensors[name]
         return self._pinned[name].array[: tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
