@@ -11,6 +11,7 @@ from yolotrt.backends.fused.steps import (
     Conv,
     Dense,
     Depthwise,
+    Grow,
     Network,
     Planes,
     Pools,
@@ -123,6 +124,23 @@ class Reference:
         else:
             box = (cx + (right - left) / 2, cy + (bottom - top) / 2, left + right, top + bottom)
         self._planes(store.planes, np.stack(box, 1) * store.stride)
+
+    def _grow(self, s: Grow) -> None:
+        x = self.read(s.source)
+        b, h, w, c = x.shape
+        around = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        weight = s.weight.astype(np.float32).reshape(2, 2, 2, 2, c, -1)
+        bias = s.bias.reshape(2, 2, 2, 2, -1)
+        y = np.zeros((b, 2 * h, 2 * w, weight.shape[-1]), np.float32)
+        for py, px in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            part = y[:, py::2, px::2]
+            for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                part += around[:, py + i : py + i + h, px + j : px + j + w] @ weight[py, px, i, j]
+            row_out = (np.arange(h) == (h - 1 if py else 0)).astype(int)
+            column_out = (np.arange(w) == (w - 1 if px else 0)).astype(int)
+            part += bias[py, px, row_out[:, None], column_out[None, :]]
+        y = dense(half(activate(y, s.act)), s.point)
+        self._planes(s.store, y.reshape(b, 4 * h * w, -1).swapaxes(1, 2))
 
     def _depthwise(self, s: Depthwise) -> None:
         y = depthwise(self.read(s.source), s.taps)

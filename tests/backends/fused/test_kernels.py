@@ -19,6 +19,7 @@ from yolotrt.backends.fused.steps import (
     Conv,
     Dense,
     Depthwise,
+    Grow,
     Map,
     Network,
     Planes,
@@ -126,6 +127,25 @@ def test_convolutions(options: dict, tile: Tile) -> None:
     agree(*conv(**options), tile)
 
 
+@pytest.mark.parametrize(
+    ("pack", "options"),
+    [
+        (3, {"channels": (8,), "outputs": 16, "residual": True}),
+        (3, {"channels": (16,), "outputs": 8}),
+        (2, {"channels": (24,), "outputs": 8, "zooms": (2, 1), "stride": 2}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("tile", [Tile(16, 64, 64), Tile(16, 32, 16, tw=4)], ids=str)
+def test_neighbouring_pixels_as_one(pack: int, options: dict, tile: Tile) -> None:
+    step, maps = conv(kernel=3, **(options | {"zooms": (1, 1)}))
+    if options.get("stride") == 2:  # six pixels wide become three; take eight, which become four
+        step.width = step.sources and 8
+        maps[0].width = 8
+        maps[1].width = maps[2].width = 4
+    agree(step, maps, replace(tile, pack=pack))
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_a_convolution_of_single_pixels_behind_another(residual: bool) -> None:
     agree(*conv(kernel=3, point=40, outputs=24, residual=residual), Tile(32, 32, 32))
@@ -163,6 +183,19 @@ def test_spread_pixels() -> None:
     step.store = Spread(Slice(1, 8, 8), 2)
     maps[1] = Map("y", 2 * HEIGHT, 2 * WIDTH, 24)
     agree(step, maps, Tile(16, 16, 16))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (4, 8)])
+@pytest.mark.parametrize("tile", [Tile(16, 32, 16), Tile(32, 32, 32)], ids=str)
+def test_enlarged_prototypes(tile: Tile, size: tuple[int, int]) -> None:
+    height, width = size
+    weight = RNG.normal(0, 0.3, (16 * 24, 32)).astype(np.float16)
+    step = Grow(
+        name="grow", nodes=(), source=Slice(0, 8, 24), height=height, width=width, weight=weight,
+        bias=RNG.normal(0, 1, (16, 32)).astype(np.float32), act="silu", point=dense(32, 8),
+        store=Planes(1, 1, 4 * height * width, 0, 7, 5, True),
+    )  # fmt: skip
+    agree(step, [Map("x", height, width, 40), Map("y", 7, 4 * height * width, 1)], tile)
 
 
 @pytest.mark.parametrize("tile", [Tile(16, 16), Tile(32, 16, tw=8), Tile(16, 32)], ids=str)
@@ -258,6 +291,6 @@ def test_tiles_are_plausible_for_every_step_and_batch() -> None:
         for batch in (1, 32):
             tiles = candidates(step, batch)
             assert tiles
-            assert len(tiles) == len(set(tiles)) <= 12
+            assert len(tiles) == len(set(tiles)) <= 24
             assert all(t.bm & (t.bm - 1) == 0 and t.warps in (1, 2, 4, 8, 16, 32) for t in tiles)
     assert replace(tiles[0], warps=8).warps == 8

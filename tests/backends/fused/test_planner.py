@@ -13,7 +13,7 @@ from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.fused.arena import lifetimes
 from yolotrt.backends.fused.planner import plan
 from yolotrt.backends.fused.schedule import dependencies, schedule
-from yolotrt.backends.fused.steps import Attention, Boxes, Conv, Network, Pools, Select, Spread, Sum
+from yolotrt.backends.fused.steps import Attention, Boxes, Conv, Grow, Network, Pools, Select, Sum
 from yolotrt.errors import BuildError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
@@ -74,7 +74,7 @@ def test_nothing_is_left_between_the_layers() -> None:
     convolutions = sum(n.op_type in ("Conv", "ConvTranspose") for n in yolo().graph.node)
     assert len(kinds) < convolutions
     assert kinds.count("Pools") == kinds.count("Attention") == kinds.count("Stem") == kinds.count("Sum") == 1
-    assert set(kinds) == {"Stem", "Conv", "Depthwise", "Pools", "Attention", "Sum"}
+    assert set(kinds) == {"Stem", "Conv", "Grow", "Depthwise", "Pools", "Attention", "Sum"}
 
 
 def test_every_node_of_the_network_belongs_to_a_step_or_is_decoding() -> None:
@@ -94,7 +94,7 @@ def test_steps_are_fused_with_what_is_around_them() -> None:
     assert sum(s.residual is not None for s in convolutions) >= 6
     assert sum(s.point is not None for s in convolutions) >= 6
     assert sum(isinstance(s.store, Boxes) for s in convolutions) == 3
-    assert sum(isinstance(s.store, Spread) for s in convolutions) == 1
+    assert sum(isinstance(s, Grow) for s in steps) == 1
     (total,) = (s for s in steps if isinstance(s, Sum))
     assert [s.zoom for s in total.sources] == [1, 2, 4]
     (pools,) = (s for s in steps if isinstance(s, Pools))

@@ -10,7 +10,7 @@ from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_o
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
 from yolotrt.backends.fused.launches import Launch, Launcher, Weights
 from yolotrt.backends.fused.schedule import schedule
-from yolotrt.backends.fused.steps import Conv, Network, Step
+from yolotrt.backends.fused.steps import Conv, Grow, Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
 from yolotrt.backends.profiles import Profile
 from yolotrt.errors import BuildError
@@ -124,6 +124,8 @@ def layers_of(network: Network) -> tuple[Layer, ...]:
 
 def _layer(step: Step) -> Layer:
     kind = type(step).__name__.lower()
+    if isinstance(step, Grow):
+        kind = "grow (transposed convolution, 3x3, 1x1 behind)"
     if isinstance(step, Conv):
         parts = [f"{step.kernel}x{step.kernel}"]
         parts += ["1x1 behind"] if step.point else []

@@ -49,20 +49,20 @@ def pixels_of(block, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, BM: tl.con
 
 @triton.jit
 def taps_inside(y0, x0, valid, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
-                IN_WIDTH: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
-                PAD: tl.constexpr):  # fmt: skip
-    """Return for each pixel a word whose bits say which taps lie inside the image."""
+                IN_WIDTH: tl.constexpr, KERNEL: tl.constexpr, ACROSS: tl.constexpr, STRIDE: tl.constexpr,
+                STRIDE_X: tl.constexpr, PAD: tl.constexpr):  # fmt: skip
+    """Return for each pixel a word whose bits say which of KERNEL x ACROSS taps lie inside the image."""
     across = tl.zeros_like(x0)
-    for dx in tl.static_range(KERNEL):
+    for dx in tl.static_range(ACROSS):
         inside = valid
         if dx < PAD:
             inside = inside & (x0 + dx >= 0)
-        if (WIDTH - 1) * STRIDE - PAD + dx >= IN_WIDTH:
+        if (WIDTH - 1) * STRIDE_X - PAD + dx >= IN_WIDTH:
             inside = inside & (x0 + dx < IN_WIDTH)
         across |= inside.to(tl.int32) << dx
     bits = tl.zeros_like(x0)
     for dy in tl.static_range(KERNEL):
-        row = across << (dy * KERNEL)
+        row = across << (dy * ACROSS)
         if dy < PAD:
             row = tl.where(y0 + dy >= 0, row, 0)
         if (HEIGHT - 1) * STRIDE - PAD + dy >= IN_HEIGHT:
@@ -73,10 +73,10 @@ def taps_inside(y0, x0, valid, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEI
 
 @triton.jit
 def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexpr, C: tl.constexpr,
-             N: tl.constexpr, KERNEL: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+             N: tl.constexpr, KERNEL: tl.constexpr, ACROSS: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
              CACHE: tl.constexpr):  # fmt: skip
     """Add the products of all taps of one source: ``x`` are pointers to each pixel's first tap."""
-    TAPS: tl.constexpr = KERNEL * KERNEL
+    TAPS: tl.constexpr = KERNEL * ACROSS
     k = tl.arange(0, BK)
     wide = columns[None, :] < N
     if C % BK == 0 or KERNEL == 1 or BK < C:
@@ -85,7 +85,7 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
             # All taps of some channels, one after the other: what neighbours share is in the cache then.
             tap = i % TAPS
             c = (i // TAPS) * BK
-            shift = (tap // KERNEL * IN_WIDTH + tap % KERNEL) * STEP + c
+            shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + c
             inside = ((bits >> tap) & 1) != 0
             if C % BK == 0:
                 a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0.0,
@@ -106,7 +106,7 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
         for i in range((K + BK - 1) // BK):
             row = i * BK + k
             tap = row // C
-            shift = (tap // KERNEL * IN_WIDTH + tap % KERNEL) * STEP + row % C
+            shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + row % C
             inside = ((bits[:, None] >> tl.minimum(tap, 31)[None, :]) & 1) != 0
             a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0.0, cache_modifier=CACHE)
             at = w + row[:, None] * N + columns[None, :]
@@ -128,26 +128,31 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
          PAD: tl.constexpr, ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ACT: tl.constexpr,
          N2: tl.constexpr, ACT2: tl.constexpr, STORE: tl.constexpr, PLANE: tl.constexpr, ITEM: tl.constexpr,
          COUNT: tl.constexpr, BINS: tl.constexpr, CELL: tl.constexpr, CORNERS: tl.constexpr,
-         SPREAD: tl.constexpr, QUAD: tl.constexpr,
+         SPREAD: tl.constexpr, QUAD: tl.constexpr, PACK: tl.constexpr,
          BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BN2: tl.constexpr, TW: tl.constexpr,
          CACHE: tl.constexpr):  # fmt: skip
     """Compute a convolution and everything around it; see :class:`yolotrt.backends.fused.steps.Conv`.
 
-    STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels.
+    STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels. With PACK, neighbouring pixels of the
+    result are taken as one that has as many times the channels and the taps of all of them: fewer rows, and
+    less is read twice, where a pixel has few channels.
     """
     BLOCKS: tl.constexpr = (N + BN - 1) // BN
     columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
     image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
     y0 = oy * STRIDE - PAD
-    xx = ox * STRIDE - PAD
-    bits = taps_inside(y0, xx, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+    ACROSS: tl.constexpr = STRIDE * (PACK - 1) + KERNEL
+    xx = ox * (STRIDE * PACK) - PAD
+    bits = taps_inside(y0, xx, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, ACROSS, STRIDE,
+                       STRIDE * PACK, PAD)  # fmt: skip
     DIRECT: tl.constexpr = KERNEL == 1 and STRIDE == 1 and PAD == 0
     if DIRECT and ZOOM0 == 1:
         at0 = x0 + pixel * STEP0
     else:
         at0 = x0 + ((image * (IN_HEIGHT // ZOOM0) + y0 // ZOOM0) * (IN_WIDTH // ZOOM0) + xx // ZOOM0) * STEP0
     acc = tl.zeros((BM, BN), tl.float32)
-    acc = products(acc, at0, bits, w, columns, STEP0, IN_WIDTH // ZOOM0, C0, N, KERNEL, BN, BK, CACHE)
+    acc = products(acc, at0, bits, w, columns, STEP0, IN_WIDTH // ZOOM0, C0, N, KERNEL, ACROSS, BN, BK,
+                   CACHE)  # fmt: skip
     if x1 is not None:
         if DIRECT and ZOOM1 == 1:
             at1 = x1 + pixel * STEP1
@@ -155,7 +160,8 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
             line = image * (IN_HEIGHT // ZOOM1) + y0 // ZOOM1
             at1 = x1 + (line * (IN_WIDTH // ZOOM1) + xx // ZOOM1) * STEP1
         w1 = w + KERNEL * KERNEL * C0 * N
-        acc = products(acc, at1, bits, w1, columns, STEP1, IN_WIDTH // ZOOM1, C1, N, KERNEL, BN, BK, CACHE)
+        acc = products(acc, at1, bits, w1, columns, STEP1, IN_WIDTH // ZOOM1, C1, N, KERNEL, ACROSS, BN, BK,
+                       CACHE)  # fmt: skip
     v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
     if BN2 > 0:
         last = tl.arange(0, BN2)
@@ -173,10 +179,14 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
         there = valid[:, None]
     else:
         there = valid[:, None] & (columns[None, :] < LAST)
+    EACH_P: tl.constexpr = LAST // PACK
     if r is not None:
-        v += tl.load(r + pixel[:, None] * STEP_R + columns[None, :], mask=there, other=0.0).to(tl.float32)
+        beside = columns // EACH_P * STEP_R + columns % EACH_P
+        at_r = r + pixel[:, None] * (PACK * STEP_R) + beside[None, :]
+        v += tl.load(at_r, mask=there, other=0.0).to(tl.float32)
     if STORE == 0:
-        tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=there)
+        beside = columns // EACH_P * STEP_Y + columns % EACH_P
+        tl.store(y + pixel[:, None] * (PACK * STEP_Y) + beside[None, :], v.to(tl.float16), mask=there)
     elif STORE == 1:
         # Pixels along the second axis, so that neighbouring threads store neighbouring pixels.
         if QUAD > 1:
@@ -220,6 +230,75 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
         line = ((image * HEIGHT + oy) * SPREAD)[:, None] + (part // SPREAD)[None, :]
         to = line * (WIDTH * SPREAD) + (ox * SPREAD)[:, None] + (part % SPREAD)[None, :]
         tl.store(y + to * STEP_Y + (columns % EACH)[None, :], v.to(tl.float16), mask=there)
+
+
+@triton.jit
+def grow_half(acc, table, columns, w2, b2, last, N: tl.constexpr, N2: tl.constexpr, ACT: tl.constexpr,
+              ACT2: tl.constexpr):  # fmt: skip
+    """Return the planes of one place: (planes, pixels)."""
+    there = (columns < N)[None, :]
+    v = activate(acc + tl.load(table[:, None] + columns[None, :], mask=there, other=0.0), ACT)
+    at2 = w2 + columns[:, None] * N2 + last[None, :]
+    inner = tl.load(at2, mask=(columns[:, None] < N) & (last[None, :] < N2), other=0.0)
+    v = tl.dot(v.to(tl.float16), inner)
+    v = activate(v + tl.load(b2 + last, mask=last < N2, other=0.0)[None, :], ACT2)
+    return tl.trans(v.to(tl.float16))
+
+
+@triton.jit
+def grow(x, w, b, w2, b2, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, STEP: tl.constexpr,
+         C: tl.constexpr, N: tl.constexpr, ACT: tl.constexpr, N2: tl.constexpr, ACT2: tl.constexpr,
+         ITEM: tl.constexpr, COUNT: tl.constexpr, QUAD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+         BK: tl.constexpr, BN2: tl.constexpr):  # fmt: skip
+    """Compute what enlarges the prototypes; see :class:`yolotrt.backends.fused.steps.Grow`.
+
+    A program makes one of the two rows of its pixels, and both places in it: they share a column of taps.
+    """
+    down = tl.program_id(0) % 2
+    image, iy, ix, _, valid = pixels_of(tl.program_id(0) // 2, rows, HEIGHT, WIDTH, BM, 0)
+    columns = tl.arange(0, BN)
+    k = tl.arange(0, BK)
+    first = iy - 1 + down
+    at = x + ((image * HEIGHT + first) * WIDTH + ix) * STEP
+    wide = columns[None, :] < N
+    left = tl.zeros((BM, BN), tl.float32)
+    right = tl.zeros((BM, BN), tl.float32)
+    CHUNKS: tl.constexpr = (C + BK - 1) // BK
+    for i in range(2 * CHUNKS):
+        row = i % 2
+        c = (i // 2) * BK + k
+        there = (c < C)[None, :]
+        inside = valid & (first + row >= 0) & (first + row < HEIGHT)
+        shift = (row * WIDTH * STEP + c)[None, :]
+        before = tl.load(at[:, None] + (shift - STEP), mask=(inside & (ix > 0))[:, None] & there, other=0.0)
+        here = tl.load(at[:, None] + shift, mask=inside[:, None] & there, other=0.0)
+        behind = tl.load(at[:, None] + (shift + STEP), mask=(inside & (ix < WIDTH - 1))[:, None] & there,
+                         other=0.0)  # fmt: skip
+        # Weights by place (row, column) and tap (row, column).
+        line = w + ((down * 8 + row * 2) * C + c)[:, None] * N + columns[None, :]
+        both = (c < C)[:, None] & wide
+        left = tl.dot(before, tl.load(line, mask=both, other=0.0), left)
+        left = tl.dot(here, tl.load(line + C * N, mask=both, other=0.0), left)
+        right = tl.dot(here, tl.load(line + 4 * C * N, mask=both, other=0.0), right)
+        right = tl.dot(behind, tl.load(line + 5 * C * N, mask=both, other=0.0), right)
+    outside = tl.where(down == 0, iy == 0, iy == HEIGHT - 1).to(tl.int32)
+    table = b + (down * 8 + outside * 2) * N
+    last = tl.arange(0, BN2)
+    t0 = grow_half(left, table + (ix == 0).to(tl.int32) * N, columns, w2, b2, last, N, N2, ACT, ACT2)
+    t1 = grow_half(right, table + (4 + (ix == WIDTH - 1).to(tl.int32)) * N, columns, w2, b2, last, N, N2, ACT,
+                   ACT2)  # fmt: skip
+    values = tl.reshape(tl.join(t0, t1), (BN2, 2 * BM))
+    # The number of each result in its plane: two neighbours for each pixel.
+    j = tl.arange(0, 2 * BM)
+    source = (tl.program_id(0) // 2) * BM + j // 2
+    of = source // (WIDTH * HEIGHT)
+    oy = source // WIDTH % HEIGHT * 2 + down
+    within = oy * (2 * WIDTH) + source % WIDTH * 2 + j % 2
+    if QUAD > 1:
+        within = tl.max_contiguous(tl.multiple_of(within, QUAD), QUAD)
+        of = tl.max_constancy(of, QUAD)
+    to = y + last[:, None] * (4 * HEIGHT * WIDTH) + (of * ITEM + within)[None, :]
+    tl.store(to, values, mask=(source < rows)[None, :] & (last < COUNT)[:, None])
 
 
 @triton.jit
@@ -273,7 +352,7 @@ def stem(x, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT:
     image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
     y0 = oy * STRIDE - PAD
     x0 = ox * STRIDE - PAD
-    bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+    bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
     at = x + (image * (CHANNELS * IN_HEIGHT) + y0) * IN_WIDTH + x0
     a = tl.join(stem_16(at, bits, 0, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL),
                 stem_16(at, bits, 1, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL))  # fmt: skip
@@ -317,11 +396,15 @@ def depthwise_sum(x, tw, tb, c, oy, ox, image, valid, STEP: tl.constexpr, HEIGHT
     at = x + ((image * IN_HEIGHT + y0) * IN_WIDTH + x0) * STEP
     d = tl.zeros((BM, BN), tl.float32)
     if KERNEL <= 3:
-        bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, STRIDE, PAD)
+        bits = taps_inside(
+            y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD
+        )
         for row in tl.static_range(KERNEL):
             d = depthwise_row(d, at, tw, c, bits >> (row * KERNEL), row, STEP, IN_WIDTH, C, KERNEL, BN)
     else:
-        across = taps_inside(y0 * 0, x0, valid, 1, WIDTH, KERNEL, IN_WIDTH, KERNEL, STRIDE, PAD)
+        across = taps_inside(
+            y0 * 0, x0, valid, 1, WIDTH, KERNEL, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD
+        )
         for row in range(KERNEL):
             inside = (y0 + row >= 0) & (y0 + row < IN_HEIGHT)
             bits = tl.where(inside, across, 0)

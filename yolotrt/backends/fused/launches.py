@@ -14,7 +14,9 @@ from yolotrt.backends.fused.steps import (
     Best,
     Boxes,
     Conv,
+    Dense,
     Depthwise,
+    Grow,
     Network,
     Planes,
     Pools,
@@ -133,7 +135,8 @@ class Launcher:
     def launch(self, step: Step, tile: Tile) -> Launch:
         """Return how a step is started with a tile."""
         kinds: dict[type[Step], Any] = {
-            Stem: self._stem, Conv: self._conv, Depthwise: self._depthwise, Pools: self._pools,
+            Stem: self._stem, Conv: self._conv, Grow: self._grow, Depthwise: self._depthwise,
+            Pools: self._pools,
             Attention: self._attention, Sum: self._sum, Best: self._best, Select: self._select,
         }  # fmt: skip
         made: Launch = kinds[type(step)](step, tile)
@@ -193,8 +196,10 @@ class Launcher:
 
     def _conv(self, step: Conv, tile: Tile) -> Launch:
         width, height = step.out_wh
+        pack = tile.pack
+        width //= pack
         source, other = step.sources[0], step.sources[1] if len(step.sources) > 1 else None
-        point, dense = step.point, step.dense
+        point, dense = step.point, packed(step, pack)
         target, known = self._store(step, tile)
         args: dict[str, Arg] = {
             "x0": self._at(source), "x1": self._at(other), "w": self._weights.add(dense.weight),
@@ -209,10 +214,28 @@ class Launcher:
             "KERNEL": step.kernel, "STRIDE": step.stride, "PAD": step.pad,
             "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1, "ACT": ACTS[dense.act],
             "N2": point.outputs if point else 0, "ACT2": ACTS[point.act] if point else 0,
-            "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
+            "PACK": pack, "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
             "BN2": max(16, next_power(point.outputs)) if point else 0, "TW": tile.tw, "CACHE": tile.cache,
         }  # fmt: skip
         return _launch(step, "conv", args, constants, (width, height), dense.outputs, tile)
+
+    def _grow(self, step: Grow, tile: Tile) -> Launch:
+        store, outputs = step.store, step.weight.shape[1]
+        args: dict[str, Arg] = {
+            "x": self._at(step.source), "w": self._weights.add(step.weight),
+            "b": self._weights.add(step.bias),
+            "w2": self._weights.add(step.point.weight), "b2": self._weights.add(step.point.bias),
+            "y": self._plane(store), "rows": Count(step.width * step.height, 0),
+        }  # fmt: skip
+        constants = {
+            "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
+            "C": step.source.channels, "N": outputs, "ACT": ACTS[step.act], "N2": step.point.outputs,
+            "ACT2": ACTS[step.point.act], "ITEM": store.plane * store.planes, "COUNT": store.count,
+            "QUAD": 8 if step.width % 4 == 0 and store.plane % 8 == 0 else 1, "BM": tile.bm, "BN": tile.bn,
+            "BK": tile.bk, "BN2": max(16, next_power(step.point.outputs)),
+        }  # fmt: skip
+        work = step.width * step.height
+        return Launch(step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages)
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> Launch:
         width, height = step.out_wh
@@ -300,6 +323,23 @@ class Launcher:
             "BP": next_power(step.keep * step.classes), "BK": next_power(step.keep),
         }  # fmt: skip
         return _images(step, "select", args, constants, 1, tile)
+
+
+def packed(step: Conv, pack: int) -> Dense:
+    """Return a convolution's weights for ``pack`` neighbouring pixels of the result as one.
+
+    Rows are the taps that any of them has, columns the channels of the first pixel, then of the second, and
+    so on: each pixel's weights stand where its taps are, with zeros around them.
+    """
+    dense, kernel = step.dense, step.kernel
+    if pack == 1:
+        return dense
+    across = step.stride * (pack - 1) + kernel
+    weight = dense.weight.reshape(kernel, kernel, -1, dense.outputs)
+    wide = np.zeros((kernel, across, weight.shape[2], pack, dense.outputs), np.float16)
+    for i in range(pack):
+        wide[:, i * step.stride : i * step.stride + kernel, :, i] = weight
+    return Dense(wide.reshape(-1, pack * dense.outputs), np.tile(dense.bias, pack), dense.act)
 
 
 def _launch(

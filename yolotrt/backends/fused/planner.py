@@ -9,6 +9,7 @@ import numpy as np
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.attention import find_blocks
 from yolotrt.backends.fused.graph import Graph
+from yolotrt.backends.fused.grow import fuse_growth
 from yolotrt.backends.fused.plan_import import Importer
 from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, aligned
 from yolotrt.backends.fused.plan_passes import fuse_chains, materialize, merge_siblings, place, settled
@@ -19,6 +20,7 @@ from yolotrt.backends.fused.steps import (
     Conv,
     Dense,
     Depthwise,
+    Grow,
     Map,
     Network,
     Planes,
@@ -64,6 +66,7 @@ def plan(model: onnx.ModelProto, spec: ModelSpec) -> Network:
         draft.outputs.add(value[0].tensor)
     merge_siblings(draft)
     fuse_chains(draft)
+    fuse_growth(draft)
     homes = place(draft)
     materialize(draft, homes)
     network = _Lowering(draft, homes, tail, spec, graph).run()
@@ -153,8 +156,8 @@ class _Lowering:
 
     def _step(self, op: Op) -> Step:
         by_kind = {
-            "stem": self._stem, "conv": self._conv, "depthwise": self._depthwise, "pools": self._pools,
-            "attention": self._attention, "sum": self._sum,
+            "stem": self._stem, "conv": self._conv, "grow": self._grow, "depthwise": self._depthwise,
+            "pools": self._pools, "attention": self._attention, "sum": self._sum,
         }  # fmt: skip
         return by_kind[op.kind](op)
 
@@ -183,11 +186,7 @@ class _Lowering:
             padded = np.pad(part, ((0, 0), (0, 0), (0, spare), (0, 0)))
             rows.append(padded.reshape(-1, padded.shape[-1]))
             at += piece.channels
-        point = None
-        if op.point:
-            inner = op.point.weight[:, :, 0, 0].T
-            spare = round_up(len(inner)) - len(inner)
-            point = _dense(np.pad(inner, ((0, spare), (0, 0))), op.point)
+        point = _point(op.point) if op.point else None
         dense = _dense(np.concatenate(rows), op.weights)
         out = op.outputs[0]
         if out in self._scores:
@@ -203,6 +202,21 @@ class _Lowering:
             name=op.name, nodes=tuple(op.nodes), sources=sources, height=op.height, width=op.width,
             kernel=op.kernel, stride=op.stride, pad=op.pad, dense=dense, store=store, point=point,
             residual=self._slice(settled(op.residual, self._homes)[0]) if op.residual else None,
+        )  # fmt: skip
+
+    def _grow(self, op: Op) -> Step:
+        assert op.weights
+        assert op.point
+        weight, bias = op.extra
+        source, store = self._single(op.inputs[0]), self._stores[op.outputs[0]]
+        spare = round_up(weight.shape[-1]) - weight.shape[-1]
+        assert isinstance(store, Planes)
+        padded = np.pad(weight, ((0, 0),) * 4 + ((0, source.channels - weight.shape[4]), (0, spare)))
+        return Grow(
+            name=op.name, nodes=tuple(op.nodes), source=source, height=op.height, width=op.width,
+            weight=np.ascontiguousarray(padded.reshape(-1, padded.shape[-1]), np.float16),
+            bias=np.pad(bias.reshape(16, -1), ((0, 0), (0, spare))).astype(np.float32), act=op.weights.act,
+            point=_point(op.point), store=store,
         )  # fmt: skip
 
     def _depthwise(self, op: Op) -> Step:
@@ -285,6 +299,12 @@ def _dense(rows: np.ndarray, weights: Weights) -> Dense:
         np.pad(weights.bias, (0, spare)).astype(np.float32),
         weights.act,
     )
+
+
+def _point(weights: Weights) -> Dense:
+    """Return a convolution of single pixels behind another, for all channels that the other stores."""
+    rows = weights.weight[:, :, 0, 0].T
+    return _dense(np.pad(rows, ((0, round_up(len(rows)) - len(rows)), (0, 0))), weights)
 
 
 def _taps(op: Op) -> Taps:

@@ -264,6 +264,45 @@ class Conv(Step):
 
 
 @dataclass(kw_only=True)
+class Grow(Step):
+    """A transposed convolution of 2 x 2, one of 3 x 3 and one of single pixels, without maps in between.
+
+    The first two are linear, so they are one: every pixel of the result, which is one of four in its pixel of
+    the source, is a sum over 2 x 2 pixels of the source. Where some of them lie outside, what the transposed
+    convolution's bias adds there is missing.
+
+    Attributes:
+        source: What it reads.
+        height: Of the source.
+        width: Of the source.
+        weight: (16 x input channels, output channels) FP16: place (2 x 2) in the source's pixel, then tap
+            (2 x 2), then input channel.
+        bias: (16, output channels) FP32: place (2 x 2), whether the outer row of taps lies outside, and
+            whether the outer column does.
+        act: Behind the 3 x 3 convolution.
+        point: The convolution of single pixels.
+        store: Where the result goes.
+    """
+
+    source: Slice
+    height: int
+    width: int
+    weight: npt.NDArray[np.float16]
+    bias: npt.NDArray[np.float32]
+    act: Act
+    point: Dense
+    store: Planes
+
+    def reads(self) -> tuple[int, ...]:
+        """Maps that it reads."""
+        return (self.source.map,)
+
+    def writes(self) -> tuple[int, ...]:
+        """Maps that it writes."""
+        return _stored(self.store)
+
+
+@dataclass(kw_only=True)
 class Depthwise(Step):
     """A depthwise convolution.
 

@@ -11,8 +11,10 @@ from yolotrt.backends.fused.steps import (
     Boxes,
     Conv,
     Depthwise,
+    Grow,
     Pools,
     Select,
+    Slice,
     Stem,
     Step,
     Sum,
@@ -31,6 +33,7 @@ class Tile:
         tw: Width of a patch of pixels; 0 takes them in a row.
         warps: Groups of 32 threads.
         stages: Loads in flight in a loop.
+        pack: Neighbouring pixels that are taken as one with as many times the channels.
         cache: ``.ca`` keeps what is loaded in the first cache, where neighbouring taps find it.
     """
 
@@ -41,6 +44,7 @@ class Tile:
     warps: int = 4
     stages: int = 1
     cache: str = ""
+    pack: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for a document."""
@@ -59,6 +63,11 @@ def candidates(step: Step, batch: int) -> list[Tile]:
 def _candidates(step: Step, batch: int) -> list[Tile]:
     if isinstance(step, Conv):
         return _conv(step, batch)
+    if isinstance(step, Grow):
+        bn = max(16, next_power(step.weight.shape[1]))
+        deep = [n for n in (32, 64, 16) if n <= max(16, next_power(step.source.channels))]
+        return [Tile(bm, bn, bk, warps=warps, stages=stages) for bk in deep[:2] for bm, warps, stages in
+                ((64, 4, 3), (128, 8, 3), (64, 4, 2), (128, 8, 2), (128, 4, 2), (64, 8, 3))]  # fmt: skip
     if isinstance(step, Stem):
         bn = max(16, next_power(step.dense.outputs))
         bn = min(bn, 64)
@@ -68,7 +77,8 @@ def _candidates(step: Step, batch: int) -> list[Tile]:
     if isinstance(step, Depthwise):
         bn = min(64, next_power(step.source.channels))
         return [Tile(32, bn), Tile(64, bn), Tile(16, bn), Tile(64, min(bn, 32)), Tile(32, min(bn, 32), tw=8),
-                Tile(64, min(bn, 32), tw=8)]  # fmt: skip
+                Tile(64, min(bn, 32), tw=8), Tile(64, min(bn, 16)), Tile(128, min(bn, 16), tw=8),
+                Tile(64, min(bn, 16), tw=8)]  # fmt: skip
     if isinstance(step, Pools):
         most = next_power(step.source.channels)
         return [Tile(1, min(most, 16), warps=8), Tile(1, min(most, 16), warps=16),
@@ -90,7 +100,7 @@ def neighbours(step: Step, tile: Tile) -> list[Tile]:
         return [tile]
     found = [tile, replace(tile, warps=12 - tile.warps)]
     found += [replace(tile, stages=n) for n in (2, 4, 5) if n != tile.stages]
-    if step.kernel > 1:
+    if step.kernel > 1 and tile.pack == 1:
         wide = 16 if tile.bm >= 128 else 8
         found += [replace(tile, tw=0 if tile.tw else wide, cache=tile.cache)]
         found += [replace(tile, tw=tile.tw or wide, cache="" if tile.cache else ".ca")]
@@ -127,7 +137,22 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
                     found.append(Tile(bm, bn, bk, tw=wide, warps=warps, stages=3, cache=".ca"))
-    return sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST]
+    return sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST] + _packed(step)
+
+
+def _packed(step: Conv) -> list[Tile]:
+    """Return tiles that take neighbouring pixels as one, for layers with few channels."""
+    outputs, channels = step.dense.outputs, step.sources[0].channels
+    plain = step.kernel == 3 and not step.point and isinstance(step.store, Slice) and len(step.sources) == 1
+    if not plain or channels > 64 or outputs > 64:
+        return []
+    width, found = step.out_wh[0], []
+    for pack in (2, 4, 8):
+        across = step.stride * (pack - 1) + step.kernel
+        if width % pack == 0 and pack * outputs <= 128 and step.kernel * across < 31:
+            bn = max(16, next_power(pack * outputs))
+            found += [Tile(bm, bn, bk, stages=3, pack=pack) for bm in (128, 64) for bk in (32, 64)]
+    return found
 
 
 def _depths(step: Conv, channels: int) -> list[int]:
