@@ -4,6 +4,7 @@ CLASSES = {
     "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
     "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
     "onnxruntime": "yolotrt.backends.onnxruntime.backend:OnnxRuntimeBackend",
+    "fused": "yolotrt.backends.fused.backend:FusedBackend",
 }
 """What makes each backend, in order of preference. A new backend is one line here, and its own package."""
 

@@ -72,10 +72,17 @@ def build(
         int | None, typer.Option(min=0, max=5, help="TensorRT: 0 builds fast, 5 gives the fastest engine.")
     ] = None,
     timing_cache: Annotated[
-        Path | None, typer.Option(help="TensorRT: timings of earlier builds. [default: engines/timing.cache]")
+        Path | None,
+        typer.Option(help="TensorRT, fused: timings of earlier builds. [default: engines/timing.cache]"),
     ] = None,
     compute_capability: Annotated[
-        str | None, typer.Option(metavar="SM86,SM120", help="TensorRT-RTX: build for these GPUs.")
+        str | None,
+        typer.Option(
+            "--compute-capability",
+            "--targets",
+            metavar="SM86,SM120",
+            help="TensorRT-RTX and fused: build for these GPUs.",
+        ),
     ] = None,
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="TensorRT: runs on other GPUs, Ampere and newer.")
@@ -129,6 +136,7 @@ def build(
       yolotrt build yolo11n-seg.pt --int8 --images coco
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
+      yolotrt build yolo11n-seg.pt --fp16 --backend fused --targets sm_86,sm_120
       yolotrt build --int8
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json

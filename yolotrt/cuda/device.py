@@ -22,6 +22,9 @@ from yolotrt.cuda.compile import compiled
 from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, Driver
 from yolotrt.errors import UsageError
 
+_SHARED_AS_IT_IS = 48 * 1024
+"""Bytes of dynamic shared memory that every kernel may have."""
+
 Compiler = Callable[[str, str, Mapping[str, int], Path | None], bytes]
 
 
@@ -111,6 +114,19 @@ class Launch:
         self._driver.launch(function, grid, block, shared, stream.handle, self._packed)
 
 
+class Kernel:
+    """A kernel that was compiled elsewhere."""
+
+    def __init__(self, driver: Driver, function: int, threads: int, shared: int) -> None:
+        self._driver = driver
+        self._function, self._threads, self._shared = function, threads, shared
+
+    def launch(self, programs: int, arguments: Sequence[Argument]) -> Launch:
+        """Return it with its arguments, ready to start on so many blocks."""
+        grid, block = (programs, 1, 1), (self._threads, 1, 1)
+        return Launch(self._driver, self._function, grid, block, self._shared, arguments)
+
+
 class Graph:
     """Work that was captured and can be started as a whole."""
 
@@ -173,6 +189,24 @@ class Scope:
         return Stream(
             self._driver, self._own("stream", self._driver.new_stream(), self._driver.destroy_stream)
         )
+
+    def kernel(self, cubin: bytes, name: str, *, threads: int, shared: int) -> Kernel:
+        """Load machine code and return a kernel of it.
+
+        Args:
+            cubin: Machine code for this GPU.
+            name: Name of the function in it.
+            threads: Per block.
+            shared: Bytes of dynamic shared memory per block.
+
+        Raises:
+            DeviceError: The code is not for this GPU, or needs more than it has.
+        """
+        module = self._own("module", self._driver.load(cubin), self._driver.unload)
+        function = self._driver.function(module, name)
+        if shared > _SHARED_AS_IT_IS:
+            self._driver.allow_shared(function, shared)
+        return Kernel(self._driver, function, threads, shared)
 
     def event(self, *, timing: bool = False) -> Event:
         """Return a new event."""

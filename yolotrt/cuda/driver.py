@@ -196,6 +196,10 @@ class Driver(Protocol):
         """Return a kernel of a module."""
         ...
 
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        """Let a kernel be launched with this much dynamic shared memory; asked for beyond 48 KiB."""
+        ...
+
     def pack(self, arguments: Sequence[Argument]) -> Any:
         """Return kernel arguments in the binding's own form, to be launched many times."""
         ...

@@ -148,6 +148,10 @@ class NvidiaDriver:
     def function(self, module: int, name: str) -> int:
         return int(self._do(self._cuda.cuModuleGetFunction(module, name.encode())))
 
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        most = self._cuda.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        self._do(self._cuda.cuFuncSetAttribute(function, most, nbytes))
+
     def pack(self, arguments: Sequence[Argument]) -> Any:
         values = [_TYPES[kind](value) for kind, value in arguments]
         addresses = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))

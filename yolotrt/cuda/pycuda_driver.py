@@ -191,6 +191,11 @@ class PycudaDriver:
         self._functions.setdefault(module, []).append(handle)
         return handle
 
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        with self._errors():
+            most = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self._objects[function].set_attribute(most, nbytes)
+
     def pack(self, arguments: Sequence[Argument]) -> Any:
         return struct.pack("".join(_FORMATS[kind] for kind, _ in arguments), *(v for _, v in arguments))
 
