@@ -33,7 +33,7 @@ def test_an_onnx_engine_has_no_layers_to_time(tmp_path: Path) -> None:
     write_engine(file, model.SerializeToString())
     found = failure(str(path))
     assert isinstance(found, UsageError)
-    assert "only TensorRT times its layers" in found.message
+    assert "only TensorRT and fused time their layers" in found.message
 
 
 def test_an_onnx_file_is_no_engine(tmp_path: Path) -> None:

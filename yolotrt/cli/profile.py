@@ -1,4 +1,4 @@
-"""``yolotrt profile``: where the time inside a TensorRT engine goes."""
+"""``yolotrt profile``: where the time inside an engine goes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def profile(
-    engine: Annotated[Path, typer.Argument(help="A TensorRT engine, of yolotrt, Ultralytics or trtexec.")],
+    engine: Annotated[
+        Path, typer.Argument(help="A TensorRT or fused engine, also of Ultralytics or trtexec.")
+    ],
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images per batch. [default: the engine's largest profile]")
     ] = None,
@@ -25,7 +27,7 @@ def profile(
     trust: Trust = False,
     json: JsonTarget = None,
 ) -> None:
-    r"""Measure every layer of a TensorRT engine on the GPU.
+    r"""Measure every layer of a TensorRT or fused engine on the GPU.
 
     \b
     Examples:
@@ -33,19 +35,25 @@ def profile(
       yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
       yolotrt profile trtexec.plan --trust
     """
+    from yolotrt.backends.fused import profiler as fused
+    from yolotrt.backends.fused.runtime import FusedEngine
     from yolotrt.backends.registry import open_engine
     from yolotrt.backends.tensorrt.profiler import layer_times
     from yolotrt.backends.tensorrt.runtime import TensorRtEngine
 
     loaded = open_engine(engine, trust=trust, warn=warn)
-    if not isinstance(loaded, TensorRtEngine):
-        raise UsageError(
-            f"{engine} is an engine of {loaded.file.backend}; only TensorRT times its layers.",
-            hint="yolotrt bench measures every kind of engine.",
-        )
     try:
-        chosen = batch or max(p.largest for p in loaded.profiles)
-        rows = layer_times(loaded, chosen, iterations)
+        if isinstance(loaded, TensorRtEngine):
+            chosen = batch or max(p.largest for p in loaded.profiles)
+            rows = layer_times(loaded, chosen, iterations)
+        elif isinstance(loaded, FusedEngine):
+            chosen = batch or max(loaded.file.batches)
+            rows = fused.layer_times(loaded, chosen, iterations)
+        else:
+            raise UsageError(
+                f"{engine} is an engine of {loaded.file.backend}; only TensorRT and fused time their layers.",
+                hint="yolotrt bench measures every kind of engine.",
+            )
     finally:
         loaded.close()
 

@@ -12,7 +12,7 @@ from yolotrt.backends.admission import Warn, admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
-from yolotrt.backends.tensorrt.describe import describe_engine, describe_foreign
+from yolotrt.backends.tensorrt.describe import describe_engine, describe_foreign, describe_layers
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.calibration.cache import FORMAT as CALIBRATION
@@ -54,6 +54,8 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
 
 def _engine(file: EngineFile) -> dict[str, Any]:
     inside = describe_engine(file) if file.path.exists() and file.backend.startswith("tensorrt") else {}
+    if file.backend == "fused":  # whose sidecar holds all that the engine itself does
+        inside = describe_layers(file.layers)
     return {
         "kind": "engine",
         "backend": file.backend,
