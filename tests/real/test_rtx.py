@@ -13,9 +13,9 @@ import pytest
 
 from tests.backends.rtx_checks import computed_in, meant_for_8_bits, never_in_8_bits
 from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
+from yolotrt.backends.layers import summarise
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
-from yolotrt.backends.tensorrt.layers import summarise
 from yolotrt.data.images import list_images
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.model.export import export

@@ -161,6 +161,8 @@ class Backend(Protocol):
         runs_on_cpu: Its engines also run on a processor; others need a GPU.
         any_batch: Its engines take batches of any size, so that profiles mean nothing to it.
         packages: Names of the distributions that its results depend on, for the record.
+        precisions: What it can build.
+        measured: What was measured of its speed, for whoever is told why it was chosen; empty for nothing.
     """
 
     name: str
@@ -170,6 +172,8 @@ class Backend(Protocol):
     runs_on_cpu: bool
     any_batch: bool
     packages: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    measured: str
 
     def availability(self) -> Availability:
         """Say whether the backend works here; never raises."""
@@ -292,6 +296,23 @@ class Backend(Protocol):
             UsageError: The library does not time layers.
             ArtifactError: The engine has no profile for this batch size.
             ExecutionError: The engine failed.
+        """
+        ...
+
+    def roofline(
+        self, file: EngineFile, gpu: str | None, batch: int | None, machine: Machine
+    ) -> dict[str, Any]:
+        """Return what every layer has to do, what it takes at least on a GPU, and what it takes here.
+
+        Args:
+            file: The engine.
+            gpu: Name of a GPU, such as ``RTX 5060 Ti``; None takes the one here.
+            batch: Number of images; None takes the engine's largest.
+            machine: Whose GPU may be asked.
+
+        Raises:
+            UsageError: The library does not say what its layers do, or nothing is known of the GPU.
+            ArtifactError: The engine is damaged.
         """
         ...
 

@@ -76,7 +76,7 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     Raises:
         YoloTrtError: As :func:`build_engine`.
     """
-    found, reason = choose(request.backend, "build")
+    found, reason = choose(request.backend, "build", request.precision)
     say(f"backend: {found.name} ({reason})")
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)

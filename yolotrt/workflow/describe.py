@@ -22,7 +22,14 @@ from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.quantization.cache import FORMAT as CALIBRATION
 from yolotrt.quantization.cache import read_ranges
 
-KINDS = ("engine", "engine of another tool", "ONNX model", "benchmark result", "calibration cache")
+KINDS = (
+    "engine",
+    "engine of another tool",
+    "ONNX model",
+    "benchmark result",
+    "calibration cache",
+    "roofline",
+)
 """What a description says under ``kind``."""
 
 
@@ -52,6 +59,18 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
     )
+
+
+def describe_roofline(
+    path: Path, gpu: str | None, batch: int | None, *, trust: bool = False, warn: Warn = lambda _: None
+) -> dict[str, Any]:
+    """Return an engine's layers against what a GPU can do; see :meth:`.Backend.roofline`.
+
+    Raises:
+        YoloTrtError: It is no engine, or its backend cannot say.
+    """
+    file = admit(path, trust=trust, warn=warn)
+    return backend(file.backend).roofline(file, gpu, batch, HERE)
 
 
 def _engine(file: EngineFile) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from yolotrt.backends.base import Layer
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
 from yolotrt.backends.fused.launches import Launch, Launcher, Weights
 from yolotrt.backends.fused.schedule import schedule
@@ -143,17 +144,19 @@ def _put_together(
     weights: Weights,
 ) -> FusedFile:
     turns = schedule(network)
+    costs = [cost_of(network, step) for step in network.steps]
     numbers: dict[tuple[Variant, str], int] = {}
     programs = []
     for target in targets:
         for profile in profiles:
             starts = []
-            for launch, turn in zip(plans[target, profile.best], turns, strict=True):
+            plan = zip(plans[target, profile.best], turns, costs, strict=True)
+            for launch, turn, cost in plan:
                 number = numbers.setdefault((variant_of(launch), target), len(numbers))
                 args = tuple(arg for arg in launch.args.values() if arg is not None)
                 starts.append(
                     Start(launch.step, number, args, launch.work, launch.each, launch.times, turn.stream,
-                          turn.waits)
+                          turn.waits, cost.nbytes, cost.operations)
                 )  # fmt: skip
             programs.append(Program(target, profile.smallest, profile.largest, tuple(starts)))
     kernels = tuple(

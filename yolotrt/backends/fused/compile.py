@@ -111,12 +111,10 @@ def compile_all(
     tasks = list(dict.fromkeys(wanted))
     found: dict[tuple[Variant, str], Code] = {}
     workers = min(len(tasks), len(os.sched_getaffinity(0)))
-    if workers <= 1:
-        results = ((task, _try(*task)) for task in tasks)
-        _collect(results, found, len(tasks), done, lenient)
+    if not tasks:
         return found
     # Fresh processes: this one may hold a GPU's context, which does not survive being copied.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _compile_only) as pool:
         jobs = {pool.submit(_try, *task): task for task in tasks}
         _collect(((jobs[j], j.result()) for j in as_completed(jobs)), found, len(tasks), done, lenient)
     return found
@@ -148,6 +146,11 @@ SHARED_LIMITS = {
     "sm_120": 99,
 }
 """KiB of shared memory that a program may use: CUDA C++ Programming Guide, table of compute capabilities."""
+
+
+def _compile_only() -> None:
+    """Compile, also where Triton was told to interpret."""
+    os.environ.pop("TRITON_INTERPRET", None)
 
 
 def _try(variant: Variant, target: str) -> Code | str:

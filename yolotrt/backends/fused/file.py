@@ -34,6 +34,8 @@ class Start:
         times: Likewise.
         stream: Where it runs; 0 is the caller's stream.
         waits: Starts of other streams that must have ended.
+        nbytes: To move at least, for one image.
+        operations: To compute, for one image.
     """
 
     step: str
@@ -44,6 +46,8 @@ class Start:
     times: int
     stream: int
     waits: tuple[int, ...]
+    nbytes: int
+    operations: int
 
     def programs(self, batch: int) -> int:
         """Return the number of programs for a batch."""
@@ -179,7 +183,18 @@ def _program_out(program: Program) -> dict[str, Any]:
         "smallest": program.smallest,
         "largest": program.largest,
         "starts": [
-            [s.step, s.kernel, [_arg_out(a) for a in s.args], s.work, s.each, s.times, s.stream, s.waits]
+            [
+                s.step,
+                s.kernel,
+                [_arg_out(a) for a in s.args],
+                s.work,
+                s.each,
+                s.times,
+                s.stream,
+                s.waits,
+                s.nbytes,
+                s.operations,
+            ]
             for s in program.starts
         ],
     }
@@ -187,8 +202,10 @@ def _program_out(program: Program) -> dict[str, Any]:
 
 def _program_in(given: Mapping[str, Any]) -> Program:
     starts = tuple(
-        Start(step, kernel, tuple(_arg_in(a) for a in args), work, each, times, stream, tuple(waits))
-        for step, kernel, args, work, each, times, stream, waits in given["starts"]
+        Start(
+            step, kernel, tuple(_arg_in(a) for a in args), work, each, times, stream, tuple(waits), size, ops
+        )
+        for step, kernel, args, work, each, times, stream, waits, size, ops in given["starts"]
     )
     return Program(given["target"], given["smallest"], given["largest"], starts)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 
 from yolotrt.backends.fused.plan_ops import Draft, Op, Weights
+from yolotrt.backends.fused.steps import Dense, Grow
 
 ROWS = {0: ((0, 1), (1, 0), (1, 1)), 1: ((0, 0), (0, 1), (1, 0))}
 """For a result's row in its pixel of the source: where the three taps' rows come from. First the tap's row of
@@ -49,6 +53,44 @@ def composed(spread: Weights, kernel: Weights) -> tuple[np.ndarray, np.ndarray]:
                             if not ((row_out and a == py) or (column_out and b == px)):
                                 bias[py, px, row_out, column_out] += constant[r, s]
     return weight, bias
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Weights for both places in a row of a pixel at once, as the kernel wants them.
+
+    Attributes:
+        dense: (2 x 2 x 3 x input channels, both places' channels): row of the result, tap (2 x 3), channel.
+            The bias is of the upper row; both are the same where no tap lies outside.
+        edges: (2 x 6, both places' channels) FP32: row of the result, then whether the outer row of taps lies
+            outside, then none, the left or the right column: what the bias lacks there.
+        point: (both places' channels, planes x 2 places).
+    """
+
+    dense: Dense
+    edges: npt.NDArray[np.float32]
+    point: Dense
+
+
+def paired(step: Grow) -> Pair:
+    """Return a step's weights by rows of the result."""
+    outputs = step.weight.shape[1]
+    weight = step.weight.reshape(2, 2, 2, 2, -1, outputs)  # row, column; tap's row, tap's column
+    wide = np.zeros((2, 2, 3, weight.shape[4], 2, outputs), np.float16)
+    bias = step.bias.reshape(2, 2, 2, 2, outputs)
+    edges = np.zeros((2, 2, 3, 2, outputs), np.float32)
+    for px in (0, 1):
+        wide[:, :, px : px + 2, :, px] = weight[:, px]
+        for column in (0, 1, 2):  # none, left, right: the left place misses the left one, and so on
+            missing = int(column == px + 1)
+            edges[:, :, column, px] = bias[:, px, :, missing] - bias[:, px, :1, 0]
+    both = np.zeros((2, outputs, step.point.outputs, 2), np.float16)
+    for px in (0, 1):
+        both[px, :, :, px] = step.point.weight
+    point = Dense(both.reshape(2 * outputs, -1), np.repeat(step.point.bias, 2), step.point.act)
+    whole = np.ascontiguousarray(bias[0, :, 0, 0]).reshape(-1)
+    dense = Dense(wide.reshape(-1, 2 * outputs), whole, step.act)
+    return Pair(dense, edges.reshape(12, 2 * outputs), point)
 
 
 def _fits(draft: Draft, first: Op, second: Op) -> bool:

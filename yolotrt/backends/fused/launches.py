@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.backends.fused.grow import paired
 from yolotrt.backends.fused.steps import (
     Act,
     Attention,
@@ -220,19 +221,20 @@ class Launcher:
         return _launch(step, "conv", args, constants, (width, height), dense.outputs, tile)
 
     def _grow(self, step: Grow, tile: Tile) -> Launch:
-        store, outputs = step.store, step.weight.shape[1]
+        store, pair = step.store, paired(step)
+        outputs, planes = pair.dense.outputs, pair.point.outputs
         args: dict[str, Arg] = {
-            "x": self._at(step.source), "w": self._weights.add(step.weight),
-            "b": self._weights.add(step.bias),
-            "w2": self._weights.add(step.point.weight), "b2": self._weights.add(step.point.bias),
+            "x": self._at(step.source), "w": self._weights.add(pair.dense.weight),
+            "b": self._weights.add(pair.dense.bias), "edges": self._weights.add(pair.edges),
+            "w2": self._weights.add(pair.point.weight), "b2": self._weights.add(pair.point.bias),
             "y": self._plane(store), "rows": Count(step.width * step.height, 0),
         }  # fmt: skip
         constants = {
             "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
-            "C": step.source.channels, "N": outputs, "ACT": ACTS[step.act], "N2": step.point.outputs,
+            "C": step.source.channels, "N": outputs, "ACT": ACTS[step.act], "N2": planes,
             "ACT2": ACTS[step.point.act], "ITEM": store.plane * store.planes, "COUNT": store.count,
             "QUAD": 8 if step.width % 4 == 0 and store.plane % 8 == 0 else 1, "BM": tile.bm, "BN": tile.bn,
-            "BK": tile.bk, "BN2": max(16, next_power(step.point.outputs)),
+            "BK": tile.bk, "BN2": max(16, next_power(planes)),
         }  # fmt: skip
         work = step.width * step.height
         return Launch(step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages)

@@ -64,10 +64,10 @@ def _candidates(step: Step, batch: int) -> list[Tile]:
     if isinstance(step, Conv):
         return _conv(step, batch)
     if isinstance(step, Grow):
-        bn = max(16, next_power(step.weight.shape[1]))
+        bn = max(16, next_power(2 * step.weight.shape[1]))
         deep = [n for n in (32, 64, 16) if n <= max(16, next_power(step.source.channels))]
         return [Tile(bm, bn, bk, warps=warps, stages=stages) for bk in deep[:2] for bm, warps, stages in
-                ((64, 4, 3), (128, 8, 3), (64, 4, 2), (128, 8, 2), (128, 4, 2), (64, 8, 3))]  # fmt: skip
+                ((64, 4, 3), (128, 8, 3), (64, 4, 2), (128, 8, 2), (128, 8, 4), (64, 4, 4))]  # fmt: skip
     if isinstance(step, Stem):
         bn = max(16, next_power(step.dense.outputs))
         bn = min(bn, 64)
