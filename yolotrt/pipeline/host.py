@@ -13,7 +13,7 @@ from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups
-from yolotrt.pipeline.blame import with_layer
+from yolotrt.pipeline.failed_layer import naming_layer
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
@@ -121,7 +121,7 @@ class HostPipeline:
                 try:
                     found = decode(head, prototypes, spec, placements, settings)
                 except ExecutionError as exc:
-                    raise with_layer(exc, self._engine.file, context.images) from exc
+                    raise naming_layer(exc, self._engine.file, context.images) from exc
                 return [d.moved(*plan.grid.origins[t]) for t, d in zip(chosen, found, strict=True)]
 
         with trace.span("tiles", scope="tiles"):
@@ -142,7 +142,7 @@ class HostPipeline:
                 try:
                     return decode(head, prototypes, file.spec, [plan.letterbox], settings)[0]
                 except ExecutionError as exc:
-                    raise with_layer(exc, file, plan.whole.images) from exc
+                    raise naming_layer(exc, file, plan.whole.images) from exc
 
 
 @dataclass(frozen=True)
