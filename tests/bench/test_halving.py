@@ -33,7 +33,9 @@ def test_cases_that_do_not_compete_are_not_held_against_each_other() -> None:
 
 def test_what_is_over_budget_leaves_first_but_the_fastest_stays() -> None:
     budgets = Budgets({"end_to_end": 0.005})
-    remaining, dropped = successive_halving(_running(a=0.010, b=0.011), [None], budgets, rivals=lambda c: c.engine)
+    remaining, dropped = successive_halving(
+        _running(a=0.010, b=0.011), [None], budgets, rivals=lambda c: c.engine
+    )
     assert [e.subject.case.engine for e in remaining] == ["a"]
     assert dropped[0].rounds == RUNGS[0]
     assert "over 5.0 ms" in dropped[0].reason
@@ -50,7 +52,9 @@ class SideBySide(FakeSubject):
 def test_a_budget_is_held_against_tiles_that_only_the_device_measured() -> None:
     clock = FakeClock()
     running = [Running(SideBySide(name, noise(0.010), clock)) for name in "ab"]
-    _, dropped = successive_halving(running, [None], Budgets({"tiles": 0.005}), rivals=lambda c: c.engine, rungs=(3,))
+    _, dropped = successive_halving(
+        running, [None], Budgets({"tiles": 0.005}), rivals=lambda c: c.engine, rungs=(3,)
+    )
     assert "fastest tiles took" in dropped[0].reason
 
 

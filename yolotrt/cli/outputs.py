@@ -168,7 +168,7 @@ def own_predictions(
 
     Args:
         inputs: Engine, source, and what else is read.
-        save: Folder for drawn pictures and films.
+        save: Folder for drawn pictures and videos.
         files: JSON files that will be written, by their options.
         overwrite: As in :func:`claim_outputs`.
 
@@ -180,8 +180,8 @@ def own_predictions(
     from yolotrt.artifacts.files import real
     from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
-    from yolotrt.data.film import CODECS
     from yolotrt.data.images import EXTENSIONS
+    from yolotrt.data.video_writer import CODECS
 
     maker, lister = "yolotrt predict", "yolotrt predict --json"
     listed = by_list("what yolotrt predict wrote", lister)

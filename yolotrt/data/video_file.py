@@ -158,20 +158,20 @@ class VideoFile:
                 f"{self.name} is a picture of a kind that is not read here.",
                 hint="Convert it to JPEG or PNG.",
             )
-        films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
-        if not films:
+        videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if not videos:
             held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
             container.close()
             raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
-        films = [s for s in films if s.codec_context is not None]
-        if not films:  # PyAV before 18 crashes when it decodes such a stream
+        videos = [s for s in videos if s.codec_context is not None]
+        if not videos:  # PyAV before 18 crashes when it decodes such a stream
             container.close()
             raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
         best = container.streams.best("video")
-        return container, next((s for s in films if best is not None and s.index == best.index), films[0])
+        return container, next((s for s in videos if best is not None and s.index == best.index), videos[0])
 
     def _promised_s(self) -> float | None:
-        """Return the length of the film by its header, seconds; None where it has none."""
+        """Return the length of the video by its header, seconds; None where it has none."""
         stream, container = self._stream, self._container
         if container.format.name.startswith("mpegts"):
             return None  # a guess from the last packet that is there
@@ -185,7 +185,7 @@ class VideoFile:
     def _ends_early(self) -> bool:
         """Return whether frames are missing at the end.
 
-        By time where the header has one: a film that was trimmed counts frames that it does not show.
+        By time where the header has one: a video that was trimmed counts frames that it does not show.
         """
         short = self.promised is not None and self._came < self.promised
         if self._length_s is None:

@@ -13,10 +13,10 @@ from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups
-from yolotrt.pipeline.failed_layer import naming_layer
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.failed_layer import naming_layer
 from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import Frame, FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
