@@ -119,7 +119,7 @@ def cpu_per_frame(samples: list[Sample], log: str) -> list[tuple[float, float]]:
 
 
 def judge(samples: list[Sample], run: dict[str, Any], log: str) -> dict[str, Any]:
-    """Return the figures, and by name whether each promise held."""
+    """Return the figures, and by name whether each demand was met."""
     settled = samples[int(len(samples) * SETTLING) :]
     before = samples[: max(1, len(samples) - len(settled))]
     growth = slope([(s.seconds / 3600, s.memory_mib) for s in samples])

@@ -150,7 +150,7 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     done = cli("predict", engine, path, "--mode", "global", "--save", "found")
     assert done.code == 0, done.err
     came = len(done.out.splitlines())
-    assert f"promises about 20 frames (0.80 s), {came} frames came" in done.err
+    assert f"announces about 20 frames (0.80 s), {came} frames came" in done.err
     done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block")
     assert done.code == 0, done.err
     assert f"{came} frames came" in done.err

@@ -34,7 +34,7 @@ def test_a_variable_rate_keeps_its_time_stamps(tmp_path: Path) -> None:
     found, remarks = read(clip(tmp_path / "v.mkv", 7, times_ms=stamps))
     assert times(found) == [t / 1000 for t in stamps]
     assert [number(f.image) for f in found] == list(range(7))
-    assert not remarks, "its frames are fewer than its rate and length promise, and yet all are there"
+    assert not remarks, "its frames are fewer than its rate and length announce, and yet all are there"
 
 
 def test_a_first_time_stamp_that_is_not_zero_is_told_and_shifted(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_colours_are_those_of_the_stream_s_tags(
     ("name", "made"),
     [("v.mkv", {}), ("v.mp4", {"muxing": {"movflags": "faststart"}}), ("v.avi", {"codec": "mpeg4"})],
 )
-def test_a_video_that_breaks_off_says_what_it_promised(
+def test_a_video_that_breaks_off_says_what_it_announced(
     tmp_path: Path, name: str, made: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
@@ -188,7 +188,7 @@ def test_a_trimmed_video_breaks_off_nowhere(tmp_path: Path) -> None:
     assert not remarks
 
 
-def test_a_header_that_promises_years(tmp_path: Path) -> None:
+def test_a_header_that_announces_years(tmp_path: Path) -> None:
     path = clip(tmp_path / "v.mkv", 4)
     data = path.read_bytes()
     at = data.index(b"\x44\x89\x88") + 3  # the duration, a float of 8 bytes (RFC 9559)

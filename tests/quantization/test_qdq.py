@@ -1,4 +1,4 @@
-"""What Q/DQ insertion promises to each kind of runtime, checked on the graph and by running it."""
+"""What Q/DQ insertion gives each kind of runtime, checked on the graph and by running it."""
 
 from __future__ import annotations
 

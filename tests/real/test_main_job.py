@@ -1,4 +1,4 @@
-"""The main job on real weights and real images: the figures that the README promises."""
+"""The main job on real weights and real images: the figures that the README states."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ CHROMIUM = next(
     None,
 )
 REQUIRED = os.environ.get("YOLOTRT_REQUIRE_BROWSER") == "1"
-"""Where a browser is promised, a test that cannot find it fails instead of being skipped."""
+"""Where a browser is required, a test that cannot find it fails instead of being skipped."""
 
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",

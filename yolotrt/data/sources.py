@@ -119,7 +119,7 @@ class VideoSource:
     @property
     def total(self) -> int:
         """See :class:`Source`."""
-        return self._video.promised or 0
+        return self._video.announced or 0
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""

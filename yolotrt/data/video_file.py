@@ -60,7 +60,7 @@ class VideoFile:
     Attributes:
         name: Its path, for messages.
         fps: Its mean frame rate by its header, or None.
-        promised: The number of frames by its header, by its duration if it names none, or None.
+        announced: The number of frames by its header, by its duration if it names none, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,9 +82,9 @@ class VideoFile:
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
-        length_s = self._promised_s()
+        length_s = self._announced_s()
         self._length_s = length_s if length_s is not None and length_s > 0 else None
-        self.promised = self._stream.frames or (
+        self.announced = self._stream.frames or (
             round(self._length_s * self.fps) if self._length_s and self.fps else None
         )
         self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
@@ -115,9 +115,9 @@ class VideoFile:
         if self._ends_early():
             about = "" if self._stream.frames else "about "
             length = "" if self._length_s is None else f" ({self._length_s:.2f} s)"
-            promised = f"its header promises {about}{self.promised} frames{length}, "
+            announced = f"its header announces {about}{self.announced} frames{length}, "
             remarks.append(
-                f"{self.name} breaks off: {'' if self.promised is None else promised}"
+                f"{self.name} breaks off: {'' if self.announced is None else announced}"
                 f"{self._came} frames came ({self._timeline.end_s:.2f} s)."
             )
         elif self._damaged:
@@ -170,7 +170,7 @@ class VideoFile:
         best = container.streams.best("video")
         return container, next((s for s in videos if best is not None and s.index == best.index), videos[0])
 
-    def _promised_s(self) -> float | None:
+    def _announced_s(self) -> float | None:
         """Return the length of the video by its header, seconds; None where it has none."""
         stream, container = self._stream, self._container
         if container.format.name.startswith("mpegts"):
@@ -187,7 +187,7 @@ class VideoFile:
 
         By time where the header has one: a video that was trimmed counts frames that it does not show.
         """
-        short = self.promised is not None and self._came < self.promised
+        short = self.announced is not None and self._came < self.announced
         if self._length_s is None:
             return self._broken_off or short
         # Some headers count from the first frame, some from the beginning of their time.

@@ -62,7 +62,7 @@ def test_scenes_can_be_written_as_tiles(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").iterdir())) == 6
 
 
-def test_a_video_has_the_promised_frames(tmp_path: Path) -> None:
+def test_a_video_has_the_requested_frames(tmp_path: Path) -> None:
     target = write_video(tmp_path / "moving.mp4", 3, (320, 240), fps=10, seconds=0.8)
     clip = cv2.VideoCapture(str(target))
     frames = []

@@ -183,15 +183,15 @@ class Trial:
         """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
         return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
 
-    def publish(self, chosen: Attempt, promise: Mapping[str, str], say: Say) -> EngineFile:
-        """Put the chosen engine in its place, with its promise in the sidecar."""
+    def publish(self, chosen: Attempt, recorded: Mapping[str, str], say: Say) -> EngineFile:
+        """Put the chosen engine in its place, with its bound in the sidecar."""
         built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say) as waited:
             mind_another_network(final, waited=waited, say=say)
             return write_engine(
-                replace(final, sources={**final.sources, **promise}, layers=built.layers), data
+                replace(final, sources={**final.sources, **recorded}, layers=built.layers), data
             )
 
     def _build(self, excluded: tuple[str, ...]) -> EngineFile:
