@@ -87,9 +87,9 @@ def check_contents(wheel: Path) -> None:
         metadata = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
     inside = {name for name in names if ".dist-info/" not in name}
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "yolotrt").rglob("*.py")}
-    strangers = {name for name in inside - modules if not DATA.fullmatch(name)}
-    if strangers or modules - inside:
-        sys.exit(f"the wheel has {sorted(strangers)} and lacks {sorted(modules - inside)}")
+    unknown = {name for name in inside - modules if not DATA.fullmatch(name)}
+    if unknown or modules - inside:
+        sys.exit(f"the wheel has {sorted(unknown)} and lacks {sorted(modules - inside)}")
     kinds = {Path(name).suffix for name in inside}
     if not {".json", ".cu", ".cuh", ".onnx"} <= kinds:
         sys.exit(f"the wheel lacks data: it has only {sorted(kinds)}")

@@ -48,7 +48,7 @@ def world(tmp_path: Path) -> Path:
     annotations = {
         "images": [{"id": i, "file_name": f"{FILE} {i}.png", "width": 100, "height": 80} for i in (1, 2)],
         "annotations": [{**record, "id": i, "image_id": i} for i in (1, 2)],
-        "categories": [{"id": 1, "name": CLASS}, {"id": 2, "name": f"stranger {EVIL}"}],
+        "categories": [{"id": 1, "name": CLASS}, {"id": 2, "name": f"other {EVIL}"}],
     }
     (folder / "truth.json").write_text(json.dumps(annotations))
     clip = cv2.VideoWriter(

@@ -91,7 +91,9 @@ def test_tensorrt_style_is_symmetric_and_leaves_the_head_alone(
             assert not set(node.input) & dequantized
 
 
-def test_the_cache_survives_truncation_and_strangers(onnx_path: Path, pictures: Path, tmp_path: Path) -> None:
+def test_the_cache_survives_truncation_and_foreign_files(
+    onnx_path: Path, pictures: Path, tmp_path: Path
+) -> None:
     cache = tmp_path / "c.json"
     good = _calibrate(onnx_path, pictures, cache)
     whole = cache.read_bytes()

@@ -126,8 +126,8 @@ def read_engine(path: Path) -> EngineFile:
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         # Damaged, it may be built again in its place; something else that was put there may not be lost.
-        stranger = is_model(path)
-        again = _way_to_an_engine(path) if stranger else f"Build it again: {rebuild_command(file)}"
+        other = is_model(path)
+        again = _way_to_an_engine(path) if other else f"Build it again: {rebuild_command(file)}"
         raise ArtifactError(
             f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
         )

@@ -178,7 +178,7 @@ def own_predictions(
     """
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
-    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
+    from yolotrt.artifacts.folders import by_list, foreign_files, note_file, outside, owning, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.images import EXTENSIONS
     from yolotrt.data.video_writer import CODECS
@@ -199,7 +199,7 @@ def own_predictions(
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.
             within = real(read).relative_to(real(save))
             watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
-    for path in strangers(save, maker, watched) if overwrite else ():
+    for path in foreign_files(save, maker, watched) if overwrite else ():
         for read in (Path(one) for one in inputs if one is not None):
             lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
             require_apart("--save", path, [path if lies_in_it else read])

@@ -30,7 +30,7 @@ from yolotrt.data.coco.manifest import (
     read_manifest,
 )
 from yolotrt.data.coco.origin import load_instances, open_source, tidy
-from yolotrt.data.coco.plan import Plan, make_plan, require_own, strangers
+from yolotrt.data.coco.plan import Plan, foreign_files, make_plan, require_own
 from yolotrt.data.coco.request import (
     FetchProgress,
     FetchWatch,
@@ -288,6 +288,6 @@ def _result(
         received=received,
         repaired=plan.damaged if plan else (),
         removed=removed,
-        strangers=strangers(folder, manifest.files),
+        foreign_files=foreign_files(folder, manifest.files),
         unproven=sum(entry.checked_by == "structure" for entry in images),
     )
