@@ -77,7 +77,10 @@ def test_every_hint_names_an_extra_that_there_is() -> None:
                 (extra,) = node.args
                 named.add(extra.value if isinstance(extra, ast.Constant) else None)
     assert {"cuda", "export", "pycuda", "tensorrt", None} == named
-    from yolotrt.backends.tensorrt.library import TENSORRT, TENSORRT_RTX  # what the one without a literal is
+    from yolotrt.backends.tensorrt.library import (  # what the one that is not named here is
+        TENSORRT,
+        TENSORRT_RTX,
+    )
 
     assert {TENSORRT.backend, TENSORRT_RTX.backend} <= set(EXTRAS)
 

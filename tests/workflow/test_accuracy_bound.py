@@ -204,7 +204,9 @@ def test_agreement_is_judged_in_the_mode_that_the_engine_is_meant_for(request_: 
     assert replace(again, cached=False) == tiled
 
 
-def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest, tmp_path: Path) -> None:
+def test_a_graph_that_cannot_run_here_is_judged_by_fake_quantisation(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
     plan = plan_build(request_, say=lambda _m: None)
     plan = replace(plan, backend=backend("tensorrt-rtx"))
     criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
