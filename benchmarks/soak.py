@@ -11,7 +11,7 @@ fails (exit code 1) unless all of these hold after the first third, in which cac
 
     python -m benchmarks.soak --minutes 30 --json benchmarks/results/soak.json
 
-One thread, two tiles and the whole frame: about a seventh of a core per frame and second.
+One thread, two tiles and the global pass: about a seventh of a core per frame and second.
 """
 
 from __future__ import annotations

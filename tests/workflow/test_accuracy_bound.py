@@ -181,7 +181,7 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
 def test_annotations_are_judged_in_the_mode_that_the_engine_is_meant_for(
     request_: BuildRequest, pictures: Path, tmp_path: Path, mode: PassMode
 ) -> None:
-    """To the same figures as ``eval`` in that mode; the whole image hardly shows what is annotated here."""
+    """To the same figures as ``eval`` in that mode; the global pass hardly shows what is annotated here."""
     fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
     path = annotate(fp32, pictures, tmp_path / "a.json", mode)
     outcome, _ = _keep(request_, "99%", path, mode)
@@ -192,7 +192,7 @@ def test_annotations_are_judged_in_the_mode_that_the_engine_is_meant_for(
 
 
 def test_agreement_is_judged_in_the_mode_that_the_engine_is_meant_for(request_: BuildRequest) -> None:
-    """A bound for the global pass is none for tiles: it is judged again, and says in which mode it was kept."""
+    """A bound for the global pass is none for tiles: it is judged again, and the mode recorded."""
     whole, _ = _keep(request_, "90%")
     tiled, _ = _keep(request_, "90%", mode="tiled+global")
     assert not tiled.cached

@@ -26,8 +26,8 @@ class Seen(Protocol):
         ...
 
     @property
-    def whole(self) -> Detections | None:
-        """What the pass over the whole frame found, in px of the frame, if there was one."""
+    def global_pass(self) -> Detections | None:
+        """What the global pass found, in px of the frame, if there was one."""
         ...
 
 
@@ -36,7 +36,7 @@ class Passes:
     """What was found before merging, where that is at hand already; see :class:`Seen`."""
 
     tiles: Sequence[Detections] = ()
-    whole: Detections | None = None
+    global_pass: Detections | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class FrameResult:
         return self.seen.tiles
 
     @property
-    def whole(self) -> Detections | None:
-        """What the pass over the whole frame found, if there was one."""
-        return self.seen.whole
+    def global_pass(self) -> Detections | None:
+        """What the global pass found, if there was one."""
+        return self.seen.global_pass
 
 
 _HOST_DEVICES = (1, 3)

@@ -31,9 +31,9 @@ class HostPipeline:
     Contexts are made when a frame size is first seen and kept for the most recent sizes.
 
     Args:
-        engine: Looks at the tiles, and at the whole frame unless ``whole_engine`` does.
+        engine: Runs the tiles, and the global pass unless ``global_engine`` does.
         settings: How a frame is cut, run and decoded.
-        whole_engine: Looks at the whole frame instead.
+        global_engine: Runs the global pass instead.
         clock: What the traces read.
 
     Raises:
@@ -47,11 +47,11 @@ class HostPipeline:
         engine: Engine,
         settings: PipelineSettings,
         *,
-        whole_engine: Engine | None = None,
+        global_engine: Engine | None = None,
         clock: Clock = now,
     ) -> None:
         self._engine = engine
-        self._whole_engine = whole_engine or engine
+        self._global_engine = global_engine or engine
         self._settings = settings
         self._dispatch = _host_dispatch(settings)
         self._clock = clock
@@ -78,13 +78,13 @@ class HostPipeline:
         trace = FrameTrace(clock=self._clock)
         with trace.span("end_to_end"):
             tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
-            whole = self._global(frame, plan, trace) if plan.whole else None
+            global_pass = self._global(frame, plan, trace) if plan.global_context else None
             with trace.span("merge"):
                 if plan.dispatcher:
-                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
+                    merged = merge_frame(tiles, plan.grid, global_pass, self._settings.merge)
                 else:
-                    merged = whole or Detections.empty()
-        return FrameResult(merged, trace, Passes(tiles, whole))
+                    merged = global_pass or Detections.empty()
+        return FrameResult(merged, trace, Passes(tiles, global_pass))
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
         plan = self._plans.pop(frame_wh, None)
@@ -102,9 +102,11 @@ class HostPipeline:
         batches = [in_batches(group, engine.file) for group in groups]
         threads = settings.cpu_threads
         dispatcher = new_dispatcher(self._dispatch, engine, batches, threads) if batches else None
-        whole = self._whole_engine.new_context(1, threads=threads) if "global" in settings.mode else None
-        letterbox = Letterbox.fit(frame_wh, self._whole_engine.file.spec.input_wh)
-        return _Plan(grid, letterbox, dispatcher, whole)
+        global_context = (
+            self._global_engine.new_context(1, threads=threads) if "global" in settings.mode else None
+        )
+        letterbox = Letterbox.fit(frame_wh, self._global_engine.file.spec.input_wh)
+        return _Plan(grid, letterbox, dispatcher, global_context)
 
     def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
         """Return detections per tile, in tile order and px of the frame."""
@@ -130,19 +132,19 @@ class HostPipeline:
 
     def _global(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> Detections:
         """Return detections of the letterboxed frame, in px of the frame."""
-        assert plan.whole is not None
+        assert plan.global_context is not None
         with trace.span("global", scope="global"):
             with trace.span("prepare_batch", scope="global"):
-                network_input([plan.letterbox.apply(frame)], out=plan.whole.images)
+                network_input([plan.letterbox.apply(frame)], out=plan.global_context.images)
             with trace.span("enqueue", scope="global"):
-                head, prototypes = plan.whole.run()
+                head, prototypes = plan.global_context.run()
             with trace.span("decode", scope="global"):
                 settings = self._settings.decode
-                file = self._whole_engine.file
+                file = self._global_engine.file
                 try:
                     return decode(head, prototypes, file.spec, [plan.letterbox], settings)[0]
                 except ExecutionError as exc:
-                    raise naming_layer(exc, file, plan.whole.images) from exc
+                    raise naming_layer(exc, file, plan.global_context.images) from exc
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class _Plan:
     grid: TileGrid
     letterbox: Letterbox
     dispatcher: Dispatcher | None
-    whole: Context | None
+    global_context: Context | None
 
     def close(self) -> None:
         if self.dispatcher is not None:

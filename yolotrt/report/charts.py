@@ -21,7 +21,7 @@ MOST_POINTS = 240
 def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
     """Return a title and a chart for each engine and tiled pass: median and interval over groups.
 
-    The pass over the whole frame, which has no groups, is a dashed line. A single point gets no chart: the
+    The global pass, which has no groups, is a dashed line. A single point gets no chart: the
     table says as much.
     """
     names, look = short_names([e.case.engine for e in result.cases]), looks(result)
@@ -35,24 +35,27 @@ def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
             if summary is not None and (entry.case.engine, entry.case.mode) == (engine, mode):
                 lines.setdefault(entry.case.dispatch, []).append((entry.case.groups, summary))
                 colors[entry.case.dispatch] = look[entry.case].color
-        whole = _whole(result.cases, engine)
+        global_summary = _global_summary(result.cases, engine)
         if sum(map(len, lines.values())) > 1:
             title = f"{names[engine]}, {mode}" if len(names) > 1 else mode
-            panels.append((title, _group_chart(lines, colors, whole, title)))
+            panels.append((title, _group_chart(lines, colors, global_summary, title)))
     return panels
 
 
-def _whole(cases: Sequence[CaseResult], engine: str) -> Summary | None:
+def _global_summary(cases: Sequence[CaseResult], engine: str) -> Summary | None:
     found = [e for e in cases if e.case.engine == engine and e.case.mode == "global"]
     return summarize(found[0].samples["end_to_end"]) if found else None
 
 
 def _group_chart(
-    lines: dict[str, list[tuple[int, Summary]]], colors: dict[str, str], whole: Summary | None, title: str
+    lines: dict[str, list[tuple[int, Summary]]],
+    colors: dict[str, str],
+    global_summary: Summary | None,
+    title: str,
 ) -> str:
     groups = sorted({group for points in lines.values() for group, _ in points})
     tops = [s.p50_interval.high if s.p50_interval else s.p50 for points in lines.values() for _, s in points]
-    ticks = round_ticks(max([*tops, whole.p50 if whole else 0.0]) * 1e3)
+    ticks = round_ticks(max([*tops, global_summary.p50 if global_summary else 0.0]) * 1e3)
     y = Scale(0, ticks[-1], BOTTOM, TOP)
     step = (RIGHT - LEFT) / len(groups)
     canvas = Canvas(BOTTOM + 34)
@@ -60,8 +63,8 @@ def _group_chart(
     for index, group in enumerate(groups):
         canvas.text(LEFT + (index + 0.5) * step, BOTTOM + 15, str(group), anchor="middle", style="tick")
     canvas.text((LEFT + RIGHT) / 2, BOTTOM + 31, "groups", anchor="middle", style="axis")
-    if whole is not None:
-        canvas.line(LEFT, y(whole.p50 * 1e3), RIGHT, y(whole.p50 * 1e3), "dashed")
+    if global_summary is not None:
+        canvas.line(LEFT, y(global_summary.p50 * 1e3), RIGHT, y(global_summary.p50 * 1e3), "dashed")
     keys = []
     for number, (dispatch, points) in enumerate(lines.items()):
         color = colors[dispatch]
@@ -73,8 +76,8 @@ def _group_chart(
         for x, summary in places:
             _point(canvas, x, y, summary, color, dispatch)
         keys.append((color, dispatch, "mark0"))
-    if whole is not None:
-        keys.append(("var(--muted)", f"whole frame only: {milliseconds(whole.p50)} ms", "line1"))
+    if global_summary is not None:
+        keys.append(("var(--muted)", f"global pass only: {milliseconds(global_summary.p50)} ms", "line1"))
     return canvas.render(f"Median latency over groups: {title}") + legend(keys)
 
 

@@ -203,7 +203,7 @@ def evaluate_modes(
 ) -> dict[PassMode, list[EngineAccuracy]]:
     """Evaluate several passes as :func:`evaluate_engines` would one by one, from one look at each image.
 
-    Tiles and whole frame are looked at once and merged for each mode. See
+    Tiles and global pass are looked at once and merged for each mode. See
     :func:`yolotrt.workflow.look.judge_passes` for what the seconds are.
 
     Args:

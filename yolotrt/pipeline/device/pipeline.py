@@ -237,7 +237,7 @@ class _Plan:
     def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
-        shares = deal(groups, len(gpus), whole="global" in settings.mode)
+        shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
         plan = cls(grid, [])
         try:
             for gpu, share in zip(gpus, shares, strict=False):

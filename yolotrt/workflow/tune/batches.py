@@ -52,7 +52,7 @@ def needed_profiles(
     Raises:
         UsageError: More groups than tiles.
     """
-    measured, evaluated = {1}, {1}  # the whole frame is a batch of its own
+    measured, evaluated = {1}, {1}  # the global pass is a batch of its own
     if "tiled" in sweep.modes[0]:
         for tiles in _tile_counts(_sizes(frames), input_wh, sweep.overlap):
             measured |= {len(part) for groups in sweep.groups for part in split_groups(tiles, groups)}

@@ -116,7 +116,7 @@ def _build(
     progress: Progress,
     say: Say,
 ) -> tuple[list[EngineFile], SweepSettings]:
-    """Build one engine per precision, FP32 first, as accuracy is compared with it; and return what to measure.
+    """Build one engine per precision, FP32 first, which accuracy is compared with; return what to measure.
 
     All of them accept every batch of the search, which is known once the model is there as ONNX.
     """
