@@ -57,7 +57,7 @@ def test_graphs_are_left_out_where_there_are_none(tiny_onnx: Path) -> None:
     assert {entry.case.dispatch for entry in found.cases} == {"serial", "threads", "streams"}
 
 
-def test_both_orders_of_the_whole_frame_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
+def test_both_orders_of_the_global_pass_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
     result = run(pair, modes=("tiled+global",), dispatch=("graph",), orders=("concurrent", "after"))
     assert [e.case.dispatch for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]
     for entry in result.cases:

@@ -132,7 +132,7 @@ ONTO_OTHERS: dict[str, Args] = {
     "tune --state": ["tune", "m.onnx", "--state", "mine.json"],
     "doctor --json": ["doctor", "--json", "mine.json"],
     "inspect --json, result": ["inspect", "e.onnx", "--json", "mine.json"],
-    "scenes --video": ["scenes", "--video", "film.mp4", "--seconds", 0.1, "--size", "320x240"],
+    "scenes --video": ["scenes", "--video", "video.mp4", "--seconds", 0.1, "--size", "320x240"],
     "scenes --out": ["scenes", "--out", "others", "--count", 1, "--size", "320x240"],
     "mosaics --out": ["mosaics", *ANNOTATED, "--out", "others", "--size", "640x480"],
     "predict --save": ["predict", "e.onnx", "p.png", "--save", "others"],
@@ -142,7 +142,7 @@ ONTO_OTHERS: dict[str, Args] = {
 
 @pytest.mark.parametrize("name", ONTO_OTHERS)
 def test_what_a_verb_did_not_write_stays(cli: Cli, place: Path, name: str) -> None:
-    (place / "film.mp4").write_bytes(b"\0\0\0\x18ftyp my holidays")
+    (place / "video.mp4").write_bytes(b"\0\0\0\x18ftyp my holidays")
     (place / "others" / "images").mkdir(parents=True)
     for file in ("instances.json", "images/scene-000000.jpg", "p.png", "report.html"):
         (place / "others" / file).write_text("mine")
@@ -169,7 +169,7 @@ AGAIN: dict[str, Args] = {
     "run": ["run", "e.onnx", "--source", "set/images", "--json", "j"],
     "scenes": [
         *("scenes", "--out", "d", "--count", 1, "--size", "320x240", "--json", "j"),
-        *("--video", "film.mp4", "--seconds", 0.1),
+        *("--video", "video.mp4", "--seconds", 0.1),
     ],
     "mosaics": ["mosaics", *ANNOTATED, "--out", "mo", "--size", "640x480", "--json", "j"],
     "inspect": ["inspect", "m.onnx", "--json", "j"],

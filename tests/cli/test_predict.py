@@ -129,8 +129,8 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
                "--mode", "global", "--conf", 0.01)  # fmt: skip
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [f"in.mkv#{k}" for k in range(4)]
-    with closing(VideoFile(Path("found/in.mkv.mp4"))) as film:
-        assert [round(f.moment.time_s * 1000) for f in film.frames()] == times
+    with closing(VideoFile(Path("found/in.mkv.mp4"))) as found:
+        assert [round(f.moment.time_s * 1000) for f in found.frames()] == times
     images = json.loads(Path("d.json").read_text())["images"]
     assert [(i["id"], i["frame"], i["time_s"]) for i in images] == [
         (k + 1, k, t / 1000) for k, t in enumerate(times)
@@ -150,7 +150,7 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     done = cli("predict", engine, path, "--mode", "global", "--save", "found")
     assert done.code == 0, done.err
     came = len(done.out.splitlines())
-    assert f"promises about 20 frames (0.80 s), {came} frames came" in done.err
+    assert f"announces about 20 frames (0.80 s), {came} frames came" in done.err
     done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block")
     assert done.code == 0, done.err
     assert f"{came} frames came" in done.err

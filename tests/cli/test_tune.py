@@ -74,7 +74,7 @@ def test_a_search_recommends_writes_and_continues(
     assert "continuing" in again.err
     assert read_json(tmp_path / "runs" / "tune.json")["cases"] == state["cases"]
     other = cli(*command, "--budget", "end_to_end=50s")
-    assert "racing anew" in other.err
+    assert "measuring anew" in other.err
 
 
 def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(

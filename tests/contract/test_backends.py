@@ -1,4 +1,4 @@
-"""The same promises of every backend: build, refuse, load, run, close."""
+"""The contract of every backend: build, refuse, load, run, close."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ def _table(data: bytes, _: Path) -> None:
 
 
 def _video_seeds(folder: Path) -> list[bytes]:
-    """A film of each family of containers."""
+    """A video of each family of containers."""
     fast = {"movflags": "faststart"}
     return [
         clip(folder / name, 4, muxing=fast if name == "v.mp4" else None).read_bytes()

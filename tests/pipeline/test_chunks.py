@@ -154,13 +154,13 @@ def test_the_gpu_finds_the_same_to_the_bit_and_groups_stay_groups(
         for one, other in zip(found, expected, strict=True):
             assert_equal(one, other)
         assert sorted(seen) == list(range(groups))
-        # A lane for each group, and one for the whole frame: batches of a group share their memory.
+        # A lane for each group, and one for the global pass: batches of a group share their memory.
         lanes = 1 if dispatch == "serial" else groups
         assert len(set(engine.lanes)) == lanes + ("global" in mode)
         assert driver.names().count("infer") % 6 == 0 or "global" in mode
 
 
-def test_a_frame_that_only_the_whole_pass_looks_at_may_have_any_size(tiny_onnx: Path) -> None:
+def test_a_frame_for_the_global_pass_alone_may_have_any_size(tiny_onnx: Path) -> None:
     frame = np.zeros((6000, 6000, 3), np.uint8)
     driver = HostDriver()
     on_gpu = EmulatedEngine(driver, tiny_onnx)

@@ -149,7 +149,7 @@ def test_two_gpus_share_a_frame(tiny_onnx: Path, frame: Frame) -> None:
 
 def test_engines_on_different_devices_are_refused(tiny_onnx: Path) -> None:
     with pytest.raises(UsageError, match="different devices"):
-        TiledPipeline(on_gpu(tiny_onnx), whole_engine=on_cpu(tiny_onnx))
+        TiledPipeline(on_gpu(tiny_onnx), global_engine=on_cpu(tiny_onnx))
 
 
 def test_pipelines_that_take_turns_count_their_lanes_from_zero(tiny_onnx: Path, frame: Frame) -> None:

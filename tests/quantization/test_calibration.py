@@ -36,10 +36,10 @@ def _inputs(pictures: Path) -> np.ndarray:
 
 
 def _run(
-    model: onnx.ModelProto, images: np.ndarray, names: list[str], *, literal: bool = False
+    model: onnx.ModelProto, images: np.ndarray, names: list[str], *, fake_quantized: bool = False
 ) -> list[np.ndarray]:
     options = ort.SessionOptions()
-    if literal:
+    if fake_quantized:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(names, {"images": images})
@@ -69,7 +69,7 @@ def test_both_styles_stay_near_the_network(
     images = _inputs(pictures)
     for full, quantized in zip(
         _run(model, images, ["output0", "output1"]),
-        _run(low, images, ["output0", "output1"], literal=True),
+        _run(low, images, ["output0", "output1"], fake_quantized=True),
         strict=True,
     ):
         assert np.abs(full - quantized).max() <= 0.1 * np.abs(full).max()

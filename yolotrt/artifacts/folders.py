@@ -140,7 +140,7 @@ def by_list(what: str, maker: str) -> Kind:
     return Kind(what, is_own)
 
 
-def strangers(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
+def foreign_files(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
     """Yield the watched files of a folder that are not a verb's own."""
     own = _read(folder).get(maker, {"finished": True, "files": {}})
     return _others(folder, own["files"], watched) if own["finished"] else iter(())

@@ -1,7 +1,7 @@
 """Which engine files are loaded at all.
 
 An engine is a program: TensorRT copies the machine code in it onto the GPU, and its reader was not written
-for files from strangers. So an engine is loaded only if its sidecar names the hash of its bytes, unless the
+for untrusted files. So an engine is loaded only if its sidecar names the hash of its bytes, unless the
 user says that he trusts it. The hash finds files that were exchanged or damaged on their way; it is no
 signature, since whoever makes an engine can write a sidecar for it.
 

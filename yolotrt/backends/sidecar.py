@@ -126,8 +126,8 @@ def read_engine(path: Path) -> EngineFile:
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         # Damaged, it may be built again in its place; something else that was put there may not be lost.
-        stranger = is_model(path)
-        again = _way_to_an_engine(path) if stranger else f"Build it again: {rebuild_command(file)}"
+        other = is_model(path)
+        again = _way_to_an_engine(path) if other else f"Build it again: {rebuild_command(file)}"
         raise ArtifactError(
             f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
         )
@@ -198,7 +198,7 @@ def _read(path: Path, engine: Path) -> EngineFile:
             spec=_spec(body["spec"]),
             batches=tuple(_whole(b) for b in _list(body["batches"])),
             sha256=_hash(body["sha256"]),
-            sources=_texts(body["sources"]),
+            sources=_current_names(_texts(body["sources"])),
             environment=_texts(body["environment"]),
             layers=tuple(_layer(v) for v in _list(body["layers"])),
         )
@@ -277,6 +277,12 @@ def _hash(value: Any) -> str:
 
 def _texts(value: Any) -> dict[str, str]:
     return {k: _text(v) for k, v in _mapping(value).items()}
+
+
+def _current_names(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return sources with the names of today: those of an accuracy bound began with ``promise`` once."""
+    first = {"promise": "bound_outcome", "promise_bound": "bound_max_drop"}
+    return {first.get(k, re.sub(r"^promise_", "bound_", k)): v for k, v in sources.items()}
 
 
 def _whole(value: Any) -> int:

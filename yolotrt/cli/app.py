@@ -67,7 +67,7 @@ def root(
 
 # One line each: the list of verbs has to fit a narrow terminal.
 VERBS = (
-    ("demo", demo, "The whole job on a carried model."),
+    ("demo", demo, "The complete job on a carried model."),
     ("download", download, "Exactly the COCO images needed, verified."),
     ("export", export, "Weights to ONNX."),
     ("calibrate", calibrate, "Activation ranges for INT8, cached."),

@@ -31,7 +31,7 @@ from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
-    from yolotrt.workflow.accuracy_bound.search import PromiseRequest
+    from yolotrt.workflow.accuracy_bound.search import BoundRequest
 
 _LOG = "yolotrt build --log"
 
@@ -149,7 +149,7 @@ def build(
     from yolotrt.pipeline.settings import PASS_MODES
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.quantization.places import family
-    from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, PromiseRequest
+    from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, BoundRequest
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
@@ -209,8 +209,8 @@ def build(
     )
     with _own_log(log, overwrite=overwrite):
         if bound is not None:
-            _promised(
-                PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
+            _within_bound(
+                BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
             )
             return
         with progress_bars() as progress:
@@ -258,21 +258,23 @@ def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[Non
     return owning_file(log, _LOG, option="--log", overwrite=overwrite) if log else nullcontext()
 
 
-def _promised(wanted: PromiseRequest, json: str | None) -> None:
+def _within_bound(wanted: BoundRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
-    from yolotrt.report.promise_tables import promise_table
-    from yolotrt.workflow.accuracy_bound.search import keep_promise
+    from yolotrt.report.bound_tables import bound_table
+    from yolotrt.workflow.accuracy_bound.search import build_within_bound
 
     with progress_bars() as progress:
-        outcome = keep_promise(wanted, progress=progress, say=say)
+        outcome = build_within_bound(wanted, progress=progress, say=say)
     if json != "-":
-        stdout().print(promise_table(outcome))
+        stdout().print(bound_table(outcome))
         tell(str(outcome.file.path))
-    emit_json(json, {**_described(outcome.file, outcome.cached), "promise": outcome.as_json()})
+    found = outcome.as_json()
+    # "promise" is what the key was called first: scripts that read it go on.
+    emit_json(json, {**_described(outcome.file, outcome.cached), "accuracy_bound": found, "promise": found})
 
 
 def _described(file: EngineFile, cached: bool) -> dict[str, object]:
-    sources = {name: value for name, value in file.sources.items() if name != "promise"}
+    sources = {name: value for name, value in file.sources.items() if name != "bound_outcome"}
     return {
         "path": str(file.path),
         "backend": file.backend,

@@ -90,7 +90,7 @@ def _verify(folder: Path, json: str | None) -> None:
     with transfer_bars() as watch:
         result = verify_subset(folder, watch)
     emit_json(json, _verify_as_json(result))
-    _warn_strangers(result.strangers)
+    _warn_foreign(result.foreign_files)
     if not result.good:
         for file, problem in result.problems[:20]:
             say(f"{file}: {problem}")
@@ -138,7 +138,7 @@ def _counts(progress: FetchProgress) -> str:
 
 
 def _show(result: SubsetResult, answer: Callable[[str], None]) -> None:
-    _warn_strangers(result.strangers)
+    _warn_foreign(result.foreign_files)
     if result.repaired:
         say(f"{len(result.repaired)} damaged files were fetched again")
     if result.removed:
@@ -158,7 +158,7 @@ def _show(result: SubsetResult, answer: Callable[[str], None]) -> None:
     )
 
 
-def _warn_strangers(files: tuple[str, ...]) -> None:
+def _warn_foreign(files: tuple[str, ...]) -> None:
     if files:
         warn(f"{len(files)} files are not part of the subset, but lie among its images, such as {files[0]}")
 
@@ -183,7 +183,7 @@ def _as_json(result: SubsetResult) -> dict[str, Any]:
         "received_bytes": result.received,
         "repaired": list(result.repaired),
         "removed": list(result.removed),
-        "strangers": list(result.strangers),
+        "foreign_files": list(result.foreign_files),
         "unproven": result.unproven,
     }
 
@@ -196,7 +196,7 @@ def _verify_as_json(result: VerifyResult) -> dict[str, Any]:
         "complete": result.complete,
         "good": result.good,
         "problems": [{"file": file, "problem": problem} for file, problem in result.problems],
-        "strangers": list(result.strangers),
+        "foreign_files": list(result.foreign_files),
         "unproven": result.unproven,
         "request": dict(result.request),
     }

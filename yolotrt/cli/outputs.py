@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
-    from yolotrt.report.accuracy import Accuracy
+    from yolotrt.report.accuracy import AccuracyFigures
 
 Html = Annotated[
     Path | None,
@@ -121,7 +121,7 @@ def write_outputs(
     html: Path | None,
     markdown: Path | None,
     csv: Path | None,
-    accuracy: Sequence[Accuracy] = (),
+    accuracy: Sequence[AccuracyFigures] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
 
@@ -168,7 +168,7 @@ def own_predictions(
 
     Args:
         inputs: Engine, source, and what else is read.
-        save: Folder for drawn pictures and films.
+        save: Folder for drawn pictures and videos.
         files: JSON files that will be written, by their options.
         overwrite: As in :func:`claim_outputs`.
 
@@ -178,10 +178,10 @@ def own_predictions(
     """
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
-    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
+    from yolotrt.artifacts.folders import by_list, foreign_files, note_file, outside, owning, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
-    from yolotrt.data.film import CODECS
     from yolotrt.data.images import EXTENSIONS
+    from yolotrt.data.video_writer import CODECS
 
     maker, lister = "yolotrt predict", "yolotrt predict --json"
     listed = by_list("what yolotrt predict wrote", lister)
@@ -199,7 +199,7 @@ def own_predictions(
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.
             within = real(read).relative_to(real(save))
             watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
-    for path in strangers(save, maker, watched) if overwrite else ():
+    for path in foreign_files(save, maker, watched) if overwrite else ():
         for read in (Path(one) for one in inputs if one is not None):
             lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
             require_apart("--save", path, [path if lies_in_it else read])

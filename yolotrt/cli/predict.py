@@ -83,7 +83,7 @@ def predict(
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
         --json results.json
     """
-    from yolotrt.data.sources import Film, open_source
+    from yolotrt.data.sources import VideoSource, open_source
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
@@ -133,7 +133,7 @@ def predict(
         progress_bars() as progress,
     ):
         names = pipeline.names
-        pictures = None if isinstance(frames, Film) else frames.names
+        pictures = None if isinstance(frames, VideoSource) else frames.names
         ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
         takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
         found = run(

@@ -41,7 +41,9 @@ def run(
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
     ] = "auto",
     overlap: Overlap = 0.2,
-    whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
+    global_engine: Annotated[
+        Path | None, typer.Option("--global-engine", "--whole", help="Another engine for the global pass.")
+    ] = None,
     fps: Annotated[
         float | None,
         typer.Option(min=0.1, help="Take at most so many frames per second. [default: the file's]"),
@@ -85,7 +87,7 @@ def run(
     from yolotrt.report.sustain_tables import sustain_table
 
     written = json_with("what yolotrt run --json wrote", ("counts", "processed"))
-    claim_outputs([json_output(json, written)], engine, whole, source, overwrite=overwrite)
+    claim_outputs([json_output(json, written)], engine, global_engine, source, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -100,7 +102,9 @@ def run(
     last: list[Sustained] = []
     failure: BaseException | None = None
     with (
-        TiledPipeline.open(engine, whole=whole, trust=trust, warn=warn, **settings) as pipeline,
+        TiledPipeline.open(
+            engine, global_engine=global_engine, trust=trust, warn=warn, **settings
+        ) as pipeline,
         _live(found.name) as show,
     ):
 

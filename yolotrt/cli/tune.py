@@ -111,7 +111,7 @@ def tune(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import EDITED, json_with
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.race import RUNGS
+    from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.data.sources import read_frames, source_files
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES

@@ -15,10 +15,10 @@ _PICTURES = (
 """How files of pictures begin. Those that cannot be read are here, too: they are not videos."""
 
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-"""Brands of ISO media files that hold pictures (ISO/IEC 23008-12): a photograph of a phone, not its film."""
+"""Brands of ISO media files that hold pictures (ISO/IEC 23008-12): a photograph of a phone, not its video."""
 
 _MOTION_JPEG = (".mjpeg", ".mjpg")
-"""A film that is nothing but JPEG files in a row begins as the first of them: here the ending decides."""
+"""A video that is nothing but JPEG files in a row begins as the first of them: here the ending decides."""
 
 
 def is_picture(path: Path) -> bool:

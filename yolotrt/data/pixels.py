@@ -2,7 +2,7 @@
 
 A video stores brightness and colour differences. Which matrix turns them into red, green and blue, and which
 range they have, are tags of the stream; without them the size decides, as players do (ITU-R BT.709 from 720
-lines on, BT.601 below). Transfer curves stay: a film in HDR is not tone-mapped.
+lines on, BT.601 below). Transfer curves stay: a video in HDR is not tone-mapped.
 """
 
 from __future__ import annotations

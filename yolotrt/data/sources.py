@@ -104,7 +104,7 @@ class Pictures:
         """Nothing is held."""
 
 
-class Film:
+class VideoSource:
     """A video file."""
 
     def __init__(self, path: Path, video: VideoFile) -> None:
@@ -119,7 +119,7 @@ class Film:
     @property
     def total(self) -> int:
         """See :class:`Source`."""
-        return self._video.promised or 0
+        return self._video.announced or 0
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
@@ -129,7 +129,7 @@ class Film:
                 height, width = found.image.shape[:2]
                 say(
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
-                    f"{found.moment.index}; a saved film keeps its first size"
+                    f"{found.moment.index}; a saved video keeps its first size"
                 )
             shape = found.image.shape
             yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
@@ -169,7 +169,7 @@ def open_source(source: str) -> Source:
     if path.is_dir():
         return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
     if (video := _video(path)) is not None:
-        return Film(path, video)
+        return VideoSource(path, video)
     (found,) = list_images(path)
     return Pictures(source, {found.name: found})
 

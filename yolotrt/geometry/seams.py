@@ -1,8 +1,8 @@
-"""What overlapping tiles, and a look at the whole frame, saw of the same objects.
+"""What overlapping tiles, and the global pass, saw of the same objects.
 
 A tile sees some objects whole and others only up to its border: those are cut there. A cut detection is
 
-* *covered* when a whole detection, of another tile or of the whole frame, goes on beyond that border and
+* *covered* when a whole detection, of another tile or of the global pass, goes on beyond that border and
   contains it: it is a fragment of something seen better elsewhere. Networks place the edge of a fragment
   only roughly, so that it may end some way before the border: a detection that ends *near* it is covered,
   too, by a rival about as good that goes on well beyond;
@@ -25,8 +25,8 @@ from yolotrt.geometry.merge import best_first
 from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid
 
-WHOLE_FRAME = -1
-"""Stands for the look at the whole frame where a tile's index is expected."""
+GLOBAL_PASS = -1
+"""Stands for the global pass where a tile's index is expected."""
 
 _INSIDE = 0.8
 """Part of a mistaken fragment that the other object contains. More than within a class, since objects of
@@ -52,7 +52,7 @@ class Views:
 
     Attributes:
         found: Detections in px of the frame.
-        tile: (n,) index of each one's tile, or WHOLE_FRAME.
+        tile: (n,) index of each one's tile, or GLOBAL_PASS.
         seen: (n, 4) int64 xyxy, the part of the frame that the tile shows, px.
         cut: (n, 4) whether the object may go on beyond the left, top, right and bottom border.
         near: (n, 4) where it ends near one; true wherever ``cut`` is.
@@ -211,7 +211,7 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
 def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
     """Find the fragments that are part of an object of another class.
 
-    The look at the whole frame is too coarse to tell: small objects often lie in front of what it finds.
+    The global pass is too coarse to tell: small objects often lie in front of what it finds.
 
     Args:
         views: Detections of one frame.
@@ -224,7 +224,7 @@ def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
     found, boxes = views.found, views.found.boxes
     alone = among & (np.bincount(owner, minlength=len(owner)) == 1)
     parts = (alone & views.is_cut).nonzero()[0]
-    covers = (among & ~views.is_cut & (views.tile != WHOLE_FRAME)).nonzero()[0]
+    covers = (among & ~views.is_cut & (views.tile != GLOBAL_PASS)).nonzero()[0]
     i, j = _around(boxes[parts], boxes[covers])  # what contains nearly all of a box contains its middle
     part, cover = parts[i], covers[j]
     better = (found.classes[part] != found.classes[cover]) & (views.rank[cover] < views.rank[part])

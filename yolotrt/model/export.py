@@ -101,7 +101,7 @@ def export(
     Raises:
         MissingDependency: torch or ultralytics is not installed.
         ModelError: The weights cannot be read, hold NaN, or are not of a segmentation model.
-        ExportError: The exported graph does not have the promised shapes or values.
+        ExportError: The exported graph does not have the specified shapes or values.
         StorageError: The target cannot be written, is no export, or was just exported from other weights.
     """
     require_file(weights, WEIGHTS)

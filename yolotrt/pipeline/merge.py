@@ -1,4 +1,4 @@
-"""Join what overlapping tiles, and the pass over the whole frame, saw of the same objects.
+"""Join what overlapping tiles, and the global pass, saw of the same objects.
 
 There are four ways in which two detections can be one object, tried in this order
 (:mod:`yolotrt.geometry.seams` explains the first three):
@@ -25,7 +25,7 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.merge import Shape, join, merge, suppress
-from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered, mistaken
+from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
 
 MergeMethod = Literal["seams", "nmm", "nms"]
@@ -82,12 +82,12 @@ def merge_frame(
     global_: Detections | None = None,
     settings: MergeSettings | None = None,
 ) -> Detections:
-    """Join the detections of all tiles, and of the pass over the whole frame if there was one.
+    """Join the detections of all tiles, and of the global pass if there was one.
 
     Args:
         tiles: Detections of each tile of ``grid``, in its order and in px of the frame.
         grid: Where the tiles lie.
-        global_: Detections of the whole frame, in px of the frame.
+        global_: Detections of the global pass, in px of the frame.
         settings: How they are joined.
 
     Returns:
@@ -103,7 +103,7 @@ def merge_frame(
     found, tile = seen.found, seen.image
     if global_ is not None:
         found = Detections.concatenate([found, global_])
-        tile = np.concatenate([tile, np.full(len(global_), WHOLE_FRAME)])
+        tile = np.concatenate([tile, np.full(len(global_), GLOBAL_PASS)])
     if len(found) < 2:
         return found
     if settings.method == "nms":

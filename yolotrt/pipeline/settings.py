@@ -20,7 +20,7 @@ a processor."""
 
 GlobalOrder = Literal["concurrent", "after"]
 GLOBAL_ORDERS: tuple[GlobalOrder, ...] = ("concurrent", "after")
-"""Whether the pass over the whole frame runs beside the tile groups or behind them, on a GPU."""
+"""Whether the global pass runs beside the tile groups or behind them, on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PipelineSettings:
         cpu_threads: CPU threads that all groups together may use; means nothing on a GPU.
         depth: Frames in flight on a GPU: 1 for the least latency; 2 uploads one frame while another
             computes.
-        global_order: When the pass over the whole frame runs on a GPU; for ``tiled+global``.
+        global_order: When the global pass runs on a GPU; for ``tiled+global``.
         bgr: Channel order of the frames: BGR as OpenCV reads them, or RGB.
         measure: Measure the device time of every stage with events, on a GPU.
         decode: Thresholds of the decoder.

@@ -119,7 +119,7 @@ def load_or_calibrate(
         images: Image files, already limited to those that shall be used.
         cache: The cache file, ``calib_data/NAME.calib.json``; written when it has to be made.
         algorithm: How to choose ranges.
-        tile_overlap: Feed tiles with this overlap, too; None feeds whole images only.
+        tile_overlap: Feed tiles with this overlap, too; None feeds letterboxed images only.
         force: Calibrate again even if the cache holds.
         overwrite: Replace also a file in the cache's place that is no cache.
         beside: Leave the calibration that ``cache`` holds where other images, another method or other

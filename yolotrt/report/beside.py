@@ -20,7 +20,7 @@ _GAP, _BAR = 8, 32
 
 
 def before_and_after(outcome: DemoOutcome, pictures: Mapping[PassMode, Picture]) -> Picture:
-    """Show where in the demo's scene tiles find most small objects that the whole frame misses.
+    """Show where in the demo's scene tiles find most small objects that the global pass misses.
 
     Args:
         outcome: The demo.
@@ -32,8 +32,8 @@ def before_and_after(outcome: DemoOutcome, pictures: Mapping[PassMode, Picture])
     middles = np.array([(box[:2] + box[2:]) / 2 for box in gained], np.float32).reshape(-1, 2)
     height, width = outcome.scene.image.shape[:2]
     panels = [
-        (f"Whole frame: {before.sum()} of {len(small)} small objects", pictures["global"]),
-        (f"Tiles and whole frame: {after.sum()} of {len(small)}", pictures["tiled+global"]),
+        (f"Global pass: {before.sum()} of {len(small)} small objects", pictures["global"]),
+        (f"Tiles and global pass: {after.sum()} of {len(small)}", pictures["tiled+global"]),
     ]
     return beside(panels, fullest_part(middles, (width, height)))
 

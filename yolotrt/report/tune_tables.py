@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yolotrt.bench.race import Dropped
+from yolotrt.bench.halving import Dropped
 from yolotrt.report.fitting import NOT_MEASURED, Column, fitted
 from yolotrt.report.labels import short_names
 from yolotrt.report.tables import case_columns, case_title, milliseconds

@@ -30,7 +30,7 @@ class Span:
 
     Attributes:
         stage: One of :data:`STAGES` or :data:`COPIES`.
-        group: The tile group it belongs to, or None for the whole frame.
+        group: The tile group it belongs to, or None for the global pass.
         begin_ns: Clock at its start.
         end_ns: Clock at its end.
         scope: ``tiles``, ``global`` or ``frame``: the pass it belongs to.

@@ -1,4 +1,4 @@
-"""The whole story on one machine: scenes, calibration, engines, sweep, accuracy, pictures."""
+"""The complete job on one machine: scenes, calibration, engines, sweep, accuracy, pictures."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Judged:
 
 
 def looks_at(modes: Sequence[PassMode]) -> PassMode:
-    """Return the passes that answer for all modes at once: a mode by itself, or tiles and whole frame."""
+    """Return the passes that answer for all modes at once: a mode by itself, or tiles and global pass."""
     distinct = set(modes)
     return distinct.pop() if len(distinct) == 1 else "tiled+global"
 
@@ -119,8 +119,8 @@ def _found(
     if mode == settings.mode:
         return result.detections
     if mode == "global":
-        assert result.whole is not None
-        return result.whole
+        assert result.global_pass is not None
+        return result.global_pass
     grid = tile_grid(frame_wh, file.spec.input_wh, settings.overlap)
     return merge_frame(result.tiles, grid, None, settings.merge)
 

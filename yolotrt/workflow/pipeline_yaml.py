@@ -28,7 +28,7 @@ class PipelineChoice:
 
     Attributes:
         mode: Passes that are enabled.
-        engines: Engine of the tiles, then that of the whole frame if it has its own.
+        engines: Engine of the tiles, then that of the global pass if it has its own.
         dispatch: How groups run; without the key, ``threads`` if they run in parallel, else ``serial``.
         groups: Number of tile groups.
     """
@@ -51,18 +51,18 @@ def read_pipeline(path: Path) -> PipelineChoice:
     """
     text = YamlText.read(path)
     tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
-    whole = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
+    global_engine = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
     dispatch, groups = _dispatch(text)
-    if tiles is None and whole is None:
+    if tiles is None and global_engine is None:
         raise InputError(
             f"{path} enables no model.",
             hint="It needs models.yolo_tiles.engine or models.yolo_global.engine, not disabled.",
         )
     if tiles is None:
-        assert whole is not None
-        return PipelineChoice("global", (whole,), "serial", 1)
-    mode: PassMode = "tiled" if whole is None else "tiled+global"
-    engines = (tiles,) if whole in (None, tiles) else (tiles, whole)
+        assert global_engine is not None
+        return PipelineChoice("global", (global_engine,), "serial", 1)
+    mode: PassMode = "tiled" if global_engine is None else "tiled+global"
+    engines = (tiles,) if global_engine in (None, tiles) else (tiles, global_engine)
     return PipelineChoice(mode, tuple(e for e in engines if e), dispatch, groups)
 
 

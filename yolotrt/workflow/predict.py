@@ -57,7 +57,7 @@ def predict(
             draws nothing.
         progress: Told after each frame.
         say: Told about images of a folder that cannot be read, which are skipped, and about videos that are
-            not what they promise.
+            not what their headers say.
 
     Yields:
         One entry per frame, in order.

@@ -1,4 +1,4 @@
-// Join what overlapping tiles, and the look at the whole frame, saw of the same objects.
+// Join what overlapping tiles, and the global pass, saw of the same objects.
 //
 // The decisions of yolotrt/geometry/seams.py, where they are explained, and of yolotrt/pipeline/merge.py, made
 // from the same numbers in the same precision: compiled without contraction to fused multiply-adds. Instead of
@@ -8,14 +8,14 @@
 
 #include "records.cuh"
 
-const int WHOLE_FRAME = -1;
+const int GLOBAL_PASS = -1;
 const int NONE = -1;
 const int MOST_EDGES = 4096;  // fragments that may be joined; with more, or too many pairs, the host merges
 const float NEAR = 0.1f;      // as _NEAR in seams.py, and so on
 const float RIVAL = 0.8f;
 const double INSIDE = 0.8;
 
-// What a tile, or the look at the whole frame, shows: left, top, right, bottom px, and which of these borders
+// What a tile, or the global pass, shows: left, top, right, bottom px, and which of these borders
 // lie inside the frame, as bits.
 struct Look {
     int seen[4];
@@ -71,11 +71,11 @@ struct Piece {
 };
 
 struct Work {
-    const Header* headers[2];  // of the tiles, and of the whole frame or null
+    const Header* headers[2];  // of the tiles, and of the global pass or null
     const Record* records[2];
     const unsigned* bits[2];
     long long capacity[2];  // words of `bits`
-    const Look* looks;      // of each tile, then of the whole frame
+    const Look* looks;      // of each tile, then of the global pass
     State* state;           // zeroed
     View* views;
     int* fate;
@@ -93,7 +93,7 @@ struct Work {
     Object* objects;
     Piece* pieces;
     double border, threshold, duplicate;
-    int whole;  // index into `looks`
+    int global_look;  // index into `looks`
     int room;   // for pairs, and for rivals
     int masks, unused;
 };
@@ -130,11 +130,11 @@ __device__ double slack(const float* box, int k) { return (box[k % 2 + 2] - box[
 __device__ View view_of(const Work& w, int pass, const Record& r)
 {
     View v;
-    const Look& look = w.looks[pass ? w.whole : r.image];
+    const Look& look = w.looks[pass ? w.global_look : r.image];
     const float box[4] = {r.x0, r.y0, r.x1, r.y1};
     v.score = r.score;
     v.label = r.label;
-    v.tile = pass ? WHOLE_FRAME : r.image;
+    v.tile = pass ? GLOBAL_PASS : r.image;
     v.cut = v.near = 0;
     for (int k = 0; k < 4; ++k) {
         v.box[k] = box[k] + (float)look.seen[k % 2];
@@ -219,7 +219,7 @@ __device__ Pair relation(const Work& w, const View& a, int i, const View& b, int
     double shared = shared_area(a.box, b.box);
     if (a.tile == b.tile || !(shared > 0)) return pair;
     if (a.label != b.label) {
-        if (a.cut && !b.cut && b.tile != WHOLE_FRAME && holds_middle(b.box, a.box) &&
+        if (a.cut && !b.cut && b.tile != GLOBAL_PASS && holds_middle(b.box, a.box) &&
             before(b, b.box, j, a, a.box, i) && goes_beyond(a, b, false) && shared > INSIDE * area(a.box))
             pair.relation = MISTAKEN;
     } else if (doubt(a) > doubt(b)) {
@@ -438,7 +438,7 @@ __device__ Piece piece_of(const Work& w, int i)
 {
     int tiled = w.headers[0]->records, pass = i >= tiled;
     const Record& r = w.records[pass][pass ? i - tiled : i];
-    const Look& look = w.looks[pass ? w.whole : r.image];
+    const Look& look = w.looks[pass ? w.global_look : r.image];
     bool empty = r.right <= r.left || r.bottom <= r.top;
     long long word = r.word + (pass ? w.headers[0]->words : 0);  // the host puts the bits of both passes together
     return {r.left + look.seen[0], r.top + look.seen[1], empty ? 0 : r.right - r.left, empty ? 0 : r.bottom - r.top,

@@ -63,7 +63,7 @@ def is_there(path: Path, test: Callable[[Path], bool]) -> bool:
 
 
 def _whole(name: str, folder: Path) -> Iterator[Path]:
-    """Yield where an image may be under its whole name, the most literal place first."""
+    """Yield where an image may be under its whole name, the most exact place first."""
     for spelling in _spellings(name):
         inner, absolute = _inner(spelling)
         if inner and not absolute:

@@ -1,6 +1,6 @@
 """Random numbers that are the same on every machine and under every NumPy.
 
-NumPy promises a stable stream only for its bit generators, not for the distributions built on them,
+NumPy guarantees a stable stream only for its bit generators, not for the distributions built on them,
 and the last bit of a sine differs between C libraries. So scenes are drawn from raw PCG64 words with
 integer arithmetic, and angles come from a table that is rounded long before such bits matter.
 """

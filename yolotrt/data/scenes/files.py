@@ -11,8 +11,8 @@ import cv2
 
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning, owning_file
-from yolotrt.data.film import CODECS, new_film
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
+from yolotrt.data.video_writer import CODECS, new_video
 from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
@@ -144,7 +144,7 @@ def write_video(
         )
     scene, frames = moving_scene(seed, wh), max(1, round(fps * seconds))
     own = owning_file(target, VIDEO_MAKER, option="--video", overwrite=overwrite)
-    with own, new_film(target, float(fps), wh) as append:
+    with own, new_video(target, float(fps), wh) as append:
         for index in range(frames):
             progress("draw frames", index, frames)
             append(scene.at(index * 1000 // fps).image)

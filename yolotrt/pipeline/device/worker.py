@@ -57,11 +57,11 @@ class DeviceWorker:
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
-        self._beside = bool(share.groups) and share.whole and settings.global_order == "concurrent"
+        self._beside = bool(share.groups) and share.runs_global and settings.global_order == "concurrent"
         jobs = len(share.groups) + self._beside
         self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
-        self._whole: DevicePass | None = None
+        self._global_pass: DevicePass | None = None
         self._merger: DeviceMerger | None = None
         try:
             self._make_passes()
@@ -123,9 +123,11 @@ class DeviceWorker:
         bits = np.concatenate(drawn)  # one copy of both, since the masks of objects come from both
         first = len(drawn[0]) if slot.tiles else 0
         tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
-        whole = slot.whole.owner.read(slot.whole, bits[first:]) if slot.whole else None
+        global_pass = (
+            slot.global_pass.owner.read(slot.global_pass, bits[first:]) if slot.global_pass else None
+        )
         masks = bits if self._settings.decode.masks else None
-        return ShareFound(tiles, whole, slot.merge.read(masks) if slot.merge else None)
+        return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -146,7 +148,7 @@ class DeviceWorker:
             for stream in self._dispatcher.streams:
                 stream.synchronize()
         self._dispatcher.close()
-        for owner in (self._tiles, self._whole):
+        for owner in (self._tiles, self._global_pass):
             if owner is not None:
                 owner.close()
         self._lanes.give_back()
@@ -171,12 +173,12 @@ class DeviceWorker:
             )
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             self.group_bytes = self._tiles.warm_up(streams)
-        if self._share.whole:
-            placement = Letterbox.fit(grid.frame_wh, self._gpu.for_whole.file.spec.input_wh)
-            self._whole = DevicePass(
+        if self._share.runs_global:
+            placement = Letterbox.fit(grid.frame_wh, self._gpu.for_global.file.spec.input_wh)
+            self._global_pass = DevicePass(
                 self.device,
                 self._scope,
-                self._gpu.for_whole,
+                self._gpu.for_global,
                 placement,
                 [range(1)],
                 [(0, 0)],
@@ -189,14 +191,14 @@ class DeviceWorker:
                 if self._beside
                 else self._main
             )
-            self._whole.warm_up([beside])
+            self._global_pass.warm_up([beside])
         if self._tiles and self._merges():
             self._merger = DeviceMerger(
                 self.device,
                 self._scope,
                 grid,
                 self._tiles.decoder,
-                self._whole.decoder if self._whole else None,
+                self._global_pass.decoder if self._global_pass else None,
                 settings.merge,
                 masks=settings.decode.masks,
             )
@@ -204,7 +206,9 @@ class DeviceWorker:
     def _merges(self) -> bool:
         """Whether this GPU sees all that is merged, in a way that it can merge."""
         share, settings = self._share, self._settings
-        alone = share.tiles == range(len(self._grid.origins)) and share.whole == ("global" in settings.mode)
+        alone = share.tiles == range(len(self._grid.origins)) and share.runs_global == (
+            "global" in settings.mode
+        )
         return alone and settings.merge.method == "seams"
 
     def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
@@ -216,7 +220,7 @@ class DeviceWorker:
             raise
 
     def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
-        bgr, tiles, whole = self._settings.bgr, None, None
+        bgr, tiles, global_pass = self._settings.bgr, None, None
         if self._tiles:
             cut = cut_tiles(
                 self.device,
@@ -228,12 +232,14 @@ class DeviceWorker:
                 bgr=bgr,
             )
             tiles = self._tiles.slot(scope, cut)
-        if self._whole:
-            fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
-            whole = self._whole.slot(scope, fit)
+        if self._global_pass:
+            fit = letterbox(
+                self.device, frame, self._global_pass.placement, self._global_pass.buffers, bgr=bgr
+            )
+            global_pass = self._global_pass.slot(scope, fit)
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
-        slot = Slot(frame, tiles, whole, None, *events, groups, scope)
+        slot = Slot(frame, tiles, global_pass, None, *events, groups, scope)
         if self._settings.measure:
             slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
         self._set_merge(slot)
@@ -268,25 +274,25 @@ class DeviceWorker:
             slot.mark("prepared", main)
             jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
             if self._beside:
-                jobs.append(lambda stream: self._enqueue_whole(slot, stream))
+                jobs.append(lambda stream: self._enqueue_global(slot, stream))
             self._dispatcher.enqueue(jobs, main)
             slot.mark("inferred", main)
             slot.tiles.decode.enqueue(main)
             slot.mark("decoded", main)
-        if slot.whole and not self._beside:
-            self._enqueue_whole(slot, main)
+        if slot.global_pass and not self._beside:
+            self._enqueue_global(slot, main)
         slot.mark("merging", main)
         if slot.merge:
             slot.merge.enqueue(main)
         slot.mark("end", main)
 
-    def _enqueue_whole(self, slot: Slot, stream: Stream) -> None:
-        assert slot.whole is not None
-        slot.mark("whole_begin", stream)
-        slot.whole.prepare(stream)
-        slot.whole.owner.infer(0, stream)
-        slot.whole.decode.enqueue(stream)
-        slot.mark("whole_end", stream)
+    def _enqueue_global(self, slot: Slot, stream: Stream) -> None:
+        assert slot.global_pass is not None
+        slot.mark("global_begin", stream)
+        slot.global_pass.prepare(stream)
+        slot.global_pass.owner.infer(0, stream)
+        slot.global_pass.decode.enqueue(stream)
+        slot.mark("global_end", stream)
 
     def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
         begin, end = group_marks(self._share.first_group + part)
@@ -303,7 +309,7 @@ class DeviceWorker:
         self._main.synchronize()
         old, slot.scope, slot.graph = slot.scope, self.device.scope(), None
         slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
-        slot.whole = slot.whole and slot.whole.owner.enlarge(slot.whole, slot.scope)
+        slot.global_pass = slot.global_pass and slot.global_pass.owner.enlarge(slot.global_pass, slot.scope)
         self._set_merge(slot)
         old.close()
         self._rehearse(slot)
@@ -318,7 +324,7 @@ def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
     """
     if settings.dispatch != "auto" and settings.dispatch != "graph":
         return settings.dispatch
-    stubborn = [e for e in (gpu.engine, gpu.for_whole) if not e.capturable]
+    stubborn = [e for e in (gpu.engine, gpu.for_global) if not e.capturable]
     if settings.dispatch == "auto":
         return "graph" if gpu.device.captures and not stubborn else "streams"
     if stubborn:

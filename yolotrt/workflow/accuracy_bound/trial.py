@@ -19,7 +19,7 @@ from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize
 from yolotrt.quantization.qdq_cpu import integer_convolutions
 from yolotrt.quantization.qdq_tensorrt import int8_convolutions
-from yolotrt.quantization.sensitivity import Layer, choose_exclusions, damages, layers_of
+from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
 from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
 from yolotrt.workflow.build import Say, build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
@@ -55,7 +55,7 @@ class Attempt:
     noise: bool = False
 
 
-def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
+def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
     """Return the layers to leave in high precision: those that stand out, then the next best for the rest.
 
     Args:
@@ -183,15 +183,15 @@ class Trial:
         """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
         return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
 
-    def publish(self, chosen: Attempt, promise: Mapping[str, str], say: Say) -> EngineFile:
-        """Put the chosen engine in its place, with its promise in the sidecar."""
+    def publish(self, chosen: Attempt, recorded: Mapping[str, str], say: Say) -> EngineFile:
+        """Put the chosen engine in its place, with its bound in the sidecar."""
         built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say) as waited:
             mind_another_network(final, waited=waited, say=say)
             return write_engine(
-                replace(final, sources={**final.sources, **promise}, layers=built.layers), data
+                replace(final, sources={**final.sources, **recorded}, layers=built.layers), data
             )
 
     def _build(self, excluded: tuple[str, ...]) -> EngineFile:

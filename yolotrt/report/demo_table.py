@@ -24,7 +24,7 @@ _COLUMNS = (
 """Headings, and the order in which they make room on a narrow terminal: the highest first, 0 never."""
 
 
-def story_table(
+def demo_table(
     result: RunResult, accuracy: Mapping[PassMode, Sequence[EngineAccuracy]], width: int | None = None
 ) -> Table:
     """Return one row per engine and pass: its fastest way to run, and what it finds.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yolotrt.report.tables import signed
-from yolotrt.workflow.accuracy_bound.search import PromiseOutcome
+from yolotrt.workflow.accuracy_bound.search import BoundOutcome
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def promise_table(outcome: PromiseOutcome) -> Table:
+def bound_table(outcome: BoundOutcome) -> Table:
     """Return one row per attempt: what is INT8, how large the engine is, what was measured, what it lost.
 
     Losses are in the bound's unit, percent or points; a gain is negative.
