@@ -39,7 +39,7 @@ from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.quantization.cache import read_ranges, write_ranges
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange
-from yolotrt.quantization.trt_table import parse_trt_table, trt_table
+from yolotrt.quantization.trt_table import trt_table
 from yolotrt.report.markdown import result_markdown
 from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
@@ -280,11 +280,6 @@ def _zip(data: bytes, _: Path) -> None:
         assert total == member.size
 
 
-def _table(data: bytes, _: Path) -> None:
-    limits = parse_trt_table(data.decode("utf-8", errors="replace"))
-    assert all(0 < limit < float("inf") for limit in limits.values())
-
-
 def _video_seeds(folder: Path) -> list[bytes]:
     """A film of each family of containers."""
     fast = {"movflags": "faststart"}
@@ -310,7 +305,6 @@ TARGETS: dict[str, Target] = {
     "pipeline-yaml": Target(_yaml, lambda _: [YAML]),
     "result": Target(_result, _result_seeds, json=True),
     "sidecar": Target(_sidecar, _sidecar_seeds, json=True),
-    "trt-table": Target(_table, lambda _: [trt_table(_ranges()).encode()]),
     "video": Target(_video, _video_seeds),
     "yolo-description": Target(
         lambda data, folder: _yolo(data, YOLO_LABELS, folder), lambda _: [YOLO_DATA], refuses=False

@@ -89,11 +89,6 @@ class Letterbox:
         result: F32 = np.clip(unpadded, 0, self._corners(self.image_wh))
         return result
 
-    def boxes_to_model(self, boxes: F32) -> F32:
-        """Return (n, 4) xyxy boxes of the image in px of the network's input."""
-        result: F32 = boxes * self._scales + self._corners(self.pad_xy)
-        return result
-
     @property
     def _scales(self) -> F32:
         # Rounding to whole pixels stretches the axes a little differently: follow the pixels.

@@ -79,7 +79,7 @@ class TiledPipeline:
         self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
         self._runner: _Runner = (
-            DevicePipeline(gpus, settings, takes_turns=takes_turns)
+            DevicePipeline([gpu.taking_turns() for gpu in gpus] if takes_turns else gpus, settings)
             if gpus and not settings.decode.multi_label
             else HostPipeline(engine, settings, whole_engine=whole_engine, clock=clock)
         )

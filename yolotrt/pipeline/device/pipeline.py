@@ -39,16 +39,14 @@ class DevicePipeline:
     turns on one engine.
 
     Args:
-        gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
+        gpus: The GPUs and their engines. The tile groups are dealt out to them in order. Those that are
+            :meth:`Gpu.taking_turns` share contexts and scratch memory with other pipelines on their engines,
+            of which only one may run at a time.
         settings: How frames are cut, run and decoded.
-        takes_turns: Other pipelines on these engines run only while this one does not, so they may share
-            contexts and their scratch memory.
     """
 
-    def __init__(
-        self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None, *, takes_turns: bool = False
-    ) -> None:
-        self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
+    def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
+        self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
         self._plan: _Plan | None = None
         self._flying: list[_Flight] = []
