@@ -74,7 +74,7 @@ def _written(data: bytes, folder: Path, name: str) -> Path:
 def _ranges() -> CalibrationRanges:
     found = TensorRange(-0.5, 2.0, 2.0, -0.6, 2.5, 0.3, 1000, (-0.5, -0.4, 0.1, 1.0, 2.0))
     key = CalibrationKey("k" * 64, (("a.jpg", "d" * 64),), {"wh": [64, 64]}, "mse")
-    return CalibrationRanges({"x": found, "y": found}, key, {"cpu": {"c": 0.1}, "tensorrt": {"c": 0.2}})
+    return CalibrationRanges({"x": found, "y": found}, key, {"cpu": {"c": 0.1}, "gpu": {"c": 0.2}})
 
 
 def _calibration_seeds(folder: Path) -> list[bytes]:

@@ -9,10 +9,9 @@ from typing import Literal
 
 from yolotrt.backends.profiles import Profile
 from yolotrt.model.spec import ModelSpec
+from yolotrt.quantization.styles import QdqStyle as QdqStyle
 
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
-QdqStyle = Literal["cpu", "tensorrt"]
-"""Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.quantization.qdq`."""
 
 
 @dataclass(frozen=True)

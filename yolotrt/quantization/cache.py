@@ -29,7 +29,7 @@ from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
 from yolotrt.quantization.observe import collect
 from yolotrt.quantization.places import place_for
-from yolotrt.quantization.qdq import STYLES, quantize
+from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import (
     QUANTILES,
     CalibrationKey,
@@ -39,6 +39,7 @@ from yolotrt.quantization.ranges import (
     find_ranges,
 )
 from yolotrt.quantization.sensitivity import measure_noise
+from yolotrt.quantization.styles import EARLIER_NAMES, STYLES
 from yolotrt.quantization.witness import Witness, doubts
 
 FORMAT = "yolotrt-calibration"
@@ -277,8 +278,9 @@ def _parse(document: dict[str, Any]) -> CalibrationRanges:
     tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
     if not tensors:
         raise ValueError("no tensors")
+    by_style = {EARLIER_NAMES.get(style, style): layers for style, layers in document["noise"].items()}
     noise: dict[str, dict[str, float]] = {
-        style: {name: _number(value) for name, value in document["noise"][style].items()} for style in STYLES
+        style: {name: _number(value) for name, value in by_style[style].items()} for style in STYLES
     }
     return CalibrationRanges(tensors, key, noise, _parse_seen(document.get("seen")))
 
