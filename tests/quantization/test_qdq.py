@@ -18,7 +18,7 @@ from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
 from yolotrt.quantization.qdq import default_exclusions, quantize
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
-from yolotrt.quantization.sensitivity import Layer, layers_of
+from yolotrt.quantization.sensitivity import LayerNoise, layers_of
 from yolotrt.quantization.styles import STYLES, QdqStyle
 
 
@@ -265,8 +265,8 @@ def test_the_default_leaves_82_percent_in_int8_if_so_much_can_be(
     monkeypatch: pytest.MonkeyPatch, quantisable: float, cost: float, left_out: bool
 ) -> None:
     """Where a part of the work cannot be INT8 anyway, less is left for convolutions that would suffer."""
-    rest = [Layer(f"quiet{i}", 1e-6, (1.0,), (quantisable - cost) / 8) for i in range(8)]
-    layers = [Layer("loud", 1.0, (1.0,), cost), *rest]
+    rest = [LayerNoise(f"quiet{i}", 1e-6, (1.0,), (quantisable - cost) / 8) for i in range(8)]
+    layers = [LayerNoise("loud", 1.0, (1.0,), cost), *rest]
     monkeypatch.setattr(qdq, "layers_of", lambda *_: layers)
     ranges = SimpleNamespace(noise={})
     assert default_exclusions(onnx.ModelProto(), ranges, "cpu") == ["loud"] * left_out  # type: ignore[arg-type]

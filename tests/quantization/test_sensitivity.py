@@ -12,7 +12,7 @@ from yolotrt.errors import CalibrationError
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.sensitivity import (
-    Layer,
+    LayerNoise,
     choose_exclusions,
     damages,
     layers_of,
@@ -27,8 +27,8 @@ def noise_of(model: onnx.ModelProto, style: QdqStyle) -> dict[str, float]:
     return measure_noise(model, low, [images(4), images(4, 1)], threads=1)
 
 
-def layer(name: str, noise: float, cost: float, *reach: float) -> Layer:
-    return Layer(name, noise, reach or (1.0,), cost)
+def layer(name: str, noise: float, cost: float, *reach: float) -> LayerNoise:
+    return LayerNoise(name, noise, reach or (1.0,), cost)
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -22,7 +22,7 @@ from yolotrt.errors import CalibrationError, GateFailed, InputError, UsageError
 from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
-from yolotrt.quantization.sensitivity import Layer
+from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.promise_tables import promise_table
 from yolotrt.workflow.accuracy_bound.criterion import AgreementCriterion, agreement_judgement
 from yolotrt.workflow.accuracy_bound.search import PromiseOutcome, PromiseRequest, climb, keep_promise
@@ -240,7 +240,7 @@ def test_a_bound_that_noise_may_have_broken_says_so() -> None:
 
 def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
     noise = {"a": 0.5, "b": 0.3, "c": 0.1, "d": 0.1}
-    layers = [Layer(name, value, (1.0,), 0.25) for name, value in noise.items()]
+    layers = [LayerNoise(name, value, (1.0,), 0.25) for name, value in noise.items()]
     assert exclusions(layers, 0.25) == ["a"]
     assert exclusions(layers, 0.5) == ["a", "b"]
     assert set(exclusions(layers, 1.0)) == set(noise)

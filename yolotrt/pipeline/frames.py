@@ -17,7 +17,7 @@ from yolotrt.timing.trace import FrameTrace
 Frame = npt.NDArray[np.uint8]
 
 
-class Seen(Protocol):
+class Unmerged(Protocol):
     """What was found before merging."""
 
     @property
@@ -33,7 +33,7 @@ class Seen(Protocol):
 
 @dataclass(frozen=True)
 class Passes:
-    """What was found before merging, where that is at hand already; see :class:`Seen`."""
+    """What was found before merging, where that is at hand already; see :class:`Unmerged`."""
 
     tiles: Sequence[Detections] = ()
     whole: Detections | None = None
@@ -51,7 +51,7 @@ class FrameResult:
 
     detections: Detections
     trace: FrameTrace
-    seen: Seen
+    seen: Unmerged
 
     @property
     def tiles(self) -> Sequence[Detections]:

@@ -55,7 +55,7 @@ class HostPipeline:
         self._settings = settings
         self._dispatch = _host_dispatch(settings)
         self._clock = clock
-        self._plans: dict[tuple[int, int], _Plan] = {}
+        self._plans: dict[tuple[int, int], _HostPlan] = {}
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
@@ -86,7 +86,7 @@ class HostPipeline:
                     merged = whole or Detections.empty()
         return FrameResult(merged, trace, Passes(tiles, whole))
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _HostPlan:
         plan = self._plans.pop(frame_wh, None)
         if plan is None:
             if len(self._plans) >= self.MAX_PLANS:
@@ -95,7 +95,7 @@ class HostPipeline:
         self._plans[frame_wh] = plan  # last used, last to go
         return plan
 
-    def _new_plan(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _new_plan(self, frame_wh: tuple[int, int]) -> _HostPlan:
         settings, engine = self._settings, self._engine
         grid = settings.grid(frame_wh, engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
@@ -104,9 +104,9 @@ class HostPipeline:
         dispatcher = new_dispatcher(self._dispatch, engine, batches, threads) if batches else None
         whole = self._whole_engine.new_context(1, threads=threads) if "global" in settings.mode else None
         letterbox = Letterbox.fit(frame_wh, self._whole_engine.file.spec.input_wh)
-        return _Plan(grid, letterbox, dispatcher, whole)
+        return _HostPlan(grid, letterbox, dispatcher, whole)
 
-    def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
+    def _tiles(self, frame: Frame, plan: _HostPlan, trace: FrameTrace) -> list[Detections]:
         """Return detections per tile, in tile order and px of the frame."""
         spec, settings = self._engine.file.spec, self._settings.decode
         assert plan.dispatcher is not None
@@ -128,7 +128,7 @@ class HostPipeline:
             tiles = plan.grid.cut(frame)
             return [detections for part in plan.dispatcher.run(job) for detections in part]
 
-    def _global(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> Detections:
+    def _global(self, frame: Frame, plan: _HostPlan, trace: FrameTrace) -> Detections:
         """Return detections of the letterboxed frame, in px of the frame."""
         assert plan.whole is not None
         with trace.span("global", scope="global"):
@@ -146,7 +146,7 @@ class HostPipeline:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _HostPlan:
     """Everything that depends on the frame's size."""
 
     grid: TileGrid

@@ -12,7 +12,7 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
 from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis, y_axis
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis, y_axis
 from yolotrt.report.tables import milliseconds
 
 Change = tuple[float, float | None, float | None]
@@ -20,7 +20,7 @@ Change = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class EngineAccuracy:
     """What one engine reached on annotated images.
 
     Attributes:
@@ -45,7 +45,7 @@ class Accuracy:
     mask_change: Change | None
 
 
-def read_accuracy(path: Path) -> list[Accuracy]:
+def read_accuracy(path: Path) -> list[EngineAccuracy]:
     """Read what ``yolotrt eval --json`` wrote.
 
     Raises:
@@ -61,10 +61,10 @@ def read_accuracy(path: Path) -> list[Accuracy]:
         ) from exc
 
 
-def accuracy_of(mode: str, entry: dict[str, Any]) -> Accuracy:
+def accuracy_of(mode: str, entry: dict[str, Any]) -> EngineAccuracy:
     """Return the figures of one engine, as ``yolotrt eval --json`` writes them, for one pass."""
     against, images = entry["comparison"] or {}, int(entry["images"])
-    return Accuracy(
+    return EngineAccuracy(
         str(entry["engine"]),
         str(entry["sha256"]),
         str(mode),
@@ -85,13 +85,13 @@ def _change(difference: dict[str, Any] | None, images: int) -> Change | None:
     return absolute, float(difference["low"]), float(difference["high"])
 
 
-def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) -> list[Accuracy]:
+def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[EngineAccuracy]) -> list[EngineAccuracy]:
     """Return the accuracy figures of the very engine that a case timed."""
     about = (result.environment.get("engines") or {}).get(entry.case.engine) or {}
     return [a for a in accuracy if a.sha256 == about.get("sha256")]
 
 
-def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
+def accuracy_chart(result: RunResult, accuracy: Sequence[EngineAccuracy]) -> str:
     """Return mask mAP (box mAP without masks) over latency: up and to the left is better.
 
     Empty with fewer than two points: one cannot be further up or left.
@@ -110,7 +110,7 @@ def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
     x_ticks = round_ticks(max(point[0] for point in points) * 1e3)
     y_ticks = round_ticks(max(point[1] for point in points) * 100)
     x, y = Scale(0, x_ticks[-1], left, WIDTH - 12), Scale(0, y_ticks[-1], bottom, 12)
-    canvas = Canvas(bottom + 34)
+    canvas = SvgCanvas(bottom + 34)
     y_axis(canvas, y, y_ticks, left, WIDTH - 12)
     x_axis(canvas, x, x_ticks, 12, bottom)
     canvas.text((left + WIDTH) / 2, bottom + 31, "median ms per frame", anchor="middle", style="axis")

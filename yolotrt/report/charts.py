@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import F64, Summary, far_fences, measured, summarize
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, tick_label, y_axis
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
 from yolotrt.report.tables import milliseconds
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, WIDTH - 12, 12.0, 190.0
@@ -55,7 +55,7 @@ def _group_chart(
     ticks = round_ticks(max([*tops, whole.p50 if whole else 0.0]) * 1e3)
     y = Scale(0, ticks[-1], BOTTOM, TOP)
     step = (RIGHT - LEFT) / len(groups)
-    canvas = Canvas(BOTTOM + 34)
+    canvas = SvgCanvas(BOTTOM + 34)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for index, group in enumerate(groups):
         canvas.text(LEFT + (index + 0.5) * step, BOTTOM + 15, str(group), anchor="middle", style="tick")
@@ -78,7 +78,7 @@ def _group_chart(
     return canvas.render(f"Median latency over groups: {title}") + legend(keys)
 
 
-def _point(canvas: Canvas, x: float, y: Scale, summary: Summary, color: str, name: str) -> None:
+def _point(canvas: SvgCanvas, x: float, y: Scale, summary: Summary, color: str, name: str) -> None:
     tip = f"{name}: {milliseconds(summary.p50)} ms"
     if (interval := summary.p50_interval) is not None:
         low, high = y(interval.low * 1e3), y(interval.high * 1e3)
@@ -103,7 +103,7 @@ def percentile_curves(result: RunResult) -> str:
     x = Scale(0, _stretch(last), LEFT, RIGHT)
     ticks = round_ticks(max((float(v[-1]) for v in samples.values()), default=1.0))
     y = Scale(0, ticks[-1], BOTTOM, TOP)
-    canvas = Canvas(BOTTOM + 20)
+    canvas = SvgCanvas(BOTTOM + 20)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for p in marks:
         canvas.line(x(_stretch(p)), TOP, x(_stretch(p)), BOTTOM, "grid")
@@ -139,7 +139,7 @@ def every_frame(result: RunResult) -> str:
     count = max((len(values) for _, values in shown), default=1)
     ticks = round_ticks(max((float(values.max()) for _, values in shown), default=1.0))
     x, y = Scale(1, max(count, 2), LEFT + 4, RIGHT), Scale(0, ticks[-1], BOTTOM, TOP)
-    canvas = Canvas(BOTTOM + 20)
+    canvas = SvgCanvas(BOTTOM + 20)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for frame, anchor in ((1, "middle"), (count, "end")):
         canvas.text(x(frame), BOTTOM + 15, f"frame {frame}", anchor=anchor, style="tick")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from yolotrt.bench.result import CaseResult, TimelineSpan
 from yolotrt.report.labels import OTHER_COLOR, STAGE_COLORS, legend
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis
 from yolotrt.report.tables import milliseconds
 
 _PASSES = frozenset({"tiles", "global", "end_to_end"})
@@ -28,7 +28,7 @@ def timeline_chart(entry: CaseResult) -> str:
     placed = _placed(spans)
     rows = sorted({row for row, _ in placed})
     bottom = len(rows) * _PITCH + 4
-    canvas = Canvas(bottom + 20)
+    canvas = SvgCanvas(bottom + 20)
     ticks = round_ticks(max(span.end_s for span in entry.timeline) * 1e3)
     x = Scale(0, ticks[-1], _LEFT, WIDTH - 12)
     x_axis(canvas, x, ticks, 0, bottom)

@@ -16,7 +16,7 @@ from yolotrt.bench.statistics import median
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
-from yolotrt.evaluation.comparison import Comparison, Difference, compare
+from yolotrt.evaluation.comparison import AccuracyComparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.model.notes import own_suppression
 from yolotrt.pipeline.decode import DecodeSettings
@@ -101,7 +101,7 @@ class EngineAccuracy:
 
     file: EngineFile
     evaluation: Evaluation
-    comparison: Comparison | None
+    comparison: AccuracyComparison | None
     mode: PassMode
     seconds: tuple[float, ...]
     small_recall: float | None = None

@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"(?:COCO_\w+_)?(\d{1,18})")
 
 
 @dataclass(frozen=True)
-class Ids:
+class RecordIds:
     """What pictures and classes are called in records.
 
     Attributes:
@@ -48,7 +48,7 @@ class LeftOut:
         self._seen, self._missing = 0, 0
         self._classes: Counter[int] = Counter()
 
-    def see(self, name: str, moment: Moment | None, classes: Iterable[int], ids: Ids) -> None:
+    def see(self, name: str, moment: Moment | None, classes: Iterable[int], ids: RecordIds) -> None:
         """Count a picture or frame with the classes of its objects."""
         self._seen += 1
         if ids.image_id(name, None if moment is None else moment.index) is None:
@@ -70,7 +70,7 @@ class LeftOut:
         return said
 
 
-def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     """Return ids for those who have no annotations.
 
     Image ids are the numbers in the file names if all pictures are named by distinct numbers, as COCO's are,
@@ -87,10 +87,10 @@ def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
     categories: dict[int, str] = {}
     for key, name in zip(classes, names, strict=True):
         categories.setdefault(key, name)
-    return Ids(None if pictures is None else _numbered(pictures), tuple(classes), categories)
+    return RecordIds(None if pictures is None else _numbered(pictures), tuple(classes), categories)
 
 
-def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     """Return the ids of an annotations file: classes match by name, pictures by file name.
 
     Args:
@@ -126,7 +126,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
                 f"{annotations} has none of the {len(pictures)} pictures (the first is {pictures[0]}).",
                 hint="Give the annotations of these pictures, or leave --annotations out.",
             )
-    return Ids(found, classes, instances.categories)
+    return RecordIds(found, classes, instances.categories)
 
 
 def _numbered(pictures: Sequence[str]) -> dict[str, int]:

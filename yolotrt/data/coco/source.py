@@ -17,7 +17,7 @@ Watch = Callable[[int, int], None]
 _RESERVE = 16 << 20
 
 
-class Source(Protocol):
+class CocoSource(Protocol):
     """COCO's validation images and annotations, wherever they are."""
 
     @property

@@ -17,7 +17,7 @@ from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.data.coco.check import Proof, checked_by, image_problem
 from yolotrt.data.coco.layout import MAX_IMAGE
 from yolotrt.data.coco.manifest import Entry
-from yolotrt.data.coco.source import Source
+from yolotrt.data.coco.source import CocoSource
 from yolotrt.data.fetch.partial import Partial
 from yolotrt.data.fetch.pool import in_parallel
 from yolotrt.data.fetch.response import TransferFailed, Why
@@ -59,7 +59,7 @@ Event = Arrived | Missing | int
 
 
 def bring_images(
-    source: Source,
+    source: CocoSource,
     folder: Path,
     work: Path,
     entries: Sequence[Entry],
@@ -121,7 +121,7 @@ class _Meter:
 
 
 def _bring(
-    source: Source,
+    source: CocoSource,
     target: Path,
     entry: Entry,
     proof: Proof | None,

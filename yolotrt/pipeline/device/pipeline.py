@@ -48,7 +48,7 @@ class DevicePipeline:
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
         self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
-        self._plan: _Plan | None = None
+        self._plan: _DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
         # One of the threads is the caller's own: waking another takes longer than its part of the copy.
@@ -132,12 +132,12 @@ class DevicePipeline:
             self._drop_plan()
             raise
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _DevicePlan:
         if self._plan is None or self._plan.grid.frame_wh != frame_wh:
             while self._flying:
                 self._finish(self._flying[0])
             self._drop_plan()
-            self._plan = _Plan.make(self._gpus, self._settings, frame_wh)
+            self._plan = _DevicePlan.make(self._gpus, self._settings, frame_wh)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -183,7 +183,7 @@ class DevicePipeline:
                     worker.wait(flight.slot)
             self._flying.remove(flight)
 
-    def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
+    def _upload(self, frame: Frame, plan: _DevicePlan, slot: int) -> None:
         """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
         target = plan.next_buffer
         there = frame.ctypes.data == target.ctypes.data
@@ -224,7 +224,7 @@ class DevicePipeline:
 
 
 @dataclass
-class _Plan:
+class _DevicePlan:
     """Everything that depends on the frame's size."""
 
     grid: TileGrid
@@ -232,7 +232,7 @@ class _Plan:
     turn: int = 0
 
     @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
+    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _DevicePlan:
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
         shares = deal(groups, len(gpus), whole="global" in settings.mode)
@@ -261,7 +261,7 @@ class _Flight:
     """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
 
     pipeline: DevicePipeline
-    plan: _Plan
+    plan: _DevicePlan
     slot: int
     begin: int
     staged: int

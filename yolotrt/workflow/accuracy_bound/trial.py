@@ -17,7 +17,7 @@ from yolotrt.backends.sidecar import write_engine
 from yolotrt.progress import Progress
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
-from yolotrt.quantization.sensitivity import Layer, choose_exclusions, damages, layers_of
+from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
 from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
 from yolotrt.workflow.build import Say, build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
@@ -53,7 +53,7 @@ class Attempt:
     noise: bool = False
 
 
-def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
+def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
     """Return the layers to leave in high precision: those that stand out, then the next best for the rest.
 
     Args:
