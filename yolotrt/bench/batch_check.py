@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32, U8, Frame
 from yolotrt.backends.base import Context, Engine, EngineFile
 from yolotrt.backends.registry import backend
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.letterbox import U8, network_input
+from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.chunks import in_batches
-from yolotrt.pipeline.frames import Frame
-
-F32 = npt.NDArray[np.float32]
 
 TOLERANCE: Mapping[str, float] = {"fp32": 0.005, "fp16": 0.05, "int8": 0.2, "fp8": 0.2}
 """Largest accepted difference, by precision: root mean square, relative to the values themselves. TensorRT

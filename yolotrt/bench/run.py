@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine
@@ -20,7 +21,6 @@ from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.machine.cudnn import cudnn_version
 from yolotrt.machine.environment import environment
 from yolotrt.machine.watch import Watch
-from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
 

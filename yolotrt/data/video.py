@@ -11,16 +11,14 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.images import list_images, read_image
 from yolotrt.data.kinds import is_picture
 from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
-
-Frame = npt.NDArray[np.uint8]
 
 TIMEOUT_S = 5.0
 """A stream that gives nothing for this long counts as interrupted."""

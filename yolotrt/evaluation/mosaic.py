@@ -17,13 +17,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
 from yolotrt.data.formats.pictures import read_annotated
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Mask
-from yolotrt.geometry.letterbox import PADDING, U8
+from yolotrt.geometry.letterbox import PADDING
 from yolotrt.geometry.rle import coco_rle, decode_rle
 from yolotrt.progress import Progress, no_progress
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import I64, Bits
 from yolotrt.evaluation.classes import map_classes
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.boxes import box_overlap
-from yolotrt.geometry.detections import I64, Bits, Detections
+from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.merge import sort
 
 SMALL_PX = 96

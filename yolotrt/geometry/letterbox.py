@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from yolotrt.geometry.detections import F32
-
-U8 = npt.NDArray[np.uint8]
+from yolotrt.arrays import F32, U8
 
 PADDING = 114
 """Grey level of the padding, as in training."""

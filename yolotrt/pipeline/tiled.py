@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame as Frame
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from yolotrt.arrays import F32
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import exclusive, strange_kind
@@ -23,7 +24,7 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import ALGORITHMS, Algorithm
-from yolotrt.quantization.batches import F32, ImageFeed, Preprocessing
+from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.choice import Noise, best_ranges
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import ensure_writable, write_bytes
 from yolotrt.data.film import Append, new_film
-from yolotrt.data.pixels import Frame
 from yolotrt.data.sources import Film, Shot, Source
 from yolotrt.errors import StorageError
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from yolotrt.data.scenes.draws import U8, Draws, average, ramp
+from yolotrt.arrays import U8
+from yolotrt.data.scenes.draws import Draws, average, ramp
 
 _STRIP = 64
 """Rows worked on at a time, so that intermediate results stay in the cache."""

@@ -13,10 +13,9 @@ from functools import cache
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-U8 = npt.NDArray[np.uint8]
-I64 = npt.NDArray[np.int64]
+from yolotrt.arrays import U8
+
 T = TypeVar("T")
 
 TURN = 1024

@@ -9,12 +9,12 @@ from typing import Any
 
 import cv2
 
+from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning, owning_file
 from yolotrt.data.film import CODECS, new_film
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
 from yolotrt.errors import UsageError
-from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.progress import Progress, no_progress

@@ -12,8 +12,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from yolotrt.data.scenes.draws import I64, TURN, U8, UNIT, Draws, average, cosine, ramp, sine
-from yolotrt.geometry.detections import Bits
+from yolotrt.arrays import I64, U8, Bits
+from yolotrt.data.scenes.draws import TURN, UNIT, Draws, average, cosine, ramp, sine
 
 Bgr = tuple[int, int, int]
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span

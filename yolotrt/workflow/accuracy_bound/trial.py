@@ -14,12 +14,12 @@ from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.sidecar import write_engine
-from yolotrt.progress import Progress
+from yolotrt.progress import Progress, Say
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
 from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
 from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
-from yolotrt.workflow.build import Say, build_engine, build_planned
+from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan
 
