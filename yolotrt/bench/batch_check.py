@@ -15,6 +15,7 @@ from yolotrt.backends.base import Context, Engine, EngineFile
 from yolotrt.backends.registry import backend
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
+from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import ModelSpec
@@ -29,9 +30,6 @@ SMALLEST = 5e-3
 
 HOST_BATCH = 8
 """Largest batch that is tried on a processor, whose kernels do not depend on it: 32 would take seconds."""
-
-CONFIDENT = 0.25
-"""Score from which a detection of an ``end2end`` head must be found again."""
 
 
 def check_batches(
@@ -142,7 +140,7 @@ def comparable(alone: F32, within: F32, spec: ModelSpec) -> dict[str, tuple[F32,
         ends = (4, 4 + len(spec.names))
         parts = zip(np.split(alone, ends), np.split(within, ends), strict=True)
         return dict(zip(("boxes", "scores", "mask coefficients"), parts, strict=True))
-    sure = alone[alone[:, 4] >= CONFIDENT]
+    sure = alone[alone[:, 4] >= CONFIDENT]  # these must be found again
     expected, candidates = (_placed(rows, spec) for rows in (sure, within))
     nearest = np.abs(expected[:, None] - candidates[None]).max(axis=2).argmin(axis=1)
     return {

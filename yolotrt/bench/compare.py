@@ -14,9 +14,9 @@ from yolotrt.bench.source import unknown_source
 from yolotrt.bench.statistics import CONFIDENCE, STATISTICS, Ratio, measured, statistic, unpaired_ratio
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import ArtifactError, UsageError
-from yolotrt.timing.trace import STAGES
+from yolotrt.timing.trace import PASSES, STAGES
 
-DEFAULT_STAGES = ("tiles", "global", "end_to_end")
+DEFAULT_STAGES = PASSES
 
 
 @dataclass(frozen=True)

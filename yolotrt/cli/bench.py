@@ -11,6 +11,7 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
 from yolotrt.cli.options import (
     ENGINES,
+    GROUPS,
     Depth,
     Device,
     JsonTarget,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from yolotrt.bench.run import RunRequest
 
 MODES = "tiled,global"
-GROUPS = "1,2,4,8"
 
 
 def bench(

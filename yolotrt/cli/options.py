@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Name = TypeVar("Name", bound=str)
 
+GROUPS = "1,2,4,8"
+"""Numbers of tile groups that are compared unless the user names others."""
+
 ENGINES = Path("engines")
 CALIB_DATA = Path("calib_data")
 

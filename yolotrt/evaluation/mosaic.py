@@ -20,6 +20,7 @@ import numpy as np
 from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.formats.pictures import read_annotated
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
@@ -123,7 +124,7 @@ def write_mosaics(
         ArtifactError: An image is not of the annotated size.
         StorageError: The target cannot be written, or would come among files of others.
     """
-    with owning(target, "yolotrt mosaics", named("images", "instances.json"), overwrite=overwrite):
+    with owning(target, "yolotrt mosaics", named("images", FILE_NAME), overwrite=overwrite):
         return _write(truth, folder, target, frame_wh, seed, progress)
 
 
@@ -154,7 +155,7 @@ def _write(
         progress("compose", number + 1, len(frames))
     categories = [{"id": key, "name": name} for key, name in truth.categories.items()]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    return write_text(target / "instances.json", json.dumps(document) + "\n")
+    return write_text(target / FILE_NAME, json.dumps(document) + "\n")
 
 
 def _rows(height: int, rng: np.random.Generator) -> Iterator[int]:

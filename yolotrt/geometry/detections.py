@@ -13,6 +13,9 @@ from yolotrt.arrays import F32, I64
 from yolotrt.geometry.mask import Mask as Mask
 from yolotrt.geometry.packed import PackedMasks
 
+CONFIDENT = 0.25
+"""Score from which a detection counts as having found something."""
+
 Masks = tuple[Mask, ...] | PackedMasks
 """Masks by index: drawn already, or unpacked when they are asked for."""
 

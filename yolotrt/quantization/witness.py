@@ -12,11 +12,9 @@ import numpy as np
 
 from yolotrt.arrays import F32
 from yolotrt.errors import CalibrationError
+from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.ranges import CalibrationRanges, Seen
-
-CONFIDENT = 0.25
-"""Score from which on FP32 counts as having found something."""
 
 FEW_IMAGES = 10
 MOST = 0.5

@@ -54,6 +54,11 @@ class Draws:
         return words.view(np.uint8)[:count].reshape(shape)
 
 
+def clipped(value: int) -> int:
+    """Return the nearest value that a byte holds."""
+    return min(max(value, 0), 255)
+
+
 @cache
 def _sines() -> tuple[int, ...]:
     return tuple(int(v) for v in np.rint(np.sin(np.arange(TURN) * (2 * np.pi / TURN)) * UNIT))

@@ -13,6 +13,7 @@ from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning, owning_file
 from yolotrt.data.film import CODECS, new_film
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
 from yolotrt.errors import UsageError
 from yolotrt.geometry.rle import coco_rle
@@ -23,7 +24,6 @@ SIDES = (64, 8192)
 """Least and most width and height of a scene that is written, px."""
 
 _QUALITY = 95
-_ANNOTATIONS = "instances.json"
 VIDEO_MAKER = "yolotrt scenes --video"
 
 
@@ -103,9 +103,9 @@ def write_scenes(
                 yield name, scene
         progress("draw scenes", count, count)
 
-    with owning(out, "yolotrt scenes", named("images", _ANNOTATIONS), overwrite=overwrite):
+    with owning(out, "yolotrt scenes", named("images", FILE_NAME), overwrite=overwrite):
         document = coco_instances(written())
-        return write_text(out / _ANNOTATIONS, json.dumps(document, allow_nan=False) + "\n")
+        return write_text(out / FILE_NAME, json.dumps(document, allow_nan=False) + "\n")
 
 
 def write_video(
