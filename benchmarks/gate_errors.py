@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.output import emit
+from yolotrt.arrays import F64
 from yolotrt.bench.compare import compare
 from yolotrt.bench.evidence import apart
 from yolotrt.bench.result import Case, CaseResult, RunResult
-from yolotrt.bench.statistics import F64
 
 MEDIAN_S = 0.01
 SPREADS = (0.02, 0.05, 0.1, 0.2)

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import Engine
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.boxes import box_overlap
-from yolotrt.geometry.detections import F32, Detections
+from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.mask import Mask, shared_pixels
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings, decode

@@ -48,7 +48,8 @@ from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.observe import open_session
-from yolotrt.quantization.qdq import Style, quantize
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.styles import QdqStyle
 from yolotrt.report.tables import signed
 from yolotrt.workflow.evaluate import COCO_DECODE
 
@@ -86,7 +87,7 @@ def plain(network: Path, images: list[Path], _target: Path) -> None:
         run(view.outputs, {view.inputs[0]: batch})
 
 
-def ours(style: Style) -> Calibrate:
+def ours(style: QdqStyle) -> Calibrate:
     def calibrate(network: Path, images: list[Path], target: Path) -> None:
         model = load_onnx(network)
         spec = read_spec(model, network.stem)
@@ -135,7 +136,7 @@ def modelopt(**options: Any) -> Calibrate:
 
 METHODS = {
     "fp32": Method(None, fake_quantized=False),
-    "ours, TensorRT": Method(ours("tensorrt"), fake_quantized=True),
+    "ours, TensorRT": Method(ours("gpu"), fake_quantized=True),
     "ours, CPU, as it runs": Method(ours("cpu"), fake_quantized=False),
     "onnxruntime quantize_static": Method(onnxruntime_defaults, fake_quantized=True),
     "ModelOpt": Method(modelopt(), fake_quantized=True),

@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def handed_over(plan: BuildPlan) -> onnx.ModelProto:
-    return in_precision(plan.model, plan.spec, plan.request.precision, "tensorrt", plan.ranges)
+    return in_precision(plan.model, plan.spec, plan.request.precision, "gpu", plan.ranges)
 
 
 @pytest.mark.parametrize(("precision", "narrow"), [("int8", "INT8"), ("fp8", "FP8")])

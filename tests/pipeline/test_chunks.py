@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.arrays import Frame
 from yolotrt.backends.admission import admit
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.errors import UsageError
@@ -31,7 +31,6 @@ from yolotrt.pipeline.dispatch import DISPATCH_MODES, DispatchMode
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
-Frame = npt.NDArray[np.uint8]
 DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import Replicas
@@ -24,7 +24,6 @@ from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
-Frame = npt.NDArray[np.uint8]
 DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
 
 

@@ -58,7 +58,7 @@ def test_ranges_see_exactly_what_inference_sees(onnx_path: Path, pictures: Path,
         assert ranges.tensors[name].minimum == pytest.approx(float(values.min()), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("style", ["cpu", "tensorrt"])
+@pytest.mark.parametrize("style", ["cpu", "gpu"])
 def test_both_styles_stay_near_the_network(
     onnx_path: Path, pictures: Path, tmp_path: Path, style: str
 ) -> None:
@@ -75,10 +75,10 @@ def test_both_styles_stay_near_the_network(
         assert np.abs(full - quantized).max() <= 0.1 * np.abs(full).max()
 
 
-def test_tensorrt_style_is_symmetric_and_leaves_the_head_alone(
+def test_gpu_style_is_symmetric_and_leaves_the_head_alone(
     onnx_path: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    low = quantize(tiny_yolo(), _calibrate(onnx_path, pictures, tmp_path / "c.json"), "tensorrt", exclude=())
+    low = quantize(tiny_yolo(), _calibrate(onnx_path, pictures, tmp_path / "c.json"), "gpu", exclude=())
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in low.graph.initializer}
     dequantized = {n.output[0] for n in low.graph.node if n.op_type == "DequantizeLinear"}
     for node in low.graph.node:

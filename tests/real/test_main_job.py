@@ -80,7 +80,7 @@ def test_int8_for_tensorrt_keeps_the_accuracy_with_most_of_the_work_in_8_bits(
     """
     network, graph = Path(engines["fp32"].sources["onnx_file"]), tmp_path / "int8.onnx"
     ranges = read_ranges(calibration_cache(network, network.parent))
-    onnx.save(quantize(load_onnx(network), ranges, "tensorrt"), graph)
+    onnx.save(quantize(load_onnx(network), ranges, "gpu"), graph)
     assert in_int8(graph, network)["share_of_multiply_adds"] >= 0.80
     found = evaluated(graph, network, True, truth, test_data / "coco-mini" / "val" / "images")
     against = compare(measured[0].evaluation, found)

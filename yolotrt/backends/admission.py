@@ -12,7 +12,6 @@ building it needs the same word: nothing says that it is the network that was me
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +24,11 @@ from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
 from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.model.notes import lost_names
-
-Warn = Callable[[str], None]
+from yolotrt.progress import Say
 
 
 def admit(
-    path: Path, *, trust: bool = False, warn: Warn = lambda _: None, machine: Machine = HERE
+    path: Path, *, trust: bool = False, warn: Say = lambda _: None, machine: Machine = HERE
 ) -> EngineFile:
     """Return an engine file that may be loaded.
 
@@ -54,7 +52,7 @@ def admit(
     return file
 
 
-def _trusted(path: Path, warn: Warn, machine: Machine) -> EngineFile:
+def _trusted(path: Path, warn: Say, machine: Machine) -> EngineFile:
     """Describe an engine that its user trusts, whether a sidecar vouches for it or not."""
     if sidecar_path(path).exists():
         file, found = read_sidecar(path), sha256_file(path)

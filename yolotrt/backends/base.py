@@ -157,7 +157,7 @@ class Backend(Protocol):
         name: What ``--backend`` calls it.
         suffix: File name suffix of its engines.
         foreign_suffixes: Suffixes that other tools give to engines of this library.
-        qdq_style: Q/DQ placement that its kernels want.
+        qdq_style: Q/DQ graphs that its kernels want; see :mod:`yolotrt.quantization.styles`.
         runs_on_cpu: Its engines also run on a processor; others need a GPU.
         any_batch: Its engines take batches of any size, so that profiles mean nothing to it.
         packages: Names of the distributions that its results depend on, for the record.

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
-from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.backends.base import Engine
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
@@ -20,12 +21,8 @@ from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.machine.cudnn import cudnn_version
 from yolotrt.machine.environment import environment
 from yolotrt.machine.watch import Watch
-from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
-
-_PATIENCE_S = 24 * 3600.0
-"""Seconds that a run to be resumed is waited for; some are measured overnight."""
 
 CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
 
@@ -83,7 +80,7 @@ def run_bench(
     if request.output is None:
         return _run(engines, frames, request, progress, say, clock)
     require_own(request.output, RESULT, overwrite=request.overwrite)
-    with exclusive(request.output, say, timeout_s=_PATIENCE_S if request.resume else 0):
+    with exclusive(request.output, say, timeout_s=OVERNIGHT_S if request.resume else 0):
         return _run(engines, frames, request, progress, say, clock)
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from yolotrt.arrays import F64
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.base import Engine
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
@@ -13,7 +14,7 @@ from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import require_overlap, tile_grid
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
-from yolotrt.pipeline.frames import Frame, FrameResult
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress

@@ -30,10 +30,8 @@ from yolotrt.cli.run import run
 from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
 from yolotrt.distribution import __version__
-from yolotrt.errors import YoloTrtError
+from yolotrt.errors import EXIT_INTERRUPTED, YoloTrtError
 from yolotrt.text import visible
-
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="yolotrt",

@@ -11,16 +11,15 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
 from yolotrt.cli.options import (
     ENGINES,
+    GROUPS,
     Depth,
     Device,
-    Devices,
     JsonTarget,
     Overlap,
     Threads,
     Trust,
     choices,
     cores,
-    device_name,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from yolotrt.bench.run import RunRequest
 
 MODES = "tiled,global"
-GROUPS = "1,2,4,8"
 
 
 def bench(
@@ -84,7 +82,6 @@ def bench(
     ] = None,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     pipeline_depth: Depth = 1,
     global_order: Annotated[
         str,
@@ -118,7 +115,7 @@ def bench(
       yolotrt bench -n 130 -o result.json --budget tiles=10ms --budget-stat p95
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
-      yolotrt bench --devices 0,1 --groups 2,4,8
+      yolotrt bench --device cuda:0,1 --groups 2,4,8
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.budgets import Budgets
@@ -156,10 +153,9 @@ def bench(
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
     pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
-    where = device_name(device, devices)
     for file in (file for pair in pairs for file in pair):
-        _announce(file, tile, where)
-    result = _measure(pairs, request, where)
+        _announce(file, tile, device)
+    result = _measure(pairs, request, device)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")

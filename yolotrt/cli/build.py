@@ -27,6 +27,7 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
+from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -288,7 +289,6 @@ def _described(file: EngineFile, cached: bool) -> dict[str, object]:
 
 def _coco() -> Path:
     """Return COCO images to calibrate on, downloading them first where needed."""
-    from yolotrt.cli.download import COCO as DATASET
     from yolotrt.cli.download import transfer_bars
     from yolotrt.workflow.coco import calibration_images
 
@@ -298,7 +298,6 @@ def _coco() -> Path:
 
 def _offered(yes: bool) -> Path | None:
     """Offer the download; take it with ``--yes`` or when a person agrees."""
-    from yolotrt.cli.download import COCO as DATASET
     from yolotrt.data.coco.request import offer
     from yolotrt.workflow.coco import calibration_request
 

@@ -13,23 +13,22 @@ import typer
 from yolotrt.cli.console import emit_json, say, stderr, tell, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
+from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetResult
     from yolotrt.data.coco.verify import VerifyResult
 
-COCO = "coco-val2017"
-
 
 def download(
-    dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = COCO,
+    dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = DATASET,
     images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 500,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     classes: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only images that show one of these classes.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / COCO,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / DATASET,
     annotations: Annotated[
         bool, typer.Option("--annotations/--no-annotations", help="Keep their annotations (instances.json).")
     ] = True,
@@ -64,8 +63,8 @@ def download(
     """  # noqa: D301 - typer needs the control character
     from yolotrt.artifacts.kinds import json_with
 
-    if dataset != COCO:
-        raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
+    if dataset != DATASET:
+        raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {DATASET}.")
     known = (("folder", "manifest", "parts"), ("folder", "complete", "problems"))
     written = json_with("what yolotrt download --json wrote", *known)
     places = [*in_folder("--out", out), ("the manifest in --out", out / "manifest.json")]

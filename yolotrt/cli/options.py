@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Name = TypeVar("Name", bound=str)
 
+GROUPS = "1,2,4,8"
+"""Numbers of tile groups that are compared unless the user names others."""
+
 ENGINES = Path("engines")
 CALIB_DATA = Path("calib_data")
 
@@ -38,9 +41,6 @@ Device = Annotated[
         "--device",
         help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
     ),
-]
-Devices = Annotated[
-    str | None, typer.Option("--devices", help="GPUs to deal the tiles out to: 0,1 is --device cuda:0,1.")
 ]
 Depth = Annotated[
     int,
@@ -145,19 +145,6 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
         )
     metric, shape = choice(found[1], "--merge-overlap", METRICS), choice(found[2], "--merge-overlap", SHAPES)
     return MergeSettings(chosen, float(found[3]), metric, shape)
-
-
-def device_name(device: str, devices: str | None) -> str:
-    """Return where to run.
-
-    Raises:
-        UsageError: Both options say something.
-    """
-    if devices is None:
-        return device
-    if device != "auto":
-        raise UsageError("--device and --devices say the same thing.", hint="Use one of them.")
-    return f"cuda:{devices.removeprefix('cuda:')}"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

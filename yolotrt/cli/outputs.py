@@ -69,7 +69,9 @@ def in_folder(option: str, folder: Path | None) -> list[tuple[str, Path]]:
     """Return a folder for annotated pictures and what it will hold, for :func:`claim_outputs`."""
     if folder is None:
         return []
-    inside = [(f"the annotations in {option}", folder / "instances.json")]
+    from yolotrt.data.formats.coco import FILE_NAME
+
+    inside = [(f"the annotations in {option}", folder / FILE_NAME)]
     return [(option, folder), (f"the pictures in {option}", folder / "images"), *inside]
 
 

@@ -12,7 +12,6 @@ import typer
 from yolotrt.cli.console import progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     Device,
-    Devices,
     MergeMethod,
     MergeOverlap,
     Overlap,
@@ -20,7 +19,6 @@ from yolotrt.cli.options import (
     Trust,
     choice,
     cores,
-    device_name,
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
@@ -43,7 +41,6 @@ def predict(
     merge_overlap: MergeOverlap = None,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: Annotated[
@@ -125,7 +122,7 @@ def predict(
             groups=groups,
             overlap=overlap,
             cpu_threads=threads or cores(),
-            device=device_name(device, devices),
+            device=device,
             decode=DecodeSettings(conf=conf),
             merge=merge_settings(merge, merge_overlap),
         ) as pipeline,

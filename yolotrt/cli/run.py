@@ -13,14 +13,12 @@ import typer
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
 from yolotrt.cli.options import (
     Device,
-    Devices,
     JsonTarget,
     Overlap,
     Threads,
     Trust,
     choice,
     cores,
-    device_name,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError
@@ -60,7 +58,6 @@ def run(
     ] = 5.0,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -94,7 +91,7 @@ def run(
         "dispatch": choice(dispatch, "--dispatch", DISPATCHES),
         "overlap": overlap,
         "cpu_threads": threads or cores(),
-        "device": device_name(device, devices),
+        "device": device,
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
     found = moving_source(source, timeout_s=timeout)

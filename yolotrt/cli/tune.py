@@ -13,6 +13,7 @@ from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    GROUPS,
     Backend,
     Device,
     Images,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from yolotrt.workflow.tune.choice import Candidate, TuneOutcome
 
 PRECISIONS = ("fp32", "fp16", "int8")
-GROUPS = "1,2,4,8"
 
 
 def tune(

@@ -70,7 +70,6 @@ class NvidiaDriver:
             name=_text(self._do(cuda.cuDeviceGetName(96, self._device))),
             arch=f"sm_{major}{minor}",
             multiprocessors=self._attribute(of.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
-            l2_bytes=self._attribute(of.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE),
             memory_bytes=self._do(cuda.cuDeviceTotalMem(self._device)),
             driver=f"{version // 1000}.{version % 1000 // 10}",
             pci_bus_id=_text(self._do(cuda.cuDeviceGetPCIBusId(32, self._device))),

@@ -81,7 +81,6 @@ class PycudaDriver:
                 name=self._device.name(),
                 arch=f"sm_{major}{minor}",
                 multiprocessors=self._device.get_attribute(of.MULTIPROCESSOR_COUNT),
-                l2_bytes=self._device.get_attribute(of.L2_CACHE_SIZE),
                 memory_bytes=self._device.total_memory(),
                 driver=f"{version // 1000}.{version % 1000 // 10}",
                 pci_bus_id=self._device.pci_bus_id(),

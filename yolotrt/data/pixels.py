@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from yolotrt.arrays import Frame
 
 if TYPE_CHECKING:
     from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
 
-Frame = npt.NDArray[np.uint8]
 
 HD_LINES = 720
 """Frames of so many lines are BT.709 if nothing says otherwise."""

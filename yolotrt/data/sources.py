@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
 from yolotrt.data.kinds import is_animated, is_picture
-from yolotrt.data.pixels import Frame
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
+from yolotrt.progress import Say
 
 SCENE = "scene"
 MAX_FRAMES = 16
 """Frames of a folder or video that are held in memory; a 4K frame takes 25 MB."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

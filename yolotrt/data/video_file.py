@@ -8,9 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import require_file
 from yolotrt.data.kinds import is_motion_jpeg
-from yolotrt.data.pixels import Converter, Frame
+from yolotrt.data.pixels import Converter
 from yolotrt.data.timeline import Timeline
 from yolotrt.errors import ImageError
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import atomic_target, ensure_writable
 from yolotrt.data.pixels import BT601, BT709, FULL_RANGE, VIDEO_RANGE
 from yolotrt.errors import EnvironmentFault, StorageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-Frame = npt.NDArray[np.uint8]
 
 CODECS = {".mp4": ("libx264", "mpeg4"), ".avi": ("mjpeg",)}
 """Encoders by the name's ending, the best first: browsers play H.264, every FFmpeg has the others."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from yolotrt.arrays import F64, I64, Bits
 from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, Annotation
 from yolotrt.data.formats.files import located
 from yolotrt.data.formats.pictures import about_turned
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.errors import ArtifactError
-from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Bits, Mask
+from yolotrt.geometry.detections import Mask
 from yolotrt.geometry.rle import CocoRle, coco_rle
 
 

@@ -17,13 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.formats.pictures import read_annotated
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Mask
-from yolotrt.geometry.letterbox import PADDING, U8
+from yolotrt.geometry.letterbox import PADDING
 from yolotrt.geometry.rle import coco_rle, decode_rle
 from yolotrt.progress import Progress, no_progress
 
@@ -122,7 +124,7 @@ def write_mosaics(
         ArtifactError: An image is not of the annotated size.
         StorageError: The target cannot be written, or would come among files of others.
     """
-    with owning(target, "yolotrt mosaics", named("images", "instances.json"), overwrite=overwrite):
+    with owning(target, "yolotrt mosaics", named("images", FILE_NAME), overwrite=overwrite):
         return _write(truth, folder, target, frame_wh, seed, progress)
 
 
@@ -153,7 +155,7 @@ def _write(
         progress("compose", number + 1, len(frames))
     categories = [{"id": key, "name": name} for key, name in truth.categories.items()]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    return write_text(target / "instances.json", json.dumps(document) + "\n")
+    return write_text(target / FILE_NAME, json.dumps(document) + "\n")
 
 
 def _rows(height: int, rng: np.random.Generator) -> Iterator[int]:

@@ -19,8 +19,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from yolotrt.geometry.boxes import F64, areas, intersection_areas, meeting_pairs, overlap
-from yolotrt.geometry.detections import F32, I64, Bits, Detections, Masks
+from yolotrt.arrays import F32, F64, I64, Bits
+from yolotrt.geometry.boxes import areas, intersection_areas, meeting_pairs, overlap
+from yolotrt.geometry.detections import Detections, Masks
 from yolotrt.geometry.merge import best_first
 from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid

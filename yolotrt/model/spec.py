@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Precision = Literal["fp32", "fp16", "int8", "fp8"]
+"""What a network computes its layers in, the narrowest if it is mixed."""
+
 Head = Literal["raw", "end2end"]
 """``raw``: (B, 4 + classes + coefficients, anchors), xywh boxes, needs NMS.
 ``end2end``: (B, detections, 6 + coefficients), xyxy boxes, score, class; no NMS inside one image."""

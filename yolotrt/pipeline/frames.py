@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.timing.trace import FrameTrace
-
-Frame = npt.NDArray[np.uint8]
 
 
 class Unmerged(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.base import Context, Engine
 from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
@@ -18,7 +19,7 @@ from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
 from yolotrt.pipeline.failed_layer import naming_layer
 from yolotrt.pipeline.flights import Pending
-from yolotrt.pipeline.frames import Frame, FrameResult, Passes, as_frame
+from yolotrt.pipeline.frames import FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import Clock, now

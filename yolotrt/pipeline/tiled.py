@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame as Frame
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
@@ -79,7 +79,7 @@ class TiledPipeline:
         self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
         self._runner: _Runner = (
-            DevicePipeline(gpus, settings, takes_turns=takes_turns)
+            DevicePipeline([gpu.taking_turns() for gpu in gpus] if takes_turns else gpus, settings)
             if gpus and not settings.decode.multi_label
             else HostPipeline(engine, settings, global_engine=global_engine, clock=clock)
         )

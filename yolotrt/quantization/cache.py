@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from yolotrt.arrays import F32
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import exclusive, strange_kind
@@ -23,13 +24,13 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import ALGORITHMS, Algorithm
-from yolotrt.quantization.batches import F32, ImageFeed, Preprocessing
+from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.choice import Noise, best_ranges
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
 from yolotrt.quantization.observe import collect
 from yolotrt.quantization.places import place_for
-from yolotrt.quantization.qdq import STYLES, quantize
+from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import (
     QUANTILES,
     CalibrationKey,
@@ -39,6 +40,7 @@ from yolotrt.quantization.ranges import (
     find_ranges,
 )
 from yolotrt.quantization.sensitivity import measure_noise
+from yolotrt.quantization.styles import EARLIER_NAMES, STYLES
 from yolotrt.quantization.witness import Witness, doubts
 
 FORMAT = "yolotrt-calibration"
@@ -277,8 +279,9 @@ def _parse(document: dict[str, Any]) -> CalibrationRanges:
     tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
     if not tensors:
         raise ValueError("no tensors")
+    by_style = {EARLIER_NAMES.get(style, style): layers for style, layers in document["noise"].items()}
     noise: dict[str, dict[str, float]] = {
-        style: {name: _number(value) for name, value in document["noise"][style].items()} for style in STYLES
+        style: {name: _number(value) for name, value in by_style[style].items()} for style in STYLES
     }
     return CalibrationRanges(tensors, key, noise, _parse_seen(document.get("seen")))
 

@@ -28,12 +28,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from yolotrt.arrays import F32, F64
 from yolotrt.errors import CalibrationError
 from yolotrt.quantization.graph import WEIGHTED, GraphView
-from yolotrt.quantization.histogram import F64
 from yolotrt.quantization.observe import open_session
-
-F32 = npt.NDArray[np.float32]
 
 _CHANGE = 0.005
 """What changing the precision before and after a layer costs, as a share of all multiply-adds: a guess

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from yolotrt.arrays import F64
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import F64, Summary, far_fences, measured, summarize
+from yolotrt.bench.statistics import Summary, far_fences, measured, summarize
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
 from yolotrt.report.tables import milliseconds

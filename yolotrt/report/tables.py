@@ -12,12 +12,11 @@ from yolotrt.bench.statistics import Interval, Ratio, paired_ratio, summarize
 from yolotrt.report.fitting import NOT_MEASURED as NOT_MEASURED
 from yolotrt.report.fitting import Column, fits, fitted
 from yolotrt.report.labels import short_names
-from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
+from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, PASSES, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PASSES = ("tiles", "global", "end_to_end")
 
 LARGE = 3.0
 """From this ratio on, a change is said in times and not in percent."""

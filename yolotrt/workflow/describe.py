@@ -8,7 +8,7 @@ from typing import Any
 
 from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import require_file
-from yolotrt.backends.admission import Warn, admit
+from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
@@ -19,6 +19,7 @@ from yolotrt.bench.result import read_result
 from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+from yolotrt.progress import Say
 from yolotrt.quantization.cache import FORMAT as CALIBRATION
 from yolotrt.quantization.cache import read_ranges
 
@@ -33,7 +34,7 @@ KINDS = (
 """What a description says under ``kind``."""
 
 
-def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> dict[str, Any]:
+def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> dict[str, Any]:
     """Return what is in a file, as JSON values; ``kind`` says what it is.
 
     Args:
@@ -62,7 +63,7 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
 
 
 def describe_roofline(
-    path: Path, gpu: str | None, batch: int | None, *, trust: bool = False, warn: Warn = lambda _: None
+    path: Path, gpu: str | None, batch: int | None, *, trust: bool = False, warn: Say = lambda _: None
 ) -> dict[str, Any]:
     """Return an engine's layers against what a GPU can do; see :meth:`.Backend.roofline`.
 
@@ -125,7 +126,7 @@ def _onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
+def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
     document = read_json(path)
     kind = document.get("format") if isinstance(document, dict) else None
     if kind == SIDECAR:

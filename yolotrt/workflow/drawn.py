@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import ensure_writable, write_bytes
-from yolotrt.data.pixels import Frame
 from yolotrt.data.sources import Shot, Source, VideoSource
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError

@@ -90,11 +90,6 @@ def judge_passes(
     }
 
 
-def pass_seconds(result: FrameResult, mode: PassMode) -> float | None:
-    """Return how long a pass took in a frame that both passes looked at; None if nothing measured it."""
-    return _seconds(result, _STAGES[mode])
-
-
 def by_pass(
     result: FrameResult, frame_wh: tuple[int, int], file: EngineFile, settings: PipelineSettings
 ) -> dict[PassMode, Detections]:

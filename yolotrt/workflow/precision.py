@@ -61,7 +61,7 @@ def in_precision(
         model: The FP32 network; it is not changed.
         spec: Its interface.
         precision: The precision wanted.
-        style: Where Q/DQ nodes go.
+        style: For which kernels Q/DQ nodes are.
         ranges: Activation ranges, for :data:`NEEDS_RANGES`.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
 
@@ -78,4 +78,4 @@ def in_precision(
     quantized = quantize(model, ranges, style, exclude=exclude)
     if precision == "fp8":
         quantized = to_fp8(quantized, model)
-    return to_fp16(quantized, spec) if style == "tensorrt" else quantized
+    return to_fp16(quantized, spec) if style == "gpu" else quantized

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.data.pixels import Frame
+from yolotrt.arrays import Frame
 from yolotrt.data.sources import Source
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError

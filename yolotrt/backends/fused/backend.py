@@ -40,7 +40,7 @@ class FusedBackend:
     name = "fused"
     suffix = ".fused"
     foreign_suffixes: tuple[str, ...] = ()
-    qdq_style: QdqStyle = "tensorrt"
+    qdq_style: QdqStyle = "gpu"
     runs_on_cpu = False
     any_batch = False
     packages = ("triton",)

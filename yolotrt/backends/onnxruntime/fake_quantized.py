@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import EngineFile
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.detections import F32
 from yolotrt.model.spec import ModelSpec
 
 if TYPE_CHECKING:

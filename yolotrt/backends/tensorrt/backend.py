@@ -35,7 +35,7 @@ class TensorRtBackend:
 
     suffix = ".engine"
     foreign_suffixes = (".engine", ".plan", ".trt")
-    qdq_style: QdqStyle = "tensorrt"
+    qdq_style: QdqStyle = "gpu"
     runs_on_cpu = False
     any_batch = False
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")

@@ -18,6 +18,7 @@ from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.data.coco.check import CheckedBy
 from yolotrt.data.coco.layout import safe_name
 from yolotrt.data.coco.select import Split
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.errors import ArtifactError
 
 FORMAT = "yolotrt-coco-subset"
@@ -27,7 +28,6 @@ NAME = "manifest.json"
 SPLITS: tuple[Split, ...] = ("all", "calib", "eval")
 _CHECKS: tuple[CheckedBy | None, ...] = ("crc32", "md5", "structure", None)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_INSTANCES = "instances.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def image_file(split: Split, name: str) -> str:
 
 def instances_file(split: Split) -> str:
     """Return the path of a part's annotations, relative to the subset's folder."""
-    return _INSTANCES if split == "all" else f"{split}/{_INSTANCES}"
+    return FILE_NAME if split == "all" else f"{split}/{FILE_NAME}"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:

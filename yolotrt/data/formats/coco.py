@@ -22,6 +22,9 @@ from yolotrt.data.formats.objects import ANNOTATIONS, Draft, checked
 from yolotrt.data.formats.shapes import read_shape
 from yolotrt.errors import ArtifactError
 
+FILE_NAME = "instances.json"
+"""What our own folders of annotated pictures call them."""
+
 MAX_BYTES = 2 << 30
 """Largest file that is read, four times COCO's train2017."""
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import U8
 from yolotrt.data.scenes.backgrounds import blurred
 from yolotrt.data.scenes.instances import MIN_VISIBLE_PX, SceneInstance, visible_instance
 from yolotrt.data.scenes.shapes import SUBPIXEL, Fill, Outline, Sprite, draw_sprite
-from yolotrt.geometry.letterbox import U8
 
 _LEAST_LEFT = 60
 """Percent of a shape that the shapes of a composed scene leave visible."""

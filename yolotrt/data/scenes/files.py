@@ -9,12 +9,13 @@ from typing import Any
 
 import cv2
 
+from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning, owning_file
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
 from yolotrt.data.video_writer import CODECS, new_video
 from yolotrt.errors import UsageError
-from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.progress import Progress, no_progress
@@ -23,7 +24,6 @@ SIDES = (64, 8192)
 """Least and most width and height of a scene that is written, px."""
 
 _QUALITY = 95
-_ANNOTATIONS = "instances.json"
 VIDEO_MAKER = "yolotrt scenes --video"
 
 
@@ -103,9 +103,9 @@ def write_scenes(
                 yield name, scene
         progress("draw scenes", count, count)
 
-    with owning(out, "yolotrt scenes", named("images", _ANNOTATIONS), overwrite=overwrite):
+    with owning(out, "yolotrt scenes", named("images", FILE_NAME), overwrite=overwrite):
         document = coco_instances(written())
-        return write_text(out / _ANNOTATIONS, json.dumps(document, allow_nan=False) + "\n")
+        return write_text(out / FILE_NAME, json.dumps(document, allow_nan=False) + "\n")
 
 
 def write_video(

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
-from yolotrt.pipeline.device.results import U8, Results
+from yolotrt.pipeline.device.results import Results
 from yolotrt.pipeline.merge import MergeSettings
 
 LOOK = np.dtype([("seen", "<i4", 4), ("inner", "<i4")])

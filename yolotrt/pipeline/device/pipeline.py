@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
@@ -39,16 +40,14 @@ class DevicePipeline:
     turns on one engine.
 
     Args:
-        gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
+        gpus: The GPUs and their engines. The tile groups are dealt out to them in order. Those that are
+            :meth:`Gpu.taking_turns` share contexts and scratch memory with other pipelines on their engines,
+            of which only one may run at a time.
         settings: How frames are cut, run and decoded.
-        takes_turns: Other pipelines on these engines run only while this one does not, so they may share
-            contexts and their scratch memory.
     """
 
-    def __init__(
-        self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None, *, takes_turns: bool = False
-    ) -> None:
-        self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
+    def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
+        self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
         self._plan: _DevicePlan | None = None
         self._flying: list[_Flight] = []

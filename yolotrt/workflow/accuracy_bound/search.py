@@ -23,7 +23,7 @@ from yolotrt.data.formats.reader import images_of, require_images
 from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
-from yolotrt.progress import Progress, no_progress
+from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.workflow.accuracy_bound.criterion import (
     AgreementCriterion,
     AnnotatedCriterion,
@@ -31,7 +31,7 @@ from yolotrt.workflow.accuracy_bound.criterion import (
     Judgement,
 )
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, excluding, int8_share, ladder
-from yolotrt.workflow.build import Say, plan_build
+from yolotrt.workflow.build import plan_build
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.profiles import Profile
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.pipeline.chunks import MOST_AT_ONCE
-from yolotrt.pipeline.frames import Frame
 
 
 def chunked(

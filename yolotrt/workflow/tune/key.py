@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.placement import place
 from yolotrt.cuda.machine import HERE
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.machine.environment import environment
-from yolotrt.pipeline.tiled import Frame
 from yolotrt.workflow.tune.request import TuneRequest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
@@ -19,9 +20,8 @@ from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
-from yolotrt.pipeline.tiled import Frame
-from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.build import Say, build_engine, export_if_weights
+from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.workflow.build import build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons

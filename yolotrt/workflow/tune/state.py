@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.artifacts.kinds import document
 from yolotrt.bench.halving import Dropped
@@ -27,8 +27,6 @@ FORMAT = "yolotrt.tune"
 VERSION = 1
 STATE = document("what yolotrt tune knows so far", FORMAT)
 PAUSE_S = 5.0
-_PATIENCE_S = 24 * 3600.0
-"""Seconds that another search with the same state is waited for; some go on overnight."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,7 @@ def held(
         ArtifactError: The file is something else.
         StorageError: It cannot be locked, or another process has just written it for another key.
     """
-    with exclusive(path, say, timeout_s=_PATIENCE_S) as waited:
+    with exclusive(path, say, timeout_s=OVERNIGHT_S) as waited:
         state = TuneState.open(path, key, budgets, say, waited=waited, overwrite=overwrite)
         try:
             yield state
