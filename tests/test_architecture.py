@@ -1,4 +1,4 @@
-"""The house as docs/architecture.md tells it; import-linter says which room may import which (pyproject.toml)."""
+"""The house as docs/architecture.md tells it; import-linter holds which room may import which."""
 
 from __future__ import annotations
 
