@@ -95,3 +95,10 @@ def test_a_new_backend_merge_method_and_format_work_together(house: Path) -> Non
     assert "a CSV of boxes" in " ".join(said.split())
     options = ("--mode", "tiled", "--merge", "agnostic", "--images", "pictures", "--annotations", "boxes.csv")
     assert '"images": 2' in _run(house, "eval", "tiny.toy", *options, "--json", "-")
+
+
+def test_the_hooks_before_a_commit_do_what_make_check_does() -> None:
+    entries = re.findall(r"entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    recipe = (ROOT / "Makefile").read_text().split("\ncheck: ")[1].split("\n\n")[0].splitlines()[1:]
+    steps = [re.sub(r" --check| \.$", "", line.strip().replace("$(BIN)", ".venv/bin")) for line in recipe]
+    assert [entry.removeprefix("env ") for entry in entries] == steps
