@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allo
 test-wheel: setup  ## Build the wheel, install it into an empty environment, run the demo from elsewhere
 	$(BIN)/python tools/check_wheel.py $(PIP_ARGS)
 
+coverage: setup  ## Run the tests and measure what they reach; a floor is in pyproject.toml
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml
+
 fuzz: setup  ## Fuzz every parser for 12 minutes, guided by coverage (atheris: Linux, Python 3.11 or newer)
 	$(BIN)/python -m pip install -q atheris
 	$(BIN)/python tools/fuzz.py --minutes 12 --json runs/fuzz.json
@@ -84,6 +87,9 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+architecture: setup  ## Draw docs/architecture.svg again from the code
+	$(BIN)/python -m tools.architecture
+
 bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
@@ -91,6 +97,6 @@ train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/
 	$(BIN)/python tools/train_demo_model.py --out runs/demo-model
 
 clean:  ## Remove everything that was made here: .venv, caches, engines, calibration caches, runs
-	rm -rf $(VENV) .venv-lowest build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.xml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find engines calib_data -mindepth 1 ! -name README.md -delete

@@ -1,4 +1,4 @@
-"""Starting the program costs nothing. Which room may import which is for import-linter, in pyproject.toml."""
+"""The house as docs/architecture.md tells it; import-linter holds which room may import which."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import yolotrt
+from tools import architecture
 
 ROOT = Path(yolotrt.__file__).parent
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
@@ -35,6 +36,22 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
     assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
     assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"
+
+
+def test_the_picture_of_the_house_is_of_the_code_as_it_is() -> None:
+    assert architecture.PICTURE.read_text() == architecture.drawn(), "draw it again with: make architecture"
+
+
+def test_an_arrow_that_others_imply_is_left_out() -> None:
+    edges = {"cli": {"bench", "data", "errors"}, "bench": {"data"}, "data": {"errors"}, "errors": set()}
+    assert architecture.reduced(edges) == {
+        "cli": {"bench"},
+        "bench": {"data"},
+        "data": {"errors"},
+        "errors": set(),
+    }
+    rows = architecture.rows_of({"cli": {"bench", "data"}, "bench": {"text"}, "text": set(), "data": set()})
+    assert rows == [["cli"], ["bench", ("cli", "data", 1)], ["text", "data"]]
 
 
 def test_help_needs_no_heavy_library() -> None:

@@ -27,7 +27,8 @@ from yolotrt.pipeline.device.merge import FOUND
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.frames import FrameResult
-from yolotrt.pipeline.merge import MergeMethod, MergeSettings
+from yolotrt.pipeline.merge import MergeSettings
+from yolotrt.pipeline.merge_methods import MergeMethod
 from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 

@@ -17,7 +17,8 @@ from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
+from yolotrt.pipeline.merge_methods import MERGE_METHODS
 
 
 @st.composite

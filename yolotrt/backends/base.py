@@ -1,7 +1,7 @@
 """The backend seam: build an engine file, load it, run batches on it, say what is in it.
 
 This is all that the rest of the project knows of a backend. A new one is a package with a class that has
-what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.registry`. Nothing here knows about tiles,
+what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.names`. Nothing here knows about tiles,
 YOLO decoding or timing.
 """
 

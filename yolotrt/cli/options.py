@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from yolotrt.backends.names import NAMES
+from yolotrt.data.formats.names import FORMATS
 from yolotrt.errors import UsageError
+from yolotrt.pipeline.merge_methods import MERGE_METHODS, METHODS
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.merge import MergeSettings
@@ -64,9 +66,7 @@ Images = Annotated[
         "[default: the cache of this model]"
     ),
 ]
-Annotations = Annotated[
-    Path, typer.Option(help="COCO instances JSON of --images, or the data.yaml of YOLO-format labels.")
-]
+Annotations = Annotated[Path, typer.Option(help=f"{', or '.join(reversed(FORMATS.values()))}.")]
 AnnotatedImages = Annotated[
     Path | None, typer.Option(help="Folder of the annotated images; a data.yaml names its images itself.")
 ]
@@ -106,11 +106,13 @@ Overlap = Annotated[
     ),
 ]
 
+BY_OVERLAP = [name for name, method in METHODS.items() if method.by_overlap]
+
 MergeMethod = Annotated[
     str,
     typer.Option(
         "--merge",
-        help="How tiles are joined: seams (knows their borders), nmm (joins overlaps) or nms (drops them).",
+        help=f"How tiles are joined: {', '.join(f'{name} ({m.summary})' for name, m in METHODS.items())}.",
     ),
 ]
 MergeOverlap = Annotated[
@@ -118,7 +120,8 @@ MergeOverlap = Annotated[
     typer.Option(
         "--merge-overlap",
         metavar="METRIC-SHAPE:T",
-        help="How nmm and nms compare: iou or ios, of boxes or masks, above T. [default: ios-boxes:0.5]",
+        help=f"How {' and '.join(BY_OVERLAP)} compare: iou or ios, of boxes or masks, above T. "
+        "[default: ios-boxes:0.5]",
     ),
 ]
 
@@ -127,17 +130,18 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
     """Parse ``--merge`` and ``--merge-overlap``.
 
     Raises:
-        UsageError: A name is unknown, the overlap is not in [0, 1), or ``seams`` was given one.
+        UsageError: A name is unknown, the overlap is not in [0, 1), or the method takes none.
     """
-    from yolotrt.pipeline.merge import MERGE_METHODS, METRICS, SHAPES, MergeSettings
+    from yolotrt.pipeline.merge import METRICS, SHAPES, MergeSettings
 
     chosen = choice(method, "--merge", MERGE_METHODS)
-    if chosen == "seams":
+    if not METHODS[chosen].by_overlap:
         if overlap is not None:
             raise UsageError(
-                "--merge-overlap is for --merge nmm and nms.", hint="Add --merge nmm, or leave it out."
+                f"--merge-overlap is for --merge {' and '.join(BY_OVERLAP)}.",
+                hint=f"Add --merge {BY_OVERLAP[0]}, or leave it out.",
             )
-        return MergeSettings()
+        return MergeSettings(chosen)
     found = re.fullmatch(r"(\w+)-(\w+):(\d*\.?\d+)", overlap or "ios-boxes:0.5")
     if not found:
         raise UsageError(

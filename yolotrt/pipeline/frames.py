@@ -53,6 +53,13 @@ class FrameResult:
     seen: Unmerged
 
     @property
+    def seconds(self) -> float:
+        """How long the frame took, from being handed over to its last detection."""
+        taken = self.trace.seconds("end_to_end")
+        assert taken is not None, "every pipeline measures it"
+        return taken
+
+    @property
     def tiles(self) -> Sequence[Detections]:
         """What each tile found before merging, in px of the frame; empty without tiles."""
         return self.seen.tiles

@@ -13,6 +13,7 @@ from yolotrt.data.formats.annotated import (
     AnnotatedImage,
     AnnotatedSet,
     Annotation,
+    Format,
     Tally,
     about_crowds,
     about_names,
@@ -119,3 +120,10 @@ def _draft(record: ObjectRecord, image: AnnotatedImage) -> Draft:
     raw = record.raw
     shape = read_shape(raw.get("segmentation"), image.size_wh)
     return Draft(raw.get("id"), record.category_id, shape, raw.get("bbox"), raw.get("area"), record.crowd)
+
+
+def _read(path: Path, *, split: str, limit: int | None) -> AnnotatedSet:
+    return read_coco(path, limit=limit)
+
+
+COCO = Format("a COCO instances file", lambda path: True, _read)

@@ -17,6 +17,7 @@ from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
 from yolotrt.pipeline.device.slots import Slot, group_marks, mark_names
+from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
@@ -209,7 +210,7 @@ class DeviceWorker:
         alone = share.tiles == range(len(self._grid.origins)) and share.runs_global == (
             "global" in settings.mode
         )
-        return alone and settings.merge.method == "seams"
+        return alone and METHODS[settings.merge.method].on_gpu
 
     def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
         scope = self.device.scope()
