@@ -188,6 +188,22 @@ def test_every_result_is_written_again_as_easily(cli: Cli, place: Path, name: st
         assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize("option", ["--json", "--jsonl", "--coco"])
+def test_predictions_that_were_corrected_by_hand_stay(cli: Cli, place: Path, option: str) -> None:
+    command = ("predict", "e.onnx", "p.png", "--mode", "global", option, "found.json")
+    assert cli(*command).code == 0
+    (place / "found.json").write_text('{"corrected": true}')
+    assert cli(*command).code == 1
+    assert (place / "found.json").read_text() == '{"corrected": true}'
+    assert cli(*command, "--overwrite").code == 0
+
+
+def test_a_file_that_is_waiting_empty_is_written(cli: Cli, place: Path) -> None:
+    """As mktemp makes one."""
+    (place / "found.json").touch()
+    assert cli("predict", "e.onnx", "p.png", "--mode", "global", "--json", "found.json").code == 0
+
+
 def test_reports_and_comparisons_are_written_again(cli: Cli, place: Path) -> None:
     assert cli(*BENCH, "-o", "r.json").code == 0
     wanted = ["--html", "h", "--csv", "c", "--markdown", "m"]
