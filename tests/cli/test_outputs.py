@@ -248,6 +248,21 @@ def test_of_two_models_of_one_name_each_has_its_own_engine(cli: Cli, tmp_path: P
     assert "was built from another network" in said
 
 
+def test_of_one_network_with_two_lists_of_classes_each_has_its_own_engine(cli: Cli, tmp_path: Path) -> None:
+    """An engine carries the class names, so that it is another one where they differ."""
+    made = []
+    for folder, named in (("a", True), ("b", False), ("a", True)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        model = write_tiny_yolo(tmp_path / folder / "best.onnx", names=named)
+        done = cli("build", model, "--fp32", "--backend", "onnxruntime", "--json", "-")
+        assert done.code == 0, done.err
+        made.append(Path(json.loads(done.out)["path"]))
+    assert made[0] == made[2] != made[1]
+    assert read_engine(made[0]).spec.names != read_engine(made[1]).spec.names
+    done = cli("build", tmp_path / "b" / "best.onnx", "--fp32", "--backend", "onnxruntime", "-o", made[0])
+    assert "was built from another network" in done.err
+
+
 def test_of_two_models_of_one_name_each_has_its_own_calibration(cli: Cli, place: Path) -> None:
     (place / "b").mkdir()
     write_tiny_yolo(place / "b" / "m.onnx", seed=1)
