@@ -10,7 +10,6 @@ from yolotrt.artifacts.folders import (
     NAME,
     by_list,
     named,
-    note_file,
     outside,
     owning,
     owning_file,
@@ -130,5 +129,3 @@ def test_one_file_is_known_by_its_name_and_size(tmp_path: Path) -> None:
     assert not kind.is_own(other), "the list of one file says nothing of another"
     clip.write_text("exchanged")
     assert not kind.is_own(clip)
-    note_file(clip, "yolotrt clip")
-    assert kind.is_own(clip)

@@ -188,6 +188,22 @@ def test_every_result_is_written_again_as_easily(cli: Cli, place: Path, name: st
         assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize("option", ["--json", "--jsonl", "--coco"])
+def test_predictions_that_were_corrected_by_hand_stay(cli: Cli, place: Path, option: str) -> None:
+    command = ("predict", "e.onnx", "p.png", "--mode", "global", option, "found.json")
+    assert cli(*command).code == 0
+    (place / "found.json").write_text('{"corrected": true}')
+    assert cli(*command).code == 1
+    assert (place / "found.json").read_text() == '{"corrected": true}'
+    assert cli(*command, "--overwrite").code == 0
+
+
+def test_a_file_that_is_waiting_empty_is_written(cli: Cli, place: Path) -> None:
+    """As mktemp makes one."""
+    (place / "found.json").touch()
+    assert cli("predict", "e.onnx", "p.png", "--mode", "global", "--json", "found.json").code == 0
+
+
 def test_reports_and_comparisons_are_written_again(cli: Cli, place: Path) -> None:
     assert cli(*BENCH, "-o", "r.json").code == 0
     wanted = ["--html", "h", "--csv", "c", "--markdown", "m"]
@@ -230,6 +246,21 @@ def test_of_two_models_of_one_name_each_has_its_own_engine(cli: Cli, tmp_path: P
     named, said = build(second, "-o", str(one))
     assert named == one
     assert "was built from another network" in said
+
+
+def test_of_one_network_with_two_lists_of_classes_each_has_its_own_engine(cli: Cli, tmp_path: Path) -> None:
+    """An engine carries the class names, so that it is another one where they differ."""
+    made = []
+    for folder, named in (("a", True), ("b", False), ("a", True)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        model = write_tiny_yolo(tmp_path / folder / "best.onnx", names=named)
+        done = cli("build", model, "--fp32", "--backend", "onnxruntime", "--json", "-")
+        assert done.code == 0, done.err
+        made.append(Path(json.loads(done.out)["path"]))
+    assert made[0] == made[2] != made[1]
+    assert read_engine(made[0]).spec.names != read_engine(made[1]).spec.names
+    done = cli("build", tmp_path / "b" / "best.onnx", "--fp32", "--backend", "onnxruntime", "-o", made[0])
+    assert "was built from another network" in done.err
 
 
 def test_of_two_models_of_one_name_each_has_its_own_calibration(cli: Cli, place: Path) -> None:

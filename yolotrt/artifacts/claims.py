@@ -15,7 +15,6 @@ before, and when two processes write one page or table, the one that ends last w
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from yolotrt.artifacts.files import ensure_writable, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name, temporary_file
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, UsageError
+from yolotrt.text import shell_words
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
     """
     for path in inputs:
         if _exists(path) and is_same(folder, path):
-            example = f", such as {option} {shlex.quote(str(suggested(folder)))}"
+            example = f", such as {option} {shell_words(str(suggested(folder)))}"
             raise UsageError(
                 f"{option}, {folder}, is what is read: it would be replaced.",
                 hint=f"Choose another folder{example if option.startswith('-') else ''}.",

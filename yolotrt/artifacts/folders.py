@@ -7,7 +7,6 @@ beside files of others, in whose place or among which its own would come, it wri
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from yolotrt.artifacts.files import exclusive, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, YoloTrtError
+from yolotrt.text import shell_words
 
 NAME = ".yolotrt-files.json"
 FORMAT = "yolotrt.files"
@@ -117,19 +117,8 @@ def owning_file(
     return owning(target.parent, key, named(target.name), option=option, overwrite=overwrite)
 
 
-def note_file(target: Path, maker: str) -> None:
-    """List a file as a verb's own before it is written, whatever it will hold.
-
-    Raises:
-        StorageError: The list cannot be written.
-    """
-    with exclusive(target.parent / NAME, _silent):
-        made = _read(target.parent)
-        _write(target.parent, {**made, f"{maker} {target.name}": {"finished": False, "files": {}}})
-
-
 def by_list(what: str, maker: str) -> Kind:
-    """Return the kind of files that :func:`owning_file` or :func:`note_file` lists."""
+    """Return the kind of files that :func:`owning_file` lists, as long as nobody else changed them."""
 
     def is_own(path: Path) -> bool:
         known = _read(path.parent).get(f"{maker} {path.name}")
@@ -156,7 +145,7 @@ def _require_own(folder: Path, own: Mapping[str, int], watched: Watched, maker: 
         raise StorageError(
             f"Cannot write to {folder}: it holds files that {maker} did not write, such as "
             f"{path.relative_to(folder)}.",
-            hint=f"Name a new folder, such as {option} {shlex.quote(str(suggested(folder)))}; or add "
+            hint=f"Name a new folder, such as {option} {shell_words(str(suggested(folder)))}; or add "
             "--overwrite if what is there may be replaced.",
         )
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import reprlib
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +20,7 @@ from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.model.reading import MAX_SIDE, MIN_SIDE
 from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.text import shell_words
 
 FORMAT = "yolotrt.engine"
 VERSION = 1
@@ -184,7 +184,7 @@ def read_sidecar(engine: Path) -> EngineFile:
 def _way_to_an_engine(path: Path) -> str:
     """Return how to get an engine where a file is none of ours; never in its place."""
     if path.suffix.lower() in MODELS:
-        return f"Build an engine from it: yolotrt build {shlex.quote(str(path))}"
+        return f"Build an engine from it: yolotrt build {shell_words(str(path))}"
     return "Build an engine: yolotrt build MODEL"
 
 

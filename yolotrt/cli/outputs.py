@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -166,7 +166,7 @@ def own_predictions(
     *,
     overwrite: bool,
 ) -> AbstractContextManager[None]:
-    """Make sure of what predictions will be written to; in its block pictures may be written to ``save``.
+    """Make sure of what predictions will be written to; in its block they may be written.
 
     Args:
         inputs: Engine, source, and what else is read.
@@ -180,7 +180,7 @@ def own_predictions(
     """
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
-    from yolotrt.artifacts.folders import by_list, foreign_files, note_file, outside, owning, with_ending
+    from yolotrt.artifacts.folders import by_list, foreign_files, outside, owning, owning_file, with_ending
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.images import EXTENSIONS
     from yolotrt.data.video_writer import CODECS
@@ -191,10 +191,10 @@ def own_predictions(
     outputs = [Output(option, path, kind) for option, path in files]
     folders = [] if save is None else [("--save", save)]
     claim_outputs(outputs, *inputs, overwrite=overwrite, folders=folders)
-    for _, path in files:
-        note_file(path, lister)
+    # They were judged just now, and an empty file is nothing to lose.
+    owned = [owning_file(path, lister, option=option, overwrite=True) for option, path in files]
     if save is None:
-        return nullcontext()
+        return _all_of(owned)
     watched = with_ending(*EXTENSIONS, *CODECS)
     for read in (Path(one) for one in inputs if one is not None):
         if read.is_dir() and real(read).is_relative_to(real(save)):
@@ -205,4 +205,12 @@ def own_predictions(
         for read in (Path(one) for one in inputs if one is not None):
             lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
             require_apart("--save", path, [path if lies_in_it else read])
-    return owning(save, maker, watched, option="--save", overwrite=overwrite)
+    return _all_of([*owned, owning(save, maker, watched, option="--save", overwrite=overwrite)])
+
+
+@contextmanager
+def _all_of(managers: Iterable[AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield

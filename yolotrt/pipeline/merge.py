@@ -23,9 +23,10 @@ from typing import cast
 
 import numpy as np
 
+from yolotrt.arrays import I64
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
-from yolotrt.geometry.detections import I64, Detections, PerImage
+from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.data.coco.names import coco_category
-from yolotrt.data.formats.annotated import AnnotatedImage, plain_name
+from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, plain_name
+from yolotrt.data.formats.files import spellings
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ArtifactError
@@ -30,8 +31,8 @@ class RecordIds:
     """
 
     pictures: Mapping[str, int | str] | None
-    classes: tuple[int | None, ...]
-    categories: Mapping[int, str]
+    classes: tuple[int | str | None, ...]
+    categories: Mapping[int | str, str]
 
     def image_id(self, name: str, index: int | None) -> int | str | None:
         """Return the id of a picture or of frame ``index`` of a video; None if the annotations lack it."""
@@ -84,7 +85,7 @@ def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     of_coco = [coco_category(name) for name in names]
     known = [key for key in of_coco if key is not None]
     classes = known if len(known) == len(names) else list(range(1, len(names) + 1))
-    categories: dict[int, str] = {}
+    categories: dict[int | str, str] = {}
     for key, name in zip(classes, names, strict=True):
         categories.setdefault(key, name)
     return RecordIds(None if pictures is None else _numbered(pictures), tuple(classes), categories)
@@ -104,10 +105,8 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             it may be several of ours.
     """
     instances = read_annotations(annotations)
-    by_name = {plain_name(name): key for key, name in reversed(list(instances.categories.items()))}
-    exact = {name: key for key, name in reversed(list(instances.categories.items()))}
-    classes = tuple(exact.get(name, by_name.get(plain_name(name))) for name in names)
-    if all(key is None for key in classes):
+    chosen = _categories_of(names, instances)
+    if all(key is None for key in chosen):
         raise ArtifactError(
             f"{annotations} has none of the model's {len(names)} classes ({', '.join(names[:3])}, ...).",
             hint="Give annotations of the classes that the model was trained on; they match by name.",
@@ -126,7 +125,31 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
                 f"{annotations} has none of the {len(pictures)} pictures (the first is {pictures[0]}).",
                 hint="Give the annotations of these pictures, or leave --annotations out.",
             )
-    return RecordIds(found, classes, instances.categories)
+    given = instances.given_ids
+    classes = tuple(None if key is None else given.get(key, key) for key in chosen)
+    return RecordIds(
+        found, classes, {given.get(key, key): name for key, name in instances.categories.items()}
+    )
+
+
+def _categories_of(names: Sequence[str], instances: AnnotatedSet) -> list[int | None]:
+    """Return the category of each class: of several of one name that which has objects.
+
+    Names that differ in case, or in how words are parted, are one, except where the model itself has a class
+    for each, as in :func:`yolotrt.evaluation.classes.map_classes`.
+    """
+    counts = Counter(one.category_id for found in instances.objects.values() for one in found)
+    alike: dict[str, list[int]] = {}
+    for key, name in instances.categories.items():
+        alike.setdefault(plain_name(name), []).append(key)
+    classes = Counter(map(plain_name, names))
+    chosen = []
+    for name in names:
+        plain = plain_name(name)
+        literal = {key for key in alike.get(plain, ()) if instances.categories[key] == name}
+        fitting = literal if classes[plain] > 1 else alike.get(plain, ())
+        chosen.append(max(fitting, key=lambda key: (counts[key], key in literal, -key), default=None))
+    return chosen
 
 
 def _numbered(pictures: Sequence[str]) -> dict[str, int]:
@@ -146,15 +169,15 @@ def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Pa
     """Match by as much of the paths as both have: either may name folders that the other leaves out."""
     by_base: dict[str, list[tuple[tuple[str, ...], int | str]]] = {}
     for image in images:
-        parts = _parts(image.name)
-        by_base.setdefault(parts[-1], []).append((parts, _own_id(image)))
+        for parts in dict.fromkeys(map(_parts, spellings(image.name))):
+            by_base.setdefault(parts[-1], []).append((parts, _own_id(image)))
     found: dict[str, int | str] = {}
     taken: dict[int | str, str] = {}
     for name in pictures:
         parts = _parts(name)
-        fitting = [(len(p), key) for p, key in by_base.get(parts[-1], ()) if _agree(p, parts)]
-        exact = [key for p, key in by_base.get(parts[-1], ()) if p == parts]
-        keys = exact or [key for _, key in fitting]
+        named = by_base.get(parts[-1], ())
+        exact = [key for p, key in named if p == parts]
+        keys = list(dict.fromkeys(exact or (key for p, key in named if _agree(p, parts))))
         if len(keys) > 1:
             raise ArtifactError(
                 f"{path} has {len(keys)} pictures that {name} may be.",

@@ -145,7 +145,7 @@ class BuildPlan:
             self.onnx_path.stem,
             ending,
             self.onnx_path,
-            lambda engine: is_made_from(engine, key, self.onnx_path),
+            lambda engine: is_made_from(engine, key, self.spec.names, self.onnx_path),
         )
 
 

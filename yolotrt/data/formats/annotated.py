@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -68,12 +68,14 @@ class AnnotatedSet:
         categories: Class names by category id, by ascending id.
         objects: The objects of each image, by image id.
         notes: What was left out or looks odd, a line for each reason.
+        given_ids: Ids of categories as the annotations write them, where that is as text.
     """
 
     images: tuple[AnnotatedImage, ...]
     categories: dict[int, str]
     objects: dict[int, tuple[Annotation, ...]]
     notes: tuple[str, ...] = ()
+    given_ids: Mapping[int, str] = field(default_factory=dict)
 
 
 class Read(Protocol):

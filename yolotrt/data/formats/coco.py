@@ -96,7 +96,7 @@ def annotated_set(records: Records) -> AnnotatedSet:
         objects[image.id] = tuple(one for one in found if one is not None)
     images = tuple(record.image for record in records.images)
     notes = (*tally.lines(), *about_names(records.categories), *about_crowds(objects))
-    return AnnotatedSet(images, records.categories, objects, notes)
+    return AnnotatedSet(images, records.categories, objects, notes, records.given_ids)
 
 
 def _distinct(records: Sequence[ObjectRecord], tally: Tally) -> list[ObjectRecord]:
