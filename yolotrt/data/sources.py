@@ -11,7 +11,7 @@ from typing import Protocol
 
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
-from yolotrt.data.kinds import is_animated, is_picture
+from yolotrt.data.kinds import is_picture
 from yolotrt.data.pixels import Frame
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
@@ -96,8 +96,6 @@ class Pictures:
                     raise
                 say(f"warning: skipped: {exc.message}")
                 continue
-            if is_animated(path):
-                say(f"note: {path} moves; only its first frame is looked at")
             yield Shot(name, image)
 
     def close(self) -> None:
@@ -154,11 +152,13 @@ class SceneSource:
         """Nothing is held."""
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, results: Path | None = None) -> Source:
     """Return the frames behind a name; whether a file is a picture or a video is told by its content.
 
     Args:
         source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
+        results: A folder for results. What lies there comes from an earlier run, and is left out where the
+            folder is within the source.
 
     Raises:
         InputError: It is not there, or cannot be read.
@@ -167,7 +167,8 @@ def open_source(source: str) -> Source:
         return SceneSource()
     path = Path(source)
     if path.is_dir():
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
+        paths = list_images(path, without=results)
+        return Pictures(source, {found.relative_to(path).as_posix(): found for found in paths})
     if (video := _video(path)) is not None:
         return Film(path, video)
     (found,) = list_images(path)
