@@ -35,11 +35,11 @@ def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
     Raises:
         ImageError: Nothing is there, or the folder holds no image file.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
     if strange := strange_kind(path):
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
     found, others, videos = [], Counter[str](), Counter[str]()
     for folder, subfolders, names in os.walk(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ def open_source(source: str, *, results: Path | None = None) -> Source:
     if source == SCENE:
         return SceneSource()
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         paths = list_images(path, without=results)
         return Pictures(source, {found.relative_to(path).as_posix(): found for found in paths})
     if (video := _video(path)) is not None:
@@ -229,7 +230,7 @@ def _digest(path: Path) -> str:
 
 def _video(path: Path) -> VideoFile | None:
     """Return a file's video, or None for what is a picture or named like one and no video."""
-    if not path.is_file() or is_picture(path):
+    if not os.path.isfile(path) or is_picture(path):
         return None
     try:
         return VideoFile(path)

@@ -87,7 +87,7 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     return backup
 
 
-def require_editable(path: Path, mode: PassMode) -> None:
+def require_editable(path: Path, mode: str) -> None:
     """Find out before long work that its outcome can be written into a file.
 
     Args:
@@ -100,7 +100,7 @@ def require_editable(path: Path, mode: PassMode) -> None:
     _changed(path, changes_for(path, mode, "engine", "graph", 1))
 
 
-def changes_for(path: Path, mode: PassMode, engine: str, dispatch: str, groups: int) -> dict[Key, Scalar]:
+def changes_for(path: Path, mode: str, engine: str, dispatch: str, groups: int) -> dict[Key, Scalar]:
     """Return the changes that make a file run an engine in a way.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from yolotrt.data.formats.annotated import AnnotatedSet
@@ -62,6 +63,6 @@ def images_of(source: Path, split: str = "train") -> list[Path]:
         ImageError: Nothing is there, or the folder holds no image file.
         InputError: The description cannot be read, or has no such images.
     """
-    if source.is_dir() or not is_description(source):
+    if os.path.isdir(source) or not is_description(source):
         return list_images(source)
     return list(find_split(source, split).images)
