@@ -134,6 +134,40 @@ def test_errors_show_evil_names_and_obey_none(cli: Cli, world: Path) -> None:
         assert "x" in done.err
 
 
+@pytest.mark.parametrize("length", [255, 256], ids=["longest", "too-long"])
+def test_long_names_are_used_or_refused_in_a_line(cli: Cli, length: int) -> None:
+    """Names that are derived from the longest one, such as a sidecar's, do not fit any more."""
+
+    def long(ending: str) -> Path:
+        return Path("x" * (length - len(ending)) + ending)
+
+    os.mkdir("pictures")
+    cv2.imwrite("pictures/p.png", np.full((64, 64, 3), 99, np.uint8))
+    Path("net.onnx").write_bytes(tiny_yolo().SerializeToString())
+    fits = length == 255
+    if fits:
+        long(".onnx").write_bytes(Path("net.onnx").read_bytes())
+        long(".json").write_text("{}")
+        cv2.imwrite(str(Path("pictures") / long(".png")), np.full((64, 64, 3), 99, np.uint8))
+    picture = Path("pictures") / long(".png")
+    for right, command in (
+        (fits, ("predict", long(".onnx"), picture, "--trust", "--mode", "global", "--save", "found")),
+        (False, ("predict", long(".onnx"), picture)),
+        (False, ("predict", "net.onnx", "pictures", "--annotations", long(".json"), "--json", "r.json")),
+        (fits, ("run", long(".onnx"), "--source", picture, "--trust", "--mode", "global")),
+        (fits, ("inspect", long(".onnx"))),
+        (False, ("inspect", long(".json"))),
+        (False, ("calibrate", "net.onnx", "--images", long(""))),
+        (False, ("calibrate", long(".onnx"), "--images", "pictures")),
+        (False, ("build", long(".onnx"), "--fp32", "--backend", "onnxruntime")),
+        (False, ("build", "net.onnx", "--fp32", "--backend", "onnxruntime", "-o", long(".onnx"))),
+        (False, ("eval", "net.onnx", "--images", long(""), "--annotations", long(".json"), "--trust")),
+        (False, ("tune", "net.onnx", "--source", long(".png"))),
+    ):  # fmt: skip
+        done = tame(cli(*command))
+        assert done.code == (0 if right else 1), (command, done)
+
+
 def test_a_bug_shows_evil_names_and_obeys_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     import yolotrt.workflow.describe as room
 

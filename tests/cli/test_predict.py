@@ -122,6 +122,17 @@ def test_pictures_of_one_name_stay_apart(cli: Cli, engine: Path, pictures: Path,
     }  # fmt: skip
 
 
+def test_results_within_the_source_are_no_input_of_the_next_run(
+    cli: Cli, engine: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(pictures)
+    for save in (pictures / "drawn", Path("link/drawn"), pictures / "drawn"):
+        done = cli("predict", engine, pictures, "--save", save, "--mode", "global")
+        assert done.code == 0, done.err
+        assert [line.split(":")[0] for line in done.out.splitlines()] == [f"{i}.png" for i in range(4)]
+    assert sorted(p.name for p in (pictures / "drawn").rglob("*.png")) == [f"{i}.png" for i in range(4)]
+
+
 def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     times = [0, 40, 200, 1000]
     clip(tmp_path / "in.mkv", 4, times_ms=times)
@@ -151,9 +162,11 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     assert done.code == 0, done.err
     came = len(done.out.splitlines())
     assert f"announces about 20 frames (0.80 s), {came} frames came" in done.err
-    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block")
+    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block", "--json", "-")
     assert done.code == 0, done.err
     assert f"{came} frames came" in done.err
+    (remark,) = json.loads(done.out)["remarks"]
+    assert f"{came} frames came" in remark
 
 
 def test_options_that_make_no_sense(cli: Cli, engine: Path, pictures: Path) -> None:

@@ -253,3 +253,12 @@ def test_pictures_that_have_to_be_converted_are_not_left_out_in_silence(tmp_path
     (tmp_path / "d.jpg").write_bytes(b"x")
     with pytest.warns(PictureWarning, match=r"2 \.heic, 1 \.nef"):
         assert [p.name for p in list_images(tmp_path)] == ["d.jpg"]
+
+
+def test_videos_in_a_folder_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.MP4").write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"no images, but videos: 1 \.mp4"):
+        list_images(tmp_path)
+    (tmp_path / "b.jpg").write_bytes(b"x")
+    with pytest.warns(PictureWarning, match=r"videos in a folder are left out \(1 \.mp4\)"):
+        assert [p.name for p in list_images(tmp_path)] == ["b.jpg"]

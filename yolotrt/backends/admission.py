@@ -20,7 +20,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.backends.sidecar import has_sidecar, read_engine, read_sidecar
 from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.model.notes import lost_names
@@ -54,7 +54,7 @@ def admit(
 
 def _trusted(path: Path, warn: Say, machine: Machine) -> EngineFile:
     """Describe an engine that its user trusts, whether a sidecar vouches for it or not."""
-    if sidecar_path(path).exists():
+    if has_sidecar(path):
         file, found = read_sidecar(path), sha256_file(path)
         if found != file.sha256:
             warn(f"{path} does not match the hash in its sidecar; it is loaded because you trust it.")

@@ -46,6 +46,11 @@ def sidecar_path(engine: Path) -> Path:
     return engine.with_name(engine.name + ".json")
 
 
+def has_sidecar(engine: Path) -> bool:
+    """Return whether a sidecar is there; not beside an engine whose name leaves no room for that of one."""
+    return os.path.exists(sidecar_path(engine))
+
+
 def write_engine(file: EngineFile, data: bytes) -> EngineFile:
     """Write an engine and its sidecar, and return the file with its hash filled in.
 
@@ -118,7 +123,7 @@ def read_engine(path: Path) -> EngineFile:
     require_file(path, "an engine")
     if _describes(_waiting_path(path), path):
         return _read(_waiting_path(path), path)
-    if not sidecar_path(path).exists():
+    if not has_sidecar(path):
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
             hint=f"{_way_to_an_engine(path)}\n{TRUST}",

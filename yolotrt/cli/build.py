@@ -155,6 +155,7 @@ def build(
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.coco import COCO
     from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.precision import is_calibrated
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -175,7 +176,7 @@ def build(
     path = find_model(model, ENGINES)
     inputs = (images, annotations, eval_images)
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
-    calibrates = int8 or fp8
+    calibrates = (int8 or fp8) and is_calibrated(path)
     if calibrates and images == Path(COCO):
         images = _coco()
     elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):

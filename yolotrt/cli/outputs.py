@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -197,13 +198,13 @@ def own_predictions(
         return _all_of(owned)
     watched = with_ending(*EXTENSIONS, *CODECS)
     for read in (Path(one) for one in inputs if one is not None):
-        if read.is_dir() and real(read).is_relative_to(real(save)):
+        if os.path.isdir(read) and real(read).is_relative_to(real(save)):
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.
             within = real(read).relative_to(real(save))
             watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
     for path in foreign_files(save, maker, watched) if overwrite else ():
         for read in (Path(one) for one in inputs if one is not None):
-            lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
+            lies_in_it = os.path.isdir(read) and real(path).is_relative_to(real(read))
             require_apart("--save", path, [path if lies_in_it else read])
     return _all_of([*owned, owning(save, maker, watched, option="--save", overwrite=overwrite)])
 

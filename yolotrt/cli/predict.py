@@ -113,7 +113,7 @@ def predict(
     left_out = LeftOut()
     with (
         own,
-        closing(open_source(source)) as frames,
+        closing(open_source(source, results=save)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,

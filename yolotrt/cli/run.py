@@ -123,8 +123,9 @@ def run(
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
         say(f"note: {rough}")
-    emit_json(json, {**end.as_json(), "packages": packages()} if json else None)
-    for remark in found.remarks():
+    remarks = found.remarks()
+    emit_json(json, {**end.as_json(), "remarks": remarks, "packages": packages()} if json else None)
+    for remark in remarks:
         warn(remark)
     if failure is not None:
         raise failure

@@ -120,6 +120,7 @@ def tune(
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.pipeline_yaml import require_editable
     from yolotrt.workflow.tune.request import TuneRequest
     from yolotrt.workflow.tune.search import tune as search
     from yolotrt.workflow.tune.state import STATE
@@ -162,7 +163,7 @@ def tune(
     announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
-        _require_writable(write)
+        require_editable(write, request.sweep.modes[0])
     read = (path, source, images, eval_images, annotations)
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
@@ -185,25 +186,13 @@ def tune(
         _write(write, outcome.best)
 
 
-def _require_writable(target: Path) -> None:
-    """Meet a bad file before minutes of searching, not after."""
-    from yolotrt.artifacts.yaml_text import YamlText
-
-    YamlText.read(target)
-
-
 def _write(target: Path, best: Candidate) -> None:
-    from yolotrt.workflow import pipeline_yaml as keys
+    from yolotrt.workflow.pipeline_yaml import changes_for, update_pipeline
 
     case = best.result.case
     engine = os.path.relpath(best.file.path, target.resolve().parent)
-    changes: dict[tuple[str, ...], str | int | bool] = {}
-    if "tiled" in case.mode:
-        changes |= {keys.TILES_ENGINE: engine, keys.TILES_ENABLED: True}
-        changes |= keys.group_changes(target, case.dispatch, case.groups)
-    if "global" in case.mode:
-        changes |= {keys.GLOBAL_ENGINE: engine, keys.GLOBAL_ENABLED: True}
-    backup = keys.update_pipeline(target, changes)
+    changes = changes_for(target, case.mode, engine, case.dispatch, case.groups)
+    backup = update_pipeline(target, changes)
     for key, value in changes.items():
         say(f"{target}: {'.'.join(key)} = {value}")
     say(f"backup: {backup}")

@@ -43,14 +43,3 @@ def is_motion_jpeg(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(2) == b"\xff\xd8"
-
-
-def is_animated(path: Path) -> bool:
-    """Return whether a picture is a GIF, PNG or WebP that moves; only its first frame is read."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    return (
-        (head[:4] == b"GIF8" and b"NETSCAPE2.0" in head)
-        or (head[:4] == b"\x89PNG" and b"acTL" in head)
-        or (head[8:16] == b"WEBPVP8X" and bool(head[20] & 2))
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Protocol
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
-from yolotrt.data.kinds import is_animated, is_picture
+from yolotrt.data.kinds import is_picture
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
 from yolotrt.progress import Say
@@ -95,8 +96,6 @@ class Pictures:
                     raise
                 say(f"warning: skipped: {exc.message}")
                 continue
-            if is_animated(path):
-                say(f"note: {path} moves; only its first frame is looked at")
             yield Shot(name, image)
 
     def close(self) -> None:
@@ -153,11 +152,13 @@ class SceneSource:
         """Nothing is held."""
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, results: Path | None = None) -> Source:
     """Return the frames behind a name; whether a file is a picture or a video is told by its content.
 
     Args:
         source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
+        results: A folder for results. What lies there comes from an earlier run, and is left out where the
+            folder is within the source.
 
     Raises:
         InputError: It is not there, or cannot be read.
@@ -165,8 +166,9 @@ def open_source(source: str) -> Source:
     if source == SCENE:
         return SceneSource()
     path = Path(source)
-    if path.is_dir():
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
+    if os.path.isdir(path):
+        paths = list_images(path, without=results)
+        return Pictures(source, {found.relative_to(path).as_posix(): found for found in paths})
     if (video := _video(path)) is not None:
         return VideoSource(path, video)
     (found,) = list_images(path)
@@ -227,7 +229,7 @@ def _digest(path: Path) -> str:
 
 def _video(path: Path) -> VideoFile | None:
     """Return a file's video, or None for what is a picture or named like one and no video."""
-    if not path.is_file() or is_picture(path):
+    if not os.path.isfile(path) or is_picture(path):
         return None
     try:
         return VideoFile(path)

@@ -74,9 +74,9 @@ def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
     if _STREAM.match(name):
         return StreamSource(name, timeout_s=timeout_s)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         return FolderSource(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         strange = strange_kind(path)
         raise InputError(
             f"{name} is {strange}, not a video file." if strange else f"{name} does not exist.",

@@ -13,7 +13,7 @@ from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import FORMAT as SIDECAR
-from yolotrt.backends.sidecar import read_sidecar, sidecar_path
+from yolotrt.backends.sidecar import has_sidecar, read_sidecar
 from yolotrt.bench.result import FORMAT as RESULT
 from yolotrt.bench.result import read_result
 from yolotrt.cuda.machine import HERE
@@ -48,7 +48,7 @@ def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> 
         ModelError: It is a damaged ONNX file or not a segmentation model.
     """
     require_file(path, "an ONNX file, engine, sidecar, calibration cache or result file")
-    if sidecar_path(path).exists():
+    if has_sidecar(path):
         return _engine(admit(path, trust=trust, warn=warn))
     if path.suffix == ".onnx":
         return _onnx(path)

@@ -78,15 +78,54 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     """
     target = path.resolve()  # a link stays a link
     before = target.read_bytes() if target.is_file() else b""
-    text = YamlText.read(path)
-    for key, value in changes.items():
-        text = text.replaced(key, value)
+    text = _changed(path, changes)
     mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
     backup = _free_name(target)
     mode = stat.S_IMODE(target.stat().st_mode)
     write_bytes(backup, before, mode=mode)
     write_bytes(target, mark + text.text.encode(), mode=mode)
     return backup
+
+
+def require_editable(path: Path, mode: str) -> None:
+    """Find out before long work that its outcome can be written into a file.
+
+    Args:
+        path: The file.
+        mode: The passes that will be run.
+
+    Raises:
+        InputError: The file or a place in it cannot be edited.
+    """
+    _changed(path, changes_for(path, mode, "engine", "graph", 1))
+
+
+def changes_for(path: Path, mode: str, engine: str, dispatch: str, groups: int) -> dict[Key, Scalar]:
+    """Return the changes that make a file run an engine in a way.
+
+    Args:
+        path: The file.
+        mode: The passes that the engine runs; what the file says of others stays.
+        engine: The engine, as the file names it.
+        dispatch: How groups of tiles run.
+        groups: Number of them.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    changes: dict[Key, Scalar] = {}
+    if "tiled" in mode:
+        changes |= {TILES_ENGINE: engine, TILES_ENABLED: True, **group_changes(path, dispatch, groups)}
+    if "global" in mode:
+        changes |= {GLOBAL_ENGINE: engine, GLOBAL_ENABLED: True}
+    return changes
+
+
+def _changed(path: Path, changes: dict[Key, Scalar]) -> YamlText:
+    text = YamlText.read(path)
+    for key, value in changes.items():
+        text = text.replaced(key, value)
+    return text
 
 
 def group_changes(path: Path, dispatch: str, groups: int) -> dict[Key, Scalar]:

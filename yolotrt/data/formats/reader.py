@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -64,7 +65,7 @@ def images_of(source: Path, split: str = "train") -> list[Path]:
         ImageError: Nothing is there, or the folder holds no image file.
         InputError: The annotations cannot be read, or have no such images.
     """
-    named = None if source.is_dir() else _format_of(source).images
+    named = None if os.path.isdir(source) else _format_of(source).images
     return list_images(source) if named is None else list(named(source, split))
 
 
