@@ -49,7 +49,7 @@ from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.observe import open_session
 from yolotrt.quantization.qdq import Style, quantize
-from yolotrt.report.tables import signed
+from yolotrt.report.figures import signed
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))

@@ -22,8 +22,9 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
 from yolotrt.machine.environment import environment
 from yolotrt.report.accuracy import AccuracyFigures, read_accuracy
+from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 from yolotrt.report.page import page
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.report.result_columns import speed_up
 from yolotrt.report.timeline import overlap_text, timeline_chart
 
 CHROMIUM = next(

@@ -258,7 +258,8 @@ def _within_bound(wanted: BoundRequest, json: str | None) -> None:
     with progress_bars() as progress:
         outcome = build_within_bound(wanted, progress=progress, say=say)
     if json != "-":
-        stdout().print(bound_table(outcome))
+        console = stdout()
+        console.print(bound_table(outcome, console.width))
         tell(str(outcome.file.path))
     found = outcome.as_json()
     # "promise" is what the key was called first: scripts that read it go on.

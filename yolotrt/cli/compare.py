@@ -110,7 +110,7 @@ def hold(found: Comparison, limit: float, *, strict: bool) -> None:
         GateFailed: There is a regression.
         GateUndecided: Nobody can tell.
     """
-    from yolotrt.report.tables import signed_percent
+    from yolotrt.report.figures import signed_percent
 
     if bad := found.regressions:
         worst = max(bad, key=lambda change: change.ratio.value)
@@ -124,7 +124,7 @@ def hold(found: Comparison, limit: float, *, strict: bool) -> None:
 
 def _open(found: Comparison) -> str:
     """Return what cannot be judged, in a sentence."""
-    from yolotrt.report.tables import signed_percent
+    from yolotrt.report.figures import signed_percent
 
     if not found.undecided:
         return f"Undecided: the two results do not both measure {found.lost[0]}."

@@ -132,12 +132,13 @@ def eval_(
     if accuracy.unmeasured_classes:
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
     if json != "-":
-        stdout().print(accuracy_table(found))
-        losses = loss_table(found)
+        console = stdout()
+        console.print(accuracy_table(found, console.width))
+        losses = loss_table(found, console.width)
         if losses is not None:
-            stdout().print(losses)
+            console.print(losses)
         if per_class:
-            stdout().print(class_table(found))
+            console.print(class_table(found, console.width))
     figures = [entry.as_json() for entry in found]
     emit_json(json, {"mode": mode, "notes": list(truth.notes), "engines": figures, "packages": packages()})
     if bound is not None:
