@@ -16,6 +16,8 @@ from yolotrt.report.labels import short_names
 from yolotrt.timing.trace import INTERVAL
 
 PASSES = ("tiles", "global", "end_to_end")
+QUANTILES = ("p50", "p95", "p99")
+"""What a terminal shows of each pass."""
 
 _SPREAD = ("p90", "p95", "p99", "mean", "stdev")
 
@@ -88,7 +90,7 @@ def _entry_case(row: ResultRow) -> Case:
 
 
 def result_columns(
-    cases: Iterable[CaseResult], quantiles: Sequence[str] = ("p50", "p95", "p99")
+    cases: Iterable[CaseResult], quantiles: Sequence[str] = QUANTILES
 ) -> list[Column[ResultRow]]:
     """Return all columns of a result.
 

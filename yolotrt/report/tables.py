@@ -12,7 +12,14 @@ from yolotrt.bench.statistics import median
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import interval_percent, milliseconds, milliseconds_exactly, signed_percent
 from yolotrt.report.fitting import terminal_table
-from yolotrt.report.result_columns import PASSES, ResultRow, case_columns, result_columns, result_rows
+from yolotrt.report.result_columns import (
+    PASSES,
+    QUANTILES,
+    ResultRow,
+    case_columns,
+    result_columns,
+    result_rows,
+)
 from yolotrt.text import Markup
 from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
 
@@ -28,17 +35,24 @@ def latency_table(result: RunResult, width: int | None = None) -> Table:
         width: Characters of a line, here and below; where they do not suffice, the p99 and lesser columns are
             left out, and where not even the passes fit, the p95. None is as wide as is needed.
     """
-    full, *shorter = (latencies(result, names) for names in (("p50", "p95", "p99"), ("p50", "p95"), ("p50",)))
+    rows = result_rows(result)
+    full, *shorter = (
+        RowTable(_latency_title(result, names), result_columns(result.cases, names), rows)
+        for names in (QUANTILES, QUANTILES[:2], QUANTILES[:1])
+    )
     return terminal_table(full, *shorter, width=width)
 
 
-def latencies(result: RunResult, quantiles: Sequence[str] = ("p50", "p95", "p99")) -> RowTable[ResultRow]:
-    """Return everything that is known of each case; a terminal shows these quantiles of the passes."""
+def latencies(result: RunResult) -> RowTable[ResultRow]:
+    """Return everything that is known of each case."""
+    return RowTable(_latency_title(result, QUANTILES), result_columns(result.cases), result_rows(result))
+
+
+def _latency_title(result: RunResult, quantiles: Sequence[str]) -> str:
     half = "; ± half of the median's 95 % interval"
-    title = case_title(
+    return case_title(
         f"Latency per frame, ms ({' / '.join(quantiles)}{half})", [e.case for e in result.cases]
     )
-    return RowTable(title, result_columns(result.cases, quantiles), result_rows(result))
 
 
 def stage_table(result: RunResult, width: int | None = None) -> Table:
