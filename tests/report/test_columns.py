@@ -16,6 +16,7 @@ from yolotrt.report.columns import MEDIA, Column, Medium
 from yolotrt.report.fitting import terminal_table
 from yolotrt.report.markdown import markdown_table
 from yolotrt.report.markup import table as page_table
+from yolotrt.report.page import page
 from yolotrt.report.result_columns import FIGURES, ResultRow
 from yolotrt.report.spreadsheet import csv_table
 from yolotrt.report.tables import latencies, latency_table
@@ -30,9 +31,9 @@ def test_a_new_column_is_on_every_medium() -> None:
     table = replace(known, columns=[*known.columns, ENERGY])
     on_screen = terminal_table(table).columns[-1]
     assert (on_screen.header, list(on_screen.cells)) == ("energy, J", ["3.2", "-"])
-    page = page_table(table, place="0")
-    assert '<data value="0/0/energy, J">3.2</data>' in page
-    assert '<data value="0/1/energy, J">-</data>' in page
+    html = page_table(table, place="0")
+    assert '<data value="0/0/energy, J">3.2</data>' in html
+    assert '<data value="0/1/energy, J">-</data>' in html
     head, rule, *rows = markdown_table(table)
     assert head.endswith("| energy, J |")
     assert rule.endswith("| ---: |")
@@ -61,3 +62,12 @@ def test_at_80_columns_the_times_of_the_passes_are_the_last_to_go(engines: tuple
     assert max(map(len, lines)) <= 80
     assert {"tiles", "global", "end_to_end"} <= {str(column.header) for column in table.columns}
     assert "too narrow for: " in "".join(lines)
+
+
+def test_frames_in_flight_are_counted_alike_on_every_medium() -> None:
+    result = result_of([0.010] * 30)
+    result.cases[0].samples["interval"] = [0.005] * 30  # type: ignore[index]
+    (row,) = latencies(result).rows
+    (rate,) = [column for column in latencies(result).columns if column.name == "frames/s"]
+    assert {rate.cell(row, medium) for medium in rate.media} == {"200.00"}
+    assert "200.0 frames/s" in page([result])

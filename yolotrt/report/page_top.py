@@ -12,7 +12,7 @@ from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import interval_text, milliseconds, ratio_text
 from yolotrt.report.labels import case_label, highlights, short_names
 from yolotrt.report.markup import heading, table
-from yolotrt.report.result_columns import speed_up
+from yolotrt.report.result_columns import ResultRow, frames_per_second, speed_up
 from yolotrt.report.tables import BUDGETS
 from yolotrt.text import html_text
 
@@ -78,9 +78,9 @@ def cards(result: RunResult) -> str:
     cards = []
     for mode, (summary, entry) in best.items():
         interval = summary.p50_interval
-        gain = speed_up(entry, result.cases)
+        gain, rate = speed_up(entry, result.cases), frames_per_second(ResultRow(entry, result.cases))
         lines = [
-            f"{1 / summary.mean:.1f} frames/s",
+            *([f"{rate:.1f} frames/s"] if rate else []),
             *([f"95 % interval {interval_text(interval)} ms"] if interval else []),
             *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
         ]
