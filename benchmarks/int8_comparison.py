@@ -50,7 +50,7 @@ from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.observe import open_session
 from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.styles import QdqStyle
-from yolotrt.report.tables import signed
+from yolotrt.report.figures import signed
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))

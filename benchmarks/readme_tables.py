@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.bench.statistics import paired_ratio
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text
+from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 
 Json = dict[str, Any]
 

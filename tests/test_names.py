@@ -60,3 +60,23 @@ def test_names_are_the_terms_of_the_field() -> None:
         if wrong and name.strip("_") not in STANDARD:
             found[f"{place} {name}"] = wrong
     assert found == {}
+
+
+OLD_KEYS = {"promise", "promise_bound", "^promise_"}
+"""Keys of files and of ``--json`` from before, which are still read or written."""
+
+
+def test_help_messages_and_docstrings_use_the_terms_of_the_field() -> None:
+    wrong = re.compile(
+        r"\b(?:promis|film|blam|strangers?\b|rac(?:e|es|ed|ing)\b|stor(?:y|ies)\b)", re.IGNORECASE
+    )
+    found = {
+        f"{path.relative_to(PACKAGE)}:{node.lineno}": node.value
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and wrong.search(node.value)
+        and node.value not in OLD_KEYS
+    }
+    assert found == {}

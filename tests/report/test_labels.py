@@ -11,8 +11,8 @@ from yolotrt.bench.result import Case, RunResult
 from yolotrt.bench.statistics import Interval
 from yolotrt.report.accuracy import AccuracyFigures, accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
+from yolotrt.report.figures import interval_percent, signed_percent
 from yolotrt.report.labels import DISPATCH_COLORS, looks
-from yolotrt.report.tables import interval_percent, signed_percent
 
 MODES = ("global", "tiled", "tiled+global")
 WAYS = (

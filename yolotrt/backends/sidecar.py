@@ -285,7 +285,7 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _current_names(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return sources with the names of today: those of an accuracy bound began with ``promise`` once."""
+    """Return sources under the names of today: earlier sidecars name an accuracy bound otherwise."""
     first = {"promise": "bound_outcome", "promise_bound": "bound_max_drop"}
     return {first.get(k, re.sub(r"^promise_", "bound_", k)): v for k, v in sources.items()}
 

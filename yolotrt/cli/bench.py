@@ -74,7 +74,7 @@ def bench(
     until_stable: Annotated[
         str | None,
         typer.Option(
-            help="Measure until every median is known to this part, such as 5%, or --duration is up."
+            help="Measure until every median is known to within this share, such as 5%, or --duration ends."
         ),
     ] = None,
     warmup: Annotated[
@@ -85,7 +85,9 @@ def bench(
     pipeline_depth: Depth = 1,
     global_order: Annotated[
         str,
-        typer.Option(help="For tiled+global on a GPU: the frame beside the tiles (concurrent), or after."),
+        typer.Option(
+            help="For tiled+global on a GPU: the global pass beside the tiles (concurrent) or after them."
+        ),
     ] = "concurrent,after",
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
@@ -104,8 +106,8 @@ def bench(
     r"""Measure latency per frame: tiles of the native resolution against the letterboxed frame.
 
     Every case is measured in turn, round by round, so that drift of the machine hits all alike. The
-    number of CPU threads stays the same however many groups there are. First each engine must give a tile
-    the same in its largest batch as alone.
+    number of CPU threads stays the same however many groups there are. Before anything is measured, each
+    engine is checked: a tile has to give the same in the largest batch as alone.
 
     \b
     Examples:

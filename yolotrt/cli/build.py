@@ -127,8 +127,9 @@ def build(
 ) -> None:
     r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
 
-    With --max-drop the measured loss itself must be within it, which is stricter than the rule of eval and
-    compare: a search has other attempts to go to. It fails (exit 3) if that, or --least-int8, is not kept.
+    --max-drop is an accuracy bound: layers are taken out of INT8 until the measured loss is within it. The
+    loss itself counts, not its interval, so this is stricter than --max-drop of eval. The build fails
+    (exit 3) if no engine keeps the bound with at least --least-int8 of the work in INT8.
 
     \b
     Examples:
@@ -268,7 +269,8 @@ def _within_bound(wanted: BoundRequest, json: str | None) -> None:
     with progress_bars() as progress:
         outcome = build_within_bound(wanted, progress=progress, say=say)
     if json != "-":
-        stdout().print(bound_table(outcome))
+        console = stdout()
+        console.print(bound_table(outcome, console.width))
         tell(str(outcome.file.path))
     found = outcome.as_json()
     # "promise" is what the key was called first: scripts that read it go on.

@@ -64,14 +64,14 @@ def eval_(
 ) -> None:
     r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
 
-    Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
-    called within noise. --max-drop fails if a loss exceeds it and the interval excludes zero. It is undecided
-    if the interval reaches to a loss of 5 % (or of --max-drop, if that is more), and passes what may be noise
-    otherwise; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections,
-    full-resolution masks.
-    The ms column is the median time of an image, from pixels to merged detections, all but the network on
-    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most. With
-    several modes each image is looked at once, and a mode's time is that of its part of the look.
+    Differences come with a 95 % interval, by a paired bootstrap over the images. A difference whose interval
+    contains zero is called noise. --max-drop fails if the loss exceeds it and the interval excludes zero. It
+    is undecided if the loss may be noise and its interval reaches a loss of 5 % (or of --max-drop, if that
+    is more). Everything else passes; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU
+    0.7, 300 detections, full-resolution masks. The ms column is the median time of an image, from pixels to
+    merged detections. All but the network runs on the processor here, even if the network runs on a GPU: for
+    a GPU's speed see yolotrt bench. One GPU at most. With several modes, passes that they share run once;
+    the time of a mode is that of its own passes.
 
     \b
     Examples:
@@ -132,12 +132,13 @@ def eval_(
     if accuracy.unmeasured_classes:
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
     if json != "-":
-        stdout().print(accuracy_table(found))
-        losses = loss_table(found)
+        console = stdout()
+        console.print(accuracy_table(found, console.width))
+        losses = loss_table(found, console.width)
         if losses is not None:
-            stdout().print(losses)
+            console.print(losses)
         if per_class:
-            stdout().print(class_table(found))
+            console.print(class_table(found, console.width))
     figures = [entry.as_json() for entry in found]
     emit_json(json, {"mode": mode, "notes": list(truth.notes), "engines": figures, "packages": packages()})
     if bound is not None:

@@ -29,7 +29,7 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Also replace files that this verb did not write; never an input."),
+    typer.Option("--overwrite", help="Also replace files that this command did not write; never an input."),
 ]
 
 

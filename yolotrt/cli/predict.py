@@ -35,7 +35,7 @@ def predict(
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for what was given, with the detections drawn.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the inputs with their detections drawn.")
     ] = None,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,

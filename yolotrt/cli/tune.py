@@ -98,8 +98,9 @@ def tune(
 ) -> None:
     r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
 
-    Engines that lose too much accuracy are not timed. Ways that cannot win any more are given up early. An
-    interrupted search continues where it was. Exit code 3 if nothing keeps the budgets.
+    Engines that lose too much accuracy are not timed. Cases are compared by successive halving: those that
+    cannot win any more are given up early. An interrupted search continues where it was. Exit code 3 if
+    nothing keeps the budgets.
 
     \b
     Examples:

@@ -11,9 +11,9 @@ from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis, y_axis
-from yolotrt.report.tables import milliseconds
 
 Change = tuple[float, float | None, float | None]
 """A difference and the ends of its interval."""

@@ -10,9 +10,9 @@ import numpy as np
 from yolotrt.arrays import F64
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, far_fences, measured, summarize
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
-from yolotrt.report.tables import milliseconds
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, WIDTH - 12, 12.0, 190.0
 MOST_POINTS = 240

@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import summarize
+from yolotrt.bench.statistics import median
 from yolotrt.evaluation.recall import SMALL_PX
 from yolotrt.pipeline.tiled import PassMode
-from yolotrt.report.fitting import Column, fitted
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, signed
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import milliseconds, signed_points
+from yolotrt.report.fitting import terminal_table
 from yolotrt.workflow.evaluate import EngineAccuracy
 from yolotrt.workflow.passes import fastest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COLUMNS = (
-    ("engine", 0), ("pass", 0), ("dispatch", 0), ("groups", 4), ("median ms", 0), ("box mAP", 1),
-    ("mask mAP", 2), ("small found, %", 5), ("loss, %", 3),
-)  # fmt: skip
-"""Headings, and the order in which they make room on a narrow terminal: the highest first, 0 never."""
+
+@dataclass(frozen=True)
+class _Way:
+    """An engine in one pass, and its fastest case."""
+
+    mode: PassMode
+    entry: EngineAccuracy
+    best: CaseResult
+
+
+def _mask(way: _Way) -> float | None:
+    mask = way.entry.evaluation.accuracy.mask
+    return mask.ap if mask else None
+
+
+def _loss(way: _Way) -> float | None:
+    against = way.entry.comparison
+    return None if against is None or against.box.relative is None else -against.box.relative
+
+
+def _tenths(value: float) -> str:
+    return f"{value * 100:.1f}"
+
+
+WAYS: tuple[Column[_Way], ...] = (
+    Column("engine", lambda w: w.entry.file.precision, words=True, key=True),
+    Column("pass", lambda w: w.mode, words=True, key=True),
+    Column("dispatch", lambda w: w.best.case.dispatch, words=True, key=True),
+    Column("groups", lambda w: w.best.case.groups, rank=4, key=True),
+    Column("median ms", lambda w: median(w.best.samples["end_to_end"]), milliseconds),
+    Column("box mAP", lambda w: w.entry.evaluation.accuracy.box.ap, _tenths, rank=1),
+    Column("mask mAP", _mask, _tenths, rank=2),
+    Column("small found", lambda w: w.entry.small_recall, _tenths, unit="%", rank=5),
+    Column("loss", _loss, signed_points, unit="%", rank=3),
+)
 
 
 def demo_table(
@@ -36,34 +68,13 @@ def demo_table(
     """
     images = next(iter(accuracy.values()))[0].evaluation.accuracy.images
     rows = [
-        (entry.file.precision, mode, best.case.dispatch, str(best.case.groups), *_figures(best, entry))
+        _Way(mode, entry, best)
         for mode, entries in accuracy.items()
         for entry in entries
         if (best := fastest(result, entry.file.name, mode)) is not None
-    ]
-    columns = [
-        Column(name, cells, rank=rank, words=rank == 0 and name != "median ms")
-        for (name, rank), cells in zip(_COLUMNS, zip(*rows, strict=True), strict=True)
     ]
     title = (
         f"Fastest case of each engine and pass, and its accuracy on {images} unseen scene(s); "
         f"small objects: up to {SMALL_PX} px"
     )
-    return fitted(title, columns, width)
-
-
-def _figures(best: CaseResult, entry: EngineAccuracy) -> tuple[str, ...]:
-    summary = summarize(best.samples["end_to_end"])
-    found = entry.evaluation.accuracy
-    loss = entry.comparison.box.relative if entry.comparison else None
-    return (
-        NOT_MEASURED if summary is None else milliseconds(summary.p50),
-        _points(found.box.ap),
-        _points(found.mask.ap if found.mask else None),
-        _points(entry.small_recall),
-        NOT_MEASURED if loss is None else signed(-loss * 100, 2),
-    )
-
-
-def _points(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value * 100:.1f}"
+    return terminal_table(RowTable(title, WAYS, rows), width=width)

@@ -17,7 +17,10 @@ from yolotrt.report.stacks import has_device_times, stage_stacks
 from yolotrt.report.timeline import overlap_text, timeline_chart
 
 _HOW_LATENCY = "Median milliseconds per frame, with 95 % intervals. Lower is better."
-_HOW_STAGES = "Median milliseconds. A bar beyond its mark: stages of different groups ran side by side."
+_HOW_STAGES = (
+    "Median milliseconds. The mark is the time of the frame. A bar that is longer than its mark shows stages "
+    "of different groups that ran side by side."
+)
 _HOW_DEVICE = " The lower bar is the GPU's own time, by its clock."
 _HOW_PERCENTILES = "Milliseconds per frame at each percentile; the slow end is stretched."
 _HOW_FRAMES = (
@@ -28,8 +31,8 @@ _HOW_TIMELINE = (
     "rows are by the GPU's clock; they begin where the host began to submit."
 )
 _HOW_TABLE = (
-    "Medians with bootstrap intervals. Ratios are medians over paired rounds; with ~ in front, no difference "
-    "is not excluded."
+    "Medians with bootstrap intervals. Ratios are medians over paired rounds. A ~ marks a ratio whose 95 % "
+    "interval contains 1: there may be no difference."
 )
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."
 

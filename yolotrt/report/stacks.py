@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import median
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import STAGE_COLORS, case_label, legend, short_names
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis
-from yolotrt.report.tables import milliseconds
 from yolotrt.timing.trace import DEVICE
 
 _HOST_SKIPPED = frozenset({"global"})

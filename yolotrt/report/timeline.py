@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yolotrt.bench.result import CaseResult, TimelineSpan
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import OTHER_COLOR, STAGE_COLORS, legend
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis
-from yolotrt.report.tables import milliseconds
 from yolotrt.timing.trace import PASSES
 
 """Spans that hold other spans; they are drawn only where nothing divides them."""

@@ -149,8 +149,8 @@ def build_within_bound(
         return kept
     if not runs_here:
         say(
-            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by ONNX Runtime "
-            "without graph optimisations; what is not INT8 counts as FP32."
+            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by fake "
+            "quantisation in ONNX Runtime; what is not INT8 counts as FP32."
         )
     with scratch_folder(engine) as folder:
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)

@@ -139,7 +139,7 @@ class TuneState:
         except (KeyError, TypeError, ValueError) as exc:
             raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
         if state.budgets != budgets:
-            say(f"tune: {path} was held against other budgets; measuring anew")
+            say(f"tune: {path} was made for other budgets; measuring anew")
             return replace(state, budgets=budgets, cases={}, gone={})
         say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
         return state
