@@ -7,7 +7,7 @@ from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import median, summarize
-from yolotrt.report.accuracy import Change, EngineAccuracy, matches
+from yolotrt.report.accuracy import Change, ReportedAccuracy, matches
 from yolotrt.report.labels import short_names
 from yolotrt.report.markup import heading, interval_text, table
 from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed, speed_up
@@ -73,7 +73,7 @@ def _figures(entry: CaseResult, result: RunResult) -> tuple[str, ...]:
     )
 
 
-def accuracy_table(result: RunResult, accuracy: Sequence[EngineAccuracy]) -> str:
+def accuracy_table(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
     """Return the accuracy of the engines that were timed; empty without any."""
     timed = {a: None for entry in result.cases for a in matches(result, entry, accuracy)}
     if not timed:
