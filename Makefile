@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# On every core; whoever has nothing left takes from the others. Tests on a GPU take turns.
+PARALLEL := -n logical --dist worksteal
 # Extra arguments for pip, such as a constraints file: make setup PIP_ARGS="-c constraints.txt"
 PIP_ARGS ?=
 
@@ -46,13 +48,13 @@ smoke: setup  ## The demo in small: the whole chain in under a minute
 	$(BIN)/yolotrt demo --quick --out runs/smoke
 
 test: setup  ## Set up and run the tests (export tests are skipped, visibly, without torch)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-export: setup-export  ## Run the tests that need torch, and those on real data (YOLOTRT_TEST_DATA)
-	$(BIN)/python -m pytest -m 'export or real'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'export or real'
 
 test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
-	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
+	$(BIN)/python -m pytest $(PARALLEL) tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
 
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu
@@ -61,7 +63,7 @@ test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allo
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install -q uv
 	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev,cuda]'
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest $(PARALLEL)
 
 test-wheel: setup  ## Build the wheel, install it into an empty environment, run the demo from elsewhere
 	$(BIN)/python tools/check_wheel.py $(PIP_ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import yolotrt
 from tools import architecture
+from yolotrt.backends.names import NAMES
 
 ROOT = Path(yolotrt.__file__).parent
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
@@ -52,6 +54,39 @@ def test_an_arrow_that_others_imply_is_left_out() -> None:
     }
     rows = architecture.rows_of({"cli": {"bench", "data"}, "bench": {"text"}, "text": set(), "data": set()})
     assert rows == [["cli"], ["bench", ("cli", "data", 1)], ["text", "data"]]
+
+
+SOURCES = [*MODULES, *sorted(ROOT.rglob("*.cu")), *sorted(ROOT.rglob("*.cuh"))]
+MOST_LINES = 300
+TO_BE_SPLIT = {"quantization/cache.py"}
+APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 3"}
+"""Constants that mean something else in each module: documents count their versions for themselves."""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_is_read_in_one_sitting(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    if str(path.relative_to(ROOT)) in TO_BE_SPLIT:
+        assert lines > MOST_LINES, "it is short enough: take it off the list"
+    else:
+        assert lines <= MOST_LINES, "split it by meaning"
+
+
+def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+        constants = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
+        for name in names | (constants - APART):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_backends_name_is_known_to_the_registry_and_itself_alone() -> None:
+    told = re.compile("|".join(f'"{name}"' for name in NAMES))
+    own = [ROOT / "backends" / "names.py", *(ROOT / "backends").glob("*/*.py")]
+    assert [str(path) for path in MODULES if path not in own and told.search(path.read_text())] == []
 
 
 def test_help_needs_no_heavy_library() -> None:

@@ -84,7 +84,9 @@ def _run(
     with TiledPipeline.open(engine, decode=decode, **settings) as pipeline:
         watched = Watched(pipeline, after)
         feed = Feed(Script([frames[i % 16] for i in range(count)]), policy="block").start()
+        gc.freeze()  # what the other tests left need not be looked at two hundred times
         run = sustain(cast(TiledPipeline, watched), feed)
+        gc.unfreeze()
         feed.close()
     return watched, run
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from yolotrt.data.sources import MAX_FRAMES, SCENE, source_files
+from yolotrt.data.kinds import SCENE
+from yolotrt.data.sources import MAX_FRAMES, source_files
 from yolotrt.errors import ImageError
 
 

@@ -263,7 +263,7 @@ def test_of_two_exports_one_exports_and_the_other_takes_its_file(tmp_path: Path)
 
     (tmp_path / "tiny-seg.yaml").write_text(TINY_SEG)
     arguments = ("export", "tiny-seg.yaml", "--imgsz", 64, "--json", "-")
-    with holding(tmp_path, ("yolotrt.model.export", "_load"), *arguments) as (first, go):
+    with holding(tmp_path, ("yolotrt.model.export", "load_weights"), *arguments) as (first, go):
         other = second(tmp_path, *arguments)
         until(lambda: other.hears("Another process is producing tiny-seg.onnx"), other.said)
         go.touch()

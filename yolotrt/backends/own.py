@@ -10,8 +10,9 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.artifacts.kinds import Kind, document
 from yolotrt.artifacts.naming import is_recorded
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import FORMAT, is_model, latest_sidecar, sidecar_path
+from yolotrt.backends.sidecar import FORMAT, latest_sidecar, sidecar_path
 from yolotrt.errors import StorageError, YoloTrtError
+from yolotrt.model.recognise import is_model
 
 
 def _is_own(engine: Path) -> bool:

@@ -12,13 +12,13 @@ from typing import Any, get_args
 
 from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import mapped_os_errors, require_file, write_bytes
-from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
+from yolotrt.artifacts.hashing import is_sha256, sha256_bytes, sha256_file
 from yolotrt.artifacts.hidden import hidden_name
-from yolotrt.artifacts.kinds import head_of
 from yolotrt.backends.base import EngineFile, Layer, Precision
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.model.reading import MAX_SIDE, MIN_SIDE
+from yolotrt.model.recognise import MODELS, is_model
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.text import shell_words
 
@@ -27,13 +27,6 @@ VERSION = 1
 
 TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
 
-MODELS = (".onnx", ".pt", ".yaml", ".yml")
-"""Endings of files that an engine can be built from."""
-
-_ARCHIVE = b"PK\x03\x04"
-"""What weights of torch begin with."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TICK_NS = 1_000_000
 """What file systems tell apart."""
 
@@ -150,19 +143,6 @@ def require_unchanged(file: EngineFile, data: bytes) -> bytes:
     return data
 
 
-def is_model(path: Path) -> bool:
-    """Return whether a file is a whole ONNX network, or weights: what no engine of ours may replace."""
-    from yolotrt.model.onnxfile import load_onnx
-
-    if head_of(path).startswith(_ARCHIVE):
-        return True
-    try:
-        load_onnx(path)
-    except YoloTrtError:
-        return False
-    return True
-
-
 def latest_sidecar(engine: Path) -> EngineFile:
     """Read what is known of an engine, also where its writer was killed before the sidecar got its name.
 
@@ -275,7 +255,7 @@ def _text(value: Any) -> str:
 
 
 def _hash(value: Any) -> str:
-    if not _SHA256.fullmatch(_text(value)):
+    if not is_sha256(_text(value)):
         raise ValueError("sha256 is not 64 hex digits")
     return str(value)
 

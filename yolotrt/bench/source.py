@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-SCENE = "scene"
-"""What names of synthetic sources begin with; the version of yolotrt says what they show."""
+from yolotrt.data.kinds import SCENE
 
 FILES = "source_files"
 """Setting of a result with name and sha256 of every picture, in the order of the frames."""

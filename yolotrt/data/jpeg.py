@@ -1,10 +1,17 @@
-"""A JPEG's markers, one after the other (ITU-T T.81, annex B)."""
+"""JPEG: what we write, and the markers of any, one after the other (ITU-T T.81, annex B)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import cv2
+
+from yolotrt.arrays import Frame
+
+QUALITY = 95
+"""Of the pictures that we make."""
 
 MAGIC = b"\xff\xd8\xff"
 """How a JPEG begins."""
@@ -18,6 +25,14 @@ BARE = frozenset({0x01, SOI, EOI})
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """0xFF begins a marker where no stuffed zero, fill byte or restart marker follows."""
+
+
+def encoded_jpeg(image: Frame) -> bytes:
+    """Return a picture as a JPEG file."""
+    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    if not done:
+        raise ValueError("OpenCV refused to encode a picture")
+    return data.tobytes()
 
 
 @dataclass(frozen=True)

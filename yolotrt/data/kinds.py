@@ -6,6 +6,9 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
 
+SCENE = "scene"
+"""What names a synthetic source instead of a file; the version of yolotrt says what it shows."""
+
 HEAD = 4096
 
 _PICTURES = (

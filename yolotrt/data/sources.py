@@ -13,12 +13,11 @@ from typing import Protocol
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
-from yolotrt.data.kinds import is_picture
+from yolotrt.data.kinds import SCENE, is_picture
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
 from yolotrt.progress import Say
 
-SCENE = "scene"
 MAX_FRAMES = 16
 """Frames of a folder or video that are held in memory; a 4K frame takes 25 MB."""
 

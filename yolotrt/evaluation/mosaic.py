@@ -22,6 +22,7 @@ from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
 from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.formats.pictures import read_annotated
+from yolotrt.data.jpeg import encoded_jpeg
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Mask
@@ -31,8 +32,6 @@ from yolotrt.progress import Progress, no_progress
 
 ROW_SHARES = (1 / 4, 1 / 3, 1 / 2, 2 / 3)
 """Heights of rows, as shares of the frame's height."""
-
-_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ def _write(
         for place in places:
             inside = canvas[place.y : place.y + place.size_wh[1], place.x : place.x + place.size_wh[0]]
             inside[:] = _resized(read_annotated(known[place.image_id], files[place.image_id]), place.size_wh)
-        encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-        write_bytes(target / "images" / name, encoded.tobytes())
+        write_bytes(target / "images" / name, encoded_jpeg(canvas))
         images.append({"id": number, "file_name": name, "width": frame_wh[0], "height": frame_wh[1]})
         for record in _annotations(truth, places, frame_wh):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **record})

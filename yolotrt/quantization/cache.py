@@ -41,7 +41,7 @@ from yolotrt.quantization.ranges import (
     find_ranges,
 )
 from yolotrt.quantization.sensitivity import measure_noise
-from yolotrt.quantization.styles import EARLIER_NAMES, STYLES
+from yolotrt.quantization.styles import STYLES
 from yolotrt.quantization.witness import Witness, doubts
 
 FORMAT = "yolotrt-calibration"
@@ -294,7 +294,8 @@ def _parse(document: dict[str, Any]) -> CalibrationRanges:
     tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
     if not tensors:
         raise ValueError("no tensors")
-    by_style = {EARLIER_NAMES.get(style, style): layers for style, layers in document["noise"].items()}
+    # Older versions call the second style by the name of a library.
+    by_style = {name if name in STYLES else "gpu": layers for name, layers in document["noise"].items()}
     noise: dict[str, dict[str, float]] = {
         style: {name: _number(value) for name, value in by_style[style].items()} for style in STYLES
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 QdqStyle = Literal["cpu", "gpu"]
@@ -10,6 +9,3 @@ QdqStyle = Literal["cpu", "gpu"]
 (int8 symmetric)."""
 
 STYLES: tuple[QdqStyle, ...] = get_args(QdqStyle)
-
-EARLIER_NAMES: Mapping[str, QdqStyle] = {"tensorrt": "gpu"}
-"""What calibration caches of older versions call a style."""

@@ -11,7 +11,7 @@ from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT, read_sidecar
 from yolotrt.errors import InputError, ModelError
-from yolotrt.model.export import obtain_weights
+from yolotrt.model.weights import obtain_weights
 from yolotrt.progress import Say
 from yolotrt.text import shell_words
 

@@ -9,9 +9,6 @@ from yolotrt.data.coco.manifest import NAME, image_file, read_manifest
 from yolotrt.data.coco.request import FetchWatch, SubsetRequest, unwatched
 from yolotrt.data.coco.subset import fetch_subset
 
-COCO = "coco"
-"""What ``--images`` calls it."""
-
 
 def calibration_request(folder: Path) -> SubsetRequest:
     """Return the subset that is fetched: apart from calibration, enough to measure accuracy on.

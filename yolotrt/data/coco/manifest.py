@@ -8,13 +8,13 @@ with forward slashes, and are checked on reading: a manifest cannot name a file 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.hashing import is_sha256
 from yolotrt.data.coco.check import CheckedBy
 from yolotrt.data.coco.layout import safe_name
 from yolotrt.data.coco.select import Split
@@ -27,7 +27,6 @@ NAME = "manifest.json"
 
 SPLITS: tuple[Split, ...] = ("all", "calib", "eval")
 _CHECKS: tuple[CheckedBy | None, ...] = ("crc32", "md5", "structure", None)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _entry(record: Mapping[str, Any]) -> Entry:
     length, sha256, checked_by = record["bytes"], record["sha256"], record["checked_by"]
     if checked_by not in _CHECKS or (length is None) != (sha256 is None):
         raise ValueError(f"{file} is described half")
-    if sha256 is not None and not _SHA256.fullmatch(sha256):
+    if sha256 is not None and not is_sha256(sha256):
         raise ValueError(f"{file} has no proper sha256")
     return Entry(file, part, source, size_wh, None if length is None else _count(length), sha256, checked_by)
 

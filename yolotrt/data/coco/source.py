@@ -14,6 +14,9 @@ from yolotrt.errors import StorageError
 Watch = Callable[[int, int], None]
 """Told how many bytes of how many have arrived; 0 when the whole is unknown."""
 
+TRIES = 3
+"""How often to ask for what arrives damaged."""
+
 _RESERVE = 16 << 20
 
 

@@ -22,16 +22,16 @@ from yolotrt.pipeline.device.results import Results
 from yolotrt.pipeline.merge import MergeSettings
 
 LOOK = np.dtype([("seen", "<i4", 4), ("inner", "<i4")])
-"""``Look`` of merge.cu."""
+"""``Look`` of views.cuh."""
 
 FOUND = np.dtype([("objects", "<i4"), ("pieces", "<i4"), ("overflow", "<i4"), ("unused", "<i4")])
-"""``Found`` of merge.cu."""
+"""``Found`` of views.cuh."""
 
 OBJECT = np.dtype([("box", "<f4", 4), ("score", "<f4"), ("label", "<i4"), ("first", "<i4"), ("end", "<i4")])
-"""``Object`` of merge.cu."""
+"""``Object`` of views.cuh."""
 
 PIECE_BYTES = 48
-"""Size of ``Piece`` of merge.cu, a row of :attr:`yolotrt.geometry.packed.PackedMasks.pieces`."""
+"""Size of ``Piece`` of views.cuh, a row of :attr:`yolotrt.geometry.packed.PackedMasks.pieces`."""
 
 WORK = np.dtype(
     [
@@ -46,13 +46,13 @@ WORK = np.dtype(
         *((name, "<i4") for name in ("global_look", "room", "masks", "unused")),
     ]
 )
-"""``Work`` of merge.cu."""
+"""``Work`` of views.cuh."""
 
 VIEW_BYTES, PAIR_BYTES, RIVAL_BYTES, STATE_BYTES = 88, 24, 8, 16
-"""Sizes of structures of merge.cu that only the GPU reads."""
+"""Sizes of structures of views.cuh that only the GPU reads."""
 
 MOST_EDGES = 4096
-"""As in merge.cu."""
+"""As in views.cuh."""
 
 _PAIRS_PER_DETECTION = 16
 """Room for pairs that may be one object. Where detections overlap more than that, the host merges."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from yolotrt.cuda.device import Device, Event, Graph, Scope, Stream
@@ -62,6 +63,17 @@ class Slot:
         """Mark a point in a stream, if device times are measured."""
         if self.marks:
             stream.record(self.marks[name], readable=True)
+
+    def inference(self, tiles: PassSlot, part: int) -> Callable[[Stream], None]:
+        """Return what starts the inference of this GPU's ``part``-th group in a stream, between its marks."""
+        begin, end = group_marks(self.groups[part])
+
+        def job(stream: Stream) -> None:
+            self.mark(begin, stream)
+            tiles.owner.infer(part, stream)
+            self.mark(end, stream)
+
+        return job
 
     def spans(self, device: Device, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.

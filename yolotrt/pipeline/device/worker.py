@@ -8,15 +8,14 @@ import numpy as np
 
 from yolotrt.cuda.device import PinnedBuffer, Scope, Stream
 from yolotrt.cuda.driver import DeviceLost
-from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.dispatch import DeviceDispatch, Job, new_device_dispatcher
+from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
-from yolotrt.pipeline.device.slots import Slot, group_marks, mark_names
+from yolotrt.pipeline.device.slots import Slot, mark_names
 from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
@@ -48,7 +47,7 @@ class DeviceWorker:
         settings: PipelineSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        self._mode = _dispatch(gpu, settings)
+        self._mode = chosen_dispatch(settings.dispatch, gpu)
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
@@ -103,7 +102,11 @@ class DeviceWorker:
         slot.mark("upload_end", self._upload)
         self._upload.record(slot.uploaded)
         self._main.wait(slot.uploaded)
-        self._start(slot)
+        if slot.graph is not None:
+            slot.graph.launch(self._main)
+        else:
+            self._enqueue(slot)
+        self._main.record(slot.done)
 
     def wait(self, index: int) -> None:
         """Wait on the host until a slot's frame is done."""
@@ -224,13 +227,7 @@ class DeviceWorker:
         bgr, tiles, global_pass = self._settings.bgr, None, None
         if self._tiles:
             cut = cut_tiles(
-                self.device,
-                self._scope,
-                frame,
-                self._grid,
-                self._share.tiles,
-                self._tiles.buffers,
-                bgr=bgr,
+                self.device, self._scope, frame, self._grid, self._share.tiles, self._tiles.buffers, bgr=bgr
             )
             tiles = self._tiles.slot(scope, cut)
         if self._global_pass:
@@ -259,13 +256,6 @@ class DeviceWorker:
         if self._mode == "graph":
             slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
 
-    def _start(self, slot: Slot) -> None:
-        if slot.graph is not None:
-            slot.graph.launch(self._main)
-        else:
-            self._enqueue(slot)
-        self._main.record(slot.done)
-
     def _enqueue(self, slot: Slot) -> None:
         """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
         main = self._main
@@ -273,7 +263,7 @@ class DeviceWorker:
         if slot.tiles:
             slot.tiles.prepare(main)
             slot.mark("prepared", main)
-            jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
+            jobs = [slot.inference(slot.tiles, part) for part in range(len(self._share.groups))]
             if self._beside:
                 jobs.append(lambda stream: self._enqueue_global(slot, stream))
             self._dispatcher.enqueue(jobs, main)
@@ -295,16 +285,6 @@ class DeviceWorker:
         slot.global_pass.decode.enqueue(stream)
         slot.mark("global_end", stream)
 
-    def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
-        begin, end = group_marks(self._share.first_group + part)
-
-        def job(stream: Stream) -> None:
-            slot.mark(begin, stream)
-            owner.infer(part, stream)
-            slot.mark(end, stream)
-
-        return job
-
     def _enlarge(self, slot: Slot) -> None:
         """Give a slot's masks the room that they turned out to need, and run its frame again."""
         self._main.synchronize()
@@ -315,22 +295,3 @@ class DeviceWorker:
         old.close()
         self._rehearse(slot)
         self._main.synchronize()
-
-
-def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
-    """Return how groups run on a GPU.
-
-    Raises:
-        UsageError: Graphs are asked for and cannot be captured here.
-    """
-    if settings.dispatch != "auto" and settings.dispatch != "graph":
-        return settings.dispatch
-    stubborn = [e for e in (gpu.engine, gpu.for_global) if not e.capturable]
-    if settings.dispatch == "auto":
-        return "graph" if gpu.device.captures and not stubborn else "streams"
-    if stubborn:
-        raise UsageError(
-            f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
-            hint="Use --dispatch streams.",
-        )
-    return "graph"
