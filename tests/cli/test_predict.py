@@ -99,6 +99,12 @@ def test_ids_of_annotations(cli: Cli, engine: Path, pictures: Path) -> None:
     assert "1 of 4 pictures are not in gt.json (the first is 3.png)" in done.err
     assert "gt.json does not know: " in done.err
     assert " cat: --json and --coco leave them out" in done.err
+    assert "another size" not in done.err
+    images[1] |= {"width": 150, "height": 201}
+    Path("gt.json").write_text(json.dumps(document))
+    done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
+    assert "1 of 4 pictures are turned or of another size than in gt.json (1.png: " in done.err
+    assert " px, there 150x201 px)" in done.err
     document["images"] = [{**images[0], "file_name": "another.png"}]
     Path("gt.json").write_text(json.dumps(document))
     done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
