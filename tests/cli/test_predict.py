@@ -192,3 +192,14 @@ def test_ctrl_c_leaves_no_half_film_and_no_half_records(engine: Path, tmp_path: 
 def test_a_source_without_pictures(cli: Cli, engine: Path, source: str) -> None:
     done = cli("predict", engine, source)
     assert (done.code, "Traceback" in done.err) == (1, False), done.err
+
+
+def test_what_was_saved_among_the_pictures_is_not_taken_for_one_of_them(
+    cli: Cli, engine: Path, pictures: Path
+) -> None:
+    command = ("predict", engine, pictures, "--save", pictures / "found", "--mode", "global", "--json", "-")
+    first = cli(*command)
+    assert (first.code, len(list((pictures / "found").rglob("*.png")))) == (0, 4)
+    again = cli(*command)
+    assert (again.code, again.out) == (0, first.out)
+    assert len(list(pictures.rglob("*.png"))) == 8

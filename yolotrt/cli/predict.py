@@ -37,7 +37,10 @@ def predict(
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for what was given, with the detections drawn.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for what was given, with the detections drawn; never read itself."
+        ),
     ] = None,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,
@@ -115,7 +118,7 @@ def predict(
     )
     with (
         own,
-        closing(open_source(source)) as frames,
+        closing(open_source(source, results=save)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.artifacts.files import strange_kind
+from yolotrt.artifacts.files import real, strange_kind
 from yolotrt.data.foreign import ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
@@ -23,10 +23,14 @@ MAX_PIXELS = 256_000_000
 """Largest image that is decoded: 768 MB of memory. A larger one is refused by its header."""
 
 
-def list_images(path: Path) -> list[Path]:
+def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted; or the one file that was named.
 
     Hidden files and folders are left out. A file is taken as it is, whatever its name.
+
+    Args:
+        path: The folder or file.
+        without: A subfolder that is left out, too.
 
     Raises:
         ImageError: Nothing is there, or the folder holds no image file.
@@ -37,9 +41,13 @@ def list_images(path: Path) -> list[Path]:
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
     if not path.is_dir():
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
-    found, others = [], Counter[str]()
+    found, links, others = [], list[str](), Counter[str]()
     for folder, subfolders, names in os.walk(path):
-        subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        shown = [Path(folder) / name for name in subfolders if not name.startswith(".")]
+        if without is not None:
+            shown = [place for place in shown if real(place) != real(without)]
+        links += [str(place.relative_to(path)) for place in shown if place.is_symlink()]
+        subfolders[:] = [place.name for place in shown]
         for name in names:
             if name.startswith("."):
                 continue
@@ -48,6 +56,10 @@ def list_images(path: Path) -> list[Path]:
             elif name.lower().endswith(ENDINGS):
                 others[Path(name).suffix.lower()] += 1
     left_out = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
+    if links:
+        _warn(
+            path, f"links to folders are not followed: name these themselves ({', '.join(sorted(links)[:3])})"
+        )
     if not found:
         but = f", but pictures that have to be converted: {left_out}" if others else ""
         raise ImageError(f"{path} holds no images{but}.", hint=f"Images end in {', '.join(EXTENSIONS)}.")

@@ -154,11 +154,12 @@ class SceneSource:
         """Nothing is held."""
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, results: Path | None = None) -> Source:
     """Return the frames behind a name; whether a file is a picture or a video is told by its content.
 
     Args:
         source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
+        results: Folder for pictures made of these; where it lies in the source, it is not read.
 
     Raises:
         InputError: It is not there, or cannot be read.
@@ -167,7 +168,8 @@ def open_source(source: str) -> Source:
         return SceneSource()
     path = Path(source)
     if path.is_dir():
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
+        pictures = list_images(path, without=results)
+        return Pictures(source, {found.relative_to(path).as_posix(): found for found in pictures})
     if (video := _video(path)) is not None:
         return Film(path, video)
     (found,) = list_images(path)
