@@ -121,6 +121,24 @@ def test_no_output_onto_an_input_or_another(
     assert "warmup" not in done.err
 
 
+@pytest.mark.parametrize("image", ["val/p.png", "val/p.txt", "train/p.png", "elsewhere/p.png"])
+def test_the_images_of_a_description_are_inputs(cli: Cli, place: Path, image: str) -> None:
+    yolo = place / "yolo"
+    for folder in ("val", "train", "elsewhere"):
+        (yolo / folder).mkdir(parents=True)
+        shutil.copy(place / "p.png", yolo / folder)
+    (yolo / "val" / "p.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (yolo / "data.yaml").write_text("train: train\nval: val\nnames: [cat, dog]\n")
+    target = yolo / image
+    before = target.read_bytes()
+    done = cli("eval", "e.onnx", "--annotations", yolo / "data.yaml", "--json", target, "--overwrite")
+    if image.startswith("elsewhere"):
+        assert (done.code, json.loads(target.read_text())["mode"]) == (0, "global"), done.err
+    else:
+        assert (done.code, "which is read" in done.err) == (2, True), done.err
+        assert target.read_bytes() == before
+
+
 ONTO_OTHERS: dict[str, Args] = {
     "bench -o": [*BENCH, "-o", "mine.json"],
     "bench --html": [*BENCH, "--html", "mine.json"],

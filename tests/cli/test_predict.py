@@ -99,6 +99,12 @@ def test_ids_of_annotations(cli: Cli, engine: Path, pictures: Path) -> None:
     assert "1 of 4 pictures are not in gt.json (the first is 3.png)" in done.err
     assert "gt.json does not know: " in done.err
     assert " cat: --json and --coco leave them out" in done.err
+    assert "another size" not in done.err
+    images[1] |= {"width": 150, "height": 201}
+    Path("gt.json").write_text(json.dumps(document))
+    done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
+    assert "1 of 4 pictures are turned or of another size than in gt.json (1.png: " in done.err
+    assert " px, there 150x201 px)" in done.err
     document["images"] = [{**images[0], "file_name": "another.png"}]
     Path("gt.json").write_text(json.dumps(document))
     done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
@@ -199,3 +205,14 @@ def test_ctrl_c_leaves_no_half_film_and_no_half_records(engine: Path, tmp_path: 
 def test_a_source_without_pictures(cli: Cli, engine: Path, source: str) -> None:
     done = cli("predict", engine, source)
     assert (done.code, "Traceback" in done.err) == (1, False), done.err
+
+
+def test_what_was_saved_among_the_pictures_is_not_taken_for_one_of_them(
+    cli: Cli, engine: Path, pictures: Path
+) -> None:
+    command = ("predict", engine, pictures, "--save", pictures / "found", "--mode", "global", "--json", "-")
+    first = cli(*command)
+    assert (first.code, len(list((pictures / "found").rglob("*.png")))) == (0, 4)
+    again = cli(*command)
+    assert (again.code, again.out) == (0, first.out)
+    assert len(list(pictures.rglob("*.png"))) == 8

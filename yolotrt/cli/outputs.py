@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +44,7 @@ def claim_outputs(
     Args:
         outputs: Files that will be written; None is passed over.
         inputs: What is read; None and what is no path, such as ``scene``, are passed over. With an engine
-            goes its sidecar.
+            goes its sidecar, with a ``data.yaml`` the images and labels that it names.
         overwrite: As in :func:`yolotrt.artifacts.claims.claim`.
         folders: Folders that will get files, and files in them, by their options.
 
@@ -60,10 +60,27 @@ def claim_outputs(
         if one is not None:
             read += [Path(one)] if isinstance(one, (str, Path)) else one
     read += [sidecar_path(path) for path in read if path.name]
+    if overwrite:  # else nothing foreign is replaced anyway
+        read += [folder for path in read for folder in _image_folders(path)]
     used = list(folders)
     for option, path in used:
         require_apart(option, path, read)
     claim([output for output in outputs if output], read, overwrite=overwrite, folders=used)
+
+
+def _image_folders(path: Path) -> set[Path]:
+    """Return the folders of the images and labels that a ``data.yaml`` names; none of anything else."""
+    from yolotrt.data.formats.reader import SPLITS, names_images
+    from yolotrt.data.formats.yolo_files import find_split, label_files
+    from yolotrt.errors import YoloTrtError
+
+    found: set[Path] = set()
+    for split in SPLITS if names_images(path) else ():
+        with suppress(YoloTrtError):  # the verb says what is wrong with it
+            images = find_split(path, split).images
+            found |= {image.parent for image in images}
+            found |= {label.parent for label in label_files(images)}
+    return found
 
 
 def in_folder(option: str, folder: Path | None) -> list[tuple[str, Path]]:

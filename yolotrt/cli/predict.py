@@ -84,7 +84,7 @@ def predict(
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
-    from yolotrt.workflow.identity import LeftOut, ids_of, own_ids
+    from yolotrt.workflow.identity import Misfits, ids_of, own_ids
     from yolotrt.workflow.predict import predict as run
     from yolotrt.workflow.records import dataset_file, line_file, result_file
 
@@ -110,7 +110,6 @@ def predict(
         [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
         overwrite=overwrite,
     )
-    left_out = LeftOut()
     with (
         own,
         closing(open_source(source, results=save)) as frames,
@@ -132,6 +131,7 @@ def predict(
         names = pipeline.names
         pictures = None if isinstance(frames, VideoSource) else frames.names
         ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        misfits = Misfits(ids)
         takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
         found = run(
             pipeline,
@@ -143,7 +143,7 @@ def predict(
         )
         with closing(found):
             for entry in found:
-                left_out.see(entry.name, entry.moment, entry.detections.classes, ids)
+                misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
                 for take in takes:
                     take(entry)
                 if not to_stdout:
@@ -153,7 +153,7 @@ def predict(
                         + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
                     )
     if annotations is not None:
-        for remark in left_out.remarks(annotations, names):
+        for remark in misfits.remarks(annotations, names):
             warn(remark)
     if save is not None:
         say(f"pictures: {save}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.artifacts.files import strange_kind
+from yolotrt.artifacts.files import real, strange_kind
 from yolotrt.data.foreign import ENDINGS, VIDEO_ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
@@ -41,11 +41,13 @@ def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
     if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
-    found, others, videos = [], Counter[str](), Counter[str]()
+    found, links, others, videos = [], list[str](), Counter[str](), Counter[str]()
     for folder, subfolders, names in os.walk(path):
-        subfolders[:] = [
-            s for s in subfolders if not (s.startswith(".") or (without and _is(Path(folder, s), without)))
-        ]
+        shown = [Path(folder) / name for name in subfolders if not name.startswith(".")]
+        if without is not None:
+            shown = [place for place in shown if real(place) != real(without)]
+        links += [str(place.relative_to(path)) for place in shown if place.is_symlink()]
+        subfolders[:] = [place.name for place in shown]
         for name in names:
             if name.startswith("."):
                 continue
@@ -54,6 +56,10 @@ def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
             for counted, endings in ((others, ENDINGS), (videos, VIDEO_ENDINGS)):
                 if name.lower().endswith(endings):
                     counted[Path(name).suffix.lower()] += 1
+    if links:
+        _warn(
+            path, f"links to folders are not followed: name these themselves ({', '.join(sorted(links)[:3])})"
+        )
     if not found:
         but = f", but pictures that have to be converted: {_listed(others)}" if others else ""
         but += f", but videos: {_listed(videos)}" if videos else ""
@@ -109,10 +115,6 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> np
     if note:
         _warn(path, note)
     return image
-
-
-def _is(one: Path, other: Path) -> bool:
-    return other.exists() and one.samefile(other)
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from yolotrt.data.coco.names import coco_category
@@ -28,11 +28,13 @@ class RecordIds:
         pictures: Image ids by picture name; None numbers the frames of a video from 1.
         classes: Category id by class index; None for a class that the annotations do not know.
         categories: Class names by category id.
+        sizes_wh: Width and height of pictures in px as the annotations have them, by picture name.
     """
 
     pictures: Mapping[str, int | str] | None
     classes: tuple[int | str | None, ...]
     categories: Mapping[int | str, str]
+    sizes_wh: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def image_id(self, name: str, index: int | None) -> int | str | None:
         """Return the id of a picture or of frame ``index`` of a video; None if the annotations lack it."""
@@ -41,20 +43,28 @@ class RecordIds:
         return self.pictures.get(name)
 
 
-class LeftOut:
-    """Counts what an annotations file does not know: records cannot name it by an id of that file."""
+class Misfits:
+    """Counts what does not go with an annotations file: what that does not know, or has in another size."""
 
-    def __init__(self) -> None:
-        self._pictures: list[str] = []
-        self._seen, self._missing = 0, 0
+    def __init__(self, ids: RecordIds) -> None:
+        self._ids = ids
+        self._seen, self._missing, self._resized = 0, 0, 0
+        self._first_missing = self._first_resized = ""
         self._classes: Counter[int] = Counter()
 
-    def see(self, name: str, moment: Moment | None, classes: Iterable[int], ids: RecordIds) -> None:
+    def see(
+        self, name: str, moment: Moment | None, frame_wh: tuple[int, int], classes: Iterable[int]
+    ) -> None:
         """Count a picture or frame with the classes of its objects."""
+        ids = self._ids
         self._seen += 1
         if ids.image_id(name, None if moment is None else moment.index) is None:
             self._missing += 1
-            self._pictures = self._pictures or [name]
+            self._first_missing = self._first_missing or name
+        elif ids.sizes_wh.get(name, frame_wh) != frame_wh:
+            self._resized += 1
+            size = "{}x{} px, there {}x{} px".format(*frame_wh, *ids.sizes_wh[name])
+            self._first_resized = self._first_resized or f"{name}: {size}"
         self._classes.update(c for c in map(int, classes) if ids.classes[c] is None)
 
     def remarks(self, annotations: Path, names: Sequence[str]) -> list[str]:
@@ -63,7 +73,13 @@ class LeftOut:
         if self._missing:
             said.append(
                 f"{self._missing} of {self._seen} pictures are not in {annotations} (the first is "
-                f"{self._pictures[0]}): --json and --coco leave them out"
+                f"{self._first_missing}): --json and --coco leave them out"
+            )
+        if self._resized:
+            said.append(
+                f"{self._resized} of {self._seen} pictures are turned or of another size than in "
+                f"{annotations} ({self._first_resized}): their boxes and masks are those of the pictures as "
+                "they are, upright, and do not fit these annotations"
             )
         if self._classes:
             counts = ", ".join(f"{n} {names[c]}" for c, n in self._classes.most_common())
@@ -112,7 +128,7 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             hint="Give annotations of the classes that the model was trained on; they match by name.",
         )
     if pictures is None:
-        found = {i.name: _own_id(i) for i in instances.images if _FRAME.search(i.name)}
+        found = {i.name: i for i in instances.images if _FRAME.search(i.name)}
         if not found:
             raise ArtifactError(
                 f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
@@ -128,7 +144,10 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
     given = instances.given_ids
     classes = tuple(None if key is None else given.get(key, key) for key in chosen)
     return RecordIds(
-        found, classes, {given.get(key, key): name for key, name in instances.categories.items()}
+        {name: _own_id(image) for name, image in found.items()},
+        classes,
+        {given.get(key, key): name for key, name in instances.categories.items()},
+        {name: image.size_wh for name, image in found.items()},
     )
 
 
@@ -165,32 +184,33 @@ def _own_id(image: AnnotatedImage) -> int | str:
     return image.id if image.given_id is None else image.given_id
 
 
-def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path) -> dict[str, int | str]:
+def _matched(
+    pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path
+) -> dict[str, AnnotatedImage]:
     """Match by as much of the paths as both have: either may name folders that the other leaves out."""
-    by_base: dict[str, list[tuple[tuple[str, ...], int | str]]] = {}
+    by_base: dict[str, list[tuple[tuple[str, ...], AnnotatedImage]]] = {}
     for image in images:
         for parts in dict.fromkeys(map(_parts, spellings(image.name))):
-            by_base.setdefault(parts[-1], []).append((parts, _own_id(image)))
-    found: dict[str, int | str] = {}
-    taken: dict[int | str, str] = {}
+            by_base.setdefault(parts[-1], []).append((parts, image))
+    found: dict[str, AnnotatedImage] = {}
+    taken: dict[int, str] = {}
     for name in pictures:
         parts = _parts(name)
         named = by_base.get(parts[-1], ())
-        exact = [key for p, key in named if p == parts]
-        keys = list(dict.fromkeys(exact or (key for p, key in named if _agree(p, parts))))
-        if len(keys) > 1:
+        exact = [image for p, image in named if p == parts]
+        fitting = {i.id: i for i in exact or (image for p, image in named if _agree(p, parts))}
+        if len(fitting) > 1:
             raise ArtifactError(
-                f"{path} has {len(keys)} pictures that {name} may be.",
+                f"{path} has {len(fitting)} pictures that {name} may be.",
                 hint="Name the folder that the file names of the annotations begin in.",
             )
-        if not keys:
-            continue
-        if keys[0] in taken:
-            raise ArtifactError(
-                f"{taken[keys[0]]} and {name} may both be image {keys[0]} of {path}.",
-                hint="Name the folder that the annotations belong to.",
-            )
-        found[name], taken[keys[0]] = keys[0], name
+        for key, image in fitting.items():
+            if key in taken:
+                raise ArtifactError(
+                    f"{taken[key]} and {name} may both be image {_own_id(image)} of {path}.",
+                    hint="Name the folder that the annotations belong to.",
+                )
+            found[name], taken[key] = image, name
     return found
 
 
