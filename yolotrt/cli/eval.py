@@ -155,8 +155,8 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
             if difference is None:
                 continue
             loses = (
-                f"{entry.file.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
-                f"({-(difference.relative or 0):.1%} relative)"
+                f"{entry.file.name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} mAP "
+                f"({0.0 - (difference.relative or 0):.1%} relative)"
             )
             outcome = bound.outcome(difference)
             if outcome == "failed":
@@ -165,12 +165,16 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
                     hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
                 )
             if outcome == "undecided":
-                doubts.append(loses)
+                doubts.append(
+                    f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
+                    if difference.reference > 0
+                    else f"the reference finds nothing of what is annotated: there is no {kind} mAP to keep"
+                )
             elif bound.beyond(difference):
                 say(f"note: {loses}, more than {bound}, but within noise")
     if doubts and strict:
         raise GateUndecided(
-            f"Undecided: {doubts[0]}, which may be noise: so few images cannot tell whether {bound} is kept.",
-            hint="Evaluate on more images, or let it pass with --undecided pass.",
+            f"Undecided: {doubts[0]}.",
+            hint="Evaluate on more images of what the model knows, or let it pass with --undecided pass.",
         )
     say(f"--max-drop {bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from yolotrt.data.images import EXTENSIONS, list_images, read_image
 from yolotrt.data.kinds import is_picture
 from yolotrt.data.pixels import Frame
 from yolotrt.data.video_file import Moment, VideoFile
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, PictureWarning
 
 SCENE = "scene"
 MAX_FRAMES = 16
@@ -122,15 +123,17 @@ class Film:
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
-        shape: tuple[int, ...] = ()
+        first: tuple[int, ...] = ()
+        changed = False
         for found in self._video.frames():
-            if shape not in ((), found.image.shape):
+            first = first or found.image.shape
+            if found.image.shape != first and not changed:
+                changed = True
                 height, width = found.image.shape[:2]
                 say(
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
                     f"{found.moment.index}; a saved film keeps its first size"
                 )
-            shape = found.image.shape
             yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
         for remark in self._video.remarks():
             say(f"warning: {remark}")
@@ -197,8 +200,11 @@ def read_frames(source: str, *, seed: int = 0) -> list[Frame]:
     path = Path(source)
     if (video := _video(path)) is not None:
         with closing(video):
-            return [found.image for found in islice(video.frames(), MAX_FRAMES)]
-    return [read_image(found) for found in list_images(path)[:MAX_FRAMES]]
+            found = [one.image for one in islice(video.frames(), MAX_FRAMES)]
+            for remark in video.remarks() if len(found) < MAX_FRAMES else ():
+                warnings.warn(PictureWarning(remark, "video"), stacklevel=2)
+            return found
+    return [read_image(one) for one in list_images(path)[:MAX_FRAMES]]
 
 
 def source_files(source: str) -> tuple[tuple[str, str], ...]:
