@@ -116,7 +116,7 @@ def predict(
     left_out = LeftOut()
     with (
         own,
-        closing(open_source(source, results=save)) as frames,
+        closing(open_source(source)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,

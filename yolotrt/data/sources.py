@@ -156,13 +156,11 @@ class SceneSource:
         """Nothing is held."""
 
 
-def open_source(source: str, *, results: Path | None = None) -> Source:
+def open_source(source: str) -> Source:
     """Return the frames behind a name; whether a file is a picture or a video is told by its content.
 
     Args:
         source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
-        results: A folder for results. What lies there comes from an earlier run, and is left out where the
-            folder is within the source.
 
     Raises:
         InputError: It is not there, or cannot be read.
@@ -171,8 +169,7 @@ def open_source(source: str, *, results: Path | None = None) -> Source:
         return SceneSource()
     path = Path(source)
     if os.path.isdir(path):
-        paths = list_images(path, without=results)
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in paths})
+        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
     if (video := _video(path)) is not None:
         return Film(path, video)
     (found,) = list_images(path)
