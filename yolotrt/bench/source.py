@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 SCENE = "scene"
-"""What names of synthetic sources begin with; the version of yolotrt says what they show."""
+"""The first word of a synthetic source's name; the version of yolotrt says what it shows."""
 
 FILES = "source_files"
 """Setting of a result with name and sha256 of every picture, in the order of the frames."""
@@ -49,7 +49,7 @@ def source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
 
 def unknown_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     """Say so if a result does not tell what its pictures hold, as those of earlier versions."""
-    known = [_digests(s) is not None or str(s.get("source")).startswith(SCENE) for s in (old, new)]
+    known = [_digests(s) is not None or str(s.get("source")).split(" ")[0] == SCENE for s in (old, new)]
     if all(known):
         return ()
     which = "the new result has" if known[0] else "the base has" if known[1] else "both have"

@@ -165,7 +165,7 @@ def open_source(source: str) -> Source:
     Raises:
         InputError: It is not there, or cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return SceneSource()
     path = Path(source)
     if os.path.isdir(path):
@@ -190,7 +190,7 @@ def read_frames(source: str, *, seed: int = 0) -> list[Frame]:
     Raises:
         ImageError: Nothing is there, or a picture cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         from yolotrt.data.scenes.scene import make_scene
 
         return [make_scene(seed).image]
@@ -212,7 +212,7 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
     Raises:
         ImageError: Nothing is there, or a file cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return ()
     root = Path(source)
     if (video := _video(root)) is not None:
@@ -222,6 +222,13 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
         (path.name if path == root else path.relative_to(root).as_posix(), _digest(path))
         for path in list_images(root)[:MAX_FRAMES]
     )
+
+
+def _is_scene(source: str) -> bool:
+    if source == SCENE and os.path.exists(SCENE):
+        text = f"{SCENE} is the synthetic frame; what is called so here is ./{SCENE}."
+        warnings.warn(PictureWarning(text, SCENE), stacklevel=3)
+    return source == SCENE
 
 
 def _digest(path: Path) -> str:

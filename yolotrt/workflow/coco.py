@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from yolotrt.data.coco.subset import fetch_subset
 
 COCO = "coco"
 """What ``--images`` calls it."""
+
+
+def means_coco(images: Path | None) -> bool:
+    """Return whether ``--images`` asks for COCO; a folder of that name that is there means itself."""
+    return images == Path(COCO) and not os.path.exists(COCO)
 
 
 def calibration_request(folder: Path) -> SubsetRequest:
