@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from tests.workflow.test_evaluate import tiny_engine
+from yolotrt.data.images import list_images
 from yolotrt.data.video_file import VideoFile
 from yolotrt.geometry.rle import decode_rle
 
@@ -128,15 +129,19 @@ def test_pictures_of_one_name_stay_apart(cli: Cli, engine: Path, pictures: Path,
     }  # fmt: skip
 
 
-def test_results_within_the_source_are_no_input_of_the_next_run(
-    cli: Cli, engine: Path, pictures: Path, tmp_path: Path
+def test_what_was_drawn_within_the_source_is_no_input_any_more(
+    cli: Cli, engine: Path, pictures: Path
 ) -> None:
-    (tmp_path / "link").symlink_to(pictures)
-    for save in (pictures / "drawn", Path("link/drawn"), pictures / "drawn"):
-        done = cli("predict", engine, pictures, "--save", save, "--mode", "global")
+    for save in ("drawn", "drawn", "others"):
+        done = cli("predict", engine, pictures, "--save", pictures / save, "--mode", "global")
         assert done.code == 0, done.err
         assert [line.split(":")[0] for line in done.out.splitlines()] == [f"{i}.png" for i in range(4)]
-    assert sorted(p.name for p in (pictures / "drawn").rglob("*.png")) == [f"{i}.png" for i in range(4)]
+    assert "what yolotrt predict drew in subfolders is left out (4 files)" in done.err
+    assert len(list(pictures.rglob("*.png"))) == 12
+    mine = pictures / "drawn" / "mine.png"
+    mine.write_bytes((pictures / "0.png").read_bytes())
+    assert set(list_images(pictures)) == {*(pictures / f"{i}.png" for i in range(4)), mine}
+    assert len(list_images(pictures / "drawn")) == 5, "a folder that is named itself is read as it is"
 
 
 def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:

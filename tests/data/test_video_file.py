@@ -64,6 +64,13 @@ def test_recordings_that_were_joined_go_on_in_time_and_size(tmp_path: Path) -> N
     found, _ = read(joined)
     assert times(found) == [round(k / 25, 3) for k in range(10)]
     assert [f.image.shape[1] for f in found] == [64] * 5 + [128] * 5
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts * 2))
+    said: list[str] = []
+    with closing(open_source(str(joined))) as film:
+        assert len(list(film.shots(said.append))) == 20
+    assert [note for note in said if "size" in note] == [
+        f"note: {joined} changes its size to 128x96 px at frame 5; a saved film keeps its first size"
+    ]
 
 
 def test_time_goes_on_whatever_the_time_stamps_do() -> None:
@@ -233,6 +240,14 @@ def test_content_decides_and_not_the_ending(tmp_path: Path) -> None:
     picture = (tmp_path / "p.png").rename(tmp_path / "picture.mp4")
     assert isinstance(open_source(str(picture)), Pictures)
     assert len(read_frames(str(picture))) == 1
+
+
+def test_frames_that_are_measured_on_say_that_more_were_promised(tmp_path: Path) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
+    path = clip(tmp_path / "v.mkv", 20, images=noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(PictureWarning, match="announces about 20 frames"):
+        assert 0 < len(read_frames(str(path))) < 16
 
 
 def test_jpegs_in_a_row_are_a_video_by_their_ending_alone(tmp_path: Path) -> None:

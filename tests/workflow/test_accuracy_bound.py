@@ -173,6 +173,11 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert outcome.reference["box mAP"] > 0.9
     (kept,) = outcome.attempts
     assert kept.losses["box mAP"] == outcome.reference["box mAP"] - kept.figures["box mAP"] > 0
+    assert _keep(request_, "50pt", annotations=path)[0].cached
+    first = document["annotations"][0]
+    first["category_id"] = 3 - first["category_id"]
+    path.write_text(json.dumps(document))
+    assert not _keep(request_, "50pt", annotations=path)[0].cached, "of other objects of the same size"
     with pytest.raises(GateFailed):
         _keep(request_, "0pt", annotations=path)
 

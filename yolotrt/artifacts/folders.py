@@ -24,6 +24,9 @@ NAME = ".yolotrt-files.json"
 FORMAT = "yolotrt.files"
 VERSION = 1
 
+DRAWN = "yolotrt predict"
+"""Who draws what was found: pictures that are no pictures of a camera any more."""
+
 Watched = Callable[[Path], Iterable[Path]]
 """Lists the files of a folder among or over which a verb would write."""
 
@@ -127,6 +130,42 @@ def by_list(what: str, maker: str) -> Kind:
         )
 
     return Kind(what, is_own)
+
+
+class Results:
+    """What a verb wrote into folders, told while they are walked from the top.
+
+    Attributes:
+        count: Files of its so far.
+    """
+
+    def __init__(self, maker: str) -> None:
+        """Know nothing yet.
+
+        Args:
+            maker: Who wrote them.
+        """
+        self.count = 0
+        self._maker = maker
+        self._wholly: list[Path] = []
+        self._files: dict[Path, int] = {}
+
+    def look_into(self, folder: Path, names: Iterable[str]) -> None:
+        """Read the list in a folder of these files, if it has one."""
+        made = _read(folder).get(self._maker) if NAME in names else None
+        if made is not None and not made["finished"]:  # a verb is at work there, or was killed
+            self._wholly.append(folder)
+        elif made is not None:
+            self._files |= {folder / name: size for name, size in made["files"].items()}
+
+    def hold(self, path: Path) -> bool:
+        """Return whether a file is a result, as it was written."""
+        size = self._files.get(path)
+        found = any(folder in path.parents for folder in self._wholly) or (
+            size is not None and size == path.lstat().st_size
+        )
+        self.count += found
+        return found
 
 
 def foreign_files(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:

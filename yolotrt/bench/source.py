@@ -48,7 +48,7 @@ def source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
 
 def unknown_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     """Say so if a result does not tell what its pictures hold, as those of earlier versions."""
-    known = [_digests(s) is not None or str(s.get("source")).startswith(SCENE) for s in (old, new)]
+    known = [_digests(s) is not None or str(s.get("source")).split(" ")[0] == SCENE for s in (old, new)]
     if all(known):
         return ()
     which = "the new result has" if known[0] else "the base has" if known[1] else "both have"

@@ -27,7 +27,7 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
-from yolotrt.data.coco.layout import DATASET, SHORT
+from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def build(
     from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, BoundRequest
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
+    from yolotrt.workflow.coco import means_coco
     from yolotrt.workflow.evaluate import MaxDrop
     from yolotrt.workflow.precision import is_calibrated
 
@@ -177,7 +178,7 @@ def build(
     inputs = (images, annotations, eval_images)
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
     calibrates = (int8 or fp8) and is_calibrated(path)
-    if calibrates and images == Path(SHORT):
+    if calibrates and means_coco(images):
         images = _coco()
     elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):
         images = _offered(yes)

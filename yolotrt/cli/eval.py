@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ from yolotrt.cli.options import (
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 if TYPE_CHECKING:
+    from yolotrt.evaluation.comparison import Difference
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
 
 
@@ -84,6 +85,7 @@ def eval_(
         --images mosaics/images --annotations mosaics/instances.json
     """
     from yolotrt.artifacts.kinds import json_with
+    from yolotrt.bench.verdict import together
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
@@ -140,9 +142,21 @@ def eval_(
         if per_class:
             console.print(class_table(found, console.width))
     figures = [entry.as_json() for entry in found]
-    emit_json(json, {"mode": mode, "notes": list(truth.notes), "engines": figures, "packages": packages()})
+    about: dict[str, Any] = {"mode": mode, "notes": list(truth.notes)}
+    if bound is not None:
+        outcomes = (bound.outcome(d) for entry in found for _, d in _differences(entry))
+        about["max_drop"] = {"bound": str(bound), "outcome": together(outcomes)}
+    emit_json(json, {**about, "engines": figures, "packages": packages()})
     if bound is not None:
         _hold(bound, found, strict)
+
+
+def _differences(entry: EngineAccuracy) -> list[tuple[str, Difference]]:
+    """Return what an engine is compared by; nothing for the reference."""
+    if entry.comparison is None:
+        return []
+    found = (("box", entry.comparison.box), ("mask", entry.comparison.mask))
+    return [(kind, difference) for kind, difference in found if difference is not None]
 
 
 def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
@@ -150,14 +164,10 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
 
     doubts = []
     for entry in found:
-        if entry.comparison is None:
-            continue
-        for kind, difference in (("box", entry.comparison.box), ("mask", entry.comparison.mask)):
-            if difference is None:
-                continue
+        for kind, difference in _differences(entry):
             loses = (
-                f"{entry.file.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
-                f"({-(difference.relative or 0):.1%} relative)"
+                f"{entry.file.name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} mAP "
+                f"({0.0 - (difference.relative or 0):.1%} relative)"
             )
             outcome = bound.outcome(difference)
             if outcome == "failed":
@@ -166,12 +176,16 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
                     hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
                 )
             if outcome == "undecided":
-                doubts.append(loses)
+                doubts.append(
+                    f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
+                    if difference.reference > 0
+                    else f"the reference finds nothing of what is annotated: there is no {kind} mAP to keep"
+                )
             elif bound.beyond(difference):
                 say(f"note: {loses}, more than {bound}, but within noise")
     if doubts and strict:
         raise GateUndecided(
-            f"Undecided: {doubts[0]}, which may be noise: so few images cannot tell whether {bound} is kept.",
-            hint="Evaluate on more images, or let it pass with --undecided pass.",
+            f"Undecided: {doubts[0]}.",
+            hint="Evaluate on more images of what the model knows, or let it pass with --undecided pass.",
         )
     say(f"--max-drop {bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")

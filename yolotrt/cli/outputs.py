@@ -198,13 +198,21 @@ def own_predictions(
     """
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
-    from yolotrt.artifacts.folders import by_list, foreign_files, outside, owning, owning_file, with_ending
+    from yolotrt.artifacts.folders import (
+        DRAWN,
+        by_list,
+        foreign_files,
+        outside,
+        owning,
+        owning_file,
+        with_ending,
+    )
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.images import EXTENSIONS
     from yolotrt.data.video_writer import CODECS
 
-    maker, lister = "yolotrt predict", "yolotrt predict --json"
-    listed = by_list("what yolotrt predict wrote", lister)
+    maker, lister = DRAWN, f"{DRAWN} --json"
+    listed = by_list(f"what {DRAWN} wrote", lister)
     kind = Kind(listed.what, lambda path: listed.is_own(path) and is_json(path))
     outputs = [Output(option, path, kind) for option, path in files]
     folders = [] if save is None else [("--save", save)]

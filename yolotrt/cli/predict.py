@@ -112,7 +112,7 @@ def predict(
     )
     with (
         own,
-        closing(open_source(source, results=save)) as frames,
+        closing(open_source(source)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,

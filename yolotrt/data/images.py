@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.artifacts.files import real, strange_kind
+from yolotrt.artifacts.files import strange_kind
+from yolotrt.artifacts.folders import DRAWN, Results
 from yolotrt.data.foreign import ENDINGS, VIDEO_ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
@@ -23,14 +24,11 @@ MAX_PIXELS = 256_000_000
 """Largest image that is decoded: 768 MB of memory. A larger one is refused by its header."""
 
 
-def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
+def list_images(path: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted; or the one file that was named.
 
-    Hidden files and folders are left out. A file is taken as it is, whatever its name.
-
-    Args:
-        path: A folder or a file.
-        without: A folder within ``path`` that is left out; others are of no consequence.
+    Hidden files and folders are left out, and in subfolders the pictures of what was found. A file is taken
+    as it is, whatever its name.
 
     Raises:
         ImageError: Nothing is there, or the folder holds no image file.
@@ -42,14 +40,15 @@ def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
     if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
     found, links, others, videos = [], list[str](), Counter[str](), Counter[str]()
+    results = Results(DRAWN)
     for folder, subfolders, names in os.walk(path):
-        shown = [Path(folder) / name for name in subfolders if not name.startswith(".")]
-        if without is not None:
-            shown = [place for place in shown if real(place) != real(without)]
+        subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        shown = (Path(folder, s) for s in subfolders)
         links += [str(place.relative_to(path)) for place in shown if place.is_symlink()]
-        subfolders[:] = [place.name for place in shown]
+        if folder != os.fspath(path):
+            results.look_into(Path(folder), names)
         for name in names:
-            if name.startswith("."):
+            if name.startswith(".") or results.hold(Path(folder, name)):
                 continue
             if name.lower().endswith(EXTENSIONS):
                 found.append(Path(folder) / name)
@@ -60,6 +59,8 @@ def list_images(path: Path, *, without: Path | None = None) -> list[Path]:
         _warn(
             path, f"links to folders are not followed: name these themselves ({', '.join(sorted(links)[:3])})"
         )
+    if results.count:
+        _warn(path, f"what {DRAWN} drew in subfolders is left out ({results.count} files)")
     if not found:
         but = f", but pictures that have to be converted: {_listed(others)}" if others else ""
         but += f", but videos: {_listed(videos)}" if videos else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
 from yolotrt.data.kinds import SCENE, is_picture
 from yolotrt.data.video_file import Moment, VideoFile
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, PictureWarning
 from yolotrt.progress import Say
 
 MAX_FRAMES = 16
@@ -120,15 +121,17 @@ class VideoSource:
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
-        shape: tuple[int, ...] = ()
+        first: tuple[int, ...] = ()
+        changed = False
         for found in self._video.frames():
-            if shape not in ((), found.image.shape):
+            first = first or found.image.shape
+            if found.image.shape != first and not changed:
+                changed = True
                 height, width = found.image.shape[:2]
                 say(
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
                     f"{found.moment.index}; a saved video keeps its first size"
                 )
-            shape = found.image.shape
             yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
         for remark in self._video.remarks():
             say(f"warning: {remark}")
@@ -151,23 +154,20 @@ class SceneSource:
         """Nothing is held."""
 
 
-def open_source(source: str, *, results: Path | None = None) -> Source:
+def open_source(source: str) -> Source:
     """Return the frames behind a name; whether a file is a picture or a video is told by its content.
 
     Args:
         source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
-        results: A folder for results. What lies there comes from an earlier run, and is left out where the
-            folder is within the source.
 
     Raises:
         InputError: It is not there, or cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return SceneSource()
     path = Path(source)
     if os.path.isdir(path):
-        paths = list_images(path, without=results)
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in paths})
+        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
     if (video := _video(path)) is not None:
         return VideoSource(path, video)
     (found,) = list_images(path)
@@ -188,15 +188,18 @@ def read_frames(source: str, *, seed: int = 0) -> list[Frame]:
     Raises:
         ImageError: Nothing is there, or a picture cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         from yolotrt.data.scenes.scene import make_scene
 
         return [make_scene(seed).image]
     path = Path(source)
     if (video := _video(path)) is not None:
         with closing(video):
-            return [found.image for found in islice(video.frames(), MAX_FRAMES)]
-    return [read_image(found) for found in list_images(path)[:MAX_FRAMES]]
+            found = [one.image for one in islice(video.frames(), MAX_FRAMES)]
+            for remark in video.remarks() if len(found) < MAX_FRAMES else ():
+                warnings.warn(PictureWarning(remark, "video"), stacklevel=2)
+            return found
+    return [read_image(one) for one in list_images(path)[:MAX_FRAMES]]
 
 
 def source_files(source: str) -> tuple[tuple[str, str], ...]:
@@ -207,7 +210,7 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
     Raises:
         ImageError: Nothing is there, or a file cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return ()
     root = Path(source)
     if (video := _video(root)) is not None:
@@ -217,6 +220,13 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
         (path.name if path == root else path.relative_to(root).as_posix(), _digest(path))
         for path in list_images(root)[:MAX_FRAMES]
     )
+
+
+def _is_scene(source: str) -> bool:
+    if source == SCENE and os.path.exists(SCENE):
+        text = f"{SCENE} is the synthetic frame; what is called so here is ./{SCENE}."
+        warnings.warn(PictureWarning(text, SCENE), stacklevel=3)
+    return source == SCENE
 
 
 def _digest(path: Path) -> str:

@@ -31,7 +31,8 @@ class PipelineSettings:
         mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed.
         groups: Number of chunks the tiles are split into, over all GPUs if there are several.
         dispatch: How the chunks run.
-        overlap: Part of a tile shared with its neighbour, in [0, 1).
+        overlap: Part of a tile shared with its neighbour, in [0, 1). With 0 an object on a tile border is
+            found in pieces, or not at all: tiles that share no pixels cannot be joined.
         cpu_threads: CPU threads that all groups together may use; means nothing on a GPU.
         depth: Frames in flight on a GPU: 1 for the least latency; 2 uploads one frame while another
             computes.

@@ -59,11 +59,11 @@ class MaxDrop:
     def outcome(self, difference: Difference) -> Outcome:
         """Judge a difference by the rule of all gates; see :mod:`yolotrt.bench.verdict`.
 
-        Nothing can be said relative to a reference that finds nothing.
+        A reference that finds nothing has nothing to lose, so it tells nothing.
         """
-        unit = difference.reference if self.relative else 1.0
-        if not unit > 0:
+        if not difference.reference > 0:
             return "undecided"
+        unit = difference.reference if self.relative else 1.0
         loss = -difference.absolute / unit
         known = difference.low is not None
         return outcome(

@@ -16,7 +16,7 @@ from yolotrt.artifacts.kinds import document
 from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
-from yolotrt.bench.verdict import Outcome
+from yolotrt.bench.verdict import Outcome, together
 from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.machine.memory import Memory
@@ -62,8 +62,7 @@ class Measured:
 
     def outcome(self, bound: MaxDrop) -> Outcome:
         """Whether it keeps a bound on box and mask mAP."""
-        found = {bound.outcome(loss) for loss in self.losses}
-        return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"
+        return together(bound.outcome(loss) for loss in self.losses)
 
     def beyond(self, bound: MaxDrop) -> bool:
         """Whether it loses more than accepted, be it noise or not."""
