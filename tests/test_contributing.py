@@ -52,6 +52,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "tests/contract/toy_backend.py", package / "backends/toy/backend.py")
     _insert(package / "backends/names.py", '}\n"""What makes', f"    {line}")
 
+    figure, line = _blocks("A result column")
+    summary = textwrap.indent(figure, "    ") + "\n"
+    _insert(package / "bench/statistics.py", "\ndef summarize(", summary)
+    _insert(package / "report/result_columns.py", '    Column("outliers"', f"    {line}")
+
     reader, line = _blocks("A format of annotations")
     (package / "data/formats/boxes_csv.py").write_text(reader)
     _insert(package / "data/formats/names.py", '    "yolotrt.data.formats.coco:', f"    {line}")
@@ -68,6 +73,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / f"pictures/{k}.png"), picture)
     (folder / "boxes.csv").write_text("0.png,128,96,cat,10,10,60,60\n1.png,128,96,dog,5,5,40,80\n")
     return folder
+
+
+def test_a_new_column_is_on_the_terminal_the_page_in_markdown_and_csv(house: Path) -> None:
+    options = ("--source", "pictures/0.png", "--groups", "1", "--dispatch", "serial", "-n", "8")
+    files = ("--csv", "a.csv", "--markdown", "a.md", "--html", "a.html")
+    shown = {"terminal": _run(house, "bench", "tiny.onnx", "--trust", *options, *files)}
+    shown |= {name: (house / name).read_text() for name in files[1::2]}
+    for medium, text in shown.items():
+        assert re.search(r"\btail\b", text), medium
+        assert medium == "a.csv" or re.search(r"\d\.\d\dx", text), medium
 
 
 def _run(house: Path, *arguments: str) -> str:
