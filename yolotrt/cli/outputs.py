@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
-    from yolotrt.report.accuracy import AccuracyFigures
+    from yolotrt.report.accuracy import ReportedAccuracy
 
 Html = Annotated[
     Path | None,
@@ -141,7 +141,7 @@ def write_outputs(
     html: Path | None,
     markdown: Path | None,
     csv: Path | None,
-    accuracy: Sequence[AccuracyFigures] = (),
+    accuracy: Sequence[ReportedAccuracy] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
 

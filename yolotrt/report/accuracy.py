@@ -20,7 +20,7 @@ Change = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class AccuracyFigures:
+class ReportedAccuracy:
     """What one engine reached on annotated images.
 
     Attributes:
@@ -45,7 +45,7 @@ class AccuracyFigures:
     mask_change: Change | None
 
 
-def read_accuracy(path: Path) -> list[AccuracyFigures]:
+def read_accuracy(path: Path) -> list[ReportedAccuracy]:
     """Read what ``yolotrt eval --json`` wrote.
 
     Raises:
@@ -61,10 +61,10 @@ def read_accuracy(path: Path) -> list[AccuracyFigures]:
         ) from exc
 
 
-def accuracy_of(mode: str, entry: dict[str, Any]) -> AccuracyFigures:
+def accuracy_of(mode: str, entry: dict[str, Any]) -> ReportedAccuracy:
     """Return the figures of one engine, as ``yolotrt eval --json`` writes them, for one pass."""
     against, images = entry["comparison"] or {}, int(entry["images"])
-    return AccuracyFigures(
+    return ReportedAccuracy(
         str(entry["engine"]),
         str(entry["sha256"]),
         str(mode),
@@ -86,14 +86,14 @@ def _change(difference: dict[str, Any] | None, images: int) -> Change | None:
 
 
 def matches(
-    result: RunResult, entry: CaseResult, accuracy: Sequence[AccuracyFigures]
-) -> list[AccuracyFigures]:
+    result: RunResult, entry: CaseResult, accuracy: Sequence[ReportedAccuracy]
+) -> list[ReportedAccuracy]:
     """Return the accuracy figures of the very engine that a case timed."""
     about = (result.environment.get("engines") or {}).get(entry.case.engine) or {}
     return [a for a in accuracy if a.sha256 == about.get("sha256")]
 
 
-def accuracy_chart(result: RunResult, accuracy: Sequence[AccuracyFigures]) -> str:
+def accuracy_chart(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
     """Return mask mAP (box mAP without masks) over latency: up and to the left is better.
 
     Empty with fewer than two points: one cannot be further up or left.

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from yolotrt.artifacts.kinds import HTML_MARK
 from yolotrt.bench.result import RunResult
-from yolotrt.report.accuracy import AccuracyFigures, accuracy_chart
+from yolotrt.report.accuracy import ReportedAccuracy, accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
 from yolotrt.report.labels import case_label, left_out, short_names, timeline_cases
 from yolotrt.report.markup import figure, heading
@@ -37,7 +37,7 @@ _HOW_TABLE = (
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."
 
 
-def page(results: Sequence[RunResult], accuracy: Sequence[AccuracyFigures] = ()) -> str:
+def page(results: Sequence[RunResult], accuracy: Sequence[ReportedAccuracy] = ()) -> str:
     """Return the HTML of a page.
 
     Args:
@@ -58,7 +58,7 @@ def page(results: Sequence[RunResult], accuracy: Sequence[AccuracyFigures] = ())
     )
 
 
-def _section(result: RunResult, accuracy: Sequence[AccuracyFigures], index: int) -> str:
+def _section(result: RunResult, accuracy: Sequence[ReportedAccuracy], index: int) -> str:
     charts = [figure(f"Latency, {title}", chart, _HOW_LATENCY) for title, chart in latency_by_groups(result)]
     if chart := accuracy_chart(result, accuracy):
         charts.append(figure("Accuracy over latency", chart, _HOW_ACCURACY))

@@ -7,7 +7,7 @@ from typing import Any
 
 from yolotrt.bench.result import RunResult
 from yolotrt.bench.statistics import median
-from yolotrt.report.accuracy import AccuracyFigures, Change, matches
+from yolotrt.report.accuracy import Change, ReportedAccuracy, matches
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import points, signed_points
 from yolotrt.report.markup import heading, table
@@ -33,7 +33,7 @@ def stages_table(result: RunResult, index: int) -> str:
     return heading("Medians of every stage, milliseconds") + shown
 
 
-def accuracy_table(result: RunResult, accuracy: Sequence[AccuracyFigures]) -> str:
+def accuracy_table(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
     """Return the accuracy of the engines that were timed; empty without any."""
     timed = {a: None for entry in result.cases for a in matches(result, entry, accuracy)}
     title = "Accuracy, mAP50-95 in points"
@@ -45,7 +45,7 @@ def _change(change: Change) -> str:
     return f"{absolute} ({' to '.join(ends)})" if ends else absolute
 
 
-ACCURACY: tuple[Column[AccuracyFigures], ...] = (
+ACCURACY: tuple[Column[ReportedAccuracy], ...] = (
     Column("engine", lambda a: a.engine, words=True, key=True),
     Column("pass", lambda a: a.mode, words=True, key=True),
     Column("images", lambda a: a.images),
