@@ -37,7 +37,7 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
-    from yolotrt.bench.run import RunRequest
+    from yolotrt.bench.run import RunRequest, locked_output
 
 MODES = "tiled,global"
 
@@ -154,10 +154,11 @@ def bench(
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
-    pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
-    for file in (file for pair in pairs for file in pair):
-        _announce(file, tile, device)
-    result = _measure(pairs, request, device)
+    with locked_output(request, say):
+        pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
+        for file in (file for pair in pairs for file in pair):
+            _announce(file, tile, device)
+        result = _measure(pairs, request, device)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -214,7 +215,7 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
         for pair in pairs:
             loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
         with progress_bars() as progress:
-            return run_bench(loaded, frames, request, progress=progress, say=say)
+            return run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
     finally:
         for opened in loaded:
             for engine in opened.engines:
