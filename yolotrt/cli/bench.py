@@ -37,7 +37,7 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
-    from yolotrt.bench.run import RunRequest, locked_output
+    from yolotrt.bench.run import RunRequest
 
 MODES = "tiled,global"
 
@@ -122,7 +122,7 @@ def bench(
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.result import RESULT
-    from yolotrt.bench.run import RunRequest
+    from yolotrt.bench.run import RunRequest, locked_output
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.data.sources import source_files
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
