@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# On every core; whoever has nothing left takes from the others. Tests on a GPU take turns.
+PARALLEL := -n logical --dist worksteal
 # Extra arguments for pip, such as a constraints file: make setup PIP_ARGS="-c constraints.txt"
 PIP_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,13 +48,13 @@ smoke: setup  ## The demo in small: the whole chain in under a minute
 	$(BIN)/yolotrt demo --quick --out runs/smoke
 
 test: setup  ## Set up and run the tests (export tests are skipped, visibly, without torch)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-export: setup-export  ## Run the tests that need torch, and those on real data (YOLOTRT_TEST_DATA)
-	$(BIN)/python -m pytest -m 'export or real'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'export or real'
 
 test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
-	$(BIN)/python -m pytest tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
+	$(BIN)/python -m pytest $(PARALLEL) tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
 
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu
@@ -61,10 +63,13 @@ test-lowest:  ## Run the tests with the lowest versions that pyproject.toml allo
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install -q uv
 	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev,cuda]'
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest $(PARALLEL)
 
 test-wheel: setup  ## Build the wheel, install it into an empty environment, run the demo from elsewhere
 	$(BIN)/python tools/check_wheel.py $(PIP_ARGS)
+
+coverage: setup  ## Run the tests and measure what they reach; a floor is in pyproject.toml
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml
 
 fuzz: setup  ## Fuzz every parser for 12 minutes, guided by coverage (atheris: Linux, Python 3.11 or newer)
 	$(BIN)/python -m pip install -q atheris
@@ -87,6 +92,9 @@ format: setup  ## Format the code
 schemas: setup  ## Write the JSON Schemas of our documents again, from the types
 	$(VENV)/bin/python tools/write_schemas.py
 
+architecture: setup  ## Draw docs/architecture.svg again from the code
+	$(BIN)/python -m tools.architecture
+
 bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
@@ -94,6 +102,6 @@ train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/
 	$(BIN)/python tools/train_demo_model.py --out runs/demo-model
 
 clean:  ## Remove everything that was made here: .venv, caches, engines, calibration caches, runs
-	rm -rf $(VENV) .venv-lowest build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.xml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find engines calib_data -mindepth 1 ! -name README.md -delete

@@ -8,7 +8,8 @@
 
     python -m benchmarks.bench_gpu ENGINE --source FRAME [--images DIR] [--rounds N] [--output FILE]
 
-ENGINE is an engine of the ONNX Runtime backend (``yolotrt build MODEL --fp16 --backend onnxruntime``).
+ENGINE is an engine of any backend (``yolotrt build MODEL --fp16 --backend onnxruntime``). The agreement
+needs one that runs on the CPU too: the engine itself, or the same network's given by ``--reference``.
 Peers are measured if they are installed and ``--weights`` names the same network for them.
 """
 
@@ -34,7 +35,7 @@ from benchmarks.gpu_peers import peers, same_as_ultralytics
 from benchmarks.gpu_subjects import InferenceSubject, PipelineSubject
 from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
-from yolotrt.backends.onnxruntime.gpu import load
+from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.rounds import Running, measure_rounds
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import_module("torch")
     frame = read_frames(str(options.source))[0]
     device = Device(NvidiaDriver(0))
-    gpu = Gpu(device, load(read_engine(options.engine), device))
+    gpu = Gpu(device, loaded(options.engine, device))
     subjects = contextlib.ExitStack()
     sections: dict[str, Callable[[], Any]] = {
         "sweep": lambda: sweep(gpu, frame, options.rounds, subjects),
@@ -87,6 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subjects.close()
     device.close()
     return 0
+
+
+def loaded(path: Path, device: Device) -> Any:
+    """Return an engine on the GPU, whatever backend built it."""
+    file = read_engine(path)
+    return backend(file.backend).load_on(file, device)
 
 
 def loaded_libraries() -> list[str]:
@@ -154,7 +161,8 @@ def agreements(options: argparse.Namespace, device: Device) -> dict[str, Any]:
     found = {}
     for path in options.compared or [options.engine]:
         file = read_engine(path)
-        on_cpu, engine = OnnxRuntimeEngine(file), load(file, device)
+        on_cpu = OnnxRuntimeEngine(read_engine(options.reference) if options.reference else file)
+        engine = loaded(path, device)
         settings = PipelineSettings("tiled+global", measure=False)
         found[path.name] = agreement(Gpu(device, engine), on_cpu, images, settings, threads)
         on_cpu.close()
@@ -234,6 +242,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", type=Path, required=True, help="the frame")
     parser.add_argument("--images", type=Path, help="folder of images for the agreement")
     parser.add_argument("--compare", type=int, default=12, help="how many of them")
+    parser.add_argument("--reference", type=Path, help="engine that the CPU runs for the agreement")
     parser.add_argument("--compared", type=Path, nargs="*", help="engines for the agreement")
     parser.add_argument("--weights", type=Path, help="weights (.pt) of the same network for the peers")
     parser.add_argument(

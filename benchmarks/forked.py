@@ -1,6 +1,6 @@
 """Run yolotrt commands as processes that start at once: forked from one that has imported what they need.
 
-    python -m benchmarks.forked MODULE...    (used by bench.kills; reads one command per line)
+    python -m benchmarks.forked MODULE...    (used by benchmarks.kills; reads one command per line)
 
 Importing torch takes ten times as long as exporting a small network. A command forked here is a process of
 its own in every respect, and all of its time is work.
@@ -60,7 +60,7 @@ class Commands:
         outputs.mkdir(parents=True, exist_ok=True)
         self._outputs = outputs
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.forked", *modules],
+            [sys.executable, "-m", "benchmarks.forked", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.output import emit
+from yolotrt.arrays import F64
 from yolotrt.bench.compare import compare
 from yolotrt.bench.evidence import apart
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult
 from yolotrt.bench.settings import Settings
-from yolotrt.bench.statistics import F64
 from yolotrt.machine.environment import environment
 
 MEDIAN_S = 0.01

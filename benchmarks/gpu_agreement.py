@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import Engine
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.boxes import box_overlap
-from yolotrt.geometry.detections import F32, Detections
+from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.mask import Mask, shared_pixels
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings, decode
@@ -80,7 +81,7 @@ class Tally:
 def agreement(
     gpu: Gpu, on_cpu: Engine, images: Sequence[Any], settings: PipelineSettings, threads: int
 ) -> dict[str, Any]:
-    """Compare both pipelines: what tiles and the whole frame found, and what was made of both.
+    """Compare both pipelines: what tiles and the global pass found, and what was made of both.
 
     A detection whose score is within 0.01 of the threshold may be on one side only. Rounding in the network
     can do more in FP16: where fragments overlap about as much as they have to, it decides whether they are
@@ -106,7 +107,7 @@ def agreement(
             decoded = Detections.concatenate(host_decoded(pipeline, settings.decode))
             compare(decoded, _all(found), settings.decode.conf, tallies["same outputs"], Detections.empty)
             grid = tile_grid(image.shape[1::-1], gpu.engine.file.spec.input_wh, settings.overlap)
-            again = merge_frame(found.tiles, grid, found.whole, settings.merge)
+            again = merge_frame(found.tiles, grid, found.global_pass, settings.merge)
             merged_otherwise += not _identical(again, found.detections)
     summaries = {name: tally.summary() for name, tally in tallies.items()}
     return {"images": len(images), **summaries, "merged_otherwise_than_by_the_host": merged_otherwise}
@@ -131,13 +132,13 @@ def compare_frame(
     for tile, pair in enumerate(zip(expected.tiles, found.tiles, strict=True)):
         compare(*pair, conf, tallies["tiles"], lambda t=tile: seen().tiles[t])
     for frame in (expected, found):
-        assert frame.whole is not None
-    compare(expected.whole, found.whole, conf, tallies["whole frame"], lambda: seen().whole)
+        assert frame.global_pass is not None
+    compare(expected.global_pass, found.global_pass, conf, tallies["whole frame"], lambda: seen().global_pass)
     compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
 
 
 def host_decoded(pipeline: DevicePipeline, settings: DecodeSettings) -> list[Detections]:
-    """Decode on the host what the network left on the GPU, of all tiles and then of the whole frame."""
+    """Decode on the host what the network left on the GPU, of all tiles and then of the global pass."""
     (worker,) = pipeline.workers
     (slot,) = worker.slots
     found: list[Detections] = []
@@ -159,7 +160,7 @@ def _downloaded(device: Device, address: int, kind: TensorType) -> F32:
 
 
 def _all(seen: FrameResult) -> Detections:
-    return Detections.concatenate([*seen.tiles, *([seen.whole] if seen.whole else [])])
+    return Detections.concatenate([*seen.tiles, *([seen.global_pass] if seen.global_pass else [])])
 
 
 def _identical(a: Detections, b: Detections) -> bool:

@@ -35,9 +35,9 @@ def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, 
         rows = {}
         for name, work, nbytes in (
             *_prepare(slot.tiles, "cut_tiles", frame.nbytes),
-            *_prepare(slot.whole, "letterbox", 0),
+            *_prepare(slot.global_pass, "letterbox", 0),
             *_decode(slot.tiles, "tiles"),
-            *_decode(slot.whole, "global"),
+            *_decode(slot.global_pass, "global"),
             *_merge(slot),
         ):
             seconds = _time(gpu.device, scope, stream, work)

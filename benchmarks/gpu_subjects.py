@@ -52,7 +52,7 @@ class InferenceSubject:
         device = gpu.device
         (worker,) = self._pipeline.workers
         (slot,) = worker.slots
-        passes = [p.owner for p in (slot.tiles, slot.whole) if p]
+        passes = [p.owner for p in (slot.tiles, slot.global_pass) if p]
         self._scope = device.scope()
         self._stream = self._scope.stream()
         self._begin, self._end = (self._scope.event(timing=True) for _ in "be")

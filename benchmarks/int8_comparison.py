@@ -48,8 +48,9 @@ from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.observe import open_session
-from yolotrt.quantization.qdq import Style, quantize
-from yolotrt.report.tables import signed
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.styles import QdqStyle
+from yolotrt.report.figures import signed
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))
@@ -65,11 +66,11 @@ class Method:
 
     Attributes:
         calibrate: Writes the network; None for the FP32 network itself.
-        literal: Judge by fake quantisation rather than as it runs on this CPU.
+        fake_quantized: Judge by fake quantisation rather than as it runs on this CPU.
     """
 
     calibrate: Calibrate | None
-    literal: bool
+    fake_quantized: bool
 
 
 def batches(network: Path, images: list[Path]) -> Iterator[np.ndarray]:
@@ -86,7 +87,7 @@ def plain(network: Path, images: list[Path], _target: Path) -> None:
         run(view.outputs, {view.inputs[0]: batch})
 
 
-def ours(style: Style) -> Calibrate:
+def ours(style: QdqStyle) -> Calibrate:
     def calibrate(network: Path, images: list[Path], target: Path) -> None:
         model = load_onnx(network)
         spec = read_spec(model, network.stem)
@@ -134,20 +135,28 @@ def modelopt(**options: Any) -> Calibrate:
 
 
 METHODS = {
-    "fp32": Method(None, literal=False),
-    "ours, TensorRT": Method(ours("tensorrt"), literal=True),
-    "ours, CPU, as it runs": Method(ours("cpu"), literal=False),
-    "onnxruntime quantize_static": Method(onnxruntime_defaults, literal=True),
-    "ModelOpt": Method(modelopt(), literal=True),
+    "fp32": Method(None, fake_quantized=False),
+    "ours, TensorRT": Method(ours("gpu"), fake_quantized=True),
+    "ours, CPU, as it runs": Method(ours("cpu"), fake_quantized=False),
+    "onnxruntime quantize_static": Method(onnxruntime_defaults, fake_quantized=True),
+    "ModelOpt": Method(modelopt(), fake_quantized=True),
     "ModelOpt as Ultralytics calls it": Method(
-        modelopt(calibration_method="max", nodes_to_exclude=[r".*\.2/Conv$", r".*/dfl/"]), literal=True
+        modelopt(calibration_method="max", nodes_to_exclude=[r".*\.2/Conv$", r".*/dfl/"]), fake_quantized=True
     ),
 }
 
 
 def calibrated(name: str, network: Path, calib: Path, limit: int | None, target: Path) -> dict[str, Any]:
     """Calibrate in a process of its own; return its time and memory, or why there is nothing."""
-    command = [sys.executable, "-m", "bench.int8_comparison", "--calibrate", name, "--target", str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.int8_comparison",
+        "--calibrate",
+        name,
+        "--target",
+        str(target),
+    ]
     command += ["--weights-onnx", str(network), "--calib", str(calib)]
     command += ["--calib-limit", str(limit)] if limit else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -172,10 +181,14 @@ def calibrate_here(name: str, network: Path, images: list[Path], target: Path) -
     print("\n" + json.dumps({**seconds, "peak_rss_mib": round(peak), "images": len(images)}))
 
 
-def evaluated(network: Path, spec_of: Path, literal: bool, truth: GroundTruth, folder: Path) -> Evaluation:
+def evaluated(
+    network: Path, spec_of: Path, fake_quantized: bool, truth: GroundTruth, folder: Path
+) -> Evaluation:
     spec = read_spec(load_onnx(spec_of), spec_of.stem)
     file = EngineFile(network, "onnxruntime", "int8", spec, (), sha256_file(network))
-    engine: Engine = FakeQuantizedEngine(onnx.load(network), file) if literal else OnnxRuntimeEngine(file)
+    engine: Engine = (
+        FakeQuantizedEngine(onnx.load(network), file) if fake_quantized else OnnxRuntimeEngine(file)
+    )
     settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
     with TiledPipeline(engine, settings) as pipeline:
         evaluator = Evaluator(truth, spec.names)
@@ -234,7 +247,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             row: dict[str, Any] = {"name": name, "status": "done"}
             row |= calibrated(name, *where, target) if method.calibrate else {}
             if row["status"] == "done":
-                found = evaluated(target, network, method.literal, truth, arguments.images)
+                found = evaluated(target, network, method.fake_quantized, truth, arguments.images)
                 reference = reference or found
                 row |= figures(reference, found)
                 if method.calibrate:

@@ -1,8 +1,8 @@
 """Kill commands at random moments and see what they leave.
 
-A command is started (see bench.forked) in a folder that is empty or holds an earlier output, killed
+A command is started (see benchmarks.forked) in a folder that is empty or holds an earlier output, killed
 (SIGKILL) at a random moment of its run, its files are examined, and the same command is run to its end.
-A fifth as many kills more are aimed: they come within 20 ms of a file being written. Promised is:
+A fifth as many kills more are aimed: they come within 20 ms of a file being written. What must hold:
 
 * every file under its final name is complete and valid, at any moment;
 * an earlier output is whole until the new one replaces it;
@@ -44,7 +44,7 @@ class Campaign:
         reused: Completing runs that had something to reuse, all of which did.
         temporary: Kills that left a temporary file, which the completing run removed.
         moments: Seconds from the start to each kill, and what was found then.
-        problems: What was broken or lost; empty if the promise holds.
+        problems: What was broken or lost; empty if all of it holds.
     """
 
     verb: str

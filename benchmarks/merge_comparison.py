@@ -38,7 +38,7 @@ from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, tile_grid
 from yolotrt.machine.environment import environment
 from yolotrt.pipeline.decode import DecodeSettings, decode
-from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 FRAME_WH = (3840, 2160)
 SETTINGS = {
@@ -144,7 +144,7 @@ def one(box: np.ndarray, label: int, score: float, masks: bool) -> Detections:
 
 def mergers() -> tuple[dict[str, Prepare], str | None]:
     """Return all mergers by name, and why SAHI's are missing if they are."""
-    found: dict[str, Prepare] = {f"ours, {name}": ours(SETTINGS[name]) for name in MERGE_METHODS}
+    found: dict[str, Prepare] = {f"ours, {name}": ours(settings) for name, settings in SETTINGS.items()}
     try:
         return {**found, **{name: sahi(name) for name in SAHI}}, None
     except ImportError as exc:

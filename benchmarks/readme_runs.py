@@ -123,7 +123,7 @@ def int8_comparison(folder: Path) -> Json:
     yolotrt(folder, QUICK_START[0], quiet=True)
     given = ("--weights-onnx", f"engines/{REAL}.onnx", *_annotated("coco-mini/val").split())
     given += ("--calib", "coco-mini/calib/images")
-    return _module(folder, "bench.int8_comparison", *(_inside(folder, word) for word in given))
+    return _module(folder, "benchmarks.int8_comparison", *(_inside(folder, word) for word in given))
 
 
 def calibration_cost(folder: Path) -> Json:
@@ -136,18 +136,18 @@ def calibration_cost(folder: Path) -> Json:
 
 def small_objects(folder: Path) -> Json:
     """Count the small objects of held-out scenes that each pass finds."""
-    return _module(folder, "bench.small_objects")
+    return _module(folder, "benchmarks.small_objects")
 
 
 def download(folder: Path) -> Json:
     """Compare the downloader with itself over one connection, on a local server."""
-    return _module(folder, "bench.bench_download")
+    return _module(folder, "benchmarks.bench_download")
 
 
 def overhead(folder: Path) -> Json:
     """Compare whole frames with the bare runtime, and FP32 with INT8."""
     fp32, int8 = _real_engines(folder)
-    return _module(folder, "bench.overhead", str(folder / fp32), str(folder / int8))
+    return _module(folder, "benchmarks.overhead", str(folder / fp32), str(folder / int8))
 
 
 def merge_comparison(folder: Path) -> Json:
@@ -155,14 +155,14 @@ def merge_comparison(folder: Path) -> Json:
     fp32, _ = _real_engines(folder, int8=False)
     yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics", quiet=True)
     given = ("--engine", fp32, *_annotated("mosaics").split(), "--limit", "5")
-    return _module(folder, "bench.merge_comparison", *(_inside(folder, word) for word in given))
+    return _module(folder, "benchmarks.merge_comparison", *(_inside(folder, word) for word in given))
 
 
 def eval_overhead(folder: Path) -> Json:
     """Compare evaluating with inference alone."""
     fp32, _ = _real_engines(folder, int8=False)
     given = (fp32, *_annotated("coco-mini/val").split())
-    return _module(folder, "bench.eval_overhead", *(_inside(folder, word) for word in given))
+    return _module(folder, "benchmarks.eval_overhead", *(_inside(folder, word) for word in given))
 
 
 def _inside(folder: Path, word: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.bench.statistics import paired_ratio
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text
+from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 
 Json = dict[str, Any]
 
@@ -64,7 +64,8 @@ def sweep(found: Json) -> str:
 
 def _variant(entry: Json) -> tuple[str, ...]:
     case = entry["case"]
-    return case["engine"], case["mode"], case["dispatch"]
+    way = (case["dispatch"], str(case.get("order")), str(case.get("depth")))
+    return case["engine"], case["mode"], *way
 
 
 def accuracy(found: Json) -> str:

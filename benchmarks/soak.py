@@ -11,7 +11,7 @@ fails (exit code 1) unless all of these hold after the first third, in which cac
 
     python -m benchmarks.soak --minutes 30 --json benchmarks/results/soak.json
 
-One thread, two tiles and the whole frame: about a seventh of a core per frame and second.
+One thread, two tiles and the global pass: about a seventh of a core per frame and second.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from benchmarks.output import emit
 from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.bench.drift import SETTLING, late_over_early, slope
-from yolotrt.data.film import new_film
 from yolotrt.data.scenes.scene import make_scene
+from yolotrt.data.video_writer import new_video
 from yolotrt.machine.environment import environment
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import demo_model
@@ -56,11 +56,11 @@ class Sample:
     cpu_s: float
 
 
-def film(target: Path, frames: int, fps: float) -> Path:
+def clip(target: Path, frames: int, fps: float) -> Path:
     """Write a video of a scene that moves past the camera, two pixels a frame."""
     width, height = FRAME_WH
     image = make_scene(2026).image
-    with new_film(target, fps, FRAME_WH) as append:
+    with new_video(target, fps, FRAME_WH) as append:
         for index in range(frames):
             x = 2 * index % (2 * (image.shape[1] - width))
             x = min(x, 2 * (image.shape[1] - width) - x)
@@ -119,7 +119,7 @@ def cpu_per_frame(samples: list[Sample], log: str) -> list[tuple[float, float]]:
 
 
 def judge(samples: list[Sample], run: dict[str, Any], log: str) -> dict[str, Any]:
-    """Return the figures, and by name whether each promise held."""
+    """Return the figures, and by name whether each demand was met."""
     settled = samples[int(len(samples) * SETTLING) :]
     before = samples[: max(1, len(samples) - len(settled))]
     growth = slope([(s.seconds / 3600, s.memory_mib) for s in samples])
@@ -162,14 +162,14 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--fps", type=float, default=1)
-    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="engine, film and log")
+    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="engine, clip and log")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     out, seconds = arguments.out, arguments.minutes * 60
 
     model = write_bytes(out / "demo.onnx", demo_model())
     engine = build_engine(BuildRequest(model, backend="onnxruntime", engines=out, calib_data=out)).file.path
-    source = film(out / "film.mp4", int(seconds * arguments.fps) + 200, arguments.fps)
+    source = clip(out / "video.mp4", int(seconds * arguments.fps) + 200, arguments.fps)
     options = ["--mode", "tiled+global", "--threads", "1", "--fps", str(arguments.fps)]
     options += ["--duration", str(seconds)]
     command = [
@@ -184,7 +184,7 @@ def main() -> None:
     samples = [sample for sample in samples if sample.seconds < seconds]
     write_text(out / "samples.json", json.dumps([vars(sample) for sample in samples]))
     found = judge(samples, read_json(out / "run.json"), log)
-    command = ["yolotrt", "run", "ENGINE", "--source", "FILM", *options]
+    command = ["yolotrt", "run", "ENGINE", "--source", "VIDEO", *options]
     found = {"command": " ".join(command), "minutes": arguments.minutes, **found}
     emit({**found, "environment": environment(1)}, arguments.json)
     broken = [name for name, held in found["held"].items() if not held]

@@ -1,8 +1,9 @@
-"""Starting the program costs nothing. Which room may import which is for import-linter, in pyproject.toml."""
+"""The house as docs/architecture.md tells it; import-linter holds which room may import which."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import yolotrt
+from tools import architecture
+from yolotrt.backends.names import NAMES
 
 ROOT = Path(yolotrt.__file__).parent
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
@@ -35,6 +38,64 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
     assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
     assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"
+
+
+def test_the_picture_of_the_house_is_of_the_code_as_it_is() -> None:
+    assert architecture.PICTURE.read_text() == architecture.drawn(), "draw it again with: make architecture"
+
+
+def test_an_arrow_that_others_imply_is_left_out() -> None:
+    edges = {"cli": {"bench", "data", "errors"}, "bench": {"data"}, "data": {"errors"}, "errors": set()}
+    assert architecture.reduced(edges) == {
+        "cli": {"bench"},
+        "bench": {"data"},
+        "data": {"errors"},
+        "errors": set(),
+    }
+    rows = architecture.rows_of({"cli": {"bench", "data"}, "bench": {"text"}, "text": set(), "data": set()})
+    assert rows == [["cli"], ["bench", ("cli", "data", 1)], ["text", "data"]]
+
+
+SOURCES = [*MODULES, *sorted(ROOT.rglob("*.cu")), *sorted(ROOT.rglob("*.cuh"))]
+MOST_LINES = 300
+FUSED = ("kernels", "launches", "planner", "runtime", "steps")
+TO_BE_SPLIT = {"cli/build.py", *(f"backends/fused/{name}.py" for name in FUSED)}
+APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 3"}
+"""Constants that mean something else in each module: documents count their versions for themselves."""
+
+
+TO_BE_RENAMED = {
+    *("Draft", "Graph", "Lane", "Launch", "Piece", "Results", "Weights"),
+    *(
+        "Floats = npt.NDArray[np.float32]",
+        "PASSES = ('tiles', 'global', 'end_to_end')",
+        "Row = TypeVar('Row')",
+    ),
+}
+"""Of rooms that were built beside these: both lists only get shorter."""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_is_read_in_one_sitting(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MOST_LINES or str(path.relative_to(ROOT)) in TO_BE_SPLIT, "split it by meaning"
+
+
+def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+        constants = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
+        for name in (names | constants) - APART - TO_BE_RENAMED:
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_backends_name_is_known_to_the_registry_and_itself_alone() -> None:
+    told = re.compile("|".join(f'"{name}"' for name in NAMES))
+    own = [ROOT / "backends" / "names.py", *(ROOT / "backends").glob("*/*.py")]
+    assert [str(path) for path in MODULES if path not in own and told.search(path.read_text())] == []
 
 
 def test_help_needs_no_heavy_library() -> None:

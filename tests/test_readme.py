@@ -14,7 +14,7 @@ from benchmarks.readme_tables import RENDERERS, marked, replaced
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from yolotrt.cli.app import VERBS
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.figures import milliseconds
 
 TEXT = README.read_text()
 BLOCKS = marked(TEXT)

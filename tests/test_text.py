@@ -1,4 +1,4 @@
-"""Text of strangers in each medium: it is shown, and steers nothing."""
+"""Untrusted text in each medium: it is shown, and steers nothing."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_spreadsheet_gets_numbers_and_names_as_they_are(value: object) -> None
 
 
 def hostile() -> RunResult:
-    """A result of which a stranger wrote every text."""
+    """A result of which every text is untrusted."""
     result = result_of(FAST, FAST)
     cases = tuple(
         replace(e, case=replace(e.case, engine=EVIL, mode=EVIL, dispatch=EVIL, precision=EVIL))
@@ -181,7 +181,7 @@ def hostile() -> RunResult:
     )
 
 
-def test_markdown_of_a_strangers_result_holds_nothing_of_its_own() -> None:
+def test_markdown_of_an_untrusted_result_holds_nothing_of_its_own() -> None:
     bad = hostile()
     other = replace(bad, environment=replace(bad.environment, cpu=f"{EVIL} 2"))
     missing = replace(bad, cases=bad.cases[:1])
@@ -199,7 +199,7 @@ def test_markdown_of_a_strangers_result_holds_nothing_of_its_own() -> None:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
 
 
-def test_a_page_of_a_strangers_result_holds_no_tag_of_its_own() -> None:
+def test_a_page_of_an_untrusted_result_holds_no_tag_of_its_own() -> None:
     text = page([hostile()])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert "<img" not in text
@@ -217,7 +217,7 @@ def test_a_page_of_a_strangers_result_holds_no_tag_of_its_own() -> None:
     assert [tag for tag, name in found if name in ("href", "src")] == ["link"]
 
 
-def test_csv_of_a_strangers_result_keeps_its_rows_and_computes_nothing() -> None:
+def test_csv_of_an_untrusted_result_keeps_its_rows_and_computes_nothing() -> None:
     bad = hostile()
     case = replace(bad.cases[0].case, engine='=HYPERLINK("http://evil"),\n+1', mode="+x", dispatch="-")
     samples = {**bad.cases[0].samples, "=1+1": [0.001] * 30}

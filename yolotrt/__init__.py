@@ -1,27 +1,30 @@
 """yolotrt: fast YOLO segmentation on NVIDIA GPUs, measured honestly.
 
-In an application, one object replaces the thread pool around the engine::
+What is exported here, and the errors of :mod:`yolotrt.errors`, is the public interface; other modules may
+change with any version. In an application, one object replaces the thread pool around the engine::
 
     import cv2
 
     from yolotrt import TiledPipeline
 
     frame = cv2.imread("street.jpg")
+    assert frame is not None, "no such picture"
     with TiledPipeline.open("engine.onnx", groups=4, dispatch="threads") as pipeline:
         result = pipeline(frame)
         found = result.detections
         for box, score, index in zip(found.boxes, found.scores, found.classes):
             left, top, right, bottom = box
             print(f"{pipeline.names[index]} {score:.2f} at {left:.0f},{top:.0f}")
-        for mask in found.masks:
+        for mask in found.masks or ():
             frame[mask.y : mask.y + mask.bits.shape[0], mask.x : mask.x + mask.bits.shape[1]][mask.bits] = 255
-        print(f"{result.trace.seconds('end_to_end') * 1e3:.1f} ms")
+        print(f"{result.seconds * 1e3:.1f} ms")
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from yolotrt.distribution import __version__
 
@@ -30,18 +33,48 @@ from yolotrt.distribution import __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from yolotrt.pipeline.tiled import FrameResult as FrameResult
-    from yolotrt.pipeline.tiled import PipelineSettings as PipelineSettings
+    from yolotrt.errors import YoloTrtError as YoloTrtError
+    from yolotrt.geometry.detections import Detections as Detections
+    from yolotrt.geometry.mask import Mask as Mask
+    from yolotrt.pipeline.decode import DecodeSettings as DecodeSettings
+    from yolotrt.pipeline.frames import FrameResult as FrameResult
+    from yolotrt.pipeline.merge import MergeSettings as MergeSettings
+    from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
     from yolotrt.pipeline.tiled import TiledPipeline as TiledPipeline
+    from yolotrt.timing.trace import FrameTrace as FrameTrace
 
-_PIPELINE = ("FrameResult", "PipelineSettings", "TiledPipeline")
-__all__ = ["__version__", *_PIPELINE]
+__all__ = [
+    "DecodeSettings",
+    "Detections",
+    "FrameResult",
+    "FrameTrace",
+    "Mask",
+    "MergeSettings",
+    "PipelineSettings",
+    "TiledPipeline",
+    "YoloTrtError",
+    "__version__",
+]
 
+_HOMES = {
+    "DecodeSettings": "yolotrt.pipeline.decode",
+    "Detections": "yolotrt.geometry.detections",
+    "FrameResult": "yolotrt.pipeline.frames",
+    "FrameTrace": "yolotrt.timing.trace",
+    "Mask": "yolotrt.geometry.mask",
+    "MergeSettings": "yolotrt.pipeline.merge",
+    "PipelineSettings": "yolotrt.pipeline.settings",
+    "TiledPipeline": "yolotrt.pipeline.tiled",
+    "YoloTrtError": "yolotrt.errors",
+}
 
-def __getattr__(name: str) -> Any:
-    """Import the pipeline when it is first asked for: ``import yolotrt`` alone stays free."""
-    if name not in _PIPELINE:
-        raise AttributeError(f"module 'yolotrt' has no attribute {name!r}")
-    from yolotrt.pipeline import tiled
+if not TYPE_CHECKING:  # a type checker would take any name for exported
 
-    return getattr(tiled, name)
+    def __getattr__(name: str) -> object:
+        """Import a name when it is first asked for: ``import yolotrt`` alone stays free."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'yolotrt' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

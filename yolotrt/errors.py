@@ -26,6 +26,9 @@ yolotrt and keeps its traceback. Only ``yolotrt.cli`` catches, and only the root
 
 from __future__ import annotations
 
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 
 class YoloTrtError(Exception):
     """Root of all errors that yolotrt raises on purpose.

@@ -10,3 +10,7 @@ Progress = Callable[[str, int, int], None]
 
 def no_progress(_name: str, _done: int, _total: int) -> None:
     """Ignore progress."""
+
+
+Say = Callable[[str], None]
+"""Told what the user should read, a sentence at a time."""

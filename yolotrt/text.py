@@ -1,4 +1,4 @@
-r"""Text of strangers, made safe for where it goes: a terminal, HTML, Markdown, a cell of CSV.
+r"""Untrusted text, made safe for where it goes: a terminal, HTML, Markdown, a cell of CSV.
 
 Names of classes, files and hosts, metadata of networks and messages of libraries come from elsewhere. Each
 medium has its own way to be steered by them, so each has one function here, and whoever writes into that

@@ -176,3 +176,11 @@ def test_names_that_are_too_long_are_met_before_the_work(tmp_path: Path, name: s
     outputs = [Output("-o", tmp_path / name, OURS), Output("sidecar", tmp_path / f"{name}.json", OURS)]
     with pytest.raises(StorageError, match="too long"):
         claim(outputs)
+
+
+def test_a_hint_names_a_folder_so_that_it_can_be_typed(tmp_path: Path) -> None:
+    folder = tmp_path / "in\x1b[31m"
+    folder.mkdir()
+    with pytest.raises(UsageError) as caught:
+        require_apart("--save", folder, [folder])
+    assert f"--save $'{tmp_path}/in\\x1b[31m-out'" in str(caught.value.hint)

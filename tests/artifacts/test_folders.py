@@ -10,7 +10,6 @@ from yolotrt.artifacts.folders import (
     NAME,
     by_list,
     named,
-    note_file,
     outside,
     owning,
     owning_file,
@@ -116,19 +115,17 @@ def test_all_files_of_a_subfolder_can_be_watched(tmp_path: Path) -> None:
 
 
 def test_one_file_is_known_by_its_name_and_size(tmp_path: Path) -> None:
-    film, kind = tmp_path / "film.mp4", by_list("a film", "yolotrt film")
-    film.write_text("mine")
-    assert not kind.is_own(film)
-    with pytest.raises(StorageError, match=r"film\.mp4"), owning_file(film, "yolotrt film", option="--video"):
+    clip, kind = tmp_path / "clip.mp4", by_list("a video", "yolotrt clip")
+    clip.write_text("mine")
+    assert not kind.is_own(clip)
+    with pytest.raises(StorageError, match=r"clip\.mp4"), owning_file(clip, "yolotrt clip", option="--video"):
         pass
-    film.unlink()
-    with owning_file(film, "yolotrt film", option="--video"):
-        film.write_text("a film")
-    assert kind.is_own(film)
+    clip.unlink()
+    with owning_file(clip, "yolotrt clip", option="--video"):
+        clip.write_text("a video")
+    assert kind.is_own(clip)
     other = tmp_path / "other.mp4"
-    other.write_text("a film")
+    other.write_text("a video")
     assert not kind.is_own(other), "the list of one file says nothing of another"
-    film.write_text("exchanged")
-    assert not kind.is_own(film)
-    note_file(film, "yolotrt film")
-    assert kind.is_own(film)
+    clip.write_text("exchanged")
+    assert not kind.is_own(clip)

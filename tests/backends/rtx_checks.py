@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import onnx
 
 from yolotrt.backends.base import Layer
-from yolotrt.backends.tensorrt.layers import is_convolution
+from yolotrt.backends.layers import is_convolution
 from yolotrt.model.spec import ModelSpec
 from yolotrt.model.tail import decode_tail
 

@@ -130,15 +130,34 @@ class TestTimingCache:
         run(config)
         assert json.loads(file.read_bytes()) == ["new timing", "old timing"]
 
-    @pytest.mark.parametrize("content", ["{broken", '["other GPU"]'])
-    def test_one_that_does_not_fit_is_ignored_with_a_warning(
-        self, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+    def test_one_of_another_gpu_is_ignored_with_a_warning(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         file = tmp_path / "timing.cache"
-        file.write_text(content)
+        file.write_text('["other GPU"]')
         run(replace(CONFIG, timing_cache=file))
-        assert "is damaged or of another version or GPU" in capsys.readouterr().err
+        assert "is damaged, of another version or GPU" in capsys.readouterr().err
         assert "new timing" in file.read_text()
+
+    def test_a_file_that_is_none_is_kept(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tmp_path / "holiday.mp4"
+        file.write_text("{a film")
+        run(replace(CONFIG, timing_cache=file))
+        assert file.read_text() == "{a film"
+        said = capsys.readouterr().err
+        assert "it is ignored" in said
+        assert "The timings of this build are not kept: Cannot write" in said
+
+    def test_one_of_our_own_that_cannot_be_read_any_more_is_replaced(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "timing.cache"
+        config = replace(CONFIG, timing_cache=file)
+        run(config)
+        file.write_bytes(b"{" * file.stat().st_size)  # as after an update of TensorRT
+        run(config)
+        assert "are not kept" not in capsys.readouterr().err
+        assert json.loads(file.read_bytes()) == ["new timing"]
 
     @pytest.mark.parametrize("trouble", ["folder in its place", "locked folder"])
     def test_trouble_with_the_file_does_not_lose_the_build(

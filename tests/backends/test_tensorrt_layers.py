@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.base import Layer
-from yolotrt.backends.tensorrt.layers import (
-    from_inspector,
-    from_report,
-    is_convolution,
-    summarise,
-    with_lost_fusions,
-)
+from yolotrt.backends.layers import is_convolution, summarise
+from yolotrt.backends.tensorrt.layers import from_inspector, from_report, with_lost_fusions
 
 TENSOR = "{{ Name: t, Dimensions: [1,16,8,8], Datatype: {}, Format: (NHWC) Channel major format }}"
 

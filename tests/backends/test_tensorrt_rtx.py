@@ -17,10 +17,10 @@ from tests.backends.qdq_by_hand import quantize_by_hand
 from tests.backends.trt_stubs.memory_driver import MemoryDriver
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.backends.base import BuildConfig, BuiltEngine, EngineFile, Layer, Precision
+from yolotrt.backends.layers import is_convolution, summarise
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend, choose
 from yolotrt.backends.sidecar import read_engine, write_engine
-from yolotrt.backends.tensorrt.layers import is_convolution, summarise
 from yolotrt.backends.tensorrt.library import TENSORRT_RTX, open_library
 from yolotrt.backends.tensorrt.runtime import load_foreign
 from yolotrt.cuda.device import Device

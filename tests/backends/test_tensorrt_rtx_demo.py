@@ -11,9 +11,9 @@ import pytest
 
 from tests.backends.rtx_checks import computed_in, convolutions, meant_for_8_bits, never_in_8_bits
 from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.backends.layers import summarise
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.backends.tensorrt.layers import summarise
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_planned, plan_build
 from yolotrt.workflow.plan import BuildPlan
@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def handed_over(plan: BuildPlan) -> onnx.ModelProto:
-    return in_precision(plan.model, plan.spec, plan.request.precision, "tensorrt", plan.ranges)
+    return in_precision(plan.model, plan.spec, plan.request.precision, "gpu", plan.ranges)
 
 
 @pytest.mark.parametrize(("precision", "narrow"), [("int8", "INT8"), ("fp8", "FP8")])

@@ -15,14 +15,14 @@ from tests.cuda.emulator import HostDriver, emulated
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import compare
 from yolotrt.bench.judge import judge
+from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import RunResult, to_json
 from yolotrt.bench.settings import Settings
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
-from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
 from yolotrt.timing.trace import INTERVAL
-from yolotrt.workflow.look import pass_seconds
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_graphs_are_left_out_where_there_are_none(tiny_onnx: Path) -> None:
     assert {entry.case.dispatch for entry in found.cases} == {"serial", "threads", "streams"}
 
 
-def test_both_orders_of_the_whole_frame_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
+def test_both_orders_of_the_global_pass_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
     result = run(pair, modes=("tiled+global",), dispatch=("graph",), orders=("concurrent", "after"))
     assert [e.case.way for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]
     for entry in result.cases:
@@ -81,7 +81,8 @@ def test_passes_side_by_side_are_timed_by_the_devices_clock_and_never_take_0(pai
     for measured in (True, False):
         settings = PipelineSettings("tiled+global", dispatch="streams", measure=measured)
         with TiledPipeline(pair.tiles, settings) as pipeline:
-            seconds = [pass_seconds(pipeline(FRAME), mode) for mode in PASS_MODES]
+            stages = {name: [value] for name, value in pipeline(FRAME).trace.stages().items()}
+        seconds = [taken(stages, stage)[0] for stage in ("tiles", "global", "end_to_end")]
         if measured:
             assert all(took is not None and took > 0 for took in seconds)
         else:

@@ -66,8 +66,9 @@ def test_a_loss_that_so_few_images_cannot_tell_from_noise_is_an_error_of_its_own
     assert lost.code == 1, lost.err
     assert "error: Undecided" in lost.err
     assert "may be noise" in lost.err
-    passed = cli("eval", engines[1], *given, "--reference", engines[0], "--undecided", "pass")
+    passed = cli("eval", engines[1], *given, "--reference", engines[0], "--undecided", "pass", "--json", "-")
     assert (passed.code, "--max-drop 1%: undecided" in passed.err) == (0, True), passed.err
+    assert json.loads(passed.out)["max_drop"] == {"bound": "1%", "outcome": "undecided"}
 
 
 def test_an_engine_of_another_input_size_is_compared_all_the_same(

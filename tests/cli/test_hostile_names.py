@@ -48,15 +48,15 @@ def world(tmp_path: Path) -> Path:
     annotations = {
         "images": [{"id": i, "file_name": f"{FILE} {i}.png", "width": 100, "height": 80} for i in (1, 2)],
         "annotations": [{**record, "id": i, "image_id": i} for i in (1, 2)],
-        "categories": [{"id": 1, "name": CLASS}, {"id": 2, "name": f"stranger {EVIL}"}],
+        "categories": [{"id": 1, "name": CLASS}, {"id": 2, "name": f"other {EVIL}"}],
     }
     (folder / "truth.json").write_text(json.dumps(annotations))
-    film = cv2.VideoWriter(
-        str(tmp_path / f"film {FILE[:-1]}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64)
+    clip = cv2.VideoWriter(
+        str(tmp_path / f"clip {FILE[:-1]}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64)
     )
     for k in range(3):
-        film.write(np.full((64, 64, 3), 60 * k, np.uint8))
-    film.release()
+        clip.write(np.full((64, 64, 3), 60 * k, np.uint8))
+    clip.release()
     return folder
 
 
@@ -71,7 +71,7 @@ def tame(done: Done) -> Done:
 
 def test_every_verb_shows_evil_names_and_obeys_none(cli: Cli, world: Path) -> None:
     network, pictures = world / f"net {FILE}.onnx", world / "pictures"
-    film, engine = world.parent / f"film {FILE[:-1]}.avi", world / f"engine {FILE}.onnx"
+    clip, engine = world.parent / f"clip {FILE[:-1]}.avi", world / f"engine {FILE}.onnx"
     shown = "] \\x1b]0;t\\x07"
     given = ("--threads", 1, "--trust")
     told = {
@@ -80,8 +80,8 @@ def test_every_verb_shows_evil_names_and_obeys_none(cli: Cli, world: Path) -> No
         "build": tame(cli("build", network, "-o", engine, "--images", pictures)),
         "engine": tame(cli("inspect", engine)),
         "predict": tame(cli("predict", engine, pictures, "--save", world / "out", "--conf", 0.3)),
-        "video": tame(cli("predict", engine, film, "--mode", "global", "--conf", 0.3)),
-        "run": tame(cli("run", engine, "--source", film, "--duration", 0.5)),
+        "video": tame(cli("predict", engine, clip, "--mode", "global", "--conf", 0.3)),
+        "run": tame(cli("run", engine, "--source", clip, "--duration", 0.5)),
         "bench": tame(
             cli("bench", engine, "--source", pictures / f"{FILE} 1.png", "--groups", 1, "-n", 3,
                 "--warmup", 0, *given, "-o", "r.json", "--markdown", "r.md", "--csv", "r.csv",
@@ -132,6 +132,40 @@ def test_errors_show_evil_names_and_obey_none(cli: Cli, world: Path) -> None:
         done = tame(cli(*command))
         assert done.code in (1, 2), done
         assert "x" in done.err
+
+
+@pytest.mark.parametrize("length", [255, 256], ids=["longest", "too-long"])
+def test_long_names_are_used_or_refused_in_a_line(cli: Cli, length: int) -> None:
+    """Names that are derived from the longest one, such as a sidecar's, do not fit any more."""
+
+    def long(ending: str) -> Path:
+        return Path("x" * (length - len(ending)) + ending)
+
+    os.mkdir("pictures")
+    cv2.imwrite("pictures/p.png", np.full((64, 64, 3), 99, np.uint8))
+    Path("net.onnx").write_bytes(tiny_yolo().SerializeToString())
+    fits = length == 255
+    if fits:
+        long(".onnx").write_bytes(Path("net.onnx").read_bytes())
+        long(".json").write_text("{}")
+        cv2.imwrite(str(Path("pictures") / long(".png")), np.full((64, 64, 3), 99, np.uint8))
+    picture = Path("pictures") / long(".png")
+    for right, command in (
+        (fits, ("predict", long(".onnx"), picture, "--trust", "--mode", "global", "--save", "found")),
+        (False, ("predict", long(".onnx"), picture)),
+        (False, ("predict", "net.onnx", "pictures", "--annotations", long(".json"), "--json", "r.json")),
+        (fits, ("run", long(".onnx"), "--source", picture, "--trust", "--mode", "global")),
+        (fits, ("inspect", long(".onnx"))),
+        (False, ("inspect", long(".json"))),
+        (False, ("calibrate", "net.onnx", "--images", long(""))),
+        (False, ("calibrate", long(".onnx"), "--images", "pictures")),
+        (False, ("build", long(".onnx"), "--fp32", "--backend", "onnxruntime")),
+        (False, ("build", "net.onnx", "--fp32", "--backend", "onnxruntime", "-o", long(".onnx"))),
+        (False, ("eval", "net.onnx", "--images", long(""), "--annotations", long(".json"), "--trust")),
+        (False, ("tune", "net.onnx", "--source", long(".png"))),
+    ):  # fmt: skip
+        done = tame(cli(*command))
+        assert done.code == (0 if right else 1), (command, done)
 
 
 def test_a_bug_shows_evil_names_and_obeys_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,24 @@ def test_no_output_onto_an_input_or_another(
     assert "warmup" not in done.err
 
 
+@pytest.mark.parametrize("image", ["val/p.png", "val/p.txt", "train/p.png", "elsewhere/p.png"])
+def test_the_images_of_a_description_are_inputs(cli: Cli, place: Path, image: str) -> None:
+    yolo = place / "yolo"
+    for folder in ("val", "train", "elsewhere"):
+        (yolo / folder).mkdir(parents=True)
+        shutil.copy(place / "p.png", yolo / folder)
+    (yolo / "val" / "p.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (yolo / "data.yaml").write_text("train: train\nval: val\nnames: [cat, dog]\n")
+    target = yolo / image
+    before = target.read_bytes()
+    done = cli("eval", "e.onnx", "--annotations", yolo / "data.yaml", "--json", target, "--overwrite")
+    if image.startswith("elsewhere"):
+        assert (done.code, json.loads(target.read_text())["mode"]) == (0, "global"), done.err
+    else:
+        assert (done.code, "which is read" in done.err) == (2, True), done.err
+        assert target.read_bytes() == before
+
+
 ONTO_OTHERS: dict[str, Args] = {
     "bench -o": [*BENCH, "-o", "mine.json"],
     "bench --html": [*BENCH, "--html", "mine.json"],
@@ -132,7 +150,7 @@ ONTO_OTHERS: dict[str, Args] = {
     "tune --state": ["tune", "m.onnx", "--state", "mine.json"],
     "doctor --json": ["doctor", "--json", "mine.json"],
     "inspect --json, result": ["inspect", "e.onnx", "--json", "mine.json"],
-    "scenes --video": ["scenes", "--video", "film.mp4", "--seconds", 0.1, "--size", "320x240"],
+    "scenes --video": ["scenes", "--video", "video.mp4", "--seconds", 0.1, "--size", "320x240"],
     "scenes --out": ["scenes", "--out", "others", "--count", 1, "--size", "320x240"],
     "mosaics --out": ["mosaics", *ANNOTATED, "--out", "others", "--size", "640x480"],
     "predict --save": ["predict", "e.onnx", "p.png", "--save", "others"],
@@ -142,7 +160,7 @@ ONTO_OTHERS: dict[str, Args] = {
 
 @pytest.mark.parametrize("name", ONTO_OTHERS)
 def test_what_a_verb_did_not_write_stays(cli: Cli, place: Path, name: str) -> None:
-    (place / "film.mp4").write_bytes(b"\0\0\0\x18ftyp my holidays")
+    (place / "video.mp4").write_bytes(b"\0\0\0\x18ftyp my holidays")
     (place / "others" / "images").mkdir(parents=True)
     for file in ("instances.json", "images/scene-000000.jpg", "p.png", "report.html"):
         (place / "others" / file).write_text("mine")
@@ -169,7 +187,7 @@ AGAIN: dict[str, Args] = {
     "run": ["run", "e.onnx", "--source", "set/images", "--json", "j"],
     "scenes": [
         *("scenes", "--out", "d", "--count", 1, "--size", "320x240", "--json", "j"),
-        *("--video", "film.mp4", "--seconds", 0.1),
+        *("--video", "video.mp4", "--seconds", 0.1),
     ],
     "mosaics": ["mosaics", *ANNOTATED, "--out", "mo", "--size", "640x480", "--json", "j"],
     "inspect": ["inspect", "m.onnx", "--json", "j"],
@@ -186,6 +204,22 @@ def test_every_result_is_written_again_as_easily(cli: Cli, place: Path, name: st
     for _ in range(2):
         done = cli(*AGAIN[name])
         assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("option", ["--json", "--jsonl", "--coco"])
+def test_predictions_that_were_corrected_by_hand_stay(cli: Cli, place: Path, option: str) -> None:
+    command = ("predict", "e.onnx", "p.png", "--mode", "global", option, "found.json")
+    assert cli(*command).code == 0
+    (place / "found.json").write_text('{"corrected": true}')
+    assert cli(*command).code == 1
+    assert (place / "found.json").read_text() == '{"corrected": true}'
+    assert cli(*command, "--overwrite").code == 0
+
+
+def test_a_file_that_is_waiting_empty_is_written(cli: Cli, place: Path) -> None:
+    """As mktemp makes one."""
+    (place / "found.json").touch()
+    assert cli("predict", "e.onnx", "p.png", "--mode", "global", "--json", "found.json").code == 0
 
 
 def test_reports_and_comparisons_are_written_again(cli: Cli, place: Path) -> None:
@@ -230,6 +264,21 @@ def test_of_two_models_of_one_name_each_has_its_own_engine(cli: Cli, tmp_path: P
     named, said = build(second, "-o", str(one))
     assert named == one
     assert "was built from another network" in said
+
+
+def test_of_one_network_with_two_lists_of_classes_each_has_its_own_engine(cli: Cli, tmp_path: Path) -> None:
+    """An engine carries the class names, so that it is another one where they differ."""
+    made = []
+    for folder, named in (("a", True), ("b", False), ("a", True)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        model = write_tiny_yolo(tmp_path / folder / "best.onnx", names=named)
+        done = cli("build", model, "--fp32", "--backend", "onnxruntime", "--json", "-")
+        assert done.code == 0, done.err
+        made.append(Path(json.loads(done.out)["path"]))
+    assert made[0] == made[2] != made[1]
+    assert read_engine(made[0]).spec.names != read_engine(made[1]).spec.names
+    done = cli("build", tmp_path / "b" / "best.onnx", "--fp32", "--backend", "onnxruntime", "-o", made[0])
+    assert "was built from another network" in done.err
 
 
 def test_of_two_models_of_one_name_each_has_its_own_calibration(cli: Cli, place: Path) -> None:

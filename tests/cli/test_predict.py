@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from tests.workflow.test_evaluate import tiny_engine
+from yolotrt.data.images import list_images
 from yolotrt.data.video_file import VideoFile
 from yolotrt.geometry.rle import decode_rle
 
@@ -99,6 +100,12 @@ def test_ids_of_annotations(cli: Cli, engine: Path, pictures: Path) -> None:
     assert "1 of 4 pictures are not in gt.json (the first is 3.png)" in done.err
     assert "gt.json does not know: " in done.err
     assert " cat: --json and --coco leave them out" in done.err
+    assert "another size" not in done.err
+    images[1] |= {"width": 150, "height": 201}
+    Path("gt.json").write_text(json.dumps(document))
+    done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
+    assert "1 of 4 pictures are turned or of another size than in gt.json (1.png: " in done.err
+    assert " px, there 150x201 px)" in done.err
     document["images"] = [{**images[0], "file_name": "another.png"}]
     Path("gt.json").write_text(json.dumps(document))
     done = cli("predict", engine, pictures, "--annotations", "gt.json", "--json", "r.json")
@@ -122,6 +129,21 @@ def test_pictures_of_one_name_stay_apart(cli: Cli, engine: Path, pictures: Path,
     }  # fmt: skip
 
 
+def test_what_was_drawn_within_the_source_is_no_input_any_more(
+    cli: Cli, engine: Path, pictures: Path
+) -> None:
+    for save in ("drawn", "drawn", "others"):
+        done = cli("predict", engine, pictures, "--save", pictures / save, "--mode", "global")
+        assert done.code == 0, done.err
+        assert [line.split(":")[0] for line in done.out.splitlines()] == [f"{i}.png" for i in range(4)]
+    assert "what yolotrt predict drew in subfolders is left out (4 files)" in done.err
+    assert len(list(pictures.rglob("*.png"))) == 12
+    mine = pictures / "drawn" / "mine.png"
+    mine.write_bytes((pictures / "0.png").read_bytes())
+    assert set(list_images(pictures)) == {*(pictures / f"{i}.png" for i in range(4)), mine}
+    assert len(list_images(pictures / "drawn")) == 5, "a folder that is named itself is read as it is"
+
+
 def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     times = [0, 40, 200, 1000]
     clip(tmp_path / "in.mkv", 4, times_ms=times)
@@ -129,8 +151,8 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
                "--mode", "global", "--conf", 0.01)  # fmt: skip
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [f"in.mkv#{k}" for k in range(4)]
-    with closing(VideoFile(Path("found/in.mkv.mp4"))) as film:
-        assert [round(f.moment.time_s * 1000) for f in film.frames()] == times
+    with closing(VideoFile(Path("found/in.mkv.mp4"))) as found:
+        assert [round(f.moment.time_s * 1000) for f in found.frames()] == times
     images = json.loads(Path("d.json").read_text())["images"]
     assert [(i["id"], i["frame"], i["time_s"]) for i in images] == [
         (k + 1, k, t / 1000) for k, t in enumerate(times)
@@ -150,10 +172,12 @@ def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path)
     done = cli("predict", engine, path, "--mode", "global", "--save", "found")
     assert done.code == 0, done.err
     came = len(done.out.splitlines())
-    assert f"promises about 20 frames (0.80 s), {came} frames came" in done.err
-    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block")
+    assert f"announces about 20 frames (0.80 s), {came} frames came" in done.err
+    done = cli("run", engine, "--source", path, "--mode", "global", "--drop", "block", "--json", "-")
     assert done.code == 0, done.err
     assert f"{came} frames came" in done.err
+    (remark,) = json.loads(done.out)["remarks"]
+    assert f"{came} frames came" in remark
 
 
 def test_options_that_make_no_sense(cli: Cli, engine: Path, pictures: Path) -> None:
@@ -186,3 +210,14 @@ def test_ctrl_c_leaves_no_half_film_and_no_half_records(engine: Path, tmp_path: 
 def test_a_source_without_pictures(cli: Cli, engine: Path, source: str) -> None:
     done = cli("predict", engine, source)
     assert (done.code, "Traceback" in done.err) == (1, False), done.err
+
+
+def test_what_was_saved_among_the_pictures_is_not_taken_for_one_of_them(
+    cli: Cli, engine: Path, pictures: Path
+) -> None:
+    command = ("predict", engine, pictures, "--save", pictures / "found", "--mode", "global", "--json", "-")
+    first = cli(*command)
+    assert (first.code, len(list((pictures / "found").rglob("*.png")))) == (0, 4)
+    again = cli(*command)
+    assert (again.code, again.out) == (0, first.out)
+    assert len(list(pictures.rglob("*.png"))) == 8

@@ -107,7 +107,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
     camera = RtspCamera(tmp_path)
     camera.on("160x128")
     command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", camera.address,
-               "--duration", "15", "--timeout", "1", "--threads", "1", "--json", "run.json"]  # fmt: skip
+               "--timeout", "1", "--threads", "1", "--json", "run.json"]  # fmt: skip
     running = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -118,7 +118,13 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
         camera.stall()
         time.sleep(2.5)
         camera.off()
+        played = camera.requests.count("PLAY")
         camera.on("320x256")
+        deadline = time.monotonic() + 60
+        while camera.requests.count("PLAY") == played and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(3)
+        running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     finally:
         running.kill()

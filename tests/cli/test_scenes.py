@@ -21,13 +21,13 @@ def run(*arguments: str) -> str:
 
 
 def test_scenes_and_video_are_written_and_named(tmp_path: Path) -> None:
-    out, film = tmp_path / "scenes", tmp_path / "film.avi"
-    video = ("--video", str(film), "--fps", "5", "--seconds", "1")
+    out, clip = tmp_path / "scenes", tmp_path / "video.avi"
+    video = ("--video", str(clip), "--fps", "5", "--seconds", "1")
     said = run("--out", str(out), "--count", "2", "--size", "320x240", *video)
     assert f"{out / 'images'}: 2 scenes" in said
-    assert f"{film}: 1 s at 5 frames/s" in said
+    assert f"{clip}: 1 s at 5 frames/s" in said
     assert len(list((out / "images").iterdir())) == 2
-    assert film.stat().st_size > 1000
+    assert clip.stat().st_size > 1000
 
 
 def test_json_goes_to_stdout_alone(tmp_path: Path) -> None:

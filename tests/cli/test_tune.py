@@ -74,20 +74,20 @@ def test_a_search_recommends_writes_and_continues(
     assert "continuing" in again.err
     assert read_json(tmp_path / "runs" / "tune.json")["cases"] == state["cases"]
     other = cli(*command, "--budget", "end_to_end=50s")
-    assert "racing anew" in other.err
+    assert "measuring anew" in other.err
 
 
 def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
     cli: Cli, tiny_onnx: Path, picture: Path, tmp_path: Path
 ) -> None:
     app = tmp_path / "pipeline.yaml"
-    app.write_text("models: {}\n")
+    app.write_text("models: {yolo_tiles: {}}\n")
     done = cli("tune", tiny_onnx, "--source", picture, "--precisions", "fp32", *SMALL,
                "--budget", "tiles=1us", "--write", app)  # fmt: skip
     assert done.code == 3
     assert "Nothing keeps the budgets" in done.err
     assert "given up after 3 rounds" in done.err
-    assert app.read_text() == "models: {}\n"
+    assert app.read_text() == "models: {yolo_tiles: {}}\n"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,7 @@ def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
         (("--eval-images", "."), 2, "--annotations"),
         (("--precisions", "int3"), 2, "fp32, fp16, int8"),
         (("--write", "none.yaml"), 1, "does not exist"),
+        (("--write", "other.yaml"), 1, "Add models.yolo_tiles first."),
         (("--groups", "1", "--chunk", "8"), 2, "Give one of them"),
         (("--chunk", "0"), 2, "8"),
     ],
@@ -104,9 +105,11 @@ def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
 def test_options_that_make_no_sense_are_met_before_the_search(
     cli: Cli, tiny_onnx: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
+    Path("other.yaml").write_text("models:\n  another: {}\n")
     done = cli("tune", tiny_onnx, *arguments)
     assert done.code == code
     assert words in done.err
+    assert not Path("engines").exists(), "nothing was built"
 
 
 def test_chunks_are_tiles_per_batch(cli: Cli, tiny_onnx: Path, picture: Path, tmp_path: Path) -> None:

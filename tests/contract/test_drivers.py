@@ -1,4 +1,4 @@
-"""The same promises of every binding of CUDA, and of the emulator that stands in for a GPU elsewhere."""
+"""The contract of every binding of CUDA, and of the emulator that stands in for a GPU elsewhere."""
 
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ class ToyBackend:
     name, suffix, foreign_suffixes, packages = "toy", ".toy", (), ("onnx",)
     qdq_style: QdqStyle = "cpu"
     runs_on_cpu = any_batch = True
+    precisions: tuple[Precision, ...] = ("fp32",)
+    measured = ""
 
     def availability(self) -> Availability:
         return Availability(True, f"onnx {onnx.__version__} on {platform.machine()}", builds=True)
@@ -76,6 +78,11 @@ class ToyBackend:
 
     def layer_times(self, engine: Engine, batch: int | None, iterations: int) -> tuple[int, list[LayerTime]]:
         raise UsageError("The toy does not time layers.")
+
+    def roofline(
+        self, file: EngineFile, gpu: str | None, batch: int | None, machine: Machine
+    ) -> dict[str, Any]:
+        raise UsageError("The toy does not know what its layers do.")
 
 
 class ToyEngine:

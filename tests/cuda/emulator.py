@@ -100,7 +100,7 @@ class HostDriver:
 
     def info(self) -> DeviceInfo:
         place = f"0000:{self.index + 1:02x}:00.0"
-        return DeviceInfo(self.index, "Emulator", "sm_90", 4, 1 << 20, self.memory_limit, "13.0", place)
+        return DeviceInfo(self.index, "Emulator", "sm_90", 4, self.memory_limit, "13.0", place)
 
     def bind(self) -> None:
         self.bound.add(threading.get_ident())

@@ -120,13 +120,13 @@ def merged(
     device: Device,
     tiles: list[Detections],
     grid: TileGrid,
-    whole: Detections | None,
+    global_pass: Detections | None,
     settings: MergeSettings,
 ) -> tuple[Detections | None, Detections]:
     """Return what the GPU merges, and what the host merges of the same."""
     passes = [_packed(tiles, list(grid.origins))]
-    if whole is not None:
-        passes.append(_packed([whole], [(0, 0)]))
+    if global_pass is not None:
+        passes.append(_packed([global_pass], [(0, 0)]))
     with device.scope() as scope:
         decoders, results = zip(*(_on_device(scope, found) for found in passes), strict=True)
         masks = passes[0].bits is not None
@@ -139,7 +139,7 @@ def merged(
         bits = [found.bits for found in passes if found.bits is not None]
         found = work.read(np.concatenate(bits) if masks else None)
     expected = merge_frame(
-        passes[0].detections, grid, passes[1].detections[0] if whole is not None else None, settings
+        passes[0].detections, grid, passes[1].detections[0] if global_pass is not None else None, settings
     )
     return found, expected
 

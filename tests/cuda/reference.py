@@ -230,7 +230,7 @@ def _merge_step(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tu
 def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
     """What merge_frame makes of the same detections."""
     work = m.read(args[0], WORK, 1)[0]
-    tiled = int(work["whole"])
+    tiled = int(work["global_look"])
     seen = m.read(int(work["looks"]), LOOK, tiled + 1)["seen"]
     wh, frame_wh = ((int(w), int(h)) for w, h in (seen[0, 2:] - seen[0, :2], seen[-1, 2:]))
     tiles = TileGrid(frame_wh, wh, tuple((int(x), int(y)) for x, y in seen[:-1, :2]))

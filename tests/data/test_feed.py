@@ -12,8 +12,9 @@ import pytest
 
 from tests.data.clips import clip
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
+from yolotrt.arrays import Frame
 from yolotrt.data.feed import DropPolicy, Feed
-from yolotrt.data.video import Frame, StreamSource, moving_source
+from yolotrt.data.video import StreamSource, moving_source
 from yolotrt.errors import ImageError, InputError
 
 

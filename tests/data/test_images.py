@@ -253,3 +253,23 @@ def test_pictures_that_have_to_be_converted_are_not_left_out_in_silence(tmp_path
     (tmp_path / "d.jpg").write_bytes(b"x")
     with pytest.warns(PictureWarning, match=r"2 \.heic, 1 \.nef"):
         assert [p.name for p in list_images(tmp_path)] == ["d.jpg"]
+
+
+def test_videos_in_a_folder_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.MP4").write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"no images, but videos: 1 \.mp4"):
+        list_images(tmp_path)
+    (tmp_path / "b.jpg").write_bytes(b"x")
+    with pytest.warns(PictureWarning, match=r"videos in a folder are left out \(1 \.mp4\)"):
+        assert [p.name for p in list_images(tmp_path)] == ["b.jpg"]
+
+
+def test_links_to_folders_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.jpg").write_bytes(b"x")
+    (tmp_path / "day" / "cam1").mkdir(parents=True)
+    (tmp_path / "day" / "cam2").symlink_to("../elsewhere")
+    (tmp_path / "day" / "a.jpg").write_bytes(b"x")
+    with pytest.warns(PictureWarning, match=r"not followed.* \(cam2\)"):
+        assert [p.name for p in list_images(tmp_path / "day")] == ["a.jpg"]
+    assert [p.name for p in list_images(tmp_path / "day" / "cam2")] == ["b.jpg"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from yolotrt.data.sources import MAX_FRAMES, SCENE, source_files
-from yolotrt.errors import ImageError
+from yolotrt.data.kinds import SCENE
+from yolotrt.data.sources import MAX_FRAMES, source_files
+from yolotrt.errors import ImageError, PictureWarning
 
 
 def test_pictures_are_named_from_their_folder_with_their_hash(pictures: Path, tmp_path: Path) -> None:
@@ -29,7 +30,13 @@ def test_only_what_is_measured_counts(pictures: Path) -> None:
     assert len(source_files(str(pictures))) == MAX_FRAMES
 
 
-def test_a_scene_has_no_files_and_nothing_is_an_error(tmp_path: Path) -> None:
+def test_a_scene_has_no_files_and_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert source_files(SCENE) == ()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SCENE).mkdir()
+    with pytest.warns(PictureWarning, match="what is called so here is ./scene"):
+        assert source_files(SCENE) == ()
     with pytest.raises(ImageError, match="does not exist"):
         source_files(str(tmp_path / "none"))

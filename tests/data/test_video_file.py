@@ -12,12 +12,12 @@ import pytest
 
 from tests.data.clips import clip, number, shade, sound, turn
 from yolotrt.bench.sustain import resident_mib
-from yolotrt.data.kinds import is_animated, is_picture
+from yolotrt.data.kinds import is_picture
 from yolotrt.data.pixels import FULL_RANGE, VIDEO_RANGE, Converter, upright
-from yolotrt.data.sources import Film, Pictures, open_source, read_frames
+from yolotrt.data.sources import Pictures, VideoSource, open_source, read_frames
 from yolotrt.data.timeline import Timeline
 from yolotrt.data.video_file import VideoFile, VideoFrameAt
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, PictureWarning
 
 
 def read(path: Path) -> tuple[list[VideoFrameAt], tuple[str, ...]]:
@@ -34,7 +34,7 @@ def test_a_variable_rate_keeps_its_time_stamps(tmp_path: Path) -> None:
     found, remarks = read(clip(tmp_path / "v.mkv", 7, times_ms=stamps))
     assert times(found) == [t / 1000 for t in stamps]
     assert [number(f.image) for f in found] == list(range(7))
-    assert not remarks, "its frames are fewer than its rate and length promise, and yet all are there"
+    assert not remarks, "its frames are fewer than its rate and length announce, and yet all are there"
 
 
 def test_a_first_time_stamp_that_is_not_zero_is_told_and_shifted(tmp_path: Path) -> None:
@@ -64,6 +64,13 @@ def test_recordings_that_were_joined_go_on_in_time_and_size(tmp_path: Path) -> N
     found, _ = read(joined)
     assert times(found) == [round(k / 25, 3) for k in range(10)]
     assert [f.image.shape[1] for f in found] == [64] * 5 + [128] * 5
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts * 2))
+    said: list[str] = []
+    with closing(open_source(str(joined))) as film:
+        assert len(list(film.shots(said.append))) == 20
+    assert [note for note in said if "size" in note] == [
+        f"note: {joined} changes its size to 128x96 px at frame 5; a saved film keeps its first size"
+    ]
 
 
 def test_time_goes_on_whatever_the_time_stamps_do() -> None:
@@ -146,7 +153,7 @@ def test_colours_are_those_of_the_stream_s_tags(
     ("name", "made"),
     [("v.mkv", {}), ("v.mp4", {"muxing": {"movflags": "faststart"}}), ("v.avi", {"codec": "mpeg4"})],
 )
-def test_a_video_that_breaks_off_says_what_it_promised(
+def test_a_video_that_breaks_off_says_what_it_announced(
     tmp_path: Path, name: str, made: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
@@ -188,7 +195,7 @@ def test_a_trimmed_video_breaks_off_nowhere(tmp_path: Path) -> None:
     assert not remarks
 
 
-def test_a_header_that_promises_years(tmp_path: Path) -> None:
+def test_a_header_that_announces_years(tmp_path: Path) -> None:
     path = clip(tmp_path / "v.mkv", 4)
     data = path.read_bytes()
     at = data.index(b"\x44\x89\x88") + 3  # the duration, a float of 8 bytes (RFC 9559)
@@ -221,13 +228,13 @@ def test_what_is_no_video_is_called_by_its_name(tmp_path: Path) -> None:
 def test_content_decides_and_not_the_ending(tmp_path: Path) -> None:
     import cv2
 
-    names = ("film.jpg", "film", "a:%03d?.mp4", "x.ts", "x.mpg")
+    names = ("clip.jpg", "clip", "a:%03d?.mp4", "x.ts", "x.mpg")
     for name, container, codec in zip(
         names, ("mp4", "matroska", "mp4", "mpegts", "mpeg"), ("libx264",) * 4 + ("mpeg1video",), strict=True
     ):
         made = clip(tmp_path / "made", 12, container=container, codec=codec).rename(tmp_path / name)
         with closing(open_source(str(made))) as source:
-            assert isinstance(source, Film), name
+            assert isinstance(source, VideoSource), name
         assert len(read(made)[0]) == 12, name
     cv2.imwrite(str(tmp_path / "p.png"), shade(0))
     picture = (tmp_path / "p.png").rename(tmp_path / "picture.mp4")
@@ -235,7 +242,15 @@ def test_content_decides_and_not_the_ending(tmp_path: Path) -> None:
     assert len(read_frames(str(picture))) == 1
 
 
-def test_jpegs_in_a_row_are_a_film_by_their_ending_alone(tmp_path: Path) -> None:
+def test_frames_that_are_measured_on_say_that_more_were_promised(tmp_path: Path) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
+    path = clip(tmp_path / "v.mkv", 20, images=noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(PictureWarning, match="announces about 20 frames"):
+        assert 0 < len(read_frames(str(path))) < 16
+
+
+def test_jpegs_in_a_row_are_a_video_by_their_ending_alone(tmp_path: Path) -> None:
     path = clip(tmp_path / "v.mjpeg", 3, codec="mjpeg", pixels="yuvj420p", container="mjpeg")
     assert len(read(path)[0]) == 3
     assert is_picture(path.rename(tmp_path / "v.jpg"))
@@ -244,7 +259,9 @@ def test_jpegs_in_a_row_are_a_film_by_their_ending_alone(tmp_path: Path) -> None
 def test_animations_are_pictures(tmp_path: Path) -> None:
     path = clip(tmp_path / "v.gif", 3, codec="gif", pixels="rgb8")
     assert is_picture(path)
-    assert is_animated(path)
+    with pytest.warns(PictureWarning, match="several pictures") as said:
+        assert len(read_frames(str(path))) == 1
+    assert len(said) == 1
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:

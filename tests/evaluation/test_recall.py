@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from yolotrt.evaluation.groundtruth import load_ground_truth
-from yolotrt.evaluation.recall import CONFIDENCE, SMALL_PX, SmallRecall, are_small
-from yolotrt.geometry.detections import Detections
+from yolotrt.evaluation.recall import SMALL_PX, SmallRecall, are_small
+from yolotrt.geometry.detections import CONFIDENT, Detections
 
 NAMES = ("dog", "ghost", "cat")
 """The annotations know no ghosts, and the model knows no cows."""
@@ -46,7 +46,7 @@ def recall(tmp_path: Path, found: Detections) -> float | None:
 
 def test_a_sure_detection_of_the_class_finds_a_small_object(tmp_path: Path) -> None:
     boxes = [[0, 0, 96, 10], [100, 0, 120, 20], [200, 0, 297, 10], [100, 100, 120, 120], [200, 110, 220, 130]]
-    scores = [0.9, CONFIDENCE, 0.9, 0.9, 0.9]
+    scores = [0.9, CONFIDENT, 0.9, 0.9, 0.9]
     classes = np.array([2, 0, 0, 1, 2])  # the fourth is a ghost, and the last lies too far away
     found = Detections(np.array(boxes, np.float32), np.array(scores, np.float32), classes)
     assert recall(tmp_path, found) == 2 / 4

@@ -109,7 +109,8 @@ class Calibrate(_Verb):
         self.model = write_tiny_yolo(inputs / "tiny.onnx")
 
     def command(self) -> list[str]:
-        return texts("calibrate", self.model, "--images", self.pictures, "--json", "-")
+        # With -o, since under its own name the earlier calibration of other images would stay.
+        return texts("calibrate", self.model, "--images", self.pictures, "-o", self.cache, "--json", "-")
 
     def earlier(self) -> list[str]:
         return texts("calibrate", self.model, "--images", self.few)

@@ -24,9 +24,10 @@ from yolotrt.quantization.algorithms import ALGORITHMS, Algorithm
 from yolotrt.quantization.cache import load_or_calibrate, read_ranges, write_ranges
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
-from yolotrt.quantization.qdq import STYLES, quantize
+from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
 from yolotrt.quantization.sensitivity import measure_noise
+from yolotrt.quantization.styles import STYLES
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 Change = Callable[[np.ndarray], np.ndarray]

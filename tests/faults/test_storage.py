@@ -114,8 +114,8 @@ def lesser_commands(inputs: Path) -> dict[str, tuple[str, Args]]:
     return {
         "scenes": ("drawn/instances.json", ["scenes", "--count", 1, "--size", "320x240", "--out", "drawn"]),
         "scenes --video": (
-            "film.mp4",
-            ["scenes", "--video", "film.mp4", "--seconds", 0.2, "--size", "320x240"],
+            "video.mp4",
+            ["scenes", "--video", "video.mp4", "--seconds", 0.2, "--size", "320x240"],
         ),
         "mosaics": (
             "mosaics/instances.json",
@@ -152,7 +152,7 @@ def own(name: str, maker: str) -> dict[str, str]:
 
 EARLIER = {
     "scenes": own("drawn/instances.json", "yolotrt scenes"),
-    "scenes --video": own("film.mp4", "yolotrt scenes --video film.mp4"),
+    "scenes --video": own("video.mp4", "yolotrt scenes --video video.mp4"),
     "mosaics": own("mosaics/instances.json", "yolotrt mosaics"),
     "predict": own("found/0.jpg", "yolotrt predict"),
     "run": {"run.json": '{"counts": {}, "processed": 1}'},
@@ -273,14 +273,14 @@ from yolotrt.artifacts.documents import write_document
 from yolotrt.artifacts.files import atomic_target, ensure_writable, exclusive, scratch_folder
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.backends.sidecar import read_engine, write_engine
-from yolotrt.data.film import new_film
+from yolotrt.data.video_writer import new_video
 from yolotrt.errors import StorageError
 from yolotrt.model.export import export
 
 big = b"x" * 300_000
 
-def film():
-    with new_film(Path("film.mp4"), 30.0, (640, 480)) as append:
+def clip():
+    with new_video(Path("video.mp4"), 30.0, (640, 480)) as append:
         for seed in range(40):
             append(np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8))
 
@@ -304,7 +304,7 @@ writers = {
     "bytes": lambda: write_bytes(Path("result.json"), big),
     "text": lambda: write_text(Path("new.txt"), "x" * 300_000),
     "document": lambda: write_document(Path("result.json"), format="f", version=1, body={"x": "x" * 300_000}),
-    "atomic": atomic, "film": film, "engine": engine,
+    "atomic": atomic, "clip": clip, "engine": engine,
 }
 if sys.argv[1] == "read-only":
     writers |= {"lock": lock, "scratch": scratch, "ensure": lambda: ensure_writable(Path("result.json"))}

@@ -171,7 +171,7 @@ def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(tmp_path: P
 
 
 MEASURING = ("yolotrt.bench.run", "measure")
-RACING = ("yolotrt.workflow.tune.search", "race")
+HALVING = ("yolotrt.workflow.tune.search", "successive_halving")
 
 
 def bench(tiny_onnx: Path, source: Path, *options: str) -> tuple[object, ...]:
@@ -214,7 +214,7 @@ def test_of_two_searches_the_second_waits_and_takes_what_the_first_found(
     tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
     arguments = tuning(tiny_onnx, pictures / "0.png")
-    with holding(tmp_path, RACING, *arguments) as (first, go):
+    with holding(tmp_path, HALVING, *arguments) as (first, go):
         other = second(tmp_path, *arguments)
         until(lambda: other.hears("Another process is producing t.json"), other.said)
         go.touch()
@@ -227,7 +227,7 @@ def test_a_search_for_something_else_does_not_replace_what_was_just_found(
 ) -> None:
     larger = pictures / "larger.png"
     cv2.imwrite(str(larger), np.zeros((90, 120, 3), np.uint8))
-    with holding(tmp_path, RACING, *tuning(tiny_onnx, pictures / "0.png")) as (first, go):
+    with holding(tmp_path, HALVING, *tuning(tiny_onnx, pictures / "0.png")) as (first, go):
         other = second(tmp_path, *tuning(tiny_onnx, larger))
         until(lambda: other.hears("Another process is producing t.json"), other.said)
         go.touch()
@@ -263,7 +263,7 @@ def test_of_two_exports_one_exports_and_the_other_takes_its_file(tmp_path: Path)
 
     (tmp_path / "tiny-seg.yaml").write_text(TINY_SEG)
     arguments = ("export", "tiny-seg.yaml", "--imgsz", 64, "--json", "-")
-    with holding(tmp_path, ("yolotrt.model.export", "_load"), *arguments) as (first, go):
+    with holding(tmp_path, ("yolotrt.model.export", "load_weights"), *arguments) as (first, go):
         other = second(tmp_path, *arguments)
         until(lambda: other.hears("Another process is producing tiny-seg.onnx"), other.said)
         go.touch()

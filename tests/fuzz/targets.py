@@ -43,7 +43,7 @@ from yolotrt.machine.environment import EngineRecord, Environment
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.quantization.cache import read_ranges, write_ranges
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange
-from yolotrt.quantization.trt_table import parse_trt_table, trt_table
+from yolotrt.quantization.trt_table import trt_table
 from yolotrt.report.markdown import result_markdown
 from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
@@ -79,7 +79,7 @@ def _written(data: bytes, folder: Path, name: str) -> Path:
 def _ranges() -> CalibrationRanges:
     found = TensorRange(-0.5, 2.0, 2.0, -0.6, 2.5, 0.3, 1000, (-0.5, -0.4, 0.1, 1.0, 2.0))
     key = CalibrationKey("k" * 64, (("a.jpg", "d" * 64),), {"wh": [64, 64]}, "mse")
-    return CalibrationRanges({"x": found, "y": found}, key, {"cpu": {"c": 0.1}, "tensorrt": {"c": 0.2}})
+    return CalibrationRanges({"x": found, "y": found}, key, {"cpu": {"c": 0.1}, "gpu": {"c": 0.2}})
 
 
 def _calibration_seeds(folder: Path) -> list[bytes]:
@@ -283,13 +283,8 @@ def _zip(data: bytes, _: Path) -> None:
         assert total == member.size
 
 
-def _table(data: bytes, _: Path) -> None:
-    limits = parse_trt_table(data.decode("utf-8", errors="replace"))
-    assert all(0 < limit < float("inf") for limit in limits.values())
-
-
 def _video_seeds(folder: Path) -> list[bytes]:
-    """A film of each family of containers."""
+    """A video of each family of containers."""
     fast = {"movflags": "faststart"}
     return [
         clip(folder / name, 4, muxing=fast if name == "v.mp4" else None).read_bytes()
@@ -327,7 +322,6 @@ TARGETS: dict[str, Target] = {
     "pipeline-yaml": Target(_yaml, lambda _: [YAML]),
     "result": Target(_result, _result_seeds, json=True),
     "sidecar": Target(_sidecar, _sidecar_seeds, json=True),
-    "trt-table": Target(_table, lambda _: [trt_table(_ranges()).encode()]),
     "video": Target(_video, _video_seeds),
     "yolo-description": Target(
         lambda data, folder: _yolo(data, YOLO_LABELS, folder), lambda _: [YOLO_DATA], refuses=False

@@ -84,7 +84,6 @@ HEADER = b'{"names": {"\xc2\xb2": "cat", "' + b"9" * 5000 + b'": "dog"}}'
             + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (i, i, i - 1, i - 1) for i in range(1, 60)),
         ),
         ("pipeline-yaml", b"#" * 300_000),
-        ("trt-table", b"TRT-1-x\n" + b"a: 7fc00000\n"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -71,12 +71,12 @@ def test_decoding(gpu: Device, head: str, wh: tuple[int, int], dtype: Any) -> No
 
 
 @pytest.mark.parametrize("masks", [True, False])
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("global_pass", [True, False])
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 0.8])
-def test_merging(gpu: Device, threshold: float, whole: bool, masks: bool) -> None:
+def test_merging(gpu: Device, threshold: float, global_pass: bool, masks: bool) -> None:
     settings = MergeSettings(threshold=threshold)
     for seed in range(12):
-        tiles, frame = crowd(seed, 8 * seed, whole=whole)
+        tiles, frame = crowd(seed, 8 * seed, global_pass=global_pass)
         if not masks:
             tiles, frame = without_masks(tiles, frame)
         found, expected = merged(gpu, tiles, GRID, frame, settings)

@@ -30,7 +30,7 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_export
 @pytest.mark.export
 @pytest.mark.parametrize(("head", "shape"), [("auto", (300, 38)), ("raw", (116, 2100))])
-def test_both_heads_come_out_as_promised(
+def test_both_heads_come_out_as_specified(
     description: Path, tmp_path: Path, head: str, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

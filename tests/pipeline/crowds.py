@@ -14,7 +14,7 @@ GRID = tile_grid(FRAME_WH, (320, 320), 0.25)
 
 
 def filled(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, *, masks: bool = True) -> Detections:
-    """Detections whose masks fill their boxes of whole pixels."""
+    """Detections whose masks fill their boxes of global_pass pixels."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     drawn = tuple(
         Mask(int(x0), int(y0), np.ones((int(y1 - y0), int(x1 - x0)), bool)) for x0, y0, x1, y1 in boxes
@@ -50,7 +50,7 @@ def ending_short(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (boxes + sides * short * [1, 1, -1, -1]).astype(np.float32)
 
 
-def crowd(seed: int, n: int, *, whole: bool) -> tuple[list[Detections], Detections | None]:
+def crowd(seed: int, n: int, *, global_pass: bool) -> tuple[list[Detections], Detections | None]:
     """Overlapping objects with ragged masks, some of equal score, as tiles and perhaps the frame see them."""
     rng = np.random.default_rng(seed)
     corner = rng.integers(0, [FRAME_WH[0] - 40, FRAME_WH[1] - 40], (n, 2))
@@ -69,14 +69,16 @@ def crowd(seed: int, n: int, *, whole: bool) -> tuple[list[Detections], Detectio
         return Detections(boxes, scores, seen.classes, tuple(masks))
 
     tiles = [ragged(t) for t in seen_by_tiles(objects, classes, seed=int(rng.integers(1000)))]
-    if not whole:
+    if not global_pass:
         return tiles, None
     some = rng.random(n) < 0.7
     return tiles, ragged(filled(objects[some], rng.uniform(0.3, 0.95, some.sum()), classes[some]))
 
 
 def without_masks(
-    tiles: list[Detections], whole: Detections | None
+    tiles: list[Detections], global_pass: Detections | None
 ) -> tuple[list[Detections], Detections | None]:
     """The same detections, of which only the boxes are known."""
-    return [replace(t, masks=None) for t in tiles], whole if whole is None else replace(whole, masks=None)
+    return [replace(t, masks=None) for t in tiles], global_pass if global_pass is None else replace(
+        global_pass, masks=None
+    )

@@ -10,7 +10,7 @@ from yolotrt.geometry.boxes import box_overlap, intersection_areas
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.mask import Mask, clip_mask, join_masks, shared_pixels
 from yolotrt.geometry.merge import best_first
-from yolotrt.geometry.seams import WHOLE_FRAME
+from yolotrt.geometry.seams import GLOBAL_PASS
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.merge import MergeSettings
 
@@ -149,7 +149,7 @@ def _mistaken(
     seen = _seen(tile[i], grid)
     cut = _cut(found.boxes[i], seen, grid, settings.border)
     for j in range(len(found)):
-        if joined[j] or tile[j] in (WHOLE_FRAME, tile[i]) or found.classes[j] == found.classes[i]:
+        if joined[j] or tile[j] in (GLOBAL_PASS, tile[i]) or found.classes[j] == found.classes[i]:
             continue
         if _cut(found.boxes[j], _seen(tile[j], grid), grid, settings.border).any() or rank[j] > rank[i]:
             continue

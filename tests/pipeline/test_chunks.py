@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.arrays import Frame
 from yolotrt.backends.admission import admit
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.errors import UsageError
@@ -31,7 +31,6 @@ from yolotrt.pipeline.dispatch import DISPATCH_MODES, DispatchMode
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
-Frame = npt.NDArray[np.uint8]
 DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
 
 
@@ -154,13 +153,13 @@ def test_the_gpu_finds_the_same_to_the_bit_and_groups_stay_groups(
         for one, other in zip(found, expected, strict=True):
             assert_equal(one, other)
         assert sorted(seen) == list(range(groups))
-        # A lane for each group, and one for the whole frame: batches of a group share their memory.
+        # A lane for each group, and one for the global pass: batches of a group share their memory.
         lanes = 1 if dispatch == "serial" else groups
         assert len(set(engine.lanes)) == lanes + ("global" in mode)
         assert driver.names().count("infer") % 6 == 0 or "global" in mode
 
 
-def test_a_frame_that_only_the_whole_pass_looks_at_may_have_any_size(tiny_onnx: Path) -> None:
+def test_a_frame_for_the_global_pass_alone_may_have_any_size(tiny_onnx: Path) -> None:
     frame = np.zeros((6000, 6000, 3), np.uint8)
     driver = HostDriver()
     on_gpu = EmulatedEngine(driver, tiny_onnx)
@@ -204,20 +203,21 @@ def test_the_second_batch_of_a_size_takes_no_memory_besides_the_first(tmp_path: 
     """ONNX Runtime plans one block after the first batch; what the first took must not stay as well."""
     write_tiny_yolo(tmp_path / "n.onnx", 320)
     code = """
-import resource, sys
+import sys
 from pathlib import Path
-from yolotrt.backends import onnxruntime as backend
+from yolotrt.backends.onnxruntime import cpu as backend
 from yolotrt.backends.admission import admit
+from yolotrt.machine.memory import _high_water
 if sys.argv[1] == "keep":
     import onnxruntime
     backend._shrinking = onnxruntime.RunOptions
 engine = backend.OnnxRuntimeEngine(admit(Path("n.onnx"), trust=True))
 context = engine.new_context(32)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = _high_water()
 first = [v.copy() for v in context.run()]
 again = context.run()
 assert all((a == b).all() for a, b in zip(first, again))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(_high_water() - before)
 """
     took = {
         way: int(

@@ -7,12 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
 from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.arrays import Frame
 from yolotrt.backends.admission import admit
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
@@ -27,11 +27,11 @@ from yolotrt.pipeline.device.merge import FOUND
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.frames import FrameResult
-from yolotrt.pipeline.merge import MergeMethod, MergeSettings
+from yolotrt.pipeline.merge import MergeSettings
+from yolotrt.pipeline.merge_methods import MergeMethod
 from yolotrt.pipeline.settings import GLOBAL_ORDERS, GlobalOrder
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
 
-Frame = npt.NDArray[np.uint8]
 DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
 
 
@@ -87,9 +87,9 @@ def assert_same_passes(a: FrameResult, b: FrameResult) -> None:
     assert len(a.tiles) == len(b.tiles)
     for one, other in zip(a.tiles, b.tiles, strict=True):
         np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
-    assert (a.whole is None) == (b.whole is None)
-    if a.whole is not None and b.whole is not None:
-        assert_same(a.whole, b.whole)
+    assert (a.global_pass is None) == (b.global_pass is None)
+    if a.global_pass is not None and b.global_pass is not None:
+        assert_same(a.global_pass, b.global_pass)
 
 
 @pytest.mark.parametrize("mode", PASS_MODES)
@@ -260,9 +260,9 @@ def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int,
 @pytest.mark.parametrize("devices", [1, 2, 3])
 def test_groups_are_dealt_out_once_and_in_order(groups: int, devices: int) -> None:
     ranges = [range(4 * i, 4 * i + 4) for i in range(groups)]
-    shares = deal(ranges, devices, whole=True)
+    shares = deal(ranges, devices, runs_global=True)
     assert [g for share in shares for g in share.groups] == ranges
-    assert sum(share.whole for share in shares) == 1
+    assert sum(share.runs_global for share in shares) == 1
     sizes = [len(share.groups) for share in shares if share.groups]
     assert not sizes or max(sizes) - min(sizes) <= 1
 
@@ -399,7 +399,7 @@ def test_refuses_what_is_no_frame(run: _Runner, frame: object) -> None:
     assert run.device.live == {}
 
 
-def test_another_engine_may_look_at_the_whole_frame(run: _Runner, tmp_path: Path, frame: Frame) -> None:
+def test_another_engine_may_run_the_global_pass(run: _Runner, tmp_path: Path, frame: Frame) -> None:
     other = EmulatedEngine(run.driver, write_tiny_yolo(tmp_path / "whole.onnx", 96, seed=4))
     settings = PipelineSettings(mode="tiled+global", groups=2, decode=DECODE)
     with DevicePipeline([Gpu(run.device, run.engine, other)], settings) as pipeline:

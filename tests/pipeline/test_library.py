@@ -133,12 +133,12 @@ def test_opening_what_is_not_there_says_so(tmp_path: Path, engine_file: Path) ->
     with pytest.raises(InputError):
         TiledPipeline.open(tmp_path / "none.onnx")
     with pytest.raises(InputError):
-        TiledPipeline.open(engine_file, whole=tmp_path / "none.onnx")
+        TiledPipeline.open(engine_file, global_engine=tmp_path / "none.onnx")
 
 
-def test_a_second_engine_can_look_at_the_whole_frame(engine_file: Path) -> None:
+def test_a_second_engine_can_run_the_global_pass(engine_file: Path) -> None:
     frame = _frame(3)
-    with TiledPipeline.open(engine_file, whole=engine_file, mode="tiled+global", decode=LOW) as two:
+    with TiledPipeline.open(engine_file, global_engine=engine_file, mode="tiled+global", decode=LOW) as two:
         found = two(frame)
     with TiledPipeline.open(engine_file, mode="tiled+global", decode=LOW) as one:
         assert _same(found.detections, one(frame).detections)

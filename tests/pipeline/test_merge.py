@@ -15,9 +15,10 @@ from yolotrt.geometry import seams
 from yolotrt.geometry.boxes import box_overlap
 from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.packed import PackedMasks
-from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered
+from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.merge import MERGE_METHODS, MergeSettings, merge_frame
+from yolotrt.pipeline.merge import MergeSettings, merge_frame
+from yolotrt.pipeline.merge_methods import MERGE_METHODS
 
 
 @st.composite
@@ -89,7 +90,7 @@ def test_each_fragment_is_kept_or_absorbed_exactly_once(seed, n) -> None:
 @st.composite
 def crowds(draw) -> tuple[list[Detections], Detections | None]:
     seed, n = draw(st.integers(0, 10**6)), draw(st.integers(0, 40))
-    return crowd(seed, n, whole=draw(st.booleans()))
+    return crowd(seed, n, global_pass=draw(st.booleans()))
 
 
 def packed(parts: list[Detections]) -> list[Detections]:
@@ -124,7 +125,7 @@ def test_an_object_over_three_tiles_comes_back_as_one() -> None:
     assert (merged.masks or ())[0].area == 750 * 80
 
 
-def test_the_whole_frame_wins_over_its_fragments() -> None:
+def test_the_global_pass_wins_over_its_fragments() -> None:
     big = np.array([[100, 50, 900, 650]], np.float32)
     tiles = seen_by_tiles(big, np.array([0]))
     global_ = filled(big + np.array([3, -2, 5, 4]), [0.4], [0])
@@ -137,7 +138,7 @@ ABOVE_THE_BORDER = [400, 160, 600, 309]
 
 
 def merged_with_the_frame(found: list[int], score: float, whole: list[int], whole_score: float) -> Detections:
-    """What is left of a detection of the tile at (240, 0) and one of the whole frame."""
+    """What is left of a detection of the tile at (240, 0) and one of the global pass."""
     tiles = [Detections.empty() for _ in GRID.origins]
     tiles[GRID.origins.index((240, 0))] = filled([found], [score], [0])
     return merge_frame(tiles, GRID, filled([whole], [whole_score], [0]))
@@ -161,7 +162,7 @@ def test_a_poor_detection_does_not_cover_a_good_one_near_a_border() -> None:
     assert merged.boxes.tolist() == [ABOVE_THE_BORDER, poor]
 
 
-def test_the_whole_frame_does_not_swallow_small_objects_inside_a_tile() -> None:
+def test_the_global_pass_does_not_swallow_small_objects_inside_a_tile() -> None:
     people = np.array([[100 + 20 * k, 100, 114 + 20 * k, 150] for k in range(5)], np.float32)
     crowd = filled([[95, 95, 205, 155]], [0.3], [0])  # one coarse box for all of them
     merged = merge_frame(seen_by_tiles(people, np.zeros(5, np.int64)), GRID, crowd)
@@ -189,7 +190,7 @@ tile at (240, 240) sees as a whole."""
         ({"fragment": [400, 246, 460, 310]}, True),  # not cut, so it is an object in front of the other
         ({"whole": [390, 246, 470, 320]}, True),  # does not go on
         ({"score": 0.95}, True),  # surer than the other
-        ({"tile": None}, True),  # only the look at the whole frame saw the other
+        ({"tile": None}, True),  # only the global pass saw the other
         ({"label": 0, "fragment": [360, 246, 460, 320]}, False),  # within a class less is enough
     ],
 )
@@ -246,7 +247,7 @@ def test_objects_that_meet_at_a_border_stay_two() -> None:
 
 def test_a_detection_at_the_edge_of_the_frame_is_not_cut() -> None:
     found = filled([[0, 0, 50, 50], [0, 300, 50, 320]], [0.5, 0.5], [0, 0])
-    views = Views.of(found, np.array([0, WHOLE_FRAME]), GRID, 4)
+    views = Views.of(found, np.array([0, GLOBAL_PASS]), GRID, 4)
     assert not views.cut.any()
 
 
@@ -288,4 +289,4 @@ def test_without_overlap_every_border_cuts_an_object_in_two() -> None:
         assert (box_overlap(across, found.boxes).max(axis=1) > 0.9).all()
     whole = filled(objects, np.full(20, 0.9), classes)
     both = merge_frame(seen_by_tiles(objects, classes, grid), grid, whole)
-    assert len(both) == 20, "what the pass over the whole frame sees whole is one again"
+    assert len(both) == 20, "what the global pass sees whole is one again"

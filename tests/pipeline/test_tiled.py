@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import Replicas
@@ -24,7 +24,6 @@ from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
-Frame = npt.NDArray[np.uint8]
 DECODE = DecodeSettings(conf=0.55, iou=0.5, max_det=20)
 
 
@@ -149,7 +148,7 @@ def test_two_gpus_share_a_frame(tiny_onnx: Path, frame: Frame) -> None:
 
 def test_engines_on_different_devices_are_refused(tiny_onnx: Path) -> None:
     with pytest.raises(UsageError, match="different devices"):
-        TiledPipeline(on_gpu(tiny_onnx), whole_engine=on_cpu(tiny_onnx))
+        TiledPipeline(on_gpu(tiny_onnx), global_engine=on_cpu(tiny_onnx))
 
 
 def test_pipelines_that_take_turns_count_their_lanes_from_zero(tiny_onnx: Path, frame: Frame) -> None:

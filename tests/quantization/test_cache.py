@@ -15,8 +15,8 @@ from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, ImageError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.quantization.cache import CalibrationStatus, load_or_calibrate, read_ranges, write_ranges
-from yolotrt.quantization.qdq import STYLES
 from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.styles import STYLES
 
 
 class Setting:
@@ -103,6 +103,15 @@ def test_nothing_is_written_when_no_image_can_be_read(setting: Setting) -> None:
 def test_what_is_written_is_read_back(setting: Setting, tmp_path: Path) -> None:
     made, _ = setting.calibrate()
     assert read_ranges(write_ranges(tmp_path / "copy.json", made)) == made
+
+
+def test_caches_that_call_the_gpu_style_by_its_earlier_name_are_read(setting: Setting) -> None:
+    made, _ = setting.calibrate()
+    text = setting.cache.read_text()
+    assert text.count('"gpu": ') == 1
+    setting.cache.write_text(text.replace('"gpu": ', '"tensorrt": '))
+    assert read_ranges(setting.cache) == made
+    assert setting.calibrate()[1].cached
 
 
 @pytest.mark.parametrize(

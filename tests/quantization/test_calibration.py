@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt.data.images import list_images, read_image
-from yolotrt.errors import ArtifactError, CalibrationError
+from yolotrt.errors import ArtifactError, CalibrationError, StorageError
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.quantization.cache import load_or_calibrate, read_ranges
@@ -36,10 +36,10 @@ def _inputs(pictures: Path) -> np.ndarray:
 
 
 def _run(
-    model: onnx.ModelProto, images: np.ndarray, names: list[str], *, literal: bool = False
+    model: onnx.ModelProto, images: np.ndarray, names: list[str], *, fake_quantized: bool = False
 ) -> list[np.ndarray]:
     options = ort.SessionOptions()
-    if literal:
+    if fake_quantized:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(names, {"images": images})
@@ -58,7 +58,7 @@ def test_ranges_see_exactly_what_inference_sees(onnx_path: Path, pictures: Path,
         assert ranges.tensors[name].minimum == pytest.approx(float(values.min()), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("style", ["cpu", "tensorrt"])
+@pytest.mark.parametrize("style", ["cpu", "gpu"])
 def test_both_styles_stay_near_the_network(
     onnx_path: Path, pictures: Path, tmp_path: Path, style: str
 ) -> None:
@@ -69,16 +69,16 @@ def test_both_styles_stay_near_the_network(
     images = _inputs(pictures)
     for full, quantized in zip(
         _run(model, images, ["output0", "output1"]),
-        _run(low, images, ["output0", "output1"], literal=True),
+        _run(low, images, ["output0", "output1"], fake_quantized=True),
         strict=True,
     ):
         assert np.abs(full - quantized).max() <= 0.1 * np.abs(full).max()
 
 
-def test_tensorrt_style_is_symmetric_and_leaves_the_head_alone(
+def test_gpu_style_is_symmetric_and_leaves_the_head_alone(
     onnx_path: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    low = quantize(tiny_yolo(), _calibrate(onnx_path, pictures, tmp_path / "c.json"), "tensorrt", exclude=())
+    low = quantize(tiny_yolo(), _calibrate(onnx_path, pictures, tmp_path / "c.json"), "gpu", exclude=())
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in low.graph.initializer}
     dequantized = {n.output[0] for n in low.graph.node if n.op_type == "DequantizeLinear"}
     for node in low.graph.node:
@@ -91,16 +91,25 @@ def test_tensorrt_style_is_symmetric_and_leaves_the_head_alone(
             assert not set(node.input) & dequantized
 
 
-def test_the_cache_survives_truncation_and_strangers(onnx_path: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_made_again_and_a_file_of_others_stays(
+    onnx_path: Path, pictures: Path, tmp_path: Path
+) -> None:
     cache = tmp_path / "c.json"
     good = _calibrate(onnx_path, pictures, cache)
     whole = cache.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b'{"format": "else"}', b"\x00\xff"):
+    spec, images = read_spec(tiny_yolo(), "tiny"), list_images(pictures)
+    for damaged in (whole[: len(whole) // 2], b""):
         cache.write_bytes(damaged)
-        spec = read_spec(tiny_yolo(), "tiny")
-        ranges, status = load_or_calibrate(onnx_path, spec, list_images(pictures), cache)
+        ranges, status = load_or_calibrate(onnx_path, spec, images, cache)
         assert not status.cached
         assert status.warning
+        assert ranges.tensors == good.tensors
+    for foreign in (b'{"format": "else"}', b"\x00\xff"):
+        cache.write_bytes(foreign)
+        with pytest.raises(StorageError, match="not a calibration cache"):
+            load_or_calibrate(onnx_path, spec, images, cache)
+        assert cache.read_bytes() == foreign
+        ranges, status = load_or_calibrate(onnx_path, spec, images, cache, overwrite=True)
         assert ranges.tensors == good.tensors
 
 

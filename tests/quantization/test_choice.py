@@ -7,10 +7,11 @@ from yolotrt.quantization.algorithms import BY_HISTOGRAM
 from yolotrt.quantization.choice import Noise, best_ranges
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
-from yolotrt.quantization.qdq import STYLES, quantize
-from yolotrt.quantization.qdq_tensorrt import shared_scales
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.qdq_gpu import shared_scales
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
 from yolotrt.quantization.sensitivity import measure_noise
+from yolotrt.quantization.styles import STYLES
 
 KEY = CalibrationKey("key", (), {}, "best")
 
@@ -20,7 +21,7 @@ def test_each_style_takes_what_it_measured_to_be_best() -> None:
     view = GraphView(model)
     histograms = collect(model, [images()])
     noises: list[Noise] = []
-    quietest = {"cpu": "entropy", "tensorrt": "minmax"}
+    quietest = {"cpu": "entropy", "gpu": "minmax"}
 
     def measure(_ranges: CalibrationRanges) -> Noise:
         name = BY_HISTOGRAM[len(noises)]
@@ -34,7 +35,7 @@ def test_each_style_takes_what_it_measured_to_be_best() -> None:
     assert ranges.tensors[tensor].amax == found["minmax"][tensor].amax
     assert ranges.tensors[tensor].hi == found["entropy"][tensor].hi
     assert ranges.tensors["scores"].hi == found["mse"]["scores"].hi if "scores" in ranges.tensors else True
-    assert set(ranges.noise["tensorrt"].values()) == {0.1}
+    assert set(ranges.noise["gpu"].values()) == {0.1}
 
 
 def test_no_layer_is_noisier_than_with_the_worst_algorithm_and_the_noise_is_what_a_new_audit_finds() -> None:
@@ -47,13 +48,13 @@ def test_no_layer_is_noisier_than_with_the_worst_algorithm_and_the_noise_is_what
 
     ranges = best_ranges(model, histograms, KEY, measure)
     again = measure(ranges)
-    for layer, noise in ranges.noise["tensorrt"].items():
-        assert abs(again["tensorrt"][layer] - noise) <= 1e-6 + 1e-3 * noise
+    for layer, noise in ranges.noise["gpu"].items():
+        assert abs(again["gpu"][layer] - noise) <= 1e-6 + 1e-3 * noise
     view = GraphView(model)
-    total = sum(ranges.noise["tensorrt"].values())
+    total = sum(ranges.noise["gpu"].values())
     for name in BY_HISTOGRAM:
         single = measure(CalibrationRanges(find_ranges(view, histograms, name), KEY))
-        assert total <= 1.2 * sum(single["tensorrt"].values())
+        assert total <= 1.2 * sum(single["gpu"].values())
 
 
 def test_what_a_concatenation_joins_shares_a_scale() -> None:

@@ -1,4 +1,4 @@
-"""What Q/DQ insertion promises to each kind of runtime, checked on the graph and by running it."""
+"""What Q/DQ insertion gives each kind of runtime, checked on the graph and by running it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from yolotrt.errors import CalibrationError
 from yolotrt.quantization import qdq
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
-from yolotrt.quantization.qdq import STYLES, Style, default_exclusions, quantize
+from yolotrt.quantization.qdq import default_exclusions, quantize
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
-from yolotrt.quantization.sensitivity import Layer, layers_of
+from yolotrt.quantization.sensitivity import LayerNoise, layers_of
+from yolotrt.quantization.styles import STYLES, QdqStyle
 
 
 def calibrated(model: onnx.ModelProto, x: np.ndarray | None = None) -> CalibrationRanges:
@@ -28,7 +29,7 @@ def calibrated(model: onnx.ModelProto, x: np.ndarray | None = None) -> Calibrati
     )
 
 
-def quantized(style: Style, model: onnx.ModelProto | None = None, **options: object) -> onnx.ModelProto:
+def quantized(style: QdqStyle, model: onnx.ModelProto | None = None, **options: object) -> onnx.ModelProto:
     model = model or c3k2()
     return quantize(model, calibrated(model), style, **{"exclude": (), **options})  # type: ignore[arg-type]
 
@@ -50,16 +51,16 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("seed", range(4))
-def test_the_result_stays_close_to_the_original(style: Style, seed: int) -> None:
+def test_the_result_stays_close_to_the_original(style: QdqStyle, seed: int) -> None:
     model, x = c3k2(seed), images(8)
     low = quantize(model, calibrated(model), style, exclude=())
     for exact, rough in zip(run(model, x), run(low, x), strict=True):
         noise = np.square(rough - exact).mean() / exact.var()
-        assert noise < {"cpu": 0.012, "tensorrt": 0.06}[style]
+        assert noise < {"cpu": 0.012, "gpu": 0.06}[style]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_original_is_left_alone_and_the_result_is_reproducible(style: Style) -> None:
+def test_the_original_is_left_alone_and_the_result_is_reproducible(style: QdqStyle) -> None:
     model = c3k2()
     before = model.SerializeToString()
     ranges = calibrated(model)
@@ -70,7 +71,7 @@ def test_the_original_is_left_alone_and_the_result_is_reproducible(style: Style)
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_head_convolutions_and_the_tail_keep_their_precision(style: Style) -> None:
+def test_head_convolutions_and_the_tail_keep_their_precision(style: QdqStyle) -> None:
     low = quantized(style)
     for name in ("head", "proto"):
         assert sources(low, name)[1:] == [f"{name}.w", f"{name}.b"]
@@ -129,8 +130,8 @@ def test_weights_can_be_held_to_seven_bits() -> None:
         assert max(int(np.abs(w).max()) for w in weights) == levels
 
 
-def test_tensorrt_style_is_symmetric_and_reads_only() -> None:
-    low = quantized("tensorrt")
+def test_gpu_style_is_symmetric_and_reads_only() -> None:
+    low = quantized("gpu")
     values = constants(low)
     view = GraphView(low)
     pairs = [n for n in view.nodes if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
@@ -142,18 +143,18 @@ def test_tensorrt_style_is_symmetric_and_reads_only() -> None:
     assert low.opset_import[0].version >= 19
 
 
-def test_tensorrt_leaves_depthwise_convolutions_alone() -> None:
-    low = quantized("tensorrt")
+def test_gpu_style_leaves_depthwise_convolutions_alone() -> None:
+    low = quantized("gpu")
     assert sources(low, "deep.conv")[1:] == ["deep.conv.w", "deep.conv.b"]
     assert sources(low, "deep.conv")[0] == "mix"
 
 
-def test_tensorrt_quantises_only_the_skipped_input_of_a_residual() -> None:
-    assert sources(quantized("tensorrt"), "add") == ["Q", "b2"]
+def test_gpu_style_quantises_only_the_skipped_input_of_a_residual() -> None:
+    assert sources(quantized("gpu"), "add") == ["Q", "b2"]
 
 
 def test_what_moves_values_shares_one_scale_and_stays_in_int8() -> None:
-    low = quantized("tensorrt")
+    low = quantized("gpu")
     values = constants(low)
     assert sources(low, "join") == ["Q", "Q", "Q"]
     assert sources(low, "split")[0] == "Q"
@@ -172,7 +173,7 @@ def test_transposed_convolutions_and_attention_products_float() -> None:
     product = net.node("MatMul", [net.conv(up, "q", 4, 4), net.conv(up, "k", 4, 4)], "product")
     mixed = net.node("Softmax", [product], "soft", axis=-1)
     model = net.model([net.conv(net.conv_silu(mixed, "b", 4, 4), "end", 4, 2)])
-    low = quantized("tensorrt", model)
+    low = quantized("gpu", model)
     assert sources(low, "up") == ["a", "up.w"]
     assert sources(low, "product") == ["q", "k"]
     assert sources(low, "b.conv")[:2] == ["Q", "Q"]
@@ -183,7 +184,7 @@ def test_transposed_convolutions_and_attention_products_float() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_an_excluded_convolution_reads_what_was_never_rounded(style: Style) -> None:
+def test_an_excluded_convolution_reads_what_was_never_rounded(style: QdqStyle) -> None:
     low = quantized(style, exclude=["b1.conv"])
     assert sources(low, "b1.conv") == ["right", "b1.conv.w", "b1.conv.b"]
     assert sources(low, "b2.conv")[:2] == ["Q", "Q"]
@@ -195,7 +196,7 @@ def test_cpu_style_floats_what_only_a_floating_layer_reads() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_layer_that_suffers_most_is_left_out_unless_asked_otherwise(style: Style) -> None:
+def test_a_layer_that_suffers_most_is_left_out_unless_asked_otherwise(style: QdqStyle) -> None:
     model = c3k2()
     quiet = {n.name: 1e-6 for n in model.graph.node if n.op_type == "Conv"}
     ranges = calibrated(model)
@@ -211,11 +212,11 @@ def test_82_percent_of_the_work_stay_in_int8_if_so_much_can_be() -> None:
 
     def left_out(*, quantised_elsewhere: float, never: set[str]) -> list[str]:
         names = {n.name for n in model.graph.node if n.op_type == "Conv"} - never
-        noise = {"tensorrt": {**dict.fromkeys(names, 1e-6), "out.conv": 0.5}}
+        noise = {"gpu": {**dict.fromkeys(names, 1e-6), "out.conv": 0.5}}
         known = CalibrationRanges(ranges.tensors, ranges.key, noise)
-        work = sum(layer.cost for layer in layers_of(model, noise["tensorrt"]))
+        work = sum(layer.cost for layer in layers_of(model, noise["gpu"]))
         assert work == pytest.approx(quantised_elsewhere + 0.0952, abs=1e-3)
-        return default_exclusions(model, known, "tensorrt")
+        return default_exclusions(model, known, "gpu")
 
     assert left_out(quantised_elsewhere=0.8254, never={"head", "proto"}) == ["out.conv"]
     assert left_out(quantised_elsewhere=0.8095, never={"p1.conv", "proto"}) == []
@@ -246,7 +247,7 @@ def test_tensors_of_zeros_get_a_positive_scale() -> None:
 def test_an_old_opset_is_raised() -> None:
     net = Net()
     old = net.model([net.conv(net.conv_silu("x", "a", 3, 4), "end", 4, 2)], opset=12)
-    assert quantized("tensorrt", old).opset_import[0].version == 19
+    assert quantized("gpu", old).opset_import[0].version == 19
     assert quantized("cpu", old).opset_import[0].version == 13
 
 
@@ -264,8 +265,8 @@ def test_the_default_leaves_82_percent_in_int8_if_so_much_can_be(
     monkeypatch: pytest.MonkeyPatch, quantisable: float, cost: float, left_out: bool
 ) -> None:
     """Where a part of the work cannot be INT8 anyway, less is left for convolutions that would suffer."""
-    rest = [Layer(f"quiet{i}", 1e-6, (1.0,), (quantisable - cost) / 8) for i in range(8)]
-    layers = [Layer("loud", 1.0, (1.0,), cost), *rest]
+    rest = [LayerNoise(f"quiet{i}", 1e-6, (1.0,), (quantisable - cost) / 8) for i in range(8)]
+    layers = [LayerNoise("loud", 1.0, (1.0,), cost), *rest]
     monkeypatch.setattr(qdq, "layers_of", lambda *_: layers)
     ranges = SimpleNamespace(noise={})
     assert default_exclusions(onnx.ModelProto(), ranges, "cpu") == ["loud"] * left_out  # type: ignore[arg-type]

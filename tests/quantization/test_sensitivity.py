@@ -10,28 +10,29 @@ from tests.quantization.test_qdq import calibrated
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.errors import CalibrationError
 from yolotrt.quantization.graph import GraphView
-from yolotrt.quantization.qdq import STYLES, Style, quantize
+from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.sensitivity import (
-    Layer,
+    LayerNoise,
     choose_exclusions,
     damages,
     layers_of,
     measure_noise,
     reaches,
 )
+from yolotrt.quantization.styles import STYLES, QdqStyle
 
 
-def noise_of(model: onnx.ModelProto, style: Style) -> dict[str, float]:
+def noise_of(model: onnx.ModelProto, style: QdqStyle) -> dict[str, float]:
     low = quantize(model, calibrated(model), style, exclude=())
     return measure_noise(model, low, [images(4), images(4, 1)], threads=1)
 
 
-def layer(name: str, noise: float, cost: float, *reach: float) -> Layer:
-    return Layer(name, noise, reach or (1.0,), cost)
+def layer(name: str, noise: float, cost: float, *reach: float) -> LayerNoise:
+    return LayerNoise(name, noise, reach or (1.0,), cost)
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_noise_is_what_one_layer_alone_does(style: Style) -> None:
+def test_noise_is_what_one_layer_alone_does(style: QdqStyle) -> None:
     """Against quantising nothing but that layer's input and weights."""
     model, x = c3k2(), np.concatenate([images(4), images(4, 1)])
     found = noise_of(model, style)
@@ -52,7 +53,7 @@ def test_noise_is_what_one_layer_alone_does(style: Style) -> None:
 
 def test_a_layer_with_an_outlier_is_loud() -> None:
     model = c3k2()
-    before = noise_of(model, "tensorrt")["b2.conv"]
+    before = noise_of(model, "gpu")["b2.conv"]
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor).copy()
         if tensor.name == "b1.conv.w":
@@ -60,7 +61,7 @@ def test_a_layer_with_an_outlier_is_loud() -> None:
         if tensor.name == "b2.conv.w":
             weights[:, 0] /= 300  # and its reader weighs it down again
         tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
-    assert noise_of(model, "tensorrt")["b2.conv"] > 10 * before
+    assert noise_of(model, "gpu")["b2.conv"] > 10 * before
 
 
 def test_noise_reaches_outputs_by_the_share_of_each_path() -> None:
@@ -101,7 +102,7 @@ def test_a_silent_layer_has_no_noise_and_no_batch_is_an_error() -> None:
     net = Net()
     mute = net.conv("x", "mute", 3, 4, weights=np.zeros((4, 3, 1, 1), np.float32))
     model = net.model([net.conv(net.silu(mute, "act"), "end", 4, 2)])
-    low = quantize(model, calibrated(model), "tensorrt", exclude=())
+    low = quantize(model, calibrated(model), "gpu", exclude=())
     assert measure_noise(model, low, [images()], threads=1) == {"mute": 0.0}
     with pytest.raises(CalibrationError):
         measure_noise(model, low, [], threads=1)

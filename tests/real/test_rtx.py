@@ -13,9 +13,9 @@ import pytest
 
 from tests.backends.rtx_checks import computed_in, meant_for_8_bits, never_in_8_bits
 from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
+from yolotrt.backends.layers import summarise
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
-from yolotrt.backends.tensorrt.layers import summarise
 from yolotrt.data.images import list_images
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.model.export import export
@@ -55,7 +55,7 @@ def networks(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Netwo
     spec = read_spec(model, "yolo11n-seg")
     pictures = list_images(test_data / "coco-mini" / "calib")[:IMAGES]
     ranges, _ = load_or_calibrate(path, spec, pictures, folder / "calib.json", algorithm="mse")
-    int8 = quantize(model, ranges, "tensorrt")
+    int8 = quantize(model, ranges, "gpu")
     models: dict[Precision, onnx.ModelProto] = {
         "fp32": model,
         "fp16": to_fp16(model, spec),
@@ -125,7 +125,7 @@ def test_the_bounds_notice_ranges_that_are_wrong_by_a_factor_of_two(
         for name, r in ranges.tensors.items()
     }
     fp32 = networks.models["fp32"]
-    int8 = quantize(fp32, replace(ranges, tensors=wrong), "tensorrt")
+    int8 = quantize(fp32, replace(ranges, tensors=wrong), "gpu")
     model = to_fp16(to_fp8(int8, fp32) if precision == "fp8" else int8, networks.spec)
     found = distance(networks, model)
     assert any(value > bound for value, bound in zip(found, BOUNDS[precision], strict=True))

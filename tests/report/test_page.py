@@ -25,9 +25,10 @@ from yolotrt.bench.settings import Settings
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
 from yolotrt.machine.environment import EngineRecord, environment
-from yolotrt.report.accuracy import Accuracy, read_accuracy
+from yolotrt.report.accuracy import ReportedAccuracy, read_accuracy
+from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 from yolotrt.report.page import page
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, speed_up
+from yolotrt.report.result_columns import FIGURES, speed_up
 from yolotrt.report.timeline import overlap_text, timeline_chart
 
 CHROMIUM = next(
@@ -35,7 +36,7 @@ CHROMIUM = next(
     None,
 )
 REQUIRED = os.environ.get("YOLOTRT_REQUIRE_BROWSER") == "1"
-"""Where a browser is promised, a test that cannot find it fails instead of being skipped."""
+"""Where a browser is required, a test that cannot find it fails instead of being skipped."""
 
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
@@ -96,12 +97,12 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def accuracy() -> list[Accuracy]:
+def accuracy() -> list[ReportedAccuracy]:
     change = (-0.004, -0.006, -0.002)
     return [
-        Accuracy("yolo.fp32.onnx", "fp32" * 16, "global", 100, 0.4, 0.32, None, None),
-        Accuracy("yolo.int8.onnx", "int8" * 16, "global", 100, 0.396, 0.316, change, change),
-        Accuracy("other.onnx", "?", "global", 100, 0.1, None, None, None),
+        ReportedAccuracy("yolo.fp32.onnx", "fp32" * 16, "global", 100, 0.4, 0.32, None, None),
+        ReportedAccuracy("yolo.int8.onnx", "int8" * 16, "global", 100, 0.396, 0.316, change, change),
+        ReportedAccuracy("other.onnx", "?", "global", 100, 0.1, None, None, None),
     ]
 
 
@@ -180,13 +181,16 @@ def _expected(result: RunResult) -> dict[str, str]:
 def test_every_figure_on_the_page_is_that_of_the_result(result: RunResult, kind: str) -> None:
     shown = result if kind == "host" else gpu_result()
     reader = _Reader(page([shown]))
-    assert reader.figures == _expected(shown)
+    expected = _expected(shown)
+    assert {place: reader.figures.get(place) for place in expected} == expected
+    further = {column.head("page") for column in FIGURES}  # each has a test of its own
+    assert {place.split("/", 2)[2] for place in reader.figures.keys() - expected} <= further
     assert reader.open == []
     assert any("GPU" in name for name in reader.figures) == (kind == "gpu")
 
 
 def test_the_page_is_one_file_without_scripts_and_addresses(
-    result: RunResult, accuracy: list[Accuracy]
+    result: RunResult, accuracy: list[ReportedAccuracy]
 ) -> None:
     text = page([result], accuracy)
     reader = _Reader(text)
@@ -203,7 +207,7 @@ def test_text_of_the_user_is_escaped(result: RunResult) -> None:
 
 
 def test_accuracy_is_shown_for_the_engines_that_were_timed(
-    result: RunResult, accuracy: list[Accuracy]
+    result: RunResult, accuracy: list[ReportedAccuracy]
 ) -> None:
     text = page([result], accuracy)
     assert "Accuracy over latency" in text
@@ -316,7 +320,7 @@ def test_a_long_run_keeps_its_spike_in_the_picture() -> None:
 @pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="no Chromium here (apt-get install chromium)")
 @pytest.mark.parametrize("kind", ["host", "gpu"])
 def test_a_browser_renders_the_page_without_complaints(
-    result: RunResult, accuracy: list[Accuracy], tmp_path: Path, kind: str
+    result: RunResult, accuracy: list[ReportedAccuracy], tmp_path: Path, kind: str
 ) -> None:
     """Also in an empty network: its figures equal the file's, it fits a phone, and it prints."""
     assert CHROMIUM is not None, "YOLOTRT_REQUIRE_BROWSER is set, but there is no Chromium"

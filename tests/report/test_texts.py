@@ -24,7 +24,9 @@ from yolotrt.bench.metrics import METRICS
 from yolotrt.bench.result import DOCUMENT, to_json
 from yolotrt.bench.statistics import Interval
 from yolotrt.machine.watch import During
-from yolotrt.report.fitting import Column, fitted
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import interval_percent, milliseconds, signed, signed_percent
+from yolotrt.report.fitting import terminal_table
 from yolotrt.report.labels import short_names
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.spreadsheet import to_csv
@@ -32,11 +34,7 @@ from yolotrt.report.svg import Scale, round_ticks
 from yolotrt.report.tables import (
     budget_table,
     comparison_table,
-    interval_percent,
     latency_table,
-    milliseconds,
-    signed,
-    signed_percent,
     stage_table,
 )
 
@@ -136,8 +134,12 @@ def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width
 
 
 def test_words_are_broken_before_a_figure_is_lost() -> None:
-    columns = [Column("how", ["graph, depth 2", "-"], words=True), Column("ms", ["1234567.8", "1"])]
-    lines = _lines(fitted("t", columns, 22), 22)
+    columns: list[Column[list[str]]] = [
+        Column("how", lambda r: r[0], words=True),
+        Column("ms", lambda r: r[1]),
+    ]
+    table = RowTable("t", columns, [["graph, depth 2", "1234567.8"], ["-", "1"]])
+    lines = _lines(terminal_table(table, width=22), 22)
     assert "1234567.8" in "".join(lines)
     assert [part for line in lines for part in ("graph,", "depth 2") if part in line] == ["graph,", "depth 2"]
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends.qdq_by_hand import quantize_by_hand
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
+from yolotrt.model.onnxfile import load_onnx
 from yolotrt.quantization.cache import read_ranges
 from yolotrt.workflow.coco import calibration_request
 
@@ -29,6 +31,25 @@ def test_a_small_mirror_is_used_as_far_as_it_goes(
     assert len(list((tmp_path / "calib_data").rglob("calib/images/*.jpg"))) == 10
     assert len(list((tmp_path / "calib_data").rglob("eval/images/*.jpg"))) == 10
     assert len(read_ranges(next((tmp_path / "calib_data").glob("*.json"))).key.images) == 10
+
+
+def test_nothing_is_fetched_for_what_needs_no_images_of_coco(
+    cli: Cli,  # noqa: F811
+    tiny_onnx: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A network that is quantised already, and a folder that is called coco."""
+    quantised = quantize_by_hand(load_onnx(tiny_onnx), ("stem.conv", "down2.conv"))
+    Path("q.onnx").write_bytes(quantised.SerializeToString())
+    pictures.rename("coco")
+    with serving(make_world(1)) as server:
+        monkeypatch.setenv("YOLOTRT_COCO_URL", server.url)
+        for network, options in (("q.onnx", ("--yes",)), ("q.onnx", ("--images", "coco")),
+                                 (tiny_onnx, ("--images", "coco/"))):  # fmt: skip
+            done = cli("build", network, "--int8", "--backend", "onnxruntime", *options)
+            assert (done.code, server.requests) == (0, []), done.err
+    assert "(made, 4 images)" in done.err
 
 
 @pytest.mark.parametrize(

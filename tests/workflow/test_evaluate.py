@@ -140,7 +140,8 @@ def test_the_same_detections_pass_on_any_number_of_images_unless_there_are_none(
     same = Difference(0.4, 0.4, 0.0, 0.0, None, None, True)
     assert MaxDrop.parse("0%").outcome(same) == "passed"
     nothing = Difference(0.0, 0.0, 0.0, None, 0.0, 0.0, True)
-    assert MaxDrop.parse("1%").outcome(nothing) == "undecided"
+    for bound in ("1%", "1pt"):
+        assert MaxDrop.parse(bound).outcome(nothing) == "undecided"
 
 
 @pytest.mark.parametrize("text", ["1", "%", "-1%", "1 percent", ""])

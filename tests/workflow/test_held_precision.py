@@ -20,7 +20,7 @@ from yolotrt.model.held import held_precision
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.model.precision import to_fp16
 from yolotrt.quantization.cache import load_or_calibrate
-from yolotrt.workflow.accuracy_bound.search import PromiseRequest, keep_promise
+from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import MaxDrop
 
@@ -97,11 +97,11 @@ def test_only_fp32_is_calibrated(path: Path, pictures: Path, held: str) -> None:
         load_or_calibrate(path, spec, list_images(pictures), path.with_name("c.json"))
 
 
-def test_a_promise_needs_an_fp32_network(path: Path, pictures: Path) -> None:
+def test_a_bound_needs_an_fp32_network(path: Path, pictures: Path) -> None:
     path.write_bytes(NETWORKS["int8"]().SerializeToString())
     build = BuildRequest(path, "int8", "onnxruntime", images=pictures, engines=path.parent)
     with pytest.raises(ModelError, match="nothing to quantise less"):
-        keep_promise(PromiseRequest(build, MaxDrop.parse("1%"), None, None, 1), say=lambda _: None)
+        build_within_bound(BoundRequest(build, MaxDrop.parse("1%"), None, None, 1), say=lambda _: None)
 
 
 def test_a_half_network_gives_an_engine_that_says_so(path: Path, pictures: Path) -> None:

@@ -85,3 +85,46 @@ def test_what_cannot_be_told_apart_is_an_error(
     with pytest.raises(ArtifactError, match=words) as caught:
         ids_of(annotations(tmp_path, annotated), names, pictures)
     assert caught.value.hint
+
+
+def test_ids_are_as_the_annotations_write_them(tmp_path: Path) -> None:
+    """Whoever reads both files compares them as they stand there."""
+    document = {
+        "images": [{"id": "i7", "file_name": "1.jpg", "width": 8, "height": 8}],
+        "annotations": [],
+        "categories": [{"id": "12", "name": "cat"}, {"id": "c9", "name": "dog"}, {"id": 3, "name": "cow"}],
+    }
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(document))
+    ids = ids_of(path, ("cat", "cow", "dog"), ("1.jpg",))
+    assert ids.image_id("1.jpg", None) == "i7"
+    assert ids.classes == ("12", 3, "c9")
+    assert ids.categories == {"12": "cat", 3: "cow", "c9": "dog"}
+
+
+@pytest.mark.parametrize(
+    ("categories", "names", "expected"),
+    [
+        (("cat", "cat"), ("cat",), (2,)),  # as some exporters write the name of the whole set, too
+        (("Cat", "cat"), ("Cat",), (2,)),
+        (("Cat", "cat"), ("Cat", "cat"), (1, 2)),
+        (("dog", "big_cat"), ("big cat", "dog"), (2, 1)),
+    ],
+)
+def test_of_categories_of_one_name_the_one_with_objects_counts(
+    tmp_path: Path, categories: tuple[str, ...], names: tuple[str, ...], expected: tuple[int, ...]
+) -> None:
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 8, "height": 8}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [0, 0, 4, 4], "area": 16}],
+        "categories": [{"id": k, "name": name} for k, name in enumerate(categories, 1)],
+    }
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(document))
+    assert ids_of(path, names, ("1.jpg",)).classes == expected
+
+
+@pytest.mark.parametrize("name", ["https://host/set/a%20b.jpg?v=2", "a%20b.jpg", "C:\\set\\a b.jpg"])
+def test_addresses_are_understood_as_everywhere_else(tmp_path: Path, name: str) -> None:
+    ids = ids_of(annotations(tmp_path, (name, "c.jpg")), ("big cat",), ("a b.jpg", "c.jpg"))
+    assert ids.image_id("a b.jpg", None) == 10

@@ -18,7 +18,7 @@ from yolotrt.data.scenes.files import write_scenes
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode, PipelineSettings, TiledPipeline
-from yolotrt.report.story import story_table
+from yolotrt.report.demo_table import demo_table
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.demo import HELD_OUT_SEED, are_found, demo_model, small_objects
 from yolotrt.workflow.evaluate import evaluate_engines, evaluate_modes
@@ -84,7 +84,7 @@ def test_each_pass_is_as_accurate_as_alone_and_every_row_is_complete(
     finally:
         loaded.close()
     whole = replace(result, cases=(*result.cases, both.case))
-    table = story_table(whole, passes)
+    table = demo_table(whole, passes)
     columns = {str(column.header): list(column.cells) for column in table.columns}
     assert columns["pass"] == list(PASS_MODES)
     small = [f"{found.small_recall or 0:.1%}"[:-1] for (found,) in passes.values()]

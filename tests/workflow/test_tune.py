@@ -10,7 +10,7 @@ from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.backends.registry import backend as backend_named
 from yolotrt.bench.budgets import Budgets
-from yolotrt.bench.race import Dropped
+from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.machine.memory import Memory

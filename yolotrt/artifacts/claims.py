@@ -15,7 +15,6 @@ before, and when two processes write one page or table, the one that ends last w
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from yolotrt.artifacts.files import ensure_writable, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name, temporary_file
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, UsageError
+from yolotrt.text import shell_words
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def claim(
         UsageError: An output is an input, another output, or a lock.
         StorageError: It is a file that is not ours to replace, or it cannot be written.
     """
-    read = [path for path in inputs if _exists(path)]
+    read = [path for path in inputs if os.path.exists(path)]
     taken = [(option, path) for option, path in folders]
     for output in outputs:
         with mapped_os_errors(output.path):
@@ -100,8 +100,8 @@ def require_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
         UsageError: It is.
     """
     for path in inputs:
-        if _exists(path) and is_same(folder, path):
-            example = f", such as {option} {shlex.quote(str(suggested(folder)))}"
+        if os.path.exists(path) and is_same(folder, path):
+            example = f", such as {option} {shell_words(str(suggested(folder)))}"
             raise UsageError(
                 f"{option}, {folder}, is what is read: it would be replaced.",
                 hint=f"Choose another folder{example if option.startswith('-') else ''}.",
@@ -113,7 +113,7 @@ def suggested(folder: Path) -> Path:
     plain = real(folder)
     base = folder.parent / plain.name if plain.name else folder
     count = 1
-    while _exists(free := base.with_name(f"{plain.name}-out{count if count > 1 else ''}")):
+    while os.path.exists(free := base.with_name(f"{plain.name}-out{count if count > 1 else ''}")):
         count += 1
     return free
 
@@ -127,7 +127,7 @@ def is_same(one: Path, other: Path) -> bool:
     first, second = real(one), real(other)
     if first == second:
         return True
-    if _exists(one) or _exists(other):
+    if os.path.exists(one) or os.path.exists(other):
         return False
     # Files to be: of names that differ in case only, the folder decides.
     same_name = first.name.casefold() == second.name.casefold()
@@ -162,13 +162,6 @@ def _lies_in(path: Path, folder: Path) -> bool:
     root = real(folder)
     # By the folder where the name is, and by the file that it leads to.
     return real(path.parent).is_relative_to(root) or real(path).is_relative_to(root)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _folds_case(path: Path) -> bool:

@@ -18,6 +18,9 @@ from pathlib import Path
 from yolotrt.artifacts.hidden import hidden_name, temporary_file, temporary_folder
 from yolotrt.errors import InputError, StorageError
 
+OVERNIGHT_S = 24 * 3600.0
+"""How long to wait for work that some leave alone overnight, to be taken up again."""
+
 _COPY = "Only regular files can be used; copy its content into one."
 
 

@@ -7,7 +7,6 @@ beside files of others, in whose place or among which its own would come, it wri
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -19,10 +18,14 @@ from yolotrt.artifacts.files import exclusive, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.artifacts.kinds import Kind
 from yolotrt.errors import StorageError, YoloTrtError
+from yolotrt.text import shell_words
 
 NAME = ".yolotrt-files.json"
 FORMAT = "yolotrt.files"
 VERSION = 1
+
+DRAWN = "yolotrt predict"
+"""Who draws what was found: pictures that are no pictures of a camera any more."""
 
 Watched = Callable[[Path], Iterable[Path]]
 """Lists the files of a folder among or over which a verb would write."""
@@ -117,19 +120,8 @@ def owning_file(
     return owning(target.parent, key, named(target.name), option=option, overwrite=overwrite)
 
 
-def note_file(target: Path, maker: str) -> None:
-    """List a file as a verb's own before it is written, whatever it will hold.
-
-    Raises:
-        StorageError: The list cannot be written.
-    """
-    with exclusive(target.parent / NAME, _silent):
-        made = _read(target.parent)
-        _write(target.parent, {**made, f"{maker} {target.name}": {"finished": False, "files": {}}})
-
-
 def by_list(what: str, maker: str) -> Kind:
-    """Return the kind of files that :func:`owning_file` or :func:`note_file` lists."""
+    """Return the kind of files that :func:`owning_file` lists, as long as nobody else changed them."""
 
     def is_own(path: Path) -> bool:
         known = _read(path.parent).get(f"{maker} {path.name}")
@@ -140,7 +132,43 @@ def by_list(what: str, maker: str) -> Kind:
     return Kind(what, is_own)
 
 
-def strangers(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
+class Results:
+    """What a verb wrote into folders, told while they are walked from the top.
+
+    Attributes:
+        count: Files of its so far.
+    """
+
+    def __init__(self, maker: str) -> None:
+        """Know nothing yet.
+
+        Args:
+            maker: Who wrote them.
+        """
+        self.count = 0
+        self._maker = maker
+        self._wholly: list[Path] = []
+        self._files: dict[Path, int] = {}
+
+    def look_into(self, folder: Path, names: Iterable[str]) -> None:
+        """Read the list in a folder of these files, if it has one."""
+        made = _read(folder).get(self._maker) if NAME in names else None
+        if made is not None and not made["finished"]:  # a verb is at work there, or was killed
+            self._wholly.append(folder)
+        elif made is not None:
+            self._files |= {folder / name: size for name, size in made["files"].items()}
+
+    def hold(self, path: Path) -> bool:
+        """Return whether a file is a result, as it was written."""
+        size = self._files.get(path)
+        found = any(folder in path.parents for folder in self._wholly) or (
+            size is not None and size == path.lstat().st_size
+        )
+        self.count += found
+        return found
+
+
+def foreign_files(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
     """Yield the watched files of a folder that are not a verb's own."""
     own = _read(folder).get(maker, {"finished": True, "files": {}})
     return _others(folder, own["files"], watched) if own["finished"] else iter(())
@@ -156,7 +184,7 @@ def _require_own(folder: Path, own: Mapping[str, int], watched: Watched, maker: 
         raise StorageError(
             f"Cannot write to {folder}: it holds files that {maker} did not write, such as "
             f"{path.relative_to(folder)}.",
-            hint=f"Name a new folder, such as {option} {shlex.quote(str(suggested(folder)))}; or add "
+            hint=f"Name a new folder, such as {option} {shell_words(str(suggested(folder)))}; or add "
             "--overwrite if what is there may be replaced.",
         )
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a hash as these functions write it."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def sha256_file(path: Path) -> str:

@@ -7,6 +7,7 @@ with new content, after another training, replaces only what it made before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def default_place(
         belongs: Whether an existing file was made from the same model, whatever its content then.
     """
     plain = folder / f"{stem}{ending}"
-    if not plain.exists() or belongs(plain):
+    if not os.path.exists(plain) or belongs(plain):
         return plain
     return folder / f"{stem}-{tag_of(source)}{ending}"
 

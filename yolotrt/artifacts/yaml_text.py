@@ -193,7 +193,10 @@ class YamlText:
         if mapping is None:
             inside = self.mapping(key[:-2])
             if len(key) != 2 or inside is not self.root:
-                raise self.error(self.root, key, "cannot be added: its section is missing")
+                section = ".".join(key[:-1])
+                raise self.error(
+                    self.root, key, "cannot be added: its section is missing", hint=f"Add {section} first."
+                )
             ending = "" if self.text.endswith("\n") else newline
             return f"{self.text}{ending}{key[0]}:{newline}  {key[1]}: {_write(value)}{newline}"
         place = mapping.start_mark.index

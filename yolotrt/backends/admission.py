@@ -1,7 +1,7 @@
 """Which engine files are loaded at all.
 
 An engine is a program: TensorRT copies the machine code in it onto the GPU, and its reader was not written
-for files from strangers. So an engine is loaded only if its sidecar names the hash of its bytes, unless the
+for untrusted files. So an engine is loaded only if its sidecar names the hash of its bytes, unless the
 user says that he trusts it. The hash finds files that were exchanged or damaged on their way; it is no
 signature, since whoever makes an engine can write a sidecar for it.
 
@@ -12,7 +12,6 @@ building it needs the same word: nothing says that it is the network that was me
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,16 +20,15 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import read_engine, read_sidecar, sidecar_path
+from yolotrt.backends.sidecar import has_sidecar, read_engine, read_sidecar
 from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.model.notes import lost_names
-
-Warn = Callable[[str], None]
+from yolotrt.progress import Say
 
 
 def admit(
-    path: Path, *, trust: bool = False, warn: Warn = lambda _: None, machine: Machine = HERE
+    path: Path, *, trust: bool = False, warn: Say = lambda _: None, machine: Machine = HERE
 ) -> EngineFile:
     """Return an engine file that may be loaded.
 
@@ -54,9 +52,9 @@ def admit(
     return file
 
 
-def _trusted(path: Path, warn: Warn, machine: Machine) -> EngineFile:
+def _trusted(path: Path, warn: Say, machine: Machine) -> EngineFile:
     """Describe an engine that its user trusts, whether a sidecar vouches for it or not."""
-    if sidecar_path(path).exists():
+    if has_sidecar(path):
         file, found = read_sidecar(path), sha256_file(path)
         if found != file.sha256:
             warn(f"{path} does not match the hash in its sidecar; it is loaded because you trust it.")

@@ -49,7 +49,7 @@ def require_precision(file: EngineFile, data: bytes) -> None:
         data, (b".fp16",)
     )  # what our casts to FP16 call their results
     if eight_bits and not marked and "excluded" in file.sources:
-        return  # a promise's last attempt: all of it is excluded from INT8, as the sidecar says
+        return  # the last attempt of an accuracy bound: the sidecar excludes all from INT8
     if marked != eight_bits or half:
         import onnx
         from google.protobuf.message import DecodeError

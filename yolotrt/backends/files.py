@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from yolotrt.backends.profiles import Profile
 from yolotrt.model.spec import ModelSpec
-
-Precision = Literal["fp32", "fp16", "int8", "fp8"]
-QdqStyle = Literal["cpu", "tensorrt"]
-"""Which Q/DQ placement a backend's kernels want; see :mod:`yolotrt.quantization.qdq`."""
+from yolotrt.model.spec import Precision as Precision
+from yolotrt.quantization.styles import QdqStyle as QdqStyle
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 CLASSES = {
     "tensorrt": "yolotrt.backends.tensorrt.backend:tensorrt",
     "tensorrt-rtx": "yolotrt.backends.tensorrt.backend:tensorrt_rtx",
+    "fused": "yolotrt.backends.fused.backend:FusedBackend",
     "onnxruntime": "yolotrt.backends.onnxruntime.backend:OnnxRuntimeBackend",
 }
 """What makes each backend, in order of preference. A new backend is one line here, and its own package."""

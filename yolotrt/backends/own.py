@@ -10,8 +10,9 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.artifacts.kinds import Kind, document
 from yolotrt.artifacts.naming import is_recorded
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import FORMAT, is_model, latest_sidecar, sidecar_path
+from yolotrt.backends.sidecar import FORMAT, latest_sidecar, sidecar_path
 from yolotrt.errors import StorageError, YoloTrtError
+from yolotrt.model.recognise import is_model
 
 
 def _is_own(engine: Path) -> bool:
@@ -43,19 +44,25 @@ def require_own_engine(engine: Path, *, overwrite: bool = False) -> None:
         require_own(output.path, output.kind, overwrite=overwrite)
 
 
-def is_made_from(engine: Path, key: str, source: Path) -> bool:
+def is_made_from(engine: Path, key: str, names: tuple[str, ...], source: Path) -> bool:
     """Return whether an engine was made from a network, or from what its file held earlier.
 
     Args:
         engine: The engine.
         key: Content key of the network.
+        names: Its class names.
         source: The network's file.
     """
     try:
-        sources = latest_sidecar(engine).sources
+        found = latest_sidecar(engine)
     except YoloTrtError:
         return SIDECAR.is_own(sidecar_path(engine))
-    return sources.get("onnx") == key or is_recorded(sources.get("onnx_file"), source)
+    return _is_of(found, key, names) or is_recorded(found.sources.get("onnx_file"), source)
+
+
+def _is_of(engine: EngineFile, key: str, names: tuple[str, ...]) -> bool:
+    """Whether an engine is one of a network; the key of its content does not cover what its classes mean."""
+    return engine.sources.get("onnx") == key and engine.spec.names == names
 
 
 def mind_another_network(wanted: EngineFile, *, waited: bool, say: Callable[[str], None]) -> None:
@@ -70,12 +77,12 @@ def mind_another_network(wanted: EngineFile, *, waited: bool, say: Callable[[str
         StorageError: Another process has just made it.
     """
     try:
-        found = latest_sidecar(wanted.path).sources
+        found = latest_sidecar(wanted.path)
     except YoloTrtError:
         return
-    if found.get("onnx") == wanted.sources["onnx"]:
+    if _is_of(found, wanted.sources["onnx"], wanted.spec.names):
         return
-    other = found.get("onnx_file", "an unknown file")
+    other = found.sources.get("onnx_file", "an unknown file")
     if waited:
         raise StorageError(
             f"Another process has just built {wanted.path} from another network ({other}).",

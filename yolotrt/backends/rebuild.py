@@ -24,10 +24,10 @@ def rebuild_command(
     words += ["--backend", backend or file.backend]
     if file.backend in NAMES:  # a sidecar may name what this version does not have
         words += by_name(file.backend).build_options(file, batches=batches, here=here)
-    if "promise_bound" in file.sources:
-        words += ["--max-drop", file.sources["promise_bound"]]
-        words += ["--mode", file.sources.get("promise_mode", "global")]
-        if least := file.sources.get("promise_least_int8"):
+    if "bound_max_drop" in file.sources:
+        words += ["--max-drop", file.sources["bound_max_drop"]]
+        words += ["--mode", file.sources.get("bound_mode", "global")]
+        if least := file.sources.get("bound_least_int8"):
             words += ["--least-int8", least]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]

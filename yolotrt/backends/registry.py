@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Literal, cast
 
-from yolotrt.backends.base import Availability, Backend
+from yolotrt.backends.base import Availability, Backend, Precision
 from yolotrt.backends.names import CLASSES, NAMES
 from yolotrt.errors import EnvironmentFault, UsageError
 
@@ -32,10 +32,18 @@ def availabilities() -> dict[str, Availability]:
     return {name: backend(name).availability() for name in NAMES}
 
 
-def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend, str]:
+def choose(
+    name: str, purpose: Literal["run", "build"] = "run", precision: Precision | None = None
+) -> tuple[Backend, str]:
     """Resolve ``auto`` or a name to a usable backend and the reason for the choice.
 
-    ``auto`` takes only what can run here; a backend asked for by name may build for another machine.
+    ``auto`` takes only what can run here, and builds only what it can run in the precision that is asked for;
+    a backend asked for by name may build for another machine.
+
+    Args:
+        name: A backend, or ``auto``.
+        purpose: What it is wanted for.
+        precision: What it is to build; None stands for any network.
 
     Raises:
         UsageError: There is none of this name.
@@ -45,9 +53,15 @@ def choose(name: str, purpose: Literal["run", "build"] = "run") -> tuple[Backend
     why = ""
     for candidate in names:
         found = backend(candidate)
+        if name == "auto" and (precision or "fp32") not in found.precisions:
+            continue
         state = found.availability()
+        if name == "auto" and purpose == "build" and state.usable and not state.builds:
+            why += f"{candidate}: {state.reason.rstrip('.')}. "
+            continue
         if state.usable or (purpose == "build" and name != "auto" and state.builds):
-            return found, state.reason
+            measured = f"; {found.measured}" if name == "auto" and found.measured else ""
+            return found, state.reason + measured
         if name != "auto":
             reason = state.reason.rstrip(".")
             raise EnvironmentFault(

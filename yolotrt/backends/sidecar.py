@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from pathlib import Path
 
 from yolotrt.artifacts.files import mapped_os_errors, require_file, write_bytes
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.artifacts.hidden import hidden_name
-from yolotrt.artifacts.kinds import head_of
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar_file import DOCUMENT, Sidecar
 from yolotrt.backends.sidecar_file import FORMAT as FORMAT
 from yolotrt.errors import ArtifactError, YoloTrtError
+from yolotrt.model.recognise import MODELS, is_model
+from yolotrt.text import shell_words
 
 TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
-
-MODELS = (".onnx", ".pt", ".yaml", ".yml")
-"""Endings of files that an engine can be built from."""
-
-_ARCHIVE = b"PK\x03\x04"
-"""What weights of torch begin with."""
 
 _TICK_NS = 1_000_000
 """What file systems tell apart."""
@@ -32,6 +26,11 @@ _TICK_NS = 1_000_000
 def sidecar_path(engine: Path) -> Path:
     """Return the sidecar's path: the engine's with ``.json`` appended."""
     return engine.with_name(engine.name + ".json")
+
+
+def has_sidecar(engine: Path) -> bool:
+    """Return whether a sidecar is there; not beside an engine whose name leaves no room for that of one."""
+    return os.path.exists(sidecar_path(engine))
 
 
 def write_engine(file: EngineFile, data: bytes) -> EngineFile:
@@ -106,7 +105,7 @@ def read_engine(path: Path) -> EngineFile:
     require_file(path, "an engine")
     if _describes(_waiting_path(path), path):
         return _read(_waiting_path(path), path)
-    if not sidecar_path(path).exists():
+    if not has_sidecar(path):
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
             hint=f"{_way_to_an_engine(path)}\n{TRUST}",
@@ -114,8 +113,8 @@ def read_engine(path: Path) -> EngineFile:
     file = read_sidecar(path)
     if sha256_file(path) != file.sha256:
         # Damaged, it may be built again in its place; something else that was put there may not be lost.
-        stranger = is_model(path)
-        again = _way_to_an_engine(path) if stranger else f"Build it again: {rebuild_command(file)}"
+        other = is_model(path)
+        again = _way_to_an_engine(path) if other else f"Build it again: {rebuild_command(file)}"
         raise ArtifactError(
             f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
         )
@@ -131,19 +130,6 @@ def require_unchanged(file: EngineFile, data: bytes) -> bytes:
     if sha256_bytes(data) != file.sha256:
         raise ArtifactError(f"{file.path} was changed while it was being loaded.", hint="Run it again.")
     return data
-
-
-def is_model(path: Path) -> bool:
-    """Return whether a file is a whole ONNX network, or weights: what no engine of ours may replace."""
-    from yolotrt.model.onnxfile import load_onnx
-
-    if head_of(path).startswith(_ARCHIVE):
-        return True
-    try:
-        load_onnx(path)
-    except YoloTrtError:
-        return False
-    return True
 
 
 def latest_sidecar(engine: Path) -> EngineFile:
@@ -172,7 +158,7 @@ def read_sidecar(engine: Path) -> EngineFile:
 def _way_to_an_engine(path: Path) -> str:
     """Return how to get an engine where a file is none of ours; never in its place."""
     if path.suffix.lower() in MODELS:
-        return f"Build an engine from it: yolotrt build {shlex.quote(str(path))}"
+        return f"Build an engine from it: yolotrt build {shell_words(str(path))}"
     return "Build an engine: yolotrt build MODEL"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,10 +73,16 @@ class Sidecar:
             spec=self.spec,
             batches=self.batches,
             sha256=self.sha256,
-            sources=self.sources,
+            sources=_current_names(self.sources),
             environment=self.environment,
             layers=self.layers,
         )
+
+
+def _current_names(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return sources under the names of today: earlier sidecars name an accuracy bound otherwise."""
+    first = {"promise": "bound_outcome", "promise_bound": "bound_max_drop"}
+    return {first.get(k, re.sub(r"^promise_", "bound_", k)): v for k, v in sources.items()}
 
 
 DOCUMENT = Document(FORMAT, 1, Sidecar, "an engine's sidecar", again="Build the engine again.")

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32, U8, Frame
 from yolotrt.backends.base import Context, Engine, EngineFile
 from yolotrt.backends.registry import backend
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.letterbox import U8, network_input
+from yolotrt.geometry.detections import CONFIDENT
+from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.chunks import in_batches
-from yolotrt.pipeline.frames import Frame
-
-F32 = npt.NDArray[np.float32]
 
 TOLERANCE: Mapping[str, float] = {"fp32": 0.005, "fp16": 0.05, "int8": 0.2, "fp8": 0.2}
 """Largest accepted difference, by precision: root mean square, relative to the values themselves. TensorRT
@@ -32,9 +30,6 @@ SMALLEST = 5e-3
 
 HOST_BATCH = 8
 """Largest batch that is tried on a processor, whose kernels do not depend on it: 32 would take seconds."""
-
-CONFIDENT = 0.25
-"""Score from which a detection of an ``end2end`` head must be found again."""
 
 
 def check_batches(
@@ -145,7 +140,7 @@ def comparable(alone: F32, within: F32, spec: ModelSpec) -> dict[str, tuple[F32,
         ends = (4, 4 + len(spec.names))
         parts = zip(np.split(alone, ends), np.split(within, ends), strict=True)
         return dict(zip(("boxes", "scores", "mask coefficients"), parts, strict=True))
-    sure = alone[alone[:, 4] >= CONFIDENT]
+    sure = alone[alone[:, 4] >= CONFIDENT]  # these must be found again
     expected, candidates = (_placed(rows, spec) for rows in (sure, within))
     nearest = np.abs(expected[:, None] - candidates[None]).max(axis=2).argmin(axis=1)
     return {

@@ -6,27 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from yolotrt.arrays import F64
 from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.alike import differences_apart, version_differences
 from yolotrt.bench.evidence import apart, needed_count
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.source import unknown_source
-from yolotrt.bench.statistics import (
-    CONFIDENCE,
-    F64,
-    STATISTICS,
-    Ratio,
-    measured,
-    statistic,
-    unpaired_ratio,
-)
+from yolotrt.bench.statistics import CONFIDENCE, STATISTICS, Ratio, measured, statistic, unpaired_ratio
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import ArtifactError, UsageError
-from yolotrt.timing.trace import STAGES
+from yolotrt.timing.trace import PASSES, STAGES
 
 Side = Literal["base", "new"]
 
-DEFAULT_STAGES = ("tiles", "global", "end_to_end")
+DEFAULT_STAGES = PASSES
 
 
 @dataclass(frozen=True)

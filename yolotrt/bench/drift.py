@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SEED = 20_240_607
+from yolotrt.bench.statistics import SEED
 
 
 class Reservoir:

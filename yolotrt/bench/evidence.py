@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from yolotrt.bench.statistics import CONFIDENCE, F64, QUANTILES
+from yolotrt.arrays import F64
+from yolotrt.bench.statistics import CONFIDENCE, QUANTILES
 
 SURE = 0.01
 """Probability with which :func:`needed_count` frames may hide that a percentile is exceeded."""

@@ -33,7 +33,7 @@ def metric_stages(stages: Iterable[str]) -> dict[str, str]:
 def taken(samples: Mapping[str, Sequence[float | None]], stage: str) -> Sequence[float | None]:
     """Return the samples of a stage: the host's, or the device's where only that measured it.
 
-    Tiles and the whole frame that run side by side on a GPU have no time of their own on the host.
+    Tiles and the global pass that run side by side on a GPU have no time of their own on the host.
     """
     found = samples.get(stage, ())
     if any(sample is not None for sample in found):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
-from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.backends.base import Engine
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
@@ -20,12 +22,8 @@ from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.machine.cudnn import cudnn_version
 from yolotrt.machine.environment import EngineRecord, Environment, environment
 from yolotrt.machine.watch import Watch
-from yolotrt.pipeline.tiled import Frame
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
-
-_PATIENCE_S = 24 * 3600.0
-"""Seconds that a run to be resumed is waited for; some are measured overnight."""
 
 CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
 
@@ -53,24 +51,45 @@ class RunRequest:
     files: tuple[tuple[str, str], ...] = ()
 
 
+@contextmanager
+def locked_output(request: RunRequest, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Keep other runs from the output of a run: what reads sources and loads engines for it may lie within.
+
+    Another run of the same output is refused, since one result would be lost; one that resumes it waits, and
+    finds it complete.
+
+    Args:
+        request: What to measure, and into which file.
+        say: Told that another run is waited for.
+
+    Raises:
+        StorageError: Another process writes the output, or it is a file that is no result.
+    """
+    if request.output is None:
+        yield
+        return
+    require_own(request.output, RESULT, overwrite=request.overwrite)
+    with exclusive(request.output, say, timeout_s=OVERNIGHT_S if request.resume else 0):
+        yield
+
+
 def run_bench(
     engines: Sequence[EnginePair],
     frames: Sequence[Frame],
     request: RunRequest,
     *,
+    locked: bool = False,
     progress: Progress = no_progress,
     say: Callable[[str], None] = print,
     clock: Clock = now,
 ) -> RunResult:
     """Check the engines, measure, saving after rounds, and return the complete result.
 
-    While it runs its output is locked. Another run of the same output is refused, since one result would be
-    lost; one that resumes it waits, and finds it complete.
-
     Args:
         engines: Loaded engines.
         frames: At least one (h, w, 3) uint8 BGR frame.
         request: What to measure.
+        locked: The caller holds :func:`locked_output` already.
         progress: Told after each round.
         say: Told where an interrupted run can be continued.
         clock: Read by everything that measures.
@@ -80,10 +99,7 @@ def run_bench(
             :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved, or its output
             is written by another process.
     """
-    if request.output is None:
-        return _run(engines, frames, request, progress, say, clock)
-    require_own(request.output, RESULT, overwrite=request.overwrite)
-    with exclusive(request.output, say, timeout_s=_PATIENCE_S if request.resume else 0):
+    with nullcontext() if locked else locked_output(request, say):
         return _run(engines, frames, request, progress, say, clock)
 
 

@@ -14,9 +14,11 @@ class RunReport(Sustained):
     """A run at its end, seconds.
 
     Attributes:
+        remarks: What makes the figures doubtful.
         packages: Versions of the libraries that the figures depend on.
     """
 
+    remarks: tuple[str, ...] = ()
     packages: Mapping[str, str | None] = field(default_factory=dict)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from yolotrt.bench.settings import Settings, SourceFile
-
-SCENE = "scene"
-"""What names of synthetic sources begin with; the version of yolotrt says what they show."""
+from yolotrt.data.kinds import SCENE
 
 
 def source_files(files: Sequence[tuple[str, str]]) -> tuple[SourceFile, ...] | None:
@@ -43,7 +41,7 @@ def source_differences(old: Settings, new: Settings) -> Iterator[str]:
 
 def unknown_source(old: Settings, new: Settings) -> tuple[str, ...]:
     """Say so if a result does not tell what its pictures hold, as those of earlier versions."""
-    known = [s.source_files is not None or str(s.source).startswith(SCENE) for s in (old, new)]
+    known = [s.source_files is not None or str(s.source).split(" ")[0] == SCENE for s in (old, new)]
     if all(known):
         return ()
     which = "the new result has" if known[0] else "the base has" if known[1] else "both have"

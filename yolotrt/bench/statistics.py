@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from yolotrt.arrays import F64
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -121,7 +120,7 @@ def enough(count: float, q: float, confidence: float = CONFIDENCE) -> bool:
 
     A resample never leaves the range of the samples, so the interval cannot be right more often than that
     range holds the true quantile: unless all samples fell on one side of it, 1 - q^n - (1 - q)^n. With
-    fewer samples the bootstrap would promise more than it keeps.
+    fewer samples the bootstrap's intervals would be too narrow.
     """
     return 0 < q < 1 and count > 1 and float(q**count + (1 - q) ** count) <= 1 - confidence
 

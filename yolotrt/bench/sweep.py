@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.base import Engine
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
@@ -13,7 +14,7 @@ from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import require_overlap, tile_grid
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
-from yolotrt.pipeline.frames import Frame, FrameResult
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
@@ -40,7 +41,7 @@ class SweepSettings:
         until_stable: Stop when every median is known this well; see :class:`StopRule`.
         warmup: Unmeasured frames per case, first; None warms up until stable.
         depth: Frames in flight on a GPU.
-        orders: When the pass over the whole frame runs beside tiles on a GPU; each is a case of its own.
+        orders: When the global pass runs beside tiles on a GPU; each is a case of its own.
 
     Raises:
         UsageError: A value is out of range.
@@ -70,15 +71,15 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class EnginePair:
-    """What is measured together: an engine for the tiles, and one for the whole frame if it has its own."""
+    """What is measured together: an engine for the tiles, and one for the global pass if it has its own."""
 
     tiles: Engine
-    whole: Engine | None = None
+    global_engine: Engine | None = None
 
     @property
     def engines(self) -> tuple[Engine, ...]:
         """The one or two engines."""
-        return (self.tiles,) if self.whole is None else (self.tiles, self.whole)
+        return (self.tiles,) if self.global_engine is None else (self.tiles, self.global_engine)
 
     @property
     def name(self) -> str:
@@ -88,7 +89,9 @@ class EnginePair:
     @property
     def precision(self) -> str:
         """Precision for tables; joined if the two differ."""
-        return " + ".join(dict.fromkeys(e.file.precision for e in (self.tiles, self.whole) if e is not None))
+        return " + ".join(
+            dict.fromkeys(e.file.precision for e in (self.tiles, self.global_engine) if e is not None)
+        )
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def new_subjects(
     for mode in settings.modes:
         both = on_gpu and mode == "tiled+global"
         orders: tuple[GlobalOrder, ...] = settings.orders if both else ("concurrent",)
-        # The whole frame is one picture: nothing to split.
+        # The global pass looks at one picture: nothing to split.
         ways = [(chosen[-1], 1)] if mode == "global" else [(d, g) for d in chosen for g in settings.groups]
         for order in orders:
             for dispatch, groups in ways:
@@ -241,7 +244,11 @@ def new_subjects(
                             depth,
                         ),
                         TiledPipeline(
-                            pair.tiles, pipeline, whole_engine=pair.whole, clock=clock, takes_turns=True
+                            pair.tiles,
+                            pipeline,
+                            global_engine=pair.global_engine,
+                            clock=clock,
+                            takes_turns=True,
                         ),
                         depth,
                     )

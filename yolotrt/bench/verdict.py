@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 Outcome = Literal["passed", "failed", "undecided"]
@@ -35,3 +36,9 @@ def outcome(loss: float, limit: float, *, certain: bool, known: bool, reach: flo
         return "failed"
     blind = reach > max(limit, gross) or (not known and loss > limit)
     return "undecided" if blind else "passed"
+
+
+def together(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return what a gate on several figures says: one failure fails it, and one doubt leaves it open."""
+    found = set(outcomes)
+    return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"

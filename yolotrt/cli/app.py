@@ -30,10 +30,8 @@ from yolotrt.cli.run import run
 from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
 from yolotrt.distribution import __version__
-from yolotrt.errors import YoloTrtError
+from yolotrt.errors import EXIT_INTERRUPTED, YoloTrtError
 from yolotrt.text import visible
-
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="yolotrt",
@@ -67,7 +65,7 @@ def root(
 
 # One line each: the list of verbs has to fit a narrow terminal.
 VERBS = (
-    ("demo", demo, "The whole job on a carried model."),
+    ("demo", demo, "The complete job on a carried model."),
     ("download", download, "Exactly the COCO images needed, verified."),
     ("export", export, "Weights to ONNX."),
     ("calibrate", calibrate, "Activation ranges for INT8, cached."),

@@ -11,16 +11,15 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
 from yolotrt.cli.options import (
     ENGINES,
+    GROUPS,
     Depth,
     Device,
-    Devices,
     JsonTarget,
     Overlap,
     Threads,
     Trust,
     choices,
     cores,
-    device_name,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from yolotrt.bench.run import RunRequest
 
 MODES = "tiled,global"
-GROUPS = "1,2,4,8"
 
 
 def bench(
@@ -76,7 +74,7 @@ def bench(
     until_stable: Annotated[
         str | None,
         typer.Option(
-            help="Measure until every median is known to this part, such as 5%, or --duration is up."
+            help="Measure until every median is known to within this share, such as 5%, or --duration ends."
         ),
     ] = None,
     warmup: Annotated[
@@ -84,11 +82,12 @@ def bench(
     ] = None,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     pipeline_depth: Depth = 1,
     global_order: Annotated[
         str,
-        typer.Option(help="For tiled+global on a GPU: the frame beside the tiles (concurrent), or after."),
+        typer.Option(
+            help="For tiled+global on a GPU: the global pass beside the tiles (concurrent) or after them."
+        ),
     ] = "concurrent,after",
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
@@ -107,8 +106,8 @@ def bench(
     r"""Measure latency per frame: tiles of the native resolution against the letterboxed frame.
 
     Every case is measured in turn, round by round, so that drift of the machine hits all alike. The
-    number of CPU threads stays the same however many groups there are. First each engine must give a tile
-    the same in its largest batch as alone.
+    number of CPU threads stays the same however many groups there are. Before anything is measured, each
+    engine is checked: a tile has to give the same in the largest batch as alone.
 
     \b
     Examples:
@@ -118,12 +117,12 @@ def bench(
       yolotrt bench -n 130 -o result.json --budget tiles=10ms --budget-stat p95
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
-      yolotrt bench --devices 0,1 --groups 2,4,8
+      yolotrt bench --device cuda:0,1 --groups 2,4,8
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.result import RESULT
-    from yolotrt.bench.run import RunRequest
+    from yolotrt.bench.run import RunRequest, locked_output
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.data.sources import source_files
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
@@ -155,11 +154,11 @@ def bench(
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
-    pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
-    where = device_name(device, devices)
-    for file in (file for pair in pairs for file in pair):
-        _announce(file, tile, where)
-    result = _measure(pairs, request, where)
+    with locked_output(request, say):
+        pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
+        for file in (file for pair in pairs for file in pair):
+            _announce(file, tile, device)
+        result = _measure(pairs, request, device)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -216,7 +215,7 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
         for pair in pairs:
             loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
         with progress_bars() as progress:
-            return run_bench(loaded, frames, request, progress=progress, say=say)
+            return run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
     finally:
         for opened in loaded:
             for engine in opened.engines:

@@ -27,12 +27,13 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
+from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
-    from yolotrt.workflow.accuracy_bound.search import PromiseRequest
-    from yolotrt.workflow.built import Kept
+    from yolotrt.workflow.accuracy_bound.search import BoundRequest
+    from yolotrt.workflow.built import BuiltWithinBound
 
 _LOG = "yolotrt build --log"
 
@@ -73,10 +74,17 @@ def build(
         int | None, typer.Option(min=0, max=5, help="TensorRT: 0 builds fast, 5 gives the fastest engine.")
     ] = None,
     timing_cache: Annotated[
-        Path | None, typer.Option(help="TensorRT: timings of earlier builds. [default: engines/timing.cache]")
+        Path | None,
+        typer.Option(help="TensorRT, fused: timings of earlier builds. [default: engines/timing.cache]"),
     ] = None,
     compute_capability: Annotated[
-        str | None, typer.Option(metavar="SM86,SM120", help="TensorRT-RTX: build for these GPUs.")
+        str | None,
+        typer.Option(
+            "--compute-capability",
+            "--targets",
+            metavar="SM86,SM120",
+            help="TensorRT-RTX and fused: build for these GPUs.",
+        ),
     ] = None,
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="TensorRT: runs on other GPUs, Ampere and newer.")
@@ -120,8 +128,9 @@ def build(
 ) -> None:
     r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
 
-    With --max-drop the measured loss itself must be within it, which is stricter than the rule of eval and
-    compare: a search has other attempts to go to. It fails (exit 3) if that, or --least-int8, is not kept.
+    --max-drop is an accuracy bound: layers are taken out of INT8 until the measured loss is within it. The
+    loss itself counts, not its interval, so this is stricter than --max-drop of eval. The build fails
+    (exit 3) if no engine keeps the bound with at least --least-int8 of the work in INT8.
 
     \b
     Examples:
@@ -130,6 +139,7 @@ def build(
       yolotrt build yolo11n-seg.pt --int8 --images coco
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
+      yolotrt build yolo11n-seg.pt --fp16 --backend fused --targets sm_86,sm_120
       yolotrt build --int8
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json
@@ -142,11 +152,12 @@ def build(
     from yolotrt.pipeline.settings import PASS_MODES
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.quantization.places import family
-    from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, PromiseRequest
+    from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, BoundRequest
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
-    from yolotrt.workflow.coco import COCO
+    from yolotrt.workflow.coco import means_coco
     from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.precision import is_calibrated
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
@@ -167,8 +178,8 @@ def build(
     path = find_model(model, ENGINES)
     inputs = (images, annotations, eval_images)
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
-    calibrates = int8 or fp8
-    if calibrates and images == Path(COCO):
+    calibrates = (int8 or fp8) and is_calibrated(path)
+    if calibrates and means_coco(images):
         images = _coco()
     elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):
         images = _offered(yes)
@@ -202,8 +213,8 @@ def build(
     )
     with _own_log(log, overwrite=overwrite):
         if bound is not None:
-            _promised(
-                PromiseRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
+            _within_bound(
+                BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
             )
             return
         with progress_bars() as progress:
@@ -251,32 +262,34 @@ def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[Non
     return owning_file(log, _LOG, option="--log", overwrite=overwrite) if log else nullcontext()
 
 
-def _promised(wanted: PromiseRequest, json: str | None) -> None:
+def _within_bound(wanted: BoundRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
-    from yolotrt.report.promise_tables import promise_table
-    from yolotrt.workflow.accuracy_bound.search import keep_promise
-    from yolotrt.workflow.built import Kept
+    from yolotrt.report.bound_tables import bound_table
+    from yolotrt.workflow.accuracy_bound.search import build_within_bound
+    from yolotrt.workflow.built import BuiltWithinBound
 
     with progress_bars() as progress:
-        outcome = keep_promise(wanted, progress=progress, say=say)
+        outcome = build_within_bound(wanted, progress=progress, say=say)
     if json != "-":
-        stdout().print(promise_table(outcome))
+        console = stdout()
+        console.print(bound_table(outcome, console.width))
         tell(str(outcome.file.path))
-    kept = Kept(outcome.criterion, outcome.mode, outcome.bound, outcome.reference, outcome.attempts)
-    _emit(json, outcome.file, outcome.cached, kept)
+    facts = (outcome.criterion, outcome.mode, outcome.bound, outcome.reference, outcome.attempts)
+    _emit(json, outcome.file, outcome.cached, BuiltWithinBound(*facts))
 
 
-def _emit(json: str | None, file: EngineFile, cached: bool, promise: Kept | None = None) -> None:
+def _emit(json: str | None, file: EngineFile, cached: bool, bound: BuiltWithinBound | None = None) -> None:
     from yolotrt.workflow.built import BUILT, Built
 
-    sources = {name: value for name, value in file.sources.items() if name != "promise"}
+    sources = {name: value for name, value in file.sources.items() if name != "bound_outcome"}
     facts = (str(file.path), file.backend, file.precision, file.batches, file.sha256, cached, sources)
-    emit_json(json, BUILT.to_json(Built(*facts, promise)))
+    found = BUILT.to_json(Built(*facts, bound))
+    # "promise" is what the key was called first: scripts that read it go on.
+    emit_json(json, found if bound is None else {**found, "promise": found["accuracy_bound"]})
 
 
 def _coco() -> Path:
     """Return COCO images to calibrate on, downloading them first where needed."""
-    from yolotrt.cli.download import COCO as DATASET
     from yolotrt.cli.download import transfer_bars
     from yolotrt.workflow.coco import calibration_images
 
@@ -286,7 +299,6 @@ def _coco() -> Path:
 
 def _offered(yes: bool) -> Path | None:
     """Offer the download; take it with ``--yes`` or when a person agrees."""
-    from yolotrt.cli.download import COCO as DATASET
     from yolotrt.data.coco.request import offer
     from yolotrt.workflow.coco import calibration_request
 

@@ -42,13 +42,13 @@ def compare(
 ) -> None:
     r"""Compare two result files, and exit with 3 if the new one got slower.
 
-    A regression: the ratio of the medians (or of what --stat names) exceeds the limit of --fail-on, and its
-    bootstrap interval excludes 1, or every new frame took longer than every frame of the base. All intervals
-    of a comparison together are wrong with 5 % probability at most, however many cases there are. Undecided
-    are figures so noisy that a slow-down of 20 % (or of --fail-on, if that is more) could hide in them,
-    those of too few frames that exceed the limit, and what the new result does not measure any more;
-    --undecided says whether that is an error (exit 1): it is if --fail-on is given. eval --max-drop judges
-    by the same rule.
+    A figure regressed if the ratio of the medians (or of what --stat names) exceeds --fail-on, and its
+    bootstrap interval excludes 1 or every new frame took longer than every frame of the base. The intervals
+    are simultaneous: the probability that any of them is wrong is at most 5 %, however many cases there are.
+    A figure is undecided if it is so noisy that a slow-down of 20 % (or of --fail-on, if that is more) could
+    hide in it, if it exceeds the limit with too few frames to be sure, or if the new result lacks it.
+    --undecided says whether that is an error (exit 1); with --fail-on it is. eval --max-drop judges by the
+    same rule.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def hold(found: Comparison, limit: float, *, strict: bool) -> None:
         GateFailed: There is a regression.
         GateUndecided: Nobody can tell.
     """
-    from yolotrt.report.tables import signed_percent
+    from yolotrt.report.figures import signed_percent
 
     if bad := found.regressions:
         worst = max(bad, key=lambda change: change.ratio.value)
@@ -122,7 +122,7 @@ def hold(found: Comparison, limit: float, *, strict: bool) -> None:
 
 def _open(found: Comparison) -> str:
     """Return what cannot be judged, in a sentence."""
-    from yolotrt.report.tables import signed_percent
+    from yolotrt.report.figures import signed_percent
 
     if not found.undecided:
         return f"Undecided: the two results do not both measure {found.lost[0]}."

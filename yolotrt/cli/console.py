@@ -56,13 +56,17 @@ def show_warnings() -> None:
     """Show what is said about pictures as other warnings are: two of each kind, in one line each."""
     others = warnings.showwarning
     shown: Counter[str] = Counter()
+    said: set[str] = set()  # a folder is listed again, and a picture read again
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
         if not isinstance(message, PictureWarning):
             others(message, category, *where, **more)
             return
+        if str(message) in said:
+            return
         shown[message.kind] += 1
         if shown[message.kind] <= _SHOWN:
+            said.add(str(message))
             last = " Further ones of this kind are not shown." if shown[message.kind] == _SHOWN else ""
             warn(f"{message}{last}")
 

@@ -59,7 +59,7 @@ def demo(
             outcome = run_demo(settings, progress=progress, say=say)
         files = _write_files(outcome, out)
     if json != "-":
-        _print_story(outcome, files)
+        _print_table(outcome, files)
     accuracy = {mode: as_values([e.figures() for e in found]) for mode, found in outcome.accuracy.items()}
     emit_json(json, {**to_json(outcome.result), "accuracy": accuracy} if json else None)
 
@@ -93,16 +93,16 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
     return written
 
 
-def _print_story(outcome: DemoOutcome, files: dict[str, Path]) -> None:
+def _print_table(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     from yolotrt.evaluation.recall import SMALL_PX
-    from yolotrt.report.story import story_table
+    from yolotrt.report.demo_table import demo_table
     from yolotrt.report.tables import latency_table, stage_table
     from yolotrt.workflow.demo import are_found, small_objects
 
     console = stdout()
     console.print(latency_table(outcome.result, console.width))
     console.print(stage_table(outcome.result, console.width))
-    console.print(story_table(outcome.result, outcome.accuracy, console.width))
+    console.print(demo_table(outcome.result, outcome.accuracy, console.width))
     small = small_objects(outcome.scene)
     tell(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():

@@ -13,23 +13,22 @@ import typer
 from yolotrt.cli.console import emit_json, say, stderr, tell, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
+from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetResult
     from yolotrt.data.coco.verify import VerifyResult
 
-COCO = "coco-val2017"
-
 
 def download(
-    dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = COCO,
+    dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = DATASET,
     images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 500,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     classes: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only images that show one of these classes.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / COCO,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / DATASET,
     annotations: Annotated[
         bool, typer.Option("--annotations/--no-annotations", help="Keep their annotations (instances.json).")
     ] = True,
@@ -65,8 +64,8 @@ def download(
     from yolotrt.artifacts.kinds import either
     from yolotrt.workflow.replies import DOWNLOADED, VERIFIED
 
-    if dataset != COCO:
-        raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {COCO}.")
+    if dataset != DATASET:
+        raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {DATASET}.")
     written = either(DOWNLOADED.kind, VERIFIED.kind)
     places = [*in_folder("--out", out), ("the manifest in --out", out / "manifest.json")]
     claim_outputs([json_output(json, written)], base_url, overwrite=overwrite, folders=places)
@@ -90,7 +89,7 @@ def _verify(folder: Path, json: str | None) -> None:
     with transfer_bars() as watch:
         result = verify_subset(folder, watch)
     emit_json(json, _verified(result))
-    _warn_strangers(result.strangers)
+    _warn_foreign(result.foreign_files)
     if not result.good:
         for file, problem in result.problems[:20]:
             say(f"{file}: {problem}")
@@ -138,7 +137,7 @@ def _counts(progress: FetchProgress) -> str:
 
 
 def _show(result: SubsetResult, answer: Callable[[str], None]) -> None:
-    _warn_strangers(result.strangers)
+    _warn_foreign(result.foreign_files)
     if result.repaired:
         say(f"{len(result.repaired)} damaged files were fetched again")
     if result.removed:
@@ -158,7 +157,7 @@ def _show(result: SubsetResult, answer: Callable[[str], None]) -> None:
     )
 
 
-def _warn_strangers(files: tuple[str, ...]) -> None:
+def _warn_foreign(files: tuple[str, ...]) -> None:
     if files:
         warn(f"{len(files)} files are not part of the subset, but lie among its images, such as {files[0]}")
 
@@ -181,7 +180,7 @@ def _downloaded(result: SubsetResult) -> dict[str, Any]:
         received_bytes=result.received,
         repaired=result.repaired,
         removed=result.removed,
-        strangers=result.strangers,
+        foreign_files=result.foreign_files,
         unproven=result.unproven,
     )
     return DOWNLOADED.to_json(done)
@@ -197,7 +196,7 @@ def _verified(result: VerifyResult) -> dict[str, Any]:
         complete=result.complete,
         good=result.good,
         problems=tuple(Problem(file, problem) for file, problem in result.problems),
-        strangers=result.strangers,
+        foreign_files=result.foreign_files,
         unproven=result.unproven,
         request=result.request,
     )

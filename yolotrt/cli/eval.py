@@ -29,6 +29,7 @@ from yolotrt.cli.options import (
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 if TYPE_CHECKING:
+    from yolotrt.evaluation.comparison import Difference
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
 
 
@@ -64,14 +65,14 @@ def eval_(
 ) -> None:
     r"""Measure box and mask mAP (COCO, pycocotools' definition) of engines on the same images.
 
-    Differences come with a 95 % interval by a paired bootstrap over the images; one that contains zero is
-    called within noise. --max-drop fails if a loss exceeds it and the interval excludes zero. It is undecided
-    if the interval reaches to a loss of 5 % (or of --max-drop, if that is more), and passes what may be noise
-    otherwise; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU 0.7, 300 detections,
-    full-resolution masks.
-    The ms column is the median time of an image, from pixels to merged detections, all but the network on
-    the processor even if that runs on a GPU: for a GPU's speed see yolotrt bench. One GPU at most. With
-    several modes each image is looked at once, and a mode's time is that of its part of the look.
+    Differences come with a 95 % interval, by a paired bootstrap over the images. A difference whose interval
+    contains zero is called noise. --max-drop fails if the loss exceeds it and the interval excludes zero. It
+    is undecided if the loss may be noise and its interval reaches a loss of 5 % (or of --max-drop, if that
+    is more). Everything else passes; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU
+    0.7, 300 detections, full-resolution masks. The ms column is the median time of an image, from pixels to
+    merged detections. All but the network runs on the processor here, even if the network runs on a GPU: for
+    a GPU's speed see yolotrt bench. One GPU at most. With several modes, passes that they share run once;
+    the time of a mode is that of its own passes.
 
     \b
     Examples:
@@ -83,13 +84,14 @@ def eval_(
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
+    from yolotrt.bench.verdict import together
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
-    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile
+    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile, HeldBound
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
     from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_modes
 
@@ -133,16 +135,29 @@ def eval_(
     if accuracy.unmeasured_classes:
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
     if json != "-":
-        stdout().print(accuracy_table(found))
-        losses = loss_table(found)
+        console = stdout()
+        console.print(accuracy_table(found, console.width))
+        losses = loss_table(found, console.width)
         if losses is not None:
-            stdout().print(losses)
+            console.print(losses)
         if per_class:
-            stdout().print(class_table(found))
+            console.print(class_table(found, console.width))
     figures = tuple(entry.figures() for entry in found)
-    emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages())))
+    held = None
+    if bound is not None:
+        outcomes = (bound.outcome(d) for entry in found for _, d in _differences(entry))
+        held = HeldBound(str(bound), together(outcomes))
+    emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages(), held)))
     if bound is not None:
         _hold(bound, found, strict)
+
+
+def _differences(entry: EngineAccuracy) -> list[tuple[str, Difference]]:
+    """Return what an engine is compared by; nothing for the reference."""
+    if entry.comparison is None:
+        return []
+    found = (("box", entry.comparison.box), ("mask", entry.comparison.mask))
+    return [(kind, difference) for kind, difference in found if difference is not None]
 
 
 def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
@@ -150,14 +165,10 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
 
     doubts = []
     for entry in found:
-        if entry.comparison is None:
-            continue
-        for kind, difference in (("box", entry.comparison.box), ("mask", entry.comparison.mask)):
-            if difference is None:
-                continue
+        for kind, difference in _differences(entry):
             loses = (
-                f"{entry.file.name} loses {-difference.absolute * 100:.2f} points of {kind} mAP "
-                f"({-(difference.relative or 0):.1%} relative)"
+                f"{entry.file.name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} mAP "
+                f"({0.0 - (difference.relative or 0):.1%} relative)"
             )
             outcome = bound.outcome(difference)
             if outcome == "failed":
@@ -166,12 +177,16 @@ def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
                     hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
                 )
             if outcome == "undecided":
-                doubts.append(loses)
+                doubts.append(
+                    f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
+                    if difference.reference > 0
+                    else f"the reference finds nothing of what is annotated: there is no {kind} mAP to keep"
+                )
             elif bound.beyond(difference):
                 say(f"note: {loses}, more than {bound}, but within noise")
     if doubts and strict:
         raise GateUndecided(
-            f"Undecided: {doubts[0]}, which may be noise: so few images cannot tell whether {bound} is kept.",
-            hint="Evaluate on more images, or let it pass with --undecided pass.",
+            f"Undecided: {doubts[0]}.",
+            hint="Evaluate on more images of what the model knows, or let it pass with --undecided pass.",
         )
     say(f"--max-drop {bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")

@@ -22,7 +22,7 @@ Undecided = Annotated[
     str | None,
     typer.Option(
         metavar="pass|fail",
-        help="Whether what is too little or too noisy to judge is an error (exit 1). "
+        help="Whether figures too few or too noisy to judge are an error (exit 1). "
         "[default: fail if a limit is given]",
     ),
 ]

@@ -10,6 +10,7 @@ import typer
 from yolotrt.cli.console import emit_json, stdout, warn
 from yolotrt.cli.options import JsonTarget, Trust
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.errors import UsageError
 
 
 def inspect(
@@ -19,6 +20,15 @@ def inspect(
     layers: Annotated[
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Fused engines: what each layer takes at least on a GPU.")
+    ] = False,
+    gpu: Annotated[
+        str | None, typer.Option(metavar='"RTX 5060 Ti"', help="--roofline: which. [default: the one here]")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="--roofline: images. [default: the engine's largest batch]")
+    ] = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -30,18 +40,27 @@ def inspect(
       yolotrt inspect engines/yolo26n-seg.onnx
       yolotrt inspect engines/yolo26n-seg.int8.onnxruntime.onnx
       yolotrt inspect engines/yolo26n-seg.fp16.tensorrt.engine --layers
+      yolotrt inspect engines/yolo11n-seg.fp16.fused.fused --roofline --gpu "RTX 5060 Ti" --batch 8
       yolotrt inspect calib_data/yolo26n-seg.calib.json --json -
     """
     from rich.table import Table
 
     from yolotrt.artifacts.kinds import json_with
     from yolotrt.cli.terminal import lines
-    from yolotrt.workflow.describe import KINDS, describe
+    from yolotrt.workflow.describe import KINDS, describe, describe_roofline
 
+    if not roofline and (gpu or batch):
+        raise UsageError("--gpu and --batch belong to --roofline.", hint="Add --roofline.")
     written = json_with(
         "what yolotrt inspect --json wrote", ("kind",), fits=lambda found: found["kind"] in KINDS
     )
     claim_outputs([json_output(json, written)], file, overwrite=overwrite)
+    if roofline:
+        found = describe_roofline(file, gpu, batch, trust=trust, warn=warn)
+        if json != "-":
+            _print_roofline(file, found)
+        emit_json(json, found)
+        return
     found = describe(file, trust=trust, warn=warn)
     rows = found.get("layer_table", [])
     if json != "-":
@@ -58,6 +77,32 @@ def inspect(
                 listed.add_row(*row.values())
             stdout().print(listed)
     emit_json(json, found)
+
+
+def _print_roofline(file: Path, found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    title = (
+        f"{file}, batch {found['batch']}, {found['gpu']}: {found['bandwidth_bytes_per_s'] / 1e9:.0f} GB/s, "
+        f"{found['operations_per_s'] / 1e12:.0f} TFLOP/s ({found['source']})"
+    )
+    table = Table("layer", title=title, title_justify="left")
+    for name in ("MB", "GFLOP", "at least µs", "bound", "measured µs"):
+        table.add_column(name, justify="right")
+    for row in found["layers"]:
+        measured = row["measured_s"]
+        table.add_row(
+            row["layer"],
+            f"{row['bytes'] / 1e6:.1f}",
+            f"{row['operations'] / 1e9:.1f}",
+            f"{row['floor_s'] * 1e6:.1f}",
+            row["bound"],
+            "-" if measured is None else f"{measured * 1e6:.1f}",
+        )
+    whole = found["measured_s"]
+    ends = "-" if whole is None else f"{whole * 1e6:.0f}"
+    table.add_row("all", "", "", f"{found['floor_s'] * 1e6:.0f}", "", ends)
+    stdout().print(table)
 
 
 def _shown(value: Any) -> list[str]:

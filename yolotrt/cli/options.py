@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from yolotrt.backends.names import NAMES
+from yolotrt.data.formats.names import FORMATS
 from yolotrt.errors import UsageError
+from yolotrt.pipeline.merge_methods import MERGE_METHODS, METHODS
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.merge import MergeSettings
 
 Name = TypeVar("Name", bound=str)
+
+GROUPS = "1,2,4,8"
+"""Numbers of tile groups that are compared unless the user names others."""
 
 ENGINES = Path("engines")
 CALIB_DATA = Path("calib_data")
@@ -39,9 +44,6 @@ Device = Annotated[
         help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
     ),
 ]
-Devices = Annotated[
-    str | None, typer.Option("--devices", help="GPUs to deal the tiles out to: 0,1 is --device cuda:0,1.")
-]
 Depth = Annotated[
     int,
     typer.Option(
@@ -64,9 +66,7 @@ Images = Annotated[
         "[default: the cache of this model]"
     ),
 ]
-Annotations = Annotated[
-    Path, typer.Option(help="COCO instances JSON of --images, or the data.yaml of YOLO-format labels.")
-]
+Annotations = Annotated[Path, typer.Option(help=f"{', or '.join(reversed(FORMATS.values()))}.")]
 AnnotatedImages = Annotated[
     Path | None, typer.Option(help="Folder of the annotated images; a data.yaml names its images itself.")
 ]
@@ -106,11 +106,13 @@ Overlap = Annotated[
     ),
 ]
 
+BY_OVERLAP = [name for name, method in METHODS.items() if method.by_overlap]
+
 MergeMethod = Annotated[
     str,
     typer.Option(
         "--merge",
-        help="How tiles are joined: seams (knows their borders), nmm (joins overlaps) or nms (drops them).",
+        help=f"How tiles are joined: {', '.join(f'{name} ({m.summary})' for name, m in METHODS.items())}.",
     ),
 ]
 MergeOverlap = Annotated[
@@ -118,7 +120,8 @@ MergeOverlap = Annotated[
     typer.Option(
         "--merge-overlap",
         metavar="METRIC-SHAPE:T",
-        help="How nmm and nms compare: iou or ios, of boxes or masks, above T. [default: ios-boxes:0.5]",
+        help=f"How {' and '.join(BY_OVERLAP)} compare: iou or ios, of boxes or masks, above T. "
+        "[default: ios-boxes:0.5]",
     ),
 ]
 
@@ -127,17 +130,18 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
     """Parse ``--merge`` and ``--merge-overlap``.
 
     Raises:
-        UsageError: A name is unknown, the overlap is not in [0, 1), or ``seams`` was given one.
+        UsageError: A name is unknown, the overlap is not in [0, 1), or the method takes none.
     """
-    from yolotrt.pipeline.merge import MERGE_METHODS, METRICS, SHAPES, MergeSettings
+    from yolotrt.pipeline.merge import METRICS, SHAPES, MergeSettings
 
     chosen = choice(method, "--merge", MERGE_METHODS)
-    if chosen == "seams":
+    if not METHODS[chosen].by_overlap:
         if overlap is not None:
             raise UsageError(
-                "--merge-overlap is for --merge nmm and nms.", hint="Add --merge nmm, or leave it out."
+                f"--merge-overlap is for --merge {' and '.join(BY_OVERLAP)}.",
+                hint=f"Add --merge {BY_OVERLAP[0]}, or leave it out.",
             )
-        return MergeSettings()
+        return MergeSettings(chosen)
     found = re.fullmatch(r"(\w+)-(\w+):(\d*\.?\d+)", overlap or "ios-boxes:0.5")
     if not found:
         raise UsageError(
@@ -145,19 +149,6 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
         )
     metric, shape = choice(found[1], "--merge-overlap", METRICS), choice(found[2], "--merge-overlap", SHAPES)
     return MergeSettings(chosen, float(found[3]), metric, shape)
-
-
-def device_name(device: str, devices: str | None) -> str:
-    """Return where to run.
-
-    Raises:
-        UsageError: Both options say something.
-    """
-    if devices is None:
-        return device
-    if device != "auto":
-        raise UsageError("--device and --devices say the same thing.", hint="Use one of them.")
-    return f"cuda:{devices.removeprefix('cuda:')}"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
-    from yolotrt.report.accuracy import Accuracy
+    from yolotrt.report.accuracy import ReportedAccuracy
 
 Html = Annotated[
     Path | None,
@@ -28,7 +29,7 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Also replace files that this verb did not write; never an input."),
+    typer.Option("--overwrite", help="Also replace files that this command did not write; never an input."),
 ]
 
 
@@ -43,7 +44,7 @@ def claim_outputs(
     Args:
         outputs: Files that will be written; None is passed over.
         inputs: What is read; None and what is no path, such as ``scene``, are passed over. With an engine
-            goes its sidecar.
+            goes its sidecar, with a ``data.yaml`` the images and labels that it names.
         overwrite: As in :func:`yolotrt.artifacts.claims.claim`.
         folders: Folders that will get files, and files in them, by their options.
 
@@ -59,17 +60,36 @@ def claim_outputs(
         if one is not None:
             read += [Path(one)] if isinstance(one, (str, Path)) else one
     read += [sidecar_path(path) for path in read if path.name]
+    if overwrite:  # else nothing foreign is replaced anyway
+        read += [folder for path in read for folder in _image_folders(path)]
     used = list(folders)
     for option, path in used:
         require_apart(option, path, read)
     claim([output for output in outputs if output], read, overwrite=overwrite, folders=used)
 
 
+def _image_folders(path: Path) -> set[Path]:
+    """Return the folders of the images and labels that a ``data.yaml`` names; none of anything else."""
+    from yolotrt.data.formats.reader import SPLITS, names_images
+    from yolotrt.data.formats.yolo_files import find_split, label_files
+    from yolotrt.errors import YoloTrtError
+
+    found: set[Path] = set()
+    for split in SPLITS if names_images(path) else ():
+        with suppress(YoloTrtError):  # the verb says what is wrong with it
+            images = find_split(path, split).images
+            found |= {image.parent for image in images}
+            found |= {label.parent for label in label_files(images)}
+    return found
+
+
 def in_folder(option: str, folder: Path | None) -> list[tuple[str, Path]]:
     """Return a folder for annotated pictures and what it will hold, for :func:`claim_outputs`."""
     if folder is None:
         return []
-    inside = [(f"the annotations in {option}", folder / "instances.json")]
+    from yolotrt.data.formats.coco import FILE_NAME
+
+    inside = [(f"the annotations in {option}", folder / FILE_NAME)]
     return [(option, folder), (f"the pictures in {option}", folder / "images"), *inside]
 
 
@@ -121,7 +141,7 @@ def write_outputs(
     html: Path | None,
     markdown: Path | None,
     csv: Path | None,
-    accuracy: Sequence[Accuracy] = (),
+    accuracy: Sequence[ReportedAccuracy] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
 
@@ -164,11 +184,11 @@ def own_predictions(
     *,
     overwrite: bool,
 ) -> AbstractContextManager[None]:
-    """Make sure of what predictions will be written to; in its block pictures may be written to ``save``.
+    """Make sure of what predictions will be written to; in its block they may be written.
 
     Args:
         inputs: Engine, source, and what else is read.
-        save: Folder for drawn pictures and films.
+        save: Folder for drawn pictures and videos.
         files: JSON files that will be written, by their options.
         overwrite: As in :func:`claim_outputs`.
 
@@ -178,29 +198,45 @@ def own_predictions(
     """
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
-    from yolotrt.artifacts.folders import by_list, note_file, outside, owning, strangers, with_ending
+    from yolotrt.artifacts.folders import (
+        DRAWN,
+        by_list,
+        foreign_files,
+        outside,
+        owning,
+        owning_file,
+        with_ending,
+    )
     from yolotrt.artifacts.kinds import Kind, is_json
-    from yolotrt.data.film import CODECS
     from yolotrt.data.images import EXTENSIONS
+    from yolotrt.data.video_writer import CODECS
 
-    maker, lister = "yolotrt predict", "yolotrt predict --json"
-    listed = by_list("what yolotrt predict wrote", lister)
+    maker, lister = DRAWN, f"{DRAWN} --json"
+    listed = by_list(f"what {DRAWN} wrote", lister)
     kind = Kind(listed.what, lambda path: listed.is_own(path) and is_json(path))
     outputs = [Output(option, path, kind) for option, path in files]
     folders = [] if save is None else [("--save", save)]
     claim_outputs(outputs, *inputs, overwrite=overwrite, folders=folders)
-    for _, path in files:
-        note_file(path, lister)
+    # They were judged just now, and an empty file is nothing to lose.
+    owned = [owning_file(path, lister, option=option, overwrite=True) for option, path in files]
     if save is None:
-        return nullcontext()
+        return _all_of(owned)
     watched = with_ending(*EXTENSIONS, *CODECS)
     for read in (Path(one) for one in inputs if one is not None):
-        if read.is_dir() and real(read).is_relative_to(real(save)):
+        if os.path.isdir(read) and real(read).is_relative_to(real(save)):
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.
             within = real(read).relative_to(real(save))
             watched = watched if (read / within.parts[0]).exists() else outside(watched, read)
-    for path in strangers(save, maker, watched) if overwrite else ():
+    for path in foreign_files(save, maker, watched) if overwrite else ():
         for read in (Path(one) for one in inputs if one is not None):
-            lies_in_it = read.is_dir() and real(path).is_relative_to(real(read))
+            lies_in_it = os.path.isdir(read) and real(path).is_relative_to(real(read))
             require_apart("--save", path, [path if lies_in_it else read])
-    return owning(save, maker, watched, option="--save", overwrite=overwrite)
+    return _all_of([*owned, owning(save, maker, watched, option="--save", overwrite=overwrite)])
+
+
+@contextmanager
+def _all_of(managers: Iterable[AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield

@@ -12,7 +12,6 @@ import typer
 from yolotrt.cli.console import progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     Device,
-    Devices,
     MergeMethod,
     MergeOverlap,
     Overlap,
@@ -20,7 +19,6 @@ from yolotrt.cli.options import (
     Trust,
     choice,
     cores,
-    device_name,
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
@@ -37,13 +35,12 @@ def predict(
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for what was given, with the detections drawn.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the inputs with their detections drawn.")
     ] = None,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: Annotated[
@@ -83,11 +80,11 @@ def predict(
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
         --json results.json
     """
-    from yolotrt.data.sources import Film, open_source
+    from yolotrt.data.sources import VideoSource, open_source
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
-    from yolotrt.workflow.identity import LeftOut, ids_of, own_ids
+    from yolotrt.workflow.identity import Misfits, ids_of, own_ids
     from yolotrt.workflow.predict import predict as run
     from yolotrt.workflow.records import dataset_file, line_file, result_file
 
@@ -113,7 +110,6 @@ def predict(
         [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
         overwrite=overwrite,
     )
-    left_out = LeftOut()
     with (
         own,
         closing(open_source(source)) as frames,
@@ -125,7 +121,7 @@ def predict(
             groups=groups,
             overlap=overlap,
             cpu_threads=threads or cores(),
-            device=device_name(device, devices),
+            device=device,
             decode=DecodeSettings(conf=conf),
             merge=merge_settings(merge, merge_overlap),
         ) as pipeline,
@@ -133,8 +129,9 @@ def predict(
         progress_bars() as progress,
     ):
         names = pipeline.names
-        pictures = None if isinstance(frames, Film) else frames.names
+        pictures = None if isinstance(frames, VideoSource) else frames.names
         ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        misfits = Misfits(ids)
         takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
         found = run(
             pipeline,
@@ -146,7 +143,7 @@ def predict(
         )
         with closing(found):
             for entry in found:
-                left_out.see(entry.name, entry.moment, entry.detections.classes, ids)
+                misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
                 for take in takes:
                     take(entry)
                 if not to_stdout:
@@ -156,7 +153,7 @@ def predict(
                         + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
                     )
     if annotations is not None:
-        for remark in left_out.remarks(annotations, names):
+        for remark in misfits.remarks(annotations, names):
             warn(remark)
     if save is not None:
         say(f"pictures: {save}")

@@ -1,4 +1,4 @@
-"""``yolotrt profile``: where the time inside a TensorRT engine goes."""
+"""``yolotrt profile``: where the time inside an engine goes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def profile(
-    engine: Annotated[Path, typer.Argument(help="A TensorRT engine, of yolotrt, Ultralytics or trtexec.")],
+    engine: Annotated[
+        Path, typer.Argument(help="A TensorRT or fused engine, also of Ultralytics or trtexec.")
+    ],
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images per batch. [default: the engine's largest profile]")
     ] = None,
@@ -26,7 +28,7 @@ def profile(
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
-    r"""Measure every layer of a TensorRT engine on the GPU.
+    r"""Measure every layer of a TensorRT or fused engine on the GPU.
 
     \b
     Examples:

@@ -13,14 +13,12 @@ import typer
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
 from yolotrt.cli.options import (
     Device,
-    Devices,
     JsonTarget,
     Overlap,
     Threads,
     Trust,
     choice,
     cores,
-    device_name,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError
@@ -41,7 +39,9 @@ def run(
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
     ] = "auto",
     overlap: Overlap = 0.2,
-    whole: Annotated[Path | None, typer.Option(help="Another engine for the whole frame.")] = None,
+    global_engine: Annotated[
+        Path | None, typer.Option("--global-engine", "--whole", help="Another engine for the global pass.")
+    ] = None,
     fps: Annotated[
         float | None,
         typer.Option(min=0.1, help="Take at most so many frames per second. [default: the file's]"),
@@ -58,7 +58,6 @@ def run(
     ] = 5.0,
     threads: Threads = None,
     device: Device = "auto",
-    devices: Devices = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -84,14 +83,14 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    claim_outputs([json_output(json, DOCUMENT.kind)], engine, whole, source, overwrite=overwrite)
+    claim_outputs([json_output(json, DOCUMENT.kind)], engine, global_engine, source, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
         "dispatch": choice(dispatch, "--dispatch", DISPATCHES),
         "overlap": overlap,
         "cpu_threads": threads or cores(),
-        "device": device_name(device, devices),
+        "device": device,
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
     found = moving_source(source, timeout_s=timeout)
@@ -99,7 +98,9 @@ def run(
     last: list[Sustained] = []
     failure: BaseException | None = None
     with (
-        TiledPipeline.open(engine, whole=whole, trust=trust, warn=warn, **settings) as pipeline,
+        TiledPipeline.open(
+            engine, global_engine=global_engine, trust=trust, warn=warn, **settings
+        ) as pipeline,
         _live(found.name) as show,
     ):
 
@@ -121,8 +122,10 @@ def run(
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
         say(f"note: {rough}")
-    emit_json(json, DOCUMENT.to_json(RunReport(**vars(end), packages=packages())) if json else None)
-    for remark in found.remarks():
+    remarks = tuple(found.remarks())
+    report = RunReport(**vars(end), remarks=remarks, packages=packages())
+    emit_json(json, DOCUMENT.to_json(report) if json else None)
+    for remark in remarks:
         warn(remark)
     if failure is not None:
         raise failure

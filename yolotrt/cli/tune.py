@@ -13,6 +13,7 @@ from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
+    GROUPS,
     Backend,
     Device,
     Images,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from yolotrt.workflow.tune.choice import Candidate
 
 PRECISIONS = ("fp32", "fp16", "int8")
-GROUPS = "1,2,4,8"
 
 
 def tune(
@@ -98,8 +98,9 @@ def tune(
 ) -> None:
     r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
 
-    Engines that lose too much accuracy are not timed. Ways that cannot win any more are given up early. An
-    interrupted search continues where it was. Exit code 3 if nothing keeps the budgets.
+    Engines that lose too much accuracy are not timed. Cases are compared by successive halving: those that
+    cannot win any more are given up early. An interrupted search continues where it was. Exit code 3 if
+    nothing keeps the budgets.
 
     \b
     Examples:
@@ -111,7 +112,7 @@ def tune(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import EDITED
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.race import RUNGS
+    from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.data.sources import read_frames, source_files
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
@@ -120,6 +121,7 @@ def tune(
     from yolotrt.workflow.build import BuildRequest
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
+    from yolotrt.workflow.pipeline_yaml import require_editable
     from yolotrt.workflow.tune.outcome_file import DOCUMENT, outcome_file
     from yolotrt.workflow.tune.request import TuneRequest
     from yolotrt.workflow.tune.search import tune as search
@@ -162,7 +164,7 @@ def tune(
     announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
-        _require_writable(write)
+        require_editable(write, request.sweep.modes[0])
     read = (path, source, images, eval_images, annotations)
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
@@ -185,25 +187,13 @@ def tune(
         _write(write, outcome.best)
 
 
-def _require_writable(target: Path) -> None:
-    """Meet a bad file before minutes of searching, not after."""
-    from yolotrt.artifacts.yaml_text import YamlText
-
-    YamlText.read(target)
-
-
 def _write(target: Path, best: Candidate) -> None:
-    from yolotrt.workflow import pipeline_yaml as keys
+    from yolotrt.workflow.pipeline_yaml import changes_for, update_pipeline
 
     case = best.result.case
     engine = os.path.relpath(best.file.path, target.resolve().parent)
-    changes: dict[tuple[str, ...], str | int | bool] = {}
-    if "tiled" in case.mode:
-        changes |= {keys.TILES_ENGINE: engine, keys.TILES_ENABLED: True}
-        changes |= keys.group_changes(target, case.dispatch, case.groups)
-    if "global" in case.mode:
-        changes |= {keys.GLOBAL_ENGINE: engine, keys.GLOBAL_ENABLED: True}
-    backup = keys.update_pipeline(target, changes)
+    changes = changes_for(target, case.mode, engine, case.dispatch, case.groups)
+    backup = update_pipeline(target, changes)
     for key, value in changes.items():
         say(f"{target}: {'.'.join(key)} = {value}")
     say(f"backup: {backup}")

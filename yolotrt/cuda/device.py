@@ -10,7 +10,6 @@ import ctypes
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,107 +19,19 @@ import numpy.typing as npt
 
 from yolotrt.cuda.compile import compiled
 from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, Driver
+from yolotrt.cuda.resources import Buffer as Buffer
+from yolotrt.cuda.resources import Event as Event
+from yolotrt.cuda.resources import Graph as Graph
+from yolotrt.cuda.resources import Kernel as Kernel
+from yolotrt.cuda.resources import Launch as Launch
+from yolotrt.cuda.resources import PinnedBuffer as PinnedBuffer
+from yolotrt.cuda.resources import Stream as Stream
 from yolotrt.errors import UsageError
 
+_SHARED_AS_IT_IS = 48 * 1024
+"""Bytes of dynamic shared memory that every kernel may have."""
+
 Compiler = Callable[[str, str, Mapping[str, int], Path | None], bytes]
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Device memory.
-
-    Attributes:
-        address: Where it begins, a multiple of 256.
-        nbytes: Its size.
-    """
-
-    address: int
-    nbytes: int
-
-
-@dataclass(frozen=True)
-class PinnedBuffer:
-    """Page-locked host memory that kernels can write to.
-
-    Attributes:
-        address: Where it begins, on the host and on the device.
-        array: The same memory as (nbytes,) uint8. Gone when the scope that made it closes.
-    """
-
-    address: int
-    array: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Event:
-    """A point in a stream."""
-
-    handle: int
-
-
-class Stream:
-    """Work in order.
-
-    Attributes:
-        handle: The ``cudaStream_t`` as a number, for inference libraries.
-    """
-
-    def __init__(self, driver: Driver, handle: int) -> None:
-        self._driver = driver
-        self.handle = handle
-
-    def copy(self, target: int, source: int, nbytes: int) -> None:
-        """Copy between device and page-locked memory."""
-        self._driver.copy(target, source, nbytes, self.handle)
-
-    def clear(self, buffer: Buffer) -> None:
-        """Set a buffer to zero."""
-        self._driver.fill(buffer.address, 0, buffer.nbytes, self.handle)
-
-    def record(self, event: Event, *, readable: bool = False) -> None:
-        """Mark this point; see :meth:`yolotrt.cuda.driver.Driver.record`."""
-        self._driver.record(event.handle, self.handle, readable=readable)
-
-    def wait(self, event: Event) -> None:
-        """Let what comes next wait for an event, perhaps of another stream."""
-        self._driver.wait_event(self.handle, event.handle)
-
-    def synchronize(self) -> None:
-        """Wait on the host until all is done."""
-        self._driver.synchronize(self.handle)
-
-    @property
-    def capturing(self) -> bool:
-        """Whether what is enqueued here is being captured."""
-        return self._driver.captures and self._driver.capturing(self.handle)
-
-
-class Launch:
-    """A kernel with everything that it needs to start, packed once and started many times."""
-
-    def __init__(
-        self, driver: Driver, function: int, grid: Dim, block: Dim, shared: int, arguments: Sequence[Argument]
-    ) -> None:
-        self._driver = driver
-        self._what = (function, grid, block, shared)
-        self._packed = driver.pack(arguments)
-
-    def __call__(self, stream: Stream) -> None:
-        """Start the kernel in a stream."""
-        function, grid, block, shared = self._what
-        self._driver.launch(function, grid, block, shared, stream.handle, self._packed)
-
-
-class Graph:
-    """Work that was captured and can be started as a whole."""
-
-    def __init__(self, driver: Driver, handle: int) -> None:
-        self._driver = driver
-        self._handle = handle
-
-    def launch(self, stream: Stream) -> None:
-        """Start it in a stream."""
-        self._driver.launch_graph(self._handle, stream.handle)
 
 
 class Scope:
@@ -173,6 +84,24 @@ class Scope:
         return Stream(
             self._driver, self._own("stream", self._driver.new_stream(), self._driver.destroy_stream)
         )
+
+    def kernel(self, cubin: bytes, name: str, *, threads: int, shared: int) -> Kernel:
+        """Load machine code and return a kernel of it.
+
+        Args:
+            cubin: Machine code for this GPU.
+            name: Name of the function in it.
+            threads: Per block.
+            shared: Bytes of dynamic shared memory per block.
+
+        Raises:
+            DeviceError: The code is not for this GPU, or needs more than it has.
+        """
+        module = self._own("module", self._driver.load(cubin), self._driver.unload)
+        function = self._driver.function(module, name)
+        if shared > _SHARED_AS_IT_IS:
+            self._driver.allow_shared(function, shared)
+        return Kernel(self._driver, function, threads, shared)
 
     def event(self, *, timing: bool = False) -> Event:
         """Return a new event."""

@@ -63,7 +63,6 @@ class DeviceInfo:
         name: Marketing name.
         arch: Compute capability as NVRTC wants it, such as ``sm_90``.
         multiprocessors: Number of streaming multiprocessors.
-        l2_bytes: Size of the L2 cache.
         memory_bytes: Size of its memory.
         driver: Newest CUDA version that the driver supports, such as ``13.0``.
         pci_bus_id: Where it sits, such as ``0000:17:00.0``. Unlike the index it is the same for every
@@ -74,7 +73,6 @@ class DeviceInfo:
     name: str
     arch: str
     multiprocessors: int
-    l2_bytes: int
     memory_bytes: int
     driver: str
     pci_bus_id: str
@@ -194,6 +192,10 @@ class Driver(Protocol):
 
     def function(self, module: int, name: str) -> int:
         """Return a kernel of a module."""
+        ...
+
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        """Let a kernel be launched with this much dynamic shared memory; asked for beyond 48 KiB."""
         ...
 
     def pack(self, arguments: Sequence[Argument]) -> Any:

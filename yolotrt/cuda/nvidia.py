@@ -70,7 +70,6 @@ class NvidiaDriver:
             name=_text(self._do(cuda.cuDeviceGetName(96, self._device))),
             arch=f"sm_{major}{minor}",
             multiprocessors=self._attribute(of.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
-            l2_bytes=self._attribute(of.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE),
             memory_bytes=self._do(cuda.cuDeviceTotalMem(self._device)),
             driver=f"{version // 1000}.{version % 1000 // 10}",
             pci_bus_id=_text(self._do(cuda.cuDeviceGetPCIBusId(32, self._device))),
@@ -147,6 +146,10 @@ class NvidiaDriver:
 
     def function(self, module: int, name: str) -> int:
         return int(self._do(self._cuda.cuModuleGetFunction(module, name.encode())))
+
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        most = self._cuda.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        self._do(self._cuda.cuFuncSetAttribute(function, most, nbytes))
 
     def pack(self, arguments: Sequence[Argument]) -> Any:
         values = [_TYPES[kind](value) for kind, value in arguments]

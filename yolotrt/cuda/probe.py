@@ -47,7 +47,7 @@ def find_gpu(ordinal: int = 0) -> FoundGpu:
         from cuda.bindings import driver, runtime
     except ImportError as exc:
         raise MissingDependency(
-            "Running on a GPU needs the package cuda-bindings.", hint=install_hint("tensorrt")
+            "Running on a GPU needs the package cuda-bindings.", hint=install_hint("cuda")
         ) from exc
     try:
         _checked(driver.cuInit(0), "start CUDA")

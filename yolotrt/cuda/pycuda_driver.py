@@ -81,7 +81,6 @@ class PycudaDriver:
                 name=self._device.name(),
                 arch=f"sm_{major}{minor}",
                 multiprocessors=self._device.get_attribute(of.MULTIPROCESSOR_COUNT),
-                l2_bytes=self._device.get_attribute(of.L2_CACHE_SIZE),
                 memory_bytes=self._device.total_memory(),
                 driver=f"{version // 1000}.{version % 1000 // 10}",
                 pci_bus_id=self._device.pci_bus_id(),
@@ -190,6 +189,11 @@ class PycudaDriver:
             handle = self._keep(self._objects[module].get_function(name), id)
         self._functions.setdefault(module, []).append(handle)
         return handle
+
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        with self._errors():
+            most = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self._objects[function].set_attribute(most, nbytes)
 
     def pack(self, arguments: Sequence[Argument]) -> Any:
         return struct.pack("".join(_FORMATS[kind] for kind, _ in arguments), *(v for _, v in arguments))

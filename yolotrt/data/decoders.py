@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import U8
 from yolotrt.data.foreign import CONVERT
 from yolotrt.data.headers import HeaderError, is_png, is_tiff, is_webp, png_chunks, webp_chunks
 from yolotrt.data.quiet import quiet
-from yolotrt.data.samples import DARK, SCALE, U8, from_floats, from_integers
+from yolotrt.data.samples import DARK, SCALE, from_floats, from_integers
 from yolotrt.data.tiff import CMYK, STRAIGHT, WHITE_IS_ZERO, Tiff
 
 Decoded = tuple[U8, str | None]

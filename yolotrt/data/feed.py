@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from yolotrt.data.video import Frame, MovingSource
+from yolotrt.arrays import Frame
+from yolotrt.data.video import MovingSource
 from yolotrt.errors import YoloTrtError
 from yolotrt.timing.clock import Clock, now, seconds_between
 

@@ -50,6 +50,11 @@ ENDINGS = (
 )  # fmt: skip
 """Endings of pictures that are not read, in any case."""
 
+VIDEO_ENDINGS = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".mts", ".m2ts", ".mjpeg",
+)  # fmt: skip
+"""Endings of videos, in any case."""
+
 
 def name_of(data: bytes) -> tuple[str, str] | None:
     """Return what a file is, and how to make a picture of it that is read; None if it is not known.

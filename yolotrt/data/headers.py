@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from yolotrt.data.foreign import CONVERT, DEVELOP, READ, name_of
+from yolotrt.data.jpeg import EOI, FRAMES, MAGIC, SOS, segments
 from yolotrt.data.tiff import Tiff
 
 REPLACE = "Replace or remove the file."
@@ -87,30 +88,23 @@ def holds_several(data: bytes) -> bool:
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """Walk the segments (ITU T.81, annex B): the frame header has the size, EOI ends the image."""
-    position, size = 2, (0, 0)
-    while True:
-        while data[position] != 0xFF:  # padding between segments is tolerated by every decoder
-            position += 1
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a segment
-            continue
-        (length,) = struct.unpack_from(">H", data, position)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            precision, height, width = struct.unpack_from(">BHH", data, position + 2)
+    """Walk the segments: the frame header has the size, EOI ends the image.
+
+    What stands between segments is passed over, as every decoder does.
+    """
+    size = (0, 0)
+    for segment in segments(data):
+        if segment.marker in FRAMES:
+            precision, height, width = struct.unpack_from(">BHH", data, segment.begin + 2)
             if precision != 8:
                 raise HeaderError(f"it is a JPEG of {precision} bits a sample, not of 8", CONVERT)
             size = (width, height)
-        if marker in (0xDA, 0xD9):
+        # Within coded data 0xFF is always followed by 0x00 or a restart marker, so this finds only EOI.
+        if segment.marker == EOI or (segment.marker == SOS and data.find(b"\xff\xd9", segment.begin) >= 0):
+            return size
+        if segment.marker == SOS:
             break
-        position += length
-    # Within coded data 0xFF is always followed by 0x00 or a restart marker, so this finds only EOI.
-    if data.find(b"\xff\xd9", position - 2) < 0:
-        raise HeaderError("the file is truncated")
-    return size
+    raise HeaderError("the file is truncated")
 
 
 def _png(data: bytes) -> tuple[int, int]:
@@ -232,7 +226,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GIFS = (b"GIF87a", b"GIF89a")
 _READERS: tuple[tuple[bytes, Callable[[bytes], tuple[int, int]]], ...] = (
-    (b"\xff\xd8\xff", _jpeg),
+    (MAGIC, _jpeg),
     (_PNG, _png),
     (b"BM", _bmp),
     *((magic, _tiff) for magic in _TIFFS),

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.data.foreign import ENDINGS
+from yolotrt.artifacts.folders import DRAWN, Results
+from yolotrt.data.foreign import ENDINGS, VIDEO_ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
 
@@ -26,33 +27,48 @@ MAX_PIXELS = 256_000_000
 def list_images(path: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted; or the one file that was named.
 
-    Hidden files and folders are left out. A file is taken as it is, whatever its name.
+    Hidden files and folders are left out, and in subfolders the pictures of what was found. A file is taken
+    as it is, whatever its name.
 
     Raises:
         ImageError: Nothing is there, or the folder holds no image file.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
     if strange := strange_kind(path):
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
-    found, others = [], Counter[str]()
+    found, links, others, videos = [], list[str](), Counter[str](), Counter[str]()
+    results = Results(DRAWN)
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        shown = (Path(folder, s) for s in subfolders)
+        links += [str(place.relative_to(path)) for place in shown if place.is_symlink()]
+        if folder != os.fspath(path):
+            results.look_into(Path(folder), names)
         for name in names:
-            if name.startswith("."):
+            if name.startswith(".") or results.hold(Path(folder, name)):
                 continue
             if name.lower().endswith(EXTENSIONS):
                 found.append(Path(folder) / name)
-            elif name.lower().endswith(ENDINGS):
-                others[Path(name).suffix.lower()] += 1
-    left_out = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
+            for counted, endings in ((others, ENDINGS), (videos, VIDEO_ENDINGS)):
+                if name.lower().endswith(endings):
+                    counted[Path(name).suffix.lower()] += 1
+    if links:
+        _warn(
+            path, f"links to folders are not followed: name these themselves ({', '.join(sorted(links)[:3])})"
+        )
+    if results.count:
+        _warn(path, f"what {DRAWN} drew in subfolders is left out ({results.count} files)")
     if not found:
-        but = f", but pictures that have to be converted: {left_out}" if others else ""
+        but = f", but pictures that have to be converted: {_listed(others)}" if others else ""
+        but += f", but videos: {_listed(videos)}" if videos else ""
         raise ImageError(f"{path} holds no images{but}.", hint=f"Images end in {', '.join(EXTENSIONS)}.")
     if others:
-        _warn(path, f"pictures that are not read are left out; convert them first ({left_out})")
+        _warn(path, f"pictures that are not read are left out; convert them first ({_listed(others)})")
+    if videos:
+        _warn(path, f"videos in a folder are left out ({_listed(videos)})")
     return sorted(found)
 
 
@@ -100,6 +116,10 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> np
     if note:
         _warn(path, note)
     return image
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {ending}" for ending, count in sorted(counts.items()))
 
 
 def _warn(path: Path, text: str) -> None:

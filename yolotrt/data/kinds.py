@@ -6,6 +6,9 @@ from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
 
+SCENE = "scene"
+"""What names a synthetic source instead of a file; the version of yolotrt says what it shows."""
+
 HEAD = 4096
 
 _PICTURES = (
@@ -15,10 +18,10 @@ _PICTURES = (
 """How files of pictures begin. Those that cannot be read are here, too: they are not videos."""
 
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-"""Brands of ISO media files that hold pictures (ISO/IEC 23008-12): a photograph of a phone, not its film."""
+"""Brands of ISO media files that hold pictures (ISO/IEC 23008-12): a photograph of a phone, not its video."""
 
 _MOTION_JPEG = (".mjpeg", ".mjpg")
-"""A film that is nothing but JPEG files in a row begins as the first of them: here the ending decides."""
+"""A video that is nothing but JPEG files in a row begins as the first of them: here the ending decides."""
 
 
 def is_picture(path: Path) -> bool:
@@ -43,14 +46,3 @@ def is_motion_jpeg(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(2) == b"\xff\xd8"
-
-
-def is_animated(path: Path) -> bool:
-    """Return whether a picture is a GIF, PNG or WebP that moves; only its first frame is read."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    return (
-        (head[:4] == b"GIF8" and b"NETSCAPE2.0" in head)
-        or (head[:4] == b"\x89PNG" and b"acTL" in head)
-        or (head[8:16] == b"WEBPVP8X" and bool(head[20] & 2))
-    )

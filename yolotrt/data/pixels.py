@@ -2,7 +2,7 @@
 
 A video stores brightness and colour differences. Which matrix turns them into red, green and blue, and which
 range they have, are tags of the stream; without them the size decides, as players do (ITU-R BT.709 from 720
-lines on, BT.601 below). Transfer curves stay: a film in HDR is not tone-mapped.
+lines on, BT.601 below). Transfer curves stay: a video in HDR is not tone-mapped.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from yolotrt.arrays import Frame
 
 if TYPE_CHECKING:
     from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
 
-Frame = npt.NDArray[np.uint8]
 
 HD_LINES = 720
 """Frames of so many lines are BT.709 if nothing says otherwise."""

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import U8
 from yolotrt.data.headers import HeaderError
-
-U8 = npt.NDArray[np.uint8]
 
 SCALE = "Scale it to 8 bits a sample first, for example: magick IN -auto-level -depth 8 out.png"
 

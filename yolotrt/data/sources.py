@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import os
+import warnings
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import EXTENSIONS, list_images, read_image
-from yolotrt.data.kinds import is_animated, is_picture
-from yolotrt.data.pixels import Frame
+from yolotrt.data.kinds import SCENE, is_picture
 from yolotrt.data.video_file import Moment, VideoFile
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, PictureWarning
+from yolotrt.progress import Say
 
-SCENE = "scene"
 MAX_FRAMES = 16
 """Frames of a folder or video that are held in memory; a 4K frame takes 25 MB."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,13 @@ class Pictures:
                     raise
                 say(f"warning: skipped: {exc.message}")
                 continue
-            if is_animated(path):
-                say(f"note: {path} moves; only its first frame is looked at")
             yield Shot(name, image)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-class Film:
+class VideoSource:
     """A video file."""
 
     def __init__(self, path: Path, video: VideoFile) -> None:
@@ -119,19 +117,21 @@ class Film:
     @property
     def total(self) -> int:
         """See :class:`Source`."""
-        return self._video.promised or 0
+        return self._video.announced or 0
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
-        shape: tuple[int, ...] = ()
+        first: tuple[int, ...] = ()
+        changed = False
         for found in self._video.frames():
-            if shape not in ((), found.image.shape):
+            first = first or found.image.shape
+            if found.image.shape != first and not changed:
+                changed = True
                 height, width = found.image.shape[:2]
                 say(
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
-                    f"{found.moment.index}; a saved film keeps its first size"
+                    f"{found.moment.index}; a saved video keeps its first size"
                 )
-            shape = found.image.shape
             yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
         for remark in self._video.remarks():
             say(f"warning: {remark}")
@@ -163,13 +163,13 @@ def open_source(source: str) -> Source:
     Raises:
         InputError: It is not there, or cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return SceneSource()
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
     if (video := _video(path)) is not None:
-        return Film(path, video)
+        return VideoSource(path, video)
     (found,) = list_images(path)
     return Pictures(source, {found.name: found})
 
@@ -188,15 +188,18 @@ def read_frames(source: str, *, seed: int = 0) -> list[Frame]:
     Raises:
         ImageError: Nothing is there, or a picture cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         from yolotrt.data.scenes.scene import make_scene
 
         return [make_scene(seed).image]
     path = Path(source)
     if (video := _video(path)) is not None:
         with closing(video):
-            return [found.image for found in islice(video.frames(), MAX_FRAMES)]
-    return [read_image(found) for found in list_images(path)[:MAX_FRAMES]]
+            found = [one.image for one in islice(video.frames(), MAX_FRAMES)]
+            for remark in video.remarks() if len(found) < MAX_FRAMES else ():
+                warnings.warn(PictureWarning(remark, "video"), stacklevel=2)
+            return found
+    return [read_image(one) for one in list_images(path)[:MAX_FRAMES]]
 
 
 def source_files(source: str) -> tuple[tuple[str, str], ...]:
@@ -207,7 +210,7 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
     Raises:
         ImageError: Nothing is there, or a file cannot be read.
     """
-    if source == SCENE:
+    if _is_scene(source):
         return ()
     root = Path(source)
     if (video := _video(root)) is not None:
@@ -219,6 +222,13 @@ def source_files(source: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _is_scene(source: str) -> bool:
+    if source == SCENE and os.path.exists(SCENE):
+        text = f"{SCENE} is the synthetic frame; what is called so here is ./{SCENE}."
+        warnings.warn(PictureWarning(text, SCENE), stacklevel=3)
+    return source == SCENE
+
+
 def _digest(path: Path) -> str:
     try:
         return sha256_file(path)
@@ -228,7 +238,7 @@ def _digest(path: Path) -> str:
 
 def _video(path: Path) -> VideoFile | None:
     """Return a file's video, or None for what is a picture or named like one and no video."""
-    if not path.is_file() or is_picture(path):
+    if not os.path.isfile(path) or is_picture(path):
         return None
     try:
         return VideoFile(path)

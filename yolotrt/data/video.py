@@ -5,30 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.images import list_images, read_image
 from yolotrt.data.kinds import is_picture
+from yolotrt.data.quiet import quiet
 from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
-
-Frame = npt.NDArray[np.uint8]
 
 TIMEOUT_S = 5.0
 """A stream that gives nothing for this long counts as interrupted."""
 
 _STREAM = re.compile(r"(rtsps?|rtmp|https?|tcp|udp|srt)://", re.IGNORECASE)
-_SILENT = 0
-"""OpenCV's LOG_LEVEL_SILENT, which has a name only from 4.13 on."""
-
 _SECRET = re.compile(r"(?<=://)[^/@]*@")
 
 
@@ -79,9 +74,9 @@ def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
     if _STREAM.match(name):
         return StreamSource(name, timeout_s=timeout_s)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         return FolderSource(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         strange = strange_kind(path)
         raise InputError(
             f"{name} is {strange}, not a video file." if strange else f"{name} does not exist.",
@@ -152,7 +147,7 @@ class StreamSource:
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms,
         ]  # fmt: skip
-        with _quiet():
+        with quiet():
             capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             capture.release()
@@ -169,7 +164,7 @@ class StreamSource:
         if self._capture is None:
             return None
         begin = now()
-        with _quiet():
+        with quiet():
             done, frame = self._capture.read()
         if seconds_between(begin, now()) * 1e3 >= self._timeout_ms:
             # After a timeout OpenCV still gives what the decoder held: late, and each after another.
@@ -185,18 +180,6 @@ class StreamSource:
     def remarks(self) -> tuple[str, ...]:
         """Return nothing: what a stream lost is counted while it is read."""
         return ()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV's own words about a stream from mixing with ours."""
-    # OpenCV 4.13 moved it.
-    set_level: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    level = set_level(_SILENT)
-    try:
-        yield
-    finally:
-        set_level(level)
 
 
 class FolderSource:

@@ -8,9 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import require_file
 from yolotrt.data.kinds import is_motion_jpeg
-from yolotrt.data.pixels import Converter, Frame
+from yolotrt.data.pixels import Converter
 from yolotrt.data.timeline import Timeline
 from yolotrt.errors import ImageError
 
@@ -60,7 +61,7 @@ class VideoFile:
     Attributes:
         name: Its path, for messages.
         fps: Its mean frame rate by its header, or None.
-        promised: The number of frames by its header, by its duration if it names none, or None.
+        announced: The number of frames by its header, by its duration if it names none, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,9 +83,9 @@ class VideoFile:
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
-        length_s = self._promised_s()
+        length_s = self._announced_s()
         self._length_s = length_s if length_s is not None and length_s > 0 else None
-        self.promised = self._stream.frames or (
+        self.announced = self._stream.frames or (
             round(self._length_s * self.fps) if self._length_s and self.fps else None
         )
         self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
@@ -115,9 +116,9 @@ class VideoFile:
         if self._ends_early():
             about = "" if self._stream.frames else "about "
             length = "" if self._length_s is None else f" ({self._length_s:.2f} s)"
-            promised = f"its header promises {about}{self.promised} frames{length}, "
+            announced = f"its header announces {about}{self.announced} frames{length}, "
             remarks.append(
-                f"{self.name} breaks off: {'' if self.promised is None else promised}"
+                f"{self.name} breaks off: {'' if self.announced is None else announced}"
                 f"{self._came} frames came ({self._timeline.end_s:.2f} s)."
             )
         elif self._damaged:
@@ -158,20 +159,20 @@ class VideoFile:
                 f"{self.name} is a picture of a kind that is not read here.",
                 hint="Convert it to JPEG or PNG.",
             )
-        films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
-        if not films:
+        videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if not videos:
             held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
             container.close()
             raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
-        films = [s for s in films if s.codec_context is not None]
-        if not films:  # PyAV before 18 crashes when it decodes such a stream
+        videos = [s for s in videos if s.codec_context is not None]
+        if not videos:  # PyAV before 18 crashes when it decodes such a stream
             container.close()
             raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
         best = container.streams.best("video")
-        return container, next((s for s in films if best is not None and s.index == best.index), films[0])
+        return container, next((s for s in videos if best is not None and s.index == best.index), videos[0])
 
-    def _promised_s(self) -> float | None:
-        """Return the length of the film by its header, seconds; None where it has none."""
+    def _announced_s(self) -> float | None:
+        """Return the length of the video by its header, seconds; None where it has none."""
         stream, container = self._stream, self._container
         if container.format.name.startswith("mpegts"):
             return None  # a guess from the last packet that is there
@@ -185,9 +186,9 @@ class VideoFile:
     def _ends_early(self) -> bool:
         """Return whether frames are missing at the end.
 
-        By time where the header has one: a film that was trimmed counts frames that it does not show.
+        By time where the header has one: a video that was trimmed counts frames that it does not show.
         """
-        short = self.promised is not None and self._came < self.promised
+        short = self.announced is not None and self._came < self.announced
         if self._length_s is None:
             return self._broken_off or short
         # Some headers count from the first frame, some from the beginning of their time.

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolotrt.arrays import F64, I64
 from yolotrt.errors import InputError
-from yolotrt.geometry.boxes import F64, box_overlap
-from yolotrt.geometry.detections import I64, Detections
+from yolotrt.geometry.boxes import box_overlap
+from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.merge import mask_overlaps
 
 MATCH_IOU = 0.5

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolotrt.arrays import I64
 from yolotrt.data.formats.annotated import plain_name
-from yolotrt.geometry.detections import I64
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolotrt.arrays import F64
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.classes import map_classes
 from yolotrt.evaluation.groundtruth import GroundTruth, Objects
 from yolotrt.evaluation.matching import IOU_THRESHOLDS, ImageMatches, rank
 from yolotrt.evaluation.overlaps import match_boxes, match_masks
 from yolotrt.evaluation.precision import PrecisionTable
-from yolotrt.geometry.boxes import F64
 from yolotrt.geometry.detections import Detections
 
 

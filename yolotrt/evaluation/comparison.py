@@ -40,7 +40,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AccuracyComparison:
     """Two evaluations of the same images, side by side.
 
     Attributes:
@@ -56,7 +56,7 @@ class Comparison:
 
 def compare(
     reference: Evaluation, other: Evaluation, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Comparison:
+) -> AccuracyComparison:
     """Compare two evaluations of the same images and classes.
 
     Images are drawn with replacement; each draw is evaluated for both, and the differences of all draws
@@ -80,7 +80,7 @@ def compare(
         )
     n = len(reference.image_ids)
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return Comparison(
+    return AccuracyComparison(
         box=_difference(reference.boxes, other.boxes, weights),
         mask=_difference(reference.masks, other.masks, weights)
         if reference.masks is not None and other.masks is not None

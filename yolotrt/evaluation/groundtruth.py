@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from yolotrt.arrays import F64, I64, Bits
+from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
 from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, Annotation
 from yolotrt.data.formats.files import located
 from yolotrt.data.formats.pictures import about_turned
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.errors import ArtifactError
-from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Bits, Mask
+from yolotrt.geometry.detections import Mask
 from yolotrt.geometry.rle import CocoRle, coco_rle
 
 
@@ -75,6 +76,34 @@ class GroundTruth:
         if len(paths) < len(images):
             raise ValueError("the images were not looked up, and no folder was named")
         return paths
+
+    def key(self, folder: Path | None) -> str:
+        """Return a content key of the images and everything that is annotated: what a measurement holds for.
+
+        Args:
+            folder: As in :meth:`files`.
+
+        Raises:
+            InputError: Some images are not in the folder.
+        """
+        ordered = [self.objects[image.id] for image in self.images]
+        return content_key(
+            {
+                "images": [sha256_file(path) for path in self.files(folder)],
+                "categories": [[key, name] for key, name in self.categories.items()],
+                "objects": [
+                    {
+                        "categories": found.categories.tolist(),
+                        "boxes": found.boxes.tolist(),
+                        "areas": found.areas.tolist(),
+                        "crowd": found.crowd.tolist(),
+                        "has_mask": found.has_mask.tolist(),
+                        "masks": [sha256_bytes(mask["counts"]) for mask in found.masks],
+                    }
+                    for found in ordered
+                ],
+            }
+        )
 
 
 def load_ground_truth(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Bits
+from yolotrt.arrays import F64, I64, Bits
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """Overlaps from which a detection counts as right; the mean over them is "50-95"."""

@@ -17,20 +17,21 @@ from typing import Any
 import cv2
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.data.formats.pictures import read_annotated
+from yolotrt.data.jpeg import encoded_jpeg
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.detections import Mask
-from yolotrt.geometry.letterbox import PADDING, U8
+from yolotrt.geometry.letterbox import PADDING
 from yolotrt.geometry.rle import coco_rle, decode_rle
 from yolotrt.progress import Progress, no_progress
 
 ROW_SHARES = (1 / 4, 1 / 3, 1 / 2, 2 / 3)
 """Heights of rows, as shares of the frame's height."""
-
-_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def write_mosaics(
         ArtifactError: An image is not of the annotated size.
         StorageError: The target cannot be written, or would come among files of others.
     """
-    with owning(target, "yolotrt mosaics", named("images", "instances.json"), overwrite=overwrite):
+    with owning(target, "yolotrt mosaics", named("images", FILE_NAME), overwrite=overwrite):
         return _write(truth, folder, target, frame_wh, seed, progress)
 
 
@@ -145,15 +146,14 @@ def _write(
         for place in places:
             inside = canvas[place.y : place.y + place.size_wh[1], place.x : place.x + place.size_wh[0]]
             inside[:] = _resized(read_annotated(known[place.image_id], files[place.image_id]), place.size_wh)
-        encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-        write_bytes(target / "images" / name, encoded.tobytes())
+        write_bytes(target / "images" / name, encoded_jpeg(canvas))
         images.append({"id": number, "file_name": name, "width": frame_wh[0], "height": frame_wh[1]})
         for record in _annotations(truth, places, frame_wh):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **record})
         progress("compose", number + 1, len(frames))
     categories = [{"id": key, "name": name} for key, name in truth.categories.items()]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    return write_text(target / "instances.json", json.dumps(document) + "\n")
+    return write_text(target / FILE_NAME, json.dumps(document) + "\n")
 
 
 def _rows(height: int, rng: np.random.Generator) -> Iterator[int]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from yolotrt.arrays import F64, I64, Bits
 from yolotrt.evaluation.groundtruth import Objects
 from yolotrt.evaluation.matching import IOU_THRESHOLDS, ImageMatches, match
-from yolotrt.geometry.boxes import F64, intersection_areas
-from yolotrt.geometry.detections import I64, Bits, Detections, Mask
+from yolotrt.geometry.boxes import intersection_areas
+from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.mask import shared_pixels
 from yolotrt.geometry.rle import decode_rle
 

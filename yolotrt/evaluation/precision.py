@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import F64, I64, Bits
 from yolotrt.evaluation.matching import AREAS, IOU_THRESHOLDS, ImageMatches
-from yolotrt.geometry.boxes import F64
-from yolotrt.geometry.detections import I64, Bits
 
 RECALLS = np.linspace(0, 1, 101)
 

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import I64, Bits
 from yolotrt.evaluation.classes import map_classes
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.geometry.boxes import box_overlap
-from yolotrt.geometry.detections import I64, Bits, Detections
+from yolotrt.geometry.detections import CONFIDENT, Detections
 from yolotrt.geometry.merge import sort
 
 SMALL_PX = 96
 """Longest side of an object that counts as small: 16 px or less in a letterboxed 4K frame."""
-
-CONFIDENCE = 0.25
-"""Score from which a detection finds anything."""
 
 FOUND_IOU = 0.5
 """Overlap of boxes from which a detection finds an object of its class."""
@@ -42,7 +40,7 @@ def are_found(boxes: npt.NDArray[np.floating], classes: I64, found: Detections) 
         found: Detections of the same frame and with the same classes. Of several with one box, as an
             evaluation of mAP decodes them, the best counts.
     """
-    sure = sort(found.take(found.scores >= CONFIDENCE))
+    sure = sort(found.take(found.scores >= CONFIDENT))
     sure = sure.take(np.unique(sure.boxes, axis=0, return_index=True)[1])
     hits = box_overlap(boxes.astype(np.float32), sure.boxes) >= FOUND_IOU
     result: Bits = (hits & (classes[:, None] == sure.classes[None])).any(axis=1)

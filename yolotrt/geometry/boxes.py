@@ -8,9 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.geometry.detections import F32, I64
-
-F64 = npt.NDArray[np.float64]
+from yolotrt.arrays import F32, F64, I64
 
 Metric = Literal["iou", "ios"]
 """``iou``: intersection over union. ``ios``: intersection over the smaller of the two, which stays high

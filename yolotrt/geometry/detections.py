@@ -9,12 +9,12 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.geometry.mask import Bits as Bits
+from yolotrt.arrays import F32, I64
 from yolotrt.geometry.mask import Mask as Mask
 from yolotrt.geometry.packed import PackedMasks
 
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
+CONFIDENT = 0.25
+"""Score from which a detection counts as having found something."""
 
 Masks = tuple[Mask, ...] | PackedMasks
 """Masks by index: drawn already, or unpacked when they are asked for."""

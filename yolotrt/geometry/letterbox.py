@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from yolotrt.geometry.detections import F32
-
-U8 = npt.NDArray[np.uint8]
+from yolotrt.arrays import F32, U8
 
 PADDING = 114
 """Grey level of the padding, as in training."""
@@ -87,11 +84,6 @@ class Letterbox:
         """Return (n, 4) xyxy boxes of the network's input in image px, clipped to the image."""
         unpadded = (boxes - self._corners(self.pad_xy)) / self._scales
         result: F32 = np.clip(unpadded, 0, self._corners(self.image_wh))
-        return result
-
-    def boxes_to_model(self, boxes: F32) -> F32:
-        """Return (n, 4) xyxy boxes of the image in px of the network's input."""
-        result: F32 = boxes * self._scales + self._corners(self.pad_xy)
         return result
 
     @property

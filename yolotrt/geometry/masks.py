@@ -16,7 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from yolotrt.geometry.detections import F32, I64, Bits, Mask
+from yolotrt.arrays import F32, I64, Bits
+from yolotrt.geometry.detections import Mask
 from yolotrt.geometry.letterbox import Letterbox
 
 _ROWS, _COLUMNS = 64, 96

@@ -12,8 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from yolotrt.geometry.boxes import F64, Metric, areas, intersection_areas, overlap, overlapping_pairs
-from yolotrt.geometry.detections import F32, I64, Bits, Detections, Masks
+from yolotrt.arrays import F32, F64, I64, Bits
+from yolotrt.geometry.boxes import Metric, areas, intersection_areas, overlap, overlapping_pairs
+from yolotrt.geometry.detections import Detections, Masks
 from yolotrt.geometry.mask import join_masks
 from yolotrt.geometry.packed import PackedMasks, mask_areas, shared_areas
 

@@ -19,10 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import I64, U8
 from yolotrt.geometry.mask import Mask, clip_mask, join_masks, shared_pixels
-
-I64 = npt.NDArray[np.int64]
-U8 = npt.NDArray[np.uint8]
 
 X, Y, WIDTH, HEIGHT, BIT, STEP = range(6)
 """Columns of :attr:`PackedMasks.pieces`."""

@@ -12,7 +12,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from yolotrt.geometry.detections import I64, Bits, Mask
+from yolotrt.arrays import I64, Bits
+from yolotrt.geometry.detections import Mask
 
 
 class CocoRle(TypedDict):

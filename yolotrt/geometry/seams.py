@@ -1,8 +1,8 @@
-"""What overlapping tiles, and a look at the whole frame, saw of the same objects.
+"""What overlapping tiles, and the global pass, saw of the same objects.
 
 A tile sees some objects whole and others only up to its border: those are cut there. A cut detection is
 
-* *covered* when a whole detection, of another tile or of the whole frame, goes on beyond that border and
+* *covered* when a whole detection, of another tile or of the global pass, goes on beyond that border and
   contains it: it is a fragment of something seen better elsewhere. Networks place the edge of a fragment
   only roughly, so that it may end some way before the border: a detection that ends *near* it is covered,
   too, by a rival about as good that goes on well beyond;
@@ -19,14 +19,15 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from yolotrt.geometry.boxes import F64, areas, intersection_areas, meeting_pairs, overlap
-from yolotrt.geometry.detections import F32, I64, Bits, Detections, Masks
+from yolotrt.arrays import F32, F64, I64, Bits
+from yolotrt.geometry.boxes import areas, intersection_areas, meeting_pairs, overlap
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.fragments import edges_of, groups_of, mask_agreement, mask_covers
 from yolotrt.geometry.merge import best_first
-from yolotrt.geometry.packed import mask_areas, mask_sizes, shared_areas
 from yolotrt.geometry.tiles import TileGrid
 
-WHOLE_FRAME = -1
-"""Stands for the look at the whole frame where a tile's index is expected."""
+GLOBAL_PASS = -1
+"""Stands for the global pass where a tile's index is expected."""
 
 _INSIDE = 0.8
 """Part of a mistaken fragment that the other object contains. More than within a class, since objects of
@@ -52,7 +53,7 @@ class Views:
 
     Attributes:
         found: Detections in px of the frame.
-        tile: (n,) index of each one's tile, or WHOLE_FRAME.
+        tile: (n,) index of each one's tile, or GLOBAL_PASS.
         seen: (n, 4) int64 xyxy, the part of the frame that the tile shows, px.
         cut: (n, 4) whether the object may go on beyond the left, top, right and bottom border.
         near: (n, 4) where it ends near one; true wherever ``cut`` is.
@@ -143,7 +144,7 @@ def covered(views: Views, threshold: float) -> I64:
     for look in (likeliest, ~likeliest):
         chosen = (look & (owner[part] == part)).nonzero()[0]
         if found.masks is not None and len(chosen):
-            chosen = chosen[_mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
+            chosen = chosen[mask_covers(found.masks, part[chosen], cover[chosen], threshold)]
         owner[part[chosen[::-1]]] = cover[chosen[::-1]]  # the last assignment stays: the likeliest
     return owner[owner]  # what covers a cut one may end near a border, and be covered itself
 
@@ -166,17 +167,6 @@ def _goes_beyond(views: Views, part: I64, cover: I64, near: Bits) -> Bits:
     crosses[k] = _any_border((beyond[k] > _slack(views.found.boxes[p])) & views.near[p])
     crosses[k] &= scores[c] >= scores[p] * np.float32(_RIVAL)
     return crosses
-
-
-def _mask_covers(masks: Masks, part: I64, cover: I64, threshold: float) -> Bits:
-    """Return whether more than ``threshold`` of each mask ``part`` is covered by the mask ``cover``."""
-    shared = shared_areas(masks, part, cover)
-    covers: Bits = (
-        shared / mask_sizes(masks, part) > threshold
-    )  # true of the mask if true of all its rectangle
-    unsure = (~covers & (shared > 0)).nonzero()[0]
-    covers[unsure] = shared[unsure] / np.maximum(mask_areas(masks, part[unsure]), 1) > threshold
-    return covers
 
 
 def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
@@ -203,7 +193,7 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
     one, other = views.rank[first], views.rank[second]
     order = np.lexsort((np.maximum(one, other), np.minimum(one, other), -agreement))
     rank = views.rank.tolist()
-    for members in _groups(_edges(first[order], second[order]), views.tile.tolist()):
+    for members in groups_of(edges_of(first[order], second[order]), views.tile.tolist()):
         owner[members] = min(members, key=rank.__getitem__)
     return owner
 
@@ -211,7 +201,7 @@ def continued(views: Views, threshold: float, among: Bits | None = None) -> I64:
 def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
     """Find the fragments that are part of an object of another class.
 
-    The look at the whole frame is too coarse to tell: small objects often lie in front of what it finds.
+    The global pass is too coarse to tell: small objects often lie in front of what it finds.
 
     Args:
         views: Detections of one frame.
@@ -224,7 +214,7 @@ def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
     found, boxes = views.found, views.found.boxes
     alone = among & (np.bincount(owner, minlength=len(owner)) == 1)
     parts = (alone & views.is_cut).nonzero()[0]
-    covers = (among & ~views.is_cut & (views.tile != WHOLE_FRAME)).nonzero()[0]
+    covers = (among & ~views.is_cut & (views.tile != GLOBAL_PASS)).nonzero()[0]
     i, j = _around(boxes[parts], boxes[covers])  # what contains nearly all of a box contains its middle
     part, cover = parts[i], covers[j]
     better = (found.classes[part] != found.classes[cover]) & (views.rank[cover] < views.rank[part])
@@ -234,7 +224,7 @@ def mistaken(views: Views, owner: I64, among: Bits) -> Bits:
     inside &= intersection_areas(boxes[part], boxes[cover]) > _INSIDE * areas(boxes[part])
     part, cover = part[inside], cover[inside]
     if found.masks is not None:
-        part = part[_mask_covers(found.masks, part, cover, _INSIDE)]
+        part = part[mask_covers(found.masks, part, cover, _INSIDE)]
     result = np.zeros(len(found), np.bool_)
     result[part] = True
     return result
@@ -281,51 +271,6 @@ def _agreeing(views: Views, first: I64, second: I64, threshold: float) -> tuple[
     first, second, strip, agreement = first[good], second[good], strip[good], agreement[good]
     if found.masks is None:
         return first, second, agreement
-    agreement = _mask_agreement(found.masks, first, second, strip, threshold, views.tile.tolist())
+    agreement = mask_agreement(found.masks, first, second, strip, threshold, views.tile.tolist())
     good = agreement > threshold
     return first[good], second[good], agreement[good]
-
-
-def _mask_agreement(
-    masks: Masks, first: I64, second: I64, strip: I64, threshold: float, tiles: list[int]
-) -> F64:
-    """Return the overlaps of masks inside their strips, or 1 for one above the threshold that has no rival.
-
-    How well two fragments agree matters only where a third one of their tiles could take a place.
-    """
-    shared = shared_areas(masks, first, second, strip)
-    agreement = np.ones(len(shared))
-    sides = np.concatenate([first, second]), np.concatenate([strip, strip])
-    sure = shared / mask_sizes(masks, *sides).reshape(2, -1).min(axis=0) > threshold
-    meets = shared > 0
-    contested = np.zeros(len(tiles), np.bool_)
-    for group in _groups(_edges(first[meets], second[meets])):
-        contested[group] = len({tiles[i] for i in group}) < len(group)
-    k = (~sure | contested[first]).nonzero()[0]
-    sides = np.concatenate([first[k], second[k]]), np.concatenate([strip[k], strip[k]])
-    smaller = mask_areas(masks, *sides).reshape(2, -1).min(axis=0)
-    agreement[k] = shared[k] / np.maximum(smaller, 1)
-    return agreement
-
-
-def _edges(first: I64, second: I64) -> list[tuple[int, int]]:
-    return list(zip(first.tolist(), second.tolist(), strict=True))
-
-
-def _groups(edges: list[tuple[int, int]], tiles: list[int] | None = None) -> list[list[int]]:
-    """Join detections along the edges, in their order, into groups.
-
-    Args:
-        edges: Pairs of detections.
-        tiles: The tile of each detection; an edge that would bring a tile twice into a group joins
-            nothing. Without it every edge joins.
-    """
-    groups: dict[int, list[int]] = {i: [i] for edge in edges for i in edge}
-    for one, other in edges:
-        a, b = groups[one], groups[other]
-        if a is b or (tiles and not {tiles[i] for i in a}.isdisjoint([tiles[i] for i in b])):
-            continue
-        a += b
-        for i in b:
-            groups[i] = a
-    return list({id(group): group for group in groups.values()}.values())

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.errors import UsageError
-from yolotrt.geometry.letterbox import PADDING, U8, Letterbox
+from yolotrt.geometry.letterbox import PADDING, Letterbox
 
 MOST_TILES = 4096
 """Tiles that a frame may have: 256 megapixels in tiles of 320 px are 3969. An overlap just below 1 makes

@@ -40,7 +40,7 @@ def peak_memory(engines: Sequence[Path], settings: Mapping[str, Any], frame_wh: 
     counted, too.
 
     Args:
-        engines: Engine of the tiles, then that of the whole frame if it has its own.
+        engines: Engine of the tiles, then that of the global pass if it has its own.
         settings: Plain fields of :class:`yolotrt.pipeline.tiled.PipelineSettings`.
         frame_wh: Size of the frame, px.
 
@@ -68,10 +68,12 @@ def child(task: str) -> None:
     chosen = json.loads(task)
     width, height = chosen["frame_wh"]
     frame = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    whole = chosen["engines"][1] if len(chosen["engines"]) > 1 else None
+    global_engine = chosen["engines"][1] if len(chosen["engines"]) > 1 else None
     gpus = place(read_engine(Path(chosen["engines"][0])), chosen["settings"].get("device", "auto")).gpus
     free = _free(gpus)
-    with TiledPipeline.open(chosen["engines"][0], whole=whole, **chosen["settings"]) as pipeline:
+    with TiledPipeline.open(
+        chosen["engines"][0], global_engine=global_engine, **chosen["settings"]
+    ) as pipeline:
         for _ in range(_FRAMES if gpus else 1):
             pipeline(frame)
         used = max(0, free - _free(gpus)) if gpus else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yolotrt.errors import ModelError
-from yolotrt.model.interface import Port, interface_of, subgraphs
+from yolotrt.model.interface import Port, interface_of, reads, subgraphs
 from yolotrt.model.order import name_nodes, sort_nodes
 from yolotrt.model.reading import image_input, outputs_of
 
@@ -64,21 +64,12 @@ def _keep_outputs(model: onnx.ModelProto, names: tuple[str, ...]) -> None:
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             nodes.append(node)
-            needed.update(_deep_inputs(node))
+            needed.update(reads(node))
     nodes = [type(n).FromString(n.SerializeToString()) for n in reversed(nodes)]
     kept = [type(o).FromString(o.SerializeToString()) for o in kept]
     del graph.output[:], graph.node[:]
     graph.output.extend(kept)
     graph.node.extend(nodes)
-
-
-def _deep_inputs(node: onnx.NodeProto) -> set[str]:
-    found = set(node.input)
-    for graph in subgraphs(node):
-        found |= {o.name for o in graph.output}
-        for inner in graph.node:
-            found |= _deep_inputs(inner)
-    return found
 
 
 def _transpose(graph: onnx.GraphProto, head: Port) -> None:

@@ -1,4 +1,4 @@
-"""Ultralytics weights to ONNX: the only module that imports torch and ultralytics.
+"""Ultralytics weights to ONNX.
 
 The exporter's public interface makes the graph; height and width are then fixed, the graph is
 slimmed, and it is compared with the torch network before it gets its final name.
@@ -6,13 +6,8 @@ slimmed, and it is compared with the torch network before it gets its final name
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +18,13 @@ import numpy as np
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, require_file, scratch_folder, write_bytes
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.distribution import __version__, install_hint
-from yolotrt.errors import ExportError, InputError, MissingDependency, ModelError, YoloTrtError
+from yolotrt.distribution import __version__
+from yolotrt.errors import ExportError, InputError, ModelError, YoloTrtError
 from yolotrt.model.exported import EXPORTED, WEIGHTS, mind_other_weights
 from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.model.weights import first_line, is_untrained, load_weights, quiet
 from yolotrt.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -39,11 +35,6 @@ OPSET = 18
 
 MAX_DIFFERENCE = 5e-3
 """Largest accepted difference to the torch network, relative to the largest value of each output."""
-
-_REFUSED = re.compile(
-    r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)|(unsupported activation)|(unsafe getattr)|(unsafe \w+)"
-)
-"""What Ultralytics' and torch's restricted loaders say when they refuse something."""
 
 HEADS: tuple[Head | Literal["auto"], ...] = ("auto", "end2end", "raw")
 STEPS = ("load weights", "trace", "fix shapes and slim", "compare with torch")
@@ -101,7 +92,7 @@ def export(
     Raises:
         MissingDependency: torch or ultralytics is not installed.
         ModelError: The weights cannot be read, hold NaN, or are not of a segmentation model.
-        ExportError: The exported graph does not have the promised shapes or values.
+        ExportError: The exported graph does not have the specified shapes or values.
         StorageError: The target cannot be written, is no export, or was just exported from other weights.
     """
     require_file(weights, WEIGHTS)
@@ -113,12 +104,12 @@ def export(
         if not force and (found := _up_to_date(target, source)):
             return found
         mind_other_weights(target, weights, source["source_sha256"], waited, on_wait)
-        with scratch_folder(target) as folder, _quiet():
+        with scratch_folder(target) as folder, quiet():
             copy = folder / weights.name  # the exporter writes beside its source
             with mapped_os_errors(copy):
                 shutil.copyfile(weights, copy)
             progress(STEPS[0], 0, len(STEPS))
-            yolo = _load(copy, weights, trust, on_wait)
+            yolo = load_weights(copy, weights, trust, on_wait)
             chosen = _choose_head(yolo, head, weights)
             progress(STEPS[1], 1, len(STEPS))
             traced = _trace(yolo, weights, imgsz, chosen)
@@ -134,7 +125,7 @@ def export(
                 hint="This Ultralytics version behaves differently; try: pip install -U ultralytics",
             )
         progress(STEPS[3], 3, len(STEPS))
-        with _quiet():
+        with quiet():
             difference = _compare(model, spec, yolo)
         if not difference <= MAX_DIFFERENCE:  # also true for NaN
             raise ExportError(
@@ -143,27 +134,7 @@ def export(
             )
         write_bytes(target, model.SerializeToString())
         progress(STEPS[3], 4, len(STEPS))
-    return ExportResult(target, spec, onnx_key(model), difference, False, _is_untrained(weights))
-
-
-def obtain_weights(target: Path) -> Path | None:
-    """Let Ultralytics download its official weights of this name; None if it is missing or cannot.
-
-    Raises:
-        StorageError: The weights cannot be written.
-    """
-    with scratch_folder(target) as folder, _quiet():
-        try:
-            from ultralytics.utils.downloads import attempt_download_asset
-
-            found = Path(attempt_download_asset(str(folder / target.name)))
-        except Exception:  # not installed, offline, no such model: the caller names the other ways
-            return None
-        return write_bytes(target, found.read_bytes()) if found.is_file() else None
-
-
-def _is_untrained(weights: Path) -> bool:
-    return weights.suffix.lower() in {".yaml", ".yml"}
+    return ExportResult(target, spec, onnx_key(model), difference, False, is_untrained(weights))
 
 
 def _up_to_date(target: Path, source: dict[str, str]) -> ExportResult | None:
@@ -179,108 +150,6 @@ def _up_to_date(target: Path, source: dict[str, str]) -> ExportResult | None:
     if any(properties.get(k) != v for k, v in source.items()):
         return None
     return ExportResult(target, spec, onnx_key(model), None, True, properties.get("untrained") == "true")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's deprecation warnings and Ultralytics' log, which goes to stdout, from the user.
-
-    Failures still arrive: as exceptions.
-    """
-    logger = logging.getLogger("ultralytics")
-    level = logger.level
-    os.environ["YOLO_VERBOSE"] = "false"  # read when ultralytics is imported, which may be in this block
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _load(copy: Path, weights: Path, trust: bool, warn: Callable[[str], None]) -> Any:
-    """Load weights through Ultralytics' restricted loader, or without it if they are trusted.
-
-    Weights are a pickle, and a model description holds expressions that are evaluated: both can run any code.
-    The restricted loader makes known classes only and evaluates nothing (``ULTRALYTICS_SAFE_LOAD`` in
-    ``ultralytics.nn.tasks``; it needs torch 2.6).
-    """
-    if trust:
-        warn(f"warning: {weights} is loaded without restrictions because you trust it: it can run any code.")
-    # Ultralytics installs missing packages by itself unless told not to; a tool must not do that.
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    try:
-        import onnxslim  # noqa: F401
-        import torch
-        from ultralytics import YOLO
-    except ImportError as exc:
-        raise MissingDependency(
-            f"Exporting {weights.name} needs Ultralytics and onnxslim ({exc.name} is missing).",
-            hint=f"{install_hint('export')}  (an ONNX file that you already have needs neither)",
-        ) from exc
-    torch.manual_seed(0)  # an untrained network gets the same weights every time
-    try:
-        with _loader(restricted=not trust) as restricted:
-            if not trust and not restricted:
-                raise ModelError(
-                    f"{weights} can run any code when it is loaded, and the Ultralytics or torch installed "
-                    "here cannot prevent it.",
-                    hint="pip install -U ultralytics 'torch>=2.6'; or, if you know who made it, add --trust.",
-                )
-            yolo = YOLO(str(copy), task="segment" if _is_untrained(weights) else None)
-        yolo.model.float().eval()
-        # Where the exporter writes; for a model description it would be the current folder.
-        yolo.model.pt_path = str(copy.with_suffix(".pt"))
-    except ModelError:
-        raise
-    except Exception as exc:  # loading may run foreign code: any exception may come out of it
-        if not trust and (foreign := _refused(exc)):
-            raise ModelError(
-                f"{weights} was not loaded: it holds more than Ultralytics' own classes ({foreign}), which "
-                "can run any code.",
-                hint="Take weights from someone you trust; if these are, add --trust.",
-            ) from exc
-        raise ModelError(
-            f"{weights} cannot be read as Ultralytics weights "
-            f"({type(exc).__name__}: {_first_line(exc).replace(str(copy), str(weights))}).",
-            hint="It may be truncated or made for another framework; download it again.",
-        ) from exc
-    if yolo.task != "segment" or not hasattr(yolo.model.model[-1], "proto"):
-        raise ModelError(
-            f"{weights} is a {yolo.task} model, not a segmentation model.",
-            hint="Use segmentation weights, for example yolo26n-seg.pt or yolo11n-seg.pt.",
-        )
-    return yolo
-
-
-@contextlib.contextmanager
-def _loader(*, restricted: bool) -> Iterator[bool]:
-    """Restrict Ultralytics' loader or not while the block runs, and say whether it is restricted.
-
-    The application may have imported Ultralytics already, so its variable in the environment comes too late.
-    """
-    from ultralytics.nn import tasks
-
-    possible = hasattr(tasks, "SAFE_LOAD") and tasks._SafeLoad.SUPPORTED
-    before = getattr(tasks, "SAFE_LOAD", None)
-    if possible:
-        tasks.SAFE_LOAD = restricted
-    try:
-        yield bool(possible and restricted)
-    finally:
-        if possible:
-            tasks.SAFE_LOAD = before
-
-
-def _refused(exc: BaseException) -> str | None:
-    """Return what the restricted loader found and refused, or None if something else went wrong."""
-    cause: BaseException | None = exc
-    while cause is not None:
-        if found := _REFUSED.search(str(cause)):
-            return str(next(filter(None, found.groups())))
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 def _choose_head(yolo: Any, head: Head | Literal["auto"], weights: Path) -> Head:
@@ -311,7 +180,7 @@ def _trace(yolo: Any, weights: Path, imgsz: int, head: Head) -> onnx.ModelProto:
         )
     except Exception as exc:  # the exporter runs torch and user code: any exception may come out of it
         raise ExportError(
-            f"Ultralytics could not export {weights.name} ({type(exc).__name__}: {_first_line(exc)}).",
+            f"Ultralytics could not export {weights.name} ({type(exc).__name__}: {first_line(exc)}).",
             hint="Try: pip install -U ultralytics",
         ) from exc
     return load_onnx(Path(made))
@@ -345,7 +214,7 @@ def _write_metadata(model: onnx.ModelProto, yolo: Any, weights: Path, source: di
         "stride": str(int(max(yolo.model.stride))),
         "imgsz": repr([int(source["imgsz_px"])] * 2),
         "license": "AGPL-3.0",
-        "untrained": str(_is_untrained(weights)).lower(),
+        "untrained": str(is_untrained(weights)).lower(),
         "source_file": str(weights),
         **source,
         **{f"version_{p}": version(p) for p in ("ultralytics", "torch", "onnxslim")},
@@ -379,8 +248,3 @@ def _compare(model: onnx.ModelProto, spec: ModelSpec, yolo: Any) -> float:
         ours[0], theirs[0] = ours[0][..., 4], theirs[0][..., 4]
     pairs = zip(ours, theirs, strict=True)
     return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)) for a, b in pairs)
-
-
-def _first_line(exc: BaseException) -> str:
-    text = str(exc).strip()
-    return text.splitlines()[0] if text else ""

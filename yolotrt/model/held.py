@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from yolotrt.errors import ModelError
 from yolotrt.model.interface import all_nodes
+from yolotrt.model.spec import Precision
 
 if TYPE_CHECKING:
     import onnx
-
-Held = Literal["fp32", "fp16", "int8", "fp8"]
 
 QUANTISED = (
     "QuantizeLinear",
@@ -29,7 +28,7 @@ MARKS = (b"QuantizeLinear", b"DequantizeLinear", b"QLinear", b"ConvInteger", b"M
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def held_precision(model: onnx.ModelProto) -> Held:
+def held_precision(model: onnx.ModelProto) -> Precision:
     """Return the precision that a network computes its layers in, the narrowest if it is mixed."""
     from onnx import TensorProto
 

@@ -76,6 +76,16 @@ def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     ]
 
 
+def reads(node: onnx.NodeProto) -> list[str]:
+    """Return the tensors that a node needs, those that its inner graphs take from outside too."""
+    found = list(node.input)
+    for graph in subgraphs(node):
+        found += [output.name for output in graph.output]
+        for inner in graph.node:
+            found += reads(inner)
+    return found
+
+
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield every node, those of nested graphs and functions too."""
     pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from yolotrt.model.interface import all_nodes, subgraphs
+from yolotrt.model.interface import all_nodes, reads, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def name_nodes(model: onnx.ModelProto) -> None:
 def _sort(nodes: onnx.NodeProto) -> None:
     """Sort a repeated field of nodes in place."""
     places = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    needs = [{places[name] for name in _reads(node) if name in places} for node in nodes]
+    needs = [{places[name] for name in reads(node) if name in places} for node in nodes]
     if all(max(need, default=-1) < i for i, need in enumerate(needs)):
         return
     order = _topological(needs)
@@ -77,13 +77,3 @@ def _topological(needs: Sequence[set[int]]) -> list[int]:
             if waiting[reader] == 0:
                 heapq.heappush(ready, reader)
     return order
-
-
-def _reads(node: onnx.NodeProto) -> list[str]:
-    """Return the tensors that a node needs, those that its inner graphs take from outside too."""
-    found = list(node.input)
-    for graph in subgraphs(node):
-        found += [output.name for output in graph.output]
-        for inner in graph.node:
-            found += _reads(inner)
-    return found

@@ -18,6 +18,9 @@ MIN_SIDE = 32
 Side = Annotated[int, Meta(ge=MIN_SIDE, le=MAX_SIDE)]
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 
+Precision = Literal["fp32", "fp16", "int8", "fp8"]
+"""What a network computes its layers in, the narrowest if it is mixed."""
+
 Head = Literal["raw", "end2end"]
 """``raw``: (B, 4 + classes + coefficients, anchors), xywh boxes, needs NMS.
 ``end2end``: (B, detections, 6 + coefficients), xyxy boxes, score, class; no NMS inside one image."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import F32, I64
 from yolotrt.errors import ArtifactError, ExecutionError, UsageError
-from yolotrt.geometry.detections import F32, I64, Detections, Mask
+from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.masks import assemble_masks
 from yolotrt.geometry.merge import nms

@@ -10,14 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.timing.trace import FrameTrace
 
-Frame = npt.NDArray[np.uint8]
 
-
-class Seen(Protocol):
+class Unmerged(Protocol):
     """What was found before merging."""
 
     @property
@@ -26,17 +25,17 @@ class Seen(Protocol):
         ...
 
     @property
-    def whole(self) -> Detections | None:
-        """What the pass over the whole frame found, in px of the frame, if there was one."""
+    def global_pass(self) -> Detections | None:
+        """What the global pass found, in px of the frame, if there was one."""
         ...
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What was found before merging, where that is at hand already; see :class:`Seen`."""
+    """What was found before merging, where that is at hand already; see :class:`Unmerged`."""
 
     tiles: Sequence[Detections] = ()
-    whole: Detections | None = None
+    global_pass: Detections | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,14 @@ class FrameResult:
 
     detections: Detections
     trace: FrameTrace
-    seen: Seen
+    seen: Unmerged
+
+    @property
+    def seconds(self) -> float:
+        """How long the frame took, from being handed over to its last detection."""
+        taken = self.trace.seconds("end_to_end")
+        assert taken is not None, "every pipeline measures it"
+        return taken
 
     @property
     def tiles(self) -> Sequence[Detections]:
@@ -59,9 +65,9 @@ class FrameResult:
         return self.seen.tiles
 
     @property
-    def whole(self) -> Detections | None:
-        """What the pass over the whole frame found, if there was one."""
-        return self.seen.whole
+    def global_pass(self) -> Detections | None:
+        """What the global pass found, if there was one."""
+        return self.seen.global_pass
 
 
 _HOST_DEVICES = (1, 3)

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.base import Context, Engine
 from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import TileGrid, split_groups
-from yolotrt.pipeline.blame import with_layer
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
+from yolotrt.pipeline.failed_layer import naming_layer
 from yolotrt.pipeline.flights import Pending
-from yolotrt.pipeline.frames import Frame, FrameResult, Passes, as_frame
+from yolotrt.pipeline.frames import FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import Clock, now
@@ -31,9 +32,9 @@ class HostPipeline:
     Contexts are made when a frame size is first seen and kept for the most recent sizes.
 
     Args:
-        engine: Looks at the tiles, and at the whole frame unless ``whole_engine`` does.
+        engine: Runs the tiles, and the global pass unless ``global_engine`` does.
         settings: How a frame is cut, run and decoded.
-        whole_engine: Looks at the whole frame instead.
+        global_engine: Runs the global pass instead.
         clock: What the traces read.
 
     Raises:
@@ -47,15 +48,15 @@ class HostPipeline:
         engine: Engine,
         settings: PipelineSettings,
         *,
-        whole_engine: Engine | None = None,
+        global_engine: Engine | None = None,
         clock: Clock = now,
     ) -> None:
         self._engine = engine
-        self._whole_engine = whole_engine or engine
+        self._global_engine = global_engine or engine
         self._settings = settings
         self._dispatch = _host_dispatch(settings)
         self._clock = clock
-        self._plans: dict[tuple[int, int], _Plan] = {}
+        self._plans: dict[tuple[int, int], _HostPlan] = {}
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
@@ -78,15 +79,15 @@ class HostPipeline:
         trace = FrameTrace(clock=self._clock)
         with trace.span("end_to_end"):
             tiles = self._tiles(frame, plan, trace) if plan.dispatcher else []
-            whole = self._global(frame, plan, trace) if plan.whole else None
+            global_pass = self._global(frame, plan, trace) if plan.global_context else None
             with trace.span("merge"):
                 if plan.dispatcher:
-                    merged = merge_frame(tiles, plan.grid, whole, self._settings.merge)
+                    merged = merge_frame(tiles, plan.grid, global_pass, self._settings.merge)
                 else:
-                    merged = whole or Detections.empty()
-        return FrameResult(merged, trace, Passes(tiles, whole))
+                    merged = global_pass or Detections.empty()
+        return FrameResult(merged, trace, Passes(tiles, global_pass))
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _HostPlan:
         plan = self._plans.pop(frame_wh, None)
         if plan is None:
             if len(self._plans) >= self.MAX_PLANS:
@@ -95,18 +96,20 @@ class HostPipeline:
         self._plans[frame_wh] = plan  # last used, last to go
         return plan
 
-    def _new_plan(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _new_plan(self, frame_wh: tuple[int, int]) -> _HostPlan:
         settings, engine = self._settings, self._engine
         grid = settings.grid(frame_wh, engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
         batches = [in_batches(group, engine.file) for group in groups]
         threads = settings.cpu_threads
         dispatcher = new_dispatcher(self._dispatch, engine, batches, threads) if batches else None
-        whole = self._whole_engine.new_context(1, threads=threads) if "global" in settings.mode else None
-        letterbox = Letterbox.fit(frame_wh, self._whole_engine.file.spec.input_wh)
-        return _Plan(grid, letterbox, dispatcher, whole)
+        global_context = (
+            self._global_engine.new_context(1, threads=threads) if "global" in settings.mode else None
+        )
+        letterbox = Letterbox.fit(frame_wh, self._global_engine.file.spec.input_wh)
+        return _HostPlan(grid, letterbox, dispatcher, global_context)
 
-    def _tiles(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> list[Detections]:
+    def _tiles(self, frame: Frame, plan: _HostPlan, trace: FrameTrace) -> list[Detections]:
         """Return detections per tile, in tile order and px of the frame."""
         spec, settings = self._engine.file.spec, self._settings.decode
         assert plan.dispatcher is not None
@@ -121,38 +124,38 @@ class HostPipeline:
                 try:
                     found = decode(head, prototypes, spec, placements, settings)
                 except ExecutionError as exc:
-                    raise with_layer(exc, self._engine.file, context.images) from exc
+                    raise naming_layer(exc, self._engine.file, context.images) from exc
                 return [d.moved(*plan.grid.origins[t]) for t, d in zip(chosen, found, strict=True)]
 
         with trace.span("tiles", scope="tiles"):
             tiles = plan.grid.cut(frame)
             return [detections for part in plan.dispatcher.run(job) for detections in part]
 
-    def _global(self, frame: Frame, plan: _Plan, trace: FrameTrace) -> Detections:
+    def _global(self, frame: Frame, plan: _HostPlan, trace: FrameTrace) -> Detections:
         """Return detections of the letterboxed frame, in px of the frame."""
-        assert plan.whole is not None
+        assert plan.global_context is not None
         with trace.span("global", scope="global"):
             with trace.span("prepare_batch", scope="global"):
-                network_input([plan.letterbox.apply(frame)], out=plan.whole.images)
+                network_input([plan.letterbox.apply(frame)], out=plan.global_context.images)
             with trace.span("enqueue", scope="global"):
-                head, prototypes = plan.whole.run()
+                head, prototypes = plan.global_context.run()
             with trace.span("decode", scope="global"):
                 settings = self._settings.decode
-                file = self._whole_engine.file
+                file = self._global_engine.file
                 try:
                     return decode(head, prototypes, file.spec, [plan.letterbox], settings)[0]
                 except ExecutionError as exc:
-                    raise with_layer(exc, file, plan.whole.images) from exc
+                    raise naming_layer(exc, file, plan.global_context.images) from exc
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _HostPlan:
     """Everything that depends on the frame's size."""
 
     grid: TileGrid
     letterbox: Letterbox
     dispatcher: Dispatcher | None
-    whole: Context | None
+    global_context: Context | None
 
     def close(self) -> None:
         if self.dispatcher is not None:

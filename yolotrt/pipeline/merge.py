@@ -1,4 +1,4 @@
-"""Join what overlapping tiles, and the pass over the whole frame, saw of the same objects.
+"""Join what overlapping tiles, and the global pass, saw of the same objects.
 
 There are four ways in which two detections can be one object, tried in this order
 (:mod:`yolotrt.geometry.seams` explains the first three):
@@ -15,21 +15,23 @@ for comparison.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from importlib import import_module
+from typing import cast
 
 import numpy as np
 
+from yolotrt.arrays import I64
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.merge import Shape, join, merge, suppress
-from yolotrt.geometry.seams import WHOLE_FRAME, Views, continued, covered, mistaken
+from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.merge_methods import MERGE_METHODS, METHODS, MergeMethod
 
-MergeMethod = Literal["seams", "nmm", "nms"]
-MERGE_METHODS: tuple[MergeMethod, ...] = ("seams", "nmm", "nms")
 METRICS: tuple[Metric, ...] = ("iou", "ios")
 SHAPES: tuple[Shape, ...] = ("boxes", "masks")
 
@@ -76,18 +78,33 @@ class MergeSettings:
             )
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What all passes over a frame found.
+
+    Attributes:
+        found: Detections in px of the frame.
+        tile: (n,) index of the tile that each comes from, or ``WHOLE_FRAME``.
+        grid: Where the tiles lie.
+    """
+
+    found: Detections
+    tile: I64
+    grid: TileGrid
+
+
 def merge_frame(
     tiles: Sequence[Detections],
     grid: TileGrid,
     global_: Detections | None = None,
     settings: MergeSettings | None = None,
 ) -> Detections:
-    """Join the detections of all tiles, and of the pass over the whole frame if there was one.
+    """Join the detections of all tiles, and of the global pass if there was one.
 
     Args:
         tiles: Detections of each tile of ``grid``, in its order and in px of the frame.
         grid: Where the tiles lie.
-        global_: Detections of the whole frame, in px of the frame.
+        global_: Detections of the global pass, in px of the frame.
         settings: How they are joined.
 
     Returns:
@@ -103,18 +120,35 @@ def merge_frame(
     found, tile = seen.found, seen.image
     if global_ is not None:
         found = Detections.concatenate([found, global_])
-        tile = np.concatenate([tile, np.full(len(global_), WHOLE_FRAME)])
+        tile = np.concatenate([tile, np.full(len(global_), GLOBAL_PASS)])
     if len(found) < 2:
         return found
-    if settings.method == "nms":
-        return suppress(found, settings.threshold, metric=settings.metric, shape=settings.shape)
-    if settings.method == "nmm":
-        return merge(found, settings.threshold, metric=settings.metric, shape=settings.shape)
-    views = Views.of(found, tile, grid, settings.border)
-    alone = np.arange(len(found))
+    return _function(settings.method)(Candidates(found, tile, grid), settings)
+
+
+def seams(seen: Candidates, settings: MergeSettings) -> Detections:
+    """Join with what is known of the tiles' borders; see the module."""
+    views = Views.of(seen.found, seen.tile, seen.grid, settings.border)
+    alone = np.arange(len(seen.found))
     alive = covered(views, settings.threshold) == alone
     owner = continued(views, settings.threshold, alive)
     alive &= ~mistaken(views, owner, alive)
     left = (alive & (owner == alone))[owner == alone]
-    joined, tile = join(found, owner).take(left), tile[owner == alone][left]
+    joined, tile = join(seen.found, owner).take(left), seen.tile[owner == alone][left]
     return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)
+
+
+def nmm(seen: Candidates, settings: MergeSettings) -> Detections:
+    """Join whatever overlaps a better detection of its class; see :func:`yolotrt.geometry.merge.merge`."""
+    return merge(seen.found, settings.threshold, metric=settings.metric, shape=settings.shape)
+
+
+def nms(seen: Candidates, settings: MergeSettings) -> Detections:
+    """Drop whatever overlaps a better detection of its class; see :func:`yolotrt.geometry.merge.suppress`."""
+    return suppress(seen.found, settings.threshold, metric=settings.metric, shape=settings.shape)
+
+
+@cache
+def _function(method: MergeMethod) -> Callable[[Candidates, MergeSettings], Detections]:
+    module, _, function = METHODS[method].function.partition(":")
+    return cast("Callable[[Candidates, MergeSettings], Detections]", getattr(import_module(module), function))

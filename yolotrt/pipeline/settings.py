@@ -20,7 +20,7 @@ a processor."""
 
 GlobalOrder = Literal["concurrent", "after"]
 GLOBAL_ORDERS: tuple[GlobalOrder, ...] = ("concurrent", "after")
-"""Whether the pass over the whole frame runs beside the tile groups or behind them, on a GPU."""
+"""Whether the global pass runs beside the tile groups or behind them, on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class PipelineSettings:
         mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed.
         groups: Number of chunks the tiles are split into, over all GPUs if there are several.
         dispatch: How the chunks run.
-        overlap: Part of a tile shared with its neighbour, in [0, 1).
+        overlap: Part of a tile shared with its neighbour, in [0, 1). With 0 an object on a tile border is
+            found in pieces, or not at all: tiles that share no pixels cannot be joined.
         cpu_threads: CPU threads that all groups together may use; means nothing on a GPU.
         depth: Frames in flight on a GPU: 1 for the least latency; 2 uploads one frame while another
             computes.
-        global_order: When the pass over the whole frame runs on a GPU; for ``tiled+global``.
+        global_order: When the global pass runs on a GPU; for ``tiled+global``.
         bgr: Channel order of the frames: BGR as OpenCV reads them, or RGB.
         measure: Measure the device time of every stage with events, on a GPU.
         decode: Thresholds of the decoder.

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame as Frame
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
@@ -50,9 +50,9 @@ class TiledPipeline:
     share its buffers and must take turns.
 
     Args:
-        engine: Looks at the tiles, and at the whole frame unless ``whole_engine`` does.
+        engine: Runs the tiles, and the global pass unless ``global_engine`` does.
         settings: How a frame is cut, run and decoded.
-        whole_engine: Looks at the whole frame instead; on the same devices.
+        global_engine: Runs the global pass instead; on the same devices.
         clock: What the traces of a processor's frames read.
         takes_turns: No other pipeline runs while this one does, though others use the engine too: they
             all share contexts, so that a sweep over many settings need not make each anew.
@@ -66,7 +66,7 @@ class TiledPipeline:
         engine: Engine,
         settings: PipelineSettings | None = None,
         *,
-        whole_engine: Engine | None = None,
+        global_engine: Engine | None = None,
         clock: Clock = now,
         takes_turns: bool = False,
     ) -> None:
@@ -75,13 +75,13 @@ class TiledPipeline:
         self._closed = False
         self._owned: list[Engine] = []
         settings = settings or PipelineSettings()
-        gpus = _gpus(engine, whole_engine)
+        gpus = _gpus(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
         self._runner: _Runner = (
-            DevicePipeline(gpus, settings, takes_turns=takes_turns)
+            DevicePipeline([gpu.taking_turns() for gpu in gpus] if takes_turns else gpus, settings)
             if gpus and not settings.decode.multi_label
-            else HostPipeline(engine, settings, whole_engine=whole_engine, clock=clock)
+            else HostPipeline(engine, settings, global_engine=global_engine, clock=clock)
         )
 
     @classmethod
@@ -89,7 +89,7 @@ class TiledPipeline:
         cls,
         engine: str | Path,
         *,
-        whole: str | Path | None = None,
+        global_engine: str | Path | None = None,
         device: str = "auto",
         trust: bool = False,
         warn: Callable[[str], None] = lambda _: None,
@@ -99,7 +99,7 @@ class TiledPipeline:
 
         Args:
             engine: Engine file, as ``yolotrt build`` prints it.
-            whole: Another engine for the pass over the whole frame.
+            global_engine: Another engine for the global pass.
             device: ``auto``, ``cpu``, ``cuda:0``, or several GPUs as ``cuda:0,1``; see
                 :func:`yolotrt.backends.placement.place`.
             trust: Also load engines that no matching sidecar vouches for. They can run any code: see
@@ -116,10 +116,10 @@ class TiledPipeline:
         chosen = PipelineSettings(**settings)
         owned: list[Engine] = []
         try:
-            for path in (engine, whole):
+            for path in (engine, global_engine):
                 if path is not None:
                     owned.append(open_engine(Path(path), device, trust=trust, warn=warn))
-            pipeline = cls(owned[0], chosen, whole_engine=owned[-1])
+            pipeline = cls(owned[0], chosen, global_engine=owned[-1])
         except BaseException:
             for loaded in owned:
                 loaded.close()
@@ -232,13 +232,13 @@ class _InTurn:
             self.pending.drop()
 
 
-def _gpus(engine: Engine, whole_engine: Engine | None) -> list[Gpu]:
+def _gpus(engine: Engine, global_engine: Engine | None) -> list[Gpu]:
     """Return the GPUs that engines are on, with their engines; none if they are fed from the host."""
-    tiles, wholes = engine.parts, (whole_engine or engine).parts
-    if [e.device for e in tiles] != [e.device for e in wholes]:
-        names = " and ".join(e.file.path.name for e in (engine, whole_engine) if e)
+    tiles, globals_ = engine.parts, (global_engine or engine).parts
+    if [e.device for e in tiles] != [e.device for e in globals_]:
+        names = " and ".join(e.file.path.name for e in (engine, global_engine) if e)
         raise UsageError(
             f"{names} are on different devices.",
             hint="Build both for one: see --backend of yolotrt build, or use --device.",
         )
-    return [Gpu(tile.device, tile, whole) for tile, whole in zip(tiles, wholes, strict=True)]
+    return [Gpu(tile.device, tile, other) for tile, other in zip(tiles, globals_, strict=True)]

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.quantization.histogram import F64, StreamingHistogram
+from yolotrt.arrays import F64
+from yolotrt.quantization.histogram import StreamingHistogram
 
 ByHistogram = Literal["mse", "entropy", "percentile", "minmax"]
 """How to choose a range from the distribution of its tensor alone."""

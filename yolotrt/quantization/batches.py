@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32, U8
 from yolotrt.data.images import read_image
 from yolotrt.errors import ImageError
 from yolotrt.geometry.letterbox import Letterbox, network_input
 from yolotrt.geometry.tiles import tile_grid
-
-F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
+from yolotrt.arrays import F32
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive, strange_kind
 from yolotrt.artifacts.hashing import sha256_file
@@ -18,7 +20,7 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import Algorithm
-from yolotrt.quantization.batches import F32, ImageFeed, Preprocessing
+from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.cache_file import CALIBRATION as CALIBRATION
 from yolotrt.quantization.cache_file import DOCUMENT
 from yolotrt.quantization.cache_file import read_ranges as read_ranges
@@ -28,13 +30,14 @@ from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
 from yolotrt.quantization.observe import collect
 from yolotrt.quantization.places import place_for
-from yolotrt.quantization.qdq import STYLES, quantize
+from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import (
     CalibrationKey,
     CalibrationRanges,
     find_ranges,
 )
 from yolotrt.quantization.sensitivity import measure_noise
+from yolotrt.quantization.styles import STYLES
 from yolotrt.quantization.witness import Witness, doubts
 
 BATCH = 1
@@ -110,7 +113,7 @@ def load_or_calibrate(
         images: Image files, already limited to those that shall be used.
         cache: The cache file, ``calib_data/NAME.calib.json``; written when it has to be made.
         algorithm: How to choose ranges.
-        tile_overlap: Feed tiles with this overlap, too; None feeds whole images only.
+        tile_overlap: Feed tiles with this overlap, too; None feeds letterboxed images only.
         force: Calibrate again even if the cache holds.
         overwrite: Replace also a file in the cache's place that is no cache.
         beside: Leave the calibration that ``cache`` holds where other images, another method or other
@@ -123,60 +126,74 @@ def load_or_calibrate(
         ModelError: The network cannot be read, or is not in FP32.
         ImageError: None of the images can be read.
         CalibrationError: A tensor holds NaN or infinity, or every image is of one colour.
-        StorageError: The cache cannot be written, or another process has just made it of another network
-            or other images.
+        StorageError: The cache cannot be written, or another process has just made it of another network.
     """
     require_own(cache, CALIBRATION, overwrite=overwrite)
     model = load_onnx(onnx_path)
     require_fp32(model, str(onnx_path))
     preprocessing = Preprocessing(spec.input_wh, tile_overlap)
     key = CalibrationKey(onnx_key(model), _digests(images), preprocessing.as_json(), algorithm)
-    target, apart = place_for(cache, key, read_ranges) if beside else (cache, ())
-
-    def cached() -> tuple[CalibrationRanges | None, CalibrationStatus]:
-        try:
-            known = read_ranges(target) if target.exists() else None
-        except ArtifactError as exc:
-            return None, CalibrationStatus(False, warning=f"{exc.message} It is made again.")
-        if known is None or force:
-            return None, CalibrationStatus(False, apart)
-        changed = key.changes_since(known.key)
-        found = None if changed else known
-        images = len(known.key.images)
-        return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known))
-
-    ranges, status = cached()
-    if ranges is not None:
-        return ranges, status
-    with exclusive(target, on_wait) as waited:
-        ranges, now = cached()  # another process may just have made it
+    place = place_for(cache, key, read_ranges) if beside else (cache, ())
+    while True:
+        target, apart = place
+        ranges, status = _known(target, key, apart, force)
         if ranges is not None:
-            return ranges, now
-        if waited and "model" in now.changed:
-            raise StorageError(
-                f"Another process has just made {target}, of another network.",
-                hint="Run the command again: it takes another name; or name one with -o.",
-            )
-        if beside and place_for(cache, key, read_ranges)[0] != target:
-            raise StorageError(
-                f"Another process has just calibrated on other images into {target}.",
-                hint="Run the command again: it keeps its own beside that.",
-            )
-        batch, full = spec.batch or BATCH, spec.batch is not None
-        feed = ImageFeed(images, preprocessing, batch, full)
-        sample: list[F32] = []
-        # One image at a time where possible: the audit holds two networks' tensors.
-        batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
-        witness = Witness(spec)
-        histograms = collect(
-            model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
-        )
-        seen = witness.seen(feed.read, feed.blank)
-        ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-        ranges = replace(ranges, seen=seen)
-        write_ranges(target, ranges, onnx_path)
-    made = (status.changed, status.warning, feed.read, tuple(feed.skipped), target, doubts(ranges))
-    return ranges, CalibrationStatus(False, *made)
+            return ranges, status
+        with exclusive(target, on_wait) as waited:
+            ranges, now = _known(target, key, apart, force)  # another process may just have made it
+            if ranges is not None:
+                return ranges, now
+            if waited and "model" in now.changed:
+                raise StorageError(
+                    f"Another process has just made {target}, of another network.",
+                    hint="Run the command again: it takes another name; or name one with -o.",
+                )
+            if beside and (place := place_for(cache, key, read_ranges))[0] != target:
+                continue  # it is of other images: this one goes beside it
+            ranges, feed = _calibrated(model, spec, images, preprocessing, key, threads, progress)
+            write_ranges(target, ranges, onnx_path)
+        made = (status.changed, status.warning, feed.read, tuple(feed.skipped), target, doubts(ranges))
+        return ranges, CalibrationStatus(False, *made)
+
+
+def _calibrated(
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    images: Sequence[Path],
+    preprocessing: Preprocessing,
+    key: CalibrationKey,
+    threads: int | None,
+    progress: Progress,
+) -> tuple[CalibrationRanges, ImageFeed]:
+    """Return the ranges of a network and images, and how the images were read."""
+    batch, full = spec.batch or BATCH, spec.batch is not None
+    feed = ImageFeed(images, preprocessing, batch, full)
+    sample: list[F32] = []
+    # One image at a time where possible: the audit holds two networks' tensors.
+    batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
+    witness = Witness(spec)
+    histograms = collect(
+        model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
+    )
+    seen = witness.seen(feed.read, feed.blank)
+    ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
+    return replace(ranges, seen=seen), feed
+
+
+def _known(
+    target: Path, key: CalibrationKey, apart: tuple[str, ...], force: bool
+) -> tuple[CalibrationRanges | None, CalibrationStatus]:
+    """Return the ranges of a file if they are those of a key, and what is to be said of it otherwise."""
+    try:
+        known = read_ranges(target) if os.path.exists(target) else None
+    except ArtifactError as exc:
+        return None, CalibrationStatus(False, warning=f"{exc.message} It is made again.")
+    if known is None or force:
+        return None, CalibrationStatus(False, apart)
+    changed = key.changes_since(known.key)
+    found = None if changed else known
+    images = len(known.key.images)
+    return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known))
 
 
 def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> Iterator[F32]:

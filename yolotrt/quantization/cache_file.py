@@ -11,8 +11,8 @@ from typing import Any
 from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.fields import Real
 from yolotrt.quantization.algorithms import Algorithm
-from yolotrt.quantization.qdq import STYLES
 from yolotrt.quantization.ranges import QUANTILES, CalibrationKey, CalibrationRanges, Seen, TensorRange
+from yolotrt.quantization.styles import STYLES
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,28 @@ class CalibrationFile:
         """What the rest of the program works with."""
         images = tuple((image.file, image.sha256) for image in self.images)
         key = CalibrationKey(self.model, images, self.preprocessing, self.algorithm, self.method)
-        noise: dict[str, Mapping[str, float]] = {style: self.noise[style] for style in STYLES}
+        noise = _by_style(self.noise)
         return CalibrationRanges(self.tensors, key, noise, self.seen)
+
+
+def _by_style(noise: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    """Return noise under the names of today: older versions call the second style by the name of a library.
+
+    Raises:
+        ValueError: A style is missing.
+    """
+    known: dict[str, Mapping[str, float]] = {name: noise[name] for name in STYLES if name in noise}
+    other = [layers for name, layers in noise.items() if name not in STYLES]
+    found = {"gpu": other[0], **known} if other else known
+    if missing := [style for style in STYLES if style not in found]:
+        raise ValueError(f"no noise of {', '.join(missing)}")
+    return {style: found[style] for style in STYLES}
 
 
 def _check(file: CalibrationFile) -> None:
     if not file.tensors:
         raise ValueError("no tensors")
-    if missing := [style for style in STYLES if style not in file.noise]:
-        raise ValueError(f"no noise of {', '.join(missing)}")
+    _by_style(file.noise)
     for name, found in file.tensors.items():
         if not found.lo <= 0 <= found.hi or found.amax < 0 or len(found.quantiles) != len(QUANTILES):
             raise ValueError(f"the range of {reprlib.repr(name)} makes no sense")

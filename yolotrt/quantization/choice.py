@@ -21,10 +21,10 @@ import onnx
 from yolotrt.quantization.algorithms import BY_HISTOGRAM, ByHistogram
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
-from yolotrt.quantization.qdq import STYLES, Style
-from yolotrt.quantization.qdq_tensorrt import shared_scales
+from yolotrt.quantization.qdq_gpu import shared_scales
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange, find_ranges
 from yolotrt.quantization.sensitivity import layers_of
+from yolotrt.quantization.styles import STYLES, QdqStyle
 
 Noise = Mapping[str, Mapping[str, float]]
 """By style and convolution."""
@@ -52,7 +52,7 @@ def best_ranges(
     read = {n.input[0] for n in view.body if n.op_type in WEIGHTED}
     tried = {name: _only(read, ranges, found[_USUAL]) for name, ranges in found.items()}
     noises = {name: measure(CalibrationRanges(ranges, key)) for name, ranges in tried.items()}
-    shared: dict[Style, dict[str, str]] = {"cpu": {}, "tensorrt": shared_scales(view)}
+    shared: dict[QdqStyle, dict[str, str]] = {"cpu": {}, "gpu": shared_scales(view)}
     chosen = {
         style: _chosen(model, {name: noise[style] for name, noise in noises.items()}, shared[style])
         for style in STYLES
@@ -60,7 +60,7 @@ def best_ranges(
     tensors = {}
     for name, usual in found[_USUAL].items():
         asymmetric = found[chosen["cpu"].get(name, _USUAL)][name]
-        symmetric = found[chosen["tensorrt"].get(shared["tensorrt"].get(name, name), _USUAL)][name]
+        symmetric = found[chosen["gpu"].get(shared["gpu"].get(name, name), _USUAL)][name]
         tensors[name] = replace(usual, lo=asymmetric.lo, hi=asymmetric.hi, amax=symmetric.amax)
     return CalibrationRanges(tensors, key, _noise_of(view, noises, chosen, shared))
 
@@ -95,8 +95,8 @@ def _chosen(
 def _noise_of(
     view: GraphView,
     noises: Mapping[ByHistogram, Noise],
-    chosen: Mapping[Style, Mapping[str, ByHistogram]],
-    shared: Mapping[Style, Mapping[str, str]],
+    chosen: Mapping[QdqStyle, Mapping[str, ByHistogram]],
+    shared: Mapping[QdqStyle, Mapping[str, str]],
 ) -> dict[str, dict[str, float]]:
     """Return each convolution's noise under the choice: it was measured, since it only tells of its input."""
     source = {n.name: n.input[0] for n in view.body if n.op_type in WEIGHTED}

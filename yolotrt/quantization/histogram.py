@@ -14,8 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
+from yolotrt.arrays import F64, I64
 
 BINS = 16384
 """Bins in all, half of them below zero: at least 4096 cover the side that reaches farther."""

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from yolotrt.arrays import F32
 from yolotrt.quantization.graph import GraphView
 
 SMALLEST_SCALE = 2.0**-40
 """Scale of tensors that are (all but) zero: positive, as runtimes demand, and harmless in products."""
 
 Array = npt.NDArray[Any]
-F32 = npt.NDArray[np.float32]
 
 
 def weight_scales(weights: Array, levels: int) -> F32:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from yolotrt.arrays import F32, F64
 from yolotrt.errors import CalibrationError
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.graph import RESHAPING, GraphView
-from yolotrt.quantization.histogram import F64, NotFinite, StreamingHistogram
-
-F32 = npt.NDArray[np.float32]
+from yolotrt.quantization.histogram import NotFinite, StreamingHistogram
 
 Run = Callable[[list[str], dict[str, F32]], list[Any]]
 

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, get_args
 
 import onnx
 import onnx.version_converter
 
 from yolotrt.errors import ModelError
-from yolotrt.quantization.qdq_cpu import quantize_for_cpu
-from yolotrt.quantization.qdq_tensorrt import quantize_for_tensorrt
+from yolotrt.quantization.graph import GraphView
+from yolotrt.quantization.qdq_cpu import integer_convolutions, quantize_for_cpu
+from yolotrt.quantization.qdq_gpu import int8_convolutions, quantize_for_gpu
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.sensitivity import choose_exclusions, layers_of
+from yolotrt.quantization.styles import QdqStyle
 
-Style = Literal["cpu", "tensorrt"]
-
-STYLES: tuple[Style, ...] = get_args(Style)
-
-BUDGET: dict[Style, float] = {"cpu": 0.08, "tensorrt": 0.12}
+BUDGET: dict[QdqStyle, float] = {"cpu": 0.08, "gpu": 0.12}
 """Share of the convolutions' multiply-adds that may stay in high precision where that prevents most harm."""
 
 LEAST_IN_INT8 = 0.82
 """Share of the convolutions' multiply-adds that the default leaves in INT8, if so much of it can be."""
 
-_FIRST_OPSET: dict[Style, int] = {"cpu": 13, "tensorrt": 19}
+_FIRST_OPSET: dict[QdqStyle, int] = {"cpu": 13, "gpu": 19}
 """First opset whose QuantizeLinear knows scales per channel, and scales in FP16."""
 
 
 def quantize(
     model: onnx.ModelProto,
     ranges: CalibrationRanges,
-    style: Style,
+    style: QdqStyle,
     *,
     exclude: Collection[str] | None = None,
     weight_levels: int = 127,
@@ -41,8 +38,7 @@ def quantize(
     Args:
         model: The FP32 model; it is not changed.
         ranges: Its calibration.
-        style: ``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``tensorrt`` for
-            TensorRT 10, 11 and RTX (int8 symmetric).
+        style: For which kernels.
         exclude: Names of convolutions to keep in high precision. None takes those whose quantisation
             hurts most, as the calibration has measured it; an empty list takes none.
         weight_levels: Largest magnitude of a quantised weight. 63 instead of 127 rules out that CPUs
@@ -57,10 +53,17 @@ def quantize(
     model = _with_opset(model, _FIRST_OPSET[style])
     if style == "cpu":
         return quantize_for_cpu(model, ranges, exclude, weight_levels)
-    return quantize_for_tensorrt(model, ranges, exclude)
+    return quantize_for_gpu(model, ranges, exclude)
 
 
-def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: Style) -> list[str]:
+def quantized_convolutions(
+    view: GraphView, style: QdqStyle, exclude: Collection[str]
+) -> list[onnx.NodeProto]:
+    """Return the convolutions that run in 8 bits, in order."""
+    return (integer_convolutions if style == "cpu" else int8_convolutions)(view, exclude)
+
+
+def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: QdqStyle) -> list[str]:
     """Return the convolutions that stay in high precision unless asked otherwise."""
     layers = layers_of(model, ranges.noise.get(style, {}))
     spare = sum(layer.cost for layer in layers) - LEAST_IN_INT8

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from yolotrt.arrays import F64
 from yolotrt.artifacts.fields import Count, Real
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.quantization.algorithms import Algorithm, ByHistogram, choose_limits
 from yolotrt.quantization.graph import GraphView
-from yolotrt.quantization.histogram import F64, StreamingHistogram
+from yolotrt.quantization.histogram import StreamingHistogram
 from yolotrt.quantization.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]

@@ -28,12 +28,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from yolotrt.arrays import F32, F64
 from yolotrt.errors import CalibrationError
 from yolotrt.quantization.graph import WEIGHTED, GraphView
-from yolotrt.quantization.histogram import F64
 from yolotrt.quantization.observe import open_session
-
-F32 = npt.NDArray[np.float32]
 
 _CHANGE = 0.005
 """What changing the precision before and after a layer costs, as a share of all multiply-adds: a guess
@@ -46,7 +44,7 @@ _SUMS = ("error", "power", "mean", "weight")
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerNoise:
     """What quantising one convolution costs and saves.
 
     Attributes:
@@ -99,7 +97,7 @@ def measure_noise(
     return {layer: _relative_power(sums, f"{layer}/", done) for layer in points}
 
 
-def layers_of(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[Layer]:
+def layers_of(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[LayerNoise]:
     """Return the convolutions whose noise is known, in order.
 
     Args:
@@ -111,20 +109,20 @@ def layers_of(model: onnx.ModelProto, noise: Mapping[str, float]) -> list[Layer]
     convolutions = [n for n in view.nodes if n.op_type in WEIGHTED]
     work = sum(view.multiply_adds(n) for n in convolutions) or 1
     return [
-        Layer(n.name, noise[n.name], tuple(reach[n.output[0]]), view.multiply_adds(n) / work)
+        LayerNoise(n.name, noise[n.name], tuple(reach[n.output[0]]), view.multiply_adds(n) / work)
         for n in convolutions
         if n.name in noise
     ]
 
 
-def damages(layers: Sequence[Layer]) -> F64:
+def damages(layers: Sequence[LayerNoise]) -> F64:
     """Return each layer's share of the noise at the outputs, averaged over their kinds; sums to 1."""
     arriving = np.array([layer.arriving for layer in layers])
     shares: F64 = (arriving / np.maximum(arriving.sum(axis=0), 1e-30)).mean(axis=1)
     return shares
 
 
-def choose_exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
+def choose_exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
     """Return the layers that are better left in high precision.
 
     Taken is, again and again, the layer that prevents most damage per cost, as long as one stands out

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32
 from yolotrt.errors import CalibrationError
+from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.ranges import CalibrationRanges, Seen
-
-F32 = npt.NDArray[np.float32]
-
-CONFIDENT = 0.25
-"""Score from which on FP32 counts as having found something."""
 
 FEW_IMAGES = 10
 MOST = 0.5

@@ -11,9 +11,9 @@ from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
 from yolotrt.evaluation.comparison import Difference
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis, y_axis
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis, y_axis
 from yolotrt.workflow.accuracy_file import DOCUMENT, EngineFigures
 
 Change = tuple[float, float | None, float | None]
@@ -21,7 +21,7 @@ Change = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class ReportedAccuracy:
     """What one engine reached on annotated images.
 
     Attributes:
@@ -46,7 +46,7 @@ class Accuracy:
     mask_change: Change | None
 
 
-def read_accuracy(path: Path) -> list[Accuracy]:
+def read_accuracy(path: Path) -> list[ReportedAccuracy]:
     """Read what ``yolotrt eval --json`` wrote.
 
     Raises:
@@ -61,10 +61,10 @@ def read_accuracy(path: Path) -> list[Accuracy]:
     return [accuracy_of(entry) for entry in DOCUMENT.parse(path, found).engines]
 
 
-def accuracy_of(entry: EngineFigures) -> Accuracy:
+def accuracy_of(entry: EngineFigures) -> ReportedAccuracy:
     """Return the figures of one engine for one pass."""
     against = entry.comparison
-    return Accuracy(
+    return ReportedAccuracy(
         entry.engine,
         entry.sha256,
         entry.mode,
@@ -80,13 +80,15 @@ def _change(difference: Difference | None) -> Change | None:
     return None if difference is None else (difference.absolute, difference.low, difference.high)
 
 
-def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[Accuracy]) -> list[Accuracy]:
+def matches(
+    result: RunResult, entry: CaseResult, accuracy: Sequence[ReportedAccuracy]
+) -> list[ReportedAccuracy]:
     """Return the accuracy figures of the very engine that a case timed."""
     about = result.environment.engines.get(entry.case.engine)
     return [a for a in accuracy if about is not None and a.sha256 == about.sha256]
 
 
-def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
+def accuracy_chart(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
     """Return mask mAP (box mAP without masks) over latency: up and to the left is better.
 
     Empty with fewer than two points: one cannot be further up or left.
@@ -105,7 +107,7 @@ def accuracy_chart(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
     x_ticks = round_ticks(max(point[0] for point in points) * 1e3)
     y_ticks = round_ticks(max(point[1] for point in points) * 100)
     x, y = Scale(0, x_ticks[-1], left, WIDTH - 12), Scale(0, y_ticks[-1], bottom, 12)
-    canvas = Canvas(bottom + 34)
+    canvas = SvgCanvas(bottom + 34)
     y_axis(canvas, y, y_ticks, left, WIDTH - 12)
     x_axis(canvas, x, x_ticks, 12, bottom)
     canvas.text((left + WIDTH) / 2, bottom + 31, "median ms per frame", anchor="middle", style="axis")

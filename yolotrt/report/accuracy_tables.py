@@ -2,58 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yolotrt.evaluation.coco import Scores
 from yolotrt.evaluation.comparison import Difference
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import milliseconds, points, signed_points
+from yolotrt.report.fitting import terminal_table
 from yolotrt.report.labels import short_names
-from yolotrt.report.tables import milliseconds, signed
 from yolotrt.workflow.evaluate import EngineAccuracy
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-NOTHING = "-"
+
+@dataclass(frozen=True)
+class _Scored:
+    """What boxes or masks of one engine reached in one pass; a second row does not name it again."""
+
+    engine: str
+    mode: str
+    of: str
+    scores: Scores
+    time: str | None
 
 
-def accuracy_table(entries: Sequence[EngineAccuracy]) -> Table:
+@dataclass(frozen=True)
+class _Lost:
+    """What boxes or masks of one engine lose in one pass."""
+
+    engine: str
+    mode: str
+    of: str
+    difference: Difference
+
+
+def _score(take: Callable[[Scores], float | None]) -> Callable[[_Scored], float | None]:
+    return lambda row: take(row.scores)
+
+
+ACCURACY: tuple[Column[_Scored], ...] = (
+    Column("engine", lambda r: r.engine, words=True, key=True),
+    Column("pass", lambda r: r.mode, words=True, key=True),
+    Column("of", lambda r: r.of, words=True, key=True),
+    Column("mAP50-95", _score(lambda s: s.ap), points),
+    Column("mAP50", _score(lambda s: s.ap50), points, rank=1),
+    Column("small", _score(lambda s: s.small), points, rank=3),
+    Column("medium", _score(lambda s: s.medium), points, rank=4),
+    Column("large", _score(lambda s: s.large), points, rank=5),
+    Column("ms", lambda r: r.time, rank=2),
+)
+
+LOSS: tuple[Column[_Lost], ...] = (
+    Column("engine", lambda r: r.engine, words=True, key=True),
+    Column("pass", lambda r: r.mode, words=True, key=True),
+    Column("of", lambda r: r.of, words=True, key=True),
+    Column("points", lambda r: -r.difference.absolute, signed_points),
+    Column("%", lambda r: None if r.difference.relative is None else -r.difference.relative, signed_points),
+    Column("95 % interval, points", lambda r: _interval(r.difference)),
+)
+"""Positive is worse."""
+
+
+def accuracy_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table:
     """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
     accuracy = entries[0].evaluation.accuracy
     images = f"{accuracy.images} image{'s' * (accuracy.images != 1)}"
-    title = f"mAP in points on {images} with {accuracy.objects} objects"
-    table = _table(title, "mAP50-95", "mAP50", "small", "medium", "large", "ms")
+    rows = []
     for names, entry in zip(_names(entries), entries, strict=True):
         found = entry.evaluation.accuracy
-        table.add_row(*names, "box", *_scores(found.box), _milliseconds(entry.median_seconds))
+        seconds = entry.median_seconds
+        time = None if seconds is None else milliseconds(seconds)
+        rows.append(_Scored(*names, "box", found.box, time))
         if found.mask is not None:
-            table.add_row("", "", "mask", *_scores(found.mask), "")
-    return table
+            rows.append(_Scored("", "", "mask", found.mask, ""))
+    title = f"mAP in points on {images} with {accuracy.objects} objects"
+    return terminal_table(RowTable(title, ACCURACY, rows), width=width)
 
 
-def loss_table(entries: Sequence[EngineAccuracy]) -> Table | None:
+def loss_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table | None:
     """Return what each engine loses against the first one in the same pass; None with nothing to compare."""
     if not any(entry.comparison for entry in entries):
         return None
-    table = _table(f"Loss of mAP50-95 against {entries[0].file.name}", "points", "%", "95 % interval, points")
+    rows = []
     for names, entry in zip(_names(entries), entries, strict=True):
         if entry.comparison is not None:
-            table.add_row(*names, "box", *_loss(entry.comparison.box))
+            rows.append(_Lost(*names, "box", entry.comparison.box))
             if entry.comparison.mask is not None:
-                table.add_row("", "", "mask", *_loss(entry.comparison.mask))
-    return table
+                rows.append(_Lost("", "", "mask", entry.comparison.mask))
+    title = f"Loss of mAP50-95 against {entries[0].file.name}"
+    return terminal_table(RowTable(title, LOSS, rows), width=width)
 
 
-def _table(title: str, *figures: str) -> Table:
-    from rich.table import Table
+def class_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table:
+    """Return one row per class: box and mask mAP50-95 of each engine, in points."""
+    columns: list[Column[str]] = [Column("class", lambda name: name, words=True, key=True)]
+    columns += [
+        Column(f"{name}, {passes}", _per_class(entry))
+        for (name, passes), entry in zip(_names(entries), entries, strict=True)
+    ]
+    classes = list(entries[0].evaluation.accuracy.box.per_class)
+    title = "mAP50-95 per class, points (box / mask)"
+    return terminal_table(RowTable(title, columns, classes), width=width)
 
-    table = Table(title=title, title_justify="left")
-    table.add_column("engine", overflow="fold")
-    table.add_column("pass", overflow="fold")
-    table.add_column("of", no_wrap=True)
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+
+def _per_class(entry: EngineAccuracy) -> Callable[[str], str]:
+    box, mask = entry.evaluation.accuracy.box, entry.evaluation.accuracy.mask
+    score: Column[float | None] = Column("", lambda value: value, points)
+
+    def take(name: str) -> str:
+        values = (box.per_class[name], mask.per_class[name] if mask else None)
+        return " / ".join(score.cell(value, "terminal") for value in values)
+
+    return take
 
 
 def _names(entries: Sequence[EngineAccuracy]) -> list[tuple[str, str]]:
@@ -63,42 +126,8 @@ def _names(entries: Sequence[EngineAccuracy]) -> list[tuple[str, str]]:
     return [(short[name], entry.mode) for name, entry in zip(files, entries, strict=True)]
 
 
-def class_table(entries: Sequence[EngineAccuracy]) -> Table:
-    """Return one row per class: box and mask mAP50-95 of each engine, in points."""
-    from rich.table import Table
-
-    table = Table(title="mAP50-95 per class, points (box / mask)", title_justify="left")
-    table.add_column("class")
-    for name, passes in _names(entries):
-        table.add_column(f"{name}, {passes}", justify="right")
-    for name in entries[0].evaluation.accuracy.box.per_class:
-        cells = []
-        for entry in entries:
-            found = entry.evaluation.accuracy
-            mask = found.mask.per_class[name] if found.mask else None
-            cells.append(f"{_points(found.box.per_class[name])} / {_points(mask)}")
-        table.add_row(name, *cells)
-    return table
-
-
-def _scores(scores: Scores) -> tuple[str, ...]:
-    values = (scores.ap, scores.ap50, scores.small, scores.medium, scores.large)
-    return tuple(_points(value) for value in values)
-
-
-def _points(value: float | None) -> str:
-    return NOTHING if value is None else f"{value * 100:.2f}"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return NOTHING if seconds is None else milliseconds(seconds)
-
-
-def _loss(difference: Difference) -> tuple[str, str, str]:
-    """Return absolute and relative loss (positive is worse) and the interval of the absolute one."""
-    relative = NOTHING if difference.relative is None else signed(-difference.relative * 100, 2)
-    interval = NOTHING
-    if difference.low is not None and difference.high is not None:
-        interval = " to ".join(signed(-end * 100, 2) for end in (difference.high, difference.low))
-        interval += " (noise)" if difference.within_noise else ""
-    return signed(-difference.absolute * 100, 2), relative, interval
+def _interval(difference: Difference) -> str | None:
+    if difference.low is None or difference.high is None:
+        return None
+    ends = " to ".join(signed_points(-end) for end in (difference.high, difference.low))
+    return ends + (" (noise)" if difference.within_noise else "")

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.pipeline.tiled import PassMode
 from yolotrt.workflow.demo import DemoOutcome, are_found, small_objects
-
-Picture = npt.NDArray[np.uint8]
 
 PART_WH = (1344, 1080)
 """Width and height of the part that is shown, px of the frame; shown at half the size."""
@@ -19,8 +18,8 @@ PART_WH = (1344, 1080)
 _GAP, _BAR = 8, 32
 
 
-def before_and_after(outcome: DemoOutcome, pictures: Mapping[PassMode, Picture]) -> Picture:
-    """Show where in the demo's scene tiles find most small objects that the whole frame misses.
+def before_and_after(outcome: DemoOutcome, pictures: Mapping[PassMode, Frame]) -> Frame:
+    """Show where in the demo's scene tiles find most small objects that the global pass misses.
 
     Args:
         outcome: The demo.
@@ -32,8 +31,8 @@ def before_and_after(outcome: DemoOutcome, pictures: Mapping[PassMode, Picture])
     middles = np.array([(box[:2] + box[2:]) / 2 for box in gained], np.float32).reshape(-1, 2)
     height, width = outcome.scene.image.shape[:2]
     panels = [
-        (f"Whole frame: {before.sum()} of {len(small)} small objects", pictures["global"]),
-        (f"Tiles and whole frame: {after.sum()} of {len(small)}", pictures["tiled+global"]),
+        (f"Global pass: {before.sum()} of {len(small)} small objects", pictures["global"]),
+        (f"Tiles and global pass: {after.sum()} of {len(small)}", pictures["tiled+global"]),
     ]
     return beside(panels, fullest_part(middles, (width, height)))
 
@@ -57,7 +56,7 @@ def fullest_part(points: npt.NDArray[np.float32], frame_wh: tuple[int, int]) -> 
     return int(x[column]), int(y[row])
 
 
-def beside(panels: Sequence[tuple[str, Picture]], origin: tuple[int, int]) -> Picture:
+def beside(panels: Sequence[tuple[str, Frame]], origin: tuple[int, int]) -> Frame:
     """Return the same part of several pictures side by side, each under its title.
 
     Args:
@@ -67,16 +66,16 @@ def beside(panels: Sequence[tuple[str, Picture]], origin: tuple[int, int]) -> Pi
     shown = [_panel(title, picture, origin) for title, picture in panels]
     gap = np.full((shown[0].shape[0], _GAP, 3), 255, np.uint8)
     parts = [part for panel in shown for part in (panel, gap)][:-1]
-    joined: Picture = np.concatenate(parts, axis=1)
+    joined: Frame = np.concatenate(parts, axis=1)
     return joined
 
 
-def _panel(title: str, picture: Picture, origin: tuple[int, int]) -> Picture:
+def _panel(title: str, picture: Frame, origin: tuple[int, int]) -> Frame:
     x, y = origin
     part = picture[y : y + PART_WH[1], x : x + PART_WH[0]]
     size = (part.shape[1] // 2, part.shape[0] // 2)
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
     bar = np.full((_BAR, size[0], 3), 32, np.uint8)
     cv2.putText(bar, title, (10, _BAR - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
-    joined: Picture = np.concatenate([bar, small.astype(np.uint8)], axis=0)
+    joined: Frame = np.concatenate([bar, small.astype(np.uint8)], axis=0)
     return joined

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from yolotrt.arrays import F64
 from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import F64, Summary, far_fences, measured, summarize
+from yolotrt.bench.statistics import Summary, far_fences, measured, summarize
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, tick_label, y_axis
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, WIDTH - 12, 12.0, 190.0
 MOST_POINTS = 240
@@ -21,7 +22,7 @@ MOST_POINTS = 240
 def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
     """Return a title and a chart for each engine and tiled pass: median and interval over groups.
 
-    The pass over the whole frame, which has no groups, is a dashed line. A single point gets no chart: the
+    The global pass, which has no groups, is a dashed line. A single point gets no chart: the
     table says as much.
     """
     names, look = short_names([e.case.engine for e in result.cases]), looks(result)
@@ -35,33 +36,36 @@ def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
             if summary is not None and (entry.case.engine, entry.case.mode) == (engine, mode):
                 lines.setdefault(entry.case.way, []).append((entry.case.groups, summary))
                 colors[entry.case.way] = look[entry.case].color
-        whole = _whole(result.cases, engine)
+        global_summary = _global_summary(result.cases, engine)
         if sum(map(len, lines.values())) > 1:
             title = f"{names[engine]}, {mode}" if len(names) > 1 else mode
-            panels.append((title, _group_chart(lines, colors, whole, title)))
+            panels.append((title, _group_chart(lines, colors, global_summary, title)))
     return panels
 
 
-def _whole(cases: Sequence[CaseResult], engine: str) -> Summary | None:
+def _global_summary(cases: Sequence[CaseResult], engine: str) -> Summary | None:
     found = [e for e in cases if e.case.engine == engine and e.case.mode == "global"]
     return summarize(found[0].samples["end_to_end"]) if found else None
 
 
 def _group_chart(
-    lines: dict[str, list[tuple[int, Summary]]], colors: dict[str, str], whole: Summary | None, title: str
+    lines: dict[str, list[tuple[int, Summary]]],
+    colors: dict[str, str],
+    global_summary: Summary | None,
+    title: str,
 ) -> str:
     groups = sorted({group for points in lines.values() for group, _ in points})
     tops = [s.p50_interval.high if s.p50_interval else s.p50 for points in lines.values() for _, s in points]
-    ticks = round_ticks(max([*tops, whole.p50 if whole else 0.0]) * 1e3)
+    ticks = round_ticks(max([*tops, global_summary.p50 if global_summary else 0.0]) * 1e3)
     y = Scale(0, ticks[-1], BOTTOM, TOP)
     step = (RIGHT - LEFT) / len(groups)
-    canvas = Canvas(BOTTOM + 34)
+    canvas = SvgCanvas(BOTTOM + 34)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for index, group in enumerate(groups):
         canvas.text(LEFT + (index + 0.5) * step, BOTTOM + 15, str(group), anchor="middle", style="tick")
     canvas.text((LEFT + RIGHT) / 2, BOTTOM + 31, "groups", anchor="middle", style="axis")
-    if whole is not None:
-        canvas.line(LEFT, y(whole.p50 * 1e3), RIGHT, y(whole.p50 * 1e3), "dashed")
+    if global_summary is not None:
+        canvas.line(LEFT, y(global_summary.p50 * 1e3), RIGHT, y(global_summary.p50 * 1e3), "dashed")
     keys = []
     for number, (dispatch, points) in enumerate(lines.items()):
         color = colors[dispatch]
@@ -73,12 +77,12 @@ def _group_chart(
         for x, summary in places:
             _point(canvas, x, y, summary, color, dispatch)
         keys.append((color, dispatch, "mark0"))
-    if whole is not None:
-        keys.append(("var(--muted)", f"whole frame only: {milliseconds(whole.p50)} ms", "line1"))
+    if global_summary is not None:
+        keys.append(("var(--muted)", f"global pass only: {milliseconds(global_summary.p50)} ms", "line1"))
     return canvas.render(f"Median latency over groups: {title}") + legend(keys)
 
 
-def _point(canvas: Canvas, x: float, y: Scale, summary: Summary, color: str, name: str) -> None:
+def _point(canvas: SvgCanvas, x: float, y: Scale, summary: Summary, color: str, name: str) -> None:
     tip = f"{name}: {milliseconds(summary.p50)} ms"
     if (interval := summary.p50_interval) is not None:
         low, high = y(interval.low * 1e3), y(interval.high * 1e3)
@@ -103,7 +107,7 @@ def percentile_curves(result: RunResult) -> str:
     x = Scale(0, _stretch(last), LEFT, RIGHT)
     ticks = round_ticks(max((float(v[-1]) for v in samples.values()), default=1.0))
     y = Scale(0, ticks[-1], BOTTOM, TOP)
-    canvas = Canvas(BOTTOM + 20)
+    canvas = SvgCanvas(BOTTOM + 20)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for p in marks:
         canvas.line(x(_stretch(p)), TOP, x(_stretch(p)), BOTTOM, "grid")
@@ -139,7 +143,7 @@ def every_frame(result: RunResult) -> str:
     count = max((len(values) for _, values in shown), default=1)
     ticks = round_ticks(max((float(values.max()) for _, values in shown), default=1.0))
     x, y = Scale(1, max(count, 2), LEFT + 4, RIGHT), Scale(0, ticks[-1], BOTTOM, TOP)
-    canvas = Canvas(BOTTOM + 20)
+    canvas = SvgCanvas(BOTTOM + 20)
     y_axis(canvas, y, ticks, LEFT, RIGHT)
     for frame, anchor in ((1, "middle"), (count, "end")):
         canvas.text(x(frame), BOTTOM + 15, f"frame {frame}", anchor=anchor, style="tick")

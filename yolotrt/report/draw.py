@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.text import visible
-
-Picture = npt.NDArray[np.uint8]
 
 MASK_OPACITY = 0.4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -23,7 +22,7 @@ Color = tuple[int, int, int]
 Area = tuple[int, int, int, int]
 
 
-def draw(image: Picture, detections: Detections, names: Sequence[str]) -> Picture:
+def draw(image: Frame, detections: Detections, names: Sequence[str]) -> Frame:
     """Return a copy of the image with every detection drawn, the most certain on top.
 
     In a crowd the labels of the most certain ones are drawn; those without a free place are left out.
@@ -33,7 +32,7 @@ def draw(image: Picture, detections: Detections, names: Sequence[str]) -> Pictur
         detections: In px of the image.
         names: Class names by index.
     """
-    canvas: Picture = image.copy()
+    canvas: Frame = image.copy()
     names = [visible(name) for name in names]
     pen = max(1, round(min(image.shape[:2]) / 720))
     order = np.argsort(-detections.scores, kind="stable").tolist()
@@ -71,7 +70,7 @@ def class_color(index: int, count: int) -> Color:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
-def _draw_mask(canvas: Picture, mask: Mask, color: Color, pen: int) -> None:
+def _draw_mask(canvas: Frame, mask: Mask, color: Color, pen: int) -> None:
     height, width = mask.bits.shape
     if not height or not width:
         return
@@ -85,7 +84,7 @@ def _draw_mask(canvas: Picture, mask: Mask, color: Color, pen: int) -> None:
 
 
 def _draw_label(
-    canvas: Picture, label: str, box: npt.NDArray[np.float32], color: Color, pen: int, taken: list[Area]
+    canvas: Frame, label: str, box: npt.NDArray[np.float32], color: Color, pen: int, taken: list[Area]
 ) -> None:
     """Draw a label above its box, or inside it at the top, and note its place; nothing if both are taken."""
     scale = 0.36 + 0.14 * pen

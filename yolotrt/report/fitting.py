@@ -1,37 +1,36 @@
-"""Tables that fit a terminal: no figure is broken over two lines, lesser columns are left out instead."""
+"""Tables on a terminal: no figure is broken over two lines, lesser columns are left out instead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import NOT_MEASURED
 from yolotrt.text import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-NOT_MEASURED = "-"
-
 _BORDER = 3
 """Characters that a column costs besides its content: a line and a space on each side."""
 
 
+ESSENTIAL = 2
+"""Columns up to this rank are worth more than a longer text in each."""
+
+
 @dataclass(frozen=True)
-class Column:
-    """A column of a table.
+class _Fitted:
+    """A column and its cells, whose width is known."""
 
-    Attributes:
-        name: Its heading.
-        cells: One text per row.
-        rank: 0 always stays; of the others those with the highest rank are the first to go.
-        words: It holds words, which may be broken between them; figures may not.
-    """
-
-    name: str
+    column: Column[Any]
     cells: Sequence[str]
-    rank: int = 0
-    words: bool = False
+
+    @property
+    def head(self) -> str:
+        return self.column.head("terminal")
 
     @property
     def empty(self) -> bool:
@@ -42,56 +41,77 @@ class Column:
         """Return the characters it takes; ``broken`` between words where it may be."""
         from rich.cells import cell_len
 
-        texts = tuple(map(visible, (self.name, *self.cells)))
-        if broken and self.words:
+        texts = tuple(map(visible, (self.head, *self.cells)))
+        if broken and self.column.words:
             texts = tuple(word for text in texts for word in text.split())
         return max(map(cell_len, texts), default=0) + _BORDER
 
 
-def fits(columns: Sequence[Column], width: int | None) -> bool:
-    """Whether all columns fit as they are; None is as wide as is needed."""
-    return width is None or _total(columns) <= width
-
-
-def fitted(title: str, columns: Sequence[Column], width: int | None) -> Table:
+def terminal_table(table: RowTable[Any], *shorter: RowTable[Any], width: int | None = None) -> Table:
     """Return the table of as many columns as fit, the most important first; it names those it leaves out.
 
     Where not all fit, those go without mention that nothing measured.
 
     Args:
-        title: Stands above it.
-        columns: All of the same number of cells.
+        table: What to show.
+        shorter: What to show where not all of it fits, the longest first: the first one that has room for the
+            columns up to :data:`ESSENTIAL`.
         width: Characters of a line; None is as wide as is needed.
     """
+    if width is None:
+        return _rendered(table.title, _filled(table), [], broken=False)
+    for number, choice in enumerate((table, *shorter)):
+        columns = _filled(choice)
+        if _total(columns) <= width:
+            return _rendered(choice.title, columns, [], broken=False)
+        if number and _total([c for c in columns if c.column.rank <= ESSENTIAL and not c.empty]) <= width:
+            break
+    kept = [c for c in columns if not c.column.rank]
+    broken = _total(kept) > width
+    for further in sorted((c for c in columns if c.column.rank and not c.empty), key=lambda c: c.column.rank):
+        if _total([*kept, further], broken=broken) <= width:
+            kept.append(further)
+    kept.sort(key=columns.index)
+    missing = [c.head for c in columns if c not in kept and not c.empty]
+    return _rendered(choice.title, kept, missing, broken=broken)
+
+
+def headless_table(table: RowTable[Any]) -> Table:
+    """Return a table of names and what is said of them, without headings; a terminal breaks its lines."""
     from rich.table import Table
 
-    shown, broken = list(columns), False
-    if width is not None and not fits(columns, width):
-        shown = [column for column in columns if not column.rank]
-        broken = not fits(shown, width)
-        for column in sorted((c for c in columns if c.rank and not c.empty), key=lambda c: c.rank):
-            if _total([*shown, column], broken=broken) <= width:
-                shown.append(column)
-        shown.sort(key=columns.index)
-    missing = [column.name for column in columns if column not in shown and not column.empty]
-    caption = f"too narrow for: {', '.join(missing)}" if missing else None
+    shown = Table(title=table.title, title_justify="left", show_header=False)
+    for row in table.rows:
+        shown.add_row(*(column.cell(row, "terminal") for column in table.shown("terminal")))
+    return shown
+
+
+def _filled(table: RowTable[Any]) -> list[_Fitted]:
+    return [
+        _Fitted(column, tuple(column.cell(row, "terminal") for row in table.rows))
+        for column in table.shown("terminal")
+    ]
+
+
+def _rendered(title: str, columns: Sequence[_Fitted], missing: Sequence[str], *, broken: bool) -> Table:
+    from rich.table import Table
+
     table = Table(
         title=title,
         title_justify="left",
-        caption=caption,
+        caption=f"too narrow for: {', '.join(missing)}" if missing else None,
         caption_justify="left",
         show_edge=not broken,
         pad_edge=not broken,
     )
-    for column in shown:
-        table.add_column(
-            column.name, justify="left" if column.words else "right", no_wrap=not (column.words and broken)
-        )
-    for row in zip(*(column.cells for column in shown), strict=True):
+    for shown in columns:
+        words = shown.column.words
+        table.add_column(shown.head, justify="left" if words else "right", no_wrap=not (words and broken))
+    for row in zip(*(shown.cells for shown in columns), strict=True):
         table.add_row(*row)
     return table
 
 
-def _total(columns: Sequence[Column], *, broken: bool = False) -> int:
+def _total(columns: Sequence[_Fitted], *, broken: bool = False) -> int:
     edges = -_BORDER if broken else 1  # a table that has to break words has no frame
-    return sum(column.width(broken=broken) for column in columns) + edges
+    return sum(shown.width(broken=broken) for shown in columns) + edges

@@ -79,9 +79,9 @@ def looks(result: RunResult) -> dict[Case, Look]:
     found = {}
     for entry in result.cases:
         case = entry.case
-        whole = case.mode == "global"
+        is_global = case.mode == "global"
         turn, kind = divmod(
-            engines.index(case.engine) if whole else pairs.index((case.engine, case.mode)), KINDS
+            engines.index(case.engine) if is_global else pairs.index((case.engine, case.mode)), KINDS
         )
         own = None if turn else DISPATCH_COLORS.get(case.way)
         spare = sum(color not in DISPATCH_COLORS.values() for color in colors.values())

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from yolotrt.bench.advice import advise
 from yolotrt.bench.compare import Comparison
 from yolotrt.bench.result import RunResult
-from yolotrt.bench.statistics import Interval, summarize
-from yolotrt.report.tables import (
-    NOT_MEASURED,
-    interval_percent,
-    milliseconds,
-    ratio_text,
-    signed_percent,
-    speed_up,
-)
-from yolotrt.text import Markup, markdown_text
-
-_CASE = ("engine", "mode", "dispatch", "groups")
+from yolotrt.report.columns import RowTable
+from yolotrt.report.tables import changes, latencies
+from yolotrt.text import markdown_text
 
 
 def result_markdown(result: RunResult) -> str:
@@ -32,11 +24,7 @@ def result_markdown(result: RunResult) -> str:
         f"**Latency per frame**, {result.rounds} interleaved frames per case of "
         f"{markdown_text(str(result.settings.source))}",
         "",
-        *_table(
-            (*_CASE, "median ms", "95 % interval", "p95", "p99", "frames/s", "vs groups=1"),
-            _rows(result),
-            left=3,
-        ),
+        *markdown_table(latencies(result)),
         "",
         f"On {markdown_text(where)}",
     ]
@@ -46,26 +34,10 @@ def result_markdown(result: RunResult) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Return the verdict in bold, the table, and what else differs."""
-    rows = [
-        (
-            change.case.engine,
-            change.case.mode,
-            change.case.way,
-            str(change.case.groups),
-            change.stage,
-            milliseconds(change.base_s),
-            milliseconds(change.new_s),
-            signed_percent(change.ratio.value, change.ratio.interval),
-            interval_percent(change.ratio.interval, change.ratio.value),
-            change.word if change.outcome == "passed" else Markup(f"**{change.word}**"),
-        )
-        for change in comparison.changes
-    ]
-    head = (*_CASE, "stage", "base ms", "new ms", "change", "interval", "verdict")
     lines = [
         f"**yolotrt: {comparison.headline}** ({comparison.stat}, base against new)",
         "",
-        *_table(head, rows, left=3),
+        *markdown_table(changes(comparison)),
     ]
     further = [lost for lost in comparison.lost if f"only in the base: {lost}" not in comparison.missing]
     for title, items in (
@@ -82,36 +54,12 @@ def comparison_markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(result: RunResult) -> list[tuple[str, ...]]:
-    rows = []
-    for entry in result.cases:
-        case = (entry.case.engine, entry.case.mode, entry.case.way, str(entry.case.groups))
-        summary = summarize(entry.samples["end_to_end"])
-        if summary is None:
-            rows.append((*case, *[NOT_MEASURED] * 6))
-            continue
-        rows.append(
-            (
-                *case,
-                milliseconds(summary.p50),
-                _interval(summary.p50_interval),
-                milliseconds(summary.p95),
-                milliseconds(summary.p99),
-                f"{1 / summary.mean:.2f}",
-                ratio_text(speed_up(entry, result.cases)),
-            )
-        )
-    return rows
-
-
-def _interval(interval: Interval | None) -> str:
-    return NOT_MEASURED if interval is None else " to ".join(milliseconds(v) for v in interval)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Return a Markdown table whose columns after the first ``left`` are right-aligned."""
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
-    return [_row(head), _row(rule), *(_row(row) for row in rows)]
+def markdown_table(table: RowTable[Any]) -> list[str]:
+    """Return the lines of a table, without its title."""
+    columns = table.shown("markdown")
+    rule = ["---" if column.words else "---:" for column in columns]
+    rows = ([column.cell(row, "markdown") for column in columns] for row in table.rows)
+    return [_row([column.head("markdown") for column in columns]), _row(rule), *map(_row, rows)]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import Any
 
-from yolotrt.bench.statistics import Interval
-from yolotrt.report.tables import NOT_MEASURED, milliseconds
+from yolotrt.report.columns import RowTable
 from yolotrt.text import html_text
 
 
@@ -21,30 +20,31 @@ def figure(title: str, chart: str, how: str) -> str:
 
 
 def table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    left: int,
-    kind: str = "figures",
-    wrap_head: bool = False,
+    shown: RowTable[Any], *, place: str | None = None, kind: str = "figures", wrap_head: bool = False
 ) -> str:
-    """Return a table; columns after the first ``left`` hold numbers, and cells that are HTML are markup.
+    """Return a table; cells that are HTML are markup.
 
-    Names of stages in the head may be broken at underscores, so that many columns fit a page.
+    Args:
+        shown: The table; its title is left out.
+        place: Its place on the page: every figure then carries ``place/row/column`` and can be found.
+        kind: Its class.
+        wrap_head: Headings may be broken at underscores, so that many columns fit a page.
     """
-    sides = ["l"] * left + ["r"] * (len(head) - left)
-    shown = [html_text(text).replace("_", "_<wbr>") if wrap_head else html_text(text) for text in head]
-    top = "".join(f'<th class="{side}">{text}</th>' for side, text in zip(sides, shown, strict=True))
-    lines = (
-        "<tr>"
-        + "".join(f'<td class="{s}">{html_text(cell)}</td>' for s, cell in zip(sides, row, strict=True))
-        + "</tr>"
-        for row in rows
+    columns = shown.shown("page")
+    heads = [column.head("page") for column in columns]
+    sides = ["l" if column.words else "r" for column in columns]
+    top = "".join(
+        f'<th class="{side}">{html_text(head).replace("_", "_<wbr>") if wrap_head else html_text(head)}</th>'
+        for side, head in zip(sides, heads, strict=True)
     )
-    thead = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
+    lines = []
+    for number, row in enumerate(shown.rows):
+        cells = []
+        for column, side, head in zip(columns, sides, heads, strict=True):
+            cell = html_text(column.cell(row, "page"))
+            if place is not None and not column.key:
+                cell = f'<data value="{place}/{number}/{html_text(head)}">{cell}</data>'
+            cells.append(f'<td class="{side}">{cell}</td>')
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    thead = f"<thead><tr>{top}</tr></thead>" if any(heads) else ""
     return f'<div class="scroll"><table class="{kind}">{thead}<tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def interval_text(interval: Interval | None) -> str:
-    """Return an interval in milliseconds."""
-    return NOT_MEASURED if interval is None else " to ".join(milliseconds(v) for v in interval)

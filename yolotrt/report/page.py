@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from yolotrt.artifacts.kinds import HTML_MARK
 from yolotrt.bench.result import RunResult
-from yolotrt.report.accuracy import Accuracy, accuracy_chart
+from yolotrt.report.accuracy import ReportedAccuracy, accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
 from yolotrt.report.labels import case_label, left_out, short_names, timeline_cases
 from yolotrt.report.markup import figure, heading
@@ -17,7 +17,10 @@ from yolotrt.report.stacks import has_device_times, stage_stacks
 from yolotrt.report.timeline import overlap_text, timeline_chart
 
 _HOW_LATENCY = "Median milliseconds per frame, with 95 % intervals. Lower is better."
-_HOW_STAGES = "Median milliseconds. A bar beyond its mark: stages of different groups ran side by side."
+_HOW_STAGES = (
+    "Median milliseconds. The mark is the time of the frame. A bar that is longer than its mark shows stages "
+    "of different groups that ran side by side."
+)
 _HOW_DEVICE = " The lower bar is the GPU's own time, by its clock."
 _HOW_PERCENTILES = "Milliseconds per frame at each percentile; the slow end is stretched."
 _HOW_FRAMES = (
@@ -28,13 +31,13 @@ _HOW_TIMELINE = (
     "rows are by the GPU's clock; they begin where the host began to submit."
 )
 _HOW_TABLE = (
-    "Medians with bootstrap intervals. Ratios are medians over paired rounds; with ~ in front, no difference "
-    "is not excluded."
+    "Medians with bootstrap intervals. Ratios are medians over paired rounds. A ~ marks a ratio whose 95 % "
+    "interval contains 1: there may be no difference."
 )
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."
 
 
-def page(results: Sequence[RunResult], accuracy: Sequence[Accuracy] = ()) -> str:
+def page(results: Sequence[RunResult], accuracy: Sequence[ReportedAccuracy] = ()) -> str:
     """Return the HTML of a page.
 
     Args:
@@ -55,7 +58,7 @@ def page(results: Sequence[RunResult], accuracy: Sequence[Accuracy] = ()) -> str
     )
 
 
-def _section(result: RunResult, accuracy: Sequence[Accuracy], index: int) -> str:
+def _section(result: RunResult, accuracy: Sequence[ReportedAccuracy], index: int) -> str:
     charts = [figure(f"Latency, {title}", chart, _HOW_LATENCY) for title, chart in latency_by_groups(result)]
     if chart := accuracy_chart(result, accuracy):
         charts.append(figure("Accuracy over latency", chart, _HOW_ACCURACY))

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import median, summarize
+from yolotrt.bench.result import RunResult
+from yolotrt.bench.statistics import median
 from yolotrt.machine.environment import EngineRecord
-from yolotrt.report.accuracy import Accuracy, Change, matches
-from yolotrt.report.labels import short_names
-from yolotrt.report.markup import heading, interval_text, table
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed, speed_up
-from yolotrt.text import Markup, html_text
+from yolotrt.report.accuracy import Change, ReportedAccuracy, matches
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import points, signed_points
+from yolotrt.report.markup import heading, table
+from yolotrt.report.tables import latencies, stage_medians
+from yolotrt.text import html_text
 from yolotrt.timing.trace import COPIES, DEVICE, STAGES
-
-_COLUMNS = ("median", "95 % interval", "p90", "p95", "p99", "frames/s", "vs groups=1", "outliers", "found")
 
 
 def cases_table(result: RunResult, index: int) -> str:
     """Return every case; each figure carries ``result/case/column`` so that it can be found."""
     engines = dict.fromkeys(e.case.engine for e in result.cases)
     note = f'<p class="muted">engine {html_text(next(iter(engines)))}</p>' if len(engines) == 1 else ""
-    return note + _case_rows(result, index, _COLUMNS, lambda entry: _figures(entry, result))
+    return note + table(latencies(result), place=str(index), wrap_head=True)
 
 
 def stages_table(result: RunResult, index: int) -> str:
@@ -31,79 +30,31 @@ def stages_table(result: RunResult, index: int) -> str:
     stages = [s for s in order if any(median(entry.samples.get(s, ())) is not None for entry in result.cases)]
     if stages in ([], ["end_to_end"]):
         return ""
-    columns = tuple(f"GPU {s.removeprefix(DEVICE)}" if s.startswith(DEVICE) else s for s in stages)
-
-    def texts(entry: CaseResult) -> tuple[str, ...]:
-        found = (median(entry.samples.get(stage, ())) for stage in stages)
-        return tuple(NOT_MEASURED if seconds is None else milliseconds(seconds) for seconds in found)
-
-    return heading("Medians of every stage, milliseconds") + _case_rows(result, index, columns, texts)
+    shown = table(stage_medians(result, stages), place=str(index), wrap_head=True)
+    return heading("Medians of every stage, milliseconds") + shown
 
 
-def _case_rows(
-    result: RunResult, index: int, columns: tuple[str, ...], texts: Callable[[CaseResult], tuple[str, ...]]
-) -> str:
-    names = short_names([e.case.engine for e in result.cases])
-    several = len(names) > 1
-    head = (*(("engine",) if several else ()), "pass", "dispatch", "groups", *columns)
-    rows = []
-    for number, entry in enumerate(result.cases):
-        case = entry.case
-        cells = [names[case.engine]] * several + [case.mode, case.way, str(case.groups)]
-        for name, text in zip(columns, texts(entry), strict=True):
-            place = f"{index}/{number}/{html_text(name)}"
-            cells.append(Markup(f'<data value="{place}">{html_text(text)}</data>'))
-        rows.append(tuple(cells))
-    return table(head, rows, left=len(head) - len(columns) - 1, wrap_head=True)
-
-
-def _figures(entry: CaseResult, result: RunResult) -> tuple[str, ...]:
-    summary = summarize(entry.samples["end_to_end"])
-    if summary is None:
-        return (NOT_MEASURED,) * len(_COLUMNS)
-    return (
-        milliseconds(summary.p50),
-        interval_text(summary.p50_interval),
-        milliseconds(summary.p90),
-        milliseconds(summary.p95),
-        milliseconds(summary.p99),
-        f"{1 / summary.mean:.2f}",
-        ratio_text(speed_up(entry, result.cases)),
-        str(summary.outliers),
-        str(entry.detections),
-    )
-
-
-def accuracy_table(result: RunResult, accuracy: Sequence[Accuracy]) -> str:
+def accuracy_table(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
     """Return the accuracy of the engines that were timed; empty without any."""
     timed = {a: None for entry in result.cases for a in matches(result, entry, accuracy)}
-    if not timed:
-        return ""
-    rows = [
-        (
-            a.engine,
-            a.mode,
-            str(a.images),
-            _points(a.box),
-            _change(a.box_change),
-            _points(a.mask),
-            _change(a.mask_change),
-        )
-        for a in timed
-    ]
-    head = ("engine", "pass", "images", "box", "against reference", "mask", "against reference")
-    return heading("Accuracy, mAP50-95 in points") + table(head, rows, left=2)
+    title = "Accuracy, mAP50-95 in points"
+    return heading(title) + table(RowTable(title, ACCURACY, list(timed))) if timed else ""
 
 
-def _points(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value * 100:.2f}"
-
-
-def _change(change: Change | None) -> str:
-    if change is None:
-        return NOT_MEASURED
-    absolute, *ends = (signed(value * 100, 2) for value in change if value is not None)
+def _change(change: Change) -> str:
+    absolute, *ends = (signed_points(value) for value in change if value is not None)
     return f"{absolute} ({' to '.join(ends)})" if ends else absolute
+
+
+ACCURACY: tuple[Column[ReportedAccuracy], ...] = (
+    Column("engine", lambda a: a.engine, words=True, key=True),
+    Column("pass", lambda a: a.mode, words=True, key=True),
+    Column("images", lambda a: a.images),
+    Column("box", lambda a: a.box, points),
+    Column("against reference", lambda a: a.box_change, _change),
+    Column("mask", lambda a: a.mask, points),
+    Column("against reference", lambda a: a.mask_change, _change),
+)
 
 
 def machine_table(result: RunResult) -> str:
@@ -122,7 +73,13 @@ def machine_table(result: RunResult) -> str:
         ]
     rows += [(f"engine {name}", _about(about)) for name, about in environment.engines.items()]
     shown = [(str(k), _value(v)) for k, v in rows if v not in (None, [], (), "")]
-    return heading("Machine and settings") + table(("", ""), shown, left=2, kind="facts")
+    return heading("Machine and settings") + table(RowTable("", FACTS, shown), kind="facts")
+
+
+FACTS: tuple[Column[tuple[str, str]], ...] = (
+    Column("", lambda fact: fact[0], words=True, key=True),
+    Column("", lambda fact: fact[1], words=True),
+)
 
 
 def _about(engine: EngineRecord) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 
 from yolotrt.bench.advice import advise
-from yolotrt.bench.judge import judge
+from yolotrt.bench.judge import Verdict, judge
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, summarize
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import interval_text, milliseconds, ratio_text
 from yolotrt.report.labels import case_label, highlights, short_names
-from yolotrt.report.markup import heading, interval_text, table
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, ratio_text, signed_percent, speed_up
-from yolotrt.text import Markup, html_text
+from yolotrt.report.markup import heading, table
+from yolotrt.report.result_columns import ResultRow, frames_per_second, speed_up
+from yolotrt.report.tables import BUDGETS
+from yolotrt.text import html_text
 
 TITLE = "yolotrt benchmark"
 _OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
@@ -73,11 +76,11 @@ def cards(result: RunResult) -> str:
             best[entry.case.mode] = (summary, entry)
     cards = []
     for mode, (summary, entry) in best.items():
-        detail = interval_text(summary.p50_interval)
-        gain = speed_up(entry, result.cases)
+        interval = summary.p50_interval
+        gain, rate = speed_up(entry, result.cases), frames_per_second(ResultRow(entry, result.cases))
         lines = [
-            f"{1 / summary.mean:.1f} frames/s",
-            *([f"95 % interval {detail} ms"] if detail != NOT_MEASURED else []),
+            *([f"{rate:.1f} frames/s"] if rate else []),
+            *([f"95 % interval {interval_text(interval)} ms"] if interval else []),
             *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
         ]
         cards.append(
@@ -105,17 +108,7 @@ def budgets(result: RunResult) -> str:
             f'<li><span class="{state}">{state}</span> {html_text(stage)} {html_text(held[0].stat)} within '
             f"{milliseconds(held[0].limit)} ms: {text}</li>"
         )
-    missed = [
-        (
-            case_label(v.case, names),
-            f"{v.stage} {v.stat}",
-            milliseconds(v.seconds),
-            milliseconds(v.limit),
-            Markup(f'<span class="missed">{signed_percent(v.seconds / v.limit)}</span>'),
-        )
-        for v in verdicts
-        if not v.met
-    ]
-    head = ("missed by", "stage", "took", "budget", "over")
-    details = table(head, missed, left=2) if missed else ""
+    missed = [v for v in verdicts if not v.met]
+    by: Column[Verdict] = Column("missed by", lambda v: case_label(v.case, names), words=True, key=True)
+    details = table(RowTable("Budgets", [by, *BUDGETS], missed)) if missed else ""
     return heading("Budgets, milliseconds") + f'<ul class="verdicts">{"".join(lines)}</ul>{details}'

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from yolotrt.artifacts.kinds import begins
-from yolotrt.bench.metrics import flat_metrics, metric_stages
-from yolotrt.bench.result import CaseResult, RunResult
-from yolotrt.bench.statistics import summarize
+from yolotrt.bench.result import RunResult
+from yolotrt.report.columns import RowTable
+from yolotrt.report.result_columns import result_columns, result_rows
 from yolotrt.text import csv_text
 
-_CASE = ("engine", "precision", "mode", "dispatch", "groups")
-CSV = begins("a table of yolotrt", ",".join((*_CASE, "frames")))
-_SPREAD = ("p90", "p95", "p99", "mean", "stdev")
+CSV = begins("a table of yolotrt", "engine,precision,mode,dispatch,groups,frames")
 
 
 def to_csv(results: Sequence[RunResult]) -> str:
@@ -24,31 +23,15 @@ def to_csv(results: Sequence[RunResult]) -> str:
     each of these ``<name without _ms>_p95_ms`` and so on, with the 95 % interval of the median as
     ``_p50_low_ms`` and ``_p50_high_ms``. Texts that a spreadsheet would compute are quoted.
     """
-    metrics = metric_stages(stage for result in results for entry in result.cases for stage in entry.samples)
-    spread = [
-        f"{name.removesuffix('_ms')}_{s}_ms" for name in metrics for s in (*_SPREAD, "p50_low", "p50_high")
-    ]
+    columns = result_columns(entry for result in results for entry in result.cases)
+    return csv_table(RowTable("", columns, [row for result in results for row in result_rows(result)]))
+
+
+def csv_table(table: RowTable[Any]) -> str:
+    """Return a table as CSV, without its title."""
+    columns = table.shown("csv")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(csv_text, (*_CASE, "frames", *metrics, *spread)))
-    for result in results:
-        for entry in result.cases:
-            case = [entry.case.way if n == "dispatch" else getattr(entry.case, n) for n in _CASE]
-            known = flat_metrics(entry.samples)
-            medians = [known.get(name) for name in metrics]
-            count = len(entry.samples["end_to_end"])
-            writer.writerow(map(csv_text, (*case, count, *medians, *_spread(entry, metrics.values()))))
+    writer.writerow(csv_text(column.head("csv")) for column in columns)
+    writer.writerows([csv_text(column.value(row)) for column in columns] for row in table.rows)
     return text.getvalue()
-
-
-def _spread(entry: CaseResult, stages: Iterable[str]) -> list[float | None]:
-    cells: list[float | None] = []
-    for stage in stages:
-        summary = summarize(entry.taken(stage))
-        if summary is None:
-            cells += [None] * (len(_SPREAD) + 2)
-            continue
-        values = [getattr(summary, name) for name in _SPREAD]
-        low_high = summary.p50_interval or (None, None)
-        cells += [None if v is None else round(v * 1e3, 6) for v in (*values, *low_high)]
-    return cells

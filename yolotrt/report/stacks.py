@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import median
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import STAGE_COLORS, case_label, legend, short_names
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis
 from yolotrt.timing.trace import DEVICE
 
 _HOST_SKIPPED = frozenset({"global"})
@@ -44,7 +44,7 @@ def stage_stacks(result: RunResult) -> str:
     rows = [(e.case, _bar(e, ""), _bar(e, DEVICE)) for e in result.cases]
     ticks = round_ticks(max((bar.reach for _, *bars in rows for bar in bars), default=0.0) * 1e3)
     left, pitch = (32.0, 45.0) if device else (4.0, 31.0)
-    canvas = Canvas(len(rows) * pitch + 30)
+    canvas = SvgCanvas(len(rows) * pitch + 30)
     x = Scale(0, ticks[-1], left, _RIGHT)
     x_axis(canvas, x, ticks, 2, len(rows) * pitch + 6)
     for index, (case, host, gpu) in enumerate(rows):
@@ -76,7 +76,7 @@ def _bar(entry: CaseResult, prefix: str) -> _Bar:
     return _Bar(found, total)
 
 
-def _draw(canvas: Canvas, x: Scale, top: float, bar: _Bar) -> None:
+def _draw(canvas: SvgCanvas, x: Scale, top: float, bar: _Bar) -> None:
     reached = 0.0
     for stage, seconds in bar.stages.items():
         width = x(seconds * 1e3) - x(0)

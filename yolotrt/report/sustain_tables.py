@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from yolotrt.bench.statistics import Summary
 from yolotrt.bench.sustain import Sustained
-from yolotrt.report.tables import NOT_MEASURED, milliseconds, signed
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import NOT_MEASURED, milliseconds, signed
+from yolotrt.report.fitting import headless_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,33 +17,13 @@ if TYPE_CHECKING:
 
 def sustain_table(run: Sustained, title: str) -> Table:
     """Return everything about a run, one line each."""
-    from rich.table import Table
+    return headless_table(RowTable(title, FACTS, [(name, take(run)) for name, take in LINES.items()]))
 
-    counts = run.counts
-    table = Table(title=title, title_justify="left", show_header=False)
-    sizes = ", ".join("{}x{}".format(*size) for size in counts.sizes)
-    rows = [
-        ("time", f"{run.seconds:.0f} s"),
-        (
-            "frames in",
-            f"{counts.read} ({counts.read / max(run.seconds, 1e-9):.1f}/s), {sizes or 'none'} px"
-            + (f"; {counts.skipped} came too early for --fps" if counts.skipped else ""),
-        ),
-        ("frames out", f"{run.processed} ({run.processed / max(run.seconds, 1e-9):.1f}/s)"),
-        (
-            "dropped",
-            f"{counts.dropped}" + (f", and {run.failed} failed: {run.complaint}" if run.failed else ""),
-        ),
-        ("latency, ms", _percentiles(run.latency) + _drift(run)),
-        ("age at the end, ms", _percentiles(run.age)),
-        ("objects in the last frame", str(run.detections)),
-        ("memory, MiB", _memory(run)),
-        ("interruptions", f"{counts.interruptions}, reconnected {counts.reconnects} times"),
-        ("longest gap", f"{counts.longest_gap_s:.2f} s"),
-    ]
-    for name, value in rows:
-        table.add_row(name, value)
-    return table
+
+FACTS: tuple[Column[tuple[str, str]], ...] = (
+    Column("", lambda line: line[0], words=True, key=True),
+    Column("", lambda line: line[1], words=True),
+)
 
 
 def sustain_line(run: Sustained) -> str:
@@ -73,3 +56,34 @@ def _memory(run: Sustained) -> str:
 
 def _mib(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.0f}"
+
+
+def _frames_in(run: Sustained) -> str:
+    counts = run.counts
+    sizes = ", ".join("{}x{}".format(*size) for size in counts.sizes) or "none"
+    early = f"; {counts.skipped} came too early for --fps" if counts.skipped else ""
+    return f"{counts.read} ({_rate(counts.read, run)}), {sizes} px{early}"
+
+
+def _dropped(run: Sustained) -> str:
+    failed = f", and {run.failed} failed: {run.complaint}" if run.failed else ""
+    return f"{run.counts.dropped}{failed}"
+
+
+def _rate(frames: int, run: Sustained) -> str:
+    return f"{frames / max(run.seconds, 1e-9):.1f}/s"
+
+
+LINES: dict[str, Callable[[Sustained], str]] = {
+    "time": lambda run: f"{run.seconds:.0f} s",
+    "frames in": _frames_in,
+    "frames out": lambda run: f"{run.processed} ({_rate(run.processed, run)})",
+    "dropped": _dropped,
+    "latency, ms": lambda run: _percentiles(run.latency) + _drift(run),
+    "age at the end, ms": lambda run: _percentiles(run.age),
+    "objects in the last frame": lambda run: str(run.detections),
+    "memory, MiB": _memory,
+    "interruptions": lambda run: f"{run.counts.interruptions}, reconnected {run.counts.reconnects} times",
+    "longest gap": lambda run: f"{run.counts.longest_gap_s:.2f} s",
+}
+"""What is said of a run, a line each."""

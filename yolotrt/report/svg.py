@@ -24,7 +24,7 @@ def number(value: float) -> str:
 
 
 @dataclass
-class Canvas:
+class SvgCanvas:
     """An SVG picture that grows by appending shapes."""
 
     height: float
@@ -107,7 +107,7 @@ def tick_label(value: float) -> str:
     return f"{value:.6g}"
 
 
-def y_axis(canvas: Canvas, scale: Scale, ticks: Sequence[float], left: float, right: float) -> None:
+def y_axis(canvas: SvgCanvas, scale: Scale, ticks: Sequence[float], left: float, right: float) -> None:
     """Draw horizontal grid lines with their values."""
     for tick in ticks:
         y = scale(tick)
@@ -115,7 +115,7 @@ def y_axis(canvas: Canvas, scale: Scale, ticks: Sequence[float], left: float, ri
         canvas.text(left - 6, y + 4, tick_label(tick), anchor="end", style="tick")
 
 
-def x_axis(canvas: Canvas, scale: Scale, ticks: Sequence[float], top: float, bottom: float) -> None:
+def x_axis(canvas: SvgCanvas, scale: Scale, ticks: Sequence[float], top: float, bottom: float) -> None:
     """Draw vertical grid lines with their values below."""
     for tick in ticks:
         x = scale(tick)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yolotrt.bench.result import CaseResult, TimelineSpan
+from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import OTHER_COLOR, STAGE_COLORS, legend
-from yolotrt.report.svg import WIDTH, Canvas, Scale, round_ticks, x_axis
-from yolotrt.report.tables import milliseconds
+from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis
+from yolotrt.timing.trace import PASSES
 
-_PASSES = frozenset({"tiles", "global", "end_to_end"})
 """Spans that hold other spans; they are drawn only where nothing divides them."""
 
 _LEFT, _PITCH, _BAR = 80.0, 18.0, 13.0
@@ -28,7 +28,7 @@ def timeline_chart(entry: CaseResult) -> str:
     placed = _placed(spans)
     rows = sorted({row for row, _ in placed})
     bottom = len(rows) * _PITCH + 4
-    canvas = Canvas(bottom + 20)
+    canvas = SvgCanvas(bottom + 20)
     ticks = round_ticks(max(span.end_s for span in entry.timeline) * 1e3)
     x = Scale(0, ticks[-1], _LEFT, WIDTH - 12)
     x_axis(canvas, x, ticks, 0, bottom)
@@ -53,7 +53,7 @@ def overlap_text(entry: CaseResult) -> str:
     device = [s for s in entry.timeline if s.on == "device"]
     frame = max((s.end_s for s in entry.timeline), default=0.0)
     if device and frame:
-        busy = _covered([s for s in device if s.stage not in _PASSES] or device)
+        busy = _covered([s for s in device if s.stage not in PASSES] or device)
         sentences.append(f"The GPU was busy for {milliseconds(busy)} of {milliseconds(frame)} ms.")
     return " ".join(sentences)
 
@@ -69,11 +69,11 @@ def _covered(spans: Sequence[TimelineSpan]) -> float:
 
 def _drawn(spans: Sequence[TimelineSpan]) -> list[TimelineSpan]:
     """Return the spans that show something of their own."""
-    divided = {(s.on, s.scope) for s in spans if s.stage not in _PASSES}
+    divided = {(s.on, s.scope) for s in spans if s.stage not in PASSES}
     return [
         s
         for s in spans
-        if s.stage not in _PASSES or (s.stage in ("tiles", "global") and (s.on, s.scope) not in divided)
+        if s.stage not in PASSES or (s.stage in ("tiles", "global") and (s.on, s.scope) not in divided)
     ]
 
 

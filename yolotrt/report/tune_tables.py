@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yolotrt.bench.race import Dropped
-from yolotrt.report.fitting import NOT_MEASURED, Column, fitted
+from yolotrt.bench.halving import Dropped
+from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.figures import mebibytes, milliseconds, points
+from yolotrt.report.fitting import terminal_table
 from yolotrt.report.labels import short_names
-from yolotrt.report.tables import case_columns, case_title, milliseconds
+from yolotrt.report.result_columns import case_columns
+from yolotrt.report.tables import case_title
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome
 
 if TYPE_CHECKING:
@@ -23,72 +27,70 @@ def tune_table(outcome: TuneOutcome, width: int | None = None) -> Table:
     """
     found = outcome.candidates
     cases = [candidate.result.case for candidate in found]
-    columns = [
-        Column("", [_mark(candidate, outcome) for candidate in found], words=True),
-        *case_columns(cases),
-        Column("ms (p50)", [milliseconds(candidate.latency.p50) for candidate in found]),
-        Column("± ms", [_half_width(candidate) for candidate in found], 4),
-        Column("mAP", [_points(candidate.accuracy) for candidate in found], 1),
-        Column("host MiB", [_mib(candidate.memory.host) for candidate in found], 3),
-    ]
+    mark: Column[Candidate] = Column("", lambda c: _mark(c, outcome), words=True, key=True)
+    named: list[Column[Candidate]] = case_columns(cases, lambda candidate: candidate.result.case)
+    further: list[Column[Candidate]] = []
     if any(candidate.memory.gpu is not None for candidate in found):
-        columns.append(Column("GPU MiB", [_mib(candidate.memory.gpu) for candidate in found], 2))
+        further.append(Column("GPU MiB", lambda c: c.memory.gpu, mebibytes, rank=2))
     if any(candidate.misses for candidate in found):
-        kept = ["; ".join(candidate.misses) or "kept" for candidate in found]
-        columns.append(Column("budgets", kept, words=True))
-    title = (
-        "Measured to the end (> recommended; * none of these is as good in latency, mAP and memory, and "
-        "better in one)"
-    )
-    return fitted(case_title(title, cases), columns, width)
+        further.append(Column("budgets", lambda c: "; ".join(c.misses) or "kept", words=True))
+    title = "Measured to the end (>: recommended; *: on the Pareto front of latency, mAP and memory)"
+    columns = [mark, *named, *CANDIDATE, *further]
+    return terminal_table(RowTable(case_title(title, cases), columns, found), width=width)
+
+
+def _half_width(candidate: Candidate) -> float | None:
+    interval = candidate.latency.p50_interval
+    return None if interval is None else (interval.high - interval.low) / 2
+
+
+CANDIDATE: tuple[Column[Candidate], ...] = (
+    Column("ms (p50)", lambda c: c.latency.p50, milliseconds),
+    Column("± ms", _half_width, milliseconds, rank=4),
+    Column("mAP", lambda c: c.accuracy, points, rank=1),
+    Column("host MiB", lambda c: c.memory.host, mebibytes, rank=3),
+)
+
+
+@dataclass(frozen=True)
+class _GivenUp:
+    """A way that was not measured to the end; an engine that was refused has none."""
+
+    engine: str
+    reason: str
+    way: str | None = None
+    rounds: int = 0
+    median_s: float | None = None
+
+
+GIVEN_UP: tuple[Column[_GivenUp], ...] = (
+    Column("way", lambda g: g.way, words=True, key=True),
+    Column("rounds", lambda g: g.rounds, rank=2),
+    Column("ms (p50)", lambda g: g.median_s, milliseconds, rank=1),
+    Column("reason", lambda g: g.reason, words=True),
+)
 
 
 def given_up_table(outcome: TuneOutcome, width: int | None = None) -> Table:
     """Return one row per way that was not measured to the end, with the reason; see :func:`tune_table`."""
     rows = [
-        *((engine, NOT_MEASURED, "0", NOT_MEASURED, reason) for engine, reason in outcome.refused),
+        *(_GivenUp(engine, reason) for engine, reason in outcome.refused),
         *(_given_up(entry) for entry in outcome.dropped),
     ]
-    names = short_names([*(c.result.case.engine for c in outcome.candidates), *(row[0] for row in rows)])
-    engine, way, rounds, median, reason = zip(*rows, strict=True)
-    columns = [
-        Column("engine", [names[name] for name in engine], words=True),
-        Column("way", way, words=True),
-        Column("rounds", rounds, 2),
-        Column("ms (p50)", median, 1),
-        Column("reason", reason, words=True),
-    ]
-    title = "Given up early"
-    if len(set(engine)) == 1:
-        return fitted(f"{engine[0]}: {title}", columns[1:], width)
-    return fitted(title, columns, width)
+    names = short_names([*(c.result.case.engine for c in outcome.candidates), *(row.engine for row in rows)])
+    engines, title = {row.engine for row in rows}, "Given up early"
+    if len(engines) == 1:
+        return terminal_table(RowTable(f"{rows[0].engine}: {title}", GIVEN_UP, rows), width=width)
+    engine: Column[_GivenUp] = Column("engine", lambda g: names[g.engine], words=True, key=True)
+    return terminal_table(RowTable(title, [engine, *GIVEN_UP], rows), width=width)
 
 
-def _given_up(entry: Dropped) -> tuple[str, str, str, str, str]:
+def _given_up(entry: Dropped) -> _GivenUp:
     """Return a row; ways are held against others of the same engine, which need not name it again."""
-    engine = entry.case.engine
-    way, reason = str(entry.case), entry.reason
-    return (
-        engine,
-        way.removeprefix(f"{engine} "),
-        str(entry.rounds),
-        milliseconds(entry.median_s),
-        reason.removeprefix(f"{engine} "),
-    )
+    start = f"{entry.case.engine} "
+    way, reason = str(entry.case).removeprefix(start), entry.reason.removeprefix(start)
+    return _GivenUp(entry.case.engine, reason, way, entry.rounds, entry.median_s)
 
 
 def _mark(candidate: Candidate, outcome: TuneOutcome) -> str:
     return ("*" if candidate in outcome.pareto else "") + (">" if candidate is outcome.best else "")
-
-
-def _half_width(candidate: Candidate) -> str:
-    interval = candidate.latency.p50_interval
-    return NOT_MEASURED if interval is None else milliseconds((interval.high - interval.low) / 2)
-
-
-def _points(accuracy: float | None) -> str:
-    return NOT_MEASURED if accuracy is None else f"{accuracy * 100:.2f}"
-
-
-def _mib(size: int | None) -> str:
-    return NOT_MEASURED if size is None else f"{size / 2**20:.0f}"

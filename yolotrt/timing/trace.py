@@ -14,6 +14,9 @@ STAGES = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge", "tiles",
 """Stage names, in the order of the tables. ``tiles`` and ``global`` span a whole pass, from preparing
 its input to its decoded detections; ``end_to_end`` is the frame."""
 
+PASSES = ("tiles", "global", "end_to_end")
+"""The stages that span a whole pass or frame, and others."""
+
 COPIES = ("upload", "download")
 """Further stages of a pipeline on a GPU: the frame to the device, detections and masks back."""
 
@@ -34,7 +37,7 @@ class Span:
 
     Attributes:
         stage: One of :data:`STAGES` or :data:`COPIES`.
-        group: The tile group it belongs to, or None for the whole frame.
+        group: The tile group it belongs to, or None for the global pass.
         begin_ns: Clock at its start.
         end_ns: Clock at its end.
         scope: ``tiles``, ``global`` or ``frame``: the pass it belongs to.

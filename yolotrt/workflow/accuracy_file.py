@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.artifacts.documents import Document
+from yolotrt.bench.verdict import Outcome
 from yolotrt.evaluation.coco import Accuracy
-from yolotrt.evaluation.comparison import Comparison
+from yolotrt.evaluation.comparison import AccuracyComparison
 from yolotrt.pipeline.settings import PassMode
 
 
@@ -32,7 +33,20 @@ class EngineFigures(Accuracy):
     mode: PassMode
     median_seconds: float | None = None
     small_recall: float | None = None
-    comparison: Comparison | None
+    comparison: AccuracyComparison | None
+
+
+@dataclass(frozen=True)
+class HeldBound:
+    """What the engines were held against.
+
+    Attributes:
+        bound: The largest accepted loss.
+        outcome: The judgement of all engines together.
+    """
+
+    bound: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -44,12 +58,14 @@ class AccuracyFile:
         engines: By pass and engine; of each pass the first is the reference.
         notes: What of the annotations was left out or mended.
         packages: Versions of the libraries that the figures depend on.
+        max_drop: Bound of the loss and how it went; None without one.
     """
 
     mode: str
     engines: tuple[EngineFigures, ...]
     notes: tuple[str, ...] = ()
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    max_drop: HeldBound | None = None
 
 
 def _from_0(found: dict[str, Any]) -> dict[str, Any]:

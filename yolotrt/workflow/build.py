@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from yolotrt.errors import ArtifactError, CalibrationError, ModelError
 from yolotrt.model.export import export
 from yolotrt.model.exported import default_target
 from yolotrt.model.finite import require_finite_weights
-from yolotrt.model.held import Held, held_precision
+from yolotrt.model.held import held_precision
 from yolotrt.model.notes import lost_names
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.model.spec import ModelSpec
-from yolotrt.progress import Progress, no_progress
+from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.cache import default_cache, load_or_calibrate, read_ranges
 from yolotrt.quantization.places import ENDING, of_network
@@ -34,8 +33,6 @@ from yolotrt.workflow.precision import NEEDS_RANGES, as_held, in_precision, requ
 
 if TYPE_CHECKING:
     import onnx
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     Raises:
         YoloTrtError: As :func:`build_engine`.
     """
-    found, reason = choose(request.backend, "build")
+    found, reason = choose(request.backend, "build", request.precision)
     say(f"backend: {found.name} ({reason})")
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
@@ -121,7 +118,7 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
 
 
 def _with_held_precision(
-    request: BuildRequest, held: Held, onnx_path: Path, say: Say
+    request: BuildRequest, held: Precision, onnx_path: Path, say: Say
 ) -> tuple[BuildRequest, bool]:
     """Return the request for the precision that the engine will truly have.
 

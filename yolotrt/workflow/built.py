@@ -12,7 +12,7 @@ from yolotrt.workflow.replies import reply
 
 
 @dataclass(frozen=True)
-class Kept:
+class BuiltWithinBound:
     """How an accuracy bound was kept.
 
     Attributes:
@@ -42,7 +42,7 @@ class Built:
         sha256: Hash of its bytes.
         cached: It was up to date, so nothing was built.
         sources: Content keys it was made from.
-        promise: How its accuracy bound was kept; None without one.
+        accuracy_bound: How its accuracy bound was kept; None without one.
     """
 
     path: str
@@ -52,7 +52,15 @@ class Built:
     sha256: str
     cached: bool
     sources: Mapping[str, str]
-    promise: Kept | None = None
+    accuracy_bound: BuiltWithinBound | None = None
 
 
-BUILT = reply("build", Built, "path", "backend", "sha256", "cached")
+BUILT = reply(
+    "build",
+    Built,
+    "path",
+    "backend",
+    "sha256",
+    "cached",
+    first=lambda found: {"accuracy_bound": found.get("promise"), **found},
+)

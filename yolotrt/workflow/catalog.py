@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from yolotrt.artifacts.files import require_file
-from yolotrt.backends.admission import Warn, admit
+from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import FORMAT, read_sidecar
 from yolotrt.errors import InputError, ModelError
-from yolotrt.model.export import obtain_weights
+from yolotrt.model.weights import obtain_weights
+from yolotrt.progress import Say
 from yolotrt.text import shell_words
 
 DEFAULT_MODEL = "yolo26n-seg"
@@ -64,7 +65,7 @@ def newest_engine(engines: Path) -> Path:
 
 
 def read_engines(
-    paths: list[Path], engines: Path, *, trust: bool = False, warn: Warn = lambda _: None
+    paths: list[Path], engines: Path, *, trust: bool = False, warn: Say = lambda _: None
 ) -> list[EngineFile]:
     """Return the named engines, or the newest one if none is named.
 
@@ -97,7 +98,7 @@ def told_apart(files: Sequence[EngineFile]) -> list[EngineFile]:
 
 
 def find_reference(
-    name: str, file: EngineFile, engines: Path, *, trust: bool = False, warn: Warn = lambda _: None
+    name: str, file: EngineFile, engines: Path, *, trust: bool = False, warn: Say = lambda _: None
 ) -> EngineFile:
     """Return the engine to compare with.
 

@@ -1,8 +1,8 @@
-"""The whole story on one machine: scenes, calibration, engines, sweep, accuracy, pictures."""
+"""The complete job on one machine: scenes, calibration, engines, sweep, accuracy, pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,7 @@ from yolotrt.evaluation import recall
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode
-from yolotrt.progress import Progress, no_progress
+from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_modes
 from yolotrt.workflow.passes import BOTH_NOTE, measure_both
@@ -45,8 +45,6 @@ NAMES = (
 )
 FILES = named(*NAMES)
 """What the demo writes into its folder; scenes, engines and calibration have rules of their own."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

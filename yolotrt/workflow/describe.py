@@ -8,11 +8,11 @@ from typing import Any
 
 from yolotrt.artifacts.documents import as_values, read_json
 from yolotrt.artifacts.files import require_file
-from yolotrt.backends.admission import Warn, admit
+from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import read_sidecar, sidecar_path
+from yolotrt.backends.sidecar import has_sidecar, read_sidecar
 from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
 from yolotrt.bench.case import Case
 from yolotrt.bench.result import DOCUMENT as RESULT
@@ -20,6 +20,7 @@ from yolotrt.bench.result import RunResult
 from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
+from yolotrt.progress import Say
 from yolotrt.quantization.cache_file import CalibrationFile
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.workflow.documents import DOCUMENTS, document_in
@@ -35,6 +36,7 @@ KINDS = (
         "benchmark result",
         "benchmark results",
         "predictions",
+        "roofline",
     ),
     *("calibration cache", *(document.what for document in DOCUMENTS)),
 )
@@ -44,7 +46,7 @@ PREDICTION = frozenset({"category_id", "bbox", "score"})
 """Fields of each record that ``predict --json`` writes."""
 
 
-def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) -> dict[str, Any]:
+def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> dict[str, Any]:
     """Return what is in a file, as JSON values; ``kind`` says what it is.
 
     Args:
@@ -58,7 +60,7 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
         ModelError: It is a damaged ONNX file or not a segmentation model.
     """
     require_file(path, "an ONNX file, engine, sidecar, calibration cache or result file")
-    if sidecar_path(path).exists():
+    if has_sidecar(path):
         return _engine(admit(path, trust=trust, warn=warn))
     if path.suffix == ".onnx":
         return _onnx(path)
@@ -70,6 +72,18 @@ def describe(path: Path, *, trust: bool = False, warn: Warn = lambda _: None) ->
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
     )
+
+
+def describe_roofline(
+    path: Path, gpu: str | None, batch: int | None, *, trust: bool = False, warn: Say = lambda _: None
+) -> dict[str, Any]:
+    """Return an engine's layers against what a GPU can do; see :meth:`.Backend.roofline`.
+
+    Raises:
+        YoloTrtError: It is no engine, or its backend cannot say.
+    """
+    file = admit(path, trust=trust, warn=warn)
+    return backend(file.backend).roofline(file, gpu, batch, HERE)
 
 
 def _engine(file: EngineFile) -> dict[str, Any]:
@@ -124,7 +138,7 @@ def _onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def _document(path: Path, trust: bool, warn: Warn) -> dict[str, Any]:
+def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
     found = read_json(path)
     if isinstance(found, list) and found and all(RESULT.is_in(entry) for entry in found):
         return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}

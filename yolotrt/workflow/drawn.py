@@ -1,4 +1,4 @@
-"""Drawn pictures and films under names of their own: two inputs never share one output."""
+"""Drawn pictures and videos under names of their own: two inputs never share one output."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import ensure_writable, write_bytes
-from yolotrt.data.film import Append, new_film
-from yolotrt.data.pixels import Frame
-from yolotrt.data.sources import Film, Shot, Source
+from yolotrt.data.sources import Shot, Source, VideoSource
+from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError
 
 Draw = Callable[[Shot, Frame], None]
@@ -19,7 +19,7 @@ Draw = Callable[[Shot, Frame], None]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 """Kinds of pictures that are drawn as such; the others become PNG."""
 
-FILM = ".mp4"
+VIDEO = ".mp4"
 USUAL_FPS = 25.0
 
 
@@ -29,13 +29,13 @@ def drawn_names(source: Source) -> dict[str, str]:
     A name stays, with its folders, if its kind can be written; ``x.bmp`` becomes ``x.bmp.png`` and
     ``clip.mov`` ``clip.mov.mp4``.
     """
-    endings, added = ((FILM,), FILM) if isinstance(source, Film) else (PICTURES, ".png")
+    endings, added = ((VIDEO,), VIDEO) if isinstance(source, VideoSource) else (PICTURES, ".png")
     return _distinct(source.names, endings, added)
 
 
 @contextmanager
 def drawing(source: Source, folder: Path) -> Iterator[Draw]:
-    """Give a function that writes the drawn frame of a shot; a film is complete when the block ends.
+    """Give a function that writes the drawn frame of a shot; a video is complete when the block ends.
 
     Args:
         source: Where the shots come from.
@@ -45,8 +45,8 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
         StorageError: A file cannot be written.
     """
     names = drawn_names(source)
-    if isinstance(source, Film):
-        with _film(folder / names[source.path.name], source.fps or USUAL_FPS) as draw:
+    if isinstance(source, VideoSource):
+        with _video(folder / names[source.path.name], source.fps or USUAL_FPS) as draw:
             yield draw
         return
 
@@ -65,8 +65,8 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
 
 
 @contextmanager
-def _film(target: Path, fps: float) -> Iterator[Draw]:
-    """Give a function that appends a frame to a film, which begins with the first one: it has the size."""
+def _video(target: Path, fps: float) -> Iterator[Draw]:
+    """Give a function that appends a frame to a video, which begins with the first one: it has the size."""
     ensure_writable(target)
     with ExitStack() as stack:
         append: Append | None = None
@@ -75,7 +75,7 @@ def _film(target: Path, fps: float) -> Iterator[Draw]:
             nonlocal append
             if append is None:
                 wh = (picture.shape[1], picture.shape[0])
-                append = stack.enter_context(new_film(target, fps, wh))
+                append = stack.enter_context(new_video(target, fps, wh))
             append(picture, None if shot.moment is None else shot.moment.time_s)
 
         yield extend

@@ -15,7 +15,7 @@ from yolotrt.bench.statistics import median
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation
-from yolotrt.evaluation.comparison import Comparison, Difference, compare
+from yolotrt.evaluation.comparison import AccuracyComparison, Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.model.notes import own_suppression
 from yolotrt.pipeline.decode import DecodeSettings
@@ -59,11 +59,11 @@ class MaxDrop:
     def outcome(self, difference: Difference) -> Outcome:
         """Judge a difference by the rule of all gates; see :mod:`yolotrt.bench.verdict`.
 
-        Nothing can be said relative to a reference that finds nothing.
+        A reference that finds nothing has nothing to lose, so it tells nothing.
         """
-        unit = difference.reference if self.relative else 1.0
-        if not unit > 0:
+        if not difference.reference > 0:
             return "undecided"
+        unit = difference.reference if self.relative else 1.0
         loss = -difference.absolute / unit
         known = difference.low is not None
         return outcome(
@@ -101,7 +101,7 @@ class EngineAccuracy:
 
     file: EngineFile
     evaluation: Evaluation
-    comparison: Comparison | None
+    comparison: AccuracyComparison | None
     mode: PassMode
     seconds: tuple[float, ...]
     small_recall: float | None = None
@@ -203,7 +203,7 @@ def evaluate_modes(
 ) -> dict[PassMode, list[EngineAccuracy]]:
     """Evaluate several passes as :func:`evaluate_engines` would one by one, from one look at each image.
 
-    Tiles and whole frame are looked at once and merged for each mode. See
+    Tiles and global pass are looked at once and merged for each mode. See
     :func:`yolotrt.workflow.look.judge_passes` for what the seconds are.
 
     Args:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from yolotrt.data.coco.names import coco_category
-from yolotrt.data.formats.annotated import AnnotatedImage, plain_name
+from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, plain_name
+from yolotrt.data.formats.files import spellings
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ArtifactError
@@ -20,18 +21,20 @@ _NUMBERED = re.compile(r"(?:COCO_\w+_)?(\d{1,18})")
 
 
 @dataclass(frozen=True)
-class Ids:
+class RecordIds:
     """What pictures and classes are called in records.
 
     Attributes:
         pictures: Image ids by picture name; None numbers the frames of a video from 1.
         classes: Category id by class index; None for a class that the annotations do not know.
         categories: Class names by category id.
+        sizes_wh: Width and height of pictures in px as the annotations have them, by picture name.
     """
 
     pictures: Mapping[str, int | str] | None
-    classes: tuple[int | None, ...]
-    categories: Mapping[int, str]
+    classes: tuple[int | str | None, ...]
+    categories: Mapping[int | str, str]
+    sizes_wh: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def image_id(self, name: str, index: int | None) -> int | str | None:
         """Return the id of a picture or of frame ``index`` of a video; None if the annotations lack it."""
@@ -40,20 +43,28 @@ class Ids:
         return self.pictures.get(name)
 
 
-class LeftOut:
-    """Counts what an annotations file does not know: records cannot name it by an id of that file."""
+class Misfits:
+    """Counts what does not go with an annotations file: what that does not know, or has in another size."""
 
-    def __init__(self) -> None:
-        self._pictures: list[str] = []
-        self._seen, self._missing = 0, 0
+    def __init__(self, ids: RecordIds) -> None:
+        self._ids = ids
+        self._seen, self._missing, self._resized = 0, 0, 0
+        self._first_missing = self._first_resized = ""
         self._classes: Counter[int] = Counter()
 
-    def see(self, name: str, moment: Moment | None, classes: Iterable[int], ids: Ids) -> None:
+    def see(
+        self, name: str, moment: Moment | None, frame_wh: tuple[int, int], classes: Iterable[int]
+    ) -> None:
         """Count a picture or frame with the classes of its objects."""
+        ids = self._ids
         self._seen += 1
         if ids.image_id(name, None if moment is None else moment.index) is None:
             self._missing += 1
-            self._pictures = self._pictures or [name]
+            self._first_missing = self._first_missing or name
+        elif ids.sizes_wh.get(name, frame_wh) != frame_wh:
+            self._resized += 1
+            size = "{}x{} px, there {}x{} px".format(*frame_wh, *ids.sizes_wh[name])
+            self._first_resized = self._first_resized or f"{name}: {size}"
         self._classes.update(c for c in map(int, classes) if ids.classes[c] is None)
 
     def remarks(self, annotations: Path, names: Sequence[str]) -> list[str]:
@@ -62,7 +73,13 @@ class LeftOut:
         if self._missing:
             said.append(
                 f"{self._missing} of {self._seen} pictures are not in {annotations} (the first is "
-                f"{self._pictures[0]}): --json and --coco leave them out"
+                f"{self._first_missing}): --json and --coco leave them out"
+            )
+        if self._resized:
+            said.append(
+                f"{self._resized} of {self._seen} pictures are turned or of another size than in "
+                f"{annotations} ({self._first_resized}): their boxes and masks are those of the pictures as "
+                "they are, upright, and do not fit these annotations"
             )
         if self._classes:
             counts = ", ".join(f"{n} {names[c]}" for c, n in self._classes.most_common())
@@ -70,7 +87,7 @@ class LeftOut:
         return said
 
 
-def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     """Return ids for those who have no annotations.
 
     Image ids are the numbers in the file names if all pictures are named by distinct numbers, as COCO's are,
@@ -84,13 +101,13 @@ def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
     of_coco = [coco_category(name) for name in names]
     known = [key for key in of_coco if key is not None]
     classes = known if len(known) == len(names) else list(range(1, len(names) + 1))
-    categories: dict[int, str] = {}
+    categories: dict[int | str, str] = {}
     for key, name in zip(classes, names, strict=True):
         categories.setdefault(key, name)
-    return Ids(None if pictures is None else _numbered(pictures), tuple(classes), categories)
+    return RecordIds(None if pictures is None else _numbered(pictures), tuple(classes), categories)
 
 
-def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> Ids:
+def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     """Return the ids of an annotations file: classes match by name, pictures by file name.
 
     Args:
@@ -104,16 +121,14 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
             it may be several of ours.
     """
     instances = read_annotations(annotations)
-    by_name = {plain_name(name): key for key, name in reversed(list(instances.categories.items()))}
-    exact = {name: key for key, name in reversed(list(instances.categories.items()))}
-    classes = tuple(exact.get(name, by_name.get(plain_name(name))) for name in names)
-    if all(key is None for key in classes):
+    chosen = _categories_of(names, instances)
+    if all(key is None for key in chosen):
         raise ArtifactError(
             f"{annotations} has none of the model's {len(names)} classes ({', '.join(names[:3])}, ...).",
             hint="Give annotations of the classes that the model was trained on; they match by name.",
         )
     if pictures is None:
-        found = {i.name: _own_id(i) for i in instances.images if _FRAME.search(i.name)}
+        found = {i.name: i for i in instances.images if _FRAME.search(i.name)}
         if not found:
             raise ArtifactError(
                 f"{annotations} has no frames of videos: theirs would be called NAME#0, NAME#1 and so on.",
@@ -126,7 +141,34 @@ def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | No
                 f"{annotations} has none of the {len(pictures)} pictures (the first is {pictures[0]}).",
                 hint="Give the annotations of these pictures, or leave --annotations out.",
             )
-    return Ids(found, classes, instances.categories)
+    given = instances.given_ids
+    classes = tuple(None if key is None else given.get(key, key) for key in chosen)
+    return RecordIds(
+        {name: _own_id(image) for name, image in found.items()},
+        classes,
+        {given.get(key, key): name for key, name in instances.categories.items()},
+        {name: image.size_wh for name, image in found.items()},
+    )
+
+
+def _categories_of(names: Sequence[str], instances: AnnotatedSet) -> list[int | None]:
+    """Return the category of each class: of several of one name that which has objects.
+
+    Names that differ in case, or in how words are parted, are one, except where the model itself has a class
+    for each, as in :func:`yolotrt.evaluation.classes.map_classes`.
+    """
+    counts = Counter(one.category_id for found in instances.objects.values() for one in found)
+    alike: dict[str, list[int]] = {}
+    for key, name in instances.categories.items():
+        alike.setdefault(plain_name(name), []).append(key)
+    classes = Counter(map(plain_name, names))
+    chosen = []
+    for name in names:
+        plain = plain_name(name)
+        literal = {key for key in alike.get(plain, ()) if instances.categories[key] == name}
+        fitting = literal if classes[plain] > 1 else alike.get(plain, ())
+        chosen.append(max(fitting, key=lambda key: (counts[key], key in literal, -key), default=None))
+    return chosen
 
 
 def _numbered(pictures: Sequence[str]) -> dict[str, int]:
@@ -142,32 +184,33 @@ def _own_id(image: AnnotatedImage) -> int | str:
     return image.id if image.given_id is None else image.given_id
 
 
-def _matched(pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path) -> dict[str, int | str]:
+def _matched(
+    pictures: Sequence[str], images: Sequence[AnnotatedImage], path: Path
+) -> dict[str, AnnotatedImage]:
     """Match by as much of the paths as both have: either may name folders that the other leaves out."""
-    by_base: dict[str, list[tuple[tuple[str, ...], int | str]]] = {}
+    by_base: dict[str, list[tuple[tuple[str, ...], AnnotatedImage]]] = {}
     for image in images:
-        parts = _parts(image.name)
-        by_base.setdefault(parts[-1], []).append((parts, _own_id(image)))
-    found: dict[str, int | str] = {}
-    taken: dict[int | str, str] = {}
+        for parts in dict.fromkeys(map(_parts, spellings(image.name))):
+            by_base.setdefault(parts[-1], []).append((parts, image))
+    found: dict[str, AnnotatedImage] = {}
+    taken: dict[int, str] = {}
     for name in pictures:
         parts = _parts(name)
-        fitting = [(len(p), key) for p, key in by_base.get(parts[-1], ()) if _agree(p, parts)]
-        exact = [key for p, key in by_base.get(parts[-1], ()) if p == parts]
-        keys = exact or [key for _, key in fitting]
-        if len(keys) > 1:
+        named = by_base.get(parts[-1], ())
+        exact = [image for p, image in named if p == parts]
+        fitting = {i.id: i for i in exact or (image for p, image in named if _agree(p, parts))}
+        if len(fitting) > 1:
             raise ArtifactError(
-                f"{path} has {len(keys)} pictures that {name} may be.",
+                f"{path} has {len(fitting)} pictures that {name} may be.",
                 hint="Name the folder that the file names of the annotations begin in.",
             )
-        if not keys:
-            continue
-        if keys[0] in taken:
-            raise ArtifactError(
-                f"{taken[keys[0]]} and {name} may both be image {keys[0]} of {path}.",
-                hint="Name the folder that the annotations belong to.",
-            )
-        found[name], taken[keys[0]] = keys[0], name
+        for key, image in fitting.items():
+            if key in taken:
+                raise ArtifactError(
+                    f"{taken[key]} and {name} may both be image {_own_id(image)} of {path}.",
+                    hint="Name the folder that the annotations belong to.",
+                )
+            found[name], taken[key] = image, name
     return found
 
 

@@ -39,7 +39,7 @@ class Judged:
 
 
 def looks_at(modes: Sequence[PassMode]) -> PassMode:
-    """Return the passes that answer for all modes at once: a mode by itself, or tiles and whole frame."""
+    """Return the passes that answer for all modes at once: a mode by itself, or tiles and global pass."""
     distinct = set(modes)
     return distinct.pop() if len(distinct) == 1 else "tiled+global"
 
@@ -90,11 +90,6 @@ def judge_passes(
     }
 
 
-def pass_seconds(result: FrameResult, mode: PassMode) -> float | None:
-    """Return how long a pass took in a frame that both passes looked at; None if nothing measured it."""
-    return _seconds(result, _STAGES[mode])
-
-
 def by_pass(
     result: FrameResult, frame_wh: tuple[int, int], file: EngineFile, settings: PipelineSettings
 ) -> dict[PassMode, Detections]:
@@ -119,8 +114,8 @@ def _found(
     if mode == settings.mode:
         return result.detections
     if mode == "global":
-        assert result.whole is not None
-        return result.whole
+        assert result.global_pass is not None
+        return result.global_pass
     grid = tile_grid(frame_wh, file.spec.input_wh, settings.overlap)
     return merge_frame(result.tiles, grid, None, settings.merge)
 

@@ -1,4 +1,4 @@
-"""What tiles and the whole frame together find and cost, measured after the tiles alone."""
+"""What tiles and the global pass together find and cost, measured after the tiles alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOTH_NOTE = "tiled+global was measured after the other cases, in the way that wa
 
 @dataclass(frozen=True)
 class BothPasses:
-    """Tiles and whole frame together.
+    """Tiles and global pass together.
 
     Attributes:
         case: What was measured.
@@ -48,7 +48,7 @@ def fastest(result: RunResult, engine: str, mode: PassMode) -> CaseResult | None
 def measure_both(
     engine: Engine, frame: npt.NDArray[np.uint8], result: RunResult, sweep: SweepSettings
 ) -> BothPasses:
-    """Measure tiles and whole frame together, in the way that was fastest for the tiles alone.
+    """Measure tiles and global pass together, in the way that was fastest for the tiles alone.
 
     Args:
         engine: Looks at both.

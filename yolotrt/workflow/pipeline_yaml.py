@@ -28,7 +28,7 @@ class PipelineChoice:
 
     Attributes:
         mode: Passes that are enabled.
-        engines: Engine of the tiles, then that of the whole frame if it has its own.
+        engines: Engine of the tiles, then that of the global pass if it has its own.
         dispatch: How groups run; without the key, ``threads`` if they run in parallel, else ``serial``.
         groups: Number of tile groups.
     """
@@ -51,18 +51,18 @@ def read_pipeline(path: Path) -> PipelineChoice:
     """
     text = YamlText.read(path)
     tiles = _engine(text, TILES_ENGINE, TILES_ENABLED)
-    whole = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
+    global_engine = _engine(text, GLOBAL_ENGINE, GLOBAL_ENABLED)
     dispatch, groups = _dispatch(text)
-    if tiles is None and whole is None:
+    if tiles is None and global_engine is None:
         raise InputError(
             f"{path} enables no model.",
             hint="It needs models.yolo_tiles.engine or models.yolo_global.engine, not disabled.",
         )
     if tiles is None:
-        assert whole is not None
-        return PipelineChoice("global", (whole,), "serial", 1)
-    mode: PassMode = "tiled" if whole is None else "tiled+global"
-    engines = (tiles,) if whole in (None, tiles) else (tiles, whole)
+        assert global_engine is not None
+        return PipelineChoice("global", (global_engine,), "serial", 1)
+    mode: PassMode = "tiled" if global_engine is None else "tiled+global"
+    engines = (tiles,) if global_engine in (None, tiles) else (tiles, global_engine)
     return PipelineChoice(mode, tuple(e for e in engines if e), dispatch, groups)
 
 
@@ -78,15 +78,54 @@ def update_pipeline(path: Path, changes: dict[Key, Scalar]) -> Path:
     """
     target = path.resolve()  # a link stays a link
     before = target.read_bytes() if target.is_file() else b""
-    text = YamlText.read(path)
-    for key, value in changes.items():
-        text = text.replaced(key, value)
+    text = _changed(path, changes)
     mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
     backup = _free_name(target)
     mode = stat.S_IMODE(target.stat().st_mode)
     write_bytes(backup, before, mode=mode)
     write_bytes(target, mark + text.text.encode(), mode=mode)
     return backup
+
+
+def require_editable(path: Path, mode: str) -> None:
+    """Find out before long work that its outcome can be written into a file.
+
+    Args:
+        path: The file.
+        mode: The passes that will be run.
+
+    Raises:
+        InputError: The file or a place in it cannot be edited.
+    """
+    _changed(path, changes_for(path, mode, "engine", "graph", 1))
+
+
+def changes_for(path: Path, mode: str, engine: str, dispatch: str, groups: int) -> dict[Key, Scalar]:
+    """Return the changes that make a file run an engine in a way.
+
+    Args:
+        path: The file.
+        mode: The passes that the engine runs; what the file says of others stays.
+        engine: The engine, as the file names it.
+        dispatch: How groups of tiles run.
+        groups: Number of them.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    changes: dict[Key, Scalar] = {}
+    if "tiled" in mode:
+        changes |= {TILES_ENGINE: engine, TILES_ENABLED: True, **group_changes(path, dispatch, groups)}
+    if "global" in mode:
+        changes |= {GLOBAL_ENGINE: engine, GLOBAL_ENABLED: True}
+    return changes
+
+
+def _changed(path: Path, changes: dict[Key, Scalar]) -> YamlText:
+    text = YamlText.read(path)
+    for key, value in changes.items():
+        text = text.replaced(key, value)
+    return text
 
 
 def group_changes(path: Path, dispatch: str, groups: int) -> dict[Key, Scalar]:

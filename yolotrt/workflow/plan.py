@@ -39,7 +39,7 @@ class BuildRequest:
         images: Folder or file to calibrate INT8 on; None uses the calibration cache of the same network.
         limit: Use at most this many calibration images.
         algorithm: How activation ranges are chosen.
-        tile_overlap: Calibrate on tiles with this overlap, too; None on whole images only.
+        tile_overlap: Calibrate on tiles with this overlap, too; None on letterboxed images only.
         imgsz: Input size of an export, px.
         head: Head of an export.
         output: The engine file; None names it by model, precision and backend in ``engines``, apart from
@@ -145,7 +145,7 @@ class BuildPlan:
             self.onnx_path.stem,
             ending,
             self.onnx_path,
-            lambda engine: is_made_from(engine, key, self.onnx_path),
+            lambda engine: is_made_from(engine, key, self.spec.names, self.onnx_path),
         )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolotrt.backends.base import Precision, QdqStyle
 from yolotrt.errors import BuildError
 from yolotrt.model.fp8 import to_fp8
 from yolotrt.model.held import held_precision
+from yolotrt.model.onnxfile import load_onnx
 from yolotrt.model.precision import to_fp16
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.qdq import quantize
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     import onnx
 
 NEEDS_RANGES: tuple[Precision, ...] = ("int8", "fp8")
+
+
+def is_calibrated(model: Path) -> bool:
+    """Return whether a model needs images to become INT8: not a file that is quantised already, or FP16.
+
+    Raises:
+        ModelError: It is an ONNX file that cannot be read.
+    """
+    return model.suffix.lower() != ".onnx" or held_precision(load_onnx(model)) == "fp32"
 
 
 def as_held(model: onnx.ModelProto, spec: ModelSpec, style: QdqStyle) -> onnx.ModelProto:
@@ -61,7 +72,7 @@ def in_precision(
         model: The FP32 network; it is not changed.
         spec: Its interface.
         precision: The precision wanted.
-        style: Where Q/DQ nodes go.
+        style: For which kernels Q/DQ nodes are.
         ranges: Activation ranges, for :data:`NEEDS_RANGES`.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
 
@@ -78,4 +89,4 @@ def in_precision(
     quantized = quantize(model, ranges, style, exclude=exclude)
     if precision == "fp8":
         quantized = to_fp8(quantized, model)
-    return to_fp16(quantized, spec) if style == "tensorrt" else quantized
+    return to_fp16(quantized, spec) if style == "gpu" else quantized

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.data.pixels import Frame
+from yolotrt.arrays import Frame
 from yolotrt.data.sources import Source
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError
@@ -57,7 +57,7 @@ def predict(
             draws nothing.
         progress: Told after each frame.
         say: Told about images of a folder that cannot be read, which are skipped, and about videos that are
-            not what they promise.
+            not what their headers say.
 
     Yields:
         One entry per frame, in order.

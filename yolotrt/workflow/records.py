@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from yolotrt.artifacts.files import atomic_target, mapped_os_errors
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.rle import coco_rle
-from yolotrt.workflow.identity import Ids
+from yolotrt.workflow.identity import RecordIds
 from yolotrt.workflow.predict import Found
 
 Record = dict[str, Any]
@@ -24,7 +24,7 @@ IN_MEMORY = 1 << 20
 """Bytes of image entries that are held in memory; more go to a temporary file."""
 
 
-def result_records(found: Found, ids: Ids) -> list[Record]:
+def result_records(found: Found, ids: RecordIds) -> list[Record]:
     """Return the objects of one frame in COCO's results format, with our names beside the ids.
 
     Each has ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in px), ``score`` and, with masks,
@@ -36,7 +36,7 @@ def result_records(found: Found, ids: Ids) -> list[Record]:
     return [{**about, **thing} for thing, _area in _objects(found, ids)]
 
 
-def frame_record(found: Found, ids: Ids) -> Record:
+def frame_record(found: Found, ids: RecordIds) -> Record:
     """Return one frame with all its objects, also one without any: a line of JSON Lines."""
     width, height = found.frame_wh
     things = [thing for thing, _area in _objects(found, ids)]
@@ -44,7 +44,7 @@ def frame_record(found: Found, ids: Ids) -> Record:
 
 
 @contextmanager
-def result_file(target: str, ids: Ids) -> Iterator[Take]:
+def result_file(target: str, ids: RecordIds) -> Iterator[Take]:
     """Give a function that adds a frame's records to a JSON list, which ``COCO.loadRes`` reads.
 
     What the annotations do not know is left out: ``loadRes`` refuses such pictures.
@@ -68,7 +68,7 @@ def result_file(target: str, ids: Ids) -> Iterator[Take]:
 
 
 @contextmanager
-def line_file(target: str, ids: Ids) -> Iterator[Take]:
+def line_file(target: str, ids: RecordIds) -> Iterator[Take]:
     """Give a function that adds a frame as one line of JSON (https://jsonlines.org), at once.
 
     Args:
@@ -88,7 +88,7 @@ def line_file(target: str, ids: Ids) -> Iterator[Take]:
 
 
 @contextmanager
-def dataset_file(target: str, ids: Ids) -> Iterator[Take]:
+def dataset_file(target: str, ids: RecordIds) -> Iterator[Take]:
     """Give a function that adds a frame to a COCO dataset: images, annotations and categories in one file.
 
     ``pycocotools.coco.COCO`` and tools for labelling read it. Memory does not grow with its length.
@@ -134,7 +134,7 @@ def dataset_file(target: str, ids: Ids) -> Iterator[Take]:
         out.write("}\n")
 
 
-def _about(found: Found, ids: Ids) -> Record:
+def _about(found: Found, ids: RecordIds) -> Record:
     moment = found.moment
     record: Record = {
         "image_id": ids.image_id(found.name, None if moment is None else moment.index),
@@ -146,7 +146,7 @@ def _about(found: Found, ids: Ids) -> Record:
     return record
 
 
-def _objects(found: Found, ids: Ids) -> list[tuple[Record, float]]:
+def _objects(found: Found, ids: RecordIds) -> list[tuple[Record, float]]:
     """Return the record of each object and its area, px."""
     detections: Detections = found.detections
     records = []

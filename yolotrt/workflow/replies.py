@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -153,7 +153,7 @@ class Downloaded:
         received_bytes: Bytes that came over the network.
         repaired: Files that were damaged and have been fetched again.
         removed: Files of an earlier choice that were removed.
-        strangers: Files among the images that are not the subset's.
+        foreign_files: Files among the images that are not the subset's.
         unproven: Images without a published checksum.
     """
 
@@ -167,7 +167,7 @@ class Downloaded:
     received_bytes: Count
     repaired: tuple[str, ...]
     removed: tuple[str, ...]
-    strangers: tuple[str, ...]
+    foreign_files: tuple[str, ...]
     unproven: Count
 
 
@@ -195,7 +195,7 @@ class Verified:
         complete: Whether the download was finished.
         good: Whether all is as recorded.
         problems: What is not.
-        strangers: Files among the images that are not the subset's.
+        foreign_files: Files among the images that are not the subset's.
         unproven: Images without a published checksum.
         request: What was asked for.
     """
@@ -206,21 +206,37 @@ class Verified:
     complete: bool
     good: bool
     problems: tuple[Problem, ...]
-    strangers: tuple[str, ...]
+    foreign_files: tuple[str, ...]
     unproven: Count
     request: Mapping[str, Any]
 
 
-def reply(verb: str, type: type[T], *unmarked: str) -> Document[T]:
-    """Return the document of a verb; at first these did not say what they are."""
+Fields = dict[str, Any]
+
+
+def reply(
+    verb: str, type: type[T], *unmarked: str, first: Callable[[Fields], Fields] = lambda found: found
+) -> Document[T]:
+    """Return the document of a verb; at first these did not say what they are.
+
+    Args:
+        verb: The verb.
+        type: What it says.
+        unmarked: Fields by which a document that does not say what it is is known.
+        first: Makes the fields of today of those of such a document.
+    """
     return Document(
         f"yolotrt.{verb.replace(' --', '-')}.reply",
         1,
         type,
         f"what yolotrt {verb} --json wrote",
-        older={0: lambda found: found},
+        older={0: first},
         unmarked=frozenset(unmarked),
     )
+
+
+def _foreign_files(found: Fields) -> Fields:
+    return {("foreign_files" if name == "strangers" else name): value for name, value in found.items()}
 
 
 CALIBRATED = reply("calibrate", Calibrated, "path", "cached", "tensors", "method")
@@ -228,8 +244,8 @@ EXPORTED = reply("export", Exported, "path", "key", "head", "untrained")
 MOSAICS = reply("mosaics", Mosaics, "frames", "size_wh", "seed")
 SCENES = reply("scenes", Scenes, "seed", "size_wh")
 PROFILED = reply("profile", Profiled, "engine", "batch", "layers")
-DOWNLOADED = reply("download", Downloaded, "folder", "manifest", "parts")
-VERIFIED = reply("download --verify", Verified, "folder", "complete", "problems")
+DOWNLOADED = reply("download", Downloaded, "folder", "manifest", "parts", first=_foreign_files)
+VERIFIED = reply("download --verify", Verified, "folder", "complete", "problems", first=_foreign_files)
 
 REPLIES: tuple[Document[Any], ...] = (
     CALIBRATED, EXPORTED, MOSAICS, SCENES, PROFILED, DOWNLOADED, VERIFIED,

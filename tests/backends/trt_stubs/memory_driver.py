@@ -22,7 +22,7 @@ class MemoryDriver:
         self._next = 1
 
     def info(self) -> DeviceInfo:
-        return DeviceInfo(0, "Test GPU", "sm_120", 36, 32 << 20, self.total, "13.0", "0000:01:00.0")
+        return DeviceInfo(0, "Test GPU", "sm_120", 36, self.total, "13.0", "0000:01:00.0")
 
     def bind(self) -> None:
         pass

@@ -354,7 +354,7 @@ def test_other_people_s_files_are_left_alone_and_named(tmp_path: Path) -> None:
         fetch(request)
         own = request.folder / "images/holiday.jpg"
         own.write_bytes(b"mine")
-        assert fetch(replace(request, seed=3)).strangers == ("images/holiday.jpg",)
+        assert fetch(replace(request, seed=3)).foreign_files == ("images/holiday.jpg",)
         assert own.read_bytes() == b"mine"
 
 

@@ -62,11 +62,11 @@ def test_scenes_can_be_written_as_tiles(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").iterdir())) == 6
 
 
-def test_a_video_has_the_promised_frames(tmp_path: Path) -> None:
+def test_a_video_has_the_requested_frames(tmp_path: Path) -> None:
     target = write_video(tmp_path / "moving.mp4", 3, (320, 240), fps=10, seconds=0.8)
-    film = cv2.VideoCapture(str(target))
+    clip = cv2.VideoCapture(str(target))
     frames = []
-    while (read := film.read())[0]:
+    while (read := clip.read())[0]:
         frames.append(read[1])
     assert len(frames) == 8
     assert frames[0].shape == (240, 320, 3)
@@ -106,7 +106,7 @@ def test_a_disk_too_full_for_a_video_is_a_clear_error(tmp_path: Path) -> None:
         "except StorageError as exc: print(exc.message)"
     )
     for limit in (1000, 10_000):
-        command = [sys.executable, "-c", code, str(tmp_path / "film.mp4"), str(limit)]
+        command = [sys.executable, "-c", code, str(tmp_path / "video.mp4"), str(limit)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert "larger than allowed here" in done.stdout, done.stderr
         assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]

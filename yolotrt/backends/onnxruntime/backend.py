@@ -42,6 +42,8 @@ class OnnxRuntimeBackend:
     qdq_style: QdqStyle = "cpu"
     runs_on_cpu = True
     any_batch = True
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    measured = ""
     packages = ("onnxruntime", "onnxruntime-gpu")
 
     def availability(self) -> Availability:
@@ -155,6 +157,19 @@ class OnnxRuntimeBackend:
         raise UsageError(
             f"{engine.file.path} is an engine of {self.name}, which does not time its layers.",
             hint="yolotrt bench measures every kind of engine.",
+        )
+
+    def roofline(
+        self, file: EngineFile, gpu: str | None, batch: int | None, machine: Machine
+    ) -> dict[str, Any]:
+        """Refuse: ONNX Runtime fuses layers in memory only.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"{file.path} is an engine of {self.name}, which does not say what its layers have to do.",
+            hint="Engines of the fused backend do: yolotrt build MODEL --fp16 --backend fused",
         )
 
 

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32
 from yolotrt.backends.agreement import adapted_bytes, interface_of_session, is_plain, require_precision
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.errors import ArtifactError, ExecutionError
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
-
-Floats = npt.NDArray[np.float32]
 
 
 @contextlib.contextmanager
@@ -179,10 +177,10 @@ class _Lane:
     def __init__(self, session: Any, spec: ModelSpec) -> None:
         self.session = session
         self.spec = spec
-        self.images: Floats = np.empty((0, 3, *reversed(spec.input_wh)), np.float32)
+        self.images: F32 = np.empty((0, 3, *reversed(spec.input_wh)), np.float32)
         shapes = {o.name: o.shape[1:] for o in session.get_outputs()}
-        self.head: Floats = np.empty((0, *shapes[spec.head_output]), np.float32)
-        self.protos: Floats = np.empty((0, *shapes[spec.proto_output]), np.float32)
+        self.head: F32 = np.empty((0, *shapes[spec.head_output]), np.float32)
+        self.protos: F32 = np.empty((0, *shapes[spec.proto_output]), np.float32)
         self.planned: set[int] = set()
 
     def grow(self, batch: int) -> None:
@@ -200,14 +198,14 @@ class OnnxRuntimeContext:
     def __init__(self, lane: _Lane, batch: int) -> None:
         self.batch = batch
         self._lane = lane
-        self._bound: tuple[Floats, Any] | None = None  # the buffers that were bound, and the binding
+        self._bound: tuple[F32, Any] | None = None  # the buffers that were bound, and the binding
 
     @property
-    def images(self) -> Floats:
+    def images(self) -> F32:
         """The lane's input buffer, first ``batch`` rows."""
         return self._lane.images[: self.batch]
 
-    def run(self) -> tuple[Floats, Floats]:
+    def run(self) -> tuple[F32, F32]:
         """Run the batch; see :meth:`yolotrt.backends.base.Context.run`."""
         lane = self._lane
         with mapped_errors(lane.spec.name):

@@ -1,4 +1,4 @@
-"""Run a Q/DQ graph literally: every value is rounded where the graph says so, everything else is FP32.
+"""Fake quantisation: run a Q/DQ graph with every value rounded where it says so, everything else in FP32.
 
 An INT8 CPU kernel does not always compute what its graph means: without VNNI it saturates sums of
 products. An engine for a GPU is therefore judged by its graph (*fake quantisation*) wherever that GPU is
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import EngineFile
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.detections import F32
 from yolotrt.model.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.agreement import adapted_network, require_precision
 from yolotrt.backends.base import Availability, EngineFile
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
-from yolotrt.backends.onnxruntime.session import PROVIDER, Floats, Session
+from yolotrt.backends.onnxruntime.session import PROVIDER, Session
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.machine import HERE
@@ -149,7 +150,7 @@ class OnnxRuntimeCudaContext:
         self.output_pointers: Mapping[str, int] = {}
         self._session = session
         self._bindings: dict[tuple[int, ...], Any] = {}
-        self._images: Floats | None = None
+        self._images: F32 | None = None
         self._closed = False
         session.users += 1
 
@@ -172,13 +173,13 @@ class OnnxRuntimeCudaContext:
         self._session.enqueue(self._bindings[key], stream_handle)
 
     @property
-    def images(self) -> Floats:
+    def images(self) -> F32:
         """(batch, 3, height, width) float32 input on the host, for :meth:`run`."""
         if self._images is None:
             self._images = np.zeros(self.tensors[self._session.spec.input_name].shape, np.float32)
         return self._images
 
-    def run(self) -> tuple[Floats, Floats]:
+    def run(self) -> tuple[F32, F32]:
         """Run the batch in :attr:`images` and wait; see :meth:`yolotrt.backends.base.Context.run`.
 
         The copies over PCIe make this the slow way; it is there for calibration and evaluation.

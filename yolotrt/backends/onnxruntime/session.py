@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import EngineFile
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import LOST, DeviceLost, OutOfDeviceMemory
@@ -21,7 +21,6 @@ from yolotrt.errors import ArtifactError, DeviceError, EnvironmentFault, Executi
 
 PROVIDER = "CUDAExecutionProvider"
 
-Floats = npt.NDArray[np.float32]
 
 _FAILURE = re.compile(r"cuda failure (\d+)")
 """How ONNX Runtime quotes one of CUDA's errors, in lower case."""
@@ -76,7 +75,7 @@ class Session:
         self._stream.record(self._end)
         caller.wait(self._end)
 
-    def run(self, images: Floats) -> tuple[Floats, Floats]:
+    def run(self, images: F32) -> tuple[F32, F32]:
         """Run a batch from and to host memory, and wait."""
         if self._native is None:
             self._open()

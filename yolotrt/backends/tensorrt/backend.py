@@ -35,9 +35,11 @@ class TensorRtBackend:
 
     suffix = ".engine"
     foreign_suffixes = (".engine", ".plan", ".trt")
-    qdq_style: QdqStyle = "tensorrt"
+    qdq_style: QdqStyle = "gpu"
     runs_on_cpu = False
     any_batch = False
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
+    measured = ""
 
     def __init__(self, product: Product) -> None:
         self.name = product.backend
@@ -143,6 +145,19 @@ class TensorRtBackend:
         native = cast("TensorRtEngine", engine)
         chosen = batch or max(profile.largest for profile in native.profiles)
         return chosen, layer_times(native, chosen, iterations)
+
+    def roofline(
+        self, file: EngineFile, gpu: str | None, batch: int | None, machine: Machine
+    ) -> dict[str, Any]:
+        """Refuse: its report has no sizes.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"{file.path} is an engine of {self.name}, which does not say what its layers have to do.",
+            hint="Engines of the fused backend do: yolotrt build MODEL --fp16 --backend fused",
+        )
 
     def _gpu(self, library: Library) -> FoundGpu | None:
         """Return the GPU here, or None where the library builds without one.

@@ -15,7 +15,7 @@ from yolotrt.backends.tensorrt.library import Library
 from yolotrt.backends.tensorrt.log import Said
 from yolotrt.backends.tensorrt.progress import BuildProgress, new_monitor
 from yolotrt.cuda.probe import FoundGpu
-from yolotrt.errors import BuildError
+from yolotrt.errors import EXIT_INTERRUPTED, BuildError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 T = TypeVar("T")
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 _HINTS = (
     (
@@ -216,4 +213,4 @@ def _cancel_or_leave(cancel: Callable[[], None], ended: threading.Event) -> None
         cancel()
         ended.wait()
     except KeyboardInterrupt:
-        os._exit(INTERRUPTED)
+        os._exit(EXIT_INTERRUPTED)

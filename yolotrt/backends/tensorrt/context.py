@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import F32
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.cuda.device import Buffer, Device, Scope
 from yolotrt.cuda.driver import OutOfDeviceMemory
@@ -19,8 +20,6 @@ from yolotrt.errors import ExecutionError, YoloTrtError
 
 if TYPE_CHECKING:
     import tensorrt as trt
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class TensorRtContext:
         return self.tensors[self._input].dtype == np.float32
 
     @property
-    def images(self) -> Floats:
+    def images(self) -> F32:
         """(batch, 3, height, width) float32 page-locked input; shared by the contexts of a lane."""
         array = self._lane.staged()[self._input].array[: self.batch]
         if array.dtype != np.float32:
@@ -175,7 +174,7 @@ class TensorRtContext:
                 f"This engine takes {array.dtype} images, which only the GPU pipeline makes.",
                 hint="Build it with yolotrt: its engines take FP32 images in every precision.",
             )
-        return cast(Floats, array)
+        return cast(F32, array)
 
     @property
     def input_pointer(self) -> int:
@@ -195,7 +194,7 @@ class TensorRtContext:
     def output_pointers(self, addresses: Mapping[str, int]) -> None:
         self._own.update(addresses)
 
-    def run(self) -> tuple[Floats, Floats]:
+    def run(self) -> tuple[F32, F32]:
         """Run the batch and wait; see :meth:`yolotrt.backends.base.Context.run`."""
         lane = self._lane
         lane.device.bind()  # for this thread

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from yolotrt.backends.base import EngineFile, Layer
-from yolotrt.backends.tensorrt.layers import is_convolution, summarise
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.layers import describe_layers
 from yolotrt.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
@@ -42,30 +42,6 @@ def describe(file: EngineFile, load: Callable[[], TensorRtEngine]) -> dict[str, 
         return _ask(engine)
     finally:
         engine.close()
-
-
-def describe_layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
-    """Return the layers in numbers and one by one; nothing if the engine does not tell them."""
-    if not layers:
-        return {"layers": "unknown (built without detailed profiling verbosity)"}
-    summary = summarise(layers)
-    return {
-        "layers": summary.layers,
-        "convolutions": dict(summary.convolutions),
-        "activations_not_fused": len(summary.unfused),
-        "layer_table": [_row(layer) for layer in layers],
-    }
-
-
-def _row(layer: Layer) -> dict[str, str]:
-    types = " x ".join(layer.inputs[:1] + layer.weights[:1]) if is_convolution(layer) else ""
-    return {
-        "name": layer.name,
-        "kind": layer.kind,
-        "types": f"{types or ', '.join(layer.inputs)} -> {', '.join(layer.outputs)}",
-        "computes": ", ".join(layer.nodes),
-        "not_fused": ", ".join(layer.activation_elsewhere),
-    }
 
 
 def _ask(engine: TensorRtEngine) -> dict[str, Any]:

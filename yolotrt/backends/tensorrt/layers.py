@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.backends.base import Layer
+from yolotrt.backends.layers import is_convolution
 
 if TYPE_CHECKING:
     import onnx
@@ -33,44 +33,6 @@ _TYPES = (
 )
 _HOLDS_ACTIVATION = re.compile(r"^__myl_\w*Silu")
 """Fused kernels are named after what they hold; of some, the list of ONNX nodes is cut short."""
-
-_FUSED_KERNEL = re.compile(r"^__myl_(Corr|Deco|Fc)")
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """An engine in a few numbers.
-
-    Attributes:
-        layers: Number of layers.
-        convolutions: Number of convolutions by the type of their inputs, such as ``{"INT8": 83}``.
-        unfused: Convolutions whose activation function is computed by another layer, which moves the
-            data through memory once more.
-    """
-
-    layers: int
-    convolutions: Mapping[str, int]
-    unfused: tuple[str, ...]
-
-
-def summarise(layers: Sequence[Layer]) -> LayerSummary:
-    """Return an engine's layers in a few numbers."""
-    convolutions = [layer for layer in layers if is_convolution(layer)]
-    types = Counter(layer.inputs[0] if layer.inputs else "?" for layer in convolutions)
-    unfused = tuple(layer.name for layer in convolutions if layer.activation_elsewhere)
-    return LayerSummary(len(layers), dict(types.most_common()), unfused)
-
-
-def is_convolution(layer: Layer) -> bool:
-    """Whether a layer multiplies by the weights of a convolution, perhaps with other work fused in.
-
-    TensorRT turns some 1x1 convolutions into matrix products with constant weights; they count.
-    """
-    kind = layer.kind.lower()
-    if "conv" in kind or kind == "correlation":
-        return True
-    product = kind == "gemm" and len(layer.inputs) == 1
-    return bool(layer.weights) and (product or _FUSED_KERNEL.match(layer.name) is not None)
 
 
 def from_report(text: str) -> tuple[Layer, ...]:

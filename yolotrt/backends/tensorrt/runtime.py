@@ -14,13 +14,13 @@ from yolotrt.artifacts.files import require_file
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.agreement import require_agreement
 from yolotrt.backends.base import EngineFile, Layer, Precision
+from yolotrt.backends.layers import is_convolution
 from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.backends.tensorrt.context import Lane, TensorRtContext, failure
 from yolotrt.backends.tensorrt.identity import check_fits
 from yolotrt.backends.tensorrt.inspector import inspect_layers
-from yolotrt.backends.tensorrt.layers import is_convolution
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.backends.tensorrt.recorded import VERSION_COMPATIBLE, options_of
 from yolotrt.backends.tensorrt.refusal import refusal

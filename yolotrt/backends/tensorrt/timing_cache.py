@@ -10,13 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import exclusive, write_bytes
+from yolotrt.artifacts.folders import by_list, owning_file
 from yolotrt.errors import StorageError
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
     from yolotrt.backends.tensorrt.library import Library
+
+
+_MAKER = "yolotrt build --timing-cache"
+OWN = by_list("a timing cache of this TensorRT", _MAKER)
 
 
 def attach(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
@@ -29,16 +35,21 @@ def attach(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
 
 
 def save(library: Library, config: trt.IBuilderConfig, file: Path) -> None:
-    """Merge the timings of a finished build into ``file``; a file that cannot be written is a warning."""
+    """Merge the timings of a finished build into ``file``; a file that cannot be written is a warning.
+
+    What cannot be read as timings is replaced only where yolotrt wrote it: it may be anything of the user's.
+    """
     cache = config.get_timing_cache()
     if cache is None:
         return
     try:
         with exclusive(file, library.log.warn):
             others = _parse(library, config, file)
+            require_own(file, OWN, overwrite=others is not None)
             if others is not None:
                 cache.combine(others, ignore_mismatch=False)
-            write_bytes(file, bytes(memoryview(cache.serialize())))
+            with owning_file(file, _MAKER, option="--timing-cache", overwrite=True):
+                write_bytes(file, bytes(memoryview(cache.serialize())))
     except StorageError as exc:
         library.log.warn(f"The timings of this build are not kept: {exc.message}")
 
@@ -66,5 +77,5 @@ def _parse(library: Library, config: trt.IBuilderConfig, file: Path) -> trt.ITim
 
 def _ignored(library: Library, file: Path) -> None:
     library.log.warn(
-        f"The timing cache {file} is damaged or of another version or GPU; it is ignored and replaced."
+        f"The timing cache {file} is damaged, of another version or GPU, or something else; it is ignored."
     )

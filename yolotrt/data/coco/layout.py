@@ -8,6 +8,8 @@ import re
 from yolotrt.errors import ArtifactError
 
 DATASET = "coco-val2017"
+SHORT = "coco"
+"""What may be given in place of a folder to calibrate on COCO."""
 
 # Plain http on purpose: the host is a bare S3 bucket name, and the certificate served for https is
 # Amazon's and does not match it. What arrives is checked against the archive's CRC-32 instead.

@@ -18,12 +18,12 @@ from yolotrt.artifacts.fields import Count, Sha256
 from yolotrt.data.coco.check import CheckedBy
 from yolotrt.data.coco.layout import safe_name
 from yolotrt.data.coco.select import Split
+from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.errors import ArtifactError
 
 NAME = "manifest.json"
 
 SPLITS: tuple[Split, ...] = ("all", "calib", "eval")
-_INSTANCES = "instances.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def image_file(split: Split, name: str) -> str:
 
 def instances_file(split: Split) -> str:
     """Return the path of a part's annotations, relative to the subset's folder."""
-    return _INSTANCES if split == "all" else f"{split}/{_INSTANCES}"
+    return FILE_NAME if split == "all" else f"{split}/{FILE_NAME}"
 
 
 def _check(manifest: Manifest) -> None:

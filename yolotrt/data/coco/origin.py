@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.data.coco.instances import Instances, read_instances
-from yolotrt.data.coco.source import Source, Watch
+from yolotrt.data.coco.source import CocoSource, Watch
 from yolotrt.data.coco.source_http import HttpSource
 from yolotrt.data.coco.source_local import LocalSource
 from yolotrt.data.fetch.http import Http, TransferSettings
@@ -19,7 +19,7 @@ from yolotrt.errors import ArtifactError, UsageError
 _CACHED = "instances-{key}.json"
 
 
-def open_source(base: str, settings: TransferSettings, stop: threading.Event) -> Source:
+def open_source(base: str, settings: TransferSettings, stop: threading.Event) -> CocoSource:
     """Return the source behind a base URL; no connection is made yet.
 
     Args:
@@ -50,7 +50,7 @@ def open_source(base: str, settings: TransferSettings, stop: threading.Event) ->
 
 
 def load_instances(
-    source: Source, work: Path, expected_sha256: str | None, watch: Watch
+    source: CocoSource, work: Path, expected_sha256: str | None, watch: Watch
 ) -> tuple[Instances, str]:
     """Return the checked annotations of the whole dataset and the SHA-256 of their file.
 
@@ -81,7 +81,7 @@ def load_instances(
         raise
 
 
-def tidy(source: Source, work: Path) -> None:
+def tidy(source: CocoSource, work: Path) -> None:
     """Remove partial files, and annotations of other sources, once a subset is complete."""
     keep = _CACHED.format(key=sha256_bytes(os.fsencode(source.base))[:12])
     for path in work.iterdir():

@@ -120,7 +120,7 @@ def problem_of(path: Path, entry: Entry, proof: Proof | None = None) -> str | No
     return image_problem(data, entry.size_wh, proof) if entry.size_wh else "it was never completed"
 
 
-def strangers(folder: Path, files: Sequence[Entry]) -> tuple[str, ...]:
+def foreign_files(folder: Path, files: Sequence[Entry]) -> tuple[str, ...]:
     """Return files in the image folders that are no part of the subset, sorted."""
     known = {entry.file for entry in files}
     found: list[str] = []

@@ -144,7 +144,7 @@ class SubsetResult:
         received: Bytes that came over the network, annotations and checksums included.
         repaired: Files that were damaged and have been fetched again.
         removed: Files of an earlier choice that are no part of this one and were removed.
-        strangers: Files in the image folders that are not the subset's; they were left alone.
+        foreign_files: Files in the image folders that are not the subset's; they were left alone.
         unproven: Images without a published checksum to compare with.
     """
 
@@ -158,7 +158,7 @@ class SubsetResult:
     received: int
     repaired: tuple[str, ...]
     removed: tuple[str, ...]
-    strangers: tuple[str, ...]
+    foreign_files: tuple[str, ...]
     unproven: int
 
     @property

@@ -14,10 +14,13 @@ from yolotrt.errors import StorageError
 Watch = Callable[[int, int], None]
 """Told how many bytes of how many have arrived; 0 when the whole is unknown."""
 
+TRIES = 3
+"""How often to ask for what arrives damaged."""
+
 _RESERVE = 16 << 20
 
 
-class Source(Protocol):
+class CocoSource(Protocol):
     """COCO's validation images and annotations, wherever they are."""
 
     @property

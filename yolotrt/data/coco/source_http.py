@@ -16,17 +16,17 @@ import httpx
 from yolotrt.artifacts.files import atomic_target
 from yolotrt.data.coco.check import Proof, image_proofs
 from yolotrt.data.coco.layout import ANNOTATIONS_ARCHIVE, IMAGES, IMAGES_ARCHIVE, INSTANCES
-from yolotrt.data.coco.source import Watch, require_space
-from yolotrt.data.fetch.http import Http, Moved
+from yolotrt.data.coco.source import TRIES, Watch, require_space
+from yolotrt.data.fetch.http import Http
 from yolotrt.data.fetch.partial import Partial
 from yolotrt.data.fetch.rangezip import MAX_MEMBER, Archive, open_archive, open_local, unpack
 from yolotrt.data.fetch.response import Piece, Resource, TransferFailed
+from yolotrt.data.fetch.resume import Moved
 from yolotrt.errors import ArtifactError, DownloadError, UsageError
 
 T = TypeVar("T")
 
 _MAX_ARCHIVE = 2 << 30
-_TRIES = 3
 _ABSENT = (403, 404, 410)
 """How servers say that a file is not there; a bucket that may not be listed says 403."""
 
@@ -176,7 +176,7 @@ class HttpSource:
 
 def _repeated(attempt: Callable[[], T]) -> T:
     """Try again when what arrived is damaged, or when the file changed under the hands."""
-    left = _TRIES
+    left = TRIES
     while True:
         left -= 1
         try:

@@ -10,10 +10,8 @@ from yolotrt.data.coco.check import Proof, image_proofs
 from yolotrt.data.coco.layout import ANNOTATIONS_ARCHIVE, IMAGES, IMAGES_ARCHIVE, INSTANCES
 from yolotrt.data.coco.source import Watch, require_space
 from yolotrt.data.fetch.partial import Partial
-from yolotrt.data.fetch.rangezip import MAX_MEMBER, Archive, open_local, unpack
+from yolotrt.data.fetch.rangezip import CHUNK, MAX_MEMBER, Archive, open_local, unpack
 from yolotrt.errors import InputError
-
-_CHUNK = 1 << 20
 
 
 class LocalSource:
@@ -127,5 +125,5 @@ class LocalSource:
 
 def _file_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(CHUNK):
             yield chunk

@@ -30,7 +30,7 @@ from yolotrt.data.coco.manifest import (
     read_manifest,
 )
 from yolotrt.data.coco.origin import load_instances, open_source, tidy
-from yolotrt.data.coco.plan import Plan, make_plan, require_own, strangers
+from yolotrt.data.coco.plan import Plan, foreign_files, make_plan, require_own
 from yolotrt.data.coco.request import (
     FetchProgress,
     FetchWatch,
@@ -41,7 +41,7 @@ from yolotrt.data.coco.request import (
     ways_out,
 )
 from yolotrt.data.coco.select import Split, available, choose, split
-from yolotrt.data.coco.source import Source, require_space
+from yolotrt.data.coco.source import CocoSource, require_space
 from yolotrt.data.coco.transfer import Arrived, Missing, bring_images
 from yolotrt.data.coco.verify import answers, intact
 from yolotrt.data.fetch.http import TransferSettings
@@ -59,7 +59,7 @@ class _Run:
     """What all steps of one download share."""
 
     request: SubsetRequest
-    source: Source
+    source: CocoSource
     earlier: Manifest | None
     watch: FetchWatch
     settings: TransferSettings
@@ -155,7 +155,7 @@ def _complete(run: _Run) -> SubsetResult:
 
 
 def _entries(
-    source: Source, chosen: Sequence[CocoImage], splits: Sequence[Split], *, annotations: bool
+    source: CocoSource, chosen: Sequence[CocoImage], splits: Sequence[Split], *, annotations: bool
 ) -> list[Entry]:
     """Return all files of the subset: images in the order of choice, then annotations."""
     entries = [
@@ -288,6 +288,6 @@ def _result(
         received=received,
         repaired=plan.damaged if plan else (),
         removed=removed,
-        strangers=strangers(folder, manifest.files),
+        foreign_files=foreign_files(folder, manifest.files),
         unproven=sum(entry.checked_by == "structure" for entry in images),
     )

@@ -17,14 +17,13 @@ from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.data.coco.check import Proof, checked_by, image_problem
 from yolotrt.data.coco.layout import MAX_IMAGE
 from yolotrt.data.coco.manifest import Entry
-from yolotrt.data.coco.source import Source
+from yolotrt.data.coco.source import TRIES, CocoSource
 from yolotrt.data.fetch.partial import Partial
 from yolotrt.data.fetch.pool import in_parallel
 from yolotrt.data.fetch.response import TransferFailed, Why
 from yolotrt.errors import InputError
 from yolotrt.timing.trace import now
 
-_TRIES = 3
 _REPORT_NS = 100_000_000
 
 
@@ -59,7 +58,7 @@ Event = Arrived | Missing | int
 
 
 def bring_images(
-    source: Source,
+    source: CocoSource,
     folder: Path,
     work: Path,
     entries: Sequence[Entry],
@@ -121,7 +120,7 @@ class _Meter:
 
 
 def _bring(
-    source: Source,
+    source: CocoSource,
     target: Path,
     entry: Entry,
     proof: Proof | None,
@@ -130,7 +129,7 @@ def _bring(
 ) -> Arrived | Missing:
     assert entry.size_wh is not None
     problem: str | None = None
-    for _ in range(_TRIES if source.remote else 1):
+    for _ in range(TRIES if source.remote else 1):
         md5 = source.image(entry.name, proof.size if proof else MAX_IMAGE, partial, moved)
         data = partial.path.read_bytes()
         problem = image_problem(data, entry.size_wh, proof, md5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yolotrt.data.coco.layout import base_url
 from yolotrt.data.coco.manifest import NAME, Manifest, read_manifest
-from yolotrt.data.coco.plan import problem_of, strangers
+from yolotrt.data.coco.plan import foreign_files, problem_of
 from yolotrt.data.coco.request import FetchProgress, FetchWatch, SubsetRequest, unwatched
 from yolotrt.errors import InputError
 from yolotrt.text import shell_words
@@ -23,7 +23,7 @@ class VerifyResult:
         bytes: Their size in all, as the manifest says.
         complete: Whether the download had been finished.
         problems: Files that are not what they should be, and in which way.
-        strangers: Files in the image folders that are not the subset's.
+        foreign_files: Files in the image folders that are not the subset's.
         unproven: Images that were never compared with a published checksum, only with their structure.
         request: The options the subset was made with.
     """
@@ -33,7 +33,7 @@ class VerifyResult:
     bytes: int
     complete: bool
     problems: tuple[tuple[str, str], ...]
-    strangers: tuple[str, ...]
+    foreign_files: tuple[str, ...]
     unproven: int
     request: dict[str, object]
 
@@ -69,7 +69,7 @@ def verify_subset(folder: Path, watch: FetchWatch = unwatched) -> VerifyResult:
         bytes=sum(entry.bytes or 0 for entry in manifest.files),
         complete=manifest.complete,
         problems=tuple(problems),
-        strangers=strangers(folder, manifest.files),
+        foreign_files=foreign_files(folder, manifest.files),
         unproven=sum(entry.checked_by == "structure" for entry in manifest.files),
         request=dict(manifest.request),
     )

@@ -30,14 +30,12 @@ from yolotrt.data.fetch.response import (
     require_piece,
     resource_of,
 )
+from yolotrt.data.fetch.resume import Moved, belongs, earlier_version, restart
 from yolotrt.distribution import __version__
 from yolotrt.errors import EnvironmentFault
 from yolotrt.timing.trace import now
 
 T = TypeVar("T")
-Moved = Callable[[int], None]
-"""Told how many bytes a partial file grew by; negative when collected bytes are thrown away."""
-
 _REAL_PROGRESS = 256 << 10
 """A failure after this many new bytes does not count as one more in a row."""
 
@@ -181,9 +179,9 @@ class Http:
     ) -> Resource:
         first, length = (piece.first, piece.length) if piece else (0, None)
         have = partial.size
-        earlier = _earlier(partial, url, first, length) if have else None
+        earlier = earlier_version(partial, url, first, length) if have else None
         if have and earlier is None:
-            _restart(partial, moved)
+            restart(partial, moved)
             have = 0
         if earlier is not None and have == (length if piece else earlier.total):
             return earlier
@@ -198,7 +196,7 @@ class Http:
                 return self._collect(url, response, partial, moved, limit, piece)
         except TransferFailed as exc:
             if exc.status == 416 and piece is None and have:
-                _restart(partial, moved)
+                restart(partial, moved)
                 raise Again("it is shorter than what was there already") from exc
             raise
 
@@ -216,8 +214,8 @@ class Http:
         first, expected = (piece.first, piece.length) if piece else (0, resource.total)
         start = range_start(response) if response.status_code == 206 else first
         have = partial.size
-        if have and (start != first + have or not _belongs(partial, resource)):
-            _restart(partial, moved)
+        if have and (start != first + have or not belongs(partial, resource)):
+            restart(partial, moved)
             have = 0
         if start != first + have:
             raise Again("another part or version than asked for was sent")
@@ -231,7 +229,7 @@ class Http:
                 if have > limit:
                     break
         if have > (limit if expected is None else expected):
-            _restart(partial, moved)
+            restart(partial, moved)
             raise Again("more bytes arrived than were announced")
         if expected is not None and have < expected:
             raise Again(f"{have:,} of {expected:,} bytes arrived")
@@ -299,25 +297,3 @@ def _no_contact(url: str, exc: httpx.TransportError) -> str:
             return reason
         cause = cause.__cause__ or cause.__context__
     return f"the proxy {proxy.address} of {proxy.variable} refused ({reason})" if proxy else reason
-
-
-def _earlier(partial: Partial, url: str, first: int, length: int | None) -> Resource | None:
-    """Return the version that collected bytes belong to; None when they cannot be continued."""
-    mark = partial.mark()
-    total, version, md5 = mark.get("total"), mark.get("version"), mark.get("md5")
-    same = (mark.get("url"), mark.get("first"), mark.get("length")) == (url, first, length)
-    if not same or not isinstance(version, str) or not isinstance(total, int):
-        return None
-    if partial.size > (total if length is None else length):
-        return None
-    return Resource(total, bool(mark.get("ranges")), version, md5 if isinstance(md5, str) else None)
-
-
-def _belongs(partial: Partial, resource: Resource) -> bool:
-    mark = partial.mark()
-    return (mark.get("total"), mark.get("version")) == (resource.total, resource.version)
-
-
-def _restart(partial: Partial, moved: Moved) -> None:
-    moved(-partial.size)
-    partial.discard()

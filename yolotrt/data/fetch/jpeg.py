@@ -1,7 +1,7 @@
 """Is this the complete JPEG image that was asked for?
 
 OpenCV decodes damaged JPEG data without an error (the decoder only prints a warning), so the structure
-is walked first, marker by marker (ITU-T T.81, annex B). A changed byte inside the entropy-coded data can
+is walked first, marker by marker. A changed byte inside the entropy-coded data can
 still look like an image: only a checksum finds that, which is why the caller compares one where the
 source has it.
 """
@@ -12,11 +12,8 @@ import struct
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_STANDALONE = frozenset({0x01, _SOI})
+from yolotrt.data.jpeg import BARE, EOI, FRAMES, MAGIC, segments
 
 
 def jpeg_problem(data: bytes, size_wh: tuple[int, int], *, decode: bool = True) -> str | None:
@@ -31,7 +28,7 @@ def jpeg_problem(data: bytes, size_wh: tuple[int, int], *, decode: bool = True) 
         size_wh: Expected width and height, px.
         decode: Whether to decode it; without, only the structure is checked, in a tenth of the time.
     """
-    if data[:3] != b"\xff\xd8\xff":
+    if not data.startswith(MAGIC):
         return "it is not a JPEG image"
     problem = _structure_problem(data, size_wh)
     if problem is None and decode and not _decodes(data):
@@ -40,45 +37,24 @@ def jpeg_problem(data: bytes, size_wh: tuple[int, int], *, decode: bool = True) 
 
 
 def _structure_problem(data: bytes, size_wh: tuple[int, int]) -> str | None:
-    markers = _markers(data)
-    framed, in_scan, at = False, False, 2
-    while True:
-        index = int(np.searchsorted(markers, at))
-        if index == len(markers):
-            return "it is truncated (no end marker)"
-        # Segments follow one another with nothing but fill bytes in between; only coded data is skipped.
-        gap = data[at : int(markers[index])]
-        if not in_scan and gap.strip(b"\xff"):
+    framed = False
+    for segment in segments(data):
+        if segment.stray:
             return "its structure is damaged"
-        at = int(markers[index]) + 2
-        marker = data[at - 1]
-        if marker == _EOI:
-            break
-        length = struct.unpack_from(">H", data, at)[0] if at + 2 <= len(data) else 0
-        if marker in _STANDALONE or length < 2 or at + length > len(data):
+        if segment.marker == EOI:
+            if rest := len(data) - segment.end:
+                return f"{rest} bytes follow its end marker"
+            return None if framed else "it has no picture"
+        if segment.marker in BARE or len(segment) < 2 or segment.end > len(data):
             return "its structure is damaged"
-        if marker in _FRAMES:
-            if length < 8:
+        if segment.marker in FRAMES:
+            if len(segment) < 8:
                 return "its structure is damaged"
-            height, width = struct.unpack_from(">HH", data, at + 3)
+            height, width = struct.unpack_from(">HH", data, segment.begin + 3)
             framed = True
             if (width, height) != size_wh:
                 return f"it is {width}x{height} px instead of {size_wh[0]}x{size_wh[1]}"
-        in_scan = marker == _SOS
-        at += length
-    if at != len(data):
-        return f"{len(data) - at} bytes follow its end marker"
-    return None if framed else "it has no picture"
-
-
-def _markers(data: bytes) -> npt.NDArray[np.int64]:
-    """Return where 0xFF begins a marker: not a stuffed zero, a fill byte or a restart marker."""
-    values = np.frombuffer(data, np.uint8)
-    at: npt.NDArray[np.int64] = np.flatnonzero(values[:-1] == 0xFF)
-    following = values[at + 1]
-    real = (following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))
-    found: npt.NDArray[np.int64] = at[real]
-    return found
+    return "it is truncated (no end marker)"
 
 
 def _decodes(data: bytes) -> bool:

@@ -23,7 +23,7 @@ MAX_DIRECTORY = 64 << 20
 MAX_MEMBER = 256 << 20
 _TAIL = 22 + 0xFFFF + 20 + 56  # end record, longest comment, ZIP64 locator and record
 _STORED, _DEFLATED = 0, 8
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Archive:
         """
         at = self.data_offset(member)
         end = at + member.compressed
-        for start in range(at, end, _CHUNK):
-            yield self.read(start, min(_CHUNK, end - start))
+        for start in range(at, end, CHUNK):
+            yield self.read(start, min(CHUNK, end - start))
 
     def _read(self, offset: int, length: int) -> bytes:
         if offset + length > self.total:
@@ -161,7 +161,7 @@ def unpack(archive: Archive, member: Member, chunks: Iterable[bytes]) -> Iterato
     for chunk in chunks:
         while chunk:
             try:
-                plain = chunk if inflater is None else inflater.decompress(chunk, _CHUNK)
+                plain = chunk if inflater is None else inflater.decompress(chunk, CHUNK)
             except zlib.error as exc:
                 raise _unusable(archive.label, f"{member.name} is damaged ({exc})") from exc
             # Input that was not consumed because the output is limited comes again.

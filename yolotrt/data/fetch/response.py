@@ -131,7 +131,7 @@ def resource_of(response: httpx.Response) -> Resource:
     part = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "")) if response.status_code == 206 else None
     size = part[2] if part else headers.get("Content-Length", "")
     etag = headers.get("ETag", "")
-    # A weak ETag does not promise the same bytes, so it is no version to continue with (RFC 9110, 13.1.5).
+    # A weak ETag does not guarantee the same bytes, so it is no version to continue with (RFC 9110, 13.1.5).
     strong = etag if etag.startswith('"') else None
     return Resource(
         total=int(size) if _NUMBER.fullmatch(size) else None,

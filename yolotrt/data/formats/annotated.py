@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from yolotrt.geometry.rle import CocoRle
 
@@ -67,12 +68,40 @@ class AnnotatedSet:
         categories: Class names by category id, by ascending id.
         objects: The objects of each image, by image id.
         notes: What was left out or looks odd, a line for each reason.
+        given_ids: Ids of categories as the annotations write them, where that is as text.
     """
 
     images: tuple[AnnotatedImage, ...]
     categories: dict[int, str]
     objects: dict[int, tuple[Annotation, ...]]
     notes: tuple[str, ...] = ()
+    given_ids: Mapping[int, str] = field(default_factory=dict)
+
+
+class Read(Protocol):
+    """Reads annotations; see :func:`yolotrt.data.formats.reader.read_annotations`."""
+
+    def __call__(self, path: Path, *, split: str, limit: int | None) -> AnnotatedSet:
+        """Read a split, or the first images of it; a format without splits reads all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of annotations.
+
+    Attributes:
+        what: What one is called in messages, such as ``a data.yaml``.
+        fits: Whether a path is one, by its name or by what is in the folder.
+        read: Reads it.
+        images: Returns the images of a split, if annotations of this format name them; None if they are where
+            the user says.
+    """
+
+    what: str
+    fits: Callable[[Path], bool]
+    read: Read
+    images: Callable[[Path, str], Sequence[Path]] | None = None
 
 
 class Tally:

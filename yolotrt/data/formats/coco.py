@@ -13,6 +13,7 @@ from yolotrt.data.formats.annotated import (
     AnnotatedImage,
     AnnotatedSet,
     Annotation,
+    Format,
     Tally,
     about_crowds,
     about_names,
@@ -21,6 +22,9 @@ from yolotrt.data.formats.coco_records import ObjectRecord, Records, read_record
 from yolotrt.data.formats.objects import ANNOTATIONS, Draft, checked
 from yolotrt.data.formats.shapes import read_shape
 from yolotrt.errors import ArtifactError
+
+FILE_NAME = "instances.json"
+"""What our own folders of annotated pictures call them."""
 
 MAX_BYTES = 2 << 30
 """Largest file that is read, four times COCO's train2017."""
@@ -92,7 +96,7 @@ def annotated_set(records: Records) -> AnnotatedSet:
         objects[image.id] = tuple(one for one in found if one is not None)
     images = tuple(record.image for record in records.images)
     notes = (*tally.lines(), *about_names(records.categories), *about_crowds(objects))
-    return AnnotatedSet(images, records.categories, objects, notes)
+    return AnnotatedSet(images, records.categories, objects, notes, records.given_ids)
 
 
 def _distinct(records: Sequence[ObjectRecord], tally: Tally) -> list[ObjectRecord]:
@@ -116,3 +120,10 @@ def _draft(record: ObjectRecord, image: AnnotatedImage) -> Draft:
     raw = record.raw
     shape = read_shape(raw.get("segmentation"), image.size_wh)
     return Draft(raw.get("id"), record.category_id, shape, raw.get("bbox"), raw.get("area"), record.crowd)
+
+
+def _read(path: Path, *, split: str, limit: int | None) -> AnnotatedSet:
+    return read_coco(path, limit=limit)
+
+
+COCO = Format("a COCO instances file", lambda path: True, _read)

@@ -7,7 +7,7 @@ make a figure wrong without a word is left out and counted, and only what has tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.data.formats.annotated import MAX_SIDE, AnnotatedImage, Tally
@@ -50,12 +50,14 @@ class Records:
         categories: Class names by category id, by ascending id.
         objects: Annotations by image id, in the order of the document.
         tally: What was left out so far.
+        given_ids: Ids of categories as the document writes them, where that is as text.
     """
 
     images: tuple[ImageRecord, ...]
     categories: dict[int, str]
     objects: dict[int, list[ObjectRecord]]
     tally: Tally
+    given_ids: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_records(document: object, *, limit: int | None = None) -> Records:
@@ -76,7 +78,7 @@ def read_records(document: object, *, limit: int | None = None) -> Records:
         _list(document, key) for key in ("images", "annotations", "categories")
     )
     tally = Tally()
-    names, category_ids = _categories(categories, tally)
+    names, category_ids, given = _categories(categories, tally)
     read = _Images(images, tally)
     chosen = sorted(read.records.values(), key=lambda record: record.image.id)[:limit]
     objects: dict[int, list[ObjectRecord]] = {record.image.id: [] for record in chosen}
@@ -90,7 +92,7 @@ def read_records(document: object, *, limit: int | None = None) -> Records:
             objects[found[0]].append(found[1])
     if annotations and not usable:
         raise ArtifactError(f"none of its annotations can be used: {'; '.join(tally.lines())}.")
-    return Records(tuple(chosen), names, objects, tally)
+    return Records(tuple(chosen), names, objects, tally, given)
 
 
 def _list(document: Raw, key: str) -> list[Any]:
@@ -102,8 +104,9 @@ def _list(document: Raw, key: str) -> list[Any]:
     return records
 
 
-def _categories(records: list[Any], tally: Tally) -> tuple[dict[int, str], Ids]:
+def _categories(records: list[Any], tally: Tally) -> tuple[dict[int, str], Ids, dict[int, str]]:
     names: dict[int, str] = {}
+    given: dict[int, str] = {}
     ids = Ids()
     tally.total("categories", len(records))
     for raw in records:
@@ -121,9 +124,11 @@ def _categories(records: list[Any], tally: Tally) -> tuple[dict[int, str], Ids]:
             raise ArtifactError(
                 f"category {raw.get('id')!s:.40} is both {names[key]!r:.80} and {name!r:.80}."
             )
+        if isinstance(raw["id"], str):
+            given.setdefault(key, raw["id"])
     if not names:
         raise ArtifactError("its categories have no id.")
-    return dict(sorted(names.items())), ids
+    return dict(sorted(names.items())), ids, given
 
 
 class _Images:

@@ -63,8 +63,8 @@ def is_there(path: Path, test: Callable[[Path], bool]) -> bool:
 
 
 def _whole(name: str, folder: Path) -> Iterator[Path]:
-    """Yield where an image may be under its whole name, the most literal place first."""
-    for spelling in _spellings(name):
+    """Yield where an image may be under its whole name, the most exact place first."""
+    for spelling in spellings(name):
         inner, absolute = _inner(spelling)
         if inner and not absolute:
             yield folder.joinpath(*inner)
@@ -72,7 +72,7 @@ def _whole(name: str, folder: Path) -> Iterator[Path]:
 
 def _shortened(name: str, folder: Path) -> Iterator[Path]:
     """Yield where an image may be without its leading folders, the longest name first."""
-    for spelling in _spellings(name):
+    for spelling in spellings(name):
         inner, absolute = _inner(spelling)
         for start in range(0 if absolute else 1, len(inner)):
             yield folder.joinpath(*inner[start:])
@@ -86,7 +86,7 @@ def _inner(name: str) -> tuple[list[str], bool]:
     return inner, bool(leaves) or name.startswith("/")
 
 
-def _spellings(name: str) -> Iterator[str]:
+def spellings(name: str) -> Iterator[str]:
     """Yield a name as it stands, with backslashes as slashes, and with URL escapes resolved."""
     plain = _plain_path(name)
     yield from dict.fromkeys((name, name.replace("\\", "/"), plain, plain.replace("\\", "/")))

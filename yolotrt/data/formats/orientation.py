@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from yolotrt.data.jpeg import APP1, MAGIC, segments
+
 UPRIGHT = 1
 _TAG = 0x0112
 _START = b"Exif\0\0"
@@ -19,8 +21,11 @@ def orientation(head: bytes) -> int:
     Args:
         head: The start of a JPEG file, :data:`HEAD_BYTES` of it.
     """
-    at = head.find(_START)
-    if not head.startswith(b"\xff\xd8") or at < 0:
+    if not head.startswith(MAGIC):
+        return UPRIGHT
+    apps = (segment.begin + 2 for segment in segments(head) if segment.marker == APP1)
+    at = next((at for at in apps if head.startswith(_START, at)), None)
+    if at is None:
         return UPRIGHT
     base = at + len(_START)
     order = {b"II": "<", b"MM": ">"}.get(head[base : base + 2])

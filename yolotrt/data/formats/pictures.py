@@ -12,6 +12,7 @@ from yolotrt.data.formats.annotated import AnnotatedImage
 from yolotrt.data.formats.orientation import HEAD_BYTES, UPRIGHT, orientation
 from yolotrt.data.headers import HeaderError, image_size
 from yolotrt.data.images import read_image
+from yolotrt.data.jpeg import MAGIC
 from yolotrt.errors import ArtifactError, ImageError
 
 _MAY_BE_TURNED = (b"eXIf", b"EXIF", b"II*\0", b"MM\0*")
@@ -54,7 +55,7 @@ def upright_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"{path} cannot be read ({exc.strerror}).", hint="Check the path.") from exc
     except HeaderError as exc:
         raise ImageError(f"{path} cannot be used: {exc}.", hint="Replace or remove the file.") from exc
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(MAGIC):
         return (height, width) if orientation(data[:HEAD_BYTES]) in SIDEWAYS else (width, height)
     if any(mark in data for mark in _MAY_BE_TURNED):
         height, width = read_image(path).shape[:2]

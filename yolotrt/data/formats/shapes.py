@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import F64
 from yolotrt.data.formats.annotated import XYWH
 from yolotrt.data.formats.values import as_whole
 from yolotrt.geometry.rle import CocoRle, decode_rle
-
-F64 = npt.NDArray[np.float64]
 
 MALFORMED = "a segmentation that is neither polygons nor run lengths"
 SHORT = "a polygon of fewer than three points"

@@ -11,12 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, Annotation, Tally, about_names
+from yolotrt.data.formats.annotated import (
+    AnnotatedImage,
+    AnnotatedSet,
+    Annotation,
+    Format,
+    Tally,
+    about_names,
+)
 from yolotrt.data.formats.objects import ANNOTATIONS, Draft, checked
 from yolotrt.data.formats.pictures import upright_size
 from yolotrt.data.formats.shapes import Shape, polygons_shape
 from yolotrt.data.formats.values import as_whole
-from yolotrt.data.formats.yolo_files import YoloFiles, find_split, label_files
+from yolotrt.data.formats.yolo_files import YoloFiles, find_split, is_description, label_files
 from yolotrt.errors import InputError
 
 SLACK = 0.01
@@ -120,3 +127,6 @@ def _draft(words: list[str], key: str, image_wh: tuple[int, int], names: dict[in
         return Draft(key, category, Shape(), [x - wide / 2, y - high / 2, wide, high])
     shape = polygons_shape([values * scale], image_wh)
     return Draft(key, category, shape, None if shape.extent is None else list(shape.extent))
+
+
+YOLO = Format("a data.yaml", is_description, read_yolo, lambda path, split: find_split(path, split).images)

@@ -6,6 +6,7 @@ read; a ``download`` script is not run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class YoloFiles:
 
 def is_description(path: Path) -> bool:
     """Whether a path is a ``data.yaml``, or a folder with one."""
-    return path.suffix.lower() in ENDINGS or (path.is_dir() and any((path / n).is_file() for n in _USUAL))
+    return path.suffix.lower() in ENDINGS or any(os.path.isfile(path / n) for n in _USUAL)
 
 
 def find_split(path: Path, split: str) -> YoloFiles:
@@ -61,7 +62,7 @@ def find_split(path: Path, split: str) -> YoloFiles:
     Raises:
         InputError: It cannot be read, lacks the split or class names, or its images are not there.
     """
-    path = next(p for p in (*(path / n for n in _USUAL), path) if p.is_file() or p == path)
+    path = next(p for p in (*(path / n for n in _USUAL), path) if os.path.isfile(p) or p == path)
     text = YamlText.read(path)
     entries = next((e for k in (split, *_OTHER_NAMES.get(split, ())) if (e := text.strings((k,)))), [])
     if not entries:

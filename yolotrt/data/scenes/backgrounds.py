@@ -12,7 +12,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from yolotrt.data.scenes.draws import U8, Draws, average, ramp
+from yolotrt.arrays import U8
+from yolotrt.data.scenes.draws import Draws, average, clipped, ramp
 
 _STRIP = 64
 """Rows worked on at a time, so that intermediate results stay in the cache."""
@@ -36,7 +37,9 @@ def make_background(draws: Draws, wh: tuple[int, int]) -> U8:
     """Return a textured ground, (h, w, 3) uint8 BGR."""
     texture = draws.one_of(_TEXTURES)(draws, wh)
     shift = draws.between(-16, 16)
-    stops = [(_clip(b + shift), _clip(g + shift), _clip(r + shift)) for b, g, r in draws.one_of(_GROUNDS)]
+    stops = [
+        (clipped(b + shift), clipped(g + shift), clipped(r + shift)) for b, g, r in draws.one_of(_GROUNDS)
+    ]
     if draws.chance(30):
         stops.reverse()
     return cv2.LUT(cv2.merge([texture, texture, texture]), ramp(stops)[None])  # type: ignore[return-value]
@@ -191,10 +194,6 @@ def _dunes(draws: Draws, wh: tuple[int, int]) -> U8:
 
 def _plain(draws: Draws, wh: tuple[int, int]) -> U8:
     return average(_noise(draws, wh, 9, 9), _noise(draws, wh, 1, 1))
-
-
-def _clip(value: int) -> int:
-    return min(max(value, 0), 255)
 
 
 _TEXTURES: tuple[Callable[[Draws, tuple[int, int]], U8], ...] = (

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import U8
 from yolotrt.data.scenes.backgrounds import blurred
 from yolotrt.data.scenes.instances import MIN_VISIBLE_PX, SceneInstance, visible_instance
 from yolotrt.data.scenes.shapes import SUBPIXEL, Fill, Outline, Sprite, draw_sprite
-from yolotrt.geometry.letterbox import U8
 
 _LEAST_LEFT = 60
 """Percent of a shape that the shapes of a composed scene leave visible."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class PlacedShape:
     """A shape in a scene.
 
     Attributes:
@@ -45,7 +45,7 @@ class Shape:
         """Return the shape rasterised and coloured."""
         return draw_sprite(self.outline, self.fill, self.size, self.angle, self.centre)
 
-    def moved(self, ms: int, wh: tuple[int, int]) -> Shape:
+    def moved(self, ms: int, wh: tuple[int, int]) -> PlacedShape:
         """Return the shape ``ms`` milliseconds later; at the frame's edges its centre turns back."""
         x, y = (
             _bounced(c + v * ms // 1000, side * SUBPIXEL)
@@ -74,7 +74,7 @@ class Canvas:
         self.image = ground.copy()
         self._shadow = shadow
         self._owner = np.zeros(ground.shape[:2], np.int16)  # number of the shape on top, from 1
-        self._painted: list[tuple[Shape, Sprite]] = []
+        self._painted: list[tuple[PlacedShape, Sprite]] = []
         self._visible = [0]
 
     def mean_colour(self, size: int, centre: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -99,7 +99,7 @@ class Canvas:
             for number in (np.flatnonzero(covered[1:]) + 1).tolist()
         )
 
-    def paint(self, shape: Shape, sprite: Sprite) -> None:
+    def paint(self, shape: PlacedShape, sprite: Sprite) -> None:
         """Paint a shape, and first its shadow, over what is there."""
         if self._shadow.darkness and shape.size >= 32:
             self._cast_shadow(sprite, shape.size)

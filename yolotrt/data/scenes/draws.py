@@ -1,6 +1,6 @@
 """Random numbers that are the same on every machine and under every NumPy.
 
-NumPy promises a stable stream only for its bit generators, not for the distributions built on them,
+NumPy guarantees a stable stream only for its bit generators, not for the distributions built on them,
 and the last bit of a sine differs between C libraries. So scenes are drawn from raw PCG64 words with
 integer arithmetic, and angles come from a table that is rounded long before such bits matter.
 """
@@ -13,10 +13,9 @@ from functools import cache
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-U8 = npt.NDArray[np.uint8]
-I64 = npt.NDArray[np.int64]
+from yolotrt.arrays import U8
+
 T = TypeVar("T")
 
 TURN = 1024
@@ -53,6 +52,11 @@ class Draws:
         count = int(np.prod(shape))
         words = self._bits.random_raw(-(-count // 8)).astype("<u8", copy=False)
         return words.view(np.uint8)[:count].reshape(shape)
+
+
+def clipped(value: int) -> int:
+    """Return the nearest value that a byte holds."""
+    return min(max(value, 0), 255)
 
 
 @cache

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.artifacts.folders import named, owning, owning_file
-from yolotrt.data.film import CODECS, new_film
+from yolotrt.data.formats.coco import FILE_NAME
+from yolotrt.data.jpeg import encoded_jpeg
 from yolotrt.data.scenes.scene import CLASS_NAMES, WH, Scene, cut_tile, make_scene, moving_scene
+from yolotrt.data.video_writer import CODECS, new_video
 from yolotrt.errors import UsageError
-from yolotrt.geometry.letterbox import U8
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.progress import Progress, no_progress
@@ -22,8 +21,6 @@ from yolotrt.progress import Progress, no_progress
 SIDES = (64, 8192)
 """Least and most width and height of a scene that is written, px."""
 
-_QUALITY = 95
-_ANNOTATIONS = "instances.json"
 VIDEO_MAKER = "yolotrt scenes --video"
 
 
@@ -99,13 +96,13 @@ def write_scenes(
         for index in range(count):
             progress("draw scenes", index, count)
             for name, scene in _cut(f"scene-{seed + index:06}", make_scene(seed + index, wh), tile):
-                write_bytes(out / "images" / name, _jpeg(scene.image))
+                write_bytes(out / "images" / name, encoded_jpeg(scene.image))
                 yield name, scene
         progress("draw scenes", count, count)
 
-    with owning(out, "yolotrt scenes", named("images", _ANNOTATIONS), overwrite=overwrite):
+    with owning(out, "yolotrt scenes", named("images", FILE_NAME), overwrite=overwrite):
         document = coco_instances(written())
-        return write_text(out / _ANNOTATIONS, json.dumps(document, allow_nan=False) + "\n")
+        return write_text(out / FILE_NAME, json.dumps(document, allow_nan=False) + "\n")
 
 
 def write_video(
@@ -144,7 +141,7 @@ def write_video(
         )
     scene, frames = moving_scene(seed, wh), max(1, round(fps * seconds))
     own = owning_file(target, VIDEO_MAKER, option="--video", overwrite=overwrite)
-    with own, new_film(target, float(fps), wh) as append:
+    with own, new_video(target, float(fps), wh) as append:
         for index in range(frames):
             progress("draw frames", index, frames)
             append(scene.at(index * 1000 // fps).image)
@@ -159,13 +156,6 @@ def _cut(name: str, scene: Scene, tile: int | None) -> Iterator[tuple[str, Scene
     height, width = scene.image.shape[:2]
     for number, origin in enumerate(tile_grid((width, height), (tile, tile)).origins):
         yield f"{name}-{number:02}.jpg", cut_tile(scene, origin, (tile, tile))
-
-
-def _jpeg(image: U8) -> bytes:
-    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
-    if not done:
-        raise ValueError("OpenCV refused to encode a picture")
-    return data.tobytes()
 
 
 def _require_size(wh: tuple[int, int]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolotrt.geometry.detections import F32, Bits, Mask
-from yolotrt.geometry.letterbox import PADDING, U8
+from yolotrt.arrays import F32, U8, Bits
+from yolotrt.geometry.detections import Mask
+from yolotrt.geometry.letterbox import PADDING
 
 MIN_VISIBLE_PX = 40
 """Fewest visible pixels of an annotated instance."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from yolotrt.data.scenes.backgrounds import blurred, light_and_grain, make_background, make_light
-from yolotrt.data.scenes.canvas import Canvas, Shadow, Shape
+from yolotrt.data.scenes.canvas import Canvas, PlacedShape, Shadow
 from yolotrt.data.scenes.draws import TURN, Draws, log_size
 from yolotrt.data.scenes.instances import Scene, SceneInstance, cut_tile
 from yolotrt.data.scenes.shapes import CLASS_NAMES, SUBPIXEL, Bgr, outline, random_fill
@@ -89,7 +89,7 @@ class MovingScene:
         light_and_grain(image, Draws(self._seed, 4, ms), self._light, self._noise)
         return Scene(image, canvas.instances())
 
-    def _compose(self, draws: Draws) -> list[Shape]:
+    def _compose(self, draws: Draws) -> list[PlacedShape]:
         """Place shapes of all sizes, the larger ones mostly first, then swarms of small ones."""
         width, height = self._wh
         share = min(width * height / (WH[0] * WH[1]), 1.0)
@@ -108,7 +108,7 @@ class MovingScene:
             shapes += self._swarm(draws, anywhere(), min(SWARM_SIZES[1], largest))
         return [shape for shape in shapes if shape]
 
-    def _swarm(self, draws: Draws, middle: tuple[int, int], largest: int) -> list[Shape | None]:
+    def _swarm(self, draws: Draws, middle: tuple[int, int], largest: int) -> list[PlacedShape | None]:
         """Place small shapes of about one size around a point, sometimes all of one class."""
         spread = draws.between(120, 480)
         same = self._any_class(draws) if draws.chance(40) else None
@@ -127,7 +127,7 @@ class MovingScene:
 
     def _place(
         self, draws: Draws, class_id: int, size: int, where: Callable[[], tuple[int, int]]
-    ) -> Shape | None:
+    ) -> PlacedShape | None:
         """Paint a shape at a place that ``where`` proposes (px), or give up after eight proposals.
 
         Only places are taken where the shape hides nothing too much and is not cut too much itself.
@@ -135,7 +135,7 @@ class MovingScene:
         form = outline(class_id, draws)
         for _ in range(8):
             x, y = (c * SUBPIXEL + draws.between(0, SUBPIXEL - 1) for c in where())
-            shape = Shape(
+            shape = PlacedShape(
                 class_id,
                 form,
                 random_fill(draws, self._colour(draws, size, (x, y)), size),

@@ -12,8 +12,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from yolotrt.data.scenes.draws import I64, TURN, U8, UNIT, Draws, average, cosine, ramp, sine
-from yolotrt.geometry.detections import Bits
+from yolotrt.arrays import I64, U8, Bits
+from yolotrt.data.scenes.draws import TURN, UNIT, Draws, average, clipped, cosine, ramp, sine
 
 Bgr = tuple[int, int, int]
 
@@ -105,7 +105,7 @@ def random_fill(draws: Draws, base: Bgr, size: int) -> Fill:
     Shapes below 40 px get calm fills: a few pixels cannot show both a pattern and a form.
     """
     spread = 70 if size >= 40 else 25
-    other = tuple(_clip(c + draws.between(-spread, spread)) for c in base)
+    other = tuple(clipped(c + draws.between(-spread, spread)) for c in base)
     partner: Bgr = (other[0], other[1], other[2])
     style = draws.one_of(("flat", "shaded", "shaded", "shaded", "striped", "two-tone"))
     colours = ramp([base, base if style == "flat" else partner])
@@ -115,7 +115,7 @@ def random_fill(draws: Draws, base: Bgr, size: int) -> Fill:
     rim: Bgr | None = None
     if size >= 28 and draws.chance(45):
         step = draws.one_of((-80, -60, 70, 110))
-        rim = (_clip(base[0] + step), _clip(base[1] + step), _clip(base[2] + step))
+        rim = (clipped(base[0] + step), clipped(base[1] + step), clipped(base[2] + step))
     field: Literal["linear", "radial"] = "radial" if draws.chance(30) else "linear"
     width = max(1, size * draws.between(3, 6) // 100)
     return Fill(colours, field, draws.between(0, TURN - 1), rim, width)
@@ -252,7 +252,3 @@ def _heart() -> I64:
         # Shifted by 1, the curve fits a circle of radius 17.4.
         corners.append([10 * x * _RADIUS // (174 * UNIT), -10 * (y + UNIT) * _RADIUS // (174 * UNIT)])
     return np.array(corners)
-
-
-def _clip(value: int) -> int:
-    return min(max(value, 0), 255)

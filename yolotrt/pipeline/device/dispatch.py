@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
 from yolotrt.cuda.device import Device, Scope, Stream
+from yolotrt.errors import UsageError
+from yolotrt.pipeline.device.share import Gpu
 
 DeviceDispatch = Literal["serial", "threads", "streams", "graph"]
 DEVICE_DISPATCH: tuple[DeviceDispatch, ...] = ("serial", "threads", "streams", "graph")
@@ -14,6 +16,25 @@ DEVICE_DISPATCH: tuple[DeviceDispatch, ...] = ("serial", "threads", "streams", "
 
 Job = Callable[[Stream], None]
 """Enqueues the whole work of one group in the stream it is given, and returns at once."""
+
+
+def chosen_dispatch(wanted: DeviceDispatch | Literal["auto"], gpu: Gpu) -> DeviceDispatch:
+    """Return how groups run on a GPU.
+
+    Raises:
+        UsageError: Graphs are asked for and cannot be captured here.
+    """
+    if wanted != "auto" and wanted != "graph":
+        return wanted
+    stubborn = [e for e in (gpu.engine, gpu.for_global) if not e.capturable]
+    if wanted == "auto":
+        return "graph" if gpu.device.captures and not stubborn else "streams"
+    if stubborn:
+        raise UsageError(
+            f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
+            hint="Use --dispatch streams.",
+        )
+    return "graph"
 
 
 class DeviceDispatcher(Protocol):

@@ -18,12 +18,12 @@ class ShareFound:
 
     Attributes:
         tiles: In its tiles, if it has some.
-        whole: In the whole frame, if it looked at it.
+        global_pass: In the global pass, if there was one.
         merged: Both merged, if it did that.
     """
 
     tiles: PassFound | None
-    whole: PassFound | None
+    global_pass: PassFound | None
     merged: Detections | None
 
 
@@ -40,9 +40,9 @@ class FrameFound:
         return PerImage.joined(passes) if passes else ()
 
     @cached_property
-    def whole(self) -> Detections | None:
-        """What the pass over the whole frame found, in px of the frame, if there was one."""
-        return next((share.whole.detections[0] for share in self.shares if share.whole), None)
+    def global_pass(self) -> Detections | None:
+        """What the global pass found, in px of the frame, if there was one."""
+        return next((share.global_pass.detections[0] for share in self.shares if share.global_pass), None)
 
     @property
     def merged(self) -> Detections | None:
@@ -52,6 +52,6 @@ class FrameFound:
     def merge(self, grid: TileGrid, settings: MergeSettings) -> Detections:
         """Merge on the host; without tiles the whole frame is all there is."""
         if any(share.tiles for share in self.shares):
-            return merge_frame(self.tiles, grid, self.whole, settings)
-        assert self.whole is not None
-        return self.whole
+            return merge_frame(self.tiles, grid, self.global_pass, settings)
+        assert self.global_pass is not None
+        return self.global_pass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.geometry.detections import I64
+from yolotrt.arrays import I64
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.masks import Interpolation, interpolations
 

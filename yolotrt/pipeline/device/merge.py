@@ -1,4 +1,4 @@
-"""Merge on the GPU what tiles and the look at the whole frame found there; see kernels/merge.cu.
+"""Merge on the GPU what tiles and the global pass found there; see kernels/merge.cu.
 
 Decides as :func:`yolotrt.pipeline.merge.merge_frame` does with ``seams``, from the same numbers. The host
 reads the objects that are left, and where their masks lie in what the GPU has drawn anyway.
@@ -11,26 +11,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolotrt.arrays import U8
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
-from yolotrt.pipeline.device.results import U8, Results
+from yolotrt.pipeline.device.results import Results
 from yolotrt.pipeline.merge import MergeSettings
 
 LOOK = np.dtype([("seen", "<i4", 4), ("inner", "<i4")])
-"""``Look`` of merge.cu."""
+"""``Look`` of views.cuh."""
 
 FOUND = np.dtype([("objects", "<i4"), ("pieces", "<i4"), ("overflow", "<i4"), ("unused", "<i4")])
-"""``Found`` of merge.cu."""
+"""``Found`` of views.cuh."""
 
 OBJECT = np.dtype([("box", "<f4", 4), ("score", "<f4"), ("label", "<i4"), ("first", "<i4"), ("end", "<i4")])
-"""``Object`` of merge.cu."""
+"""``Object`` of views.cuh."""
 
 PIECE_BYTES = 48
-"""Size of ``Piece`` of merge.cu, a row of :attr:`yolotrt.geometry.packed.PackedMasks.pieces`."""
+"""Size of ``Piece`` of views.cuh, a row of :attr:`yolotrt.geometry.packed.PackedMasks.pieces`."""
 
 WORK = np.dtype(
     [
@@ -42,16 +43,16 @@ WORK = np.dtype(
         *((name, "<u8") for name in ("owner", "order", "waits", "pairs", "edges", "rivals")),
         *((name, "<u8") for name in ("found", "objects", "pieces")),
         *((name, "<f8") for name in ("border", "threshold", "duplicate")),
-        *((name, "<i4") for name in ("whole", "room", "masks", "unused")),
+        *((name, "<i4") for name in ("global_look", "room", "masks", "unused")),
     ]
 )
-"""``Work`` of merge.cu."""
+"""``Work`` of views.cuh."""
 
 VIEW_BYTES, PAIR_BYTES, RIVAL_BYTES, STATE_BYTES = 88, 24, 8, 16
-"""Sizes of structures of merge.cu that only the GPU reads."""
+"""Sizes of structures of views.cuh that only the GPU reads."""
 
 MOST_EDGES = 4096
-"""As in merge.cu."""
+"""As in views.cuh."""
 
 _PAIRS_PER_DETECTION = 16
 """Room for pairs that may be one object. Where detections overlap more than that, the host merges."""
@@ -71,7 +72,7 @@ class DeviceMerger:
         scope: Owns the memory.
         grid: Where the tiles lie.
         tiles: Decodes all tiles.
-        whole: Decodes the whole frame, if it is looked at.
+        global_pass: Decodes the global pass, if there is one.
         settings: How detections are joined, by ``seams``.
         masks: Whether masks are drawn, and compared.
     """
@@ -82,18 +83,18 @@ class DeviceMerger:
         scope: Scope,
         grid: TileGrid,
         tiles: DeviceDecoder,
-        whole: DeviceDecoder | None,
+        global_pass: DeviceDecoder | None,
         settings: MergeSettings,
         *,
         masks: bool,
     ) -> None:
         self._device = device
         self._masks = masks
-        self._most = sum(d.images * d.limit for d in (tiles, whole) if d)
+        self._most = sum(d.images * d.limit for d in (tiles, global_pass) if d)
         self._state = scope.buffer(STATE_BYTES)
         work = np.zeros(1, WORK)
-        work["headers"] = [d.header.address if d else 0 for d in (tiles, whole)]
-        work["records"] = [d.records.address if d else 0 for d in (tiles, whole)]
+        work["headers"] = [d.header.address if d else 0 for d in (tiles, global_pass)]
+        work["records"] = [d.records.address if d else 0 for d in (tiles, global_pass)]
         work["looks"] = scope.constant(_looks(grid)).address
         work["state"] = self._state.address
         work["room"] = room = _PAIRS_PER_DETECTION * self._most
@@ -104,11 +105,11 @@ class DeviceMerger:
             work[name] = scope.buffer(nbytes).address
         work["border"], work["threshold"] = settings.border, settings.threshold
         work["duplicate"] = settings.duplicate_iou
-        work["whole"], work["masks"] = len(grid.origins), masks
+        work["global_look"], work["masks"] = len(grid.origins), masks
         self._work = work
 
     def into(self, scope: Scope, passes: Sequence[Results]) -> MergeWork:
-        """Return the work of merging what these results of the tiles, and of the whole frame, hold."""
+        """Return the work of merging what these results of the tiles, and of the global pass, hold."""
         found = scope.pinned(FOUND.itemsize)
         objects = scope.pinned(self._most * OBJECT.itemsize)
         pieces = scope.pinned(self._most * PIECE_BYTES if self._masks else 0)
@@ -161,7 +162,7 @@ class MergeWork:
         """Return one detection per object, best first, in px of the frame.
 
         Args:
-            bits: The bits of the tiles' masks and then of the whole frame's, or None without masks.
+            bits: The bits of the tiles' masks and then of the global pass's, or None without masks.
 
         Returns:
             Detections independent of the GPU's memory if ``bits`` are; None if there was no room to decide.
@@ -180,7 +181,7 @@ class MergeWork:
 
 
 def _looks(grid: TileGrid) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return what each tile shows, and last the whole frame."""
+    """Return what each tile shows, and last the global pass."""
     seen, inner = looks(grid)
     table = np.zeros(len(seen), LOOK)
     table["seen"], table["inner"] = seen, inner @ (1 << np.arange(4))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from yolotrt.arrays import U8
 from yolotrt.backends.base import DeviceContext, DeviceEngine
 from yolotrt.cuda.device import Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
@@ -13,7 +14,7 @@ from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import DecodeSettings, require_named
 from yolotrt.pipeline.device.decode import DecodeWork, DeviceDecoder
-from yolotrt.pipeline.device.results import U8, WORD, PassFound, Results
+from yolotrt.pipeline.device.results import WORD, PassFound, Results
 from yolotrt.pipeline.device.share import Lanes, PassBuffers
 
 _STARTERS = 8

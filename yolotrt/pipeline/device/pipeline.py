@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
-from yolotrt.pipeline.frames import Frame, FrameResult, as_frame
+from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
@@ -39,18 +40,16 @@ class DevicePipeline:
     turns on one engine.
 
     Args:
-        gpus: The GPUs and their engines. The tile groups are dealt out to them in order.
+        gpus: The GPUs and their engines. The tile groups are dealt out to them in order. Those that are
+            :meth:`Gpu.taking_turns` share contexts and scratch memory with other pipelines on their engines,
+            of which only one may run at a time.
         settings: How frames are cut, run and decoded.
-        takes_turns: Other pipelines on these engines run only while this one does not, so they may share
-            contexts and their scratch memory.
     """
 
-    def __init__(
-        self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None, *, takes_turns: bool = False
-    ) -> None:
-        self._gpus = [gpu.taking_turns() for gpu in gpus] if takes_turns else list(gpus)
+    def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
+        self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
-        self._plan: _Plan | None = None
+        self._plan: _DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
         # One of the threads is the caller's own: waking another takes longer than its part of the copy.
@@ -134,12 +133,12 @@ class DevicePipeline:
             self._drop_plan()
             raise
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _Plan:
+    def _plan_for(self, frame_wh: tuple[int, int]) -> _DevicePlan:
         if self._plan is None or self._plan.grid.frame_wh != frame_wh:
             while self._flying:
                 self._finish(self._flying[0])
             self._drop_plan()
-            self._plan = _Plan.make(self._gpus, self._settings, frame_wh)
+            self._plan = _DevicePlan.make(self._gpus, self._settings, frame_wh)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -185,7 +184,7 @@ class DevicePipeline:
                     worker.wait(flight.slot)
             self._flying.remove(flight)
 
-    def _upload(self, frame: Frame, plan: _Plan, slot: int) -> None:
+    def _upload(self, frame: Frame, plan: _DevicePlan, slot: int) -> None:
         """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
         target = plan.next_buffer
         there = frame.ctypes.data == target.ctypes.data
@@ -226,7 +225,7 @@ class DevicePipeline:
 
 
 @dataclass
-class _Plan:
+class _DevicePlan:
     """Everything that depends on the frame's size."""
 
     grid: TileGrid
@@ -234,10 +233,10 @@ class _Plan:
     turn: int = 0
 
     @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _Plan:
+    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _DevicePlan:
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
-        shares = deal(groups, len(gpus), whole="global" in settings.mode)
+        shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
         plan = cls(grid, [])
         try:
             for gpu, share in zip(gpus, shares, strict=False):
@@ -263,7 +262,7 @@ class _Flight:
     """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
 
     pipeline: DevicePipeline
-    plan: _Plan
+    plan: _DevicePlan
     slot: int
     begin: int
     staged: int

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import I64, U8
 from yolotrt.cuda.device import Buffer, PinnedBuffer, Scope
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.detections import I64, Detections, PerImage
+from yolotrt.geometry.detections import Detections, PerImage
 from yolotrt.geometry.packed import BIT, HEIGHT, STEP, WIDTH, PackedMasks, X, Y
 
-U8 = npt.NDArray[np.uint8]
 Records = np.ndarray[tuple[int], np.dtype[np.void]]
 
 CANDIDATE = np.dtype(

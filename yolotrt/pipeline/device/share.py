@@ -32,24 +32,24 @@ class Gpu:
 
     Attributes:
         device: The GPU.
-        engine: Loaded there; looks at tiles, and at the whole frame unless ``whole_engine`` does.
-        whole_engine: Loaded there too; looks at the whole frame instead.
+        engine: Loaded there; runs the tiles, and the global pass unless ``global_engine`` does.
+        global_engine: Loaded there too; runs the global pass instead.
     """
 
     device: Device
     engine: DeviceEngine
-    whole_engine: DeviceEngine | None = None
+    global_engine: DeviceEngine | None = None
 
     @property
-    def for_whole(self) -> DeviceEngine:
-        """The engine that looks at the whole frame."""
-        return self.whole_engine or self.engine
+    def for_global(self) -> DeviceEngine:
+        """The engine of the global pass."""
+        return self.global_engine or self.engine
 
     def taking_turns(self) -> Gpu:
         """Return the same for a pipeline that never runs at the same time as others on these engines."""
         shared = TakingTurns(self.engine)
-        same = self.for_whole is self.engine
-        return Gpu(self.device, shared, shared if same else TakingTurns(self.for_whole))
+        same = self.for_global is self.engine
+        return Gpu(self.device, shared, shared if same else TakingTurns(self.for_global))
 
 
 class TakingTurns:
@@ -77,12 +77,12 @@ class Share:
 
     Attributes:
         groups: Indices of the tiles of each group; contiguous, together ``tiles``.
-        whole: It also runs the pass over the whole frame.
+        runs_global: It also runs the global pass.
         first_group: Number of the first group, counted over all GPUs.
     """
 
     groups: tuple[range, ...]
-    whole: bool
+    runs_global: bool
     first_group: int = 0
 
     @property
@@ -91,17 +91,17 @@ class Share:
         return range(self.groups[0].start, self.groups[-1].stop) if self.groups else range(0)
 
 
-def deal(groups: Sequence[range], devices: int, *, whole: bool) -> list[Share]:
+def deal(groups: Sequence[range], devices: int, *, runs_global: bool) -> list[Share]:
     """Deal groups out to GPUs, in order and as evenly as possible.
 
-    The last GPU never has more than the others, so it runs the whole frame too. GPUs that would get
+    The last GPU never has more than the others, so it runs the global pass too. GPUs that would get
     nothing are left out.
     """
     bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
     shares = [Share(tuple(groups[a:b]), False, a) for a, b in pairwise(bounds)]
-    if whole:
-        shares[-1] = replace(shares[-1], whole=True)
-    return [share for share in shares if share.groups or share.whole]
+    if runs_global:
+        shares[-1] = replace(shares[-1], runs_global=True)
+    return [share for share in shares if share.groups or share.runs_global]
 
 
 class Lanes:

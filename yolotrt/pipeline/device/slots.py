@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from yolotrt.cuda.device import Device, Event, Graph, Scope, Stream
@@ -15,7 +16,7 @@ _INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
     ("prepare_batch", "tiles", "begin", "prepared"),
     ("decode", "tiles", "inferred", "decoded"),
     ("tiles", "tiles", "begin", "decoded"),
-    ("global", "global", "whole_begin", "whole_end"),
+    ("global", "global", "global_begin", "global_end"),
     ("end_to_end", "frame", "upload_begin", "end"),
 )
 """Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
@@ -32,7 +33,7 @@ class Slot:
     Attributes:
         frame: Its pixels.
         tiles: The tiled pass, if this GPU has tiles.
-        whole: The pass over the whole frame, if this GPU runs it.
+        global_pass: The global pass, if this GPU runs it.
         merge: Merging of both, if this GPU does it.
         uploaded: Reached when the frame is on the device.
         done: Reached when all results are on the host.
@@ -44,7 +45,7 @@ class Slot:
 
     frame: FrameBuffer
     tiles: PassSlot | None
-    whole: PassSlot | None
+    global_pass: PassSlot | None
     merge: MergeWork | None
     uploaded: Event
     done: Event
@@ -55,13 +56,24 @@ class Slot:
 
     @property
     def passes(self) -> list[PassSlot]:
-        """The passes over its frame: the tiles, then the whole frame."""
-        return [p for p in (self.tiles, self.whole) if p]
+        """The passes over its frame: the tiles, then the global pass."""
+        return [p for p in (self.tiles, self.global_pass) if p]
 
     def mark(self, name: str, stream: Stream) -> None:
         """Mark a point in a stream, if device times are measured."""
         if self.marks:
             stream.record(self.marks[name], readable=True)
+
+    def inference(self, tiles: PassSlot, part: int) -> Callable[[Stream], None]:
+        """Return what starts the inference of this GPU's ``part``-th group in a stream, between its marks."""
+        begin, end = group_marks(self.groups[part])
+
+        def job(stream: Stream) -> None:
+            self.mark(begin, stream)
+            tiles.owner.infer(part, stream)
+            self.mark(end, stream)
+
+        return job
 
     def spans(self, device: Device, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -72,7 +84,9 @@ class Slot:
         """
         if not self.marks:
             return []
-        absent = {scope for scope, owner in (("tiles", self.tiles), ("global", self.whole)) if not owner}
+        absent = {
+            scope for scope, owner in (("tiles", self.tiles), ("global", self.global_pass)) if not owner
+        }
         intervals = (*_INTERVALS, _MERGE) if self.merge else _INTERVALS
         zero = self.marks["upload_begin"]
 

@@ -8,15 +8,15 @@ import numpy as np
 
 from yolotrt.cuda.device import PinnedBuffer, Scope, Stream
 from yolotrt.cuda.driver import DeviceLost
-from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.dispatch import DeviceDispatch, Job, new_device_dispatcher
+from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
-from yolotrt.pipeline.device.slots import Slot, group_marks, mark_names
+from yolotrt.pipeline.device.slots import Slot, mark_names
+from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
@@ -47,7 +47,7 @@ class DeviceWorker:
         settings: PipelineSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        self._mode = _dispatch(gpu, settings)
+        self._mode = chosen_dispatch(settings.dispatch, gpu)
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
         self._share, self._settings = share, settings
@@ -57,11 +57,11 @@ class DeviceWorker:
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
-        self._beside = bool(share.groups) and share.whole and settings.global_order == "concurrent"
+        self._beside = bool(share.groups) and share.runs_global and settings.global_order == "concurrent"
         jobs = len(share.groups) + self._beside
         self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
-        self._whole: DevicePass | None = None
+        self._global_pass: DevicePass | None = None
         self._merger: DeviceMerger | None = None
         try:
             self._make_passes()
@@ -102,7 +102,11 @@ class DeviceWorker:
         slot.mark("upload_end", self._upload)
         self._upload.record(slot.uploaded)
         self._main.wait(slot.uploaded)
-        self._start(slot)
+        if slot.graph is not None:
+            slot.graph.launch(self._main)
+        else:
+            self._enqueue(slot)
+        self._main.record(slot.done)
 
     def wait(self, index: int) -> None:
         """Wait on the host until a slot's frame is done."""
@@ -123,9 +127,11 @@ class DeviceWorker:
         bits = np.concatenate(drawn)  # one copy of both, since the masks of objects come from both
         first = len(drawn[0]) if slot.tiles else 0
         tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
-        whole = slot.whole.owner.read(slot.whole, bits[first:]) if slot.whole else None
+        global_pass = (
+            slot.global_pass.owner.read(slot.global_pass, bits[first:]) if slot.global_pass else None
+        )
         masks = bits if self._settings.decode.masks else None
-        return ShareFound(tiles, whole, slot.merge.read(masks) if slot.merge else None)
+        return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -146,7 +152,7 @@ class DeviceWorker:
             for stream in self._dispatcher.streams:
                 stream.synchronize()
         self._dispatcher.close()
-        for owner in (self._tiles, self._whole):
+        for owner in (self._tiles, self._global_pass):
             if owner is not None:
                 owner.close()
         self._lanes.give_back()
@@ -171,12 +177,12 @@ class DeviceWorker:
             )
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             self.group_bytes = self._tiles.warm_up(streams)
-        if self._share.whole:
-            placement = Letterbox.fit(grid.frame_wh, self._gpu.for_whole.file.spec.input_wh)
-            self._whole = DevicePass(
+        if self._share.runs_global:
+            placement = Letterbox.fit(grid.frame_wh, self._gpu.for_global.file.spec.input_wh)
+            self._global_pass = DevicePass(
                 self.device,
                 self._scope,
-                self._gpu.for_whole,
+                self._gpu.for_global,
                 placement,
                 [range(1)],
                 [(0, 0)],
@@ -189,14 +195,14 @@ class DeviceWorker:
                 if self._beside
                 else self._main
             )
-            self._whole.warm_up([beside])
+            self._global_pass.warm_up([beside])
         if self._tiles and self._merges():
             self._merger = DeviceMerger(
                 self.device,
                 self._scope,
                 grid,
                 self._tiles.decoder,
-                self._whole.decoder if self._whole else None,
+                self._global_pass.decoder if self._global_pass else None,
                 settings.merge,
                 masks=settings.decode.masks,
             )
@@ -204,8 +210,10 @@ class DeviceWorker:
     def _merges(self) -> bool:
         """Whether this GPU sees all that is merged, in a way that it can merge."""
         share, settings = self._share, self._settings
-        alone = share.tiles == range(len(self._grid.origins)) and share.whole == ("global" in settings.mode)
-        return alone and settings.merge.method == "seams"
+        alone = share.tiles == range(len(self._grid.origins)) and share.runs_global == (
+            "global" in settings.mode
+        )
+        return alone and METHODS[settings.merge.method].on_gpu
 
     def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
         scope = self.device.scope()
@@ -216,24 +224,20 @@ class DeviceWorker:
             raise
 
     def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
-        bgr, tiles, whole = self._settings.bgr, None, None
+        bgr, tiles, global_pass = self._settings.bgr, None, None
         if self._tiles:
             cut = cut_tiles(
-                self.device,
-                self._scope,
-                frame,
-                self._grid,
-                self._share.tiles,
-                self._tiles.buffers,
-                bgr=bgr,
+                self.device, self._scope, frame, self._grid, self._share.tiles, self._tiles.buffers, bgr=bgr
             )
             tiles = self._tiles.slot(scope, cut)
-        if self._whole:
-            fit = letterbox(self.device, frame, self._whole.placement, self._whole.buffers, bgr=bgr)
-            whole = self._whole.slot(scope, fit)
+        if self._global_pass:
+            fit = letterbox(
+                self.device, frame, self._global_pass.placement, self._global_pass.buffers, bgr=bgr
+            )
+            global_pass = self._global_pass.slot(scope, fit)
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
-        slot = Slot(frame, tiles, whole, None, *events, groups, scope)
+        slot = Slot(frame, tiles, global_pass, None, *events, groups, scope)
         if self._settings.measure:
             slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
         self._set_merge(slot)
@@ -252,13 +256,6 @@ class DeviceWorker:
         if self._mode == "graph":
             slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
 
-    def _start(self, slot: Slot) -> None:
-        if slot.graph is not None:
-            slot.graph.launch(self._main)
-        else:
-            self._enqueue(slot)
-        self._main.record(slot.done)
-
     def _enqueue(self, slot: Slot) -> None:
         """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
         main = self._main
@@ -266,64 +263,35 @@ class DeviceWorker:
         if slot.tiles:
             slot.tiles.prepare(main)
             slot.mark("prepared", main)
-            jobs = [self._infer(slot, slot.tiles.owner, part) for part in range(len(self._share.groups))]
+            jobs = [slot.inference(slot.tiles, part) for part in range(len(self._share.groups))]
             if self._beside:
-                jobs.append(lambda stream: self._enqueue_whole(slot, stream))
+                jobs.append(lambda stream: self._enqueue_global(slot, stream))
             self._dispatcher.enqueue(jobs, main)
             slot.mark("inferred", main)
             slot.tiles.decode.enqueue(main)
             slot.mark("decoded", main)
-        if slot.whole and not self._beside:
-            self._enqueue_whole(slot, main)
+        if slot.global_pass and not self._beside:
+            self._enqueue_global(slot, main)
         slot.mark("merging", main)
         if slot.merge:
             slot.merge.enqueue(main)
         slot.mark("end", main)
 
-    def _enqueue_whole(self, slot: Slot, stream: Stream) -> None:
-        assert slot.whole is not None
-        slot.mark("whole_begin", stream)
-        slot.whole.prepare(stream)
-        slot.whole.owner.infer(0, stream)
-        slot.whole.decode.enqueue(stream)
-        slot.mark("whole_end", stream)
-
-    def _infer(self, slot: Slot, owner: DevicePass, part: int) -> Job:
-        begin, end = group_marks(self._share.first_group + part)
-
-        def job(stream: Stream) -> None:
-            slot.mark(begin, stream)
-            owner.infer(part, stream)
-            slot.mark(end, stream)
-
-        return job
+    def _enqueue_global(self, slot: Slot, stream: Stream) -> None:
+        assert slot.global_pass is not None
+        slot.mark("global_begin", stream)
+        slot.global_pass.prepare(stream)
+        slot.global_pass.owner.infer(0, stream)
+        slot.global_pass.decode.enqueue(stream)
+        slot.mark("global_end", stream)
 
     def _enlarge(self, slot: Slot) -> None:
         """Give a slot's masks the room that they turned out to need, and run its frame again."""
         self._main.synchronize()
         old, slot.scope, slot.graph = slot.scope, self.device.scope(), None
         slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
-        slot.whole = slot.whole and slot.whole.owner.enlarge(slot.whole, slot.scope)
+        slot.global_pass = slot.global_pass and slot.global_pass.owner.enlarge(slot.global_pass, slot.scope)
         self._set_merge(slot)
         old.close()
         self._rehearse(slot)
         self._main.synchronize()
-
-
-def _dispatch(gpu: Gpu, settings: PipelineSettings) -> DeviceDispatch:
-    """Return how groups run on a GPU.
-
-    Raises:
-        UsageError: Graphs are asked for and cannot be captured here.
-    """
-    if settings.dispatch != "auto" and settings.dispatch != "graph":
-        return settings.dispatch
-    stubborn = [e for e in (gpu.engine, gpu.for_whole) if not e.capturable]
-    if settings.dispatch == "auto":
-        return "graph" if gpu.device.captures and not stubborn else "streams"
-    if stubborn:
-        raise UsageError(
-            f"{stubborn[0].file.path.name} cannot be captured in a CUDA graph.",
-            hint="Use --dispatch streams.",
-        )
-    return "graph"

@@ -100,10 +100,7 @@ class AnnotatedCriterion:
 
     def key(self) -> str:
         """Return a key of images and annotations; see :class:`Criterion`."""
-        objects = {str(k): len(o.categories) for k, o in self._truth.objects.items()}
-        files = _digests(self._truth.files(self._folder))
-        areas = {str(k): o.areas.tolist() for k, o in self._truth.objects.items()}
-        return content_key({"objects": objects, "areas": areas, "files": files})
+        return self._truth.key(self._folder)
 
     def judge(self, engine: Engine, progress: Progress) -> Judgement:
         """Evaluate an engine; see :class:`Criterion`."""
@@ -152,7 +149,7 @@ class AgreementCriterion:
 
     def key(self) -> str:
         """Return a key of the images; see :class:`Criterion`."""
-        return content_key({"files": _digests(self._images)})
+        return content_key({"files": [sha256_file(path) for path in self._images]})
 
     def judge(self, engine: Engine, progress: Progress) -> Judgement:
         """Compare an engine's detections; see :class:`Criterion`."""
@@ -194,7 +191,3 @@ def _figures(measured: Agreement) -> dict[str, float]:
     if measured.mask_iou is not None:
         figures["mask IoU"] = measured.mask_iou
     return figures
-
-
-def _digests(images: Sequence[Path]) -> list[str]:
-    return [sha256_file(path) for path in images]

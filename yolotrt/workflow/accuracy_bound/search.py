@@ -1,8 +1,8 @@
-"""INT8 that keeps its promise: quantise less until the measured loss is within a bound.
+"""INT8 within an accuracy bound: quantise less until the measured loss is within a bound.
 
 Layers go back to high precision in the order of damage prevented per multiply-add, so the exclusion that
 is found costs little time. The budget for it doubles from attempt to attempt. An engine of which less than
-was asked for is INT8 is no success: the promise fails, and no network in high precision is called INT8.
+was asked for is INT8 is no success: the bound is not kept, and no network in high precision is called INT8.
 
 The measured loss itself must be within the bound. That is stricter than the gate of ``eval``, which lets
 pass what may be noise (:mod:`yolotrt.bench.verdict`): a search has other attempts to go to.
@@ -23,7 +23,7 @@ from yolotrt.data.formats.reader import images_of, require_images
 from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
-from yolotrt.progress import Progress, no_progress
+from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.workflow.accuracy_bound.criterion import (
     AgreementCriterion,
     AnnotatedCriterion,
@@ -31,12 +31,12 @@ from yolotrt.workflow.accuracy_bound.criterion import (
     Judgement,
 )
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, excluding, int8_share, ladder
-from yolotrt.workflow.build import Say, plan_build
+from yolotrt.workflow.build import plan_build
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 
 RECIPE = 3
-"""Version of the search; part of what makes a promise up to date."""
+"""Version of the search; part of what makes such an engine up to date."""
 
 LEAST_INT8 = 0.5
 
@@ -44,7 +44,7 @@ Step = tuple[float, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class PromiseRequest:
+class BoundRequest:
     """An INT8 engine and what it may lose.
 
     Attributes:
@@ -70,7 +70,7 @@ class PromiseRequest:
 
     def __post_init__(self) -> None:
         if self.build.precision != "int8":
-            raise UsageError("--max-drop is a promise about INT8.", hint="Add --int8.")
+            raise UsageError("--max-drop bounds what INT8 may lose.", hint="Add --int8.")
         if self.build.implicit:
             raise UsageError(
                 "--max-drop chooses layers, and --implicit leaves the choice to TensorRT.",
@@ -85,7 +85,7 @@ class PromiseRequest:
 
 
 @dataclass(frozen=True)
-class PromiseOutcome:
+class BoundOutcome:
     """An INT8 engine that keeps a bound, and what was tried to get there.
 
     Attributes:
@@ -115,10 +115,10 @@ class PromiseOutcome:
 Try = Callable[[float, tuple[str, ...]], Attempt]
 
 
-def keep_promise(
-    request: PromiseRequest, *, progress: Progress = no_progress, say: Say = print
-) -> PromiseOutcome:
-    """Build an INT8 engine that loses no more than promised.
+def build_within_bound(
+    request: BoundRequest, *, progress: Progress = no_progress, say: Say = print
+) -> BoundOutcome:
+    """Build an INT8 engine that loses no more than the bound allows.
 
     Attempts are built beside; the engine's own place only ever holds one that keeps the bound.
 
@@ -149,8 +149,8 @@ def keep_promise(
         return kept
     if not runs_here:
         say(
-            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by ONNX Runtime "
-            "without graph optimisations; what is not INT8 counts as FP32."
+            f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by fake "
+            "quantisation in ONNX Runtime; what is not INT8 counts as FP32."
         )
     with scratch_folder(engine) as folder:
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
@@ -166,7 +166,7 @@ def keep_promise(
         attempts = (*others, trial.weighed(last))
         found = (dict(reference.figures), attempts)
         judged = (criterion.name, request.mode, str(request.max_drop))
-        outcome = PromiseOutcome(plan.engine(), False, *judged, *found)
+        outcome = BoundOutcome(plan.engine(), False, *judged, *found)
         file = trial.publish(attempts[-1], {**terms, **_record(outcome)}, say)
     say(f"engine: {file.path} ({file.path.stat().st_size / 1e6:.1f} MB)")
     return replace(outcome, file=file)
@@ -211,7 +211,7 @@ def climb(
     )
 
 
-def _criterion(request: PromiseRequest, say: Say) -> Criterion:
+def _criterion(request: BoundRequest, say: Say) -> Criterion:
     looks = (request.threads, request.mode)
     if request.annotations is not None:
         truth = load_ground_truth(request.annotations, request.eval_images)
@@ -228,43 +228,43 @@ def _criterion(request: PromiseRequest, say: Say) -> Criterion:
     return AgreementCriterion(images_of(request.build.images)[: request.build.limit], *looks)
 
 
-def _terms(request: PromiseRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:
-    """Return what was promised and how it is judged, as the sidecar records it."""
+def _terms(request: BoundRequest, criterion: Criterion, runs_here: bool) -> dict[str, str]:
+    """Return the bound and how it is judged, as the sidecar records it."""
     return {
-        "promise_bound": str(request.max_drop),
-        "promise_criterion": criterion.name,
-        "promise_mode": request.mode,
-        "promise_judged_on": criterion.key(),
-        "promise_judged_by": "engine" if runs_here else "Q/DQ graph",
-        "promise_least_int8": f"{request.least_int8 * 100:g}%",
-        "promise_recipe": str(RECIPE),
+        "bound_max_drop": str(request.max_drop),
+        "bound_criterion": criterion.name,
+        "bound_mode": request.mode,
+        "bound_judged_on": criterion.key(),
+        "bound_judged_by": "engine" if runs_here else "Q/DQ graph",
+        "bound_least_int8": f"{request.least_int8 * 100:g}%",
+        "bound_recipe": str(RECIPE),
     }
 
 
-def _record(outcome: PromiseOutcome) -> dict[str, str]:
+def _record(outcome: BoundOutcome) -> dict[str, str]:
     """Return what was found, as the sidecar records it."""
     found = outcome.as_json()
     return {
-        "promise_budget": f"{outcome.attempts[-1].budget:g}",
-        "promise": json.dumps({name: found[name] for name in ("reference", "attempts")}),
+        "bound_budget": f"{outcome.attempts[-1].budget:g}",
+        "bound_outcome": json.dumps({name: found[name] for name in ("reference", "attempts")}),
     }
 
 
-def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> PromiseOutcome | None:
-    """Return the engine on disk if it was built from the same for the same promise."""
+def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> BoundOutcome | None:
+    """Return the engine on disk if it was built from the same for the same bound."""
     try:
         known = read_sidecar(plan.engine().path)
         if not terms.items() <= known.sources.items():
             return None
-        found = json.loads(known.sources["promise"])
+        found = json.loads(known.sources["bound_outcome"])
         attempts = tuple(Attempt(**{**a, "excluded": tuple(a["excluded"])}) for a in found["attempts"])
         reference = dict(found["reference"])
     except (YoloTrtError, KeyError, TypeError, ValueError):
         return None
     again = excluding(plan, attempts[-1].excluded).engine() if attempts else plan.engine()
-    promised = {k: v for k, v in known.sources.items() if k.startswith("promise")}
-    ready = up_to_date(replace(again, sources={**again.sources, **promised}))
+    recorded = {k: v for k, v in known.sources.items() if k.startswith("bound_")}
+    ready = up_to_date(replace(again, sources={**again.sources, **recorded}))
     if ready is None:
         return None
-    judged = (terms["promise_criterion"], mode, terms["promise_bound"])
-    return PromiseOutcome(ready, True, *judged, reference, attempts)
+    judged = (terms["bound_criterion"], mode, terms["bound_max_drop"])
+    return BoundOutcome(ready, True, *judged, reference, attempts)

@@ -14,14 +14,12 @@ from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.sidecar import write_engine
-from yolotrt.progress import Progress
+from yolotrt.progress import Progress, Say
 from yolotrt.quantization.graph import WEIGHTED, GraphView
-from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize
-from yolotrt.quantization.qdq_cpu import integer_convolutions
-from yolotrt.quantization.qdq_tensorrt import int8_convolutions
-from yolotrt.quantization.sensitivity import Layer, choose_exclusions, damages, layers_of
+from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
+from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
 from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
-from yolotrt.workflow.build import Say, build_engine, build_planned
+from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan
 
@@ -55,7 +53,7 @@ class Attempt:
     noise: bool = False
 
 
-def exclusions(layers: Sequence[Layer], budget: float) -> list[str]:
+def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
     """Return the layers to leave in high precision: those that stand out, then the next best for the rest.
 
     Args:
@@ -104,9 +102,8 @@ def _work(plan: BuildPlan) -> dict[str, int]:
 
 
 def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
-    view = GraphView(plan.model)
-    of_style = integer_convolutions if plan.backend.qdq_style == "cpu" else int8_convolutions
-    return [node.name for node in of_style(view, excluded)]
+    found = quantized_convolutions(GraphView(plan.model), plan.backend.qdq_style, excluded)
+    return [node.name for node in found]
 
 
 def excluding(plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None) -> BuildPlan:
@@ -183,15 +180,15 @@ class Trial:
         """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
         return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
 
-    def publish(self, chosen: Attempt, promise: Mapping[str, str], say: Say) -> EngineFile:
-        """Put the chosen engine in its place, with its promise in the sidecar."""
+    def publish(self, chosen: Attempt, recorded: Mapping[str, str], say: Say) -> EngineFile:
+        """Put the chosen engine in its place, with its bound in the sidecar."""
         built = self._build(chosen.excluded)
         final = excluding(self.plan, chosen.excluded).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say) as waited:
             mind_another_network(final, waited=waited, say=say)
             return write_engine(
-                replace(final, sources={**final.sources, **promise}, layers=built.layers), data
+                replace(final, sources={**final.sources, **recorded}, layers=built.layers), data
             )
 
     def _build(self, excluded: tuple[str, ...]) -> EngineFile:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from yolotrt.arrays import Frame
 from yolotrt.backends.profiles import Profile
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.pipeline.chunks import MOST_AT_ONCE
-from yolotrt.pipeline.frames import Frame
 
 
 def chunked(
@@ -41,24 +41,24 @@ def needed_profiles(
     frames: Sequence[Frame],
     annotated_wh: set[tuple[int, int]],
 ) -> tuple[Profile, ...]:
-    """Return a profile for each batch size of the race, and one range for those of the evaluation.
+    """Return a profile for each batch size that is measured, and one range for those of the evaluation.
 
     Args:
         sweep: Pass (exactly one), group counts and overlap.
         input_wh: Width and height of the network's input, px.
-        frames: What is raced on.
+        frames: What is measured on.
         annotated_wh: Sizes of the images that are evaluated on, an image's tiles in one batch.
 
     Raises:
         UsageError: More groups than tiles.
     """
-    raced, evaluated = {1}, {1}  # the whole frame is a batch of its own
+    measured, evaluated = {1}, {1}  # the global pass is a batch of its own
     if "tiled" in sweep.modes[0]:
         for tiles in _tile_counts(_sizes(frames), input_wh, sweep.overlap):
-            raced |= {len(part) for groups in sweep.groups for part in split_groups(tiles, groups)}
+            measured |= {len(part) for groups in sweep.groups for part in split_groups(tiles, groups)}
         evaluated |= _tile_counts(annotated_wh, input_wh, sweep.overlap)
-    profiles = [Profile.fixed(size) for size in sorted(raced)]
-    if evaluated - raced:
+    profiles = [Profile.fixed(size) for size in sorted(measured)]
+    if evaluated - measured:
         most = min(max(evaluated), MOST_AT_ONCE)
         profiles.append(Profile(1, most, most))
     return tuple(profiles)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from yolotrt.backends.base import EngineFile
 from yolotrt.bench.budgets import Budgets
-from yolotrt.bench.race import Dropped
+from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
 from yolotrt.machine.memory import Memory

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
+from yolotrt.arrays import Frame
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.placement import place
 from yolotrt.cuda.machine import HERE
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.machine.environment import environment
-from yolotrt.pipeline.tiled import Frame
 from yolotrt.workflow.tune.request import TuneRequest
 
 
@@ -40,27 +39,9 @@ def search_key(
         "overlap": request.sweep.overlap,
         "frame sizes": [list(frame.shape) for frame in frames],
         "pictures": [digest for _, digest in request.pictures],
-        "annotated images": _judged_on(request, truth),
+        "annotated images": None if truth is None else truth.key(request.images),
         "device": request.device,
     }
-
-
-def _judged_on(request: TuneRequest, truth: GroundTruth | None) -> str | None:
-    """Return a key of annotations and their images; None if no accuracy is measured."""
-    if truth is None:
-        return None
-    images = [sha256_file(path) for path in truth.files(request.images)]
-    objects = [
-        [
-            found.categories.tolist(),
-            found.boxes.tolist(),
-            found.crowd.tolist(),
-            [sha256_bytes(mask["counts"]) for mask in found.masks],
-        ]
-        for found in (truth.objects[image.id] for image in truth.images)
-    ]
-    categories = [[key, name] for key, name in truth.categories.items()]
-    return content_key({"images": images, "objects": objects, "categories": categories})
 
 
 def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.registry import choose as choose_backend
+from yolotrt.bench.halving import Dropped, median_seconds, successive_halving
 from yolotrt.bench.judge import judge
-from yolotrt.bench.race import Dropped, median_seconds, race
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
@@ -19,9 +20,8 @@ from yolotrt.errors import UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
-from yolotrt.pipeline.tiled import Frame
-from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.build import Say, build_engine, export_if_weights
+from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.workflow.build import build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
@@ -35,7 +35,7 @@ REFERENCE: Precision = "fp32"
 def tune(
     request: TuneRequest, frames: Sequence[Frame], *, progress: Progress = no_progress, say: Say = print
 ) -> TuneOutcome:
-    """Build, evaluate, race and recommend.
+    """Build, evaluate, halve and recommend.
 
     Args:
         request: What to search.
@@ -79,7 +79,7 @@ def _search(
         known = state.accuracy.get(file.sha256)
         if known and request.max_drop and known.outcome(request.max_drop) == "undecided":
             say(f"warning: so few images cannot tell whether {file.path.name} keeps {request.max_drop}")
-    results, dropped = _race(request, allowed, frames, state, progress, say)
+    results, dropped = _halve(request, allowed, frames, state, progress, say)
     found = []
     for index, result in enumerate(results):
         progress("measure memory", index, len(results))
@@ -116,7 +116,7 @@ def _build(
     progress: Progress,
     say: Say,
 ) -> tuple[list[EngineFile], SweepSettings]:
-    """Build one engine per precision, FP32 first, as accuracy is compared with it; and return what to race.
+    """Build one engine per precision, FP32 first, which accuracy is compared with; return what to measure.
 
     All of them accept every batch of the search, which is known once the model is there as ONNX.
     """
@@ -172,7 +172,7 @@ def _too_inaccurate(request: TuneRequest, file: EngineFile, state: TuneState) ->
     return None
 
 
-def _race(
+def _halve(
     request: TuneRequest,
     files: Sequence[EngineFile],
     frames: Sequence[Frame],
@@ -197,7 +197,7 @@ def _race(
             loaded.append(load_engine(file, request.device))
             subjects += new_subjects(EnginePair(loaded[-1]), request.sweep, frames)
         running = state.resume(subjects)
-        racing, _ = race(
+        remaining, _ = successive_halving(
             running,
             frames,
             request.budgets,
@@ -212,8 +212,8 @@ def _race(
             subject.pipeline.close()
         for engine in loaded:
             engine.close()
-    state.finish(racing)
-    return [entry.result() for entry in racing], [*state.gone.values()]
+    state.finish(remaining)
+    return [entry.result() for entry in remaining], [*state.gone.values()]
 
 
 def _rung_line(left: Sequence[Running], ways: int) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.files import exclusive
+from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.bench.budgets import Budgets
-from yolotrt.bench.race import Dropped
+from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
 from yolotrt.errors import StorageError
@@ -23,8 +23,6 @@ from yolotrt.workflow.tune.state_file import Measured as Measured
 
 STATE = DOCUMENT.kind
 PAUSE_S = 5.0
-_PATIENCE_S = 24 * 3600.0
-"""Seconds that another search with the same state is waited for; some go on overnight."""
 
 
 @dataclass
@@ -35,7 +33,7 @@ class TuneState:
         path: The file.
         key: What the figures hold for, in one key; another one starts anew.
         made_for: The same by its parts, to say which differ.
-        budgets: What the race was held against; with others it starts anew.
+        budgets: What the cases were held against; with others it starts anew.
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up.
         gone: Cases that were.
@@ -70,7 +68,7 @@ class TuneState:
         Args:
             path: The file.
             key: What the figures hold for.
-            budgets: What the race is held against.
+            budgets: What the cases are held against.
             say: Told what becomes of an earlier state.
             waited: Another process has just finished with this file, whose findings must not be lost.
             overwrite: Begin anew in the place of a file that is something else.
@@ -102,7 +100,7 @@ class TuneState:
             made_for=key,
         )
         if state.budgets != budgets:
-            say(f"tune: {path} was held against other budgets; racing anew")
+            say(f"tune: {path} was made for other budgets; measuring anew")
             return replace(state, budgets=budgets, cases={}, gone={})
         say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
         return state
@@ -127,13 +125,13 @@ class TuneState:
 
         Rounds must stay paired: what only some cases have is cut, and a case that is new starts all anew.
         """
-        racing = [subject for subject in subjects if subject.case not in self.gone]
-        known = [self.cases.get(subject.case) for subject in racing]
+        remaining = [subject for subject in subjects if subject.case not in self.gone]
+        known = [self.cases.get(subject.case) for subject in remaining]
         if not all(known):
-            return [Running(subject) for subject in racing]
+            return [Running(subject) for subject in remaining]
         rounds = min(len(entry.samples["end_to_end"]) for entry in known if entry)
         running = []
-        for subject, entry in zip(racing, known, strict=True):
+        for subject, entry in zip(remaining, known, strict=True):
             assert entry is not None
             samples = {stage: list(values[:rounds]) for stage, values in entry.samples.items()}
             running.append(
@@ -155,9 +153,9 @@ class TuneState:
         self.cases.pop(entry.case, None)
         self.save()
 
-    def finish(self, racing: Sequence[Running]) -> None:
-        """Keep the race's end."""
-        self.cases = {entry.subject.case: entry.result() for entry in racing}
+    def finish(self, remaining: Sequence[Running]) -> None:
+        """Keep the end of the halving."""
+        self.cases = {entry.subject.case: entry.result() for entry in remaining}
         self.save()
 
     def memory_of(self, case: Case, measure: Callable[[], Memory]) -> Memory:
@@ -199,7 +197,7 @@ def held(
         ArtifactError: The file is something else.
         StorageError: It cannot be locked, or another process has just written it for another key.
     """
-    with exclusive(path, say, timeout_s=_PATIENCE_S) as waited:
+    with exclusive(path, say, timeout_s=OVERNIGHT_S) as waited:
         state = TuneState.open(path, key, budgets, say, waited=waited, overwrite=overwrite)
         try:
             yield state

@@ -10,7 +10,7 @@ from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.fields import Count
 from yolotrt.bench.budgets import Budgets, from_flat
 from yolotrt.bench.case import Case, CaseResult, require_even, with_order_and_depth
-from yolotrt.bench.race import Dropped
+from yolotrt.bench.halving import Dropped
 from yolotrt.bench.verdict import Outcome
 from yolotrt.evaluation.comparison import Difference
 from yolotrt.machine.memory import Memory
@@ -84,7 +84,7 @@ class StateFile:
 
     Attributes:
         key: What the figures hold for, in one key.
-        budgets: What the race was held against.
+        budgets: What the cases were held against.
         accuracy: By the engine's hash.
         cases: Samples of cases that were not given up, without timelines.
         gone: Cases that were given up.

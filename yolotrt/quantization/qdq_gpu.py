@@ -20,7 +20,7 @@ from yolotrt.quantization.insertion import QdqWriter, weight_scales
 from yolotrt.quantization.ranges import CalibrationRanges
 
 
-def quantize_for_tensorrt(
+def quantize_for_gpu(
     model: onnx.ModelProto, ranges: CalibrationRanges, exclude: Collection[str]
 ) -> onnx.ModelProto:
     """Return the model with Q/DQ for TensorRT, all of it still in FP32 otherwise.

@@ -17,15 +17,15 @@ from tests.tiny_yolo import write_tiny_yolo
 from tests.workflow.test_evaluate import annotate
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import read_engine
+from yolotrt.backends.sidecar import read_engine, sidecar_path
 from yolotrt.errors import CalibrationError, GateFailed, InputError, UsageError
 from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
-from yolotrt.quantization.sensitivity import Layer
-from yolotrt.report.promise_tables import promise_table
+from yolotrt.quantization.sensitivity import LayerNoise
+from yolotrt.report.bound_tables import bound_table
 from yolotrt.workflow.accuracy_bound.criterion import AgreementCriterion, agreement_judgement
-from yolotrt.workflow.accuracy_bound.search import PromiseOutcome, PromiseRequest, climb, keep_promise
+from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
 from yolotrt.workflow.build import build_engine, plan_build
 from yolotrt.workflow.evaluate import MaxDrop, evaluate_engines
@@ -46,11 +46,11 @@ def request_(tmp_path: Path, pictures: Path) -> BuildRequest:
 
 def _keep(
     request: BuildRequest, bound: str, annotations: Path | None = None, mode: PassMode = "global"
-) -> tuple[PromiseOutcome, list[str]]:
+) -> tuple[BoundOutcome, list[str]]:
     said: list[str] = []
     images = request.images if annotations else None
-    wanted = PromiseRequest(request, MaxDrop.parse(bound), annotations, images, mode=mode)
-    outcome = keep_promise(wanted, say=said.append)
+    wanted = BoundRequest(request, MaxDrop.parse(bound), annotations, images, mode=mode)
+    outcome = build_within_bound(wanted, say=said.append)
     return outcome, said
 
 
@@ -59,9 +59,9 @@ def test_a_wide_bound_is_kept_by_the_default_and_recorded(request_: BuildRequest
     assert len(outcome.attempts) == 1
     assert outcome.attempts[0].quantized > 0
     sources = read_engine(outcome.file.path).sources
-    assert sources["promise_bound"] == "90%"
-    assert sources["promise_criterion"] == "agreement with FP32"
-    assert float(sources["promise_budget"]) == outcome.attempts[0].budget
+    assert sources["bound_max_drop"] == "90%"
+    assert sources["bound_criterion"] == "agreement with FP32"
+    assert float(sources["bound_budget"]) == outcome.attempts[0].budget
     assert tuple(json.loads(sources["excluded"])) == outcome.attempts[0].excluded
 
 
@@ -86,9 +86,9 @@ def test_a_bound_that_leaves_too_little_in_int8_is_no_success(
     request_: BuildRequest, tmp_path: Path, least: float
 ) -> None:
     """Least of all an FP32 network under the name of INT8, however little is asked for."""
-    wanted = PromiseRequest(request_, MaxDrop.parse("0%"), least_int8=least)
+    wanted = BoundRequest(request_, MaxDrop.parse("0%"), least_int8=least)
     with pytest.raises(GateFailed, match="no engine was made") as caught:
-        keep_promise(wanted, say=lambda _m: None)
+        build_within_bound(wanted, say=lambda _m: None)
     assert "in INT8 loses" in caught.value.message
     assert "--least-int8" in (caught.value.hint or "")
     assert not list((tmp_path / "engines").glob("*int8*.onnx"))
@@ -96,20 +96,20 @@ def test_a_bound_that_leaves_too_little_in_int8_is_no_success(
 
 def test_more_int8_than_there_can_be_is_refused_before_anything_is_measured(request_: BuildRequest) -> None:
     with pytest.raises(GateFailed, match="can be INT8, less than the 100% asked for"):
-        keep_promise(PromiseRequest(request_, MaxDrop.parse("90%"), least_int8=1.0), say=lambda _m: None)
+        build_within_bound(BoundRequest(request_, MaxDrop.parse("90%"), least_int8=1.0), say=lambda _m: None)
     with pytest.raises(UsageError, match="--least-int8"):
-        PromiseRequest(request_, MaxDrop.parse("90%"), least_int8=0.0)
+        BoundRequest(request_, MaxDrop.parse("90%"), least_int8=0.0)
 
 
-def test_a_promise_of_more_int8_is_another_promise(request_: BuildRequest) -> None:
-    few, many = (PromiseRequest(request_, MaxDrop.parse("90%"), least_int8=least) for least in (0.2, 0.4))
-    kept = keep_promise(few, say=lambda _m: None)
+def test_a_bound_with_more_int8_is_another_bound(request_: BuildRequest) -> None:
+    few, many = (BoundRequest(request_, MaxDrop.parse("90%"), least_int8=least) for least in (0.2, 0.4))
+    kept = build_within_bound(few, say=lambda _m: None)
     assert "--least-int8 20%" in rebuild_command(kept.file)
-    assert keep_promise(few, say=lambda _m: None).cached
-    assert not keep_promise(many, say=lambda _m: None).cached
+    assert build_within_bound(few, say=lambda _m: None).cached
+    assert not build_within_bound(many, say=lambda _m: None).cached
 
 
-def test_nothing_can_be_promised_by_pictures_in_which_nothing_is_found(
+def test_pictures_in_which_nothing_is_found_cannot_show_a_loss(
     request_: BuildRequest, tmp_path: Path
 ) -> None:
     blank = tmp_path / "blank"
@@ -123,10 +123,10 @@ def test_nothing_can_be_promised_by_pictures_in_which_nothing_is_found(
             weight.CopyFrom(numpy_helper.from_array(shifted, weight.name))
     onnx.save(model, request_.model)
     with pytest.raises(InputError, match="finds nothing in the 1 images to judge on"):
-        keep_promise(PromiseRequest(request_, MaxDrop(0.01, True), None, blank), say=lambda _m: None)
+        build_within_bound(BoundRequest(request_, MaxDrop(0.01, True), None, blank), say=lambda _m: None)
 
 
-def test_a_kept_promise_is_not_kept_again(request_: BuildRequest, pictures: Path) -> None:
+def test_an_engine_within_the_same_bound_is_not_built_again(request_: BuildRequest, pictures: Path) -> None:
     first, _ = _keep(request_, "90%")
     again, said = _keep(request_, "90%")
     assert again.cached
@@ -137,6 +137,21 @@ def test_a_kept_promise_is_not_kept_again(request_: BuildRequest, pictures: Path
     assert not _keep(request_, "80%")[0].cached
     build_engine(request_, say=lambda _m: None)
     assert not _keep(request_, "80%")[0].cached
+
+
+def test_a_sidecar_with_the_first_names_of_a_bound_is_read(request_: BuildRequest) -> None:
+    kept, _ = _keep(request_, "90%")
+    sidecar = sidecar_path(kept.file.path)
+    first = {"bound_outcome": "promise", "bound_max_drop": "promise_bound"}
+    document = json.loads(sidecar.read_text())
+    document["sources"] = {
+        first.get(k, k.replace("bound_", "promise_")): v for k, v in document["sources"].items()
+    }
+    assert {"promise", "promise_bound", "promise_mode", "promise_budget"} <= document["sources"].keys()
+    sidecar.write_text(json.dumps(document))
+    assert read_engine(kept.file.path).sources == kept.file.sources
+    assert "--max-drop 90%" in rebuild_command(read_engine(kept.file.path))
+    assert _keep(request_, "90%")[0].cached
 
 
 def test_the_record_rebuilds_the_same_engine(request_: BuildRequest, tmp_path: Path) -> None:
@@ -158,6 +173,11 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert outcome.reference["box mAP"] > 0.9
     (kept,) = outcome.attempts
     assert kept.losses["box mAP"] == outcome.reference["box mAP"] - kept.figures["box mAP"] > 0
+    assert _keep(request_, "50pt", annotations=path)[0].cached
+    first = document["annotations"][0]
+    first["category_id"] = 3 - first["category_id"]
+    path.write_text(json.dumps(document))
+    assert not _keep(request_, "50pt", annotations=path)[0].cached, "of other objects of the same size"
     with pytest.raises(GateFailed):
         _keep(request_, "0pt", annotations=path)
 
@@ -166,7 +186,7 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
 def test_annotations_are_judged_in_the_mode_that_the_engine_is_meant_for(
     request_: BuildRequest, pictures: Path, tmp_path: Path, mode: PassMode
 ) -> None:
-    """To the same figures as ``eval`` in that mode; the whole image hardly shows what is annotated here."""
+    """To the same figures as ``eval`` in that mode; the global pass hardly shows what is annotated here."""
     fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
     path = annotate(fp32, pictures, tmp_path / "a.json", mode)
     outcome, _ = _keep(request_, "99%", path, mode)
@@ -177,19 +197,21 @@ def test_annotations_are_judged_in_the_mode_that_the_engine_is_meant_for(
 
 
 def test_agreement_is_judged_in_the_mode_that_the_engine_is_meant_for(request_: BuildRequest) -> None:
-    """A promise for whole images is none for tiles: it is judged again, and says by what it was kept."""
+    """A bound for the global pass is none for tiles: it is judged again, and the mode recorded."""
     whole, _ = _keep(request_, "90%")
     tiled, _ = _keep(request_, "90%", mode="tiled+global")
     assert not tiled.cached
     assert (whole.mode, tiled.mode) == ("global", "tiled+global")
     assert tiled.attempts[0].figures != whole.attempts[0].figures
-    assert read_engine(tiled.file.path).sources["promise_mode"] == "tiled+global"
+    assert read_engine(tiled.file.path).sources["bound_mode"] == "tiled+global"
     assert "--max-drop 90% --mode tiled+global" in rebuild_command(tiled.file)
     again, _ = _keep(request_, "90%", mode="tiled+global")
     assert replace(again, cached=False) == tiled
 
 
-def test_a_graph_that_cannot_run_here_is_judged_literally(request_: BuildRequest, tmp_path: Path) -> None:
+def test_a_graph_that_cannot_run_here_is_judged_by_fake_quantisation(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
     plan = plan_build(request_, say=lambda _m: None)
     plan = replace(plan, backend=backend("tensorrt-rtx"))
     criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
@@ -212,7 +234,7 @@ def test_the_size_of_an_engine_that_cannot_run_here_is_that_of_its_file(request_
     outcome, _ = _keep(there, "90%")
     size = outcome.file.path.stat().st_size
     assert outcome.attempts[-1].size == size
-    (mb,) = [c for c in promise_table(outcome).columns if c.header == "MB"]
+    (mb,) = [c for c in bound_table(outcome).columns if c.header == "MB"]
     assert list(mb.cells)[-1] == f"{size / 1e6:.1f}"
     assert replace(_keep(there, "90%")[0], cached=False) == outcome
 
@@ -240,7 +262,7 @@ def test_a_bound_that_noise_may_have_broken_says_so() -> None:
 
 def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
     noise = {"a": 0.5, "b": 0.3, "c": 0.1, "d": 0.1}
-    layers = [Layer(name, value, (1.0,), 0.25) for name, value in noise.items()]
+    layers = [LayerNoise(name, value, (1.0,), 0.25) for name, value in noise.items()]
     assert exclusions(layers, 0.25) == ["a"]
     assert exclusions(layers, 0.5) == ["a", "b"]
     assert set(exclusions(layers, 1.0)) == set(noise)
@@ -258,14 +280,14 @@ def test_agreement_counts_as_loss_by_its_worst_part() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"precision": "fp32"}, {"implicit": True}])
-def test_what_cannot_be_promised_is_refused(request_: BuildRequest, fields: dict[str, object]) -> None:
+def test_what_cannot_be_bounded_is_refused(request_: BuildRequest, fields: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        PromiseRequest(replace(request_, **fields), MaxDrop(0.01, True))  # type: ignore[arg-type]
+        BoundRequest(replace(request_, **fields), MaxDrop(0.01, True))  # type: ignore[arg-type]
 
 
-def test_a_promise_needs_images(request_: BuildRequest) -> None:
+def test_a_bound_needs_images(request_: BuildRequest) -> None:
     build_engine(request_, say=lambda _m: None)
     with pytest.raises(CalibrationError, match="images to judge on"):
         _keep(replace(request_, images=None), "1%")
     with pytest.raises(UsageError, match="images"):
-        PromiseRequest(request_, MaxDrop(0.01, True), annotations=Path("a.json"))
+        BoundRequest(request_, MaxDrop(0.01, True), annotations=Path("a.json"))

@@ -11,7 +11,7 @@ from yolotrt.errors import ExecutionError, YoloTrtError
 from yolotrt.model.finite import first_not_finite
 
 
-def with_layer(error: ExecutionError, file: EngineFile, images: npt.NDArray[np.float32]) -> ExecutionError:
+def naming_layer(error: ExecutionError, file: EngineFile, images: npt.NDArray[np.float32]) -> ExecutionError:
     """Return ``error`` with the first layer that fails on these images, if it can be found.
 
     Only an engine that is kept as ONNX can be looked into, and only as long as it is where it was.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import atomic_target, ensure_writable
 from yolotrt.data.pixels import BT601, BT709, FULL_RANGE, VIDEO_RANGE
 from yolotrt.errors import EnvironmentFault, StorageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-Frame = npt.NDArray[np.uint8]
 
 CODECS = {".mp4": ("libx264", "mpeg4"), ".avi": ("mjpeg",)}
 """Encoders by the name's ending, the best first: browsers play H.264, every FFmpeg has the others."""
@@ -34,7 +33,7 @@ _OPTIONS = {
 }
 
 CLOCK_HZ = 90_000
-"""Time stamps of a film with frames at any time: the clock of MPEG, in which all usual rates are whole."""
+"""Time stamps of a video with frames at any time: the clock of MPEG, in which all usual rates are whole."""
 
 MPEG4_CLOCK_HZ = 30_000
 """MPEG-4 part 2 has 16 bits for it."""
@@ -44,20 +43,20 @@ LONGEST_S = 6 * 3600.0
 
 
 class Append(Protocol):
-    """Appends a frame to a film."""
+    """Appends a frame to a video."""
 
     def __call__(self, frame: Frame, time_s: float | None = None) -> None:
         """Append (h, w, 3) uint8 BGR; one of another size is scaled.
 
         Args:
             frame: The picture.
-            time_s: When it is shown, seconds since the first one; None shows it at the film's rate.
+            time_s: When it is shown, seconds since the first one; None shows it at the video's rate.
         """
         ...
 
 
 @contextmanager
-def new_film(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]:
+def new_video(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]:
     """Give a function that appends a frame; the file is complete under its name when the block ends.
 
     The finished file is opened and its frames counted before it gets its name. A side with an odd number of
@@ -77,14 +76,14 @@ def new_film(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]:
     ensure_writable(target)
     with atomic_target(target) as temporary:
         try:
-            film = _Film(temporary, target.suffix.lower(), fps, wh)
+            writer = _VideoWriter(temporary, target.suffix.lower(), fps, wh)
             try:
-                yield film.append
-                film.finish()
+                yield writer.append
+                writer.finish()
             except BaseException:
-                film.abandon()
+                writer.abandon()
                 raise
-            complete = film.appended == _frames(temporary)
+            complete = writer.appended == _frames(temporary)
         except av.FFmpegError as exc:
             if isinstance(exc, OSError):  # the system's reason; FFmpeg's own numbers are none of its
                 raise
@@ -93,8 +92,8 @@ def new_film(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]:
             raise _incomplete(target)
 
 
-class _Film:
-    """A film that is being written."""
+class _VideoWriter:
+    """A video that is being written."""
 
     def __init__(self, path: Path, ending: str, fps: float, wh: tuple[int, int]) -> None:
         import av

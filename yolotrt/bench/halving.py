@@ -21,7 +21,7 @@ RUNGS = (3, 8, 16)
 """Rounds after which hopeless cases leave; the last is what the winners are judged by."""
 
 MAX_SECONDS = 240.0
-"""A race that took longer than this when a rung is reached ends there."""
+"""A search that took longer than this when a rung is reached ends there."""
 
 MARGIN = 0.10
 """A rival must be certainly faster by this much: close cases stay, to be told apart by more rounds."""
@@ -44,7 +44,7 @@ class Dropped:
     median_s: float
 
 
-def race(
+def successive_halving(
     running: Sequence[Running],
     frames: Sequence[Any],
     budgets: Budgets,
@@ -58,7 +58,7 @@ def race(
     progress: Progress = no_progress,
     clock: Clock = now,
 ) -> tuple[list[Running], list[Dropped]]:
-    """Measure all cases a little, and the promising ones more.
+    """Measure all cases a little, and the better ones more, in the way of successive halving.
 
     A case leaves when even its fastest frame is over a budget, or when a rival is certainly faster by
     :data:`MARGIN` (the interval of their ratio, paired by round, lies beyond it). The fastest case always
@@ -80,14 +80,14 @@ def race(
     Returns:
         The cases measured to the end, and those given up, in the order in which they were.
     """
-    racing, dropped = list(running), list[Dropped]()
+    remaining, dropped = list(running), list[Dropped]()
     begin = clock()
     for rung in rungs:
         if seconds_between(begin, clock()) > max_seconds:
             break
-        if racing[0].rounds < rung:
+        if remaining[0].rounds < rung:
             measure_rounds(
-                racing,
+                remaining,
                 frames,
                 StopRule(rung),
                 WarmupRule(1),
@@ -95,25 +95,25 @@ def race(
                 progress=progress,
                 clock=clock,
             )
-        fastest = min(racing, key=median_seconds)
-        for entry in [e for e in racing if e is not fastest]:
-            if (reason := _hopeless(entry, racing, budgets, rivals)) is not None:
-                racing.remove(entry)
+        fastest = min(remaining, key=median_seconds)
+        for entry in [e for e in remaining if e is not fastest]:
+            if (reason := _hopeless(entry, remaining, budgets, rivals)) is not None:
+                remaining.remove(entry)
                 dropped.append(Dropped(entry.subject.case, reason, entry.rounds, median_seconds(entry)))
                 on_drop(dropped[-1])
-        on_rung(sorted(racing, key=median_seconds))
-    return racing, dropped
+        on_rung(sorted(remaining, key=median_seconds))
+    return remaining, dropped
 
 
 def _hopeless(
-    entry: Running, racing: Sequence[Running], budgets: Budgets, rivals: Callable[[Case], Hashable]
+    entry: Running, remaining: Sequence[Running], budgets: Budgets, rivals: Callable[[Case], Hashable]
 ) -> str | None:
     for stage, limit in budgets.limits.items():
         array = measured(taken(entry.samples, stage))
         if array is not None and array.min() > limit:
             return f"its fastest {stage} took {array.min() * 1e3:.1f} ms, over {limit * 1e3:.1f} ms"
     group = rivals(entry.subject.case)
-    for rival in racing:
+    for rival in remaining:
         if rival is entry or rivals(rival.subject.case) != group:
             continue
         ratio = paired_ratio(entry.samples["end_to_end"], rival.samples["end_to_end"])

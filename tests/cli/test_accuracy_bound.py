@@ -20,9 +20,9 @@ def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
     assert "convolutions in INT8" in done.out
     assert "held" in done.err
     found = read_json(tmp_path / "p.json")
-    assert found["promise"]["bound"] == "50%"
-    assert found["promise"]["mode"] == found["sources"]["promise_mode"] == "tiled"
-    assert found["sources"]["promise_criterion"] == "agreement with FP32"
+    assert found["accuracy_bound"]["bound"] == "50%"
+    assert found["accuracy_bound"]["mode"] == found["sources"]["bound_mode"] == "tiled"
+    assert found["sources"]["bound_criterion"] == "agreement with FP32"
     assert Path(found["path"]).is_file()
     again = cli(*command)
     assert again.code == 0, again.err

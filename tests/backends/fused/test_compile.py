@@ -1,0 +1,113 @@
+"""Machine code for GPUs that are not here."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.backends.fused.networks import Shape, yolo
+from tests.backends.fused.test_planner import planned
+from yolotrt.backends.base import BuildConfig
+from yolotrt.backends.fused.backend import FusedBackend
+from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, Variant, compile_all, variant_of
+from yolotrt.backends.fused.launches import Launcher, Weights
+from yolotrt.backends.fused.steps import Conv, Stem
+from yolotrt.backends.fused.tiles import candidates
+from yolotrt.backends.profiles import Profile
+from yolotrt.errors import BuildError, UsageError
+from yolotrt.model.onnxfile import read_spec
+
+pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton (the fused extra)")
+
+
+def variants() -> list[Variant]:
+    network = planned(yolo(Shape(bins=16)))
+    launcher = Launcher(network, Weights())
+    stem = next(s for s in network.steps if isinstance(s, Stem))
+    fused = next(s for s in network.steps if isinstance(s, Conv) and s.kernel == 3 and s.point)
+    return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (stem, fused)]
+
+
+def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    tasks = [(v, t) for v in variants() for t in ("sm_80", "sm_86", "sm_89", "sm_120")]
+    seen: list[tuple[int, int]] = []
+    codes = compile_all(tasks, lambda done, count: seen.append((done, count)))
+    assert set(codes) == set(tasks)
+    assert seen[-1] == (len(tasks), len(tasks))
+    for (variant, target), code in codes.items():
+        assert code.cubin[:4] == b"\x7fELF"
+        assert code.name == variant.kernel
+        assert code.threads == 32 * variant.warps
+        assert code.shared <= SHARED_LIMITS[target] * 1024
+        assert 0 < code.registers <= 255
+        assert code.spilled == 0
+
+
+def test_the_same_kernel_of_two_layers_is_compiled_once() -> None:
+    network = planned(yolo())
+    launcher = Launcher(network, Weights())
+    launches = [launcher.launch(s, candidates(s, 8)[0]) for s in network.steps]
+    assert len({variant_of(launch) for launch in launches}) < len(launches)
+    assert len({variant_of(launch).key for launch in launches}) == len({variant_of(x) for x in launches})
+
+
+def test_equal_weights_are_stored_once() -> None:
+    weights = Weights()
+    a, b = weights.add(np.ones(5, np.float16)), weights.add(np.ones(5, np.float16))
+    c = weights.add(np.zeros(300, np.float32))
+    assert a == b
+    assert a.fixed % 256 == c.fixed % 256 == 0
+    assert len(weights.data()) % 256 == 0
+
+
+def test_what_does_not_compile_names_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    good = variants()[0]
+    odd = [Variant("no_such_kernel", *list(vars(good).values())[1:]) for good in (good, good)]
+    with pytest.raises(BuildError, match="no_such_kernel"):
+        compile_all([(odd[0], "sm_90"), (odd[1], "sm_86")])
+    assert compile_all([(odd[0], "sm_90"), (odd[1], "sm_86")], lenient=True) == {}
+
+
+def config(**changes: object) -> BuildConfig:
+    spec = read_spec(yolo(), "mini")
+    given: dict = {"spec": spec, "profiles": (Profile.fixed(1),), "precision": "fp16",
+                   "compute_capabilities": ("sm_120",)}  # fmt: skip
+    return BuildConfig(**(given | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"precision": "int8"}, "FP16"),
+        ({"precision": "fp32"}, "FP16"),
+        ({"version_compatible": True}, "--version-compatible"),
+        ({"hardware_compatible": True}, "--hardware-compatible"),
+        ({"compute_capabilities": ("sm_75",)}, "sm_75"),
+        ({"compute_capabilities": ("big",)}, "'big'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(changes: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        FusedBackend().check(config(**changes))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["sm_120", "SM120", "120", "12.0"])
+def test_targets_are_read_as_people_write_them(text: str) -> None:
+    found = FusedBackend().environment(config(compute_capabilities=(text, "sm_86")))
+    assert found["targets"] == "SM120,SM86"
+    assert {t.upper() for t in TARGETS} >= {"SM_120", "SM_86"}
+
+
+def test_a_fixed_batch_is_refused() -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(yolo())
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    with pytest.raises(UsageError, match="exactly 4"):
+        FusedBackend().check(config(spec=read_spec(model, "mini")))

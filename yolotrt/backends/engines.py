@@ -1,0 +1,139 @@
+"""Loaded engines and their execution contexts, as every backend offers them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.backends.files import EngineFile
+
+if TYPE_CHECKING:
+    from yolotrt.cuda.device import Device
+    from yolotrt.cuda.tensor import TensorType
+
+
+class Context(Protocol):
+    """Runs batches of one size. Used by one thread at a time.
+
+    Attributes:
+        batch: Number of images in a batch.
+        images: (batch, 3, height, width) float32 input, RGB in [0, 1], to be filled before each run.
+            Contexts of one lane share this memory.
+    """
+
+    batch: int
+
+    @property
+    def takes_host_images(self) -> bool:
+        """Whether :attr:`images` can be filled; engines of other tools may take FP16, on the GPU only."""
+        ...
+
+    @property
+    def images(self) -> npt.NDArray[np.float32]:
+        """The input buffer; fill it, then call :meth:`run`."""
+        ...
+
+    def run(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run the batch in :attr:`images` and wait for it.
+
+        Returns:
+            Detection head and prototypes, float32. The next run on the same lane overwrites them.
+
+        Raises:
+            ExecutionError: The engine failed.
+        """
+        ...
+
+
+class DeviceContext(Context, Protocol):
+    """A context whose buffers are on a GPU and may be given by the caller.
+
+    Attributes:
+        tensors: Type of the input and of each output, by name.
+        input_pointer: Device address of (batch, 3, height, width) values of the engine's input type.
+        output_pointers: Device addresses by output name. Setting either takes effect at the next enqueue.
+    """
+
+    tensors: Mapping[str, TensorType]
+    input_pointer: int
+    output_pointers: Mapping[str, int]
+
+    def enqueue(self, stream_handle: int) -> None:
+        """Start the batch on a CUDA stream and return at once.
+
+        Args:
+            stream_handle: The ``cudaStream_t`` as a number; never the default stream.
+
+        Raises:
+            ExecutionError: The engine refused the work.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what belongs to the context; the memory it was bound to stays. Once is enough."""
+        ...
+
+
+class DeviceEngine(Protocol):
+    """An engine on one GPU, whose contexts run on buffers that the caller owns.
+
+    Attributes:
+        file: The engine on disk.
+        device: The GPU.
+    """
+
+    file: EngineFile
+    device: Device
+
+    @property
+    def capturable(self) -> bool:
+        """Whether contexts may be captured in a CUDA graph after they have run once; asking can cost."""
+        ...
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> DeviceContext:
+        """Return a context for batches of exactly this size; see :meth:`Engine.new_context`."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded engine, shared by all its contexts.
+
+    Attributes:
+        file: The engine on disk.
+    """
+
+    file: EngineFile
+
+    @property
+    def parts(self) -> Sequence[DeviceEngine]:
+        """The engine on each GPU that it is on; none if it is fed from the host."""
+        ...
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> Context:
+        """Return an execution context for batches of exactly ``batch`` images.
+
+        Args:
+            batch: Number of images.
+            lane: Contexts of the same lane never run at the same time, so they share their memory;
+                contexts of different lanes may run concurrently.
+            threads: CPU threads that one run may use; a backend that computes elsewhere ignores it.
+
+        Raises:
+            ArtifactError: The engine has no optimization profile for this batch size.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free everything the engine holds; its contexts must not be used afterwards."""
+        ...
+
+
+class LoadedOnDevice(Engine, DeviceEngine, Protocol):
+    """An engine on one GPU that wants closing: what :meth:`yolotrt.backends.base.Backend.load_on` gives."""
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> DeviceContext:
+        """Return a context; see :meth:`Engine.new_context`."""
+        ...

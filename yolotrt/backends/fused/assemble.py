@@ -1,0 +1,174 @@
+"""From a planned network to an engine file: tiles are chosen, kernels compiled, everything put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from yolotrt.backends.base import Layer
+from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.cost import cost_of
+from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
+from yolotrt.backends.fused.launches import Launch, Launcher, Weights
+from yolotrt.backends.fused.schedule import schedule
+from yolotrt.backends.fused.steps import Conv, Grow, Network, Step
+from yolotrt.backends.fused.tiles import Tile, candidates
+from yolotrt.backends.profiles import Profile
+from yolotrt.errors import BuildError
+from yolotrt.progress import Progress, no_progress
+
+Choices = Mapping[tuple[str, int], Sequence[Tile]]
+"""For target and batch size: a tile per step."""
+
+
+class Tuner(Protocol):
+    """Measures which tiles are fastest on the GPU at hand."""
+
+    target: str
+
+    def tune(self, network: Network, batches: Sequence[int], progress: Progress) -> Choices:
+        """Return the fastest tile of every step, for each batch size."""
+        ...
+
+
+def assemble(
+    network: Network,
+    targets: Sequence[str],
+    profiles: Sequence[Profile],
+    tuner: Tuner | None = None,
+    progress: Progress = no_progress,
+) -> FusedFile:
+    """Return an engine.
+
+    Args:
+        network: The network, placed in its arena.
+        targets: GPUs to compile for, such as ``sm_90``.
+        profiles: Batch sizes.
+        tuner: Chooses tiles for its own target; the others get what is plausible.
+        progress: Told about each step of the build.
+
+    Raises:
+        MissingDependency: Triton is not installed.
+        BuildError: A kernel cannot be compiled for a target.
+    """
+    weights = Weights()
+    launcher = Launcher(network, weights)
+    best = sorted({p.best for p in profiles})
+    tuned: Choices = {}
+    if tuner is not None and tuner.target in targets:
+        tuned = tuner.tune(network, best, progress)
+    plans: dict[tuple[str, int], list[Launch]] = {}
+    codes: dict[tuple[Variant, str], Code] = {}
+    untuned = [(t, b) for t in targets for b in best if (t, b) not in tuned]
+    plausible(network, launcher, untuned, plans, codes, progress)
+    for (target, batch), tiles in tuned.items():
+        plans[target, batch] = [
+            launcher.launch(step, tile) for step, tile in zip(network.steps, tiles, strict=True)
+        ]
+    wanted = [(variant_of(launch), target) for (target, _), plan in plans.items() for launch in plan]
+    missing = [task for task in dict.fromkeys(wanted) if task not in codes]
+    codes |= compile_all(missing, lambda done, count: progress("compile kernels", done, count))
+    return _put_together(network, targets, profiles, plans, codes, weights)
+
+
+def plausible(
+    network: Network,
+    launcher: Launcher,
+    wanted: Sequence[tuple[str, int]],
+    plans: dict[tuple[str, int], list[Launch]],
+    codes: dict[tuple[Variant, str], Code],
+    progress: Progress,
+) -> None:
+    """Choose for every step the most plausible tile whose kernel fits the target.
+
+    Args:
+        network: The network.
+        launcher: Writes its launches.
+        wanted: Targets and batch sizes.
+        plans: Gets the launches of each.
+        codes: Gets their machine code.
+        progress: Told how many kernels are compiled.
+
+    Raises:
+        BuildError: None of a step's tiles fits.
+    """
+    options = {
+        (target, batch, i): [launcher.launch(step, tile) for tile in candidates(step, batch)]
+        for target, batch in wanted
+        for i, step in enumerate(network.steps)
+    }
+    chosen = dict.fromkeys(options, 0)
+    pending = set(options)
+    while pending:
+        tasks = [(variant_of(options[key][chosen[key]]), key[0]) for key in pending]
+        fresh = [task for task in dict.fromkeys(tasks) if task not in codes]
+        codes |= compile_all(
+            fresh, lambda done, count: progress("compile kernels", done, count), lenient=True
+        )
+        failed = {key for key in pending if (variant_of(options[key][chosen[key]]), key[0]) not in codes}
+        for key in failed:
+            chosen[key] += 1
+            if chosen[key] == len(options[key]):
+                name = network.steps[key[2]].name
+                raise BuildError(f"No kernel for {name} can be compiled for {key[0]}.")
+        pending = failed
+    for target, batch in wanted:
+        plans[target, batch] = [
+            options[target, batch, i][chosen[target, batch, i]] for i in range(len(network.steps))
+        ]
+
+
+def layers_of(network: Network) -> tuple[Layer, ...]:
+    """Return the network's steps as every backend tells them."""
+    return tuple(_layer(step) for step in network.steps)
+
+
+def _layer(step: Step) -> Layer:
+    kind = type(step).__name__.lower()
+    if isinstance(step, Grow):
+        kind = "grow (transposed convolution, 3x3, 1x1 behind)"
+    if isinstance(step, Conv):
+        parts = [f"{step.kernel}x{step.kernel}"]
+        parts += ["1x1 behind"] if step.point else []
+        parts += ["residual"] if step.residual else []
+        kind = f"conv ({', '.join(parts)})"
+    return Layer(step.name, kind, ("FP16",), ("FP16",), ("FP16",), step.nodes)
+
+
+def _put_together(
+    network: Network,
+    targets: Sequence[str],
+    profiles: Sequence[Profile],
+    plans: Mapping[tuple[str, int], Sequence[Launch]],
+    codes: Mapping[tuple[Variant, str], Code],
+    weights: Weights,
+) -> FusedFile:
+    turns = schedule(network)
+    costs = [cost_of(network, step) for step in network.steps]
+    numbers: dict[tuple[Variant, str], int] = {}
+    programs = []
+    for target in targets:
+        for profile in profiles:
+            starts = []
+            plan = zip(plans[target, profile.best], turns, costs, strict=True)
+            for launch, turn, cost in plan:
+                number = numbers.setdefault((variant_of(launch), target), len(numbers))
+                args = tuple(arg for arg in launch.args.values() if arg is not None)
+                starts.append(
+                    Start(launch.step, number, args, launch.work, launch.each, launch.times, turn.stream,
+                          turn.waits, cost.nbytes, cost.operations)
+                )  # fmt: skip
+            programs.append(Program(target, profile.smallest, profile.largest, tuple(starts)))
+    kernels = tuple(
+        KernelCode(codes[task].cubin, codes[task].name, codes[task].threads, codes[task].shared)
+        for task in numbers
+    )
+    return FusedFile(
+        input_hw=network.input_hw,
+        head=network.head[1],
+        protos=network.protos[1],
+        arena_nbytes=network.arena_nbytes,
+        programs=tuple(programs),
+        kernels=kernels,
+        weights=weights.data(),
+    )

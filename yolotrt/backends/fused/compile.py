@@ -1,0 +1,219 @@
+"""Machine code of launches, ahead of time and for any GPU: the only module that needs Triton."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from yolotrt.backends.fused.launches import Address, Launch
+from yolotrt.distribution import install_hint
+from yolotrt.errors import BuildError, MissingDependency
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kernel as it is compiled: everything but the target.
+
+    Attributes:
+        kernel: Name of the function in :mod:`.kernels`.
+        signature: Type of each argument; ``constexpr`` for what is known.
+        constants: Values of what is known.
+        divisible: Known divisors of arguments, by position.
+        warps: Groups of 32 threads per program.
+        stages: Loads in flight in a loop.
+    """
+
+    kernel: str
+    signature: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, Any], ...]
+    divisible: tuple[tuple[int, int], ...]
+    warps: int
+    stages: int
+
+    @property
+    def key(self) -> str:
+        """A short name for it."""
+        text = json.dumps(self.__dict__, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A compiled kernel.
+
+    Attributes:
+        cubin: Machine code for one target.
+        name: Of the function in it.
+        threads: Per program.
+        shared: Bytes of dynamic shared memory.
+        registers: Per thread.
+        spilled: Bytes per thread that did not fit into registers.
+    """
+
+    cubin: bytes
+    name: str
+    threads: int
+    shared: int
+    registers: int = 0
+    spilled: int = 0
+
+
+def variant_of(launch: Launch) -> Variant:
+    """Return what has to be compiled for a launch."""
+    signature: list[tuple[str, str]] = []
+    constants: list[tuple[str, Any]] = []
+    divisible: list[tuple[int, int]] = []
+    for i, (name, arg) in enumerate(launch.args.items()):
+        if arg is None:
+            signature.append((name, "constexpr"))
+            constants.append((name, None))
+            continue
+        signature.append((name, f"*{arg.element}" if isinstance(arg, Address) else "i32"))
+        by = _divisor(arg.per_image, arg.fixed)
+        if isinstance(arg, Address):
+            by = 16 if by == 16 and arg.space != "input" else 0
+        if by:
+            divisible.append((i, by))
+    signature += [(name, "constexpr") for name in launch.constants]
+    constants += list(launch.constants.items())
+    return Variant(
+        launch.kernel, tuple(signature), tuple(constants), tuple(divisible), launch.warps, launch.stages
+    )
+
+
+def compile_all(
+    wanted: Sequence[tuple[Variant, str]],
+    done: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    lenient: bool = False,
+) -> dict[tuple[Variant, str], Code]:
+    """Compile variants for targets, each once, on all processors.
+
+    Args:
+        wanted: Variants and targets such as ``sm_90``.
+        done: Told how many are done, of how many.
+        lenient: Leave out what cannot be compiled or does not fit into the target's shared memory.
+
+    Raises:
+        MissingDependency: Triton is not installed.
+        BuildError: Triton could not compile a kernel.
+    """
+    require_triton()
+    tasks = list(dict.fromkeys(wanted))
+    found: dict[tuple[Variant, str], Code] = {}
+    workers = min(len(tasks), len(os.sched_getaffinity(0)))
+    if not tasks:
+        return found
+    # Fresh processes: this one may hold a GPU's context, which does not survive being copied.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _compile_only) as pool:
+        jobs = {pool.submit(_try, *task): task for task in tasks}
+        _collect(((jobs[j], j.result()) for j in as_completed(jobs)), found, len(tasks), done, lenient)
+    return found
+
+
+def _collect(
+    results: Any, found: dict[tuple[Variant, str], Code], count: int, done: Any, lenient: bool
+) -> None:
+    for i, (task, result) in enumerate(results):
+        if isinstance(result, Code):
+            found[task] = result
+        elif not lenient:
+            raise BuildError(
+                f"Triton could not compile the kernel {task[0].kernel} for {task[1]} ({result}).",
+                hint=f"Update it: {install_hint('fused')} -U",
+            )
+        done(i + 1, count)
+
+
+TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+"""GPUs that kernels are compiled for. Older ones have no asynchronous copies."""
+
+SHARED_LIMITS = {
+    "sm_80": 163,
+    "sm_86": 99,
+    "sm_89": 99,
+    "sm_90": 227,
+    "sm_100": 227,
+    "sm_120": 99,
+}
+"""KiB of shared memory that a program may use: CUDA C++ Programming Guide, table of compute capabilities."""
+
+
+def _compile_only() -> None:
+    """Compile, also where Triton was told to interpret."""
+    os.environ.pop("TRITON_INTERPRET", None)
+
+
+def _try(variant: Variant, target: str) -> Code | str:
+    """Compile one kernel; in a process of its own, so errors come back as text."""
+    try:
+        code = compile_one(variant, target)
+    except Exception as exc:  # whatever the compiler raises
+        return f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}"
+    limit = SHARED_LIMITS[target] * 1024
+    if code.shared > limit:
+        return f"it needs {code.shared} bytes of shared memory, and the target has {limit}"
+    return code
+
+
+def compile_one(variant: Variant, target: str) -> Code:
+    """Compile one kernel for one target, such as ``sm_90``."""
+    os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")  # unset warns, and its default will change
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from yolotrt.backends.fused import kernels
+
+    function = getattr(kernels, variant.kernel)
+    attributes = {(i,): [["tt.divisibility", by]] for i, by in variant.divisible}
+    source = ASTSource(function, dict(variant.signature), dict(variant.constants), attributes)
+    options = {"num_warps": variant.warps, "num_stages": variant.stages}
+    made = triton.compile(source, target=GPUTarget("cuda", int(target[3:]), 32), options=options)
+    meta = made.metadata
+    if getattr(meta, "global_scratch_size", 0):
+        raise BuildError(f"{variant.kernel} needs scratch memory of its own.")
+    registers, spilled = _resources(made.asm["cubin"])
+    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared, registers, spilled)
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Return registers and stack bytes per thread, as NVIDIA's tool beside the compiler reads them."""
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def require_triton() -> str:
+    """Return Triton's version.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("triton")
+    except PackageNotFoundError as exc:
+        raise MissingDependency(
+            "Building for the fused backend needs the package triton.", hint=install_hint("fused")
+        ) from exc
+
+
+def _divisor(per_image: int, fixed: int) -> int:
+    return next((by for by in (16, 8) if per_image % by == 0 and fixed % by == 0), 0)

@@ -1,0 +1,188 @@
+"""What makes fewer kernels of a network: neighbours that read the same become one, chains become one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, joined
+from yolotrt.backends.fused.steps import MOST_SOURCES, round_up
+
+WIDEST_CHAIN = 128
+"""Most channels between two convolutions in one kernel: all of them have to be at hand at once."""
+
+
+def merge_siblings(draft: Draft) -> None:
+    """Let convolutions of the same shape that read the same be one, each writing its own channels."""
+    groups: dict[object, list[Op]] = {}
+    for op in draft.ops:
+        plain = op.kind == "conv" and not op.residual and op.spread == 1
+        inner = not set(op.outputs) & draft.outputs and draft.tensors[op.outputs[0]].channels % 8 == 0
+        if plain and inner and op.weights:
+            key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act)
+            groups.setdefault(key, []).append(op)
+    for first, *others in groups.values():
+        for other in others:
+            if _pays(first, other):
+                _merge(draft, first, other)
+
+
+def fuse_chains(draft: Draft) -> None:
+    """Let a convolution of single pixels be computed where its input is made, if nobody else reads that."""
+    while _fuse_one(draft):
+        pass
+
+
+def materialize(draft: Draft, homes: dict[int, tuple[int, int]]) -> None:
+    """Copy what a kernel cannot read as it lies: too many pieces, or enlarged under a larger kernel."""
+    for op in list(draft.ops):
+        for i, value in enumerate(op.inputs):
+            pieces = settled(value, homes)
+            zoomed = any(p.zoom > 1 for p in value) and op.kernel > 1
+            if op.kind in ("conv", "depthwise") and (len(pieces) > _most(op) or zoomed):
+                op.inputs[i] = _copy(draft, op, value, homes)
+
+
+def place(draft: Draft) -> dict[int, tuple[int, int]]:
+    """Let tensors that are concatenated lie side by side.
+
+    Returns:
+        For each tensor that shares a map: the tensor whose map it is, and its first channel there. Of the
+        sharing tensors the first stands for all.
+    """
+    homes: dict[int, tuple[int, int]] = {}
+    for op in draft.ops:
+        for value in op.inputs:
+            run: list[int] = []
+            for piece in (*value, None):
+                if piece is not None and _free(draft, piece, homes, run):
+                    run.append(piece.tensor)
+                    continue
+                if len(run) > 1:
+                    _settle(draft, run, homes)
+                run = []
+                if piece is not None and _free(draft, piece, homes, run):
+                    run = [piece.tensor]
+    return homes
+
+
+def settled(value: Value, homes: dict[int, tuple[int, int]]) -> Value:
+    """Return a value in terms of the tensors that maps are named after."""
+    pieces = []
+    for piece in value:
+        home, first = homes.get(piece.tensor, (piece.tensor, 0))
+        pieces.append(replace(piece, tensor=home, first=first + piece.first))
+    return joined(pieces)
+
+
+def _most(op: Op) -> int:
+    return MOST_SOURCES if op.kind == "conv" else 1
+
+
+def _pays(first: Op, other: Op) -> bool:
+    """Whether two convolutions are no more work together: tiles are powers of two wide."""
+    assert first.weights
+    assert other.weights
+    a, b = len(first.weights.bias), len(other.weights.bias)
+    return _padded(a + b) <= _padded(a) + _padded(b) and _padded(a + b) <= 256
+
+
+def _padded(channels: int) -> int:
+    return max(16, 1 << (channels - 1).bit_length())
+
+
+def _merge(draft: Draft, first: Op, other: Op) -> None:
+    assert first.weights
+    assert other.weights
+    kept, gone = first.outputs[0], other.outputs[0]
+    shift = draft.tensors[kept].channels
+    draft.tensors[kept].channels += draft.tensors[gone].channels
+    first.weights = Weights(
+        np.concatenate([first.weights.weight, other.weights.weight]),
+        np.concatenate([first.weights.bias, other.weights.bias]),
+        first.weights.act,
+    )
+    first.nodes += other.nodes
+    draft.ops.remove(other)
+
+    def moved(value: Value) -> Value:
+        return joined(
+            [replace(p, tensor=kept, first=p.first + shift) if p.tensor == gone else p for p in value]
+        )
+
+    for op in draft.ops:
+        op.inputs = [moved(v) for v in op.inputs]
+        op.residual = moved(op.residual) if op.residual else None
+    draft.values = {name: moved(v) for name, v in draft.values.items()}
+
+
+def _fuse_one(draft: Draft) -> bool:
+    makers, readers = draft.makers(), draft.readers()
+    for second in draft.ops:
+        if second.kind != "conv" or second.kernel != 1 or second.stride != 1 or second.point:
+            continue
+        value = second.inputs[0]
+        if second.spread != 1 or not draft.is_whole(value) or value[0].tensor in draft.outputs:
+            continue
+        at = makers[value[0].tensor]
+        first = draft.ops[at]
+        early = all(makers[p.tensor] < at for p in second.residual or ())
+        if len(readers[value[0].tensor]) != 1 or first.residual or not early:
+            continue
+        if _join(draft, first, second):
+            return True
+    return False
+
+
+def _join(draft: Draft, first: Op, second: Op) -> bool:
+    """Let ``first`` compute ``second`` too, if their kinds and sizes allow it."""
+    assert second.weights
+    outputs = round_up(len(second.weights.bias))
+    if outputs > WIDEST_CHAIN:
+        return False
+    if first.kind != "conv" or first.point is not None or first.spread != 1 or first.weights is None:
+        return False
+    if round_up(len(first.weights.bias)) > WIDEST_CHAIN:
+        return False
+    first.point = second.weights
+    first.residual = second.residual
+    first.outputs = second.outputs
+    first.nodes += second.nodes
+    first.name = second.name
+    draft.ops.remove(second)
+    return True
+
+
+def _free(draft: Draft, piece: Piece, homes: dict[int, tuple[int, int]], run: list[int]) -> bool:
+    tensor = draft.tensors[piece.tensor]
+    whole = (piece.first, piece.channels, piece.zoom) == (0, tensor.channels, 1)
+    taken = piece.tensor in homes or piece.tensor in run or piece.tensor in draft.outputs
+    same = not run or (tensor.height, tensor.width) == (
+        draft.tensors[run[0]].height, draft.tensors[run[0]].width,
+    )  # fmt: skip
+    return whole and not taken and same and tensor.channels % 8 == 0
+
+
+def _settle(draft: Draft, run: list[int], homes: dict[int, tuple[int, int]]) -> None:
+    first = 0
+    for tensor in run:
+        homes[tensor] = (run[0], first)
+        first += draft.tensors[tensor].channels
+
+
+def _copy(draft: Draft, op: Op, value: Value, homes: dict[int, tuple[int, int]]) -> Value:
+    """Write a value's pieces side by side before an operation reads them."""
+    whole: list[int] = []
+    for piece in value:
+        draft.tensors.append(Tensor(f"{op.name}.copy", piece.channels, op.height, op.width))
+        target = len(draft.tensors) - 1
+        copy = Op("sum", f"{op.name}.copy", [], [(piece,)], [target], op.height, op.width)
+        draft.ops.insert(draft.ops.index(op), copy)
+        whole.append(target)
+    first = 0
+    if len(whole) > 1:
+        for tensor in whole:
+            homes[tensor] = (whole[0], first)
+            first += draft.tensors[tensor].channels
+    return tuple(p for t in whole for p in draft.whole(t))

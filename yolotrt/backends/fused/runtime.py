@@ -1,0 +1,342 @@
+"""Loading and running engines: an NVIDIA driver and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolotrt.backends.base import EngineFile
+from yolotrt.backends.fused.file import Damaged, FusedFile, Program, read
+from yolotrt.backends.fused.launches import Address, Space
+from yolotrt.backends.rebuild import rebuild_command
+from yolotrt.backends.sidecar import require_unchanged
+from yolotrt.cuda.device import Device, Event, Kernel, Launch, Scope, Stream
+from yolotrt.cuda.driver import Argument, OutOfDeviceMemory
+from yolotrt.cuda.tensor import TensorType
+from yolotrt.errors import ArtifactError, ExecutionError
+
+Floats = npt.NDArray[np.float32]
+
+_ALIGNED = 16
+"""Bytes that the caller's addresses must be multiples of: the widest store of a thread."""
+
+
+def load(file: EngineFile, device: Device) -> FusedEngine:
+    """Load an engine on a GPU.
+
+    Raises:
+        ArtifactError: It is damaged, or holds no code for this GPU.
+        OutOfDeviceMemory: Its weights do not fit into the GPU's memory.
+    """
+    data = require_unchanged(file, file.path.read_bytes())
+    try:
+        content = read(data)
+    except Damaged as exc:
+        raise ArtifactError(
+            f"{file.path} is no engine of the fused backend ({exc}).", hint=rebuild_command(file)
+        ) from exc
+    arch = device.info.arch
+    if arch not in content.targets:
+        raise ArtifactError(
+            f"{file.path} was built for {', '.join(content.targets)}, and {device.name} "
+            f"({device.info.name}) is {arch}.",
+            hint=f"Build it for this GPU: {rebuild_command(file, here=True)}",
+        )
+    return FusedEngine(file, content, device)
+
+
+class FusedEngine:
+    """One loaded engine and what its contexts share.
+
+    Attributes:
+        file: The engine on disk.
+        device: The GPU.
+        capturable: Contexts may be captured in a CUDA graph.
+    """
+
+    capturable = True
+
+    def __init__(self, file: EngineFile, content: FusedFile, device: Device) -> None:
+        self.file, self.device, self.content = file, device, content
+        device.bind()
+        self._scope = device.scope()
+        self._lanes: dict[int, Lane] = {}
+        self._kernels: dict[int, Kernel] = {}
+        try:
+            self.weights = self._scope.constant(np.frombuffer(content.weights, np.uint8)).address
+        except BaseException:
+            self._scope.close()
+            raise
+
+    @property
+    def parts(self) -> tuple[FusedEngine]:
+        """Itself: it is on one GPU."""
+        return (self,)
+
+    def new_context(self, batch: int, *, lane: int = 0, threads: int = 1) -> FusedContext:
+        """Return a context; see :meth:`yolotrt.backends.base.Engine.new_context`.
+
+        Raises:
+            ArtifactError: The engine has no profile for this batch size.
+            OutOfDeviceMemory: The GPU's memory does not suffice.
+        """
+        program = self._program(batch)
+        self.device.bind()
+        if lane not in self._lanes:
+            self._lanes[lane] = Lane(self.device)
+        return FusedContext(self, self._lanes[lane], program, batch)
+
+    def kernel(self, index: int) -> Kernel:
+        """Return a kernel of the file, loaded when it is first asked for."""
+        if index not in self._kernels:
+            code = self.content.kernels[index]
+            self._kernels[index] = self._scope.kernel(
+                code.cubin, code.name, threads=code.threads, shared=code.shared
+            )
+        return self._kernels[index]
+
+    def close(self) -> None:
+        """Free code, weights and buffers; no context may be used afterwards."""
+        self.device.bind()
+        while self._lanes:
+            self._lanes.popitem()[1].close()
+        self._kernels.clear()
+        self._scope.close()
+
+    def _program(self, batch: int) -> Program:
+        """Return the narrowest program for a batch size."""
+        mine = [p for p in self.content.programs if p.target == self.device.info.arch]
+        fitting = [p for p in mine if p.smallest <= batch <= p.largest]
+        if not fitting:
+            have = ", ".join(
+                str(p.smallest) if p.smallest == p.largest else f"{p.smallest}-{p.largest}" for p in mine
+            )
+            wanted = ",".join(map(str, sorted({*self.file.batches, batch})))
+            raise ArtifactError(
+                f"{self.file.path} has no profile for batches of {batch} (it has {have}).",
+                hint=f"Build one with it: {rebuild_command(self.file, batches=wanted)}",
+            )
+        return min(fitting, key=lambda p: p.largest - p.smallest)
+
+
+class Lane:
+    """Memory and streams of contexts that never run at the same time."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._scope = device.scope()
+        self._arena, self._arena_nbytes = 0, 0
+        self._streams: list[Stream] = []
+        self._events: list[Event] = []
+        self._hosts: dict[int, HostBuffers] = {}
+        self.begin = self._scope.event()
+
+    def arena(self, nbytes: int) -> int:
+        """Return the address of scratch memory.
+
+        A context that was made before keeps the memory that it has: a graph may hold its address.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough; says how much was needed.
+        """
+        if nbytes > self._arena_nbytes:
+            try:
+                self._arena = self._scope.buffer(nbytes).address
+            except OutOfDeviceMemory as exc:
+                free, total = (n / 2**20 for n in self._device.memory())
+                raise OutOfDeviceMemory(
+                    f"The GPU's memory does not suffice: a group needs {nbytes / 2**20:.0f} MiB more, and "
+                    f"{free:.0f} of {total:.0f} MiB are free.",
+                    hint="Use more --groups (smaller batches), or --dispatch serial.",
+                ) from exc
+            self._arena_nbytes = nbytes
+        return self._arena
+
+    def streams(self, count: int) -> list[Stream]:
+        """Return streams beside the caller's."""
+        while len(self._streams) < count:
+            self._streams.append(self._scope.stream())
+        return self._streams[:count]
+
+    def events(self, count: int) -> list[Event]:
+        """Return events that tie streams together."""
+        while len(self._events) < count:
+            self._events.append(self._scope.event())
+        return self._events[:count]
+
+    def host(self, batch: int, tensors: Mapping[str, TensorType]) -> HostBuffers:
+        """Return buffers for running from and to host memory, shared by the contexts of a batch size."""
+        if batch not in self._hosts:
+            self._hosts[batch] = HostBuffers(self._scope, tensors)
+        return self._hosts[batch]
+
+    def close(self) -> None:
+        """Free everything."""
+        self._hosts.clear()
+        self._scope.close()
+
+
+class FusedContext:
+    """Runs batches of one size; see :class:`yolotrt.backends.base.DeviceContext`.
+
+    Attributes:
+        batch: Number of images in a batch.
+        tensors: Type of the input and of each output, by name.
+        input_pointer: Device address of the input, to be set before :meth:`enqueue`.
+        output_pointers: Device addresses by output name, to be set before :meth:`enqueue`.
+    """
+
+    takes_host_images = True
+
+    def __init__(self, engine: FusedEngine, lane: Lane, program: Program, batch: int) -> None:
+        spec, content = engine.file.spec, engine.content
+        half, single = np.dtype(np.float16), np.dtype(np.float32)
+        self.batch = batch
+        self.tensors: Mapping[str, TensorType] = {
+            spec.input_name: TensorType(half, (batch, 3, *content.input_hw)),
+            spec.head_output: TensorType(single, (batch, *content.head)),
+            spec.proto_output: TensorType(half, (batch, *content.protos)),
+        }
+        self.input_pointer = 0
+        self.output_pointers: Mapping[str, int] = {}
+        self.program = program
+        self._engine, self._lane, self._spec = engine, lane, spec
+        self._arena = lane.arena(content.arena_nbytes * batch)
+        self._launches: dict[tuple[int, ...], list[Launch]] = {}
+        self._side = lane.streams(max(s.stream for s in program.starts))
+        awaited = sorted({j for s in program.starts for j in s.waits} | set(self._ends()))
+        events = lane.events(len(awaited))
+        self._event = dict(zip(awaited, events, strict=True))
+
+    def enqueue(self, stream_handle: int) -> None:
+        """Start the batch in a stream; see :meth:`yolotrt.backends.base.DeviceContext.enqueue`.
+
+        Raises:
+            ExecutionError: An address is not a multiple of 16.
+        """
+        caller = self._engine.device.foreign_stream(stream_handle)
+        streams = [caller, *self._side]
+        begun = {0}
+        if self._side:
+            caller.record(self._lane.begin)
+        for i, (start, launch) in enumerate(zip(self.program.starts, self._bound(), strict=True)):
+            stream = streams[start.stream]
+            if start.stream not in begun:
+                stream.wait(self._lane.begin)
+                begun.add(start.stream)
+            for j in start.waits:
+                stream.wait(self._event[j])
+            launch(stream)
+            if i in self._event:
+                stream.record(self._event[i])
+        for i in self._ends():
+            caller.wait(self._event[i])
+
+    def launches_on_host_buffers(self) -> list[tuple[str, Launch]]:
+        """Return each step's name and its kernel on the memory of :meth:`run`, to be timed one by one."""
+        before = self.input_pointer, self.output_pointers
+        host = self._lane.host(self.batch, self.tensors)
+        self.input_pointer, self.output_pointers = host.addresses()
+        bound = self._bound()
+        self.input_pointer, self.output_pointers = before
+        return [(s.step, launch) for s, launch in zip(self.program.starts, bound, strict=True)]
+
+    @property
+    def images(self) -> Floats:
+        """(batch, 3, height, width) float32 input on the host, for :meth:`run`."""
+        return self._lane.host(self.batch, self.tensors).images
+
+    def run(self) -> tuple[Floats, Floats]:
+        """Run the batch in :attr:`images` and wait; see :meth:`yolotrt.backends.base.Context.run`.
+
+        The copies over PCIe make this the slow way; it is there for calibration and evaluation.
+        """
+        self._engine.device.bind()
+        host = self._lane.host(self.batch, self.tensors)
+        before = self.input_pointer, self.output_pointers
+        host.upload()
+        self.input_pointer, self.output_pointers = host.addresses()
+        try:
+            self.enqueue(host.stream.handle)
+        finally:
+            self.input_pointer, self.output_pointers = before
+        return host.download()
+
+    def close(self) -> None:
+        """Let go of the arguments; the lane's memory is the engine's to free."""
+        self._launches.clear()
+
+    def _ends(self) -> list[int]:
+        """Return the last start of each side stream."""
+        last = {s.stream: i for i, s in enumerate(self.program.starts)}
+        return [i for stream, i in last.items() if stream]
+
+    def _bound(self) -> list[Launch]:
+        """Return all kernels with their arguments for the addresses that are set."""
+        spec = self._spec
+        outputs = (self.output_pointers[spec.head_output], self.output_pointers[spec.proto_output])
+        addresses = (self.input_pointer, *outputs)
+        if addresses not in self._launches:
+            if any(a % _ALIGNED for a in addresses):
+                raise ExecutionError(
+                    f"Addresses of images and results must be multiples of {_ALIGNED} bytes."
+                )
+            spaces: dict[Space, int] = {
+                "arena": self._arena, "weights": self._engine.weights, "input": addresses[0],
+                "head": addresses[1], "protos": addresses[2],
+            }  # fmt: skip
+            self._launches[addresses] = [self._bind(start, spaces) for start in self.program.starts]
+        return self._launches[addresses]
+
+    def _bind(self, start: Any, spaces: Mapping[Space, int]) -> Launch:
+        arguments: list[Argument] = []
+        for arg in start.args:
+            value = arg.per_image * self.batch + arg.fixed
+            if isinstance(arg, Address):
+                arguments.append(("pointer", spaces[arg.space] + value))
+            else:
+                arguments.append(("int", value))
+        arguments += [("pointer", 0), ("pointer", 0)]  # scratch memory of Triton's, which no kernel has
+        return self._engine.kernel(start.kernel).launch(start.programs(self.batch), arguments)
+
+
+class HostBuffers:
+    """Device and page-locked memory of one batch size, and a stream between them.
+
+    Attributes:
+        images: (batch, 3, height, width) float32 input, to be filled.
+        stream: Where everything runs.
+    """
+
+    def __init__(self, scope: Scope, tensors: Mapping[str, TensorType]) -> None:
+        self._tensors = tensors
+        self._input, *self._outputs = tensors
+        self._device = {name: scope.buffer(t.nbytes).address for name, t in tensors.items()}
+        self._pinned = {name: scope.pinned(t.nbytes) for name, t in tensors.items()}
+        self.stream = scope.stream()
+        self.images: Floats = np.zeros(tensors[self._input].shape, np.float32)
+
+    def addresses(self) -> tuple[int, dict[str, int]]:
+        """Return the device addresses of the input, and of the outputs by name."""
+        return self._device[self._input], {name: self._device[name] for name in self._outputs}
+
+    def upload(self) -> None:
+        """Start the upload of :attr:`images`."""
+        self._array(self._input)[:] = self.images
+        pinned, nbytes = self._pinned[self._input].address, self._tensors[self._input].nbytes
+        self.stream.copy(self._device[self._input], pinned, nbytes)
+
+    def download(self) -> tuple[Floats, Floats]:
+        """Return the outputs behind everything that is in the stream."""
+        for name in self._outputs:
+            self.stream.copy(self._pinned[name].address, self._device[name], self._tensors[name].nbytes)
+        self.stream.synchronize()
+        head, protos = (self._array(name).astype(np.float32) for name in self._outputs)
+        return head, protos
+
+    def _array(self, name: str) -> npt.NDArray[Any]:
+        tensor = self._tensors[name]
+        return self._pinned[name].array[: tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)

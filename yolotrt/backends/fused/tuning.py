@@ -1,0 +1,233 @@
+"""Which tiles are fastest: every candidate is compiled and timed on the GPU at hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolotrt.artifacts.files import write_bytes
+from yolotrt.artifacts.hashing import content_key
+from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.launches import Address, Launch, Launcher, Space, Weights
+from yolotrt.backends.fused.steps import Network, Step
+from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
+from yolotrt.cuda.device import Device, Kernel, Scope, Stream
+from yolotrt.cuda.device import Launch as Started
+from yolotrt.cuda.driver import Argument
+from yolotrt.errors import BuildError
+from yolotrt.progress import Progress
+
+REPEATS = 20
+"""Runs of a kernel in one measured graph."""
+
+ROUNDS = 3
+"""Measured graphs of which the fastest counts: whatever else the GPU did only makes it slower."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A tile and how long its kernel takes, µs."""
+
+    tile: Tile
+    microseconds: float
+
+
+class GpuTuner:
+    """Times kernels on one GPU.
+
+    Args:
+        device: The GPU.
+        cache: File with timings of earlier builds, read and updated; None goes without.
+        compiler: What identifies the compiler; timings are its own.
+
+    Attributes:
+        target: Such as ``sm_90``.
+        microseconds: What was measured, by batch size and step, of the tile that was chosen.
+    """
+
+    def __init__(self, device: Device, cache: Path | None, compiler: str) -> None:
+        self.device = device
+        self.target = device.info.arch
+        self.microseconds: dict[int, list[float]] = {}
+        self.tried: list[tuple[int, int, list[tuple[Tile, float]]]] = []
+        self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
+
+    def tune(
+        self, network: Network, batches: Sequence[int], progress: Progress
+    ) -> dict[tuple[str, int], list[Tile]]:
+        """Return the fastest tile of every step, for each batch size; see :class:`.assemble.Tuner`."""
+        best: dict[int, list[Timed]] = {}
+        for batch in batches:
+            first = [candidates(step, batch) for step in network.steps]
+            keys = [
+                _key(network, step, batch, tiles) for step, tiles in zip(network.steps, first, strict=True)
+            ]
+            known = [self._cache.get(key) for key in keys]
+            some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
+            found = self._round(network, batch, some, progress)
+            if not all(known):
+                near = [
+                    [k.tile] if k else neighbours(step, timed.tile)
+                    for k, step, timed in zip(known, network.steps, found, strict=True)
+                ]
+                found = self._round(network, batch, near, progress)
+            best[batch] = found
+            for key, timed in zip(keys, found, strict=True):
+                self._cache.put(key, timed)
+        self._cache.write()
+        self.microseconds = {batch: [t.microseconds for t in found] for batch, found in best.items()}
+        self.chosen = {batch: [t.tile for t in found] for batch, found in best.items()}
+        return {(self.target, batch): [t.tile for t in found] for batch, found in best.items()}
+
+    def _round(
+        self, network: Network, batch: int, options: list[list[Tile]], progress: Progress
+    ) -> list[Timed]:
+        """Compile and time some tiles of every step, and return the fastest of each."""
+        weights = Weights()
+        launcher = Launcher(network, weights)
+        launches = [
+            [launcher.launch(step, tile) for tile in tiles]
+            for step, tiles in zip(network.steps, options, strict=True)
+        ]
+        codes = compile_all(
+            [(variant_of(launch), self.target) for some in launches for launch in some],
+            lambda done, count: progress("compile candidates", done, count),
+            lenient=True,
+        )
+        found: list[Timed] = []
+        with _Bench(self.device, network, weights.data(), batch, codes, self.target) as bench:
+            for i, (tiles, some) in enumerate(zip(options, launches, strict=True)):
+                progress(f"time kernels, batch {batch}", i, len(options))
+                times = [bench.time(launch) for launch in some]
+                self.tried.append((batch, i, list(zip(tiles, times, strict=True))))
+                at = min(range(len(times)), key=times.__getitem__)
+                if times[at] == float("inf"):
+                    raise BuildError(f"No kernel for {some[at].step} can be compiled for {self.target}.")
+                bench.once(some[at])  # the next step reads what it writes
+                found.append(Timed(tiles[at], times[at]))
+        return found
+
+
+class _Bench:
+    """Memory for one batch size, and what is needed to time kernels on it."""
+
+    def __init__(
+        self,
+        device: Device,
+        network: Network,
+        weights: bytes,
+        batch: int,
+        codes: dict[tuple[Variant, str], Code],
+        target: str,
+    ) -> None:
+        self._device, self._batch, self._codes, self._target = device, batch, codes, target
+        device.bind()
+        self._scope = device.scope()
+        self._stream = self._scope.stream()
+        rng = np.random.default_rng(0)  # zeros would run faster than pictures do
+        images = rng.random((batch, 3, *network.input_hw), np.float32).astype(np.float16)
+        head = int(np.prod(network.head[1])) * 4 * batch
+        protos = int(np.prod(network.protos[1])) * 2 * batch
+        self._spaces: dict[Space, int] = {
+            "arena": self._scope.buffer(network.arena_nbytes * batch).address,
+            "weights": self._scope.constant(np.frombuffer(weights, np.uint8)).address,
+            "input": self._scope.constant(images).address,
+            "head": self._scope.buffer(head).address,
+            "protos": self._scope.buffer(protos).address,
+        }
+
+    def __enter__(self) -> _Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scope.close()
+
+    def once(self, launch: Launch) -> None:
+        """Run a kernel, so that the next step finds its input."""
+        with self._device.scope() as scope:
+            self._started(scope, launch)(self._stream)
+            self._stream.synchronize()
+
+    def time(self, launch: Launch) -> float:
+        """Return how long a kernel takes, µs; infinity if it could not be compiled."""
+        if (variant_of(launch), self._target) not in self._codes:
+            return float("inf")
+        with self._device.scope() as scope:
+            started = self._started(scope, launch)
+            started(self._stream)
+            return graph_seconds(self._device, scope, self._stream, lambda: self._repeat(started)) * (
+                1e6 / REPEATS
+            )
+
+    def _repeat(self, started: Started) -> None:
+        for _ in range(REPEATS):
+            started(self._stream)
+
+    def _started(self, scope: Scope, launch: Launch) -> Started:
+        code = self._codes[variant_of(launch), self._target]
+        kernel: Kernel = scope.kernel(code.cubin, code.name, threads=code.threads, shared=code.shared)
+        arguments: list[Argument] = []
+        for arg in launch.args.values():
+            if isinstance(arg, Address):
+                at = self._spaces[arg.space] + arg.per_image * self._batch + arg.fixed
+                arguments.append(("pointer", at))
+            elif arg is not None:
+                arguments.append(("int", arg.per_image * self._batch + arg.fixed))
+        arguments += [("pointer", 0), ("pointer", 0)]
+        return kernel.launch(launch.programs(self._batch), arguments)
+
+
+def graph_seconds(device: Device, scope: Scope, stream: Stream, work: Callable[[], None]) -> float:
+    """Return the shortest time that work takes as a graph."""
+    graph = scope.capture(stream, work)
+    begin, end = scope.event(timing=True), scope.event(timing=True)
+    graph.launch(stream)
+    times = []
+    for _ in range(ROUNDS):
+        stream.record(begin)
+        graph.launch(stream)
+        stream.record(end)
+        stream.synchronize()
+        times.append(device.seconds(begin, end))
+    return min(times)
+
+
+class _Cache:
+    """Timings by GPU, compiler and what was timed."""
+
+    def __init__(self, path: Path | None, owner: str) -> None:
+        self._path, self._owner = path, owner
+        self._all: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            try:
+                self._all = json.loads(path.read_text())
+            except ValueError:
+                self._all = {}  # damaged: everything is timed again
+        self._mine = self._all.setdefault(owner, {})
+
+    def get(self, key: str) -> Timed | None:
+        """Return the fastest tile that was found before."""
+        found = self._mine.get(key)
+        return None if found is None else Timed(Tile(**found["tile"]), float(found["us"]))
+
+    def put(self, key: str, timed: Timed) -> None:
+        """Remember the fastest tile."""
+        self._mine[key] = {"tile": timed.tile.as_dict(), "us": timed.microseconds}
+
+    def write(self) -> None:
+        """Write the file."""
+        if self._path is not None:
+            write_bytes(self._path, json.dumps(self._all, indent=1, sort_keys=True).encode())
+
+
+def _key(network: Network, step: Step, batch: int, tiles: list[Tile]) -> str:
+    """Return a key of what is computed, whatever it is called and wherever it lies."""
+    launch = Launcher(network, Weights()).launch(step, tiles[0])
+    counts = [(n, vars(a)) for n, a in launch.args.items() if a is not None and not isinstance(a, Address)]
+    shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants}
+    return content_key({**shape, "tiles": [t.as_dict() for t in tiles]})

@@ -1,0 +1,118 @@
+// What the kernels that merge pass on to each other, and the geometry of boxes.
+
+const int GLOBAL_PASS = -1;
+const int NONE = -1;
+const int MOST_EDGES = 4096;  // fragments that may be joined; with more, or too many pairs, the host merges
+const float NEAR = 0.1f;      // as _NEAR in seams.py, and so on
+const float RIVAL = 0.8f;
+const double INSIDE = 0.8;
+
+// What a tile, or the global pass, shows: left, top, right, bottom px, and which of these borders
+// lie inside the frame, as bits.
+struct Look {
+    int seen[4];
+    int inner;
+};
+
+// A detection together with what its tile could see; px of the frame.
+struct View {
+    float box[4];
+    float score;
+    int label, tile;
+    int seen[4];
+    int cut, near;                 // ends at a border, or near one: bits for left, top, right, bottom
+    int left, top, right, bottom;  // its mask: [left, right) x [top, bottom)
+    int begin, step;               // column of a row's first bit, and words per row
+    const unsigned* words;
+};
+static_assert(sizeof(View) == 88, "as VIEW_BYTES in pipeline/device/merge.py");
+
+enum Relation { COVERED, CONTINUED, MISTAKEN, REFUTED };
+
+// Two views that may be one object; `one` is the part, if one of them is.
+struct Pair {
+    double agreement;  // of fragments, inside the strip that both tiles show
+    int one, other;
+    int relation, unused;
+};
+static_assert(sizeof(Pair) == 24, "as PAIR_BYTES in pipeline/device/merge.py");
+
+struct Rival {
+    int better, worse;
+};
+
+enum Fate { OPEN, IS_COVERED, IS_MISTAKEN, KEPT, DROPPED };
+
+struct State {
+    int pairs, rivals, contenders, overflow;
+};
+
+struct Found {
+    int objects, pieces, overflow, unused;
+};
+
+struct Object {
+    float box[4];
+    float score;
+    int label, first, end;  // its pieces
+};
+
+// A row of PackedMasks.pieces.
+struct Piece {
+    long long x, y, width, height, bit, step;
+};
+
+struct Work {
+    const Header* headers[2];  // of the tiles, and of the global pass or null
+    const Record* records[2];
+    const unsigned* bits[2];
+    long long capacity[2];  // words of `bits`
+    const Look* looks;      // of each tile, then of the global pass
+    State* state;           // zeroed
+    View* views;
+    int* fate;
+    int* rank;   // from best to worst
+    int* group;  // views joined to one object: the first of them, and a list
+    int* next;
+    float* boxes;  // (n, 4) of owners, around all that they own
+    int* owner;    // the best of a group
+    int* order;    // contenders from best to worst
+    int* waits;
+    Pair* pairs;
+    int* edges;  // pairs of fragments, then the same in the order in which they are joined
+    Rival* rivals;
+    Found* found;  // these three on the host
+    Object* objects;
+    Piece* pieces;
+    double border, threshold, duplicate;
+    int global_look;  // index into `looks`
+    int room;   // for pairs, and for rivals
+    int masks, unused;
+};
+
+__device__ int count_of(const Work& w) { return w.headers[0]->records + (w.headers[1] ? w.headers[1]->records : 0); }
+
+// -- boxes --------------------------------------------------------------------------------------------------
+
+__device__ double side(double begin, double end) { return fmax(end - begin, 0.0); }
+
+__device__ double area(const float* a) { return side(a[0], a[2]) * side(a[1], a[3]); }
+
+template <class B> __device__ double shared_area(const float* a, const B* b)
+{
+    return side(fmax((double)a[0], (double)b[0]), fmin((double)a[2], (double)b[2])) *
+           side(fmax((double)a[1], (double)b[1]), fmin((double)a[3], (double)b[3]));
+}
+
+// Whether detection `a` comes before `b`: higher score; ties by class, box and place.
+__device__ bool before(const View& a, const float* box_a, int i, const View& b, const float* box_b, int j)
+{
+    if (a.score != b.score) return a.score > b.score;
+    if (a.label != b.label) return a.label < b.label;
+    for (int k = 0; k < 4; ++k)
+        if (box_a[k] != box_b[k]) return box_a[k] < box_b[k];
+    return i < j;
+}
+
+// How far from the k-th side of a box a border is still near.
+__device__ double slack(const float* box, int k) { return (box[k % 2 + 2] - box[k % 2]) * NEAR; }
