@@ -239,8 +239,8 @@ def grow(x, w, b, edges, w2, b2, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.conste
          BK: tl.constexpr, BN2: tl.constexpr):  # fmt: skip
     """Compute what enlarges the prototypes; see :class:`yolotrt.backends.fused.steps.Grow`.
 
-    A program makes one of the two rows of its pixels, and both places in it: N and N2 are channels of both. The
-    taps of both are 2 x 3 pixels.
+    A program makes one of the two rows of its pixels, and both places in it: N and N2 are channels of both.
+    The taps of both are 2 x 3 pixels.
     """
     down = tl.program_id(0) % 2
     image, iy, ix, _, valid = pixels_of(tl.program_id(0) // 2, rows, HEIGHT, WIDTH, BM, 0)
