@@ -323,6 +323,7 @@ class Launcher:
             "ROWS": step.count, "ITEM": self._network.maps[step.rows].nbytes // 4, "CLASSES": step.classes,
             "COEFFS": step.coeffs, "KEEP": step.keep, "BC": next_power(step.count),
             "BP": next_power(step.keep * step.classes), "BK": next_power(step.keep),
+            "BCOEFFS": next_power(step.coeffs),
         }  # fmt: skip
         return _images(step, "select", args, constants, 1, tile)
 
