@@ -31,6 +31,7 @@ class Variant:
         divisible: Known divisors of arguments, by position.
         warps: Groups of 32 threads per program.
         stages: Loads in flight in a loop.
+        registers: At most so many per thread; 0 leaves it to the compiler.
     """
 
     kernel: str
@@ -39,6 +40,7 @@ class Variant:
     divisible: tuple[tuple[int, int], ...]
     warps: int
     stages: int
+    registers: int
 
     @property
     def key(self) -> str:
@@ -87,7 +89,13 @@ def variant_of(launch: Launch) -> Variant:
     signature += [(name, "constexpr") for name in launch.constants]
     constants += list(launch.constants.items())
     return Variant(
-        launch.kernel, tuple(signature), tuple(constants), tuple(divisible), launch.warps, launch.stages
+        launch.kernel,
+        tuple(signature),
+        tuple(constants),
+        tuple(divisible),
+        launch.warps,
+        launch.stages,
+        launch.registers,
     )
 
 
@@ -176,6 +184,8 @@ def compile_one(variant: Variant, target: str) -> Code:
     attributes = {(i,): [["tt.divisibility", by]] for i, by in variant.divisible}
     source = ASTSource(function, dict(variant.signature), dict(variant.constants), attributes)
     options = {"num_warps": variant.warps, "num_stages": variant.stages}
+    if variant.registers:
+        options["maxnreg"] = variant.registers
     made = triton.compile(source, target=GPUTarget("cuda", int(target[3:]), 32), options=options)
     meta = made.metadata
     if getattr(meta, "global_scratch_size", 0):

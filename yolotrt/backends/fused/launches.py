@@ -81,6 +81,7 @@ class Launch:
         times: Programs for each.
         warps: Groups of 32 threads per program.
         stages: Loads in flight in a loop.
+        registers: At most so many per thread; 0 leaves it to the compiler.
     """
 
     step: str
@@ -92,6 +93,7 @@ class Launch:
     times: int
     warps: int
     stages: int
+    registers: int = 0
 
     def programs(self, batch: int) -> int:
         """Return the number of programs for a batch."""
@@ -237,7 +239,9 @@ class Launcher:
             "BK": tile.bk, "BN2": max(16, next_power(planes)),
         }  # fmt: skip
         work = step.width * step.height
-        return Launch(step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages)
+        return Launch(
+            step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages, tile.registers
+        )
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> Launch:
         width, height = step.out_wh
@@ -360,14 +364,16 @@ def _launch(
     if tile.tw:
         work, each = -(-width // tile.tw) * -(-height // (tile.bm // tile.tw)), 1
     times = -(-outputs // tile.bn)
-    return Launch(step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages)
+    return Launch(
+        step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages, tile.registers
+    )
 
 
 def _images(
     step: Step, kernel: str, args: dict[str, Arg], constants: dict[str, Any], programs: int, tile: Tile
 ) -> Launch:
     """Return the launch of a kernel that deals out images, each to some programs."""
-    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages)
+    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages, tile.registers)
 
 
 def _together(pixels: int, planes: Planes, tile: Tile) -> int:

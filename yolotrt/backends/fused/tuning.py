@@ -47,14 +47,11 @@ class GpuTuner:
 
     Attributes:
         target: Such as ``sm_90``.
-        microseconds: What was measured, by batch size and step, of the tile that was chosen.
     """
 
     def __init__(self, device: Device, cache: Path | None, compiler: str) -> None:
         self.device = device
         self.target = device.info.arch
-        self.microseconds: dict[int, list[float]] = {}
-        self.tried: list[tuple[int, int, list[tuple[Tile, float]]]] = []
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
 
     def tune(
@@ -80,8 +77,6 @@ class GpuTuner:
             for key, timed in zip(keys, found, strict=True):
                 self._cache.put(key, timed)
         self._cache.write()
-        self.microseconds = {batch: [t.microseconds for t in found] for batch, found in best.items()}
-        self.chosen = {batch: [t.tile for t in found] for batch, found in best.items()}
         return {(self.target, batch): [t.tile for t in found] for batch, found in best.items()}
 
     def _round(
@@ -104,7 +99,6 @@ class GpuTuner:
             for i, (tiles, some) in enumerate(zip(options, launches, strict=True)):
                 progress(f"time kernels, batch {batch}", i, len(options))
                 times = [bench.time(launch) for launch in some]
-                self.tried.append((batch, i, list(zip(tiles, times, strict=True))))
                 at = min(range(len(times)), key=times.__getitem__)
                 if times[at] == float("inf"):
                     raise BuildError(f"No kernel for {some[at].step} can be compiled for {self.target}.")
