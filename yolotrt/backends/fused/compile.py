@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from yolotrt.backends.fused.launches import Address, Launch
+from yolotrt.backends.fused.arguments import Address, Launch
 from yolotrt.errors import BuildError, MissingDependency
 
 INSTALL = "pip install 'yolotrt[fused]'"

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from yolotrt.backends.fused.parts import Boxes, Slice, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
-    Boxes,
     Conv,
     Depthwise,
     Grow,
     Pools,
     Select,
-    Slice,
     Stem,
     Step,
     Sum,
-    next_power,
 )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.backends.fused.arguments import Address, Launch, Space, Weights
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
-from yolotrt.backends.fused.launches import Address, Launch, Launcher, Space, Weights
+from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
 from yolotrt.cuda.device import Device, Kernel, Scope, Stream
