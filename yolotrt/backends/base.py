@@ -137,7 +137,7 @@ class Availability:
     """Whether a backend can be used here.
 
     Attributes:
-        usable: It can build and run engines.
+        usable: It can run engines.
         reason: Its version and device, or what is missing.
         builds: It can build engines, perhaps for another machine's GPU.
         hint: What would make it usable.
