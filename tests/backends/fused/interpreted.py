@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-from yolotrt.backends.fused.launches import Address, Launch, Launcher, Weights
+from yolotrt.backends.fused.arguments import Address, Launch, Weights
+from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
 
@@ -15,9 +16,9 @@ from yolotrt.backends.fused.tiles import Tile, candidates
 if os.environ.get("TRITON_INTERPRET") != "1":
     os.environ["TRITON_INTERPRET"] = "1"
     for name in list(sys.modules):
-        if name.split(".")[0] == "triton" and not name.startswith("triton._C"):  # which loads once
+        ours = name.startswith("yolotrt.backends.fused.kernels")
+        if ours or (name.split(".")[0] == "triton" and not name.startswith("triton._C")):  # which loads once
             del sys.modules[name]
-    sys.modules.pop("yolotrt.backends.fused.kernels", None)
 
 
 class Pointer:

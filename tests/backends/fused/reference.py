@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from yolotrt.backends.fused.parts import Boxes, Dense, Planes, Slice, Spread, Taps
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
-    Boxes,
     Conv,
-    Dense,
     Depthwise,
     Grow,
     Network,
-    Planes,
     Pools,
     Select,
-    Slice,
-    Spread,
     Stem,
     Step,
     Sum,
-    Taps,
-)  # fmt: skip
+)
 
 Floats = np.ndarray
 

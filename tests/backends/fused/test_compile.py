@@ -11,9 +11,10 @@ import pytest
 from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
+from yolotrt.backends.fused.arguments import Weights
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, Variant, compile_all, variant_of
-from yolotrt.backends.fused.launches import Launcher, Weights
+from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Conv, Stem
 from yolotrt.backends.fused.tiles import candidates
 from yolotrt.backends.profiles import Profile

@@ -12,25 +12,19 @@ from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.reference import Reference
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.fused import arena
+from yolotrt.backends.fused.parts import Boxes, Dense, Map, Planes, Slice, Spread, Taps
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
-    Boxes,
     Conv,
-    Dense,
     Depthwise,
     Grow,
-    Map,
     Network,
-    Planes,
     Pools,
     Select,
-    Slice,
-    Spread,
     Stem,
     Step,
     Sum,
-    Taps,
 )
 from yolotrt.backends.fused.tiles import Tile, candidates
 
@@ -104,9 +98,7 @@ def conv(
     return step, maps
 
 
-TILES = [
-    Tile(16, 16, 16), Tile(32, 32, 64), Tile(16, 16, 32, tw=4), Tile(32, 16, 16, tw=8, cache=".ca"),
-]  # fmt: skip
+TILES = [Tile(32, 32, 64), Tile(64, 16, 16), Tile(32, 16, 32, tw=4, cache=".ca")]
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
@@ -214,8 +206,11 @@ def test_the_first_convolution(tile: Tile) -> None:
     agree(step, [Map("y", HEIGHT, WIDTH, 40)], tile)
 
 
-@pytest.mark.parametrize("tile", [Tile(16, 16), Tile(32, 32, tw=8)], ids=str)
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (7, 1)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "tile"),
+    [(3, 1, Tile(32, 16)), (3, 2, Tile(32, 32, tw=8)), (3, 1, Tile(32, 32, tw=8)), (7, 1, Tile(64, 32))],
+    ids=str,
+)
 def test_depthwise_convolutions(kernel: int, stride: int, tile: Tile) -> None:
     step = Depthwise(
         name="depthwise", nodes=(), source=Slice(0, 8, 24), height=HEIGHT, width=WIDTH,
@@ -235,15 +230,14 @@ def test_poolings(count: int) -> None:
     agree(step, [Map("x", HEIGHT, WIDTH, 96), Map("rows", HEIGHT, WIDTH, 72)], Tile(1, 16))
 
 
-@pytest.mark.parametrize("areas", [1, 3])
-@pytest.mark.parametrize("kernel", [3, 7])
+@pytest.mark.parametrize(("areas", "kernel"), [(1, 3), (3, 7)])
 def test_attention(areas: int, kernel: int) -> None:
     height = 6
     step = Attention(
         name="attention", nodes=(), source=Slice(0, 8, 96), height=height, width=WIDTH, heads=2, key=8,
         value=32, areas=areas, scale=8**-0.5, taps=taps(64, kernel, act="none"), store=Slice(1, 8, 64),
     )  # fmt: skip
-    agree(step, [Map("x", height, WIDTH, 112), Map("y", height, WIDTH, 80)], Tile(16, 16))
+    agree(step, [Map("x", height, WIDTH, 112), Map("y", height, WIDTH, 80)], Tile(32, 32))
 
 
 @pytest.mark.parametrize("zooms", [(1,), (2, 1), (1, 2, 4)])

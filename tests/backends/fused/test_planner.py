@@ -11,9 +11,10 @@ from tests.backends.fused.networks import Builder, Shape, yolo
 from tests.backends.fused.reference import Reference
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.backends.fused.arena import lifetimes
+from yolotrt.backends.fused.parts import Boxes
 from yolotrt.backends.fused.planner import plan
 from yolotrt.backends.fused.schedule import dependencies, schedule
-from yolotrt.backends.fused.steps import Attention, Boxes, Conv, Grow, Network, Pools, Select, Sum
+from yolotrt.backends.fused.steps import Attention, Conv, Grow, Network, Pools, Select, Sum
 from yolotrt.errors import BuildError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16

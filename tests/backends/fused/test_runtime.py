@@ -120,14 +120,13 @@ def pictures(batch: int, seed: int = 0) -> np.ndarray:
 
 
 def test_an_engine_computes_what_the_network_does(engine: FusedEngine) -> None:
-    for batch in (1, 3):
-        context = engine.new_context(batch)
-        context.images[:] = pictures(batch)
-        head, protos = context.run()
-        wanted = computed(yolo(SHAPE), context.images)
-        assert head.dtype == protos.dtype == np.float32
-        for found, right in ((head, wanted[0]), (protos, wanted[1])):
-            assert np.abs(found - right).max() <= 1e-2 * np.abs(right).max()
+    context = engine.new_context(3)  # more than the two that its program was made for
+    context.images[:] = pictures(3)
+    head, protos = context.run()
+    wanted = computed(yolo(SHAPE), context.images)
+    assert head.dtype == protos.dtype == np.float32
+    for found, right in ((head, wanted[0]), (protos, wanted[1])):
+        assert np.abs(found - right).max() <= 1e-2 * np.abs(right).max()
 
 
 def test_a_captured_engine_runs_on_the_callers_memory(engine: FusedEngine, device: Device) -> None:
@@ -157,13 +156,14 @@ def test_a_captured_engine_runs_on_the_callers_memory(engine: FusedEngine, devic
 
 
 def test_everything_is_given_back(tmp_path: Path, device: Device, content: FusedFile) -> None:
-    for _ in range(2):
+    for runs in (0, 1):
         engine = load(written(tmp_path, content), device)
         for lane in (0, 1):
             context = engine.new_context(1, lane=lane)
             context.images[:] = pictures(1)
         assert device.live["buffer"] >= 3
-        context.run()
+        for _ in range(runs):
+            context.run()
         context.close()
         engine.close()
         assert not device.live

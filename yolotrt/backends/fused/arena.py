@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from yolotrt.backends.fused.steps import Network, round_up
+from yolotrt.backends.fused.parts import round_up
+from yolotrt.backends.fused.steps import Network
 
 GRAIN = 256
 """Maps begin at multiples of this many bytes, for every batch size."""

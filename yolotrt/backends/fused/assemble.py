@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from yolotrt.backends.base import Layer
+from yolotrt.backends.fused.arguments import Launch, Weights
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
-from yolotrt.backends.fused.launches import Launch, Launcher, Weights
+from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.schedule import schedule
 from yolotrt.backends.fused.steps import Conv, Grow, Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates

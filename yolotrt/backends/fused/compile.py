@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from yolotrt.backends.fused.launches import Address, Launch
+from yolotrt.backends.fused.arguments import Address, Launch
 from yolotrt.distribution import install_hint
 from yolotrt.errors import BuildError, MissingDependency
 
@@ -30,6 +30,7 @@ class Variant:
         divisible: Known divisors of arguments, by position.
         warps: Groups of 32 threads per program.
         stages: Loads in flight in a loop.
+        registers: At most so many per thread; 0 leaves it to the compiler.
     """
 
     kernel: str
@@ -38,6 +39,7 @@ class Variant:
     divisible: tuple[tuple[int, int], ...]
     warps: int
     stages: int
+    registers: int
 
     @property
     def key(self) -> str:
@@ -86,7 +88,13 @@ def variant_of(launch: Launch) -> Variant:
     signature += [(name, "constexpr") for name in launch.constants]
     constants += list(launch.constants.items())
     return Variant(
-        launch.kernel, tuple(signature), tuple(constants), tuple(divisible), launch.warps, launch.stages
+        launch.kernel,
+        tuple(signature),
+        tuple(constants),
+        tuple(divisible),
+        launch.warps,
+        launch.stages,
+        launch.registers,
     )
 
 
@@ -134,15 +142,15 @@ def _collect(
         done(i + 1, count)
 
 
-TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
-"""GPUs that kernels are compiled for. Older ones have no asynchronous copies."""
+TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
+"""GPUs that kernels are compiled for. Older ones have no asynchronous copies; for SM 100 Triton 3.9 cannot
+compile the first layer's kernel."""
 
 SHARED_LIMITS = {
     "sm_80": 163,
     "sm_86": 99,
     "sm_89": 99,
     "sm_90": 227,
-    "sm_100": 227,
     "sm_120": 99,
 }
 """KiB of shared memory that a program may use: CUDA C++ Programming Guide, table of compute capabilities."""
@@ -178,6 +186,8 @@ def compile_one(variant: Variant, target: str) -> Code:
     attributes = {(i,): [["tt.divisibility", by]] for i, by in variant.divisible}
     source = ASTSource(function, dict(variant.signature), dict(variant.constants), attributes)
     options = {"num_warps": variant.warps, "num_stages": variant.stages}
+    if variant.registers:
+        options["maxnreg"] = variant.registers
     made = triton.compile(source, target=GPUTarget("cuda", int(target[3:]), 32), options=options)
     meta = made.metadata
     if getattr(meta, "global_scratch_size", 0):

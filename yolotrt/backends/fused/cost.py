@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from yolotrt.backends.fused.parts import Boxes, Planes, Slice, Spread, Store
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
-    Boxes,
     Conv,
     Depthwise,
     Grow,
     Network,
-    Planes,
     Pools,
     Select,
-    Slice,
-    Spread,
     Stem,
     Step,
-    Store,
     Sum,
 )
 

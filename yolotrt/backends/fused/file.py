@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from yolotrt.backends.fused.launches import Address, Arg, Count
+from yolotrt.backends.fused.arguments import Address, Arg, Count
 
 MAGIC = b"YTFUSED1"
 _ALIGN = 256

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.backends.fused.parts import Dense
 from yolotrt.backends.fused.plan_ops import Draft, Op, Weights
-from yolotrt.backends.fused.steps import Dense, Grow
+from yolotrt.backends.fused.steps import Grow
 
 ROWS = {0: ((0, 1), (1, 0), (1, 1)), 1: ((0, 0), (0, 1), (1, 0))}
 """For a result's row in its pixel of the source: where the three taps' rows come from. First the tap's row of

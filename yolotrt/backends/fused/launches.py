@@ -2,124 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, Launch, Weights
 from yolotrt.backends.fused.grow import paired
+from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
-    Act,
     Attention,
     Best,
-    Boxes,
     Conv,
-    Dense,
     Depthwise,
     Grow,
     Network,
-    Planes,
     Pools,
     Select,
-    Slice,
-    Spread,
     Stem,
     Step,
     Sum,
-    next_power,
 )
 from yolotrt.backends.fused.tiles import Tile
 
-Space = Literal["arena", "weights", "input", "head", "protos"]
-Element = Literal["fp16", "fp32", "i32"]
-
 ACTS: dict[Act, int] = {"none": 0, "silu": 1, "sigmoid": 2}
-
-WEIGHT_ALIGN = 256
-
-
-@dataclass(frozen=True)
-class Address:
-    """A pointer.
-
-    Attributes:
-        space: Which memory.
-        element: What it points to.
-        per_image: Bytes from the beginning of the space, times the batch.
-        fixed: Bytes on top of that.
-    """
-
-    space: Space
-    element: Element
-    per_image: int
-    fixed: int
-
-
-@dataclass(frozen=True)
-class Count:
-    """An integer: ``per_image`` times the batch, plus ``fixed``."""
-
-    per_image: int
-    fixed: int
-
-
-Arg = Address | Count | None
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A kernel with everything that it needs for any batch size.
-
-    Attributes:
-        step: Name of the step.
-        kernel: Name of the function in :mod:`.kernels`.
-        args: In the function's order; None is left out by the compiler.
-        constants: What is known when compiled.
-        work: Pixels (or patches, or images) per image that are dealt out to programs.
-        each: Of them per program.
-        times: Programs for each.
-        warps: Groups of 32 threads per program.
-        stages: Loads in flight in a loop.
-    """
-
-    step: str
-    kernel: str
-    args: dict[str, Arg]
-    constants: dict[str, Any]
-    work: int
-    each: int
-    times: int
-    warps: int
-    stages: int
-
-    def programs(self, batch: int) -> int:
-        """Return the number of programs for a batch."""
-        return -(-self.work * batch // self.each) * self.times
-
-
-class Weights:
-    """All constants of a network in one block of memory."""
-
-    def __init__(self) -> None:
-        self._at: dict[bytes, int] = {}
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, array: npt.NDArray[Any]) -> Address:
-        """Return where an array lies; equal arrays lie there once."""
-        data = np.ascontiguousarray(array).tobytes()
-        element: Element = "fp16" if array.dtype == np.float16 else "fp32"
-        if data not in self._at:
-            self._at[data] = self._size
-            padded = data + bytes(-len(data) % WEIGHT_ALIGN)
-            self._parts.append(padded)
-            self._size += len(padded)
-        return Address("weights", element, 0, self._at[data])
-
-    def data(self) -> bytes:
-        """Return the block."""
-        return b"".join(self._parts)
 
 
 class Launcher:
@@ -237,7 +142,9 @@ class Launcher:
             "BK": tile.bk, "BN2": max(16, next_power(planes)),
         }  # fmt: skip
         work = step.width * step.height
-        return Launch(step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages)
+        return Launch(
+            step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages, tile.registers
+        )
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> Launch:
         width, height = step.out_wh
@@ -323,6 +230,7 @@ class Launcher:
             "ROWS": step.count, "ITEM": self._network.maps[step.rows].nbytes // 4, "CLASSES": step.classes,
             "COEFFS": step.coeffs, "KEEP": step.keep, "BC": next_power(step.count),
             "BP": next_power(step.keep * step.classes), "BK": next_power(step.keep),
+            "BCOEFFS": next_power(step.coeffs),
         }  # fmt: skip
         return _images(step, "select", args, constants, 1, tile)
 
@@ -359,14 +267,16 @@ def _launch(
     if tile.tw:
         work, each = -(-width // tile.tw) * -(-height // (tile.bm // tile.tw)), 1
     times = -(-outputs // tile.bn)
-    return Launch(step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages)
+    return Launch(
+        step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages, tile.registers
+    )
 
 
 def _images(
     step: Step, kernel: str, args: dict[str, Arg], constants: dict[str, Any], programs: int, tile: Tile
 ) -> Launch:
     """Return the launch of a kernel that deals out images, each to some programs."""
-    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages)
+    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages, tile.registers)
 
 
 def _together(pixels: int, planes: Planes, tile: Tile) -> int:

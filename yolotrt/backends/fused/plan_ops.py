@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.fused.steps import ALIGN, Act, round_up
+from yolotrt.backends.fused.parts import ALIGN, Act, round_up
 
 Floats = npt.NDArray[np.float32]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from yolotrt.backends.fused.parts import MOST_SOURCES, round_up
 from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, joined
-from yolotrt.backends.fused.steps import MOST_SOURCES, round_up
 
 WIDEST_CHAIN = 128
 """Most channels between two convolutions in one kernel: all of them have to be at hand at once."""

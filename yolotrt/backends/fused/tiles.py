@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from yolotrt.backends.fused.parts import Boxes, Slice, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
-    Boxes,
     Conv,
     Depthwise,
     Grow,
     Pools,
     Select,
-    Slice,
     Stem,
     Step,
     Sum,
-    next_power,
 )
 
 
@@ -34,6 +32,7 @@ class Tile:
         warps: Groups of 32 threads.
         stages: Loads in flight in a loop.
         pack: Neighbouring pixels that are taken as one with as many times the channels.
+        registers: At most so many per thread, so that two programs fit; 0 leaves it to the compiler.
         cache: ``.ca`` keeps what is loaded in the first cache, where neighbouring taps find it.
     """
 
@@ -45,6 +44,7 @@ class Tile:
     stages: int = 1
     cache: str = ""
     pack: int = 1
+    registers: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for a document."""
@@ -98,8 +98,10 @@ def neighbours(step: Step, tile: Tile) -> list[Tile]:
     """Return tiles close to the best so far, which is the first."""
     if not isinstance(step, Conv):
         return [tile]
-    found = [tile, replace(tile, warps=12 - tile.warps)]
+    found = [tile, replace(tile, warps=12 - tile.warps, registers=0)]
     found += [replace(tile, stages=n) for n in (2, 4, 5) if n != tile.stages]
+    if tile.warps == 8:
+        found.append(replace(tile, registers=128 - tile.registers))
     if step.kernel > 1 and tile.pack == 1:
         wide = 16 if tile.bm >= 128 else 8
         found += [replace(tile, tw=0 if tile.tw else wide, cache=tile.cache)]
@@ -133,7 +135,7 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 continue
             warps = 8 if bm * bn >= 128 * 128 else 4
             for bk in _depths(step, channels):
-                found.append(Tile(bm, bn, bk, warps=warps, stages=3))
+                found.append(Tile(bm, bn, bk, warps=warps, stages=3, registers=128 if warps == 8 else 0))
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
                     found.append(Tile(bm, bn, bk, tw=wide, warps=warps, stages=3, cache=".ca"))

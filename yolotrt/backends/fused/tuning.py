@@ -12,8 +12,9 @@ import numpy as np
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
+from yolotrt.backends.fused.arguments import Address, Launch, Space, Weights
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
-from yolotrt.backends.fused.launches import Address, Launch, Launcher, Space, Weights
+from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
 from yolotrt.cuda.device import Device, Kernel, Scope, Stream
@@ -47,14 +48,11 @@ class GpuTuner:
 
     Attributes:
         target: Such as ``sm_90``.
-        microseconds: What was measured, by batch size and step, of the tile that was chosen.
     """
 
     def __init__(self, device: Device, cache: Path | None, compiler: str) -> None:
         self.device = device
         self.target = device.info.arch
-        self.microseconds: dict[int, list[float]] = {}
-        self.tried: list[tuple[int, int, list[tuple[Tile, float]]]] = []
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
 
     def tune(
@@ -80,8 +78,6 @@ class GpuTuner:
             for key, timed in zip(keys, found, strict=True):
                 self._cache.put(key, timed)
         self._cache.write()
-        self.microseconds = {batch: [t.microseconds for t in found] for batch, found in best.items()}
-        self.chosen = {batch: [t.tile for t in found] for batch, found in best.items()}
         return {(self.target, batch): [t.tile for t in found] for batch, found in best.items()}
 
     def _round(
@@ -104,7 +100,6 @@ class GpuTuner:
             for i, (tiles, some) in enumerate(zip(options, launches, strict=True)):
                 progress(f"time kernels, batch {batch}", i, len(options))
                 times = [bench.time(launch) for launch in some]
-                self.tried.append((batch, i, list(zip(tiles, times, strict=True))))
                 at = min(range(len(times)), key=times.__getitem__)
                 if times[at] == float("inf"):
                     raise BuildError(f"No kernel for {some[at].step} can be compiled for {self.target}.")

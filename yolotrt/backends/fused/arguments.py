@@ -1,0 +1,100 @@
+"""What a kernel is started with, for any batch size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Space = Literal["arena", "weights", "input", "head", "protos"]
+Element = Literal["fp16", "fp32", "i32"]
+
+
+WEIGHT_ALIGN = 256
+
+
+@dataclass(frozen=True)
+class Address:
+    """A pointer.
+
+    Attributes:
+        space: Which memory.
+        element: What it points to.
+        per_image: Bytes from the beginning of the space, times the batch.
+        fixed: Bytes on top of that.
+    """
+
+    space: Space
+    element: Element
+    per_image: int
+    fixed: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """An integer: ``per_image`` times the batch, plus ``fixed``."""
+
+    per_image: int
+    fixed: int
+
+
+Arg = Address | Count | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel with everything that it needs for any batch size.
+
+    Attributes:
+        step: Name of the step.
+        kernel: Name of the function in :mod:`.kernels`.
+        args: In the function's order; None is left out by the compiler.
+        constants: What is known when compiled.
+        work: Pixels (or patches, or images) per image that are dealt out to programs.
+        each: Of them per program.
+        times: Programs for each.
+        warps: Groups of 32 threads per program.
+        stages: Loads in flight in a loop.
+        registers: At most so many per thread; 0 leaves it to the compiler.
+    """
+
+    step: str
+    kernel: str
+    args: dict[str, Arg]
+    constants: dict[str, Any]
+    work: int
+    each: int
+    times: int
+    warps: int
+    stages: int
+    registers: int = 0
+
+    def programs(self, batch: int) -> int:
+        """Return the number of programs for a batch."""
+        return -(-self.work * batch // self.each) * self.times
+
+
+class Weights:
+    """All constants of a network in one block of memory."""
+
+    def __init__(self) -> None:
+        self._at: dict[bytes, int] = {}
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, array: npt.NDArray[Any]) -> Address:
+        """Return where an array lies; equal arrays lie there once."""
+        data = np.ascontiguousarray(array).tobytes()
+        element: Element = "fp16" if array.dtype == np.float16 else "fp32"
+        if data not in self._at:
+            self._at[data] = self._size
+            padded = data + bytes(-len(data) % WEIGHT_ALIGN)
+            self._parts.append(padded)
+            self._size += len(padded)
+        return Address("weights", element, 0, self._at[data])
+
+    def data(self) -> bytes:
+        """Return the block."""
+        return b"".join(self._parts)

@@ -1,0 +1,76 @@
+"""The first convolution, from the images."""
+
+# ruff: noqa: D103, N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
+
+
+@triton.jit
+def stem_1(x, bits, NUMBER: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
+           CHANNELS: tl.constexpr, KERNEL: tl.constexpr):  # fmt: skip
+    """Return one value per pixel of what the first convolution sums up: channel, row and column of a tap."""
+    TAPS: tl.constexpr = KERNEL * KERNEL
+    if NUMBER >= CHANNELS * TAPS:
+        return tl.zeros_like(bits).to(tl.float16)
+    TAP: tl.constexpr = NUMBER % TAPS
+    SHIFT: tl.constexpr = (NUMBER // TAPS * IN_HEIGHT + TAP // KERNEL) * IN_WIDTH + TAP % KERNEL
+    return tl.load(x + SHIFT, mask=((bits >> TAP) & 1) != 0, other=0.0)
+
+
+@triton.jit
+def stem_2(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_1(x, bits, NUMBER, H, W, C, K), stem_1(x, bits, NUMBER + 16, H, W, C, K))
+
+
+@triton.jit
+def stem_4(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_2(x, bits, NUMBER, H, W, C, K), stem_2(x, bits, NUMBER + 8, H, W, C, K))
+
+
+@triton.jit
+def stem_8(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+           K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_4(x, bits, NUMBER, H, W, C, K), stem_4(x, bits, NUMBER + 4, H, W, C, K))
+
+
+@triton.jit
+def stem_16(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
+            K: tl.constexpr):  # fmt: skip
+    return tl.join(stem_8(x, bits, NUMBER, H, W, C, K), stem_8(x, bits, NUMBER + 2, H, W, C, K))
+
+
+@triton.jit
+def stem(x, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
+         IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr,
+         KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr,
+         BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+    """Compute the first convolution from (batch, channels, height, width) FP16; at most 32 products each.
+
+    Each thread loads all that its pixels need and lays it out as a matrix's row: neighbouring threads load
+    neighbouring pixels, which a gather of whole rows would not.
+    """
+    BLOCKS: tl.constexpr = (N + BN - 1) // BN
+    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
+    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
+    y0 = oy * STRIDE - PAD
+    x0 = ox * STRIDE - PAD
+    bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    at = x + (image * (CHANNELS * IN_HEIGHT) + y0) * IN_WIDTH + x0
+    a = tl.join(stem_16(at, bits, 0, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL),
+                stem_16(at, bits, 1, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL))  # fmt: skip
+    a = tl.reshape(a, (BM, 32))
+    k = tl.arange(0, 32)
+    there = (k < CHANNELS * KERNEL * KERNEL)[:, None] & (columns < N)[None, :]
+    acc = tl.dot(a, tl.load(w + k[:, None] * N + columns[None, :], mask=there, other=0.0))
+    v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
+    if N % BN == 0:
+        mask = valid[:, None]
+    else:
+        mask = valid[:, None] & (columns[None, :] < N)
+    tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=mask)
