@@ -18,7 +18,7 @@ Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1, le=1_000_000)]
 """How many there are, at least one."""
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 """A hash of 64 hex digits."""
 
 Share = Annotated[float, Meta(ge=0, le=1)]
