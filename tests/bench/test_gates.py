@@ -9,7 +9,8 @@ import pytest
 from tests.bench.fakes import machine, result_of
 from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets
-from yolotrt.bench.compare import compare
+from yolotrt.bench.compare import Comparison, compare
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.evidence import needed_count, rough_percentiles
 from yolotrt.bench.judge import judge
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, read_result, write_result
@@ -22,6 +23,10 @@ from yolotrt.machine.watch import During, WatchedGpu
 
 STEADY = [0.0100, 0.0101, 0.0099, 0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0098, 0.0100] * 3
 SLOWER = [value * 1.1 for value in STEADY]
+
+
+def _words(found: Comparison) -> list[str]:
+    return [stage.word for stage in comparison_file(found).changes]
 
 
 def test_budgets_are_held_against_every_case_that_measures_the_stage() -> None:
@@ -62,10 +67,10 @@ def test_units_and_the_way_through_a_file(tmp_path: Path) -> None:
 
 def test_a_change_within_tolerance_is_no_regression() -> None:
     base, new = result_of(STEADY), result_of(SLOWER)
-    assert [c.word for c in compare(base, new).changes] == ["REGRESSION"]
-    assert [c.word for c in compare(base, new, fail_on=0.2).changes] == ["slower, within tolerance"]
-    assert [c.word for c in compare(new, base).changes] == ["faster"]
-    assert [c.word for c in compare(base, base).changes] == ["no significant change"]
+    assert _words(compare(base, new)) == ["REGRESSION"]
+    assert _words(compare(base, new, fail_on=0.2)) == ["slower, within tolerance"]
+    assert _words(compare(new, base)) == ["faster"]
+    assert _words(compare(base, base)) == ["no significant change"]
 
 
 def test_a_regression_is_beyond_the_limit_and_certain_not_certainly_beyond_the_limit() -> None:
@@ -90,7 +95,7 @@ def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))
-    assert [c.word for c in compare(base, new).changes] == ["too few frames to tell"]
+    assert _words(compare(base, new)) == ["too few frames to tell"]
 
 
 def _wandering(seed: int, n: int, r: float, spread: float) -> np.ndarray:
@@ -108,10 +113,10 @@ def test_frames_that_are_slower_one_and_all_are_a_regression_by_every_statistic(
     busy = _wandering(0, 20, 0.95, 0.1)  # too alike for any interval
     base, new = result_of(list(busy)), result_of([10 * s for s in _wandering(1, 20, 0.95, 0.1)])
     found = compare(base, new, stat=stat)
-    assert [c.word for c in found.changes] == ["REGRESSION"]
+    assert _words(found) == ["REGRESSION"]
     assert (found.outcome, found.headline) == ("failed", "1 significant regression")
     faster = compare(new, base, stat=stat)
-    assert [c.word for c in faster.changes] == ["faster"]
+    assert _words(faster) == ["faster"]
     assert (faster.outcome, faster.headline) == ("passed", "No significant regression")
 
 
@@ -147,7 +152,7 @@ def test_frames_too_noisy_to_show_a_slow_down_of_a_fifth_are_undecided() -> None
     frames = _wandering(1, 20, 0, 0.4)
     noisy = [list(frames), list(np.roll(frames, 7))]
     found = compare(*map(result_of, noisy))
-    assert [c.word for c in found.changes] == ["too noisy to tell"]
+    assert _words(found) == ["too noisy to tell"]
     assert found.headline == "Undecided: 1 of 1 figures cannot be told"
     assert found.notes == ()
     tolerant = compare(*map(result_of, noisy), fail_on=2.0)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.bench.fakes import FakeClock, FakeSubject, noise, result_of, run_fakes
 from yolotrt.bench.compare import compare
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
@@ -44,7 +45,7 @@ def test_an_injected_drift_does_not_change_the_ratios() -> None:
 def test_a_regression_of_five_percent_is_found(seed: int) -> None:
     base = run_fakes({"a": noise(0.010)}, StopRule(60), seed=seed)
     new = run_fakes({"a": noise(0.0105)}, StopRule(60), seed=1000 + seed)
-    assert [change.word for change in compare(base, new).changes] == ["REGRESSION"]
+    assert [c.word for c in comparison_file(compare(base, new)).changes] == ["REGRESSION"]
 
 
 @pytest.mark.parametrize("cases", [1, 8])

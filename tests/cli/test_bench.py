@@ -169,12 +169,21 @@ def test_json_of_other_verbs_is_called_what_it_is(
     assert cli("compare", "r.json", "r.json", "--json", "changes.json").code == 0
     (tmp_path / "accuracy.json").write_text(json.dumps({"mode": "tiled", "engines": []}))
     for name, verb in (("run", "run"), ("changes", "compare"), ("accuracy", "eval")):
-        for command in (("report", f"{name}.json"), ("compare", "r.json", f"{name}.json")):
-            refused = cli(*command)
-            assert refused.code == 1
-            assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
-            assert "yolotrt bench wrote with -o FILE" in refused.err
-    assert "--accuracy accuracy.json" in cli("report", "accuracy.json").err
+        refused = cli("compare", "r.json", f"{name}.json")
+        assert refused.code == 1
+        assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
+        assert "yolotrt bench wrote with -o FILE" in refused.err
+    refused = cli("report", "r.json", "run.json", "--csv", "r.csv")
+    assert refused.code == 2
+    assert "run.json is what yolotrt run --json wrote" in refused.err
+    for name in ("run", "changes"):
+        document = json.loads((tmp_path / f"{name}.json").read_text())
+        assert json.loads(cli("report", f"{name}.json", "--json", "-").out) == document
+    assert "frames out" in cli("report", "run.json").out
+    shown = cli("report", "changes.json", "r.json")
+    assert "New against base" in shown.out
+    assert "No significant regression" in shown.err
+    assert "it has no engine" in cli("report", "accuracy.json").err
     (tmp_path / "other.json").write_text("{}")
     assert "not a yolotrt.result file" in cli("report", "other.json").err
 

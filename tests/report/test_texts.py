@@ -19,6 +19,7 @@ from tests.report.worlds import gpu_result
 from yolotrt.artifacts.schema import schema
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import compare
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.judge import judge
 from yolotrt.bench.metrics import METRICS
 from yolotrt.bench.result import DOCUMENT, to_json
@@ -96,7 +97,7 @@ def test_terminal_tables_hold_every_case() -> None:
     for entry in result.cases:
         entry.samples.update({stage: [None] * 30 for stage in ("tiles", "global")})  # type: ignore[attr-defined]
     assert latency_table(result).row_count == 2
-    assert comparison_table(compare(result, result)).row_count == 2
+    assert comparison_table(comparison_file(compare(result, result))).row_count == 2
 
 
 ENGINES = ("m.fp16.engine", "m.int8.engine")
@@ -120,7 +121,7 @@ def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width
     for table in (
         latency_table(result, width),
         stage_table(result, width),
-        comparison_table(compared, width),
+        comparison_table(comparison_file(compared), width),
         budget_table(verdicts, width),
     ):
         lines = _lines(table, width)
@@ -146,7 +147,11 @@ def test_words_are_broken_before_a_figure_is_lost() -> None:
 
 def test_a_single_engine_is_named_in_the_title_and_needs_no_column() -> None:
     result = gpu_result(rounds=12)
-    for table in (latency_table(result), stage_table(result), comparison_table(compare(result, result))):
+    for table in (
+        latency_table(result),
+        stage_table(result),
+        comparison_table(comparison_file(compare(result, result))),
+    ):
         assert "engine" not in [column.header for column in table.columns]
         assert str(table.title).startswith(f"{result.cases[0].case.engine}: ")
 
@@ -157,7 +162,7 @@ def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
     for table in (
         latency_table(result),
         stage_table(result),
-        comparison_table(compare(result, result)),
+        comparison_table(comparison_file(compare(result, result))),
         budget_table(verdicts),
     ):
         assert set(table.columns[0].cells) == {"fp16", "int8"}

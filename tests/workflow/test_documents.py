@@ -13,8 +13,12 @@ from yolotrt.artifacts.documents import Document, read_json
 from yolotrt.artifacts.schema import published, schema_name, schema_text
 from yolotrt.bench.result import read_result, read_results
 from yolotrt.errors import ArtifactError
+from yolotrt.quantization.cache import read_ranges
+from yolotrt.report.shown import read_shown, sayings, tables
+from yolotrt.workflow.built import BUILT
 from yolotrt.workflow.describe import describe
 from yolotrt.workflow.documents import DOCUMENTS
+from yolotrt.workflow.replies import VERIFIED
 
 SAMPLES = Path(__file__).parent / "documents"
 """Written by earlier versions, two of each kind where the fields differ."""
@@ -92,6 +96,36 @@ def test_results_written_as_a_list_are_read_as_one(tmp_path: Path) -> None:
     assert read_results(path) == [read_result(SAMPLES / "result-cpu.json")] * 2
     with pytest.raises(ArtifactError, match="has 2 results, and one is wanted"):
         read_result(path)
+
+
+@pytest.mark.parametrize("verb", ["accuracy", "run", "compare", "tune"])
+@pytest.mark.parametrize("later", ["", "-later"])
+def test_what_a_verb_showed_is_shown_again(verb: str, later: str, tmp_path: Path) -> None:
+    path = SAMPLES / f"{verb}{later}.json"
+    document, value = read_shown(path) or pytest.fail("nothing")
+    assert read_shown(document.write(tmp_path / "today.json", value)) == (document, value)
+    shown = list(tables(value, verb, 120))
+    assert shown
+    assert all(table.row_count for table in shown)
+    assert all(isinstance(line, str) for line in sayings(value))
+
+
+def test_results_are_not_shown_as_documents() -> None:
+    assert read_shown(SAMPLES / "result-cpu.json") is None
+
+
+def test_first_names_in_replies_and_files_are_read_as_those_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "first.json"
+    bound = {"criterion": "c", "mode": "tiled", "bound": "1%", "reference": {}, "attempts": []}
+    facts = {"path": "a", "backend": "b", "precision": "int8", "batches": [], "sha256": "s", "cached": False}
+    path.write_text(json.dumps({**facts, "sources": {}, "promise": bound}))
+    kept = BUILT.read(path).accuracy_bound
+    assert kept is not None
+    assert kept.bound == "1%"
+    facts = {"folder": "f", "files": 1, "bytes": 2, "complete": True, "good": True, "problems": []}
+    path.write_text(json.dumps({**facts, "strangers": ["a.jpg"], "unproven": 0, "request": {}}))
+    assert VERIFIED.read(path).foreign_files == ("a.jpg",)
+    assert set(read_ranges(SAMPLES / "calibration.json").noise) == {"cpu", "gpu"}
 
 
 def test_dispatch_order_and_depth_are_told_apart_in_files_of_earlier_versions() -> None:

@@ -72,18 +72,6 @@ class Change:
         """Whether the slow-down exceeds the limit, and it is certain that there is one."""
         return self.outcome == "failed"
 
-    @property
-    def word(self) -> str:
-        """What a table says."""
-        known = self.ratio.interval is not None
-        if self.regressed:
-            return "REGRESSION"
-        if self.outcome == "undecided":
-            return "too noisy to tell" if known else "too few frames to tell"
-        if self.certain:
-            return "slower, within tolerance" if self.ratio.value > 1 else "faster"
-        return "no significant change" if known else "no change seen, few frames"
-
 
 @dataclass(frozen=True)
 class Comparison:

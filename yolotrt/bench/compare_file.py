@@ -62,6 +62,18 @@ class ComparedStage:
     needed_frames: Count | None = None
     outcome: Outcome | None = None
 
+    @property
+    def word(self) -> str:
+        """What a table says."""
+        known = self.interval is not None
+        if self.regressed:
+            return "REGRESSION"
+        if self.outcome == "undecided":
+            return "too noisy to tell" if known else "too few frames to tell"
+        if self.significant:
+            return "slower, within tolerance" if self.ratio > 1 else "faster"
+        return "no significant change" if known else "no change seen, few frames"
+
 
 @dataclass(frozen=True)
 class ComparisonFile:

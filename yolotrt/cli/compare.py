@@ -75,7 +75,7 @@ def compare(
     )
     if json != "-":
         console = stdout()
-        console.print(comparison_table(found, console.width))
+        console.print(comparison_table(comparison_file(found), console.width))
     say(f"compare: {found.headline} ({found.stat})")
     for difference in found.differences:
         say(f"different: {difference}")

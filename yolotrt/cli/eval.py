@@ -134,15 +134,15 @@ def eval_(
         warn(f"the annotations do not know: {', '.join(accuracy.unknown_classes)}")
     if accuracy.unmeasured_classes:
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
+    figures = tuple(entry.figures() for entry in found)
     if json != "-":
         console = stdout()
-        console.print(accuracy_table(found, console.width))
-        losses = loss_table(found, console.width)
+        console.print(accuracy_table(figures, console.width))
+        losses = loss_table(figures, console.width)
         if losses is not None:
             console.print(losses)
         if per_class:
-            console.print(class_table(found, console.width))
-    figures = tuple(entry.figures() for entry in found)
+            console.print(class_table(figures, console.width))
     held = None
     if bound is not None:
         outcomes = (bound.outcome(d) for entry in found for _, d in _differences(entry))

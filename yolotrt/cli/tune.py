@@ -169,15 +169,16 @@ def tune(
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
+    written = outcome_file(outcome)
     if json != "-":
         console = stdout()
-        console.print(tune_table(outcome, console.width))
+        console.print(tune_table(written, console.width))
         if outcome.dropped or outcome.refused:
-            console.print(given_up_table(outcome, console.width))
+            console.print(given_up_table(written, console.width))
         tell(f"recommended: {outcome.best.result.case}")
         for reason in outcome.reasons:
             tell(f"  {reason}")
-    emit_json(json, DOCUMENT.to_json(outcome_file(outcome)))
+    emit_json(json, DOCUMENT.to_json(written))
     if not outcome.kept:
         raise GateFailed(
             f"Nothing keeps the budgets: {'; '.join(outcome.best.misses)}.",

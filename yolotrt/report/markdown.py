@@ -7,6 +7,7 @@ from typing import Any
 
 from yolotrt.bench.advice import advise
 from yolotrt.bench.compare import Comparison
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.result import RunResult
 from yolotrt.report.columns import RowTable
 from yolotrt.report.tables import changes, latencies
@@ -37,7 +38,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     lines = [
         f"**yolotrt: {comparison.headline}** ({comparison.stat}, base against new)",
         "",
-        *markdown_table(changes(comparison)),
+        *markdown_table(changes(comparison_file(comparison))),
     ]
     further = [lost for lost in comparison.lost if f"only in the base: {lost}" not in comparison.missing]
     for title, items in (

@@ -84,6 +84,11 @@ def _engine(mode: str, entry: dict[str, Any]) -> dict[str, Any]:
     return {"mode": mode, **entry, "comparison": against}
 
 
+def _check(found: AccuracyFile) -> None:
+    if not found.engines:
+        raise ValueError("it has no engine")
+
+
 DOCUMENT = Document(
     "yolotrt.accuracy",
     1,
@@ -91,5 +96,6 @@ DOCUMENT = Document(
     "what yolotrt eval --json wrote",
     again="Write it again with: yolotrt eval ... --json FILE",
     older={0: _from_0},
+    check=_check,
     unmarked=frozenset({"mode", "engines"}),
 )
