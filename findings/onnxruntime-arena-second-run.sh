@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # onnxruntime 1.32.0, CPU, default session options.
 #
-# The guess: the first run of an input shape shows the peak memory. Later runs of that shape use the
-# same memory again.
-# What it does: the second run of a shape nearly doubles the peak. The first run takes its tensors from
-# the arena one by one and notes a plan. From the second run on the plan asks for one big block, which
-# none of the small blocks can serve, and the small blocks stay in the arena. Two ways around it were
-# seen here: memory.enable_memory_arena_shrinkage on the first run keeps the peak lower, and
-# enable_mem_pattern=False makes no plan at all, so that the peak stays where the first run put it.
+# The guess: the first run of an input shape shows the peak memory. Later runs of that shape use the same
+# memory again.
+# What it does: the second run of a shape nearly doubles the peak. The first run takes its tensors from the
+# arena one by one and notes a plan. From the second run on the plan asks for one big block, which none of
+# the small blocks can serve, and the small blocks stay in the arena. Two ways around it were seen here:
+# memory.enable_memory_arena_shrinkage on the first run keeps the peak lower, and enable_mem_pattern=False
+# makes no plan at all, so that the peak stays where the first run put it.
 # Why it matters: a batch of YOLO tiles that fits in a trial of one run can still be killed for memory in
 # the second. A search for the largest batch that fits must run every batch twice.
 #

@@ -3,11 +3,12 @@
 #
 # The guess: the name of a node is a label for people. Tensors tie the graph together, so a graph that
 # onnx.checker accepts, full check included, can be loaded whatever its nodes are called.
-# What it does: two nodes with the same name make the whole model "invalid", unless that name is empty:
-# any number of nodes may share no name at all. So taking the names away repairs the model.
+# What it does: two nodes with the same name make the whole model "invalid", unless that name is empty: any
+# number of nodes may share no name at all. So taking the names away repairs the model. The text of the ONNX
+# format does want names that do not repeat, but nothing in the onnx package looks for it.
 # Why it matters: a YOLO that is put together from parts (a decode or a normalisation written by hand in
-# front of or behind an export) easily repeats a name. Every check of the onnx package passes, and
-# the model fails only on the machine that runs it.
+# front of or behind an export) easily repeats a name. Every check of the onnx package passes, and the model
+# fails only on the machine that runs it.
 #
 # Seen:
 #   no names        onnx.checker accepts, onnxruntime loads
@@ -44,7 +45,8 @@ def load(label: str, model: onnx.ModelProto) -> bool:
     try:
         ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     except Exception as error:
-        print(f"{label:<15} onnx.checker accepts, onnxruntime refuses: {str(error).rsplit('Error: ')[-1].rstrip('.')}")
+        reason = str(error).rsplit("Error: ")[-1].rstrip(".")
+        print(f"{label:<15} onnx.checker accepts, onnxruntime refuses: {reason}")
         return False
     print(f"{label:<15} onnx.checker accepts, onnxruntime loads")
     return True

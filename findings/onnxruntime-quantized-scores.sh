@@ -4,10 +4,10 @@
 # The guess: INT8 with calibration costs a little accuracy everywhere. Finer weights (per_channel) help.
 # What it does: on a YOLO-like network every score becomes exactly 0, while the boxes stay good. The
 # defaults also quantise the last Concat, which puts boxes in pixels (hundreds) and scores (below 1) into
-# one tensor. Its one scale is about 2 pixels a step, so each score rounds to zero, though the node that makes
-# the scores has a fine scale of its own. per_channel=True concerns weights only and changes nothing.
-# Why it matters: the INT8 model loads, runs, gives the right shapes and finds nothing at any confidence.
-# It looks like a bad calibration set. Leaving out the one Concat brings all scores back.
+# one tensor. Its one scale is about 2 pixels a step, so each score rounds to zero, though the node that
+# makes the scores has a fine scale of its own. per_channel=True concerns weights only and changes nothing.
+# Why it matters: the INT8 model loads, runs, gives the right shapes and finds nothing at any confidence. It
+# looks like a bad calibration set. Leaving out the one Concat brings all scores back.
 #
 # Seen (scores of the last tensor; the error of the boxes is in pixels of 640):
 #   FP32               scores 0.118 to 0.894
@@ -39,7 +39,9 @@ BOXES, CLASSES = 4, 5
 
 def weight(name: str, *shape: int) -> onnx.TensorProto:
     """Random weights that keep the size of the signal."""
-    return numpy_helper.from_array((rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32), name)
+    return numpy_helper.from_array(
+        (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32), name
+    )
 
 
 def silu(tensor: str, output: str) -> list[onnx.NodeProto]:
@@ -51,7 +53,7 @@ def silu(tensor: str, output: str) -> list[onnx.NodeProto]:
 
 
 def detector(path: Path) -> None:
-    """Two strided convolutions with SiLU, a head for boxes in pixels and one for scores, joined as YOLO does."""
+    """Two strided convolutions with SiLU, a head for boxes in pixels and one for scores, joined as in YOLO."""
     node = helper.make_node
     nodes = [
         node("Conv", ["images", "w0"], ["c0"], name="c0", pads=[1] * 4, strides=[2, 2]),
@@ -105,7 +107,11 @@ pictures = [rng.random((1, 3, 64, 64), np.float32) for _ in range(8)]
 detector(folder / "fp32.onnx")
 true_boxes, true_scores = run(folder / "fp32.onnx")
 print(f"{'FP32':<18} scores {true_scores.min():.3f} to {true_scores.max():.3f}")
-ways = {"defaults": {}, "per_channel=True": {"per_channel": True}, "without Concat": {"nodes_to_exclude": ["join"]}}
+ways = {
+    "defaults": {},
+    "per_channel=True": {"per_channel": True},
+    "without Concat": {"nodes_to_exclude": ["join"]},
+}
 highest = {}
 for label, options in ways.items():
     quantize_static(folder / "fp32.onnx", folder / "int8.onnx", Pictures(pictures), **options)
@@ -114,7 +120,10 @@ for label, options in ways.items():
     count = np.unique(scores).size
     values = f"{count} value{'s' * (count > 1)},"
     error = np.abs(boxes - true_boxes).max()
-    print(f"{label:<18} scores {scores.min():.3f} to {scores.max():.3f}, {values:<11} largest box error {error:.1f}")
+    print(
+        f"{label:<18} scores {scores.min():.3f} to {scores.max():.3f}, "
+        f"{values:<11} largest box error {error:.1f}"
+    )
     if error > 20:
         sys.exit("not as stated: the boxes are wrong too")
 if highest["defaults"] != 0 or highest["per_channel=True"] != 0:

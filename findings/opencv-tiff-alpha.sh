@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # opencv-python-headless 5.0.0.93, cv2.imdecode of TIFF.
 #
-# The guess: the flag IMREAD_UNCHANGED returns the stored numbers, in 8 bits as in 16 bits, and
-# IMREAD_COLOR drops the alpha channel, as it does for PNG.
-# What it does: if the TIFF says that its alpha is unassociated (ExtraSamples 2: the colours are not multiplied,
-# the usual kind) 8-bit colours come back multiplied by alpha, "unchanged" or not. The same picture in
-# 16 bits comes back as stored, but multiplied again when it is asked for in 8 bits. As PNG it never is.
+# The guess: the flag IMREAD_UNCHANGED returns the stored numbers, in 8 bits as in 16 bits, and IMREAD_COLOR
+# drops the alpha channel, as it does for PNG.
+# What it does: if the TIFF says that its alpha is unassociated (ExtraSamples 2: the colours are not
+# multiplied, the usual kind) 8-bit colours come back multiplied by alpha, "unchanged" or not. The same
+# picture in 16 bits comes back as stored, but multiplied again when it is asked for in 8 bits. As PNG it
+# never is.
 # Why it matters: YOLO sees a darker picture (black where alpha is 0) than from the PNG of the same pixels,
 # and a calibration or an evaluation on TIFF exports of a drawing or GIS program is not what it seems.
 #

@@ -3,12 +3,12 @@
 #
 # The guess: looking whether a decoded frame has side data (a rotation, motion vectors, captions) costs
 # nothing, and a frame's memory is free as soon as the loop moves on to the next frame.
-# What it does: the first look at side_data ties the frame into a reference cycle. It then lives until Python's
-# garbage collector happens to run, and that counts objects, not bytes: a hundred whole frames pile up,
-# though the video has no side data at all. frame.rotation, which reads the same data, makes no cycle.
-# Why it matters: a loop that feeds YOLO from a video and honours its rotation holds hundreds of MB of
-# 1080p frames, four times that of 4K frames, and all of the video where the collector is turned off for
-# even latencies.
+# What it does: the first look at side_data ties the frame into a reference cycle. It then lives until
+# Python's garbage collector happens to run, and that counts objects, not bytes: a hundred whole frames pile
+# up, though the video has no side data at all. frame.rotation, which reads the same data, makes no cycle.
+# Why it matters: a loop that feeds YOLO from a video and honours its rotation holds hundreds of MB of 1080p
+# frames, four times that of 4K frames, and all of the video where the collector is turned off for even
+# latencies.
 #
 # Seen (growth of the peak memory while 200 frames of 1080p are decoded and dropped, one process per line):
 #   nothing read, collector as it comes      0 MiB
@@ -23,7 +23,7 @@ trap 'rm -rf "$work"' EXIT
 "$work/venv/bin/pip" install --quiet --only-binary :all: numpy==2.4.6 av==18.1.0
 
 cat > "$work/decode.py" <<'PY'
-"""Decode a video of 200 grey frames, read one attribute of each frame, print the growth of the peak in MiB."""
+"""Decode a video of 200 grey frames, read one attribute of each, print the growth of the peak in MiB."""
 
 import gc
 import io

@@ -4,11 +4,11 @@
 # The guess: the parts of a segmentation are a set. A part of two points covers no pixel, so it does no
 # harm, or is an error, wherever it stands in the list.
 # What it does: the length of the first part alone decides what the whole list is. With the two-point part
-# at the end the list is polygons and the mask is right. With the same part in front, its 4 numbers make
-# the list "boxes"; boxes have to be an array, so the whole object fails with a TypeError about a
-# parameter "bb" that the annotation does not have.
-# Why it matters: drawing tools leave such parts behind (a click, a line, a sliver after cutting into tiles).
-# One of them in front stops the evaluation of all masks, with words that point at the boxes.
+# at the end the list is polygons and the mask is right. With the same part in front, its 4 numbers make the
+# list "boxes"; boxes have to be an array, so the whole object fails with a TypeError about a parameter "bb"
+# that the annotation does not have.
+# Why it matters: drawing tools leave such parts behind (a click, a line, a sliver after cutting into
+# tiles). One of them in front stops the evaluation of all masks, with words that point at the boxes.
 #
 # Seen:
 #   square                  400 pixels

@@ -6,8 +6,8 @@
 # What it does: the evaluation asks for the ids of an image and then looks the ids up, and of several
 # annotations with one id only the last is found. So the true objects of one image are replaced by those of
 # another one. Detections that are the annotations themselves score far below 1, without a word.
-# Why it matters: ids repeat when files of several recordings, or of tiles of large frames, are
-# joined. The model looks bad, and the difference between two models shrinks with it.
+# Why it matters: ids repeat when files of several recordings, or of tiles of large frames, are joined. The
+# model looks bad, and the difference between two models shrinks with it.
 #
 # Seen (mask mAP of a perfect detector, 4 objects in 2 images):
 #   ids 1 2 3 4   mAP 1.000
@@ -87,7 +87,9 @@ with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         scores[ids] = perfect_map(list(ids))
 for ids, score in scores.items():
     print(f"ids {' '.join(map(str, ids))}   mAP {score:.3f}")
-about_ids = [line for line in said.getvalue().splitlines() if re.search(r"\bids?\b|duplic|unique|warn", line, re.I)]
+about_ids = [
+    line for line in said.getvalue().splitlines() if re.search(r"\bids?\b|duplic|unique|warn", line, re.I)
+]
 print("text of the library that speaks of ids:", about_ids or "none")
 one, two, four = scores.values()
 if one < 0.999 or two > 0.9 or four > 0.9 or about_ids:

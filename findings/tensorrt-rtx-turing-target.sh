@@ -5,10 +5,10 @@
 # target that cannot do something gets a way of its own, or the build fails.
 # What it does: with SM75 (Turing) in the list, wherever it stands, no convolution stays in INT8 for any
 # target. All are computed in FP16, and the INT8 weights are turned into FP16 by an extra kernel in every
-# run. There is no warning: the builder says even less than without SM75. The size shows that there is
-# one common plan: it is that of the engine for SM75 alone.
-# Why it matters: Turing has INT8 tensor cores, so adding it "to be on the safe side" looks free.
-# An INT8 YOLO built so for an RTX 40 or 50 card is an FP16 one with extra work.
+# run. There is no warning: the builder says even less than without SM75. The size shows that there is one
+# common plan: it is that of the engine for SM75 alone.
+# Why it matters: Turing has INT8 tensor cores, so adding it "to be on the safe side" looks free. An INT8
+# YOLO built so for an RTX 40 or 50 card is an FP16 one with extra work.
 #
 # Seen (two Q/DQ convolutions with bias and SiLU, the rest FP16):
 #   SM86               convolutions read Int8, Int8   501 KB
@@ -59,7 +59,8 @@ def quantised_block() -> bytes:
             nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
     nodes.append(helper.make_node("Cast", ["x2"], ["features"], to=onnx.TensorProto.FLOAT))
     image, features = (
-        helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, WIDTH, SIDE, SIDE]) for n in ("images", "features")
+        helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, WIDTH, SIDE, SIDE])
+        for n in ("images", "features")
     )
     constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()]
     graph = helper.make_graph(nodes, "block", [image], [features], constants)
@@ -94,14 +95,21 @@ def build(model: bytes, targets: list[str]) -> tuple[list[str], int, int]:
     engine = builder.build_serialized_network(definition, config)
     if engine is None:
         sys.exit(f"not as stated: no engine for {targets}")
-    reads = re.findall(r"Name: conv\d\S*, LayerType: correlation, Inputs: \[ \{.*?Datatype: (\w+)", log.report)
-    print(f"{', '.join(targets):<18} convolutions read {', '.join(reads)}   {engine.nbytes / 1000:.0f} KB", flush=True)
+    reads = re.findall(
+        r"Name: conv\d\S*, LayerType: correlation, Inputs: \[ \{.*?Datatype: (\w+)", log.report
+    )
+    print(
+        f"{', '.join(targets):<18} convolutions read {', '.join(reads)}   {engine.nbytes / 1000:.0f} KB",
+        flush=True,
+    )
     return reads, engine.nbytes, log.warnings
 
 
 model = quantised_block()
 without = [build(model, targets) for targets in (["SM86"], ["SM86", "SM120"])]
-alone, *joined = (build(model, targets) for targets in (["SM75"], ["SM75", "SM86"], ["SM86", "SM120", "SM75"]))
+alone, *joined = (
+    build(model, targets) for targets in (["SM75"], ["SM75", "SM86"], ["SM86", "SM120", "SM75"])
+)
 said = sum(warnings for _, _, warnings in joined)
 print("warnings with SM75 in the list:", said)
 if any(reads != ["Int8", "Int8"] for reads, _, _ in without):

@@ -2,13 +2,14 @@
 # TensorRT-RTX 1.7.1 (package tensorrt-rtx), an explicitly quantised network. Needs no GPU: an engine is
 # built for a named target, and the builder reports its layers.
 #
-# The guess: one scale per output channel is the better choice for INT8 weights. It is what the guides advise, and
-# costs nothing at run time, since the scales can be folded into the step behind the convolution.
-# What it does: with one scale per channel each INT8 convolution writes FP32, and scale, bias and activation move
-# into another kernel that reads these 4 bytes a value again. With one scale for the whole weight the
+# The guess: one scale per output channel is the better choice for INT8 weights. It is what the guides
+# advise, and costs nothing at run time, since the scales can be folded into the step behind the
+# convolution.
+# What it does: with one scale per channel each INT8 convolution writes FP32, and scale, bias and activation
+# move into another kernel that reads these 4 bytes a value again. With one scale for the whole weight the
 # convolution adds the bias, applies ReLU and writes FP16 by itself. Nothing else differs.
-# Why it matters: most layers of a small YOLO are limited by memory traffic, and INT8 is taken to halve it. With
-# scales per channel about 10 bytes go to and fro for each value between two convolutions (4 written, 4
+# Why it matters: most layers of a small YOLO are limited by memory traffic, and INT8 is taken to halve it.
+# With scales per channel about 10 bytes go to and fro for each value between two convolutions (4 written, 4
 # read, 1 written, 1 read), against 4 in FP16. One scale needs 6.
 #
 # Seen (target SM86; two Q/DQ convolutions with bias and ReLU, the rest FP16):
@@ -113,7 +114,10 @@ seen = []
 for label, per_channel in (("one scale", False), ("one per channel", True)):
     report = layers(network(per_channel), trt.ComputeCapability.SM86)
     both = [convolution(report, name) for name in ("conv0", "conv1")]
-    words = (f"conv{i}: {r} to {w + ',':<6} ReLU {'inside' if x else 'outside':<7}" for i, (r, w, x) in enumerate(both))
+    words = (
+        f"conv{i}: {r} to {w + ',':<6} ReLU {'inside' if x else 'outside':<7}"
+        for i, (r, w, x) in enumerate(both)
+    )
     print(f"{label:<17} {'   '.join(words)}".rstrip())
     seen += both
 if seen != [("Int8", "Half", True)] * 2 + [("Int8", "Float", False)] * 2:

@@ -2,11 +2,11 @@
 # triton 3.9.0, tl.sum compiled for CUDA. Needs no GPU: the PTX is read.
 #
 # The guess: tl.sum keeps its running sum wide enough. It turns int8 into 32 bits by itself, tl.dot of
-# float16 adds in float32, and so does the sum of a float16 tensor in PyTorch. Storing the result as
-# float32 seems to ask for the same.
+# float16 adds in float32, and so does the sum of a float16 tensor in PyTorch. Storing the result as float32
+# seems to ask for the same.
 # What it does: float16 is added in float16, every addition of the tree, and only the finished sum is made
-# float32. 1,024 values of 100 give infinity (float16 ends at 65,504), and other sums lose digits.
-# Only integers are widened. dtype=tl.float32 adds in float32 and loads the same 16 bits.
+# float32. 1,024 values of 100 give infinity (float16 ends at 65,504), and other sums lose digits. Only
+# integers are widened. dtype=tl.float32 adds in float32 and loads the same 16 bits.
 # Why it matters: a kernel of one's own for a YOLO sums pixels (0 to 255), the area of a mask or the bottom
 # of a softmax in float16. Small test inputs stay in range, a full tile does not.
 #
@@ -62,7 +62,7 @@ seen = {}
 for label, (dtype, in_float32) in ways.items():
     seen[label] = [additions(ptx(dtype, in_float32, capability)) for capability in TARGETS]
     words = (" + ".join(f"{count} {kind}" for kind, count in counts.items()) for counts in seen[label])
-    columns = "   ".join(f"sm_{target} {word:<16}" for target, word in zip(TARGETS, words))
+    columns = "   ".join(f"sm_{target} {word:<16}" for target, word in zip(TARGETS, words, strict=True))
     print(f"{label:<23} {columns}".rstrip())
 if any(set(counts) != {"s32"} for counts in seen["int8"]):
     sys.exit("not as stated: int8 is no longer summed in 32 bits")

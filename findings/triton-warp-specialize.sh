@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # triton 3.9.0, tl.range(..., num_stages=3, warp_specialize=True) compiled for sm_80. Needs no GPU.
 #
-# The guess: warp_specialize is a hint. It is said to work on Blackwell only, so elsewhere it is ignored and the
-# loop is pipelined as num_stages asks.
+# The guess: warp_specialize is a hint. It is said to work on Blackwell only, so elsewhere it is ignored and
+# the loop is pipelined as num_stages asks.
 # What it does: for Ampere it silently undoes the pipeline. Without it the loop copies its tiles ahead with
-# cp.async into several buffers of shared memory. With it there is not one cp.async left, the shared
-# memory shrinks to a single buffer, and each multiplication waits for plain loads. num_stages is still
-# there and means nothing; nothing is said.
+# cp.async into several buffers of shared memory. With it there is not one cp.async left, the shared memory
+# shrinks to a single buffer, and each multiplication waits for plain loads. num_stages is still there and
+# means nothing; nothing is said.
 # Why it matters: one kernel source for a YOLO (an im2col convolution, a 1x1 convolution) serves several GPU
 # generations. The switch that helps the newest one takes the latency hiding from the RTX 30 series and the
 # A100, with right results, so only a profile would tell.
@@ -54,11 +54,14 @@ def compiled(capability: int, specialize: bool) -> tuple[int, int, int, int]:
     pointers = {"left": "*fp16", "right": "*fp16", "result": "*fp32", "depth": "i32"}
     signature = {**pointers, "SIDE": "constexpr", "STEP": "constexpr", "SPECIALIZE": "constexpr"}
     attributes = {(i,): [["tt.divisibility", 16]] for i in range(len(pointers))}
-    source = ASTSource(product, signature, constexprs={(4,): 64, (5,): 32, (6,): specialize}, attrs=attributes)
+    source = ASTSource(
+        product, signature, constexprs={(4,): 64, (5,): 32, (6,): specialize}, attrs=attributes
+    )
     kernel = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
     ptx = kernel.asm["ptx"]
     copies, loads, products = (
-        len(re.findall(pattern, ptx)) for pattern in (r"\bcp\.async\.c[ag]\b", r"\bld\.global\b", r"\bmma\.sync\b")
+        len(re.findall(pattern, ptx))
+        for pattern in (r"\bcp\.async\.c[ag]\b", r"\bld\.global\b", r"\bmma\.sync\b")
     )
     print(
         f"sm_{capability}, warp_specialize={specialize!s:<5}  {copies:>3} cp.async, {loads} plain loads, "
