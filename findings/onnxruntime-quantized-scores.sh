@@ -53,7 +53,7 @@ def silu(tensor: str, output: str) -> list[onnx.NodeProto]:
 
 
 def detector(path: Path) -> None:
-    """Two strided convolutions with SiLU, a head for boxes in pixels and one for scores, joined as in YOLO."""
+    """Two convolutions with SiLU, a head for boxes in pixels and one for scores, joined as YOLO does."""
     node = helper.make_node
     nodes = [
         node("Conv", ["images", "w0"], ["c0"], name="c0", pads=[1] * 4, strides=[2, 2]),
