@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from yolotrt.backends.onnxruntime_cuda import load as load_onnxruntime
-from yolotrt.cuda.opened import gpu
 
 from benchmarks.torch_network import captured
 from yolotrt.artifacts.documents import write_document
@@ -35,9 +33,11 @@ from yolotrt.backends.fused.file import read
 from yolotrt.backends.fused.profiler import step_seconds
 from yolotrt.backends.fused.roofline import Figures, roofline
 from yolotrt.backends.fused.runtime import load
+from yolotrt.backends.onnxruntime.gpu import load as load_onnxruntime
 from yolotrt.backends.profiles import Profile
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.cuda.device import Device, Scope
+from yolotrt.cuda.machine import HERE
 from yolotrt.data.sources import read_frames
 from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
@@ -59,7 +59,7 @@ Start = Callable[[], float]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    device = gpu(0)
+    device = HERE.gpu()
     batches = [int(text) for text in options.batches.split(",")]
     report: dict[str, Any] = {
         "environment": {

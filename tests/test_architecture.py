@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,19 @@ def test_help_needs_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Start with" in done.stdout
+
+
+OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda p: str(p.relative_to(ROOT.parent)))
+def test_what_code_around_the_package_imports_from_it_is_there(path: Path) -> None:
+    """Benchmarks run on GPUs alone, and import some of it only when called."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yolotrt"):
+            for alias in node.names:
+                assert _is_there(node.module or "", alias.name), f"{node.module} has no {alias.name}"
+
+
+def _is_there(module: str, name: str) -> bool:
+    return hasattr(import_module(module), name) or find_spec(f"{module}.{name}") is not None
