@@ -250,7 +250,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("engines"), help="folder for engines and timings")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
-    parser.add_argument("--output", type=Path, default=Path("bench/results/fused.json"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fused.json"))
     options = parser.parse_args(arguments)
     if "torch" in options.peers:
         import_module("torch")  # whose cuDNN ONNX Runtime uses then
