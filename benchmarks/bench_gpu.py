@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     report: dict[str, Any] = {
         "environment": {
-            **environment(os.cpu_count() or 1, device.info.pci_bus_id),
+            **as_values(environment(os.cpu_count() or 1, device.info.pci_bus_id)),
             "device": asdict(device.info),
         },
         "engine": {k: str(v) for k, v in vars(gpu.engine.file).items() if k in ("sha256", "precision")},
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.collect()
         _print(name, report[name])
         report["libraries"] = loaded_libraries()
-        report["gpu_after"] = as_values(gpu_state(device.info.pci_bus_id))
+        report["gpu_after"] = gpu_state(device.info.pci_bus_id)
         write_document(options.output, format="yolotrt.gpu-bench", version=1, body=report)
     subjects.close()
     device.close()
@@ -201,8 +201,8 @@ def _measured(
     after = gpu_state(device.info.pci_bus_id)
     return {
         "cases": [_case(subject, entry.result()) for subject, entry in zip(subjects, running, strict=True)],
-        "gpu_before": as_values(before),
-        "gpu_after": as_values(after),
+        "gpu_before": before,
+        "gpu_after": after,
         "gpu_free_bytes": device.memory()[0],
     }
 

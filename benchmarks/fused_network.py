@@ -24,20 +24,20 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from yolotrt.backends.onnxruntime_cuda import load as load_onnxruntime
-from yolotrt.cuda.opened import gpu
 
 from benchmarks.torch_network import captured
-from yolotrt.artifacts.documents import write_document
+from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.base import BuildConfig, EngineFile
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.file import read
 from yolotrt.backends.fused.profiler import step_seconds
 from yolotrt.backends.fused.roofline import Figures, roofline
 from yolotrt.backends.fused.runtime import load
+from yolotrt.backends.onnxruntime.gpu import load as load_onnxruntime
 from yolotrt.backends.profiles import Profile
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.cuda.device import Device, Scope
+from yolotrt.cuda.machine import HERE
 from yolotrt.data.sources import read_frames
 from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
@@ -59,11 +59,12 @@ Start = Callable[[], float]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    device = gpu(0)
+    device = HERE.gpu()
     batches = [int(text) for text in options.batches.split(",")]
     report: dict[str, Any] = {
         "environment": {
-            **environment(os.cpu_count() or 1, device.info.pci_bus_id), "device": asdict(device.info),
+            **as_values(environment(os.cpu_count() or 1, device.info.pci_bus_id)),
+            "device": asdict(device.info),
         },
         "gpu_before": gpu_state(device.info.pci_bus_id),
         "networks": {},
@@ -250,7 +251,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("engines"), help="folder for engines and timings")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
-    parser.add_argument("--output", type=Path, default=Path("bench/results/fused.json"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fused.json"))
     options = parser.parse_args(arguments)
     if "torch" in options.peers:
         import_module("torch")  # whose cuDNN ONNX Runtime uses then

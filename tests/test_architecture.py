@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,27 +60,14 @@ def test_an_arrow_that_others_imply_is_left_out() -> None:
 
 SOURCES = [*MODULES, *sorted(ROOT.rglob("*.cu")), *sorted(ROOT.rglob("*.cuh"))]
 MOST_LINES = 300
-FUSED = ("kernels", "launches", "planner", "runtime", "steps")
-TO_BE_SPLIT = {"cli/build.py", *(f"backends/fused/{name}.py" for name in FUSED)}
 APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 3"}
 """Constants that mean something else in each module: documents count their versions for themselves."""
-
-
-TO_BE_RENAMED = {
-    *("Draft", "Graph", "Lane", "Launch", "Piece", "Results", "Weights"),
-    *(
-        "Floats = npt.NDArray[np.float32]",
-        "PASSES = ('tiles', 'global', 'end_to_end')",
-        "Row = TypeVar('Row')",
-    ),
-}
-"""Of rooms that were built beside these: both lists only get shorter."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_module_is_read_in_one_sitting(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= MOST_LINES or str(path.relative_to(ROOT)) in TO_BE_SPLIT, "split it by meaning"
+    assert lines <= MOST_LINES, "split it by meaning"
 
 
 def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
@@ -87,7 +76,7 @@ def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
         tree = ast.parse(path.read_text())
         names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
         constants = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
-        for name in (names | constants) - APART - TO_BE_RENAMED:
+        for name in (names | constants) - APART:
             places.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
@@ -110,3 +99,19 @@ def test_help_needs_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Start with" in done.stdout
+
+
+OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda p: str(p.relative_to(ROOT.parent)))
+def test_what_code_around_the_package_imports_from_it_is_there(path: Path) -> None:
+    """Benchmarks run on GPUs alone, and import some of it only when called."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yolotrt"):
+            for alias in node.names:
+                assert _is_there(node.module or "", alias.name), f"{node.module} has no {alias.name}"
+
+
+def _is_there(module: str, name: str) -> bool:
+    return hasattr(import_module(module), name) or find_spec(f"{module}.{name}") is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,15 +40,6 @@ def definitions() -> Iterator[tuple[str, str, type[ast.AST]]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield node.name, f"{place}:{node.lineno}", type(node)
-
-
-def test_no_two_classes_share_a_name() -> None:
-    places = defaultdict(list)
-    for name, place, kind in definitions():
-        if kind is ast.ClassDef:
-            places[name].append(place)
-    assert len(places) > 100
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_names_are_the_terms_of_the_field() -> None:

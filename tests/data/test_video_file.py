@@ -66,10 +66,10 @@ def test_recordings_that_were_joined_go_on_in_time_and_size(tmp_path: Path) -> N
     assert [f.image.shape[1] for f in found] == [64] * 5 + [128] * 5
     joined.write_bytes(b"".join(part.read_bytes() for part in parts * 2))
     said: list[str] = []
-    with closing(open_source(str(joined))) as film:
-        assert len(list(film.shots(said.append))) == 20
+    with closing(open_source(str(joined))) as video:
+        assert len(list(video.shots(said.append))) == 20
     assert [note for note in said if "size" in note] == [
-        f"note: {joined} changes its size to 128x96 px at frame 5; a saved film keeps its first size"
+        f"note: {joined} changes its size to 128x96 px at frame 5; a saved video keeps its first size"
     ]
 
 

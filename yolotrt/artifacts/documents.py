@@ -183,12 +183,12 @@ def _plain(value: Any) -> Any:
 
 
 def write_document(target: Path, *, format: str, version: int, body: Mapping[str, Any]) -> Path:
-    """Write ``body`` as an indented JSON document, atomically.
+    """Write ``body``, JSON values and dataclasses, as an indented JSON document, atomically.
 
     Raises:
         StorageError: The file cannot be written; see :func:`yolotrt.artifacts.files.atomic_target`.
     """
-    document = {"format": format, "version": version, **body}
+    document = {"format": format, "version": version, **as_values(body)}
     return write_text(target, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 

@@ -132,7 +132,7 @@ def by_list(what: str, maker: str) -> Kind:
     return Kind(what, is_own)
 
 
-class Results:
+class FilesOfVerb:
     """What a verb wrote into folders, told while they are walked from the top.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.calibration_images import coco_images, offered_images
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import (
@@ -27,7 +27,6 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
-from yolotrt.data.coco.layout import DATASET
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -180,9 +179,9 @@ def build(
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
     calibrates = (int8 or fp8) and is_calibrated(path)
     if calibrates and means_coco(images):
-        images = _coco()
+        images = coco_images()
     elif calibrates and images is None and not family(calibration_cache(path, CALIB_DATA)):
-        images = _offered(yes)
+        images = offered_images(yes)
     request = BuildRequest(
         model=path,
         precision=chosen[0] if chosen else "fp32",
@@ -286,26 +285,3 @@ def _emit(json: str | None, file: EngineFile, cached: bool, bound: BuiltWithinBo
     found = BUILT.to_json(Built(*facts, bound))
     # "promise" is what the key was called first: scripts that read it go on.
     emit_json(json, found if bound is None else {**found, "promise": found["accuracy_bound"]})
-
-
-def _coco() -> Path:
-    """Return COCO images to calibrate on, downloading them first where needed."""
-    from yolotrt.cli.download import transfer_bars
-    from yolotrt.workflow.coco import calibration_images
-
-    with transfer_bars() as watch:
-        return calibration_images(CALIB_DATA / DATASET, watch, say)
-
-
-def _offered(yes: bool) -> Path | None:
-    """Offer the download; take it with ``--yes`` or when a person agrees."""
-    from yolotrt.data.coco.request import offer
-    from yolotrt.workflow.coco import calibration_request
-
-    if yes:
-        return _coco()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    say("INT8 needs images to calibrate on; best are about 100 of your own camera (--images DIR).")
-    question = f"{offer(calibration_request(CALIB_DATA / DATASET))} Download them?"
-    return _coco() if typer.confirm(question, err=True) else None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.artifacts.folders import DRAWN, Results
+from yolotrt.artifacts.folders import DRAWN, FilesOfVerb
 from yolotrt.data.foreign import ENDINGS, VIDEO_ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
@@ -40,7 +40,7 @@ def list_images(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
     found, links, others, videos = [], list[str](), Counter[str](), Counter[str]()
-    results = Results(DRAWN)
+    results = FilesOfVerb(DRAWN)
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
         shown = (Path(folder, s) for s in subfolders)

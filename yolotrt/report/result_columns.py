@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 from yolotrt.bench.metrics import flat_metrics, metric_stages
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import Ratio, Summary, paired_ratio, summarize
-from yolotrt.report.columns import Column
+from yolotrt.report.columns import Column, Row
 from yolotrt.report.figures import interval_text, milliseconds, milliseconds_exactly, ratio_text
 from yolotrt.report.labels import short_names
-from yolotrt.timing.trace import INTERVAL
+from yolotrt.timing.trace import INTERVAL, PASSES
 
-PASSES = ("tiles", "global", "end_to_end")
 QUANTILES = ("p50", "p95", "p99")
 """What a terminal shows of each pass."""
 
 _SPREAD = ("p90", "p95", "p99", "mean", "stdev")
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import interval_percent, milliseconds, milliseconds_exactly, signed_percent
 from yolotrt.report.fitting import terminal_table
 from yolotrt.report.result_columns import (
-    PASSES,
     QUANTILES,
     ResultRow,
     case_columns,
@@ -21,7 +20,7 @@ from yolotrt.report.result_columns import (
     result_rows,
 )
 from yolotrt.text import Markup
-from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, STAGES
+from yolotrt.timing.trace import COPIES, DEVICE, INTERVAL, PASSES, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table

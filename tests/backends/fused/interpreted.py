@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from yolotrt.backends.fused.arguments import Address, Launch, Weights
+from yolotrt.backends.fused.arguments import Address, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
@@ -62,7 +62,7 @@ class Interpreted:
 
     def __init__(self, network: Network, batch: int) -> None:
         self.network, self.batch = network, batch
-        self.weights = Weights()
+        self.weights = WeightsBlob()
         self.launcher = Launcher(network, self.weights)
         self.arena = np.full(network.arena_nbytes * batch // 2 + 1024, np.nan, np.float16)
         self.head = np.full((batch, *network.head[1]), np.nan, np.float32)
@@ -78,7 +78,7 @@ class Interpreted:
     def do(self, step: Step, tile: Tile | None = None) -> None:
         self.start(self.launcher.launch(step, tile or candidates(step, self.batch)[0]))
 
-    def start(self, launch: Launch) -> None:
+    def start(self, launch: KernelLaunch) -> None:
         from yolotrt.backends.fused import kernels
 
         weights = np.frombuffer(bytearray(self.weights.data()), np.uint8)

@@ -11,7 +11,7 @@ import pytest
 from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
-from yolotrt.backends.fused.arguments import Weights
+from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, Variant, compile_all, variant_of
 from yolotrt.backends.fused.launches import Launcher
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 
 def variants() -> list[Variant]:
     network = planned(yolo(Shape(bins=16)))
-    launcher = Launcher(network, Weights())
+    launcher = Launcher(network, WeightsBlob())
     stem = next(s for s in network.steps if isinstance(s, Stem))
     fused = next(s for s in network.steps if isinstance(s, Conv) and s.kernel == 3 and s.point)
     return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (stem, fused)]
@@ -50,14 +50,14 @@ def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyP
 
 def test_the_same_kernel_of_two_layers_is_compiled_once() -> None:
     network = planned(yolo())
-    launcher = Launcher(network, Weights())
+    launcher = Launcher(network, WeightsBlob())
     launches = [launcher.launch(s, candidates(s, 8)[0]) for s in network.steps]
     assert len({variant_of(launch) for launch in launches}) < len(launches)
     assert len({variant_of(launch).key for launch in launches}) == len({variant_of(x) for x in launches})
 
 
 def test_equal_weights_are_stored_once() -> None:
-    weights = Weights()
+    weights = WeightsBlob()
     a, b = weights.add(np.ones(5, np.float16)), weights.add(np.ones(5, np.float16))
     c = weights.add(np.zeros(300, np.float32))
     assert a == b

@@ -44,7 +44,7 @@ Arg = Address | Count | None
 
 
 @dataclass(frozen=True)
-class Launch:
+class KernelLaunch:
     """A kernel with everything that it needs for any batch size.
 
     Attributes:
@@ -76,7 +76,7 @@ class Launch:
         return -(-self.work * batch // self.each) * self.times
 
 
-class Weights:
+class WeightsBlob:
     """All constants of a network in one block of memory."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from yolotrt.backends.base import Layer
-from yolotrt.backends.fused.arguments import Launch, Weights
+from yolotrt.backends.fused.arguments import KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
@@ -52,13 +52,13 @@ def assemble(
         MissingDependency: Triton is not installed.
         BuildError: A kernel cannot be compiled for a target.
     """
-    weights = Weights()
+    weights = WeightsBlob()
     launcher = Launcher(network, weights)
     best = sorted({p.best for p in profiles})
     tuned: Choices = {}
     if tuner is not None and tuner.target in targets:
         tuned = tuner.tune(network, best, progress)
-    plans: dict[tuple[str, int], list[Launch]] = {}
+    plans: dict[tuple[str, int], list[KernelLaunch]] = {}
     codes: dict[tuple[Variant, str], Code] = {}
     untuned = [(t, b) for t in targets for b in best if (t, b) not in tuned]
     plausible(network, launcher, untuned, plans, codes, progress)
@@ -76,7 +76,7 @@ def plausible(
     network: Network,
     launcher: Launcher,
     wanted: Sequence[tuple[str, int]],
-    plans: dict[tuple[str, int], list[Launch]],
+    plans: dict[tuple[str, int], list[KernelLaunch]],
     codes: dict[tuple[Variant, str], Code],
     progress: Progress,
 ) -> None:
@@ -140,9 +140,9 @@ def _put_together(
     network: Network,
     targets: Sequence[str],
     profiles: Sequence[Profile],
-    plans: Mapping[tuple[str, int], Sequence[Launch]],
+    plans: Mapping[tuple[str, int], Sequence[KernelLaunch]],
     codes: Mapping[tuple[Variant, str], Code],
-    weights: Weights,
+    weights: WeightsBlob,
 ) -> FusedFile:
     turns = schedule(network)
     costs = [cost_of(network, step) for step in network.steps]

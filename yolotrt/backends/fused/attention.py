@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from yolotrt.backends.fused.graph import Graph, Node, refusal
+from yolotrt.arrays import F32
+from yolotrt.backends.fused.graph import NetworkGraph, Node, refusal
 from yolotrt.backends.fused.tail import TOLERANCE
-
-Floats = npt.NDArray[np.float32]
 
 _MOVES = {"Reshape", "Transpose", "Split", "Slice", "Mul", "Cast", "Identity", "Gather", "Squeeze"}
 """What may lie between the convolution before a block and its matrix products."""
@@ -47,7 +45,7 @@ class Block:
         return 1 / math.sqrt(self.key)
 
 
-def find_blocks(graph: Graph, elsewhere: set[str]) -> list[Block]:
+def find_blocks(graph: NetworkGraph, elsewhere: set[str]) -> list[Block]:
     """Return the attention blocks of a network.
 
     Args:
@@ -60,7 +58,7 @@ def find_blocks(graph: Graph, elsewhere: set[str]) -> list[Block]:
     return [_find(graph, n) for n in graph.nodes if n.op == "Softmax" and n.name not in elsewhere]
 
 
-def attended(block: Block, source: Floats, weight: Floats, bias: Floats) -> Floats:
+def attended(block: Block, source: F32, weight: F32, bias: F32) -> F32:
     """Compute a block, as a reference.
 
     Args:
@@ -85,7 +83,7 @@ def attended(block: Block, source: Floats, weight: Floats, bias: Floats) -> Floa
     return np.asarray(mixed + _depthwise(flat, weight, bias), np.float32)
 
 
-def _depthwise(x: Floats, weight: Floats, bias: Floats) -> Floats:
+def _depthwise(x: F32, weight: F32, bias: F32) -> F32:
     """Convolve each channel of (batch, channels, height, width) with its own kernel, size kept by zeros."""
     kernel = weight.shape[-1]
     pad = kernel // 2
@@ -95,7 +93,7 @@ def _depthwise(x: Floats, weight: Floats, bias: Floats) -> Floats:
     return np.asarray(sums + bias[None, :, None, None], np.float32)
 
 
-def _find(graph: Graph, softmax: Node) -> Block:
+def _find(graph: NetworkGraph, softmax: Node) -> Block:
     first = _before(graph, softmax.inputs[0], {"MatMul"})
     second = _behind(graph, softmax.outputs[0], {"MatMul"})
     total = _behind(graph, second.outputs[0] if second else "", {"Add"})
@@ -123,7 +121,7 @@ def _find(graph: Graph, softmax: Node) -> Block:
     return block
 
 
-def _prove(graph: Graph, block: Block, softmax: Node) -> None:
+def _prove(graph: NetworkGraph, block: Block, softmax: Node) -> None:
     """Refuse a block that computes anything else than it should on random numbers."""
     shape, node = graph.shapes[block.source], block.positional
     weight, bias = (graph.constant(node, i).astype(np.float32) for i in (1, 2))
@@ -137,7 +135,7 @@ def _prove(graph: Graph, block: Block, softmax: Node) -> None:
     raise refusal(softmax, "its attention block is of a kind that is not known")
 
 
-def _before(graph: Graph, name: str, ops: set[str]) -> Node | None:
+def _before(graph: NetworkGraph, name: str, ops: set[str]) -> Node | None:
     """Walk back along data, not constants, to the first node of some operators."""
     while (node := graph.makers.get(name)) is not None and node.op not in ops:
         if node.op not in _MOVES:
@@ -146,7 +144,7 @@ def _before(graph: Graph, name: str, ops: set[str]) -> Node | None:
     return node
 
 
-def _behind(graph: Graph, name: str, ops: set[str]) -> Node | None:
+def _behind(graph: NetworkGraph, name: str, ops: set[str]) -> Node | None:
     """Walk on along single readers to the first node of some operators."""
     while len(readers := graph.readers.get(name, [])) == 1:
         if readers[0].op in ops:

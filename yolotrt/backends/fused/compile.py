@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from yolotrt.backends.fused.arguments import Address, Launch
+from yolotrt.backends.fused.arguments import Address, KernelLaunch
 from yolotrt.distribution import install_hint
 from yolotrt.errors import BuildError, MissingDependency
 
@@ -69,7 +69,7 @@ class Code:
     spilled: int = 0
 
 
-def variant_of(launch: Launch) -> Variant:
+def variant_of(launch: KernelLaunch) -> Variant:
     """Return what has to be compiled for a launch."""
     signature: list[tuple[str, str]] = []
     constants: list[tuple[str, Any]] = []

@@ -29,7 +29,7 @@ class Start:
         step: Name of the step.
         kernel: Index of the kernel.
         args: Those that the compiler left, in order.
-        work: See :class:`.launches.Launch`.
+        work: See :class:`.arguments.KernelLaunch`.
         each: Likewise.
         times: Likewise.
         stream: Where it runs; 0 is the caller's stream.

@@ -34,7 +34,7 @@ class Node:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-class Graph:
+class NetworkGraph:
     """A network for one image.
 
     Attributes:

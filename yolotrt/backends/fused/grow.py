@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.backends.fused.parts import Dense
-from yolotrt.backends.fused.plan_ops import Draft, Op, Weights
+from yolotrt.backends.fused.plan_ops import ConvWeights, NetworkDraft, Op
 from yolotrt.backends.fused.steps import Grow
 
 ROWS = {0: ((0, 1), (1, 0), (1, 1)), 1: ((0, 0), (0, 1), (1, 0))}
@@ -16,7 +16,7 @@ ROWS = {0: ((0, 1), (1, 0), (1, 1)), 1: ((0, 0), (0, 1), (1, 0))}
 the source (0 is the upper one of the two that count), then the row within the pixel there."""
 
 
-def fuse_growth(draft: Draft) -> None:
+def fuse_growth(draft: NetworkDraft) -> None:
     """Let the layers that make the prototypes be one operation of kind ``grow``, where they allow it."""
     readers = draft.readers()
     for op in [o for o in draft.ops if o.kind == "conv" and o.spread == 2]:
@@ -25,7 +25,7 @@ def fuse_growth(draft: Draft) -> None:
             _join(draft, op, behind[0])
 
 
-def composed(spread: Weights, kernel: Weights) -> tuple[np.ndarray, np.ndarray]:
+def composed(spread: ConvWeights, kernel: ConvWeights) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of both layers as one.
 
     Args:
@@ -94,15 +94,17 @@ def paired(step: Grow) -> Pair:
     return Pair(dense, edges.reshape(12, 2 * outputs), point)
 
 
-def _fits(draft: Draft, first: Op, second: Op) -> bool:
+def _fits(draft: NetworkDraft, first: Op, second: Op) -> bool:
     plain = first.act == "none" and not first.residual and first.point is None
     shape = (second.kind, second.kernel, second.stride, second.pad) == ("conv", 3, 1, 1)
-    whole = draft.is_whole(second.inputs[0]) and len(first.inputs[0]) == 1 and first.inputs[0][0].zoom == 1
+    whole = (
+        draft.is_one_tensor(second.inputs[0]) and len(first.inputs[0]) == 1 and first.inputs[0][0].zoom == 1
+    )
     ends = second.outputs[0] in draft.outputs and second.point is not None and not second.residual
     return plain and shape and whole and ends
 
 
-def _join(draft: Draft, first: Op, second: Op) -> None:
+def _join(draft: NetworkDraft, first: Op, second: Op) -> None:
     assert first.weights
     assert second.weights
     second.extra = composed(first.weights, second.weights)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yolotrt.arrays import F32
 from yolotrt.cuda.device import Device, Event, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 
-Floats = npt.NDArray[np.float32]
 
-
-class Lane:
+class FusedLane:
     """Memory and streams of contexts that never run at the same time."""
 
     def __init__(self, device: Device) -> None:
@@ -86,7 +85,7 @@ class HostBuffers:
         self._device = {name: scope.buffer(t.nbytes).address for name, t in tensors.items()}
         self._pinned = {name: scope.pinned(t.nbytes) for name, t in tensors.items()}
         self.stream = scope.stream()
-        self.images: Floats = np.zeros(tensors[self._input].shape, np.float32)
+        self.images: F32 = np.zeros(tensors[self._input].shape, np.float32)
 
     def addresses(self) -> tuple[int, dict[str, int]]:
         """Return the device addresses of the input, and of the outputs by name."""
@@ -98,7 +97,7 @@ class HostBuffers:
         pinned, nbytes = self._pinned[self._input].address, self._tensors[self._input].nbytes
         self.stream.copy(self._device[self._input], pinned, nbytes)
 
-    def download(self) -> tuple[Floats, Floats]:
+    def download(self) -> tuple[F32, F32]:
         """Return the outputs behind everything that is in the stream."""
         for name in self._outputs:
             self.stream.copy(self._pinned[name].address, self._device[name], self._tensors[name].nbytes)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, Launch, Weights
+from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.grow import paired
 from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
@@ -35,17 +35,17 @@ class Launcher:
         weights: Filled with the constants of every step that is written.
     """
 
-    def __init__(self, network: Network, weights: Weights) -> None:
+    def __init__(self, network: Network, weights: WeightsBlob) -> None:
         self._network, self._weights = network, weights
 
-    def launch(self, step: Step, tile: Tile) -> Launch:
+    def launch(self, step: Step, tile: Tile) -> KernelLaunch:
         """Return how a step is started with a tile."""
         kinds: dict[type[Step], Any] = {
             Stem: self._stem, Conv: self._conv, Grow: self._grow, Depthwise: self._depthwise,
             Pools: self._pools,
             Attention: self._attention, Sum: self._sum, Best: self._best, Select: self._select,
         }  # fmt: skip
-        made: Launch = kinds[type(step)](step, tile)
+        made: KernelLaunch = kinds[type(step)](step, tile)
         return made
 
     def _at(self, part: Slice | None) -> Address | None:
@@ -84,7 +84,7 @@ class Launcher:
         width, height = step.out_wh
         return self._plane(planes), known | {"STORE": 1, "QUAD": _together(width * height, planes, tile)}
 
-    def _stem(self, step: Stem, tile: Tile) -> Launch:
+    def _stem(self, step: Stem, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
         outputs = step.dense.outputs
         args: dict[str, Arg] = {
@@ -100,7 +100,7 @@ class Launcher:
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
 
-    def _conv(self, step: Conv, tile: Tile) -> Launch:
+    def _conv(self, step: Conv, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
         pack = tile.pack
         width //= pack
@@ -125,7 +125,7 @@ class Launcher:
         }  # fmt: skip
         return _launch(step, "conv", args, constants, (width, height), dense.outputs, tile)
 
-    def _grow(self, step: Grow, tile: Tile) -> Launch:
+    def _grow(self, step: Grow, tile: Tile) -> KernelLaunch:
         store, pair = step.store, paired(step)
         outputs, planes = pair.dense.outputs, pair.point.outputs
         args: dict[str, Arg] = {
@@ -142,11 +142,11 @@ class Launcher:
             "BK": tile.bk, "BN2": max(16, next_power(planes)),
         }  # fmt: skip
         work = step.width * step.height
-        return Launch(
+        return KernelLaunch(
             step.name, "grow", args, constants, work, tile.bm, 2, tile.warps, tile.stages, tile.registers
         )
 
-    def _depthwise(self, step: Depthwise, tile: Tile) -> Launch:
+    def _depthwise(self, step: Depthwise, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
         taps = step.taps
         args: dict[str, Arg] = {
@@ -163,7 +163,7 @@ class Launcher:
         }  # fmt: skip
         return _launch(step, "depthwise", args, constants, (width, height), step.source.channels, tile)
 
-    def _pools(self, step: Pools, tile: Tile) -> Launch:
+    def _pools(self, step: Pools, tile: Tile) -> KernelLaunch:
         stores = [*step.stores, None, None][:3]
         args: dict[str, Arg] = {
             "x": self._at(step.source), **{f"y{i + 1}": self._at(s) for i, s in enumerate(stores)},
@@ -177,7 +177,7 @@ class Launcher:
         }  # fmt: skip
         return _images(step, "pools", args, constants, -(-step.source.channels // tile.bn), tile)
 
-    def _attention(self, step: Attention, tile: Tile) -> Launch:
+    def _attention(self, step: Attention, tile: Tile) -> KernelLaunch:
         taps = step.taps
         args: dict[str, Arg] = {
             "x": self._at(step.source), "tw": self._weights.add(taps.weight),
@@ -193,7 +193,7 @@ class Launcher:
         blocks = -(-(step.width * step.height // step.areas) // tile.bm)
         return _images(step, "attention", args, constants, step.heads * step.areas * blocks, tile)
 
-    def _sum(self, step: Sum, tile: Tile) -> Launch:
+    def _sum(self, step: Sum, tile: Tile) -> KernelLaunch:
         sources = [*step.sources, None, None][:3]
         args: dict[str, Arg] = {
             **{f"x{i}": self._at(s) for i, s in enumerate(sources)}, "y": self._at(step.store),
@@ -208,7 +208,7 @@ class Launcher:
         size = (step.width, step.height)
         return _launch(step, "total", args, constants, size, step.store.channels, tile)
 
-    def _best(self, step: Best, tile: Tile) -> Launch:
+    def _best(self, step: Best, tile: Tile) -> KernelLaunch:
         offsets = self._network.offsets
         args: dict[str, Arg] = {
             "x": Address("arena", "fp32", offsets[step.rows], 4 * step.first * step.count),
@@ -218,7 +218,7 @@ class Launcher:
         constants = {"ROWS": step.count, "ITEM": item, "CLASSES": step.classes, "BM": tile.bm}
         return _images(step, "best", args, constants, -(-step.count // tile.bm), tile)
 
-    def _select(self, step: Select, tile: Tile) -> Launch:
+    def _select(self, step: Select, tile: Tile) -> KernelLaunch:
         offsets = self._network.offsets
         args: dict[str, Arg] = {
             "x": Address("arena", "fp32", offsets[step.rows], 0),
@@ -260,23 +260,25 @@ def _launch(
     size: tuple[int, int],
     outputs: int,
     tile: Tile,
-) -> Launch:
+) -> KernelLaunch:
     """Return the launch of a kernel that deals out pixels and output channels."""
     width, height = size
     work, each = width * height, tile.bm
     if tile.tw:
         work, each = -(-width // tile.tw) * -(-height // (tile.bm // tile.tw)), 1
     times = -(-outputs // tile.bn)
-    return Launch(
+    return KernelLaunch(
         step.name, kernel, args, constants, work, each, times, tile.warps, tile.stages, tile.registers
     )
 
 
 def _images(
     step: Step, kernel: str, args: dict[str, Arg], constants: dict[str, Any], programs: int, tile: Tile
-) -> Launch:
+) -> KernelLaunch:
     """Return the launch of a kernel that deals out images, each to some programs."""
-    return Launch(step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages, tile.registers)
+    return KernelLaunch(
+        step.name, kernel, args, constants, 1, 1, programs, tile.warps, tile.stages, tile.registers
+    )
 
 
 def _together(pixels: int, planes: Planes, tile: Tile) -> int:

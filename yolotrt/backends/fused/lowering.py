@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from yolotrt.backends.fused.graph import Graph
+from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.parts import (
     Boxes,
     Dense,
@@ -15,11 +15,17 @@ from yolotrt.backends.fused.parts import (
     Slice,
     Spread,
     Store,
-    Taps,
     next_power,
     round_up,
 )
-from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, aligned
+from yolotrt.backends.fused.plan_ops import (
+    ChannelSlice,
+    NetworkDraft,
+    Op,
+    Tensor,
+    Value,
+    aligned,
+)
 from yolotrt.backends.fused.plan_passes import settled
 from yolotrt.backends.fused.steps import (
     Attention,
@@ -34,6 +40,7 @@ from yolotrt.backends.fused.steps import (
     Step,
     Sum,
 )
+from yolotrt.backends.fused.stored_weights import dense_of, point_of, taps_of
 from yolotrt.backends.fused.tail import Tail
 from yolotrt.errors import BuildError
 from yolotrt.model.spec import ModelSpec
@@ -52,7 +59,12 @@ class Lowering:
     """Writes operations as steps."""
 
     def __init__(
-        self, draft: Draft, homes: dict[int, tuple[int, int]], tail: Tail, spec: ModelSpec, graph: Graph
+        self,
+        draft: NetworkDraft,
+        homes: dict[int, tuple[int, int]],
+        tail: Tail,
+        spec: ModelSpec,
+        graph: NetworkGraph,
     ) -> None:
         self._draft, self._homes, self._tail, self._spec = draft, homes, tail, spec
         _, channels, height, width = graph.shapes[spec.proto_output]
@@ -140,7 +152,7 @@ class Lowering:
         flat = weight.reshape(len(weight), -1).T
         return Stem(
             name=op.name, nodes=tuple(op.nodes), height=op.height, width=op.width, channels=weight.shape[1],
-            kernel=op.kernel, stride=op.stride, pad=op.pad, dense=_dense(flat, op.weights),
+            kernel=op.kernel, stride=op.stride, pad=op.pad, dense=dense_of(flat, op.weights),
             store=self._target(op.outputs[0]),
         )  # fmt: skip
 
@@ -155,8 +167,8 @@ class Lowering:
             padded = np.pad(part, ((0, 0), (0, 0), (0, spare), (0, 0)))
             rows.append(padded.reshape(-1, padded.shape[-1]))
             at += piece.channels
-        point = _point(op.point) if op.point else None
-        dense = _dense(np.concatenate(rows), op.weights)
+        point = point_of(op.point) if op.point else None
+        dense = dense_of(np.concatenate(rows), op.weights)
         out = op.outputs[0]
         if out in self._scores:
             last = point or dense
@@ -185,13 +197,13 @@ class Lowering:
             name=op.name, nodes=tuple(op.nodes), source=source, height=op.height, width=op.width,
             weight=np.ascontiguousarray(padded.reshape(-1, padded.shape[-1]), np.float16),
             bias=np.pad(bias.reshape(16, -1), ((0, 0), (0, spare))).astype(np.float32), act=op.weights.act,
-            point=_point(op.point), store=store,
+            point=point_of(op.point), store=store,
         )  # fmt: skip
 
     def _depthwise(self, op: Op) -> Step:
         return Depthwise(
             name=op.name, nodes=tuple(op.nodes), source=self._single(op.inputs[0]), height=op.height,
-            width=op.width, taps=_taps(op), store=self._target(op.outputs[0]),
+            width=op.width, taps=taps_of(op), store=self._target(op.outputs[0]),
             residual=self._single(op.residual) if op.residual else None,
         )  # fmt: skip
 
@@ -213,7 +225,7 @@ class Lowering:
         return Attention(
             name=op.name, nodes=tuple(op.nodes), source=self._single(op.inputs[0]), height=op.height,
             width=op.width, heads=block.heads, key=block.key, value=block.value, areas=block.areas,
-            scale=block.scale, taps=_taps(op), store=self._target(op.outputs[0]),
+            scale=block.scale, taps=taps_of(op), store=self._target(op.outputs[0]),
         )  # fmt: skip
 
     def _sum(self, op: Op) -> Step:
@@ -227,7 +239,7 @@ class Lowering:
         (piece,) = settled(value, self._homes)
         return self._slice(piece)
 
-    def _slice(self, piece: Piece) -> Slice:
+    def _slice(self, piece: ChannelSlice) -> Slice:
         """Return a piece of a settled tensor as a slice of its map."""
         tensor, shared = self._draft.tensors[piece.tensor], self._shared(piece.tensor)
         whole = Tensor(tensor.name, shared or tensor.channels, tensor.height, tensor.width)
@@ -258,33 +270,6 @@ class Lowering:
 
     def _refusal(self, reason: str) -> BuildError:
         return refusal_of(self._spec, reason)
-
-
-def _dense(rows: np.ndarray, weights: Weights) -> Dense:
-    """Return weights by row with the output channels filled up with zeros."""
-    spare = round_up(rows.shape[1]) - rows.shape[1]
-    return Dense(
-        np.ascontiguousarray(np.pad(rows, ((0, 0), (0, spare))), np.float16),
-        np.pad(weights.bias, (0, spare)).astype(np.float32),
-        weights.act,
-    )
-
-
-def _point(weights: Weights) -> Dense:
-    """Return a convolution of single pixels behind another, for all channels that the other stores."""
-    rows = weights.weight[:, :, 0, 0].T
-    return _dense(np.pad(rows, ((0, round_up(len(rows)) - len(rows)), (0, 0))), weights)
-
-
-def _taps(op: Op) -> Taps:
-    assert op.weights
-    weight = op.weights.weight.reshape(len(op.weights.bias), -1).T
-    spare = round_up(weight.shape[1]) - weight.shape[1]
-    return Taps(
-        np.ascontiguousarray(np.pad(weight, ((0, 0), (0, spare))), np.float16),
-        np.pad(op.weights.bias, (0, spare)).astype(np.float32),
-        op.weights.act, op.kernel, op.stride, op.pad,
-    )  # fmt: skip
 
 
 def refusal_of(spec: ModelSpec, reason: str) -> BuildError:

@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from yolotrt.backends.fused.attention import Block
-from yolotrt.backends.fused.graph import Graph, Node, refusal
-from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, channels_of, cut, joined
+from yolotrt.backends.fused.graph import NetworkGraph, Node, refusal
+from yolotrt.backends.fused.plan_ops import (
+    ChannelSlice,
+    ConvWeights,
+    NetworkDraft,
+    Op,
+    Tensor,
+    Value,
+    channels_of,
+    cut,
+    joined,
+)
 
 MOST_POOLS = 3
 MOST_SUMMANDS = 3
@@ -27,9 +37,9 @@ class Importer:
         skip: Names of nodes that decode detections.
     """
 
-    def __init__(self, graph: Graph, input_name: str, blocks: list[Block], skip: set[str]) -> None:
+    def __init__(self, graph: NetworkGraph, input_name: str, blocks: list[Block], skip: set[str]) -> None:
         self.graph = graph
-        self.draft = Draft()
+        self.draft = NetworkDraft()
         self._input = input_name
         self._images = {input_name}  # the input under all its names
         self._skip = skip | {n.name for block in blocks for n in block.nodes}
@@ -41,7 +51,7 @@ class Importer:
             "Split": self._split, "Slice": self._slice, "Resize": self._resize, "MaxPool": self._pool,
         }  # fmt: skip
 
-    def run(self) -> Draft:
+    def run(self) -> NetworkDraft:
         """Return the operations.
 
         Raises:
@@ -77,14 +87,14 @@ class Importer:
             return
         self.draft.values[node.outputs[0]] = self._value(node, 0)
 
-    def _weights(self, node: Node) -> Weights:
+    def _weights(self, node: Node) -> ConvWeights:
         weight = self.graph.constant(node, 1).astype(np.float32)
         if weight.ndim != 4:
             raise refusal(node, f"its kernel has {weight.ndim - 2} dimensions")
         has_bias = len(node.inputs) > 2 and node.inputs[2]
         outputs = weight.shape[1 if node.op == "ConvTranspose" else 0]
         bias = self.graph.constant(node, 2) if has_bias else np.zeros(outputs)
-        return Weights(weight, bias.astype(np.float32))
+        return ConvWeights(weight, bias.astype(np.float32))
 
     def _conv(self, node: Node) -> None:
         weights, how = self._weights(node), node.attributes
@@ -114,14 +124,14 @@ class Importer:
             raise refusal(node, "its windows overlap")
         # Each pixel becomes size x size pixels: as many times the channels, the places row by row.
         weight = weights.weight.transpose(2, 3, 1, 0).reshape(size * size * outputs, inputs, 1, 1)
-        flat = Weights(np.ascontiguousarray(weight), np.tile(weights.bias, size * size))
+        flat = ConvWeights(np.ascontiguousarray(weight), np.tile(weights.bias, size * size))
         _, _, height, width = self.graph.shapes[node.inputs[0]]
         op = self._append("conv", node, [self._value(node, 0)], height, width, 1, 1, 0, flat)
         op.spread = size
 
     def _append(
         self, kind: str, node: Node, inputs: list[Value], height: int, width: int, kernel: int,
-        stride: int, pad: int, weights: Weights | None, extra: Any = None,
+        stride: int, pad: int, weights: ConvWeights | None, extra: Any = None,
     ) -> Op:  # fmt: skip
         out = self._new(node.outputs[0])
         op = Op(kind, node.name, [node.name], inputs, [out], height, width, kernel, stride, pad, weights)
@@ -178,7 +188,7 @@ class Importer:
 
     def _last_of(self, value: Value) -> Op | None:
         """Return the operation that made a value if the value is all that it made."""
-        if not self.draft.is_whole(value):
+        if not self.draft.is_one_tensor(value):
             return None
         op = self.draft.ops[self.draft.makers()[value[0].tensor]]
         return op if op.outputs == [value[0].tensor] else None
@@ -227,7 +237,7 @@ class Importer:
         if not (whole and nearest and floor):
             raise refusal(node, "it does not repeat pixels 2, 4 or 8 times")
         self.draft.values[node.outputs[0]] = tuple(
-            Piece(p.tensor, p.first, p.channels, p.zoom * zoom) for p in value
+            ChannelSlice(p.tensor, p.first, p.channels, p.zoom * zoom) for p in value
         )
 
     def _pool(self, node: Node) -> None:
@@ -240,7 +250,7 @@ class Importer:
         tensor = value[0].tensor
         made = self.draft.ops[self.draft.makers()[tensor]]
         chained = made.kind == "pools" and made.kernel == kernel and made.outputs[-1] == tensor
-        if chained and self.draft.is_whole(value) and len(made.outputs) < MOST_POOLS:
+        if chained and self.draft.is_one_tensor(value) and len(made.outputs) < MOST_POOLS:
             made.outputs.append(self._new(node.outputs[0]))
             made.nodes.append(node.name)
             made.name = node.name

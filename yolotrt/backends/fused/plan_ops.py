@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from yolotrt.arrays import F32
 from yolotrt.backends.fused.parts import ALIGN, Act, round_up
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -36,7 +32,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ChannelSlice:
     """Some channels of a tensor, as part of a value.
 
     Attributes:
@@ -52,12 +48,12 @@ class Piece:
     zoom: int = 1
 
 
-Value = tuple[Piece, ...]
+Value = tuple[ChannelSlice, ...]
 """What an ONNX tensor is made of: channels of tensors, one after the other."""
 
 
 @dataclass
-class Weights:
+class ConvWeights:
     """A convolution's weights, as ONNX has them but for a transposed one, which is written as a plain one.
 
     Attributes:
@@ -66,8 +62,8 @@ class Weights:
         act: Behind the bias.
     """
 
-    weight: Floats
-    bias: Floats
+    weight: F32
+    bias: F32
     act: Act = "none"
 
 
@@ -103,8 +99,8 @@ class Op:
     kernel: int = 1
     stride: int = 1
     pad: int = 0
-    weights: Weights | None = None
-    point: Weights | None = None
+    weights: ConvWeights | None = None
+    point: ConvWeights | None = None
     residual: Value | None = None
     spread: int = 1
     extra: Any = None
@@ -121,7 +117,7 @@ class Op:
 
 
 @dataclass
-class Draft:
+class NetworkDraft:
     """A network on its way to fused steps.
 
     Attributes:
@@ -138,9 +134,9 @@ class Draft:
 
     def whole(self, tensor: int) -> Value:
         """Return a whole tensor as a value."""
-        return (Piece(tensor, 0, self.tensors[tensor].channels),)
+        return (ChannelSlice(tensor, 0, self.tensors[tensor].channels),)
 
-    def is_whole(self, value: Value) -> bool:
+    def is_one_tensor(self, value: Value) -> bool:
         """Whether a value is exactly one tensor."""
         return len(value) == 1 and value == self.whole(value[0].tensor)
 
@@ -158,15 +154,15 @@ class Draft:
         return found
 
 
-def joined(pieces: list[Piece]) -> Value:
+def joined(pieces: list[ChannelSlice]) -> Value:
     """Return pieces as a value, neighbouring channels of one tensor as one."""
-    result: list[Piece] = []
+    result: list[ChannelSlice] = []
     for piece in pieces:
         last = result[-1] if result else None
         if last and (last.tensor, last.zoom, last.first + last.channels) == (
             piece.tensor, piece.zoom, piece.first,
         ):  # fmt: skip
-            result[-1] = Piece(last.tensor, last.first, last.channels + piece.channels, last.zoom)
+            result[-1] = ChannelSlice(last.tensor, last.first, last.channels + piece.channels, last.zoom)
         else:
             result.append(piece)
     return tuple(result)
@@ -183,12 +179,12 @@ def cut(value: Value, first: int, channels: int) -> Value:
     for piece in value:
         begin, end = max(first, at), min(first + channels, at + piece.channels)
         if begin < end:
-            result.append(Piece(piece.tensor, piece.first + begin - at, end - begin, piece.zoom))
+            result.append(ChannelSlice(piece.tensor, piece.first + begin - at, end - begin, piece.zoom))
         at += piece.channels
     return joined(result)
 
 
-def aligned(piece: Piece, tensor: Tensor) -> bool:
+def aligned(piece: ChannelSlice, tensor: Tensor) -> bool:
     """Whether a piece begins and ends where a wide load may."""
     end = piece.first + piece.channels
     return piece.first % ALIGN == 0 and (end % ALIGN == 0 or end == tensor.channels)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from yolotrt.backends.fused.parts import MOST_SOURCES, round_up
-from yolotrt.backends.fused.plan_ops import Draft, Op, Piece, Tensor, Value, Weights, joined
+from yolotrt.backends.fused.plan_ops import ChannelSlice, ConvWeights, NetworkDraft, Op, Tensor, Value, joined
 
 WIDEST_CHAIN = 128
 """Most channels between two convolutions in one kernel: all of them have to be at hand at once."""
 
 
-def merge_siblings(draft: Draft) -> None:
+def merge_siblings(draft: NetworkDraft) -> None:
     """Let convolutions of the same shape that read the same be one, each writing its own channels."""
     groups: dict[object, list[Op]] = {}
     for op in draft.ops:
@@ -28,13 +28,13 @@ def merge_siblings(draft: Draft) -> None:
                 _merge(draft, first, other)
 
 
-def fuse_chains(draft: Draft) -> None:
+def fuse_chains(draft: NetworkDraft) -> None:
     """Let a convolution of single pixels be computed where its input is made, if nobody else reads that."""
     while _fuse_one(draft):
         pass
 
 
-def materialize(draft: Draft, homes: dict[int, tuple[int, int]]) -> None:
+def materialize(draft: NetworkDraft, homes: dict[int, tuple[int, int]]) -> None:
     """Copy what a kernel cannot read as it lies: too many pieces, or enlarged under a larger kernel."""
     for op in list(draft.ops):
         for i, value in enumerate(op.inputs):
@@ -44,7 +44,7 @@ def materialize(draft: Draft, homes: dict[int, tuple[int, int]]) -> None:
                 op.inputs[i] = _copy(draft, op, value, homes)
 
 
-def place(draft: Draft) -> dict[int, tuple[int, int]]:
+def place(draft: NetworkDraft) -> dict[int, tuple[int, int]]:
     """Let tensors that are concatenated lie side by side.
 
     Returns:
@@ -92,13 +92,13 @@ def _padded(channels: int) -> int:
     return max(16, 1 << (channels - 1).bit_length())
 
 
-def _merge(draft: Draft, first: Op, other: Op) -> None:
+def _merge(draft: NetworkDraft, first: Op, other: Op) -> None:
     assert first.weights
     assert other.weights
     kept, gone = first.outputs[0], other.outputs[0]
     shift = draft.tensors[kept].channels
     draft.tensors[kept].channels += draft.tensors[gone].channels
-    first.weights = Weights(
+    first.weights = ConvWeights(
         np.concatenate([first.weights.weight, other.weights.weight]),
         np.concatenate([first.weights.bias, other.weights.bias]),
         first.weights.act,
@@ -117,13 +117,13 @@ def _merge(draft: Draft, first: Op, other: Op) -> None:
     draft.values = {name: moved(v) for name, v in draft.values.items()}
 
 
-def _fuse_one(draft: Draft) -> bool:
+def _fuse_one(draft: NetworkDraft) -> bool:
     makers, readers = draft.makers(), draft.readers()
     for second in draft.ops:
         if second.kind != "conv" or second.kernel != 1 or second.stride != 1 or second.point:
             continue
         value = second.inputs[0]
-        if second.spread != 1 or not draft.is_whole(value) or value[0].tensor in draft.outputs:
+        if second.spread != 1 or not draft.is_one_tensor(value) or value[0].tensor in draft.outputs:
             continue
         at = makers[value[0].tensor]
         first = draft.ops[at]
@@ -135,7 +135,7 @@ def _fuse_one(draft: Draft) -> bool:
     return False
 
 
-def _join(draft: Draft, first: Op, second: Op) -> bool:
+def _join(draft: NetworkDraft, first: Op, second: Op) -> bool:
     """Let ``first`` compute ``second`` too, if their kinds and sizes allow it."""
     assert second.weights
     outputs = round_up(len(second.weights.bias))
@@ -154,7 +154,9 @@ def _join(draft: Draft, first: Op, second: Op) -> bool:
     return True
 
 
-def _free(draft: Draft, piece: Piece, homes: dict[int, tuple[int, int]], run: list[int]) -> bool:
+def _free(
+    draft: NetworkDraft, piece: ChannelSlice, homes: dict[int, tuple[int, int]], run: list[int]
+) -> bool:
     tensor = draft.tensors[piece.tensor]
     whole = (piece.first, piece.channels, piece.zoom) == (0, tensor.channels, 1)
     taken = piece.tensor in homes or piece.tensor in run or piece.tensor in draft.outputs
@@ -164,14 +166,14 @@ def _free(draft: Draft, piece: Piece, homes: dict[int, tuple[int, int]], run: li
     return whole and not taken and same and tensor.channels % 8 == 0
 
 
-def _settle(draft: Draft, run: list[int], homes: dict[int, tuple[int, int]]) -> None:
+def _settle(draft: NetworkDraft, run: list[int], homes: dict[int, tuple[int, int]]) -> None:
     first = 0
     for tensor in run:
         homes[tensor] = (run[0], first)
         first += draft.tensors[tensor].channels
 
 
-def _copy(draft: Draft, op: Op, value: Value, homes: dict[int, tuple[int, int]]) -> Value:
+def _copy(draft: NetworkDraft, op: Op, value: Value, homes: dict[int, tuple[int, int]]) -> Value:
     """Write a value's pieces side by side before an operation reads them."""
     whole: list[int] = []
     for piece in value:

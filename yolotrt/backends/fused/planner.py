@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.attention import find_blocks
-from yolotrt.backends.fused.graph import Graph
+from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.grow import fuse_growth
 from yolotrt.backends.fused.lowering import Lowering, refusal_of
 from yolotrt.backends.fused.plan_import import Importer
@@ -31,14 +31,14 @@ def plan(model: onnx.ModelProto, spec: ModelSpec) -> Network:
     Raises:
         BuildError: It holds an operator, or uses one in a way, that no fused step computes.
     """
-    graph = Graph(model)
+    graph = NetworkGraph(model)
     tail = find_tail(graph, spec)
     blocks = find_blocks(graph, set(tail.nodes))
     draft = Importer(graph, spec.input_name, blocks, set(tail.nodes)).run()
     ends = [name for level in tail.levels for name in (level.boxes, level.scores, level.coeffs)]
     for name in (*ends, spec.proto_output):
         value = draft.values.get(name, ())
-        if not draft.is_whole(value):
+        if not draft.is_one_tensor(value):
             raise refusal_of(spec, f"its output {name} is not what one layer writes")
         draft.outputs.add(value[0].tensor)
     merge_siblings(draft)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from yolotrt.arrays import F32
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.fused.arguments import Address, Space
 from yolotrt.backends.fused.file import Damaged, FusedFile, Program, read
-from yolotrt.backends.fused.lane import Floats, Lane
+from yolotrt.backends.fused.lane import FusedLane
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device, Kernel, Launch
@@ -61,7 +62,7 @@ class FusedEngine:
         self.file, self.device, self.content = file, device, content
         device.bind()
         self._scope = device.scope()
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, FusedLane] = {}
         self._kernels: dict[int, Kernel] = {}
         try:
             self.weights = self._scope.constant(np.frombuffer(content.weights, np.uint8)).address
@@ -84,7 +85,7 @@ class FusedEngine:
         program = self._program(batch)
         self.device.bind()
         if lane not in self._lanes:
-            self._lanes[lane] = Lane(self.device)
+            self._lanes[lane] = FusedLane(self.device)
         return FusedContext(self, self._lanes[lane], program, batch)
 
     def kernel(self, index: int) -> Kernel:
@@ -132,7 +133,7 @@ class FusedContext:
 
     takes_host_images = True
 
-    def __init__(self, engine: FusedEngine, lane: Lane, program: Program, batch: int) -> None:
+    def __init__(self, engine: FusedEngine, lane: FusedLane, program: Program, batch: int) -> None:
         spec, content = engine.file.spec, engine.content
         half, single = np.dtype(np.float16), np.dtype(np.float32)
         self.batch = batch
@@ -186,11 +187,11 @@ class FusedContext:
         return [(s.step, launch) for s, launch in zip(self.program.starts, bound, strict=True)]
 
     @property
-    def images(self) -> Floats:
+    def images(self) -> F32:
         """(batch, 3, height, width) float32 input on the host, for :meth:`run`."""
         return self._lane.host(self.batch, self.tensors).images
 
-    def run(self) -> tuple[Floats, Floats]:
+    def run(self) -> tuple[F32, F32]:
         """Run the batch in :attr:`images` and wait; see :meth:`yolotrt.backends.base.Context.run`.
 
         The copies over PCIe make this the slow way; it is there for calibration and evaluation.

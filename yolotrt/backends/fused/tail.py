@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-import numpy.typing as npt
 
-from yolotrt.backends.fused.graph import Graph
+from yolotrt.arrays import F32
+from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.errors import BuildError
 from yolotrt.model.spec import ModelSpec
 from yolotrt.model.tail import decode_tail
-
-Floats = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest accepted difference of what was supposed, relative to the largest value."""
@@ -77,7 +75,7 @@ class Tail:
         return 4 + self.classes + self.coeffs
 
 
-def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
+def find_tail(graph: NetworkGraph, spec: ModelSpec) -> Tail:
     """Find out how a network decodes its detections.
 
     Raises:
@@ -103,7 +101,7 @@ def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
     raise _refusal(spec, "it decodes its detections in a way that is not known")
 
 
-def decoded(tail: Tail, values: dict[str, Floats]) -> Floats:
+def decoded(tail: Tail, values: dict[str, F32]) -> F32:
     """Compute the detection head from the last convolutions' outputs, as a reference.
 
     Args:
@@ -117,7 +115,7 @@ def decoded(tail: Tail, values: dict[str, Floats]) -> Floats:
     return selected(tail, rows) if tail.keep else rows
 
 
-def selected(tail: Tail, rows: Floats) -> Floats:
+def selected(tail: Tail, rows: F32) -> F32:
     """Return the best detections: (batch, values, rows) to (batch, keep, 6 + coefficients).
 
     First the rows with the highest best scores are kept, then the highest pairs of row and class among them;
@@ -138,7 +136,7 @@ def selected(tail: Tail, rows: Floats) -> Floats:
     return out
 
 
-def _rows(tail: Tail, level: Level, values: dict[str, Floats]) -> Floats:
+def _rows(tail: Tail, level: Level, values: dict[str, F32]) -> F32:
     cells = level.height * level.width
     raw, scores, coeffs = (
         values[name].astype(np.float32).reshape(len(values[name]), -1, cells)
@@ -161,7 +159,9 @@ def _rows(tail: Tail, level: Level, values: dict[str, Floats]) -> Floats:
     return np.concatenate([boxes, 1 / (1 + np.exp(-scores)), coeffs], axis=1).astype(np.float32)
 
 
-def _suppose(graph: Graph, spec: ModelSpec, triples: list[list[str]], nodes: tuple[str, ...]) -> Tail | None:
+def _suppose(
+    graph: NetworkGraph, spec: ModelSpec, triples: list[list[str]], nodes: tuple[str, ...]
+) -> Tail | None:
     """Return how the head decodes if its convolutions have these roles, or None if the shapes forbid it."""
     channels = {tuple(graph.shapes[name][1] for name in three) for three in triples}
     if len(channels) != 1:
@@ -179,7 +179,7 @@ def _suppose(graph: Graph, spec: ModelSpec, triples: list[list[str]], nodes: tup
     return Tail(levels, sides // 4, classes, coeffs, end2end, keep, nodes)
 
 
-def _matches(supposed: Floats, real: Floats) -> bool:
+def _matches(supposed: F32, real: F32) -> bool:
     if supposed.shape != real.shape:
         return False
     return bool(np.abs(supposed - real).max() <= TOLERANCE * np.abs(real).max())

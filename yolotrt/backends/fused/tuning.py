@@ -12,7 +12,7 @@ import numpy as np
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
-from yolotrt.backends.fused.arguments import Address, Launch, Space, Weights
+from yolotrt.backends.fused.arguments import Address, KernelLaunch, Space, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
@@ -84,7 +84,7 @@ class GpuTuner:
         self, network: Network, batch: int, options: list[list[Tile]], progress: Progress
     ) -> list[Timed]:
         """Compile and time some tiles of every step, and return the fastest of each."""
-        weights = Weights()
+        weights = WeightsBlob()
         launcher = Launcher(network, weights)
         launches = [
             [launcher.launch(step, tile) for tile in tiles]
@@ -142,13 +142,13 @@ class _Bench:
     def __exit__(self, *_: object) -> None:
         self._scope.close()
 
-    def once(self, launch: Launch) -> None:
+    def once(self, launch: KernelLaunch) -> None:
         """Run a kernel, so that the next step finds its input."""
         with self._device.scope() as scope:
             self._started(scope, launch)(self._stream)
             self._stream.synchronize()
 
-    def time(self, launch: Launch) -> float:
+    def time(self, launch: KernelLaunch) -> float:
         """Return how long a kernel takes, µs; infinity if it could not be compiled."""
         if (variant_of(launch), self._target) not in self._codes:
             return float("inf")
@@ -163,7 +163,7 @@ class _Bench:
         for _ in range(REPEATS):
             started(self._stream)
 
-    def _started(self, scope: Scope, launch: Launch) -> Started:
+    def _started(self, scope: Scope, launch: KernelLaunch) -> Started:
         code = self._codes[variant_of(launch), self._target]
         kernel: Kernel = scope.kernel(code.cubin, code.name, threads=code.threads, shared=code.shared)
         arguments: list[Argument] = []
@@ -222,7 +222,7 @@ class _Cache:
 
 def _key(network: Network, step: Step, batch: int, tiles: list[Tile]) -> str:
     """Return a key of what is computed, whatever it is called and wherever it lies."""
-    launch = Launcher(network, Weights()).launch(step, tiles[0])
+    launch = Launcher(network, WeightsBlob()).launch(step, tiles[0])
     counts = [(n, vars(a)) for n, a in launch.args.items() if a is not None and not isinstance(a, Address)]
     shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants}
     return content_key({**shape, "tiles": [t.as_dict() for t in tiles]})
