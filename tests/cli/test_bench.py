@@ -183,6 +183,9 @@ def test_json_of_other_verbs_is_called_what_it_is(
     shown = cli("report", "changes.json", "r.json")
     assert "New against base" in shown.out
     assert "No significant regression" in shown.err
+    assert cli("report", "r.json", "run.json", "--json", "both.json").code == 0
+    both = json.loads((tmp_path / "both.json").read_text())
+    assert [entry["format"] for entry in both] == ["yolotrt.result", "yolotrt.run"]
     assert "it has no engine" in cli("report", "accuracy.json").err
     (tmp_path / "other.json").write_text("{}")
     assert "not a yolotrt.result file" in cli("report", "other.json").err

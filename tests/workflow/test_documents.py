@@ -11,10 +11,10 @@ import pytest
 
 from yolotrt.artifacts.documents import Document, read_json
 from yolotrt.artifacts.schema import published, schema_name, schema_text
-from yolotrt.bench.result import read_result, read_results
+from yolotrt.bench.result import RunResult, read_result, read_results
 from yolotrt.errors import ArtifactError
 from yolotrt.quantization.cache import read_ranges
-from yolotrt.report.shown import read_shown, sayings, tables
+from yolotrt.report.shown import read_reported, sayings, tables
 from yolotrt.workflow.built import BUILT
 from yolotrt.workflow.describe import describe
 from yolotrt.workflow.documents import DOCUMENTS
@@ -102,16 +102,21 @@ def test_results_written_as_a_list_are_read_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("later", ["", "-later"])
 def test_what_a_verb_showed_is_shown_again(verb: str, later: str, tmp_path: Path) -> None:
     path = SAMPLES / f"{verb}{later}.json"
-    document, value = read_shown(path) or pytest.fail("nothing")
-    assert read_shown(document.write(tmp_path / "today.json", value)) == (document, value)
+    ((document, value),) = read_reported(path)
+    assert not isinstance(value, RunResult)
+    assert read_reported(document.write(tmp_path / "today.json", value)) == [(document, value)]
     shown = list(tables(value, verb, 120))
     assert shown
     assert all(table.row_count for table in shown)
     assert all(isinstance(line, str) for line in sayings(value))
 
 
-def test_results_are_not_shown_as_documents() -> None:
-    assert read_shown(SAMPLES / "result-cpu.json") is None
+def test_a_list_of_several_kinds_is_reported_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    names = ("result-cpu.json", "run.json", "tune.json")
+    path.write_text(json.dumps([read_json(SAMPLES / name) for name in names]))
+    assert read_reported(path) == [entry for name in names for entry in read_reported(SAMPLES / name)]
+    assert describe(path)["documents"] == [describe(SAMPLES / name) for name in names]
 
 
 def test_first_names_in_replies_and_files_are_read_as_those_of_today(tmp_path: Path) -> None:

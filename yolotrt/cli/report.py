@@ -60,25 +60,26 @@ def report(
     from yolotrt.artifacts.kinds import either
     from yolotrt.bench.advice import advise
     from yolotrt.bench.budgets import Budgets
-    from yolotrt.bench.result import REPORTED, read_results, to_json
+    from yolotrt.bench.result import REPORTED, RunResult, to_json
     from yolotrt.errors import UsageError
     from yolotrt.report.accuracy import read_accuracy
-    from yolotrt.report.shown import SHOWN, read_shown
+    from yolotrt.report.shown import SHOWN, read_reported
     from yolotrt.report.tables import latency_table, stage_table
 
     written = either(REPORTED, *(document.kind for document in SHOWN))
     outputs = [json_output(json, written), *page_outputs(html, markdown, csv)]
     claim_outputs(outputs, results, accuracy, overwrite=overwrite)
     budgets = Budgets.parse(budget or (), budget_stat)
-    others = {path: other for path in results if (other := read_shown(path)) is not None}
+    documents = [(path, *entry) for path in results for entry in read_reported(path)]
+    others = [entry for entry in documents if not isinstance(entry[2], RunResult)]
     if others and (html or markdown or csv or accuracy or budgets.limits):
-        path, (document, _) = next(iter(others.items()))
+        path, document, _ = others[0]
         raise UsageError(
             f"{path} is {document.what}: it has no samples of a benchmark.",
             hint="Pages, Markdown, CSV, --accuracy and --budget take what yolotrt bench wrote with -o FILE; "
             "what eval wrote goes beside it with --accuracy.",
         )
-    found = [(path, result) for path in results if path not in others for result in read_results(path)]
+    found = [(path, value) for path, _, value in documents if isinstance(value, RunResult)]
     read = [result for _, result in found]
     if budgets.limits:
         read = [replace(result, budgets=budgets) for result in read]
@@ -90,11 +91,11 @@ def report(
             console.print(stage_table(result, console.width))
         for advice in advise(result):
             warn(f"{path}: {advice}")
-    for path, (_, value) in others.items():
-        _show(path, value, json != "-")
-    documents = [to_json(result) for result in read]
-    documents += [document.to_json(value) for document, value in others.values()]
-    emit_json(json, documents[0] if len(documents) == 1 else documents)
+    for path, _, value in documents:
+        if not isinstance(value, RunResult):
+            _show(path, value, json != "-")
+    told = [to_json(result) for result in read] + [document.to_json(value) for _, document, value in others]
+    emit_json(json, told[0] if len(told) == 1 else told)
     write_outputs(read, html=html, markdown=markdown, csv=csv, accuracy=figures)
     for result in read:
         check_budgets(result, budgets)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from yolotrt.artifacts.documents import Document, read_json
 from yolotrt.bench.compare_file import DOCUMENT as COMPARISON
 from yolotrt.bench.compare_file import ComparisonFile
+from yolotrt.bench.result import DOCUMENT as RESULT
+from yolotrt.bench.result import RunResult, read_results
 from yolotrt.bench.run_file import DOCUMENT as RUN
 from yolotrt.bench.run_file import RunReport
 from yolotrt.report.accuracy_tables import accuracy_table, loss_table
@@ -29,16 +31,22 @@ SHOWN: tuple[Document[Any], ...] = (ACCURACY, RUN, COMPARISON, TUNED)
 """What is shown as it was when it was written; results of benchmarks are tables, pages and more."""
 
 
-def read_shown(path: Path) -> tuple[Document[Any], Shown] | None:
-    """Return a document of these kinds and what it says; None if the file is of another kind.
+def read_reported(path: Path) -> list[tuple[Document[Any], RunResult | Shown]]:
+    """Return the documents in a file and what they say: one, or a list such as ``report --json`` writes.
 
     Raises:
         InputError: The file is missing or unreadable.
-        ArtifactError: It is damaged, or of a later version.
+        ArtifactError: It is damaged, of a later version, or of another kind.
     """
     found = read_json(path)
-    document = next((known for known in SHOWN if known.is_in(found)), None)
-    return None if document is None else (document, document.parse(path, found))
+    entries = found if isinstance(found, list) and found else [found]
+    kinds = [next((known for known in SHOWN if known.is_in(entry)), None) for entry in entries]
+    if not any(kinds):
+        return [(RESULT, result) for result in read_results(path)]
+    return [
+        (document, document.parse(path, entry))
+        for document, entry in zip((kind or RESULT for kind in kinds), entries, strict=True)
+    ]
 
 
 def tables(value: Shown, title: str, width: int) -> Iterator[Table]:

@@ -35,6 +35,7 @@ KINDS = (
         "ONNX model",
         "benchmark result",
         "benchmark results",
+        "documents",
         "predictions",
         "roofline",
     ),
@@ -144,16 +145,22 @@ def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
         return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}
     if isinstance(found, list) and all(isinstance(e, dict) and e.keys() >= PREDICTION for e in found):
         return _predictions(found)
+    if isinstance(found, list) and found and all(document_in(entry) for entry in found):
+        return {"kind": "documents", "documents": [_told(path, entry) for entry in found]}
     if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
         return {"kind": DESCRIPTION, "of": found}
+    if SIDECAR.is_in(found):
+        engine = path.with_suffix("")
+        return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
+    return _told(path, found)
+
+
+def _told(path: Path, found: Any) -> dict[str, Any]:
     document = document_in(found)
     if document is None:
         raise ArtifactError(
             f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown."
         )
-    if document is SIDECAR:
-        engine = path.with_suffix("")
-        return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
     value = document.parse(path, found)
     if isinstance(value, RunResult):
         return _result(value)
