@@ -89,6 +89,9 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+schemas: setup  ## Write the JSON Schemas of our documents again, from the types
+	$(VENV)/bin/python tools/write_schemas.py
+
 architecture: setup  ## Draw docs/architecture.svg again from the code
 	$(BIN)/python -m tools.architecture
 

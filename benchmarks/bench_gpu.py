@@ -33,7 +33,7 @@ from benchmarks.gpu_agreement import agreement
 from benchmarks.gpu_kernels import kernel_table
 from benchmarks.gpu_peers import peers, same_as_ultralytics
 from benchmarks.gpu_subjects import InferenceSubject, PipelineSubject
-from yolotrt.artifacts.documents import write_document
+from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     report: dict[str, Any] = {
         "environment": {
-            **environment(os.cpu_count() or 1, device.info.pci_bus_id),
+            **as_values(environment(os.cpu_count() or 1, device.info.pci_bus_id)),
             "device": asdict(device.info),
         },
         "engine": {k: str(v) for k, v in vars(gpu.engine.file).items() if k in ("sha256", "precision")},

@@ -26,7 +26,7 @@ import onnx
 import onnxruntime as ort
 
 from benchmarks.torch_network import captured
-from yolotrt.artifacts.documents import write_document
+from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.base import BuildConfig, EngineFile
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.file import read
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     batches = [int(text) for text in options.batches.split(",")]
     report: dict[str, Any] = {
         "environment": {
-            **environment(os.cpu_count() or 1, device.info.pci_bus_id), "device": asdict(device.info),
+            **as_values(environment(os.cpu_count() or 1, device.info.pci_bus_id)),
+            "device": asdict(device.info),
         },
         "gpu_before": gpu_state(device.info.pci_bus_id),
         "networks": {},

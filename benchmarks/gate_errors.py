@@ -20,7 +20,9 @@ from benchmarks.output import emit
 from yolotrt.arrays import F64
 from yolotrt.bench.compare import compare
 from yolotrt.bench.evidence import apart
-from yolotrt.bench.result import Case, CaseResult, RunResult
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult
+from yolotrt.bench.settings import Settings
+from yolotrt.machine.environment import environment
 
 MEDIAN_S = 0.01
 SPREADS = (0.02, 0.05, 0.1, 0.2)
@@ -40,7 +42,7 @@ def frames(rng: np.random.Generator, count: int, r: float, spread: float) -> F64
 def result(samples: F64) -> RunResult:
     """Return a result of one case."""
     case = CaseResult(Case("a", "fp32", "tiled", "serial", 1), {"end_to_end": samples.tolist()}, [], 0)
-    return RunResult({"source": "scene"}, {"cpu": "simulated"}, (case,), stopped={"measure": "iterations"})
+    return RunResult(Settings(source="scene"), environment(1), (case,), stopped=Endings("iterations"))
 
 
 def outcomes(

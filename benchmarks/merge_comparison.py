@@ -26,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
@@ -242,7 +243,7 @@ def main() -> None:
     if missing:
         print(missing, file=sys.stderr)
     times = [timed(chosen, arguments.candidates, masks, arguments.rounds) for masks in (False, True)]
-    result: dict[str, Any] = {"times": times, "environment": environment(1)}
+    result: dict[str, Any] = {"times": times, "environment": as_values(environment(1))}
     result["sahi"] = None if missing else version("sahi")
     if arguments.engine:
         result["accuracy"] = accuracies(chosen, arguments)

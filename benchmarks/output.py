@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 
 
 def emit(result: dict[str, Any], target: Path | None) -> None:
-    """Print a result as JSON and, if ``target`` is given, write the same text there."""
-    text = json.dumps(result, indent=1)
+    """Print a result, values and dataclasses, as JSON and, if ``target`` is given, write the same there."""
+    text = json.dumps(as_values(result), indent=1)
     print(text)
     if target:
         write_text(target, text + "\n")

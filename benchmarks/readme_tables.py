@@ -64,7 +64,8 @@ def sweep(found: Json) -> str:
 
 def _variant(entry: Json) -> tuple[str, ...]:
     case = entry["case"]
-    return case["engine"], case["mode"], case["dispatch"]
+    way = (case["dispatch"], str(case.get("order")), str(case.get("depth")))
+    return case["engine"], case["mode"], *way
 
 
 def accuracy(found: Json) -> str:

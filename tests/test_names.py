@@ -52,7 +52,7 @@ def test_names_are_the_terms_of_the_field() -> None:
     assert found == {}
 
 
-OLD_KEYS = {"promise", "promise_bound", "^promise_"}
+OLD_KEYS = {"promise", "strangers", "promise_bound", "^promise_"}
 """Keys of files and of ``--json`` from before, which are still read or written."""
 
 

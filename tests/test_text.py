@@ -19,9 +19,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.bench.fakes import result_of
+from tests.bench.fakes import machine, result_of
 from yolotrt.bench.compare import compare
 from yolotrt.bench.result import RunResult
+from yolotrt.bench.settings import Settings
+from yolotrt.machine.environment import EngineRecord
+from yolotrt.machine.nvml import GpuState
 from yolotrt.report.markdown import comparison_markdown, result_markdown
 from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
@@ -162,19 +165,25 @@ def hostile() -> RunResult:
         replace(e, case=replace(e.case, engine=EVIL, mode=EVIL, dispatch=EVIL, precision=EVIL))
         for e in result.cases
     )
-    about = {"cpu": EVIL, "git": EVIL, "yolotrt": EVIL, "host": EVIL, "gpu": {"name": EVIL}}
     return replace(
         result,
         cases=cases,
-        settings={"source": EVIL, EVIL: EVIL},
-        environment={**about, "packages": {EVIL: EVIL}, "engines": {EVIL: {EVIL: EVIL}}},
+        settings=Settings(source=EVIL, frame_px=EVIL),
+        environment=machine(
+            cpu=EVIL,
+            git=EVIL,
+            yolotrt=EVIL,
+            gpu=GpuState(EVIL, EVIL, None, None, None, (EVIL,)),
+            packages={EVIL: EVIL},
+            engines={EVIL: EngineRecord(backend=EVIL, environment={EVIL: EVIL})},
+        ),
         notes=(EVIL,),
     )
 
 
 def test_markdown_of_an_untrusted_result_holds_nothing_of_its_own() -> None:
     bad = hostile()
-    other = replace(bad, environment={**bad.environment, "cpu": f"{EVIL} 2"})
+    other = replace(bad, environment=replace(bad.environment, cpu=f"{EVIL} 2"))
     missing = replace(bad, cases=bad.cases[:1])
     for text in (
         result_markdown(bad),

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 DATA = re.compile(
-    r"yolotrt/(?:bench/\w+\.schema\.json|cuda/kernels/\w+\.cuh?|report/\w+\.css|data/assets/[\w-]+\.onnx)"
+    r"yolotrt/(?:schemas/[\w.-]+\.schema\.json|cuda/kernels/\w+\.cuh?|report/\w+\.css|data/assets/[\w-]+\.onnx)"
 )
 """What belongs into the wheel beside Python modules; all of it is read when yolotrt runs."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from yolotrt.bench.result import Case, CaseResult, RunResult
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
+from yolotrt.bench.settings import Settings
 from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.machine.environment import Environment
 from yolotrt.timing.trace import FrameTrace
 
 Latency = Callable[[float, np.random.Generator], float]
@@ -73,11 +75,19 @@ def run_fakes(
     running = [Running(FakeSubject(name, latency, clock, seed)) for name, latency in latencies.items()]
     rounds = measure_rounds(running, [None], stop, warmup, clock=clock)
     return RunResult(
-        {"source": "fake"},
-        {"cpu": "fake", "cores": 8},
+        Settings(source="fake"),
+        machine(),
         tuple(entry.result() for entry in running),
         measured_s=rounds.seconds,
-        stopped={"measure": rounds.stopped, "warmup": rounds.warmup},
+        stopped=Endings(rounds.stopped, rounds.warmup),
+    )
+
+
+def machine(**changes: object) -> Environment:
+    """A machine that nobody has."""
+    return replace(
+        Environment("0", "3", "Linux", "fake", 8, 8, None, 0.0, None, None, {}),
+        **changes,  # type: ignore[arg-type]
     )
 
 
@@ -88,9 +98,9 @@ def result_of(*samples: list[float], **changes: object) -> RunResult:
         for index, values in enumerate(samples)
     )
     body = {
-        "settings": {"source": "scene"},
-        "environment": {"cpu": "fake", "cores": 8},
+        "settings": Settings(source="scene"),
+        "environment": machine(),
         "cases": cases,
-        "stopped": {"measure": "iterations"},
+        "stopped": Endings("iterations"),
     }
     return RunResult(**{**body, **changes})  # type: ignore[arg-type]

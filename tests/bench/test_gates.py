@@ -1,42 +1,52 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.bench.fakes import result_of
+from tests.bench.fakes import machine, result_of
 from yolotrt.bench.advice import advise
-from yolotrt.bench.budgets import Budgets, judge
-from yolotrt.bench.compare import compare
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.compare import Comparison, compare
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.evidence import needed_count, rough_percentiles
-from yolotrt.bench.result import Case, CaseResult, RunResult
-from yolotrt.bench.source import source_settings
+from yolotrt.bench.judge import judge
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, read_result, write_result
+from yolotrt.bench.settings import Settings
+from yolotrt.bench.source import source_files
 from yolotrt.bench.statistics import STATISTICS
 from yolotrt.errors import ArtifactError, GateUndecided, UsageError
+from yolotrt.machine.environment import EngineRecord
+from yolotrt.machine.watch import During, WatchedGpu
 
 STEADY = [0.0100, 0.0101, 0.0099, 0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0098, 0.0100] * 3
 SLOWER = [value * 1.1 for value in STEADY]
 
 
+def _words(found: Comparison) -> list[str]:
+    return [stage.word for stage in comparison_file(found).changes]
+
+
 def test_budgets_are_held_against_every_case_that_measures_the_stage() -> None:
-    verdicts = judge(result_of(STEADY, SLOWER), Budgets.parse(["end_to_end=10.5ms"]))
+    verdicts = judge(result_of(STEADY, SLOWER).cases, Budgets.parse(["end_to_end=10.5ms"]))
     assert [v.met for v in verdicts] == [True, False]
     assert verdicts[1].seconds == pytest.approx(0.011)
-    worst = judge(result_of(STEADY), Budgets.parse(["end_to_end=10.05ms"], "p99"))
+    worst = judge(result_of(STEADY).cases, Budgets.parse(["end_to_end=10.05ms"], "p99"))
     assert [v.met for v in worst] == [False]
 
 
 def test_a_budget_that_nothing_was_held_against_is_an_error_not_a_pass() -> None:
     with pytest.raises(UsageError, match="nothing"):
-        judge(result_of(STEADY), Budgets.parse(["tiles=1ms"]))
+        judge(result_of(STEADY).cases, Budgets.parse(["tiles=1ms"]))
 
 
 def test_a_budget_on_what_was_measured_now_and_then_is_not_judged() -> None:
     holes: list[float | None] = [None, *STEADY[1:]]
     case = CaseResult(Case("a", "fp32", "tiled", "serial", 1), {"end_to_end": holes}, [], 0)
     with pytest.raises(GateUndecided, match="measured some frames only"):
-        judge(replace(result_of(STEADY), cases=(case,)), Budgets.parse(["end_to_end=1s"]))
+        judge((case,), Budgets.parse(["end_to_end=1s"]))
 
 
 @pytest.mark.parametrize("term", ["tiles", "tiles=10", "tiles=ms", "tiles=0ms", "nose=1ms", "tiles=-1ms", ""])
@@ -45,21 +55,22 @@ def test_budgets_that_make_no_sense_are_refused(term: str) -> None:
         Budgets.parse([term])
 
 
-def test_units_and_the_way_through_a_file() -> None:
+def test_units_and_the_way_through_a_file(tmp_path: Path) -> None:
     budgets = Budgets.parse(["tiles=10ms", "end_to_end=0.033s", "merge=500us"], "p95")
     assert budgets.limits == pytest.approx({"tiles": 0.010, "end_to_end": 0.033, "merge": 0.0005})
-    assert Budgets.of(result_of(STEADY, budgets=budgets.as_json())) == budgets
-    assert Budgets.of(result_of(STEADY)).limits == {}
+    written = write_result(tmp_path / "r.json", result_of(STEADY, budgets=budgets))
+    assert read_result(written).budgets == budgets
+    assert result_of(STEADY).budgets.limits == {}
     with pytest.raises(UsageError, match="p42"):
         Budgets.parse(["tiles=1ms"], "p42")
 
 
 def test_a_change_within_tolerance_is_no_regression() -> None:
     base, new = result_of(STEADY), result_of(SLOWER)
-    assert [c.word for c in compare(base, new).changes] == ["REGRESSION"]
-    assert [c.word for c in compare(base, new, fail_on=0.2).changes] == ["slower, within tolerance"]
-    assert [c.word for c in compare(new, base).changes] == ["faster"]
-    assert [c.word for c in compare(base, base).changes] == ["no significant change"]
+    assert _words(compare(base, new)) == ["REGRESSION"]
+    assert _words(compare(base, new, fail_on=0.2)) == ["slower, within tolerance"]
+    assert _words(compare(new, base)) == ["faster"]
+    assert _words(compare(base, base)) == ["no significant change"]
 
 
 def test_a_regression_is_beyond_the_limit_and_certain_not_certainly_beyond_the_limit() -> None:
@@ -76,7 +87,7 @@ def test_a_regression_is_beyond_the_limit_and_certain_not_certainly_beyond_the_l
 
 
 def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
-    loud = result_of(STEADY, during={"other_cores": 1.5})
+    loud = result_of(STEADY, during=During(other_cores=1.5))
     assert [(w, a.code) for w, a in compare(result_of(STEADY), loud).doubts] == [("new", "other load")]
     assert [(w, a.code) for w, a in compare(loud, result_of(STEADY)).doubts] == [("base", "other load")]
 
@@ -84,7 +95,7 @@ def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))
-    assert [c.word for c in compare(base, new).changes] == ["too few frames to tell"]
+    assert _words(compare(base, new)) == ["too few frames to tell"]
 
 
 def _wandering(seed: int, n: int, r: float, spread: float) -> np.ndarray:
@@ -102,10 +113,10 @@ def test_frames_that_are_slower_one_and_all_are_a_regression_by_every_statistic(
     busy = _wandering(0, 20, 0.95, 0.1)  # too alike for any interval
     base, new = result_of(list(busy)), result_of([10 * s for s in _wandering(1, 20, 0.95, 0.1)])
     found = compare(base, new, stat=stat)
-    assert [c.word for c in found.changes] == ["REGRESSION"]
+    assert _words(found) == ["REGRESSION"]
     assert (found.outcome, found.headline) == ("failed", "1 significant regression")
     faster = compare(new, base, stat=stat)
-    assert [c.word for c in faster.changes] == ["faster"]
+    assert _words(faster) == ["faster"]
     assert (faster.outcome, faster.headline) == ("passed", "No significant regression")
 
 
@@ -141,7 +152,7 @@ def test_frames_too_noisy_to_show_a_slow_down_of_a_fifth_are_undecided() -> None
     frames = _wandering(1, 20, 0, 0.4)
     noisy = [list(frames), list(np.roll(frames, 7))]
     found = compare(*map(result_of, noisy))
-    assert [c.word for c in found.changes] == ["too noisy to tell"]
+    assert _words(found) == ["too noisy to tell"]
     assert found.headline == "Undecided: 1 of 1 figures cannot be told"
     assert found.notes == ()
     tolerant = compare(*map(result_of, noisy), fail_on=2.0)
@@ -203,7 +214,7 @@ def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:
 
 
 def _of_pictures(*files: tuple[str, str], source: str = "street", **settings: object) -> RunResult:
-    return result_of(STEADY, settings={**source_settings(source, files), **settings})
+    return result_of(STEADY, settings=Settings(source=source, source_files=source_files(files), **settings))
 
 
 def test_pictures_are_known_by_content_and_not_by_name() -> None:
@@ -230,18 +241,18 @@ def test_results_without_hashes_of_pictures_are_compared_with_a_doubt() -> None:
 
 def test_different_machines_and_settings_are_refused_unless_across() -> None:
     base = result_of(STEADY)
-    other = result_of(STEADY, environment={"cpu": "other", "cores": 8}, settings={"source": "a.png"})
+    other = result_of(STEADY, environment=machine(cpu="other"), settings=Settings(source="a.png"))
     with pytest.raises(ArtifactError, match=r"cpu fake -> other; source scene -> a\.png"):
         compare(base, other)
     assert len(compare(base, other, across=True).differences) == 2
 
 
 def _on(backend: str, *runs_on: str, depth: int = 1, frame_px: str = "3840x2160") -> RunResult:
-    about = {"a": {"sha256": "0", "backend": backend, "runs_on": list(runs_on)}}
+    about = {"a": EngineRecord(sha256="0", backend=backend, runs_on=runs_on)}
     return result_of(
         STEADY,
-        environment={"cpu": "fake", "cores": 8, "engines": about},
-        settings={"source": "scene", "frame_px": frame_px, "depth": depth},
+        environment=machine(engines=about),
+        settings=Settings(source="scene", frame_px=frame_px, depth=depth),
     )
 
 
@@ -267,18 +278,16 @@ def test_other_frames_depths_backends_and_devices_are_refused_unless_across(
 def test_engines_that_are_not_compared_may_run_anywhere() -> None:
     """A result of two engines against one of them."""
     only = _on("onnxruntime", "cpu")
-    environment = {
-        **only.environment,
-        "engines": {**only.environment["engines"], "b": {"runs_on": ["cuda:0"]}},
-    }
+    engines = {**only.environment.engines, "b": EngineRecord(runs_on=("cuda:0",))}
+    environment = replace(only.environment, engines=engines)
     case = replace(only.cases[0], case=replace(only.cases[0].case, engine="b"))
     both = replace(only, environment=environment, cases=(*only.cases, case))
     assert len(compare(both, only).missing) == 1
 
 
 def test_versions_engines_and_revision_are_what_one_compares() -> None:
-    old = {"cpu": "fake", "cores": 8, "git": "aaa", "packages": {"onnxruntime": "1"}}
-    new = {**old, "git": "bbb", "packages": {"onnxruntime": "2"}, "engines": {"e": {"sha256": "c" * 64}}}
+    old = machine(git="aaa", packages={"onnxruntime": "1"})
+    new = machine(git="bbb", packages={"onnxruntime": "2"}, engines={"e": EngineRecord(sha256="c" * 64)})
     found = compare(result_of(STEADY, environment=old), result_of(STEADY, environment=new))
     assert found.differences[:2] == ("git aaa -> bbb", "onnxruntime 1 -> 2")
     assert "cccccccccccc" in found.differences[2]
@@ -317,14 +326,14 @@ def test_a_good_result_gives_no_cause_for_warnings() -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"stopped": {}}, "incomplete"),
-        ({"stopped": {"measure": "cap"}}, "not stable"),
-        ({"stopped": {"measure": "iterations", "warmup": "cap"}}, "still warming up"),
-        ({"during": {"other_cores": 1.5}}, "other load"),
-        ({"during": {"cpu_throttled": 3}}, "throttled"),
-        ({"during": {"gpu": {"throttled": ["power limit"], "temperature_c": 90}}}, "throttled"),
-        ({"during": {"gpu_processes": ["python (7)"]}}, "GPU shared"),
-        ({"environment": {"governor": "powersave"}}, "governor"),
+        ({"stopped": None}, "incomplete"),
+        ({"stopped": Endings("cap")}, "not stable"),
+        ({"stopped": Endings("iterations", "cap")}, "still warming up"),
+        ({"during": During(other_cores=1.5)}, "other load"),
+        ({"during": During(cpu_throttled=3)}, "throttled"),
+        ({"during": During(gpu=WatchedGpu("card", "580", None, None, 90, ("power limit",)))}, "throttled"),
+        ({"during": During(gpu_processes=("python (7)",))}, "GPU shared"),
+        ({"environment": machine(governor="powersave")}, "governor"),
     ],
 )
 def test_the_machine_is_named_when_it_disturbs(changes: dict[str, object], code: str) -> None:
@@ -348,8 +357,8 @@ def test_the_samples_are_named_when_they_disturb() -> None:
     ],
 )
 def test_nobody_is_told_to_use_what_they_used(samples: list[float], stopped: str, words: str) -> None:
-    asked = {"source": "scene", "until_stable": 0.05}
-    found = advise(result_of(samples, settings=asked, stopped={"measure": stopped}))
+    asked = Settings(source="scene", until_stable=0.05)
+    found = advise(result_of(samples, settings=asked, stopped=Endings(stopped)))
     assert words in " ".join(advice.remedy for advice in found)
     assert not any("--until-stable 5%" in advice.remedy for advice in found)
     plain = advise(result_of(samples))

@@ -7,16 +7,17 @@ import pytest
 
 from tests.bench.fakes import FakeClock, FakeSubject, noise
 from yolotrt.bench.recorder import Recorder, take_up
-from yolotrt.bench.result import RunResult, read_result, write_result
+from yolotrt.bench.result import Endings, RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running, measure_rounds
-from yolotrt.bench.source import source_settings
+from yolotrt.bench.settings import Settings
+from yolotrt.bench.source import source_files
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.errors import ArtifactError
-from yolotrt.machine.environment import environment
+from yolotrt.machine.environment import EngineRecord, environment
 
 EMPTY = RunResult(
-    {"groups": (1, 2), "iterations": 20, "source": "scene"},
-    {**environment(1), "cpu": "fake", "cores": 8, "engines": {"a": {"sha256": "0"}}},
+    Settings(groups=(1, 2), iterations=20, source="scene"),
+    replace(environment(1), cpu="fake", cores=8, engines={"a": EngineRecord(sha256="0")}),
     (),
 )
 
@@ -70,8 +71,16 @@ def test_an_interrupted_round_is_kept_and_ended_before_the_next(tmp_path: Path) 
         assert entry.result().samples["end_to_end"][: len(kept)] == kept
 
 
+def _asked(**settings: object) -> RunResult:
+    return replace(EMPTY, settings=replace(EMPTY.settings, **settings))  # type: ignore[arg-type]
+
+
+def _at(**environment: object) -> RunResult:
+    return replace(EMPTY, environment=replace(EMPTY.environment, **environment))  # type: ignore[arg-type]
+
+
 def _on(source: str, *files: tuple[str, str]) -> RunResult:
-    return replace(EMPTY, settings={**EMPTY.settings, **source_settings(source, files)})
+    return _asked(source=source, source_files=source_files(files))
 
 
 def test_pictures_are_the_same_by_content_and_not_by_name(tmp_path: Path) -> None:
@@ -88,22 +97,22 @@ def test_pictures_are_the_same_by_content_and_not_by_name(tmp_path: Path) -> Non
     ):
         with pytest.raises(ArtifactError, match=reason):
             take_up(path, other)
-    write_result(path, replace(EMPTY, settings={**EMPTY.settings, "source": "street"}))
+    write_result(path, _asked(source="street"))
     assert take_up(path, _on("street", ("a.png", "1"))) is not None  # an earlier version: nobody can know
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     path = write_result(tmp_path / "r.json", EMPTY)
     assert take_up(tmp_path / "none.json", EMPTY) is None
-    assert take_up(path, replace(EMPTY, settings={**EMPTY.settings, "iterations": 50})) is not None
+    assert take_up(path, _asked(iterations=50)) is not None
     for other, reason in (
-        (replace(EMPTY, settings={**EMPTY.settings, "groups": (1,)}), "'groups'"),
-        (replace(EMPTY, environment={**EMPTY.environment, "engines": {"a": {"sha256": "1"}}}), "engines"),
-        (replace(EMPTY, environment={**EMPTY.environment, "cores": 4}), "'cores'"),
+        (_asked(groups=(1,)), "'groups'"),
+        (_at(engines={"a": EngineRecord(sha256="1")}), "engines"),
+        (_at(cores=4), "'cores'"),
     ):
         with pytest.raises(ArtifactError, match=reason):
             take_up(path, other)
-    write_result(path, replace(EMPTY, stopped={"measure": "iterations"}))
+    write_result(path, replace(EMPTY, stopped=Endings("iterations")))
     assert (take_up(path, EMPTY) or EMPTY).complete
     with pytest.raises(ArtifactError, match="complete"):
-        take_up(path, replace(EMPTY, settings={**EMPTY.settings, "iterations": 50}))
+        take_up(path, _asked(iterations=50))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.bench.fakes import FakeClock, FakeSubject, noise, result_of, run_fakes
 from yolotrt.bench.compare import compare
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
@@ -44,7 +45,7 @@ def test_an_injected_drift_does_not_change_the_ratios() -> None:
 def test_a_regression_of_five_percent_is_found(seed: int) -> None:
     base = run_fakes({"a": noise(0.010)}, StopRule(60), seed=seed)
     new = run_fakes({"a": noise(0.0105)}, StopRule(60), seed=1000 + seed)
-    assert [change.word for change in compare(base, new).changes] == ["REGRESSION"]
+    assert [c.word for c in comparison_file(compare(base, new)).changes] == ["REGRESSION"]
 
 
 @pytest.mark.parametrize("cases", [1, 8])
@@ -93,9 +94,9 @@ def test_stability_stops_early_on_a_quiet_machine_and_gives_up_on_a_loud_one() -
     rule = StopRule(until_stable=0.05, duration_s=60)
     quiet = run_fakes({"a": noise(0.01, 0.02)}, rule)
     loud = run_fakes({"a": noise(0.01, 2.5)}, StopRule(until_stable=0.01, duration_s=5))
-    assert quiet.stopped["measure"] == "stable"
+    assert quiet.stopped.measure == "stable"
     assert quiet.rounds < 30
-    assert loud.stopped["measure"] == "cap"
+    assert loud.stopped.measure == "cap"
     assert 5 <= loud.measured_s < 7
 
 
@@ -111,12 +112,12 @@ def test_warming_up_lasts_until_the_latency_has_settled() -> None:
 
     result = run_fakes({"a": cooling}, StopRule(5), WarmupRule())
     warm, first = result.cases[0].warmup, result.cases[0].samples["end_to_end"][0]
-    assert result.stopped["warmup"] == "stable"
+    assert result.stopped.warmup == "stable"
     assert warm[0] == pytest.approx(0.040, rel=0.01)
     assert first is not None
     assert first < 0.012
     never = run_fakes({"a": lambda t, rng: rng.uniform(0.01, 0.1)}, StopRule(1), WarmupRule())
-    assert never.stopped["warmup"] == "cap"
+    assert never.stopped.warmup == "cap"
 
 
 def test_every_round_runs_every_case_once_in_a_new_order() -> None:

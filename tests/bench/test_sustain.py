@@ -10,6 +10,7 @@ import pytest
 
 from tests.data.test_feed import Script
 from yolotrt.backends.onnxruntime.fixed import fixed_batch
+from yolotrt.bench.run_file import DOCUMENT, RunReport
 from yolotrt.bench.sustain import Sustained, resident_mib, sustain
 from yolotrt.data.feed import Feed
 from yolotrt.errors import ImageError, UsageError
@@ -43,7 +44,7 @@ def test_every_frame_of_a_blocking_source_comes_out(pipeline: TiledPipeline) -> 
     assert run.latency is not None
     assert run.age is not None
     assert run.age.p50 >= run.latency.p50 > 0
-    json.dumps(run.as_json(), allow_nan=False)
+    json.dumps(DOCUMENT.to_json(RunReport(**vars(run))), allow_nan=False)
     assert sustain_table(run, "x").row_count == 10
     assert "out 12" in sustain_line(run)
 

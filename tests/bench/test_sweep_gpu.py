@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.bench.fakes import machine
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
-from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import compare
+from yolotrt.bench.judge import judge
 from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import RunResult, to_json
+from yolotrt.bench.settings import Settings
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.report.spreadsheet import to_csv
@@ -36,7 +39,7 @@ FRAME = np.random.default_rng(3).integers(0, 256, (100, 151, 3), np.uint8)
 def run(pair: EnginePair, **settings: object) -> RunResult:
     chosen = SweepSettings(groups=(1, 3), iterations=2, warmup=0, **settings)  # type: ignore[arg-type]
     cases, _ = measure([pair], [FRAME], chosen)
-    return RunResult({}, {}, cases)
+    return RunResult(Settings(), machine(), cases)
 
 
 def test_by_default_every_dispatch_mode_of_a_gpu_is_a_case(pair: EnginePair) -> None:
@@ -59,14 +62,14 @@ def test_graphs_are_left_out_where_there_are_none(tiny_onnx: Path) -> None:
 
 def test_both_orders_of_the_global_pass_are_shown_and_have_the_devices_time(pair: EnginePair) -> None:
     result = run(pair, modes=("tiled+global",), dispatch=("graph",), orders=("concurrent", "after"))
-    assert [e.case.dispatch for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]
+    assert [e.case.way for e in result.cases] == ["graph", "graph", *["graph, global after"] * 2]
     for entry in result.cases:
         assert set(entry.samples["tiles"]) == {None}, "side by side they have no time on the host"
         assert entry.taken("tiles") == entry.samples["device_tiles"]
     metrics = to_json(result)["cases"][0]["metrics"]
     assert metrics["inference_model_yolo_tiles_ms"] > 0
     assert metrics["inference_model_yolo_global_ms"] > 0
-    assert all(v.met for v in judge(result, Budgets.parse(["tiles=60s", "global=60s"])))
+    assert all(v.met for v in judge(result.cases, Budgets.parse(["tiles=60s", "global=60s"])))
     assert {change.stage for change in compare(result, result).changes} == {"tiles", "global", "end_to_end"}
     row = next(csv.DictReader(io.StringIO(to_csv([result]))))
     for stage in ("tiles", "global"):
@@ -89,7 +92,7 @@ def test_passes_side_by_side_are_timed_by_the_devices_clock_and_never_take_0(pai
 def test_two_frames_in_flight_have_an_interval(pair: EnginePair) -> None:
     result = run(pair, modes=("tiled",), dispatch=("graph",), depth=2)
     for entry in result.cases:
-        assert entry.case.dispatch == "graph, depth 2"
+        assert (entry.case.dispatch, entry.case.depth) == ("graph", 2)
         assert all(seconds and seconds > 0 for seconds in entry.samples[INTERVAL])
 
 

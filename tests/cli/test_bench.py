@@ -17,7 +17,9 @@ import pytest
 
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
-from yolotrt.bench.result import SCHEMA, read_result
+from yolotrt.artifacts.schema import schema
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.result import DOCUMENT, read_result
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 FAST = ("--groups", "1,2", "-n", 12, "--warmup", 1, "--threads", 1)
@@ -44,8 +46,8 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
                "--csv", "r.csv", "--markdown", "r.md", "--json", "-")  # fmt: skip
     assert done.code == 0, done.err
     document = json.loads(done.out)
-    jsonschema.validate(document, read_json(SCHEMA))
-    jsonschema.validate(read_json(tmp_path / "r.json"), read_json(SCHEMA))
+    jsonschema.validate(document, schema(DOCUMENT))
+    jsonschema.validate(read_json(tmp_path / "r.json"), schema(DOCUMENT))
     result = read_result(tmp_path / "r.json")
     assert len(result.cases) == 5
     assert result.rounds == 12
@@ -68,7 +70,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert "tiles p95" in missed.err
     assert "4 of 8 budgets were missed" in missed.err
     assert "warning: p95 of 12 frames is not known well" in missed.err
-    assert read_result(tmp_path / "r.json").budgets == {"tiles": 1e-6, "end_to_end": 60, "stat": "p95"}
+    assert read_result(tmp_path / "r.json").budgets == Budgets({"tiles": 1e-6, "end_to_end": 60}, "p95")
     assert cli(*bench, "--budget", "end_to_end=60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
     unmeasured = cli(*bench, "--budget", "global=1s")
@@ -100,7 +102,7 @@ def test_until_stable_stops_when_it_is_or_when_the_time_is_up(
     done = cli("bench", engine, "--source", picture, "--mode", "global", "--until-stable", "30%",
                "--duration", 20, "-o", "r.json")  # fmt: skip
     assert done.code == 0
-    assert read_result(tmp_path / "r.json").stopped["measure"] in ("stable", "cap")
+    assert read_result(tmp_path / "r.json").stopped.measure in ("stable", "cap")
 
 
 def _check_undecided(cli: Cli, folder: Path) -> None:
@@ -167,12 +169,21 @@ def test_json_of_other_verbs_is_called_what_it_is(
     assert cli("compare", "r.json", "r.json", "--json", "changes.json").code == 0
     (tmp_path / "accuracy.json").write_text(json.dumps({"mode": "tiled", "engines": []}))
     for name, verb in (("run", "run"), ("changes", "compare"), ("accuracy", "eval")):
-        for command in (("report", f"{name}.json"), ("compare", "r.json", f"{name}.json")):
-            refused = cli(*command)
-            assert refused.code == 1
-            assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
-            assert "yolotrt bench wrote with -o FILE" in refused.err
-    assert "--accuracy accuracy.json" in cli("report", "accuracy.json").err
+        refused = cli("compare", "r.json", f"{name}.json")
+        assert refused.code == 1
+        assert f"{name}.json is what yolotrt {verb} --json wrote" in refused.err
+        assert "yolotrt bench wrote with -o FILE" in refused.err
+    refused = cli("report", "r.json", "run.json", "--csv", "r.csv")
+    assert refused.code == 2
+    assert "run.json is what yolotrt run --json wrote" in refused.err
+    for name in ("run", "changes"):
+        document = json.loads((tmp_path / f"{name}.json").read_text())
+        assert json.loads(cli("report", f"{name}.json", "--json", "-").out) == document
+    assert "frames out" in cli("report", "run.json").out
+    shown = cli("report", "changes.json", "r.json")
+    assert "New against base" in shown.out
+    assert "No significant regression" in shown.err
+    assert "it has no engine" in cli("report", "accuracy.json").err
     (tmp_path / "other.json").write_text("{}")
     assert "not a yolotrt.result file" in cli("report", "other.json").err
 

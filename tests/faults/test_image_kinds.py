@@ -59,7 +59,7 @@ def bench(engine: EngineFile, path: Path) -> None:
     settings = SweepSettings(("global",), ("serial",), (1,), 0.2, threads=1, iterations=1, warmup=0)
     result = run_bench([EnginePair(loaded)], frames, RunRequest(settings, str(path)))
     loaded.close()
-    assert result.settings["frame_px"] == "{1}x{0}".format(*frames[0].shape)
+    assert result.settings.frame_px == "{1}x{0}".format(*frames[0].shape)
 
 
 def calibrate(engine: EngineFile, path: Path) -> None:

@@ -24,11 +24,14 @@ from rich.console import Console
 
 from tests.data.clips import clip
 from tests.tiny_yolo import tiny_yolo
+from tests.workflow.test_documents import SAMPLES
+from yolotrt.artifacts.documents import read_json
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path, write_engine
 from yolotrt.backends.tensorrt.ultralytics import split
 from yolotrt.bench.advice import advise
-from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.bench.settings import Settings
 from yolotrt.data.coco.instances import read_instances
 from yolotrt.data.coco.manifest import read_manifest
 from yolotrt.data.fetch.rangezip import open_archive, unpack
@@ -36,6 +39,7 @@ from yolotrt.data.formats.reader import images_of
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ArtifactError, InputError
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.machine.environment import EngineRecord, Environment
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 from yolotrt.quantization.cache import read_ranges, write_ranges
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, TensorRange
@@ -45,6 +49,7 @@ from yolotrt.report.page import page
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
 from yolotrt.workflow.describe import describe
+from yolotrt.workflow.documents import document_in
 from yolotrt.workflow.pipeline_yaml import GROUPS, TILES_ENGINE, read_pipeline, update_pipeline
 
 
@@ -103,11 +108,8 @@ def _sidecar(data: bytes, folder: Path) -> None:
 
 def _result_seeds(folder: Path) -> list[bytes]:
     stages = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge", "tiles", "global", "end_to_end")
-    environment: dict[str, Any] = {
-        "yolotrt": "0", "python": "3", "platform": "x", "cpu": "c", "cores": 2, "threads": 2,
-        "governor": None, "load_1min": 0.5, "git": None, "gpu": None, "packages": {"numpy": "2"},
-        "engines": {"e": {"sha256": "0"}},
-    }  # fmt: skip
+    packages, engines = {"numpy": "2"}, {"e": EngineRecord(sha256="0")}
+    environment = Environment("0", "3", "x", "c", 2, 2, None, 0.5, None, None, packages, engines=engines)
     span = TimelineSpan("tiles", None, "tiles", "host", 0.0, 0.01)
     cases = tuple(
         CaseResult(
@@ -119,9 +121,10 @@ def _result_seeds(folder: Path) -> list[bytes]:
         )
         for groups in (1, 2)
     )
-    settings = {"iterations": 8, "modes": ["tiled"], "threads": 2}
-    stopped = {"measuring": "iterations", "warmup": "stable"}
-    result = RunResult(settings, environment, cases, ("note",), {}, 1.0, (), stopped, {"stat": "p50"})
+    settings = Settings(iterations=8, modes=("tiled",), threads=2)
+    result = RunResult(
+        settings, environment, cases, ("note",), None, 1.0, (), Endings("iterations", "stable")
+    )
     return [write_result(folder / "r.json", result).read_bytes()]
 
 
@@ -296,10 +299,24 @@ def _video(data: bytes, folder: Path) -> None:
         video.remarks()
 
 
+def _documents_seeds(_: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))]
+
+
+def _documents(data: bytes, folder: Path) -> None:
+    document = document_in(read_json(path := _written(data, folder, "d.json")))
+    if document is None:
+        raise ArtifactError("none of ours")
+    value = document.parse(path, read_json(path))
+    assert document.read(document.write(folder / "again.json", value)) == value
+    describe(path)
+
+
 TARGETS: dict[str, Target] = {
     "calibration-cache": Target(_calibration, _calibration_seeds, json=True),
     "coco-instances": Target(_coco, _coco_seeds, json=True),
     "coco-manifest": Target(_manifest, _manifest_seeds, json=True),
+    "documents": Target(_documents, _documents_seeds, json=True),
     "engine-header": Target(_header, _header_seeds, refuses=False),
     "onnx": Target(_onnx, lambda _: [_small_onnx()]),
     "pipeline-yaml": Target(_yaml, lambda _: [YAML]),

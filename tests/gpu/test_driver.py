@@ -40,8 +40,8 @@ def test_the_management_library_is_asked_about_this_very_gpu() -> None:
             device.close()
         state = gpu_state(info.pci_bus_id)
         assert state is not None
-        assert state["name"] == info.name
-        assert state["memory_mib"] == pytest.approx(info.memory_bytes >> 20, rel=0.1)
+        assert state.name == info.name
+        assert state.memory_mib == pytest.approx(info.memory_bytes >> 20, rel=0.1)
         pynvml.nvmlInit()
         found.append(pynvml.nvmlDeviceGetUUID(handle_of(pynvml, info.pci_bus_id)))
         pynvml.nvmlShutdown()

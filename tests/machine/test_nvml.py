@@ -104,11 +104,7 @@ def test_a_card_is_found_by_where_it_sits(nvml: Nvml) -> None:
 def test_state_and_processes_are_those_of_that_card(nvml: Nvml) -> None:
     state = gpu_state("0000:02:00.0")
     assert state is not None
-    assert (state["name"], state["throttled"], state["temperature_c"]) == (
-        "Compute card",
-        ["power limit"],
-        None,
-    )
+    assert (state.name, state.throttled, state.temperature_c) == ("Compute card", ("power limit",), None)
     assert other_gpu_processes("0000:02:00.0") == []
     assert other_gpu_processes("0000:81:00.0") == ["desktop (7)"]
     assert gpu_state("0000:03:00.0") is None, "no card is better than another one"
@@ -122,9 +118,9 @@ def test_a_run_describes_the_gpu_of_its_engine(nvml: Nvml, tiny_onnx: Path) -> N
     settings = SweepSettings(modes=("global",), dispatch=("streams",), groups=(1,), iterations=2, warmup=0)
     pair = EnginePair(engine)  # type: ignore[arg-type]
     result = run_bench([pair], [frame], RunRequest(settings, "noise"), say=lambda _: None)
-    assert result.environment["gpu"]["name"] == "Compute card"
-    assert result.during["gpu"]["throttled"] == ["power limit"]
-    assert result.during["gpu_processes"] == []
+    assert result.environment.gpu.name == "Compute card"
+    assert result.during.gpu.throttled == ("power limit",)
+    assert result.during.gpu_processes == ()
 
 
 def test_the_library_has_every_name_that_is_used() -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench.fakes import result_of
+from tests.bench.fakes import machine, result_of
 from yolotrt.bench.result import Case, RunResult
 from yolotrt.bench.statistics import Interval
+from yolotrt.machine.environment import EngineRecord
 from yolotrt.report.accuracy import ReportedAccuracy, accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
 from yolotrt.report.figures import interval_percent, signed_percent
@@ -68,7 +69,7 @@ def test_a_single_point_gets_no_chart() -> None:
     assert latency_by_groups(_result(whole, tiled)) == []
     assert len(latency_by_groups(_result(whole, tiled, replace(tiled, groups=2)))) == 1
     assert len(latency_by_groups(_result(tiled, replace(tiled, dispatch="threads")))) == 1
-    result = replace(_result(whole, tiled), environment={"engines": {"m": {"sha256": "a"}}})
+    result = replace(_result(whole, tiled), environment=machine(engines={"m": EngineRecord(sha256="a")}))
     score = ReportedAccuracy("m", "a", "global", 3, 0.5, 0.4, None, None)
     assert accuracy_chart(result, [score]) == ""
     assert "circle" in accuracy_chart(result, [score, replace(score, mode="tiled")])

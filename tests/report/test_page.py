@@ -17,10 +17,14 @@ import pytest
 
 from tests.bench.fakes import noise, run_fakes
 from tests.report.worlds import gpu_result
-from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan, read_result, write_result
+from tests.workflow.test_documents import SAMPLES
+from yolotrt.artifacts.documents import read_json
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan, read_result, write_result
+from yolotrt.bench.settings import Settings
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
-from yolotrt.machine.environment import environment
+from yolotrt.machine.environment import EngineRecord, environment
 from yolotrt.report.accuracy import ReportedAccuracy, read_accuracy
 from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 from yolotrt.report.page import page
@@ -78,12 +82,15 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
         case = Case(engine, engine.split(".")[1], mode, dispatch, groups)
         cases.append(CaseResult(case, samples, [], index, SPANS))
     made = RunResult(
-        {"source": "<scene> & 'more'", "frame_px": "3840x2160"},
-        {**environment(2), "engines": {f"yolo.{p}.onnx": {"sha256": p * 16} for p in ("int8", "fp32")}},
+        Settings(source="<scene> & 'more'", frame_px="3840x2160"),
+        replace(
+            environment(2),
+            engines={f"yolo.{p}.onnx": EngineRecord(sha256=p * 16) for p in ("int8", "fp32")},
+        ),
         tuple(cases),
         notes=("A note with <b>markup</b>.",),
-        stopped={"measure": "iterations"},
-        budgets={"end_to_end": 0.012, "stat": "p95"},
+        stopped=Endings("iterations"),
+        budgets=Budgets({"end_to_end": 0.012}, "p95"),
     )
     path = write_result(tmp_path_factory.mktemp("page") / "r.json", made)
     return read_result(path)
@@ -210,18 +217,12 @@ def test_accuracy_is_shown_for_the_engines_that_were_timed(
 
 
 def test_figures_of_a_single_image_have_no_interval(result: RunResult, tmp_path: Path) -> None:
-    written = {
-        "engine": "yolo.int8.onnx",
-        "sha256": "int8" * 16,
-        "images": 1,
-        "box": {"ap": 0.4},
-        "mask": None,
-    }
-    difference = {"absolute": -0.00001, "low": -0.00001, "high": -0.00001}
+    (written,) = read_json(SAMPLES / "accuracy.json")["engines"][1:]
+    written |= {"engine": "yolo.int8.onnx", "sha256": "int8" * 16, "images": 1, "mask": None}
+    difference = {**written["comparison"]["box"], "absolute": -0.00001, "low": -0.00001, "high": -0.00001}
+    comparison = {**written["comparison"], "box": difference, "mask": None}
     path = tmp_path / "a.json"
-    path.write_text(
-        json.dumps({"mode": "global", "engines": [{**written, "comparison": {"box": difference}}]})
-    )
+    path.write_text(json.dumps({"mode": "global", "engines": [{**written, "comparison": comparison}]}))
     text = page([result], read_accuracy(path))
     assert ">+0.00<" in text
     assert "-0.00" not in text
@@ -232,15 +233,15 @@ def test_budgets_met_and_missed_are_told_apart(result: RunResult) -> None:
     assert re.search(
         r'class="missed">missed</span> end_to_end p95 within 12.0 ms: met by \d of 10 cases', text
     )
-    met = page([replace(result, budgets={"end_to_end": 9.0, "stat": "p50"})])
+    met = page([replace(result, budgets=Budgets({"end_to_end": 9.0}))])
     assert "met by 10 of 10 cases" in met
-    far = page([replace(result, budgets={"end_to_end": 0.0001, "stat": "p50"})])
+    far = page([replace(result, budgets=Budgets({"end_to_end": 0.0001}))])
     assert re.search(r'class="missed">\d\dx</span>', far)
     assert "missed by" not in met
 
 
 def test_what_was_not_chosen_is_no_empty_line(result: RunResult) -> None:
-    asked = replace(result, settings={**result.settings, "dispatch": (), "modes": ("tiled",)})
+    asked = replace(result, settings=replace(result.settings, dispatch=(), modes=("tiled",)))
     assert "settings: dispatch" not in page([asked])
     assert "settings: modes" in page([asked])
 
@@ -262,7 +263,7 @@ def test_a_run_that_hardly_began_still_makes_a_page(rounds: int) -> None:
     tiny = run_fakes({"a": noise(0.01)}, StopRule(1))
     if not rounds:
         empty = {stage: [] for stage in tiny.cases[0].samples}
-        tiny = replace(tiny, cases=(replace(tiny.cases[0], samples=empty, timeline=()),), stopped={})
+        tiny = replace(tiny, cases=(replace(tiny.cases[0], samples=empty, timeline=()),), stopped=None)
     text = page([tiny])
     assert "<h1>" in text
     assert "Percentiles" not in text

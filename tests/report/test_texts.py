@@ -16,12 +16,15 @@ from rich.table import Table
 
 from tests.bench.fakes import result_of
 from tests.report.worlds import gpu_result
-from yolotrt.artifacts.documents import read_json
-from yolotrt.bench.budgets import Budgets, judge
+from yolotrt.artifacts.schema import schema
+from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import compare
+from yolotrt.bench.compare_file import comparison_file
+from yolotrt.bench.judge import judge
 from yolotrt.bench.metrics import METRICS
-from yolotrt.bench.result import SCHEMA, to_json
+from yolotrt.bench.result import DOCUMENT, to_json
 from yolotrt.bench.statistics import Interval
+from yolotrt.machine.watch import During
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import interval_percent, milliseconds, signed, signed_percent
 from yolotrt.report.fitting import terminal_table
@@ -60,11 +63,11 @@ def test_csv_and_json_hold_the_times_of_the_gpu_under_names_of_their_own() -> No
     assert document["cases"][0]["metrics"]["inference_device_enqueue_ms"] == pytest.approx(
         float(rows[0]["inference_device_enqueue_ms"])
     )
-    jsonschema.validate(json.loads(json.dumps(document)), read_json(SCHEMA))
+    jsonschema.validate(json.loads(json.dumps(document)), schema(DOCUMENT))
 
 
 def test_markdown_holds_the_table_and_the_warnings() -> None:
-    text = result_markdown(result_of(FAST, SLOW, during={"other_cores": 3.0}))
+    text = result_markdown(result_of(FAST, SLOW, during=During(other_cores=3.0)))
     assert "| a | tiled | serial | 2 | 13.2 |" in text
     assert "**other load**" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -76,7 +79,7 @@ def test_a_comparison_says_its_verdict_first() -> None:
     assert bad.startswith("**yolotrt: 1 significant regression**")
     assert "**REGRESSION**" in bad
     assert "+20.0 %" in bad
-    loud = comparison_markdown(compare(result_of(FAST, during={"other_cores": 3.0}), result_of(SLOW)))
+    loud = comparison_markdown(compare(result_of(FAST, during=During(other_cores=3.0)), result_of(SLOW)))
     assert "- base, **other load**: Other programs" in loud
     good = comparison_markdown(compare(result_of(SLOW), result_of(FAST)))
     assert good.startswith("**yolotrt: No significant regression**")
@@ -94,7 +97,7 @@ def test_terminal_tables_hold_every_case() -> None:
     for entry in result.cases:
         entry.samples.update({stage: [None] * 30 for stage in ("tiles", "global")})  # type: ignore[attr-defined]
     assert latency_table(result).row_count == 2
-    assert comparison_table(compare(result, result)).row_count == 2
+    assert comparison_table(comparison_file(compare(result, result))).row_count == 2
 
 
 ENGINES = ("m.fp16.engine", "m.int8.engine")
@@ -114,11 +117,11 @@ def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width
         replace(e, samples={k: [v and 2 * v for v in s] for k, s in e.samples.items()}) for e in result.cases
     ]
     compared = compare(result, replace(result, cases=tuple(slow)))
-    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    verdicts = judge(result.cases, Budgets.parse(["tiles=1ms"]))
     for table in (
         latency_table(result, width),
         stage_table(result, width),
-        comparison_table(compared, width),
+        comparison_table(comparison_file(compared), width),
         budget_table(verdicts, width),
     ):
         lines = _lines(table, width)
@@ -144,18 +147,22 @@ def test_words_are_broken_before_a_figure_is_lost() -> None:
 
 def test_a_single_engine_is_named_in_the_title_and_needs_no_column() -> None:
     result = gpu_result(rounds=12)
-    for table in (latency_table(result), stage_table(result), comparison_table(compare(result, result))):
+    for table in (
+        latency_table(result),
+        stage_table(result),
+        comparison_table(comparison_file(compare(result, result))),
+    ):
         assert "engine" not in [column.header for column in table.columns]
         assert str(table.title).startswith(f"{result.cases[0].case.engine}: ")
 
 
 def test_terminal_tables_call_engines_by_what_tells_them_apart() -> None:
     result = gpu_result(rounds=12, engines=ENGINES)
-    verdicts = judge(result, Budgets.parse(["tiles=1ms"]))
+    verdicts = judge(result.cases, Budgets.parse(["tiles=1ms"]))
     for table in (
         latency_table(result),
         stage_table(result),
-        comparison_table(compare(result, result)),
+        comparison_table(comparison_file(compare(result, result))),
         budget_table(verdicts),
     ):
         assert set(table.columns[0].cells) == {"fp16", "int8"}

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from yolotrt.bench.result import Case, CaseResult, RunResult, TimelineSpan
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan
+from yolotrt.bench.settings import Settings
+from yolotrt.machine.environment import EngineRecord, Environment
+from yolotrt.machine.nvml import GpuState
+from yolotrt.machine.watch import During, WatchedGpu
 from yolotrt.timing.trace import STAGES
 
 ENGINE = "yolo26n-seg.fp16.engine"
@@ -33,23 +38,20 @@ def gpu_result(rounds: int = 60, engines: tuple[str, ...] = (ENGINE,)) -> RunRes
         )
         for dispatch, groups in variants
     ]
-    gpu = {
-        "name": "Made-up GPU", "driver": "580.1", "memory_mib": 16_384, "clock_sm_mhz": 2400,
-        "clock_memory_mhz": 14_000, "power_limit_w": 180.0, "temperature_c": 61, "throttled": [],
-    }  # fmt: skip
-    environment = {
-        "time": "2026-01-02T03:04:05+00:00", "yolotrt": "0", "python": "3.12", "platform": "Linux",
-        "cpu": "Made-up CPU", "cores": 16, "threads": 16, "governor": "performance", "load_1min": 0.1,
-        "git": None, "gpu": gpu, "packages": {"tensorrt": "10.16"},
-        "engines": {name: {"sha256": name, "precision": "fp16"} for name in engines},
-    }  # fmt: skip
+    gpu = GpuState("Made-up GPU", "580.1", 2400, 180.0, 61, (), 16_384, 14_000)
+    environment = Environment(
+        time="2026-01-02T03:04:05+00:00", yolotrt="0", python="3.12", platform="Linux",
+        cpu="Made-up CPU", cores=16, threads=16, governor="performance", load_1min=0.1,
+        git=None, gpu=gpu, packages={"tensorrt": "10.16"},
+        engines={name: EngineRecord(sha256=name, precision="fp16") for name in engines},
+    )  # fmt: skip
     return RunResult(
-        {"source": "made up", "frames": 1, "frame_px": "3840x2160"},
+        Settings(source="made up", frames=1, frame_px="3840x2160"),
         environment,
         tuple(cases),
-        during={"gpu": gpu, "gpu_processes": [], "other_cores": 0.0},
-        stopped={"measure": "iterations", "warmup": "stable"},
-        budgets={"tiles": 0.015, "end_to_end": 0.033, "stat": "p95"},
+        during=During(gpu=WatchedGpu(**vars(gpu)), other_cores=0.0),
+        stopped=Endings("iterations", "stable"),
+        budgets=Budgets({"tiles": 0.015, "end_to_end": 0.033}, "p95"),
     )
 
 

@@ -20,6 +20,7 @@ from yolotrt.evaluation.comparison import Difference
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.rle import coco_rle
 from yolotrt.pipeline.tiled import PassMode, TiledPipeline
+from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.catalog import find_reference
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop, evaluate_engines
@@ -72,7 +73,8 @@ def test_an_engine_agrees_with_itself_and_not_with_another(tmp_path: Path, pictu
     assert other.comparison is not None
     assert other.comparison.box.absolute < -0.3
     assert MaxDrop.parse("1%").outcome(other.comparison.box) == "failed"
-    json.dumps(own.as_json() | {"other": other.as_json()}, allow_nan=False)
+    written = DOCUMENT.write(tmp_path / "e.json", AccuracyFile("global", (own.figures(), other.figures())))
+    assert DOCUMENT.read(written).engines[1].comparison == other.comparison
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path, pictures: Path) -> None:

@@ -17,6 +17,7 @@ from yolotrt.machine.memory import Memory
 from yolotrt.model.spec import ModelSpec
 from yolotrt.report.tune_tables import given_up_table, tune_table
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
+from yolotrt.workflow.tune.outcome_file import outcome_file
 
 RIPPLE = [1.0, 1.001, 0.999, 1.002, 0.998] * 4
 SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
@@ -87,15 +88,16 @@ def test_the_tables_show_what_was_given_up_and_why() -> None:
     dropped = Dropped(slow, "m.fp16.onnx tiled serial groups=1 is 1.30x as fast", 8, 0.013)
     refused = ("m.int8.onnx", "loses 2.00 points, more than 1%")
     outcome = TuneOutcome((best,), (best,), (dropped,), (refused,), best, ())
-    table = tune_table(outcome, 120)
+    table = tune_table(outcome_file(outcome), 120)
     assert {"host MiB", "GPU MiB"} <= set(_headers(table))
     assert {"200", "300", "*>"} <= set(_cells(table)[0])
-    assert _cells(given_up_table(outcome, 120)) == [
+    assert _cells(given_up_table(outcome_file(outcome), 120)) == [
         ("int8", "-", "0", "-", "loses 2.00 points, more than 1%"),
         ("fp16", "tiled threads groups=4", "8", "13.0", "tiled serial groups=1 is 1.30x as fast"),
     ]
-    on_cpu = replace(outcome, candidates=(replace(best, memory=Memory(200 << 20)),), best=best)
-    assert "GPU MiB" not in _headers(tune_table(on_cpu))
+    here = replace(best, memory=Memory(200 << 20))
+    on_cpu = replace(outcome, candidates=(here,), best=here)
+    assert "GPU MiB" not in _headers(tune_table(outcome_file(on_cpu)))
 
 
 @pytest.mark.parametrize(

@@ -70,20 +70,20 @@ def test_other_annotations_are_another_search(search: Search) -> None:
 
 def test_what_changed_is_said_and_nothing_of_it_is_continued(search: Search, tmp_path: Path) -> None:
     key, path, said = search.key(), tmp_path / "tune.json", list[str]()
-    TuneState.open(path, key, {}, said.append).save()
+    TuneState.open(path, key, NO_BUDGETS, said.append).save()
     assert said == []
-    TuneState.open(path, key, {}, said.append)
+    TuneState.open(path, key, NO_BUDGETS, said.append)
     assert "continuing" in said.pop()
-    TuneState.open(path, {**key, "pictures": ["0"], "device": "cuda:1"}, {}, said.append)
+    TuneState.open(path, {**key, "pictures": ["0"], "device": "cuda:1"}, NO_BUDGETS, said.append)
     assert said.pop().endswith("is about another search (pictures, device changed); starting anew")
 
 
 def test_a_state_of_an_earlier_version_is_not_continued(search: Search, tmp_path: Path) -> None:
     path, said = tmp_path / "tune.json", list[str]()
-    old = replace(TuneState.open(path, search.key(), {}, said.append), key="0" * 64)
+    old = replace(TuneState.open(path, search.key(), NO_BUDGETS, said.append), key="0" * 64)
     old.save()
     document = json.loads(path.read_text())
     del document["made_for"]
     path.write_text(json.dumps(document))
-    assert TuneState.open(path, search.key(), {}, said.append).cases == {}
+    assert TuneState.open(path, search.key(), NO_BUDGETS, said.append).cases == {}
     assert "other engines, images or another machine; starting anew" in said.pop()

@@ -90,6 +90,11 @@ def json_with(what: str, *keys: Collection[str], fits: Callable[[Any], bool] = l
     return Kind(what, is_own)
 
 
+def either(first: Kind, *others: Kind) -> Kind:
+    """Return the kind of files that are of one of several kinds, in the words of the first."""
+    return Kind(first.what, lambda path: any(kind.is_own(path) for kind in (first, *others)))
+
+
 def is_json(path: Path) -> bool:
     """Return whether a file looks like JSON or JSON Lines."""
     return head_of(path).lstrip()[:1] in (b"{", b"[")

@@ -1,103 +1,94 @@
-"""Check a parsed JSON document against a JSON Schema: the part of the standard that our schemas use.
-
-Known keywords: ``type``, ``const``, ``enum``, ``minimum``, ``maximum``, ``required``, ``properties``,
-``additionalProperties``, ``items``, ``oneOf`` and ``$ref`` into ``$defs``
-(https://json-schema.org/draft/2020-12). Others would be ignored, so a test refuses schemas that use them.
-"""
+"""The JSON Schema (draft 2020-12) of a document, made from its dataclasses and their docstrings."""
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Mapping
-from typing import Any
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from importlib import resources
+from typing import Any, get_args, get_type_hints
 
-KEYWORDS = frozenset(
-    {"type", "const", "enum", "minimum", "maximum", "required", "properties", "additionalProperties", "items"}
-    | {"oneOf", "$ref", "$defs", "$schema", "$id", "title", "description"}
-)
+import msgspec
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+from yolotrt.artifacts.documents import Document
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+_ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
 
-class Unfit(ValueError):
-    """Where a document does not fit its schema, and why."""
+def schema(document: Document[Any]) -> dict[str, Any]:
+    """Return the schema of what a document's writer makes.
 
-
-def require_fit(value: Any, schema: Mapping[str, Any], *, whole: bool = True) -> None:
-    """Check a document.
-
-    Args:
-        value: What :func:`yolotrt.artifacts.documents.read_json` gave; its nesting is limited by that.
-        schema: The schema.
-        whole: Also demand what the schema requires to be there; else only what is there must fit.
-
-    Raises:
-        Unfit: It does not fit.
+    It is stricter than the reader, which passes over further fields and takes those of earlier versions:
+    each object has all of its fields and no other ones. Descriptions are those of the classes' attributes.
     """
-    _Check(schema, whole).check(value, schema, "")
+    _, components = msgspec.json.schema_components([document.type], ref_template="#/$defs/{name}")
+    about = {found.__name__: found for found in _dataclasses(document.type, set())}
+    for name, part in components.items():
+        if name in about:
+            _complete(part, about[name])
+    own = components.pop(document.type.__name__)
+    marks = {"format": {"const": document.format}, "version": {"const": document.version}}
+    return {
+        "$schema": DRAFT,
+        "$id": f"urn:{document.format}:{document.version}",
+        **own,
+        "title": document.what,
+        "required": [*marks, *own["required"]],
+        "properties": {**marks, **own["properties"]},
+        "$defs": dict(sorted(components.items())),
+    }
 
 
-class _Check:
-    def __init__(self, root: Mapping[str, Any], whole: bool) -> None:
-        self._root, self._whole = root, whole
+def schema_text(document: Document[Any]) -> str:
+    """Return the text of a schema's file."""
+    return json.dumps(schema(document), indent=1) + "\n"
 
-    def check(self, value: Any, schema: Any, at: str) -> None:
-        if isinstance(schema, bool):
-            if not schema:
-                raise Unfit(f"{at or 'it'} has no place there")
+
+def schema_name(document: Document[Any]) -> str:
+    """Return the name of a schema's file."""
+    return document.format.replace("yolotrt.", "").replace("yolotrt-", "") + ".schema.json"
+
+
+def published(document: Document[Any]) -> str:
+    """Return the text of the schema that the package carries, for applications that read our files."""
+    folder = resources.files("yolotrt") / "schemas"
+    return (folder / schema_name(document)).read_text(encoding="utf-8")
+
+
+def _complete(part: dict[str, Any], found: type) -> None:
+    """Demand all fields, allow no others, and describe each."""
+    doc = inspect.getdoc(found) or ""
+    part["description"] = doc.split("\n", 1)[0]
+    told = {name: " ".join(_ROLE.sub(r"\1", text).split()) for name, text in _attributes(doc)}
+    properties = part.get("properties", {})
+    for name, value in properties.items():
+        value.pop("default", None)
+        if name in told:
+            value["description"] = told[name]
+    part["required"] = list(properties)
+    part["additionalProperties"] = False
+
+
+def _attributes(doc: str) -> Iterator[tuple[str, str]]:
+    """Yield names and texts of the section ``Attributes:`` of a docstring in Google's style."""
+    _, _, section = doc.partition("\nAttributes:\n")
+    for found in _ATTRIBUTE.finditer(section):
+        yield found[1], found[2]
+
+
+def _dataclasses(hint: Any, seen: set[Any]) -> Iterator[type]:
+    """Yield the dataclasses that a type is made of."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        if hint in seen:
             return
-        if "$ref" in schema:
-            self.check(value, self._root["$defs"][schema["$ref"].rpartition("/")[2]], at)
-        if "oneOf" in schema:
-            self._one_of(value, schema["oneOf"], at)
-        _scalar(value, schema, at)
-        if isinstance(value, dict):
-            self._object(value, schema, at)
-        elif isinstance(value, list) and "items" in schema:
-            for index, item in enumerate(value):
-                self.check(item, schema["items"], f"{at}/{index}")
-
-    def _one_of(self, value: Any, schemas: list[Any], at: str) -> None:
-        reasons = []
-        for schema in schemas:
-            try:
-                self.check(value, schema, at)
-            except Unfit as exc:
-                reasons.append(str(exc))
-        if len(reasons) != len(schemas) - 1:
-            raise Unfit(reasons[-1] if reasons else f"{at} fits several ways")
-
-    def _object(self, value: dict[str, Any], schema: Mapping[str, Any], at: str) -> None:
-        missing = [name for name in schema.get("required", ()) if name not in value]
-        if self._whole and missing:
-            raise Unfit(f"{at or 'it'} lacks {', '.join(missing)}")
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-        for name, item in value.items():
-            self.check(item, known.get(name, others), f"{at}/{name[:40]}")
-
-
-def _scalar(value: Any, schema: Mapping[str, Any], at: str) -> None:
-    if "type" in schema:
-        names = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-        if not any(_is(value, name) for name in names):
-            raise Unfit(f"{at or 'it'} is {reprlib.repr(value)}, not {' or '.join(names)}")
-    if "const" in schema and value != schema["const"]:
-        raise Unfit(f"{at} is not {schema['const']!r}")
-    if "enum" in schema and not (isinstance(value, str) and value in schema["enum"]):
-        raise Unfit(f"{at} is {reprlib.repr(value)}, none of {', '.join(schema['enum'])}")
-    if "minimum" in schema and _is(value, "number") and value < schema["minimum"]:
-        raise Unfit(f"{at} is {reprlib.repr(value)}, below {schema['minimum']}")
-    if "maximum" in schema and _is(value, "number") and value > schema["maximum"]:
-        raise Unfit(f"{at} is {reprlib.repr(value)}, above {schema['maximum']}")
-
-
-def _is(value: Any, name: str) -> bool:
-    return isinstance(value, _TYPES[name]) and (name == "boolean" or not isinstance(value, bool))
+        seen.add(hint)
+        yield hint
+        for inner in get_type_hints(hint, include_extras=True).values():
+            yield from _dataclasses(inner, seen)
+    for inner in get_args(hint):
+        yield from _dataclasses(inner, seen)

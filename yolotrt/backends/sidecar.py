@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import reprlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
 
-from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import mapped_os_errors, require_file, write_bytes
-from yolotrt.artifacts.hashing import is_sha256, sha256_bytes, sha256_file
+from yolotrt.artifacts.hashing import sha256_bytes, sha256_file
 from yolotrt.artifacts.hidden import hidden_name
-from yolotrt.backends.base import EngineFile, Layer, Precision
+from yolotrt.backends.base import EngineFile
 from yolotrt.backends.rebuild import rebuild_command
+from yolotrt.backends.sidecar_file import DOCUMENT, Sidecar
+from yolotrt.backends.sidecar_file import FORMAT as FORMAT
 from yolotrt.errors import ArtifactError, YoloTrtError
-from yolotrt.model.reading import MAX_SIDE, MIN_SIDE
 from yolotrt.model.recognise import MODELS, is_model
-from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.text import shell_words
-
-FORMAT = "yolotrt.engine"
-VERSION = 1
 
 TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
 
 _TICK_NS = 1_000_000
 """What file systems tell apart."""
-
-PREPROCESSING = {"resize": "letterbox", "pad": "114", "channels": "RGB", "scale": "1/255"}
-"""How every engine wants its images; recorded so that an application can check itself against it."""
 
 
 def sidecar_path(engine: Path) -> Path:
@@ -57,7 +46,7 @@ def write_engine(file: EngineFile, data: bytes) -> EngineFile:
     written = EngineFile(**{**vars(file), "sha256": sha256_bytes(data)})
     sidecar, waiting = sidecar_path(file.path), _waiting_path(file.path)
     try:
-        write_document(waiting, format=FORMAT, version=VERSION, body=_body(written, len(data)))
+        DOCUMENT.write(waiting, Sidecar.of(written, len(data)))
         write_bytes(file.path, data)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -174,127 +163,4 @@ def _way_to_an_engine(path: Path) -> str:
 
 
 def _read(path: Path, engine: Path) -> EngineFile:
-    body = read_document(path, format=FORMAT, version=VERSION)
-    try:
-        return EngineFile(
-            path=engine,
-            backend=_text(body["backend"]),
-            precision=_one_of(body["precision"], get_args(Precision)),
-            spec=_spec(body["spec"]),
-            batches=tuple(_whole(b) for b in _list(body["batches"])),
-            sha256=_hash(body["sha256"]),
-            sources=_current_names(_texts(body["sources"])),
-            environment=_texts(body["environment"]),
-            layers=tuple(_layer(v) for v in _list(body["layers"])),
-        )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ArtifactError(
-            f"{path} is not a complete sidecar ({exc}).", hint="Build the engine again."
-        ) from exc
-
-
-def _body(file: EngineFile, size: int) -> dict[str, Any]:
-    spec = {**vars(file.spec), "names": list(file.spec.names), "input_wh": list(file.spec.input_wh)}
-    return {
-        "engine": file.path.name,
-        "bytes": size,
-        "sha256": file.sha256,
-        "backend": file.backend,
-        "precision": file.precision,
-        "batches": list(file.batches),
-        "sources": dict(file.sources),
-        "environment": dict(file.environment),
-        "preprocessing": PREPROCESSING,
-        "spec": spec,
-        "layers": [vars(layer) for layer in file.layers],
-    }
-
-
-def _spec(value: Any) -> ModelSpec:
-    fields = dict(_mapping(value))
-    width, height = (_side(v) for v in _list(fields["input_wh"]))
-    batch, own_nms = fields["batch"], fields.get("own_nms")  # sidecars of older versions lack the latter
-    return ModelSpec(
-        name=_text(fields["name"]),
-        names=tuple(_text(n) for n in _filled(fields["names"])),
-        input_name=_text(fields["input_name"]),
-        input_wh=(width, height),
-        batch=None if batch is None else _whole(batch),
-        head=_one_of(fields["head"], get_args(Head)),
-        head_output=_text(fields["head_output"]),
-        proto_output=_text(fields["proto_output"]),
-        mask_coeffs=_whole(fields["mask_coeffs"]),
-        stride=_whole(fields["stride"]),
-        own_nms=None if own_nms is None else _share(own_nms),
-    )
-
-
-def _layer(value: Any) -> Layer:
-    fields = _mapping(value)
-    names = ("inputs", "weights", "outputs", "nodes", "activation_elsewhere")
-    lists = {k: tuple(_text(v) for v in _list(fields[k])) for k in names}
-    return Layer(name=_text(fields["name"]), kind=_text(fields["kind"]), **lists)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, got {type(value).__name__}")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, got {type(value).__name__}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {type(value).__name__}")
-    return value
-
-
-def _hash(value: Any) -> str:
-    if not is_sha256(_text(value)):
-        raise ValueError("sha256 is not 64 hex digits")
-    return str(value)
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {k: _text(v) for k, v in _mapping(value).items()}
-
-
-def _current_names(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return sources under the names of today: earlier sidecars name an accuracy bound otherwise."""
-    first = {"promise": "bound_outcome", "promise_bound": "bound_max_drop"}
-    return {first.get(k, re.sub(r"^promise_", "bound_", k)): v for k, v in sources.items()}
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 20:
-        raise ValueError(f"expected a positive whole number, got {reprlib.repr(value)}")
-    return value
-
-
-def _filled(value: Any) -> list[Any]:
-    if not _list(value):
-        raise ValueError("a list is empty")
-    return list(value)
-
-
-def _side(value: Any) -> int:
-    if not MIN_SIDE <= _whole(value) <= MAX_SIDE:
-        raise ValueError(f"expected {MIN_SIDE} to {MAX_SIDE} px, got {reprlib.repr(value)}")
-    return int(value)
-
-
-def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"expected a number from 0 to 1, got {reprlib.repr(value)}")
-    return float(value)
-
-
-def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"expected one of {', '.join(choices)}, got {reprlib.repr(value)}")
-    return value
+    return DOCUMENT.read(path).describes(engine)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, autocorrelation, measured, median, summarize
+from yolotrt.machine.watch import During
 from yolotrt.timing.trace import COPIES, DEVICE
 
 UNSTABLE = 0.05
@@ -68,23 +69,23 @@ def _more_frames(result: RunResult) -> str:
     """Return what makes a run measure more frames, which depends on what ended it."""
     if not _until_stable(result):
         return "Use --until-stable 5%, or -n 20 or more."
-    if result.stopped.get("measure") == "cap":
+    if result.stopped is not None and result.stopped.measure == "cap":
         return "Raise --duration, which ended --until-stable."
     return "Use a smaller share for --until-stable, or -n 20 or more instead."
 
 
 def _until_stable(result: RunResult) -> bool:
-    return result.settings.get("until_stable") is not None
+    return result.settings.until_stable is not None
 
 
 def _not_settled(result: RunResult) -> Iterator[Advice]:
-    if result.stopped.get("measure") == "cap":
+    if result.stopped is not None and result.stopped.measure == "cap":
         yield Advice(
             "not stable",
             "The medians were not stable when the time was up.",
             "Raise --duration, or quieten the machine.",
         )
-    if result.stopped.get("warmup") == "cap":
+    if result.stopped is not None and result.stopped.warmup == "cap":
         yield Advice(
             "still warming up",
             "The machine had not settled when warming up ended.",
@@ -154,14 +155,14 @@ def _copies(result: RunResult) -> Iterator[Advice]:
 
 
 def _throttled(result: RunResult) -> Iterator[Advice]:
-    gpu = result.during.get("gpu") or {}
-    if reasons := gpu.get("throttled"):
+    during = result.during or During()
+    if during.gpu is not None and during.gpu.throttled:
         yield Advice(
             "throttled",
-            f"The GPU slowed down: {', '.join(reasons)} ({gpu.get('temperature_c')} °C).",
+            f"The GPU slowed down: {', '.join(during.gpu.throttled)} ({during.gpu.temperature_c} °C).",
             "Lock its clocks (nvidia-smi -lgc) or improve cooling, and measure again.",
         )
-    if events := result.during.get("cpu_throttled"):
+    if events := during.cpu_throttled:
         yield Advice(
             "throttled",
             f"The processor slowed down {events} times because of its temperature.",
@@ -170,7 +171,7 @@ def _throttled(result: RunResult) -> Iterator[Advice]:
 
 
 def _other_load(result: RunResult) -> Iterator[Advice]:
-    others, cores = result.during.get("other_cores"), result.environment.get("cores")
+    others, cores = (result.during or During()).other_cores, result.environment.cores
     if others is not None and others > OTHER_CORES:
         yield Advice(
             "other load",
@@ -180,7 +181,7 @@ def _other_load(result: RunResult) -> Iterator[Advice]:
 
 
 def _gpu_shared(result: RunResult) -> Iterator[Advice]:
-    if processes := result.during.get("gpu_processes"):
+    if processes := (result.during or During()).gpu_processes:
         yield Advice(
             "GPU shared",
             f"Other processes use the GPU: {', '.join(processes)}.",
@@ -189,7 +190,7 @@ def _gpu_shared(result: RunResult) -> Iterator[Advice]:
 
 
 def _governor(result: RunResult) -> Iterator[Advice]:
-    if (governor := result.environment.get("governor")) in ("powersave", "ondemand", "conservative"):
+    if (governor := result.environment.governor) in ("powersave", "ondemand", "conservative"):
         yield Advice(
             "governor",
             f"The processor's clock follows its load (governor {governor}).",

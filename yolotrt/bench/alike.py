@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.source import source_differences
+from yolotrt.machine.environment import EngineRecord
 
 MACHINE = ("cpu", "cores", "threads", "governor")
 GPU = ("name", "driver", "power_limit_w")
@@ -26,8 +27,7 @@ def differences_apart(
 
 def _machine_differences(base: RunResult, new: RunResult) -> Iterator[str]:
     yield from _differences("", base.environment, new.environment, MACHINE)
-    gpus = base.environment.get("gpu") or {}, new.environment.get("gpu") or {}
-    yield from _differences("GPU ", *gpus, GPU)
+    yield from _differences("GPU ", base.environment.gpu, new.environment.gpu, GPU)
 
 
 def _engine_differences(
@@ -37,36 +37,38 @@ def _engine_differences(
 
     A machine with a GPU also runs engines on its processor: that the machine is the same is not enough.
     """
-    about = [result.environment.get("engines") or {} for result in (base, new)]
+    before, after = base.environment.engines, new.environment.engines
     names = dict.fromkeys(
         pair
         for old, entry in pairs
         for pair in zip(old.case.engine.split(" + "), entry.case.engine.split(" + "), strict=False)
     )
+    unknown = EngineRecord()
     for old, other in names:
-        yield from _differences(f"{other} ", about[0].get(old) or {}, about[1].get(other) or {}, ENGINE)
+        yield from _differences(f"{other} ", before.get(old, unknown), after.get(other, unknown), ENGINE)
 
 
 def version_differences(base: RunResult, new: RunResult) -> Iterator[str]:
     """Say what else differs: versions, revision and engines, which is what one compares."""
     yield from _differences("", base.environment, new.environment, ("yolotrt", "python", "platform", "git"))
-    packages = base.environment.get("packages") or {}, new.environment.get("packages") or {}
-    yield from _differences("", *packages, tuple(sorted({**packages[0], **packages[1]})))
-    hashes = [
-        {e.get("sha256", "?")[:12] for e in (r.environment.get("engines") or {}).values()}
-        for r in (base, new)
-    ]
+    old, other = base.environment.packages, new.environment.packages
+    for name in sorted({**old, **other}):
+        if old.get(name) != other.get(name):
+            yield f"{name} {old.get(name)} -> {other.get(name)}"
+    hashes = [{(e.sha256 or "?")[:12] for e in r.environment.engines.values()} for r in (base, new)]
     if hashes[0] != hashes[1]:
         yield f"engine {', '.join(sorted(hashes[0]))} -> {', '.join(sorted(hashes[1]))}"
 
 
-def _differences(
-    prefix: str, old: Mapping[str, Any], new: Mapping[str, Any], keys: tuple[str, ...]
-) -> Iterator[str]:
-    for key in keys:
-        if old.get(key) != new.get(key):
-            yield f"{prefix}{key} {_text(old.get(key))} -> {_text(new.get(key))}"
+def _differences(prefix: str, old: object, new: object, names: tuple[str, ...]) -> Iterator[str]:
+    """Compare attributes; those of None are None."""
+    for name in names:
+        before, after = getattr(old, name, None), getattr(new, name, None)
+        if before != after:
+            yield f"{prefix}{name} {_text(before)} -> {_text(after)}"
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or str(None)
+    return str(value)

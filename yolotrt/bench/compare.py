@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from yolotrt.arrays import F64
 from yolotrt.bench.advice import Advice, advise
@@ -15,6 +16,8 @@ from yolotrt.bench.statistics import CONFIDENCE, STATISTICS, Ratio, measured, st
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.timing.trace import PASSES, STAGES
+
+Side = Literal["base", "new"]
 
 DEFAULT_STAGES = PASSES
 
@@ -69,18 +72,6 @@ class Change:
         """Whether the slow-down exceeds the limit, and it is certain that there is one."""
         return self.outcome == "failed"
 
-    @property
-    def word(self) -> str:
-        """What a table says."""
-        known = self.ratio.interval is not None
-        if self.regressed:
-            return "REGRESSION"
-        if self.outcome == "undecided":
-            return "too noisy to tell" if known else "too few frames to tell"
-        if self.certain:
-            return "slower, within tolerance" if self.ratio.value > 1 else "faster"
-        return "no significant change" if known else "no change seen, few frames"
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -103,7 +94,7 @@ class Comparison:
     missing: tuple[str, ...]
     lost: tuple[str, ...]
     notes: tuple[str, ...]
-    doubts: tuple[tuple[str, Advice], ...]
+    doubts: tuple[tuple[Side, Advice], ...]
     stat: str
 
     @property
@@ -187,7 +178,8 @@ def compare(
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     changes = tuple(_change(*one, stat, confidence, fail_on) for one in found)
     differences = (*different, *version_differences(base, new))
-    doubts = tuple((which, a) for which, result in (("base", base), ("new", new)) for a in advise(result))
+    sides: tuple[tuple[Side, RunResult], ...] = (("base", base), ("new", new))
+    doubts = tuple((which, a) for which, result in sides for a in advise(result))
     notes = (*unknown_source(base.settings, new.settings), *_few(changes, stat))
     return Comparison(changes, differences, missing, tuple(lost), notes, doubts, stat)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from yolotrt.bench.result import RunResult, read_result, write_result
 from yolotrt.bench.rounds import Running
-from yolotrt.bench.source import FILES, source_differences
+from yolotrt.bench.settings import Settings
+from yolotrt.bench.source import source_differences
 from yolotrt.errors import ArtifactError
+from yolotrt.machine.environment import Environment
 from yolotrt.text import shell_words
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -79,12 +79,12 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
         )
     for what, old, new in (
         ("settings", _comparable(found.settings), _comparable(wanted.settings)),
-        ("engines", found.environment.get("engines"), wanted.environment.get("engines")),
+        ("engines", _engines(found.environment), _engines(wanted.environment)),
         ("machine", _machine(found.environment), _machine(wanted.environment)),
     ):
-        if _plain(old) != _plain(new):
+        if old != new:
             raise ArtifactError(
-                f"{path} cannot be resumed: its {what} {_difference(_plain(old), _plain(new))}.",
+                f"{path} cannot be resumed: its {what} {_difference(old, new)}.",
                 hint="Repeat the options of the interrupted run, or choose another --output.",
             )
     if found.complete and _limits(found) != _limits(wanted):
@@ -96,29 +96,25 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
 
 
 def _limits(run: RunResult) -> dict[str, Any]:
-    return {key: run.settings.get(key) for key in LIMITS}
+    return {name: getattr(run.settings, name) for name in LIMITS}
 
 
-def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in LIMITS | {"source", FILES}}
+def _comparable(settings: Settings) -> dict[str, Any]:
+    named = LIMITS | {"source", "source_files"}
+    return {name: value for name, value in vars(settings).items() if name not in named}
 
 
-def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
-    gpu = environment.get("gpu") or {}
+def _engines(environment: Environment) -> dict[str, Any]:
+    return {name: asdict(about) for name, about in environment.engines.items()}
+
+
+def _machine(environment: Environment) -> dict[str, Any]:
     return {
-        **{key: environment.get(key) for key in ("yolotrt", "cpu", "cores", "threads", "packages")},
-        "gpu": gpu.get("name"),
+        **{name: getattr(environment, name) for name in ("yolotrt", "cpu", "cores", "threads", "packages")},
+        "gpu": environment.gpu and environment.gpu.name,
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return the value as it looks after a trip through JSON."""
-    return json.loads(json.dumps(value))
-
-
-def _difference(old: Any, new: Any) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(k for k in {**old, **new} if old.get(k) != new.get(k))
-        if keys:
-            return f"differ in {keys[0]!r}: {old.get(keys[0])!r} then, {new.get(keys[0])!r} now"
-    return "differ"
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    name = next(n for n in sorted({**old, **new}) if old.get(n) != new.get(n))
+    return f"differ in {name!r}: {old.get(name)!r} then, {new.get(name)!r} now"

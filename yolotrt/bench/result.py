@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_json, require_document, write_document
+from yolotrt.artifacts.documents import Document, read_json
+from yolotrt.artifacts.fields import Count, Seconds
 from yolotrt.artifacts.kinds import document
-from yolotrt.artifacts.schema import require_fit
-from yolotrt.bench.metrics import flat_metrics, taken
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets, from_flat
+from yolotrt.bench.case import Case as Case
+from yolotrt.bench.case import CaseResult as CaseResult
+from yolotrt.bench.case import TimelineSpan as TimelineSpan
+from yolotrt.bench.case import require_even, with_order_and_depth
+from yolotrt.bench.case import timeline as timeline
+from yolotrt.bench.settings import Settings
+from yolotrt.bench.stopping import Stopped
 from yolotrt.errors import ArtifactError
+from yolotrt.machine.environment import EngineRecord, Environment
+from yolotrt.machine.watch import During
 from yolotrt.text import shell_words
-from yolotrt.timing.trace import Span
 
 FORMAT = "yolotrt.result"
-VERSION = 2
-RESULT = document("a benchmark result", FORMAT)
 REPORTED = document("what yolotrt report --json wrote", FORMAT, listed=True)
 """One result, or a list of them."""
-SCHEMA = Path(__file__).with_name("result.schema.json")
-"""JSON Schema of the files that :func:`write_result` makes."""
 
 EVAL = "yolotrt eval --json"
 
@@ -36,112 +40,48 @@ _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
 
 
 @dataclass(frozen=True)
-class Case:
-    """One row of the table.
+class Endings:
+    """Why a run ended.
 
     Attributes:
-        engine: The engine's file name; two joined by `` + `` when tiles and frame have their own.
-        precision: Its precision.
-        mode: ``tiled``, ``global`` or ``tiled+global``.
-        dispatch: How groups ran; ``-`` for a pass without groups.
-        groups: Number of groups; 1 for a pass without groups.
+        measure: Why measuring stopped.
+        warmup: Why warming up did.
     """
 
-    engine: str
-    precision: str
-    mode: str
-    dispatch: str
-    groups: int
-
-    def __str__(self) -> str:
-        if self.mode == "global":
-            return f"{self.engine} global"
-        return f"{self.engine} {self.mode} {self.dispatch} groups={self.groups}"
-
-
-@dataclass(frozen=True)
-class TimelineSpan:
-    """One interval of one frame, seconds since the frame's first span.
-
-    Spans of the device lie where the pipeline put them on the host's clock, since the two clocks have no
-    common zero: lengths and distances between them are exact, their distance to the host's spans is not.
-    """
-
-    stage: str
-    group: int | None
-    scope: str
-    on: str
-    begin_s: float
-    end_s: float
-
-
-def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
-    """Return the spans of one frame, counted from its beginning, in the order in which they began."""
-    zero = min((s.begin_ns for s in spans), default=0)
-    return tuple(
-        TimelineSpan(s.stage, s.group, s.scope, s.on, (s.begin_ns - zero) / 1e9, (s.end_ns - zero) / 1e9)
-        for s in sorted(spans, key=lambda s: (s.on, s.begin_ns, -s.end_ns))
-    )
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """Raw samples of one case.
-
-    Attributes:
-        case: What was measured.
-        samples: Seconds per stage and frame; None where a stage was not measured. All lists are as
-            long as the number of measured frames; the same index in two cases is the same round.
-        warmup: Seconds of ``end_to_end`` of the frames before the measured ones.
-        detections: Number of detections in the last frame.
-        timeline: The spans of the frame whose latency is nearest the median.
-        group_bytes: Device memory that a group's context took, bytes, by GPU; empty on a processor. A group
-            that found its context already made took nothing.
-    """
-
-    case: Case
-    samples: Mapping[str, list[float | None]]
-    warmup: list[float | None]
-    detections: int
-    timeline: tuple[TimelineSpan, ...] = ()
-    group_bytes: tuple[int, ...] = ()
-
-    def taken(self, stage: str) -> Sequence[float | None]:
-        """Return the samples of a stage; see :func:`yolotrt.bench.metrics.taken`."""
-        return taken(self.samples, stage)
+    measure: Stopped
+    warmup: Stopped | None = None
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One benchmark run.
+    """Raw samples of every case, and the machine they were taken on. What was not measured is null, never 0.
 
     Attributes:
         settings: What was asked for.
         environment: The machine, the libraries and the engines, before the first frame.
         cases: Results in the order of the table.
         notes: What a reader must know to read the numbers right.
-        during: What else the machine did meanwhile; see :class:`yolotrt.machine.watch.Watch`.
+        during: What else the machine did meanwhile; None while the run is not complete.
         measured_s: Seconds spent in measured rounds.
         resumed_at: Rounds at which an interrupted run was continued.
-        stopped: Why measuring stopped and why warming up did, by :data:`yolotrt.bench.stopping.Stopped`;
-            empty while the run is not complete.
-        budgets: Seconds allowed by stage, and the statistic they are put on under ``stat``.
+        stopped: Why it ended; None while the run is not complete.
+        budgets: What the stages may take.
     """
 
-    settings: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    settings: Settings
+    environment: Environment
     cases: tuple[CaseResult, ...]
     notes: tuple[str, ...] = ()
-    during: Mapping[str, Any] = field(default_factory=dict)
-    measured_s: float = 0.0
-    resumed_at: tuple[int, ...] = ()
-    stopped: Mapping[str, str] = field(default_factory=dict)
-    budgets: Mapping[str, Any] = field(default_factory=dict)
+    during: During | None = None
+    measured_s: Seconds = 0.0
+    resumed_at: tuple[Count, ...] = ()
+    stopped: Endings | None = None
+    budgets: Budgets = NO_BUDGETS
 
     @property
     def complete(self) -> bool:
         """Whether the run reached its end."""
-        return bool(self.stopped)
+        return self.stopped is not None
 
     @property
     def rounds(self) -> int:
@@ -149,9 +89,54 @@ class RunResult:
         return min((len(entry.samples["end_to_end"]) for entry in self.cases), default=0)
 
 
+def _check(result: RunResult) -> None:
+    for entry in result.cases:
+        require_even(entry)
+
+
+def _with_metrics(result: RunResult) -> RunResult:
+    return replace(result, cases=tuple(entry.with_metrics() for entry in result.cases))
+
+
+def _from_2(found: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 had flat engines and budgets, and one text for dispatch, order and depth."""
+    environment = dict(found["environment"])
+    if "engines" in environment:
+        environment["engines"] = {n: _engine(about) for n, about in environment["engines"].items()}
+    return {
+        **found,
+        "environment": environment,
+        "cases": [{**entry, "case": with_order_and_depth(entry["case"])} for entry in found["cases"]],
+        "during": found["during"] or None,
+        "stopped": found["stopped"] or None,
+        "budgets": from_flat(found["budgets"]),
+    }
+
+
+def _engine(about: Mapping[str, Any]) -> dict[str, Any]:
+    own = EngineRecord.__dataclass_fields__.keys() - {"environment"}
+    return {
+        **{key: value for key, value in about.items() if key in own},
+        "environment": {key: value for key, value in about.items() if key not in own},
+    }
+
+
+DOCUMENT = Document(
+    FORMAT,
+    3,
+    RunResult,
+    "a benchmark result",
+    again="Run the bench again.",
+    older={2: _from_2},
+    check=_check,
+    prepare=_with_metrics,
+)
+RESULT = DOCUMENT.kind
+
+
 def to_json(result: RunResult) -> dict[str, Any]:
     """Return the result as JSON values."""
-    return {"format": FORMAT, "version": VERSION, **_body(result)}
+    return DOCUMENT.to_json(result)
 
 
 def write_result(target: Path, result: RunResult) -> Path:
@@ -160,7 +145,7 @@ def write_result(target: Path, result: RunResult) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return write_document(target, format=FORMAT, version=VERSION, body=_body(result))
+    return DOCUMENT.write(target, result)
 
 
 def read_result(path: Path) -> RunResult:
@@ -168,29 +153,32 @@ def read_result(path: Path) -> RunResult:
 
     Raises:
         InputError: The file is missing.
-        ArtifactError: It is not a complete result file, or of another version.
+        ArtifactError: It is damaged, or of another version.
     """
-    document = read_json(path)
-    _refuse_others(path, document)
-    body = require_document(path, document, format=FORMAT, version=VERSION)
-    try:
-        require_fit(body, read_json(SCHEMA))
-        return RunResult(
-            dict(body["settings"]),
-            dict(body["environment"]),
-            tuple(_case(entry) for entry in body["cases"]),
-            tuple(body["notes"]),
-            dict(body["during"]),
-            float(body["measured_s"]),
-            tuple(body["resumed_at"]),
-            dict(body["stopped"]),
-            dict(body["budgets"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    (found,) = read_results(path, most=1)
+    return found
+
+
+def read_results(path: Path, *, most: int | None = None) -> list[RunResult]:
+    """Read a result file, or a list of results as ``yolotrt report --json`` writes it.
+
+    Args:
+        path: The file.
+        most: A longer list is refused; None takes any.
+
+    Raises:
+        InputError: The file is missing.
+        ArtifactError: It is damaged, of another version, or has too many results.
+    """
+    found = read_json(path)
+    entries = found if isinstance(found, list) and found else [found]
+    if most is not None and len(entries) > most:
         raise ArtifactError(
-            f"{path} is not a complete result file ({type(exc).__name__}: {exc}).",
-            hint="Run the bench again.",
-        ) from exc
+            f"{path} has {len(entries)} results, and one is wanted.", hint="Give the file that bench wrote."
+        )
+    for entry in entries:
+        _refuse_others(path, entry)
+    return [DOCUMENT.parse(path, entry) for entry in entries]
 
 
 def _refuse_others(path: Path, document: Any) -> None:
@@ -204,25 +192,3 @@ def _refuse_others(path: Path, document: Any) -> None:
     if found == EVAL:
         hint += f" Accuracy goes beside it: yolotrt report RESULT --accuracy {shell_words(str(path))}"
     raise ArtifactError(f"{path} is what {found} wrote, not a result of yolotrt bench.", hint=hint)
-
-
-def _body(result: RunResult) -> dict[str, Any]:
-    body = asdict(result)
-    for written, entry in zip(body["cases"], result.cases, strict=True):
-        written["metrics"] = flat_metrics(entry.samples)
-    return body
-
-
-def _case(entry: Mapping[str, Any]) -> CaseResult:
-    samples = {str(stage): list(values) for stage, values in entry["samples"].items()}
-    lengths = {len(values) for values in samples.values()}
-    if "end_to_end" not in samples or len(lengths) != 1:
-        raise ValueError("stages of a case have different numbers of samples")
-    return CaseResult(
-        Case(**entry["case"]),
-        samples,
-        list(entry["warmup"]),
-        int(entry["detections"]),
-        tuple(TimelineSpan(**span) for span in entry["timeline"]),
-        tuple(entry.get("group_bytes", ())),
-    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
@@ -15,12 +14,13 @@ from yolotrt.backends.base import Engine
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.recorder import Recorder, take_up
-from yolotrt.bench.result import RESULT, RunResult, write_result
+from yolotrt.bench.result import RESULT, Endings, RunResult, write_result
 from yolotrt.bench.rounds import Running
-from yolotrt.bench.source import source_settings, unknown_source
+from yolotrt.bench.settings import Settings
+from yolotrt.bench.source import source_files, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
 from yolotrt.machine.cudnn import cudnn_version
-from yolotrt.machine.environment import environment
+from yolotrt.machine.environment import EngineRecord, Environment, environment
 from yolotrt.machine.watch import Watch
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
@@ -150,7 +150,7 @@ def _run(
         cases=cases,
         during=watch.report(),
         measured_s=round(rounds.seconds, 6),
-        stopped={"measure": rounds.stopped, "warmup": rounds.warmup},
+        stopped=Endings(rounds.stopped, rounds.warmup),
     )
     if request.output is not None:
         write_result(request.output, result)
@@ -162,25 +162,26 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     loaded = [engine for pair in engines for engine in pair.engines]
     described = {engine.file.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
-    settings = {
-        **asdict(request.settings),
-        **source_settings(request.source, request.files),
-        "frames": len(frames),
-        "frame_px": ", ".join(sorted(size)),
-    }
+    settings = Settings(
+        **vars(request.settings),
+        source=request.source,
+        source_files=source_files(request.files),
+        frames=len(frames),
+        frame_px=", ".join(sorted(size)),
+    )
     return RunResult(
         settings=settings,
-        environment={**environment(request.settings.threads, _card(engines)), "engines": described},
+        environment=replace(environment(request.settings.threads, _card(engines)), engines=described),
         cases=(),
         notes=() if all(engine.parts for engine in loaded) else (CPU_NOTE,),
-        budgets=request.budgets.as_json(),
+        budgets=request.budgets,
     )
 
 
-def _with_cudnn(known: Mapping[str, Any]) -> dict[str, Any]:
+def _with_cudnn(known: Environment) -> Environment:
     """Return the environment with the version of cuDNN, which is loaded with the first session only."""
     version = cudnn_version()
-    return {**known, "packages": {**known["packages"], **({"cudnn": version} if version else {})}}
+    return replace(known, packages={**known.packages, **({"cudnn": version} if version else {})})
 
 
 def _card(engines: Sequence[EnginePair]) -> str | None:
@@ -189,13 +190,13 @@ def _card(engines: Sequence[EnginePair]) -> str | None:
     return next((part.device.info.pci_bus_id for engine in loaded for part in engine.parts), None)
 
 
-def _described(engine: Engine) -> dict[str, Any]:
+def _described(engine: Engine) -> EngineRecord:
     file = engine.file
-    return {
-        "sha256": file.sha256,
-        "backend": file.backend,
-        "precision": file.precision,
-        "bytes": file.path.stat().st_size,
-        "runs_on": [part.device.name for part in engine.parts] or ["cpu"],
-        **file.environment,
-    }
+    return EngineRecord(
+        sha256=file.sha256,
+        backend=file.backend,
+        precision=file.precision,
+        bytes=file.path.stat().st_size,
+        runs_on=tuple(part.device.name for part in engine.parts) or ("cpu",),
+        environment=dict(file.environment),
+    )

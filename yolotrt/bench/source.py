@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from yolotrt.bench.settings import Settings, SourceFile
 from yolotrt.data.kinds import SCENE
 
-FILES = "source_files"
-"""Setting of a result with name and sha256 of every picture, in the order of the frames."""
 
-
-def source_settings(source: str, files: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return what a result says about its source; without files (a synthetic scene) its name says all.
+def source_files(files: Sequence[tuple[str, str]]) -> tuple[SourceFile, ...] | None:
+    """Return what a result says about its pictures; without any (a synthetic scene) its name says all.
 
     Args:
-        source: What the user named.
         files: Name and sha256 of each picture.
     """
-    described = [{"file": name, "sha256": digest} for name, digest in files]
-    return {"source": source, FILES: described} if files else {"source": source}
+    return tuple(SourceFile(name, digest) for name, digest in files) or None
 
 
-def source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def source_differences(old: Settings, new: Settings) -> Iterator[str]:
     """Say whether two results' settings name different pictures.
 
     Hashes decide where both have them; a picture that moved is the same. Results of earlier versions have
     only names.
     """
-    before, after = _digests(old), _digests(new)
+    before, after = old.source_files, new.source_files
     if before is None or after is None:
-        if old.get("source") != new.get("source"):
-            yield f"source {old.get('source')} -> {new.get('source')}"
-        return
-    if before == after:
+        if old.source != new.source:
+            yield f"source {old.source} -> {new.source}"
         return
     if len(before) != len(after):
-        one, other = (f"{s.get('source')} ({len(s[FILES])} pictures)" for s in (old, new))
-        yield f"source {one} -> {other}"
+        yield f"source {old.source} ({len(before)} pictures) -> {new.source} ({len(after)} pictures)"
         return
-    names = [(a["file"], b["file"]) for a, b in zip(old[FILES], new[FILES], strict=True)]
-    changed = [pair for pair, a, b in zip(names, before, after, strict=True) if a != b]
+    changed = [(a.file, b.file) for a, b in zip(before, after, strict=True) if a.sha256 != b.sha256]
+    if not changed:
+        return
     one, other = changed[0]
     what = f"another picture is called {other}" if one == other else f"{one} -> {other}"
-    yield f"source {new.get('source')}: {len(changed)} of {len(after)} pictures have other content ({what})"
+    yield f"source {new.source}: {len(changed)} of {len(after)} pictures have other content ({what})"
 
 
-def unknown_source(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+def unknown_source(old: Settings, new: Settings) -> tuple[str, ...]:
     """Say so if a result does not tell what its pictures hold, as those of earlier versions."""
-    known = [_digests(s) is not None or str(s.get("source")).split(" ")[0] == SCENE for s in (old, new)]
+    known = [s.source_files is not None or str(s.source).split(" ")[0] == SCENE for s in (old, new)]
     if all(known):
         return ()
     which = "the new result has" if known[0] else "the base has" if known[1] else "both have"
     return (f"{which} no hash of the pictures: whether they are the same is not known",)
-
-
-def _digests(settings: Mapping[str, Any]) -> list[str] | None:
-    files = settings.get(FILES)
-    if not isinstance(files, list) or not all(
-        isinstance(f, dict) and {"file", "sha256"} <= f.keys() for f in files
-    ):
-        return None
-    return [str(f["sha256"]) for f in files]

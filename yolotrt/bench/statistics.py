@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ SEED = 20_240_607
 QUANTILES: dict[str, float | None] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "mean": None}
 """Statistics that budgets and comparisons are put on, and which quantile each one is."""
 
-STATISTICS = tuple(QUANTILES)
+Statistic = Literal["p50", "p90", "p95", "p99", "mean"]
+STATISTICS: tuple[Statistic, ...] = ("p50", "p90", "p95", "p99", "mean")
 
 TICK_S = 1e-9
 

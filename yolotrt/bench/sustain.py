@@ -6,9 +6,8 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, summarize
@@ -54,10 +53,6 @@ class Sustained:
     memory_peak_mib: float | None
     memory_trend: float | None
     complaint: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values, seconds."""
-        return asdict(self)
 
 
 class _Tally:

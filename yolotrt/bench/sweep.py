@@ -234,7 +234,15 @@ def new_subjects(
                 )  # fmt: skip
                 found.append(
                     PipelineSubject(
-                        Case(pair.name, pair.precision, mode, _way(pipeline), groups),
+                        Case(
+                            pair.name,
+                            pair.precision,
+                            mode,
+                            "-" if mode == "global" else dispatch,
+                            groups,
+                            order,
+                            depth,
+                        ),
                         TiledPipeline(
                             pair.tiles,
                             pipeline,
@@ -256,13 +264,3 @@ def _offered(pair: EnginePair) -> tuple[Dispatch, ...]:
     if all(part.device.captures and part.capturable for part in parts):
         return DEVICE_DISPATCH
     return tuple(mode for mode in DEVICE_DISPATCH if mode != "graph")
-
-
-def _way(settings: PipelineSettings) -> str:
-    """Return how a case's groups run, in words."""
-    words: list[str] = ["-" if settings.mode == "global" else settings.dispatch]
-    if settings.global_order == "after":
-        words.append("global after")
-    if settings.depth > 1:
-        words.append(f"depth {settings.depth}")
-    return ", ".join(words)

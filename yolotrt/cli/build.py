@@ -32,6 +32,7 @@ from yolotrt.errors import UsageError
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.workflow.accuracy_bound.search import BoundRequest
+    from yolotrt.workflow.built import BuiltWithinBound
 
 _LOG = "yolotrt build --log"
 
@@ -222,7 +223,7 @@ def build(
         say(f"note: {note}")
     if json != "-":
         tell(str(file.path))
-    emit_json(json, _described(file, outcome.cached))
+    _emit(json, file, outcome.cached)
 
 
 def _claim(
@@ -241,12 +242,12 @@ def _claim(
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list
-    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind, json_with
+    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind
     from yolotrt.backends.own import engine_outputs
+    from yolotrt.workflow.built import BUILT
 
-    written = json_with("what yolotrt build --json wrote", ("path", "backend", "sha256", "cached"))
     timed = Kind("a timing cache", is_binary_of_no_known_kind)
-    outputs = [json_output(json, written)]
+    outputs = [json_output(json, BUILT.kind)]
     outputs += [Output("--timing-cache", timings, timed)] if timings else ()
     outputs += engine_outputs("-o", engine) if engine else ()
     if log is not None:
@@ -264,6 +265,7 @@ def _within_bound(wanted: BoundRequest, json: str | None) -> None:
     """Build an engine that keeps a bound, and print what that costs."""
     from yolotrt.report.bound_tables import bound_table
     from yolotrt.workflow.accuracy_bound.search import build_within_bound
+    from yolotrt.workflow.built import BuiltWithinBound
 
     with progress_bars() as progress:
         outcome = build_within_bound(wanted, progress=progress, say=say)
@@ -271,19 +273,15 @@ def _within_bound(wanted: BoundRequest, json: str | None) -> None:
         console = stdout()
         console.print(bound_table(outcome, console.width))
         tell(str(outcome.file.path))
-    found = outcome.as_json()
-    # "promise" is what the key was called first: scripts that read it go on.
-    emit_json(json, {**_described(outcome.file, outcome.cached), "accuracy_bound": found, "promise": found})
+    facts = (outcome.criterion, outcome.mode, outcome.bound, outcome.reference, outcome.attempts)
+    _emit(json, outcome.file, outcome.cached, BuiltWithinBound(*facts))
 
 
-def _described(file: EngineFile, cached: bool) -> dict[str, object]:
+def _emit(json: str | None, file: EngineFile, cached: bool, bound: BuiltWithinBound | None = None) -> None:
+    from yolotrt.workflow.built import BUILT, Built
+
     sources = {name: value for name, value in file.sources.items() if name != "bound_outcome"}
-    return {
-        "path": str(file.path),
-        "backend": file.backend,
-        "precision": file.precision,
-        "batches": list(file.batches),
-        "sha256": file.sha256,
-        "cached": cached,
-        "sources": sources,
-    }
+    facts = (str(file.path), file.backend, file.precision, file.batches, file.sha256, cached, sources)
+    found = BUILT.to_json(Built(*facts, bound))
+    # "promise" is what the key was called first: scripts that read it go on.
+    emit_json(json, found if bound is None else {**found, "promise": found["accuracy_bound"]})

@@ -65,18 +65,17 @@ def calibrate(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.files import write_text
     from yolotrt.artifacts.folders import by_list, owning_file
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.data.formats.reader import images_of
     from yolotrt.model.onnxfile import load_onnx, read_spec
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.quantization.cache import CALIBRATION, default_cache, load_or_calibrate
     from yolotrt.quantization.trt_table import trt_table
+    from yolotrt.workflow.replies import CALIBRATED, Calibrated
 
     algorithm = choice(method, "--method", ALGORITHMS)
     spec = read_spec(load_onnx(onnx), onnx.stem)
     cache = output or default_cache(onnx, CALIB_DATA)
-    written = json_with("what yolotrt calibrate --json wrote", ("path", "cached", "tensors", "method"))
-    outputs = [Output("-o", cache, CALIBRATION), json_output(json, written)]
+    outputs = [Output("-o", cache, CALIBRATION), json_output(json, CALIBRATED.kind)]
     if trt_cache is not None:
         outputs.append(Output("--trt-cache", trt_cache, by_list("a calibration table", _TRT_CACHE)))
     claim_outputs(outputs, onnx, images, overwrite=overwrite)
@@ -110,16 +109,14 @@ def calibrate(
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":
         tell(f"{status.path}: {len(ranges.tensors)} tensors, {algorithm}, {how}")
-    emit_json(
-        json,
-        {
-            "path": str(status.path),
-            "cached": status.cached,
-            "changed": list(status.changed),
-            "images": status.images,
-            "skipped": list(status.skipped),
-            "warnings": list(status.doubts),
-            "tensors": len(ranges.tensors),
-            "method": algorithm,
-        },
+    done = Calibrated(
+        path=str(status.path),
+        cached=status.cached,
+        changed=status.changed,
+        images=status.images,
+        skipped=status.skipped,
+        warnings=status.doubts,
+        tensors=len(ranges.tensors),
+        method=algorithm,
     )
+    emit_json(json, CALIBRATED.to_json(done))

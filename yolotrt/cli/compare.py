@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -57,13 +56,12 @@ def compare(
       yolotrt compare main.json branch.json --fail-on 5% --stat p95 --markdown comment.md
       yolotrt compare laptop.json server.json --across --json -
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.compare import compare as hold_against
+    from yolotrt.bench.compare_file import DOCUMENT, comparison_file
     from yolotrt.bench.result import read_result
     from yolotrt.report.tables import comparison_table
 
-    written = json_with("what yolotrt compare --json wrote", ("stat", "changes", "regressions"))
-    outputs = [json_output(json, written), *page_outputs(None, markdown, None)]
+    outputs = [json_output(json, DOCUMENT.kind), *page_outputs(None, markdown, None)]
     claim_outputs(outputs, base, new, overwrite=overwrite)
     limit = percentage(fail_on or "3%", "--fail-on")
     strict = fails_undecided(undecided, asked=fail_on is not None)
@@ -77,7 +75,7 @@ def compare(
     )
     if json != "-":
         console = stdout()
-        console.print(comparison_table(found, console.width))
+        console.print(comparison_table(comparison_file(found), console.width))
     say(f"compare: {found.headline} ({found.stat})")
     for difference in found.differences:
         say(f"different: {difference}")
@@ -94,7 +92,7 @@ def compare(
         from yolotrt.report.markdown import comparison_markdown
 
         write_markdown(markdown, comparison_markdown(found))
-    emit_json(json, _as_json(found))
+    emit_json(json, DOCUMENT.to_json(comparison_file(found)))
     hold(found, limit, strict=strict)
 
 
@@ -145,38 +143,3 @@ def _remedy(found: Comparison) -> str:
         f"Measure both with more frames (bench -n {more}) on a quieter machine, or let it pass with "
         "--undecided pass."
     )
-
-
-def _as_json(found: Comparison) -> dict[str, Any]:
-    return {
-        "stat": found.stat,
-        "outcome": found.outcome,
-        "headline": found.headline,
-        "regressions": len(found.regressions),
-        "undecided": len(found.undecided) + len(found.lost),
-        "lost": list(found.lost),
-        "notes": list(found.notes),
-        "differences": list(found.differences),
-        "missing": list(found.missing),
-        "warnings": [
-            {"result": which, "code": advice.code, "message": advice.message, "remedy": advice.remedy}
-            for which, advice in found.doubts
-        ],
-        "changes": [
-            {
-                "case": asdict(change.case),
-                "stage": change.stage,
-                "base_s": change.base_s,
-                "new_s": change.new_s,
-                "ratio": change.ratio.value,
-                "interval": None if change.ratio.interval is None else list(change.ratio.interval),
-                "reach": change.ratio.reach,
-                "frames": change.frames,
-                "needed_frames": change.needed,
-                "significant": change.certain,
-                "regressed": change.regressed,
-                "outcome": change.outcome,
-            }
-            for change in found.changes
-        ],
-    }

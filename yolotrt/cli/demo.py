@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +36,7 @@ def demo(
     """
     from dataclasses import replace
 
+    from yolotrt.artifacts.documents import as_values
     from yolotrt.artifacts.files import exclusive
     from yolotrt.artifacts.folders import owning
     from yolotrt.bench.result import RESULT, to_json
@@ -60,7 +60,7 @@ def demo(
         files = _write_files(outcome, out)
     if json != "-":
         _print_table(outcome, files)
-    accuracy = {mode: [e.as_json() for e in entries] for mode, entries in outcome.accuracy.items()}
+    accuracy = {mode: as_values([e.figures() for e in found]) for mode, found in outcome.accuracy.items()}
     emit_json(json, {**to_json(outcome.result), "accuracy": accuracy} if json else None)
 
 
@@ -71,15 +71,16 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
     from yolotrt.report.beside import before_and_after
     from yolotrt.report.draw import draw
     from yolotrt.report.page import page
+    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile
     from yolotrt.workflow.demo import write_picture
 
     written = {"raw samples": outcome.result_file}
     figures = []
     for mode, entries in outcome.accuracy.items():
-        engines = [entry.as_json() for entry in entries]
-        document = dumps({"mode": mode, "engines": engines}, indent=1)
-        written[f"accuracy, {mode}"] = write_text(out / f"accuracy-{mode}.json", document + "\n")
-        figures += [accuracy_of(mode, engine) for engine in engines]
+        engines = tuple(entry.figures() for entry in entries)
+        target = out / f"accuracy-{mode}.json"
+        written[f"accuracy, {mode}"] = DOCUMENT.write(target, AccuracyFile(mode, engines))
+        figures += [accuracy_of(engine) for engine in engines]
     pictures = {
         mode: draw(outcome.scene.image, found, outcome.names) for mode, found in outcome.found.items()
     }

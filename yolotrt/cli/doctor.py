@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,15 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
       yolotrt doctor
       yolotrt doctor --json report.json
     """
-    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.machine.examined import EXAMINED, Examined
 
-    written = json_with("what yolotrt doctor --json wrote", ("nvidia_driver", "cuda", "backends"))
-    claim_outputs([json_output(json, written)], overwrite=overwrite)
+    claim_outputs([json_output(json, EXAMINED.kind)], overwrite=overwrite)
     report = _examine()
     if json != "-":
         _print(report)
     for message in _doubts(report["distribution"]):
         warn(message)
-    emit_json(json, report)
+    emit_json(json, EXAMINED.to_json(Examined(**report)))
 
 
 def _examine() -> dict[str, Any]:
@@ -56,7 +56,11 @@ def _examine() -> dict[str, Any]:
         "nvidia_driver": _nvidia_driver(),
         "cuda": _cuda(),
         "cuda_binding": _binding(),
-        **{k: v for k, v in environment(cores()).items() if k not in {"packages", "threads"}},
+        **{
+            k: v
+            for k, v in asdict(environment(cores())).items()
+            if k not in {"packages", "threads", "engines"}
+        },
         "packages": {**packages(), **{name: package_version(name) for name in PACKAGES}},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()

@@ -61,12 +61,12 @@ def download(
       yolotrt download --classes person,car --images 200 --out calib_data/street
       yolotrt download --verify
     """  # noqa: D301 - typer needs the control character
-    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.artifacts.kinds import either
+    from yolotrt.workflow.replies import DOWNLOADED, VERIFIED
 
     if dataset != DATASET:
         raise UsageError(f"There is no dataset {dataset!r}.", hint=f"The dataset is {DATASET}.")
-    known = (("folder", "manifest", "parts"), ("folder", "complete", "problems"))
-    written = json_with("what yolotrt download --json wrote", *known)
+    written = either(DOWNLOADED.kind, VERIFIED.kind)
     places = [*in_folder("--out", out), ("the manifest in --out", out / "manifest.json")]
     claim_outputs([json_output(json, written)], base_url, overwrite=overwrite, folders=places)
     if verify:
@@ -79,7 +79,7 @@ def download(
     with transfer_bars() as watch:
         result = fetch_subset(request, watch, on_wait=say)
     _show(result, tell if json != "-" else say)
-    emit_json(json, _as_json(result))
+    emit_json(json, _downloaded(result))
     return None
 
 
@@ -88,7 +88,7 @@ def _verify(folder: Path, json: str | None) -> None:
 
     with transfer_bars() as watch:
         result = verify_subset(folder, watch)
-    emit_json(json, _verify_as_json(result))
+    emit_json(json, _verified(result))
     _warn_foreign(result.foreign_files)
     if not result.good:
         for file, problem in result.problems[:20]:
@@ -162,40 +162,42 @@ def _warn_foreign(files: tuple[str, ...]) -> None:
         warn(f"{len(files)} files are not part of the subset, but lie among its images, such as {files[0]}")
 
 
-def _as_json(result: SubsetResult) -> dict[str, Any]:
-    return {
-        "folder": str(result.folder),
-        "manifest": str(result.manifest),
-        "source": result.source,
-        "parts": [
-            {
-                "split": part.split,
-                "images": str(part.images),
-                "annotations": str(part.annotations) if part.annotations else None,
-                "count": part.count,
-            }
-            for part in result.parts
-        ],
-        "bytes": result.bytes,
-        "fetched": result.fetched,
-        "kept": result.kept,
-        "received_bytes": result.received,
-        "repaired": list(result.repaired),
-        "removed": list(result.removed),
-        "foreign_files": list(result.foreign_files),
-        "unproven": result.unproven,
-    }
+def _downloaded(result: SubsetResult) -> dict[str, Any]:
+    from yolotrt.workflow.replies import DOWNLOADED, Downloaded, Part
+
+    parts = (
+        Part(p.split, str(p.images), str(p.annotations) if p.annotations else None, p.count)
+        for p in result.parts
+    )
+    done = Downloaded(
+        folder=str(result.folder),
+        manifest=str(result.manifest),
+        source=result.source,
+        parts=tuple(parts),
+        bytes=result.bytes,
+        fetched=result.fetched,
+        kept=result.kept,
+        received_bytes=result.received,
+        repaired=result.repaired,
+        removed=result.removed,
+        foreign_files=result.foreign_files,
+        unproven=result.unproven,
+    )
+    return DOWNLOADED.to_json(done)
 
 
-def _verify_as_json(result: VerifyResult) -> dict[str, Any]:
-    return {
-        "folder": str(result.folder),
-        "files": result.files,
-        "bytes": result.bytes,
-        "complete": result.complete,
-        "good": result.good,
-        "problems": [{"file": file, "problem": problem} for file, problem in result.problems],
-        "foreign_files": list(result.foreign_files),
-        "unproven": result.unproven,
-        "request": dict(result.request),
-    }
+def _verified(result: VerifyResult) -> dict[str, Any]:
+    from yolotrt.workflow.replies import VERIFIED, Problem, Verified
+
+    done = Verified(
+        folder=str(result.folder),
+        files=result.files,
+        bytes=result.bytes,
+        complete=result.complete,
+        good=result.good,
+        problems=tuple(Problem(file, problem) for file, problem in result.problems),
+        foreign_files=result.foreign_files,
+        unproven=result.unproven,
+        request=result.request,
+    )
+    return VERIFIED.to_json(done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -84,7 +84,6 @@ def eval_(
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.verdict import together
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.errors import UsageError
@@ -92,13 +91,15 @@ def eval_(
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES
     from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
+    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile, HeldBound
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
     from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_modes
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
-    written = json_with("what yolotrt eval --json wrote", ("mode", "engines"))
     compared = None if reference == "fp32" else reference
-    claim_outputs([json_output(json, written)], engines, compared, images, annotations, overwrite=overwrite)
+    claim_outputs(
+        [json_output(json, DOCUMENT.kind)], engines, compared, images, annotations, overwrite=overwrite
+    )
     strict = fails_undecided(undecided, asked=True)
     files = read_engines(engines, ENGINES, trust=trust, warn=warn)
     if reference is not None:
@@ -133,20 +134,20 @@ def eval_(
         warn(f"the annotations do not know: {', '.join(accuracy.unknown_classes)}")
     if accuracy.unmeasured_classes:
         warn(f"the model does not know: {', '.join(accuracy.unmeasured_classes)}")
+    figures = tuple(entry.figures() for entry in found)
     if json != "-":
         console = stdout()
-        console.print(accuracy_table(found, console.width))
-        losses = loss_table(found, console.width)
+        console.print(accuracy_table(figures, console.width))
+        losses = loss_table(figures, console.width)
         if losses is not None:
             console.print(losses)
         if per_class:
-            console.print(class_table(found, console.width))
-    figures = [entry.as_json() for entry in found]
-    about: dict[str, Any] = {"mode": mode, "notes": list(truth.notes)}
+            console.print(class_table(figures, console.width))
+    held = None
     if bound is not None:
         outcomes = (bound.outcome(d) for entry in found for _, d in _differences(entry))
-        about["max_drop"] = {"bound": str(bound), "outcome": together(outcomes)}
-    emit_json(json, {**about, "engines": figures, "packages": packages()})
+        held = HeldBound(str(bound), together(outcomes))
+    emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages(), held)))
     if bound is not None:
         _hold(bound, found, strict)
 

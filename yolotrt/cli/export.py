@@ -35,15 +35,15 @@ def export(
       yolotrt export yolo26n-seg.pt --head raw
     """
     from yolotrt.artifacts.claims import Output
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.model.export import HEADS
     from yolotrt.model.export import export as run
     from yolotrt.model.exported import EXPORTED, default_target
+    from yolotrt.workflow.replies import EXPORTED as REPLY
+    from yolotrt.workflow.replies import Exported
 
     chosen = choice(head, "--head", HEADS)
     target = output or default_target(weights, ENGINES)
-    written = json_with("what yolotrt export --json wrote", ("path", "key", "head", "untrained"))
-    outputs = [Output("-o", target, EXPORTED), json_output(json, written)]
+    outputs = [Output("-o", target, EXPORTED), json_output(json, REPLY.kind)]
     claim_outputs(outputs, weights, overwrite=overwrite)
     with progress_bars() as progress:
         result = run(
@@ -67,16 +67,14 @@ def export(
     )
     if json != "-":
         tell(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
-    emit_json(
-        json,
-        {
-            "path": str(result.path),
-            "key": result.key,
-            "head": spec.head,
-            "classes": len(spec.names),
-            "input_wh": list(spec.input_wh),
-            "cached": result.cached,
-            "untrained": result.untrained,
-            "difference_to_torch": result.difference,
-        },
+    done = Exported(
+        path=str(result.path),
+        key=result.key,
+        head=spec.head,
+        classes=len(spec.names),
+        input_wh=spec.input_wh,
+        cached=result.cached,
+        untrained=result.untrained,
+        difference_to_torch=result.difference,
     )
+    emit_json(json, REPLY.to_json(done))

@@ -91,10 +91,10 @@ def check_budgets(result: RunResult, budgets: Budgets, *, announced: bool = Fals
         UsageError: A budget is on a stage that no case measured.
         GateFailed: A case takes longer than its budget.
     """
-    from yolotrt.bench.budgets import judge
+    from yolotrt.bench.judge import judge
     from yolotrt.report.tables import budget_table
 
-    verdicts = judge(result, budgets)
+    verdicts = judge(result.cases, budgets)
     if not announced:
         announce_few(budgets, result.rounds, "Measure with bench -n {needed}.")
     missed = [verdict for verdict in verdicts if not verdict.met]

@@ -14,7 +14,9 @@ from yolotrt.errors import UsageError
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache or result file.")],
+    file: Annotated[
+        Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache, result, or what --json wrote.")
+    ],
     layers: Annotated[
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,
@@ -107,7 +109,12 @@ def _shown(value: Any) -> list[str]:
     """Return the lines of a value."""
     if isinstance(value, dict):
         return [line for k, v in value.items() for line in _named(k, _shown(v))]
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+        shown = [
+            line for place, item in enumerate(value[:12], 1) for line in _named(str(place), _shown(item))
+        ]
+        return shown + ([f"... ({len(value)})"] if len(value) > 12 else [])
+    if isinstance(value, (list, tuple)):
         return [", ".join(map(str, value[:12])) + (f", ... ({len(value)})" if len(value) > 12 else "")]
     return ["-" if value is None else str(value)]
 

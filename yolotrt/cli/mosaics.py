@@ -34,14 +34,13 @@ def mosaics(
       yolotrt mosaics --annotations mydata/data.yaml --out mosaics/
       yolotrt eval ENGINE --images mosaics/images --annotations mosaics/instances.json --mode tiled+global
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.data.formats.reader import SPLITS, require_images
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.evaluation.mosaic import write_mosaics
+    from yolotrt.workflow.replies import MOSAICS, Mosaics
 
-    earlier = json_with("what yolotrt mosaics --json wrote", ("frames", "size_wh", "seed"))
     places = in_folder("--out", out)
-    claim_outputs([json_output(json, earlier)], images, annotations, overwrite=overwrite, folders=places)
+    claim_outputs([json_output(json, MOSAICS.kind)], images, annotations, overwrite=overwrite, folders=places)
     wh = width_height(size, "--size")
     choice(split, "--split", SPLITS)
     require_images(annotations, images)
@@ -56,14 +55,5 @@ def mosaics(
     if json != "-":
         tell(f"{out / 'images'}: {frames} frames of {len(truth.images)} images")
         tell(f"{written}: their annotations")
-    emit_json(
-        json,
-        {
-            "images": str(out / "images"),
-            "annotations": str(written),
-            "frames": frames,
-            "size_wh": list(wh),
-            "seed": seed,
-            "notes": list(truth.notes),
-        },
-    )
+    done = Mosaics(str(out / "images"), str(written), frames, wh, seed, tuple(truth.notes))
+    emit_json(json, MOSAICS.to_json(done))

@@ -36,12 +36,11 @@ def profile(
       yolotrt profile engines/yolo26n-seg.fp16.tensorrt-rtx.engine --json layers.json
       yolotrt profile trtexec.plan --trust
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.backends.loading import open_engine
     from yolotrt.backends.registry import backend
+    from yolotrt.workflow.replies import PROFILED, Profiled
 
-    written = json_with("what yolotrt profile --json wrote", ("engine", "batch", "layers"))
-    claim_outputs([json_output(json, written)], engine, overwrite=overwrite)
+    claim_outputs([json_output(json, PROFILED.kind)], engine, overwrite=overwrite)
     loaded = open_engine(engine, trust=trust, warn=warn)
     try:
         chosen, rows = backend(loaded.file.backend).layer_times(loaded, batch, iterations)
@@ -53,7 +52,7 @@ def profile(
         if len(rows) > top:
             rest = sum(row.share for row in rows[top:])
             say(f"{len(rows) - top} more layers take {rest:.1%}; see them with --top {len(rows)}.")
-    emit_json(json, {"engine": str(engine), "batch": chosen, "layers": [vars(row) for row in rows]})
+    emit_json(json, PROFILED.to_json(Profiled(str(engine), chosen, tuple(rows))))
 
 
 def _print(title: str, rows: list[LayerTime]) -> None:

@@ -73,8 +73,8 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.bench.evidence import rough_percentiles
+    from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
     from yolotrt.data.video import moving_source
@@ -83,8 +83,7 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    written = json_with("what yolotrt run --json wrote", ("counts", "processed"))
-    claim_outputs([json_output(json, written)], engine, global_engine, source, overwrite=overwrite)
+    claim_outputs([json_output(json, DOCUMENT.kind)], engine, global_engine, source, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -123,8 +122,9 @@ def run(
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
     if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
         say(f"note: {rough}")
-    remarks = found.remarks()
-    emit_json(json, {**end.as_json(), "remarks": remarks, "packages": packages()} if json else None)
+    remarks = tuple(found.remarks())
+    report = RunReport(**vars(end), remarks=remarks, packages=packages())
+    emit_json(json, DOCUMENT.to_json(report) if json else None)
     for remark in remarks:
         warn(remark)
     if failure is not None:

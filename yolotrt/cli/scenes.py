@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,33 +43,34 @@ def scenes(
       yolotrt scenes --count 20 --tile 640 --out tiles/
       yolotrt scenes --video moving.mp4 --seconds 5 --size 1920x1080
     """
+    from dataclasses import replace
+
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list
-    from yolotrt.artifacts.kinds import json_with
     from yolotrt.data.scenes.files import VIDEO_MAKER, write_scenes, write_video
+    from yolotrt.workflow.replies import SCENES, Scenes
 
     if out is None and video is None:
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
     wh = width_height(size, "--size")
-    written = json_with("what yolotrt scenes --json wrote", ("seed", "size_wh"))
-    outputs = [json_output(json, written)]
+    outputs = [json_output(json, SCENES.kind)]
     if video is not None:
         outputs.append(Output("--video", video, by_list("a video of yolotrt scenes", VIDEO_MAKER)))
     claim_outputs(outputs, overwrite=overwrite, folders=in_folder("--out", out))
-    done: dict[str, Any] = {"seed": seed, "size_wh": list(wh)}
+    done = Scenes(seed, wh)
     with progress_bars() as progress:
         if out is not None:
             annotations = write_scenes(
                 out, count, seed, wh, tile=tile, overwrite=overwrite, progress=progress
             )
-            done |= {"scenes": count, "images": str(out / "images"), "annotations": str(annotations)}
+            done = replace(done, scenes=count, images=str(out / "images"), annotations=str(annotations))
         if video is not None:
             write_video(video, seed, wh, fps=fps, seconds=seconds, overwrite=overwrite, progress=progress)
-            done["video"] = str(video)
+            done = replace(done, video=str(video))
     if json != "-":
         if out is not None:
             tell(f"{out / 'images'}: {count} scenes" + (f" in tiles of {tile} px" if tile else ""))
             tell(f"{out / 'instances.json'}: what they show, in COCO format")
         if video is not None:
             tell(f"{video}: {seconds:g} s at {fps} frames/s")
-    emit_json(json, done)
+    emit_json(json, SCENES.to_json(done))

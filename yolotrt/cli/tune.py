@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
-    from yolotrt.workflow.tune.choice import Candidate, TuneOutcome
+    from yolotrt.workflow.tune.choice import Candidate
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -110,7 +110,7 @@ def tune(
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
     """
     from yolotrt.artifacts.claims import Output
-    from yolotrt.artifacts.kinds import EDITED, json_with
+    from yolotrt.artifacts.kinds import EDITED
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
@@ -122,6 +122,7 @@ def tune(
     from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.evaluate import MaxDrop
     from yolotrt.workflow.pipeline_yaml import require_editable
+    from yolotrt.workflow.tune.outcome_file import DOCUMENT, outcome_file
     from yolotrt.workflow.tune.request import TuneRequest
     from yolotrt.workflow.tune.search import tune as search
     from yolotrt.workflow.tune.state import STATE
@@ -159,8 +160,7 @@ def tune(
         pictures=source_files(source),
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
-    written = json_with("what yolotrt tune --json wrote", ("kept", "recommended", "candidates"))
-    outputs = [json_output(json, written), Output("--state", state, STATE)]
+    outputs = [json_output(json, DOCUMENT.kind), Output("--state", state, STATE)]
     announce_few(request.budgets, RUNGS[-1], "Prove what it recommends with bench -n {needed}.")
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
@@ -169,15 +169,16 @@ def tune(
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
+    written = outcome_file(outcome)
     if json != "-":
         console = stdout()
-        console.print(tune_table(outcome, console.width))
+        console.print(tune_table(written, console.width))
         if outcome.dropped or outcome.refused:
-            console.print(given_up_table(outcome, console.width))
+            console.print(given_up_table(written, console.width))
         tell(f"recommended: {outcome.best.result.case}")
         for reason in outcome.reasons:
             tell(f"  {reason}")
-    emit_json(json, _as_json(outcome))
+    emit_json(json, DOCUMENT.to_json(written))
     if not outcome.kept:
         raise GateFailed(
             f"Nothing keeps the budgets: {'; '.join(outcome.best.misses)}.",
@@ -197,30 +198,3 @@ def _write(target: Path, best: Candidate) -> None:
     for key, value in changes.items():
         say(f"{target}: {'.'.join(key)} = {value}")
     say(f"backup: {backup}")
-
-
-def _as_json(outcome: TuneOutcome) -> dict[str, Any]:
-    return {
-        "kept": outcome.kept,
-        "recommended": outcome.candidates.index(outcome.best),
-        "reasons": list(outcome.reasons),
-        "candidates": [
-            {
-                **vars(c.result.case),
-                "path": str(c.file.path),
-                "p50_s": c.latency.p50,
-                "interval_s": None if c.latency.p50_interval is None else list(c.latency.p50_interval),
-                "accuracy": c.accuracy,
-                "memory_bytes": c.memory.host,
-                "gpu_memory_bytes": c.memory.gpu,
-                "pareto": c in outcome.pareto,
-                "misses": list(c.misses),
-            }
-            for c in outcome.candidates
-        ],
-        "dropped": [
-            {**vars(d.case), "reason": d.reason, "rounds": d.rounds, "p50_s": d.median_s}
-            for d in outcome.dropped
-        ],
-        "refused": [{"engine": engine, "reason": reason} for engine, reason in outcome.refused],
-    }

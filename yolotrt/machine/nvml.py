@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 _REASONS = {
@@ -17,8 +18,33 @@ _REASONS = {
 """Bits of nvmlDeviceGetCurrentClocksEventReasons that mean "slower than it could be" (nvml.h)."""
 
 
-def gpu_state(pci_bus_id: str | None = None) -> dict[str, Any] | None:
-    """Return name, driver, clocks, power limit, temperature and reasons for throttling, or None.
+@dataclass(frozen=True)
+class GpuState:
+    """A GPU at one moment; None where it does not answer.
+
+    Attributes:
+        name: Its name.
+        driver: Version of the driver.
+        clock_sm_mhz: Clock of its multiprocessors, MHz.
+        power_limit_w: What it may draw, watts.
+        temperature_c: Degrees Celsius.
+        throttled: What slows it down.
+        memory_mib: Its memory, MiB.
+        clock_memory_mhz: Clock of its memory, MHz.
+    """
+
+    name: str
+    driver: str
+    clock_sm_mhz: int | None
+    power_limit_w: float | None
+    temperature_c: int | None
+    throttled: tuple[str, ...]
+    memory_mib: int | None = None
+    clock_memory_mhz: int | None = None
+
+
+def gpu_state(pci_bus_id: str | None = None) -> GpuState | None:
+    """Return the state of a GPU, or None without one.
 
     Args:
         pci_bus_id: Which GPU, as :class:`yolotrt.cuda.driver.DeviceInfo` says; None takes the machine's
@@ -38,16 +64,16 @@ def gpu_state(pci_bus_id: str | None = None) -> dict[str, Any] | None:
         bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
         limit = ask(lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
         memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-        return {
-            "name": str(ask(lambda: nvml.nvmlDeviceGetName(handle))),
-            "driver": str(ask(nvml.nvmlSystemGetDriverVersion)),
-            "memory_mib": memory and int(memory.total) >> 20,
-            "clock_sm_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
-            "clock_memory_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-            "power_limit_w": limit and limit / 1e3,
-            "temperature_c": ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-            "throttled": [reason for bit, reason in _REASONS.items() if bits & bit],
-        }
+        return GpuState(
+            name=str(ask(lambda: nvml.nvmlDeviceGetName(handle))),
+            driver=str(ask(nvml.nvmlSystemGetDriverVersion)),
+            memory_mib=memory and int(memory.total) >> 20,
+            clock_sm_mhz=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            clock_memory_mhz=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+            power_limit_w=limit and limit / 1e3,
+            temperature_c=ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            throttled=tuple(reason for bit, reason in _REASONS.items() if bits & bit),
+        )
 
 
 def other_gpu_processes(pci_bus_id: str | None = None) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from yolotrt.machine.nvml import gpu_state, other_gpu_processes
+from yolotrt.machine.nvml import GpuState, gpu_state, other_gpu_processes
 from yolotrt.timing.clock import Clock, now, seconds_between
 
 _STAT = Path("/proc/stat")
@@ -16,6 +16,42 @@ _THROTTLE = "cpu[0-9]*/thermal_throttle/core_throttle_count"
 
 GLANCE_S = 1.0
 """The GPU is asked no more often than this: a question takes about a millisecond."""
+
+
+@dataclass(frozen=True)
+class WatchedGpu(GpuState):
+    """A GPU at the end of a measurement, with its highest temperature and all that slowed it down meanwhile.
+
+    Attributes:
+        clock_sm_mhz_least: Lowest clock of its multiprocessors, MHz.
+        clock_sm_mhz_most: The highest.
+        looks: How often it was looked at.
+    """
+
+    clock_sm_mhz_least: int | None = None
+    clock_sm_mhz_most: int | None = None
+    looks: int = 0
+
+
+@dataclass(frozen=True)
+class During:
+    """What a machine did during a measurement; None where the system does not tell.
+
+    Attributes:
+        wall_s: Seconds that it took.
+        own_cpu_s: Seconds that this process computed, all threads together.
+        other_cores: Cores that other processes kept busy, on average.
+        cpu_throttled: Thermal throttling events of the processor.
+        gpu: The GPU; None without one.
+        gpu_processes: Who else computes on it.
+    """
+
+    wall_s: float | None = None
+    own_cpu_s: float | None = None
+    other_cores: float | None = None
+    cpu_throttled: int | None = None
+    gpu: WatchedGpu | None = None
+    gpu_processes: tuple[str, ...] = ()
 
 
 class Watch:
@@ -36,10 +72,10 @@ class Watch:
         *,
         stat: Path = _STAT,
         pci_bus_id: str | None = None,
-        gpu: Callable[[str | None], dict[str, Any] | None] = gpu_state,
+        gpu: Callable[[str | None], GpuState | None] = gpu_state,
     ) -> None:
         self._clock, self._stat, self._ask_gpu, self._pci_bus_id = clock, stat, gpu, pci_bus_id
-        self._seen: list[dict[str, Any]] = []
+        self._seen: list[GpuState] = []
         self._begin_ns = self._glanced_ns = clock()
         self._busy, self._own = self._busy_seconds(), _own_seconds()
         self._throttled = _throttle_events()
@@ -55,47 +91,43 @@ class Watch:
         if (state := self._ask_gpu(self._pci_bus_id)) is not None:
             self._seen.append(state)
 
-    def _gpu(self) -> dict[str, Any] | None:
-        """Return the GPU's last state, with everything that slowed it down in any, and extremes."""
-        self._look()
-        if not self._seen:
-            return None
-        clocks = [s["clock_sm_mhz"] for s in self._seen if s["clock_sm_mhz"] is not None]
-        degrees = [s["temperature_c"] for s in self._seen if s["temperature_c"] is not None]
-        return {
-            **self._seen[-1],
-            "throttled": list(dict.fromkeys(reason for s in self._seen for reason in s["throttled"])),
-            "temperature_c": max(degrees, default=None),
-            "clock_sm_mhz_least": min(clocks, default=None),
-            "clock_sm_mhz_most": max(clocks, default=None),
-            "looks": len(self._seen),
-        }
-
-    def report(self) -> dict[str, Any]:
-        """Return what happened since the watch was made.
-
-        Returns:
-            ``wall_s`` and ``own_cpu_s``; ``other_cores``, the cores that other processes kept busy on
-            average; ``cpu_throttled``, thermal throttling events; ``gpu``, its state now with its highest
-            temperature, its least and highest clock and every reason for throttling since; and
-            ``gpu_processes``, who else computes on it. What the system does not tell is None.
-        """
+    def report(self) -> During:
+        """Return what happened since the watch was made."""
         wall = seconds_between(self._begin_ns, self._clock())
         own = _own_seconds() - self._own
         busy, throttled = self._busy_seconds(), _throttle_events()
         others = None
         if busy is not None and self._busy is not None and wall > 0:
             others = round(max(0.0, busy - self._busy - own) / wall, 3)
-        return {
-            "wall_s": round(wall, 3),
-            "own_cpu_s": round(own, 3),
-            "other_cores": others,
-            "cpu_throttled": None
+        self._look()
+        return During(
+            wall_s=round(wall, 3),
+            own_cpu_s=round(own, 3),
+            other_cores=others,
+            cpu_throttled=None
             if throttled is None or self._throttled is None
             else throttled - self._throttled,
-            "gpu": self._gpu(),
-            "gpu_processes": other_gpu_processes(self._pci_bus_id),
-        }
+            gpu=self._gpu(),
+            gpu_processes=tuple(other_gpu_processes(self._pci_bus_id)),
+        )
+
+    def _gpu(self) -> WatchedGpu | None:
+        """Return the GPU's last state, with everything that slowed it down in any, and extremes."""
+        if not self._seen:
+            return None
+        degrees = [s.temperature_c for s in self._seen if s.temperature_c is not None]
+        clocks = [s.clock_sm_mhz for s in self._seen if s.clock_sm_mhz is not None]
+        last = replace(
+            self._seen[-1],
+            throttled=tuple(dict.fromkeys(reason for s in self._seen for reason in s.throttled)),
+            temperature_c=max(degrees, default=None),
+        )
+        return WatchedGpu(
+            **vars(last),
+            clock_sm_mhz_least=min(clocks, default=None),
+            clock_sm_mhz_most=max(clocks, default=None),
+            looks=len(self._seen),
+        )
 
     def _busy_seconds(self) -> float | None:
         """Return the seconds that all cores together have been busy since boot (proc(5), first line)."""

@@ -11,16 +11,10 @@ from yolotrt.errors import ModelError
 from yolotrt.model.heads import Evidence, Form, FoundHead, evidence_of, has_own_nms, recognise
 from yolotrt.model.interface import Interface, Port, described, interface_of
 from yolotrt.model.names import class_names
-from yolotrt.model.spec import Head, ModelSpec
+from yolotrt.model.spec import MAX_SIDE, MIN_SIDE, Head, ModelSpec
 
 if TYPE_CHECKING:
     import onnx
-
-MAX_SIDE = 16_384
-"""Largest input size, batch size and number of mask coefficients."""
-
-MIN_SIDE = 32
-"""Smallest input size: the usual largest stride."""
 
 MAX_CELLS = 2**24
 """Largest number of anchors, detections or channels."""

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from yolotrt.artifacts.fields import Few, Share
+
+MAX_SIDE = 16_384
+"""Largest input size, batch size and number of mask coefficients."""
+
+MIN_SIDE = 32
+"""Smallest input size: the usual largest stride."""
+
+Side = Annotated[int, Meta(ge=MIN_SIDE, le=MAX_SIDE)]
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
 """What a network computes its layers in, the narrowest if it is mixed."""
@@ -33,13 +46,13 @@ class ModelSpec:
     """
 
     name: str
-    names: tuple[str, ...]
+    names: Names
     input_name: str
-    input_wh: tuple[int, int]
-    batch: int | None
+    input_wh: tuple[Side, Side]
+    batch: Few | None
     head: Head
     head_output: str
     proto_output: str
-    mask_coeffs: int
-    stride: int
-    own_nms: float | None = None
+    mask_coeffs: Few
+    stride: Few
+    own_nms: Share | None = None

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from yolotrt.arrays import F32
 from yolotrt.artifacts.claims import require_own
-from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import exclusive, strange_kind
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.artifacts.kinds import document
 from yolotrt.artifacts.naming import default_place, is_recorded
 from yolotrt.errors import ArtifactError, StorageError
 from yolotrt.model.held import require_fp32
 from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
-from yolotrt.quantization.algorithms import ALGORITHMS, Algorithm
+from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.batches import ImageFeed, Preprocessing
+from yolotrt.quantization.cache_file import CALIBRATION as CALIBRATION
+from yolotrt.quantization.cache_file import DOCUMENT
+from yolotrt.quantization.cache_file import read_ranges as read_ranges
+from yolotrt.quantization.cache_file import write_ranges as write_ranges
 from yolotrt.quantization.choice import Noise, best_ranges
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
@@ -33,20 +32,13 @@ from yolotrt.quantization.observe import collect
 from yolotrt.quantization.places import place_for
 from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import (
-    QUANTILES,
     CalibrationKey,
     CalibrationRanges,
-    Seen,
-    TensorRange,
     find_ranges,
 )
 from yolotrt.quantization.sensitivity import measure_noise
 from yolotrt.quantization.styles import STYLES
 from yolotrt.quantization.witness import Witness, doubts
-
-FORMAT = "yolotrt-calibration"
-VERSION = 2
-CALIBRATION = document("a calibration cache", FORMAT)
 
 BATCH = 1
 """Images per batch: every tensor of a batch is in memory at once, and on a CPU two at a time gain nothing."""
@@ -88,13 +80,12 @@ def default_cache(onnx_path: Path, folder: Path) -> Path:
 
     def belongs(cache: Path) -> bool:
         try:
-            known = read_document(cache, format=FORMAT, version=VERSION)
+            known = DOCUMENT.read(cache)
         except ArtifactError:
             return CALIBRATION.is_own(cache)
-        found = known.get("model_file")
-        if isinstance(found, str) and is_recorded(found, onnx_path):
+        if known.model_file is not None and is_recorded(known.model_file, onnx_path):
             return True
-        return bool(known.get("model") == onnx_key(load_onnx(onnx_path)))
+        return known.model == onnx_key(load_onnx(onnx_path))
 
     return default_place(folder, onnx_path.stem, ".calib.json", onnx_path, belongs)
 
@@ -234,105 +225,6 @@ def _noise(
         style: measure_noise(model, quantize(model, ranges, style, exclude=()), sample, threads)
         for style in STYLES
     }
-
-
-def write_ranges(target: Path, ranges: CalibrationRanges, model_file: Path | None = None) -> Path:
-    """Write ranges as a document that a person can read.
-
-    Args:
-        target: The document.
-        ranges: What it holds.
-        model_file: Where the network lies; the next content of that file takes over the document.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    key = ranges.key
-    body = {
-        "model": key.onnx,
-        "model_file": None if model_file is None else str(model_file),
-        "algorithm": key.algorithm,
-        "method": key.method,
-        "preprocessing": dict(key.preprocessing),
-        "quantile_levels": list(QUANTILES),
-        "tensors": {name: asdict(found) for name, found in ranges.tensors.items()},
-        "noise": {style: dict(layers) for style, layers in ranges.noise.items()},
-        "seen": None if ranges.seen is None else asdict(ranges.seen),
-        "images": [{"file": name, "sha256": digest} for name, digest in key.images],
-    }
-    return write_document(target, format=FORMAT, version=VERSION, body=body)
-
-
-def read_ranges(path: Path) -> CalibrationRanges:
-    """Read ranges written by :func:`write_ranges`; every value is checked.
-
-    Raises:
-        InputError: The file is missing or unreadable.
-        ArtifactError: It is damaged, foreign, or of another version.
-    """
-    document = read_document(path, format=FORMAT, version=VERSION)
-    try:
-        return _parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
-        raise ArtifactError(
-            f"{path} is damaged: {exc}.", hint="Calibrate again, or delete the file."
-        ) from exc
-
-
-def _parse(document: dict[str, Any]) -> CalibrationRanges:
-    algorithm = document["algorithm"]
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {reprlib.repr(algorithm)}")
-    preprocessing = document["preprocessing"]
-    if not isinstance(preprocessing, dict):
-        raise TypeError("preprocessing is not an object")
-    images = tuple((_text(i["file"]), _text(i["sha256"])) for i in document["images"])
-    method = document["method"]
-    if not isinstance(method, int):
-        raise TypeError("method is not a number")
-    key = CalibrationKey(_text(document["model"]), images, preprocessing, algorithm, method)
-    tensors = {name: _parse_range(name, found) for name, found in document["tensors"].items()}
-    if not tensors:
-        raise ValueError("no tensors")
-    # Older versions call the second style by the name of a library.
-    by_style = {name if name in STYLES else "gpu": layers for name, layers in document["noise"].items()}
-    noise: dict[str, dict[str, float]] = {
-        style: {name: _number(value) for name, value in by_style[style].items()} for style in STYLES
-    }
-    return CalibrationRanges(tensors, key, noise, _parse_seen(document.get("seen")))
-
-
-def _parse_seen(found: object) -> Seen | None:
-    """Read what the images showed, which earlier versions did not note."""
-    if not isinstance(found, dict):
-        return None
-    names = ("images", "blank", "pictures", "found")
-    return Seen(*(int(_number(found[name])) for name in names))
-
-
-def _parse_range(name: str, found: dict[str, Any]) -> TensorRange:
-    numbers = {
-        field: _number(found[field]) for field in ("lo", "hi", "amax", "minimum", "maximum", "mean_abs")
-    }
-    quantiles = tuple(_number(q) for q in found["quantiles"])
-    if not numbers["lo"] <= 0 <= numbers["hi"] or numbers["amax"] < 0 or len(quantiles) != len(QUANTILES):
-        raise ValueError(f"the range of {reprlib.repr(name)} makes no sense")
-    return TensorRange(**numbers, count=int(_number(found["count"])), quantiles=quantiles)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{reprlib.repr(value)} is not a text")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{reprlib.repr(value)} is not a number")
-    number = float(value)  # an integer of hundreds of digits overflows here
-    if not math.isfinite(number) or abs(number) > 3.4e38:
-        raise ValueError(f"{reprlib.repr(value)} is out of range")
-    return number
 
 
 def _digests(images: Sequence[Path]) -> tuple[tuple[str, str], ...]:

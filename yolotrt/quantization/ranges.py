@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.arrays import F64
+from yolotrt.artifacts.fields import Count, Real
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.quantization.algorithms import Algorithm, ByHistogram, choose_limits
 from yolotrt.quantization.graph import GraphView
@@ -37,14 +38,14 @@ class TensorRange:
         quantiles: Values at :data:`QUANTILES`.
     """
 
-    lo: float
-    hi: float
-    amax: float
-    minimum: float
-    maximum: float
-    mean_abs: float
-    count: int
-    quantiles: tuple[float, ...]
+    lo: Real
+    hi: Real
+    amax: Real
+    minimum: Real
+    maximum: Real
+    mean_abs: Real
+    count: Count
+    quantiles: tuple[Real, ...]
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ class Seen:
         found: In how many of these FP32 found something.
     """
 
-    images: int
-    blank: int
-    pictures: int
-    found: int
+    images: Count
+    blank: Count
+    pictures: Count
+    found: Count
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
+from yolotrt.evaluation.comparison import Difference
 from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis, y_axis
+from yolotrt.workflow.accuracy_file import DOCUMENT, EngineFigures
 
 Change = tuple[float, float | None, float | None]
 """A difference and the ends of its interval."""
@@ -52,45 +53,39 @@ def read_accuracy(path: Path) -> list[ReportedAccuracy]:
         InputError: The file is missing.
         ArtifactError: It is something else.
     """
-    document = read_json(path)
-    try:
-        return [accuracy_of(entry.get("mode", document["mode"]), entry) for entry in document["engines"]]
-    except (KeyError, TypeError, AttributeError) as exc:
+    found = read_json(path)
+    if not DOCUMENT.is_in(found):
         raise ArtifactError(
             f"{path} holds no accuracy figures.", hint="Write them with: yolotrt eval ... --json FILE"
-        ) from exc
+        )
+    return [accuracy_of(entry) for entry in DOCUMENT.parse(path, found).engines]
 
 
-def accuracy_of(mode: str, entry: dict[str, Any]) -> ReportedAccuracy:
-    """Return the figures of one engine, as ``yolotrt eval --json`` writes them, for one pass."""
-    against, images = entry["comparison"] or {}, int(entry["images"])
+def accuracy_of(entry: EngineFigures) -> ReportedAccuracy:
+    """Return the figures of one engine for one pass."""
+    against = entry.comparison
     return ReportedAccuracy(
-        str(entry["engine"]),
-        str(entry["sha256"]),
-        str(mode),
-        images,
-        entry["box"]["ap"],
-        entry["mask"]["ap"] if entry["mask"] else None,
-        _change(against.get("box"), images),
-        _change(against.get("mask"), images),
+        entry.engine,
+        entry.sha256,
+        entry.mode,
+        entry.images,
+        entry.box.ap,
+        entry.mask.ap if entry.mask else None,
+        _change(against.box if against else None),
+        _change(against.mask if against else None),
     )
 
 
-def _change(difference: dict[str, Any] | None, images: int) -> Change | None:
-    if not difference:
-        return None
-    absolute = float(difference["absolute"])
-    if images < 2:  # earlier versions wrote an interval without width
-        return absolute, None, None
-    return absolute, float(difference["low"]), float(difference["high"])
+def _change(difference: Difference | None) -> Change | None:
+    return None if difference is None else (difference.absolute, difference.low, difference.high)
 
 
 def matches(
     result: RunResult, entry: CaseResult, accuracy: Sequence[ReportedAccuracy]
 ) -> list[ReportedAccuracy]:
     """Return the accuracy figures of the very engine that a case timed."""
-    about = (result.environment.get("engines") or {}).get(entry.case.engine) or {}
-    return [a for a in accuracy if a.sha256 == about.get("sha256")]
+    about = result.environment.engines.get(entry.case.engine)
+    return [a for a in accuracy if about is not None and a.sha256 == about.sha256]
 
 
 def accuracy_chart(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:

@@ -12,7 +12,7 @@ from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import milliseconds, points, signed_points
 from yolotrt.report.fitting import terminal_table
 from yolotrt.report.labels import short_names
-from yolotrt.workflow.evaluate import EngineAccuracy
+from yolotrt.workflow.accuracy_file import EngineFigures
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,23 +66,22 @@ LOSS: tuple[Column[_Lost], ...] = (
 """Positive is worse."""
 
 
-def accuracy_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table:
+def accuracy_table(entries: Sequence[EngineFigures], width: int | None = None) -> Table:
     """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
-    accuracy = entries[0].evaluation.accuracy
-    images = f"{accuracy.images} image{'s' * (accuracy.images != 1)}"
+    first = entries[0]
+    images = f"{first.images} image{'s' * (first.images != 1)}"
     rows = []
     for names, entry in zip(_names(entries), entries, strict=True):
-        found = entry.evaluation.accuracy
         seconds = entry.median_seconds
         time = None if seconds is None else milliseconds(seconds)
-        rows.append(_Scored(*names, "box", found.box, time))
-        if found.mask is not None:
-            rows.append(_Scored("", "", "mask", found.mask, ""))
-    title = f"mAP in points on {images} with {accuracy.objects} objects"
+        rows.append(_Scored(*names, "box", entry.box, time))
+        if entry.mask is not None:
+            rows.append(_Scored("", "", "mask", entry.mask, ""))
+    title = f"mAP in points on {images} with {first.objects} objects"
     return terminal_table(RowTable(title, ACCURACY, rows), width=width)
 
 
-def loss_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table | None:
+def loss_table(entries: Sequence[EngineFigures], width: int | None = None) -> Table | None:
     """Return what each engine loses against the first one in the same pass; None with nothing to compare."""
     if not any(entry.comparison for entry in entries):
         return None
@@ -92,24 +91,24 @@ def loss_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> T
             rows.append(_Lost(*names, "box", entry.comparison.box))
             if entry.comparison.mask is not None:
                 rows.append(_Lost("", "", "mask", entry.comparison.mask))
-    title = f"Loss of mAP50-95 against {entries[0].file.name}"
+    title = f"Loss of mAP50-95 against {entries[0].engine}"
     return terminal_table(RowTable(title, LOSS, rows), width=width)
 
 
-def class_table(entries: Sequence[EngineAccuracy], width: int | None = None) -> Table:
+def class_table(entries: Sequence[EngineFigures], width: int | None = None) -> Table:
     """Return one row per class: box and mask mAP50-95 of each engine, in points."""
     columns: list[Column[str]] = [Column("class", lambda name: name, words=True, key=True)]
     columns += [
         Column(f"{name}, {passes}", _per_class(entry))
         for (name, passes), entry in zip(_names(entries), entries, strict=True)
     ]
-    classes = list(entries[0].evaluation.accuracy.box.per_class)
+    classes = list(entries[0].box.per_class)
     title = "mAP50-95 per class, points (box / mask)"
     return terminal_table(RowTable(title, columns, classes), width=width)
 
 
-def _per_class(entry: EngineAccuracy) -> Callable[[str], str]:
-    box, mask = entry.evaluation.accuracy.box, entry.evaluation.accuracy.mask
+def _per_class(entry: EngineFigures) -> Callable[[str], str]:
+    box, mask = entry.box, entry.mask
     score: Column[float | None] = Column("", lambda value: value, points)
 
     def take(name: str) -> str:
@@ -119,9 +118,9 @@ def _per_class(entry: EngineAccuracy) -> Callable[[str], str]:
     return take
 
 
-def _names(entries: Sequence[EngineAccuracy]) -> list[tuple[str, str]]:
+def _names(entries: Sequence[EngineFigures]) -> list[tuple[str, str]]:
     """Return the short name and the pass of each entry."""
-    files = [entry.file.name for entry in entries]
+    files = [entry.engine for entry in entries]
     short = short_names(list(dict.fromkeys(files)))
     return [(short[name], entry.mode) for name, entry in zip(files, entries, strict=True)]
 

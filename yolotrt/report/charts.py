@@ -34,8 +34,8 @@ def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
         for entry in result.cases:
             summary = summarize(entry.samples["end_to_end"])
             if summary is not None and (entry.case.engine, entry.case.mode) == (engine, mode):
-                lines.setdefault(entry.case.dispatch, []).append((entry.case.groups, summary))
-                colors[entry.case.dispatch] = look[entry.case].color
+                lines.setdefault(entry.case.way, []).append((entry.case.groups, summary))
+                colors[entry.case.way] = look[entry.case].color
         global_summary = _global_summary(result.cases, engine)
         if sum(map(len, lines.values())) > 1:
             title = f"{names[engine]}, {mode}" if len(names) > 1 else mode

@@ -46,7 +46,7 @@ def _tenths(value: float) -> str:
 WAYS: tuple[Column[_Way], ...] = (
     Column("engine", lambda w: w.entry.file.precision, words=True, key=True),
     Column("pass", lambda w: w.mode, words=True, key=True),
-    Column("dispatch", lambda w: w.best.case.dispatch, words=True, key=True),
+    Column("dispatch", lambda w: w.best.case.way, words=True, key=True),
     Column("groups", lambda w: w.best.case.groups, rank=4, key=True),
     Column("median ms", lambda w: median(w.best.samples["end_to_end"]), milliseconds),
     Column("box mAP", lambda w: w.entry.evaluation.accuracy.box.ap, _tenths, rank=1),

@@ -65,13 +65,15 @@ def short_names(engines: Sequence[str]) -> dict[str, str]:
 def case_label(case: Case, names: dict[str, str]) -> str:
     """Return a short name of a case; the engine is left out where there is only one."""
     engine = [names[case.engine]] if len(names) > 1 else []
-    rest = [case.mode] if case.mode == "global" else [case.mode, case.dispatch, f"groups={case.groups}"]
+    rest: list[str] = [case.mode] if case.mode == "global" else [case.mode, case.way, f"groups={case.groups}"]
     return " · ".join(engine + rest)
 
 
 def looks(result: RunResult) -> dict[Case, Look]:
     """Return how each case of a result is drawn: no two engines, passes or dispatch modes look alike."""
-    pairs = list(dict.fromkeys((e.case.engine, e.case.mode) for e in result.cases if e.case.mode != "global"))
+    pairs: list[tuple[str, str]] = list(
+        dict.fromkeys((e.case.engine, e.case.mode) for e in result.cases if e.case.mode != "global")
+    )
     engines = list(dict.fromkeys(e.case.engine for e in result.cases))
     colors: dict[tuple[str, int], str] = {}
     found = {}
@@ -81,9 +83,9 @@ def looks(result: RunResult) -> dict[Case, Look]:
         turn, kind = divmod(
             engines.index(case.engine) if is_global else pairs.index((case.engine, case.mode)), KINDS
         )
-        own = None if turn else DISPATCH_COLORS.get(case.dispatch)
+        own = None if turn else DISPATCH_COLORS.get(case.way)
         spare = sum(color not in DISPATCH_COLORS.values() for color in colors.values())
-        color = colors.setdefault((case.dispatch, turn), own or _spare_color(spare))
+        color = colors.setdefault((case.way, turn), own or _spare_color(spare))
         found[case] = Look(color, kind)
     return found
 
@@ -101,7 +103,7 @@ def highlights(result: RunResult) -> list[CaseResult]:
     best: dict[tuple[str, str, str], tuple[float, CaseResult]] = {}
     for entry in result.cases:
         summary = summarize(entry.samples["end_to_end"])
-        key = (entry.case.engine, entry.case.mode, entry.case.dispatch)
+        key = (entry.case.engine, entry.case.mode, entry.case.way)
         if summary is not None and (key not in best or summary.p50 < best[key][0]):
             best[key] = (summary.p50, entry)
     return [entry for _, entry in best.values()]

@@ -7,6 +7,7 @@ from typing import Any
 
 from yolotrt.bench.advice import advise
 from yolotrt.bench.compare import Comparison
+from yolotrt.bench.compare_file import comparison_file
 from yolotrt.bench.result import RunResult
 from yolotrt.report.columns import RowTable
 from yolotrt.report.tables import changes, latencies
@@ -16,13 +17,13 @@ from yolotrt.text import markdown_text
 def result_markdown(result: RunResult) -> str:
     """Return the latencies of a run, the machine and the warnings."""
     environment = result.environment
-    gpu = (environment.get("gpu") or {}).get("name")
-    machine = f"{environment.get('cpu')}, {environment.get('threads')} of {environment.get('cores')} cores"
-    revision = f", revision {environment['git']}" if environment.get("git") else ""
-    where = f"{gpu + ', ' if gpu else ''}{machine}; yolotrt {environment.get('yolotrt')}{revision}"
+    gpu = f"{environment.gpu.name}, " if environment.gpu else ""
+    machine = f"{environment.cpu}, {environment.threads} of {environment.cores} cores"
+    revision = f", revision {environment.git}" if environment.git else ""
+    where = f"{gpu}{machine}; yolotrt {environment.yolotrt}{revision}"
     lines = [
         f"**Latency per frame**, {result.rounds} interleaved frames per case of "
-        f"{markdown_text(str(result.settings.get('source')))}",
+        f"{markdown_text(str(result.settings.source))}",
         "",
         *markdown_table(latencies(result)),
         "",
@@ -37,7 +38,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     lines = [
         f"**yolotrt: {comparison.headline}** ({comparison.stat}, base against new)",
         "",
-        *markdown_table(changes(comparison)),
+        *markdown_table(changes(comparison_file(comparison))),
     ]
     further = [lost for lost in comparison.lost if f"only in the base: {lost}" not in comparison.missing]
     for title, items in (

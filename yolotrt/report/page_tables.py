@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from yolotrt.bench.result import RunResult
 from yolotrt.bench.statistics import median
+from yolotrt.machine.environment import EngineRecord
 from yolotrt.report.accuracy import Change, ReportedAccuracy, matches
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import points, signed_points
@@ -60,13 +61,17 @@ def machine_table(result: RunResult) -> str:
     """Return everything that the numbers depend on."""
     environment = result.environment
     skipped = {"packages", "engines", "gpu"}
-    rows = [(k.replace("_", " "), v) for k, v in environment.items() if k not in skipped]
-    rows += [(f"GPU {k.replace('_', ' ')}", v) for k, v in (environment.get("gpu") or {}).items()]
-    rows += [(k, v) for k, v in (environment.get("packages") or {}).items() if v]
-    rows += [(f"settings: {k.replace('_', ' ')}", v) for k, v in result.settings.items()]
-    rows += [(f"meanwhile: {k.replace('_', ' ')}", v) for k, v in result.during.items() if k != "gpu"]
-    engines = environment.get("engines") or {}
-    rows += [(f"engine {name}", _about(about)) for name, about in engines.items()]
+    rows: list[tuple[str, Any]] = []
+    rows += [(k.replace("_", " "), v) for k, v in vars(environment).items() if k not in skipped]
+    if environment.gpu is not None:
+        rows += [(f"GPU {k.replace('_', ' ')}", v) for k, v in vars(environment.gpu).items()]
+    rows += [(k, v) for k, v in environment.packages.items() if v]
+    rows += [(f"settings: {k.replace('_', ' ')}", v) for k, v in vars(result.settings).items()]
+    if result.during is not None:
+        rows += [
+            (f"meanwhile: {k.replace('_', ' ')}", v) for k, v in vars(result.during).items() if k != "gpu"
+        ]
+    rows += [(f"engine {name}", _about(about)) for name, about in environment.engines.items()]
     shown = [(str(k), _value(v)) for k, v in rows if v not in (None, [], (), "")]
     return heading("Machine and settings") + table(RowTable("", FACTS, shown), kind="facts")
 
@@ -77,8 +82,12 @@ FACTS: tuple[Column[tuple[str, str]], ...] = (
 )
 
 
-def _about(engine: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {str(v)[:12] if k == 'sha256' else v}" for k, v in engine.items())
+def _about(engine: EngineRecord) -> str:
+    about = {k: v for k, v in vars(engine).items() if k != "environment" and v not in (None, ())}
+    return ", ".join(
+        f"{k} {str(v)[:12] if k == 'sha256' else list(v) if isinstance(v, tuple) else v}"
+        for k, v in {**about, **engine.environment}.items()
+    )
 
 
 def _value(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from yolotrt.bench.advice import advise
-from yolotrt.bench.budgets import Budgets, Verdict, judge
+from yolotrt.bench.judge import Verdict, judge
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.report.columns import Column, RowTable
@@ -23,12 +23,11 @@ _OPTION = re.compile(r"(--?[a-z][a-z-]*(?: \d+%?)?)(?=[ ,.]|$)")
 def header(result: RunResult, index: int) -> str:
     """Return the title, what was measured, on what and when, and how it went in a few words."""
     settings, environment = result.settings, result.environment
-    gpu = (environment.get("gpu") or {}).get("name")
     facts = [
-        str(gpu or environment.get("cpu")),
-        f"{settings.get('source')}" + (f", {settings['frame_px']} px" if "frame_px" in settings else ""),
+        str(environment.gpu.name if environment.gpu else environment.cpu),
+        f"{settings.source}" + (f", {settings.frame_px} px" if settings.frame_px is not None else ""),
         f"{len(result.cases)} cases, {result.rounds} interleaved frames each",
-        str(environment.get("time", "")).replace("T", " ").replace("+00:00", " UTC"),
+        (environment.time or "").replace("T", " ").replace("+00:00", " UTC"),
     ]
     level = "h1" if index == 0 else "h2"
     line = "".join(f"<li>{html_text(fact)}</li>" for fact in facts if fact)
@@ -40,7 +39,7 @@ def header(result: RunResult, index: int) -> str:
 
 def _chips(result: RunResult) -> str:
     """Return the verdicts in a few words each."""
-    verdicts, doubts = judge(result, Budgets.of(result)), len(advise(result))
+    verdicts, doubts = judge(result.cases, result.budgets), len(advise(result))
     chips = []
     if verdicts:
         missed = sum(not v.met for v in verdicts)
@@ -95,7 +94,7 @@ def cards(result: RunResult) -> str:
 
 def budgets(result: RunResult) -> str:
     """Return a line per budget, and a table of the cases that missed one."""
-    verdicts = judge(result, Budgets.of(result))
+    verdicts = judge(result.cases, result.budgets)
     if not verdicts:
         return ""
     names = short_names([e.case.engine for e in result.cases])

@@ -76,7 +76,7 @@ def case_columns(cases: Sequence[Case], case_of: Callable[[Row], Case]) -> list[
         Column("engine", lambda r: case_of(r).engine, words=True, media=("markdown", "csv"), key=True),
         Column("precision", lambda r: case_of(r).precision, media=("csv",), key=True),
         Column("mode", lambda r: case_of(r).mode, words=True, heads={"page": "pass"}, key=True),
-        Column("dispatch", lambda r: case_of(r).dispatch, words=True, key=True),
+        Column("dispatch", lambda r: case_of(r).way, words=True, key=True),
         Column("groups", lambda r: case_of(r).groups, key=True),
     ]
 

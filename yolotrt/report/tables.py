@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from yolotrt.bench.budgets import Verdict
-from yolotrt.bench.compare import Change, Comparison
+from yolotrt.bench.compare_file import ComparedStage, ComparisonFile
+from yolotrt.bench.judge import Verdict
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.statistics import median
 from yolotrt.report.columns import Column, RowTable
@@ -118,31 +118,35 @@ BUDGETS: tuple[Column[Verdict], ...] = (
 """What is said of a budget, behind what it was held against."""
 
 
-def comparison_table(comparison: Comparison, width: int | None = None) -> Table:
+def comparison_table(comparison: ComparisonFile, width: int | None = None) -> Table:
     """Return one row per case and stage that both results have."""
     return terminal_table(changes(comparison), width=width)
 
 
-def changes(comparison: Comparison) -> RowTable[Change]:
+def changes(comparison: ComparisonFile) -> RowTable[ComparedStage]:
     """Return one row per case and stage that both results have."""
     cases = [change.case for change in comparison.changes]
     title = case_title(f"New against base, ms ({comparison.stat})", cases)
-    named: list[Column[Change]] = case_columns(cases, lambda change: change.case)
+    named: list[Column[ComparedStage]] = case_columns(cases, lambda change: change.case)
     return RowTable(title, [*named, *CHANGES], comparison.changes)
 
 
-CHANGES: tuple[Column[Change], ...] = (
+CHANGES: tuple[Column[ComparedStage], ...] = (
     Column("stage", lambda c: c.stage, words=True, key=True),
     Column("base", lambda c: c.base_s, milliseconds, rank=2, heads={"markdown": "base ms"}),
     Column("new", lambda c: c.new_s, milliseconds, rank=3, heads={"markdown": "new ms"}),
-    Column("change", lambda c: signed_percent(c.ratio.value, c.ratio.interval)),
-    Column("interval", lambda c: interval_percent(c.ratio.interval, c.ratio.value), rank=1),
+    Column("change", lambda c: signed_percent(c.ratio, c.interval)),
+    Column("interval", lambda c: interval_percent(c.interval, c.ratio), rank=1),
     Column(
         "verdict",
         lambda c: c,
         lambda c: str(c.word),
         words=True,
-        texts={"markdown": lambda c: c.word if c.outcome == "passed" else Markup(f"**{c.word}**")},
+        texts={
+            "markdown": lambda c: (
+                c.word if not c.regressed and c.outcome != "undecided" else Markup(f"**{c.word}**")
+            )
+        },
     ),
 )
 """What is said of a figure in two results."""

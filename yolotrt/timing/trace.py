@@ -27,6 +27,10 @@ DEVICE = "device_"
 """Prefix of stages timed by the device's own clock, which are kept apart from host time."""
 
 
+SpanScope = Literal["tiles", "global", "frame"]
+"""The pass that a span belongs to, or the frame around both."""
+
+
 @dataclass(frozen=True)
 class Span:
     """One measured interval.
@@ -44,7 +48,7 @@ class Span:
     group: int | None
     begin_ns: int
     end_ns: int
-    scope: str = "frame"
+    scope: SpanScope = "frame"
     on: Literal["host", "device"] = "host"
 
 
@@ -61,7 +65,7 @@ class FrameTrace:
     clock: Clock = now
 
     @contextmanager
-    def span(self, stage: str, *, group: int | None = None, scope: str = "frame") -> Iterator[None]:
+    def span(self, stage: str, *, group: int | None = None, scope: SpanScope = "frame") -> Iterator[None]:
         """Measure the block as one span; a block that raises leaves no span."""
         begin = self.clock()
         yield

@@ -6,32 +6,44 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_json
+from yolotrt.artifacts.documents import as_values, read_json
 from yolotrt.artifacts.files import require_file
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import FORMAT as SIDECAR
 from yolotrt.backends.sidecar import has_sidecar, read_sidecar
-from yolotrt.bench.result import FORMAT as RESULT
-from yolotrt.bench.result import read_result
+from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
+from yolotrt.bench.case import Case
+from yolotrt.bench.result import DOCUMENT as RESULT
+from yolotrt.bench.result import RunResult
 from yolotrt.cuda.machine import HERE
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.progress import Say
-from yolotrt.quantization.cache import FORMAT as CALIBRATION
-from yolotrt.quantization.cache import read_ranges
+from yolotrt.quantization.cache_file import CalibrationFile
+from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.workflow.documents import DOCUMENTS, document_in
+
+DESCRIPTION = "what yolotrt inspect --json wrote"
 
 KINDS = (
-    "engine",
-    "engine of another tool",
-    "ONNX model",
-    "benchmark result",
-    "calibration cache",
-    "roofline",
+    DESCRIPTION,
+    *(
+        "engine",
+        "engine of another tool",
+        "ONNX model",
+        "benchmark result",
+        "benchmark results",
+        "predictions",
+        "roofline",
+    ),
+    *("calibration cache", *(document.what for document in DOCUMENTS)),
 )
 """What a description says under ``kind``."""
+
+PREDICTION = frozenset({"category_id", "bbox", "score"})
+"""Fields of each record that ``predict --json`` writes."""
 
 
 def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> dict[str, Any]:
@@ -127,34 +139,63 @@ def _onnx(path: Path) -> dict[str, Any]:
 
 
 def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
-    document = read_json(path)
-    kind = document.get("format") if isinstance(document, dict) else None
-    if kind == SIDECAR:
+    found = read_json(path)
+    if isinstance(found, list) and found and all(RESULT.is_in(entry) for entry in found):
+        return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}
+    if isinstance(found, list) and all(isinstance(e, dict) and e.keys() >= PREDICTION for e in found):
+        return _predictions(found)
+    if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
+        return {"kind": DESCRIPTION, "of": found}
+    document = document_in(found)
+    if document is None:
+        raise ArtifactError(
+            f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown."
+        )
+    if document is SIDECAR:
         engine = path.with_suffix("")
         return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
-    if kind == RESULT:
-        result = read_result(path)
-        cases = {
-            " ".join(map(str, vars(entry.case).values())): f"{len(entry.samples['end_to_end'])} frames"
-            for entry in result.cases
-        }
-        return {
-            "kind": "benchmark result",
-            "settings": dict(result.settings),
-            "environment": dict(result.environment),
-            "cases": cases,
-        }
-    if kind == CALIBRATION:
-        ranges = read_ranges(path)
-        return {
-            "kind": "calibration cache",
-            "algorithm": ranges.key.algorithm,
-            "network": ranges.key.onnx,
-            "images": len(ranges.key.images),
-            "preprocessing": dict(ranges.key.preprocessing),
-            "ranges": {
-                name: f"{found.lo:.4g} to {found.hi:.4g}, symmetric {found.amax:.4g}"
-                for name, found in ranges.tensors.items()
-            },
-        }
-    raise ArtifactError(f"{path} is JSON, but none of yolotrt's documents.", hint="Its 'format' is unknown.")
+    value = document.parse(path, found)
+    if isinstance(value, RunResult):
+        return _result(value)
+    if isinstance(value, CalibrationFile):
+        return _calibration(value.ranges)
+    marks = ("format", "version")
+    return {"kind": document.what, **{k: v for k, v in document.to_json(value).items() if k not in marks}}
+
+
+def _result(result: RunResult) -> dict[str, Any]:
+    return {
+        "kind": "benchmark result",
+        "settings": as_values(result.settings),
+        "environment": as_values(result.environment),
+        "cases": {_case(e.case): f"{len(e.samples['end_to_end'])} frames" for e in result.cases},
+    }
+
+
+def _predictions(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count the records that COCO's tools read, which have no place to say what they are."""
+    named = Counter(str(entry.get("category", entry["category_id"])) for entry in found)
+    return {
+        "kind": "predictions",
+        "records": len(found),
+        "images": len({str(entry.get("image", entry.get("image_id"))) for entry in found}),
+        "categories": dict(named.most_common()),
+    }
+
+
+def _calibration(ranges: CalibrationRanges) -> dict[str, Any]:
+    return {
+        "kind": "calibration cache",
+        "algorithm": ranges.key.algorithm,
+        "network": ranges.key.onnx,
+        "images": len(ranges.key.images),
+        "preprocessing": dict(ranges.key.preprocessing),
+        "ranges": {
+            name: f"{found.lo:.4g} to {found.hi:.4g}, symmetric {found.amax:.4g}"
+            for name, found in ranges.tensors.items()
+        },
+    }
+
+
+def _case(case: Case) -> str:
+    return f"{case.engine} {case.precision} {case.mode} {case.way} {case.groups}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
@@ -23,6 +22,7 @@ from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings
 from yolotrt.progress import Progress, no_progress
+from yolotrt.workflow.accuracy_file import EngineFigures
 from yolotrt.workflow.look import judge_passes, looks_at
 
 COCO_DECODE = DecodeSettings(conf=0.001, iou=0.7, max_det=300, multi_label=True)
@@ -111,18 +111,18 @@ class EngineAccuracy:
         """Median time of an image; None if it was not measured."""
         return median(self.seconds)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
-        return {
-            "engine": self.file.name,
-            "precision": self.file.precision,
-            "sha256": self.file.sha256,
-            "mode": self.mode,
-            "median_seconds": self.median_seconds,
-            "small_recall": self.small_recall,
-            **asdict(self.evaluation.accuracy),
-            "comparison": None if self.comparison is None else asdict(self.comparison),
-        }
+    def figures(self) -> EngineFigures:
+        """Return the figures as they are written."""
+        return EngineFigures(
+            **vars(self.evaluation.accuracy),
+            engine=self.file.name,
+            precision=self.file.precision,
+            sha256=self.file.sha256,
+            mode=self.mode,
+            median_seconds=self.median_seconds,
+            small_recall=self.small_recall,
+            comparison=self.comparison,
+        )
 
 
 def eval_notes(file: EngineFile, device: str) -> list[str]:

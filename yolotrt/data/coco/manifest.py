@@ -9,24 +9,21 @@ with forward slashes, and are checked on reading: a manifest cannot name a file 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, write_document
-from yolotrt.artifacts.hashing import is_sha256
+from yolotrt.artifacts.documents import Document
+from yolotrt.artifacts.fields import Count, Sha256
 from yolotrt.data.coco.check import CheckedBy
 from yolotrt.data.coco.layout import safe_name
 from yolotrt.data.coco.select import Split
 from yolotrt.data.formats.coco import FILE_NAME
 from yolotrt.errors import ArtifactError
 
-FORMAT = "yolotrt-coco-subset"
-VERSION = 1
 NAME = "manifest.json"
 
 SPLITS: tuple[Split, ...] = ("all", "calib", "eval")
-_CHECKS: tuple[CheckedBy | None, ...] = ("crc32", "md5", "structure", None)
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class Entry:
     file: str
     split: Split
     source: str
-    size_wh: tuple[int, int] | None
-    bytes: int | None = None
-    sha256: str | None = None
+    size_wh: tuple[Count, Count] | None
+    bytes: Count | None = None
+    sha256: Sha256 | None = None
     checked_by: CheckedBy | None = None
 
     @property
@@ -90,13 +87,43 @@ def instances_file(split: Split) -> str:
     return FILE_NAME if split == "all" else f"{split}/{FILE_NAME}"
 
 
+def _check(manifest: Manifest) -> None:
+    for entry in manifest.files:
+        _check_entry(entry)
+    if len({entry.file for entry in manifest.files}) != len(manifest.files):
+        raise ValueError("a file is listed twice")
+
+
+def _check_entry(entry: Entry) -> None:
+    try:
+        place = (
+            image_file(entry.split, safe_name(entry.name)) if entry.size_wh else instances_file(entry.split)
+        )
+    except ArtifactError as exc:
+        raise ValueError(exc.message) from exc
+    if entry.file != place:
+        raise ValueError(f"{entry.file[:80]!r} is no place for a file of a subset")
+    if (entry.bytes is None) != (entry.sha256 is None):
+        raise ValueError(f"{entry.file} is described half")
+
+
+DOCUMENT = Document(
+    "yolotrt-coco-subset",
+    1,
+    Manifest,
+    "the manifest of a subset",
+    again="Delete it and run the download again; images stay.",
+    check=_check,
+)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write the manifest of a subset, atomically.
 
     Raises:
         StorageError: It cannot be written.
     """
-    return write_document(folder / NAME, format=FORMAT, version=VERSION, body=asdict(manifest))
+    return DOCUMENT.write(folder / NAME, manifest)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,44 +133,4 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: There is none.
         ArtifactError: It is damaged, of another version, or names files that are not a subset's.
     """
-    path = folder / NAME
-    body = read_document(path, format=FORMAT, version=VERSION)
-    try:
-        files = tuple(_entry(record) for record in body["files"])
-        if len({entry.file for entry in files}) != len(files):
-            raise ValueError("a file is listed twice")
-        request, complete = body["request"], body["complete"]
-        source, sha256 = body["source"], body["annotations_sha256"]
-        if not isinstance(request, dict) or not isinstance(complete, bool):
-            raise ValueError("request or complete has the wrong type")
-        if not isinstance(source, str) or not isinstance(sha256, str):
-            raise ValueError("source or annotations_sha256 has the wrong type")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArtifactError) as exc:
-        raise ArtifactError(
-            f"{path} is damaged ({exc}).", hint="Delete it and run the download again; images stay."
-        ) from exc
-    return Manifest(request, source, sha256, complete, files)
-
-
-def _entry(record: Mapping[str, Any]) -> Entry:
-    file, source, size_wh = record["file"], record["source"], record["size_wh"]
-    part = next((split for split in SPLITS if split == record["split"]), None)
-    if part is None or not isinstance(file, str) or not isinstance(source, str):
-        raise ValueError(f"{str(file)[:80]!r} has a wrong part or source")
-    if size_wh is not None:
-        size_wh = (_count(size_wh[0]), _count(size_wh[1]))
-    name = file.rpartition("/")[2]
-    if file != (image_file(part, safe_name(name)) if size_wh else instances_file(part)):
-        raise ValueError(f"{file[:80]!r} is no place for a file of a subset")
-    length, sha256, checked_by = record["bytes"], record["sha256"], record["checked_by"]
-    if checked_by not in _CHECKS or (length is None) != (sha256 is None):
-        raise ValueError(f"{file} is described half")
-    if sha256 is not None and not is_sha256(sha256):
-        raise ValueError(f"{file} has no proper sha256")
-    return Entry(file, part, source, size_wh, None if length is None else _count(length), sha256, checked_by)
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{str(value)[:40]!r} is no count")
-    return value
+    return DOCUMENT.read(folder / NAME)

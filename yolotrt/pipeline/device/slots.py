@@ -9,9 +9,9 @@ from yolotrt.cuda.device import Device, Event, Graph, Scope, Stream
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.share import FrameBuffer
-from yolotrt.timing.trace import Span
+from yolotrt.timing.trace import Span, SpanScope
 
-_INTERVALS = (
+_INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
     ("upload", "frame", "upload_begin", "upload_end"),
     ("prepare_batch", "tiles", "begin", "prepared"),
     ("decode", "tiles", "inferred", "decoded"),
@@ -22,7 +22,7 @@ _INTERVALS = (
 """Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
 on the device that is what the host's ``enqueue`` started, inference."""
 
-_MERGE = ("merge", "frame", "merging", "end")
+_MERGE: tuple[str, SpanScope, str, str] = ("merge", "frame", "merging", "end")
 """The device span of merging, where that is done on the device."""
 
 
@@ -90,7 +90,7 @@ class Slot:
         intervals = (*_INTERVALS, _MERGE) if self.merge else _INTERVALS
         zero = self.marks["upload_begin"]
 
-        def span(stage: str, group: int | None, scope: str, begin: str, end: str) -> Span:
+        def span(stage: str, group: int | None, scope: SpanScope, begin: str, end: str) -> Span:
             first, last = (int(device.seconds(zero, self.marks[mark]) * 1e9) for mark in (begin, end))
             return Span(stage, group, begin_ns + first, begin_ns + last, scope, "device")
 

@@ -33,8 +33,8 @@ def search_key(
     machine = environment(request.sweep.threads, _card(request, files))
     return {
         "engines": {f.path.name: f.sha256 for f in files},
-        "machine": {k: machine[k] for k in ("cpu", "cores", "threads", "yolotrt")},
-        "GPU": (machine["gpu"] or {}).get("name"),
+        "machine": {k: getattr(machine, k) for k in ("cpu", "cores", "threads", "yolotrt")},
+        "GPU": machine.gpu and machine.gpu.name,
         "passes": list(request.sweep.modes),
         "overlap": request.sweep.overlap,
         "frame sizes": [list(frame.shape) for frame in frames],

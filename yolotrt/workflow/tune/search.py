@@ -10,9 +10,9 @@ from yolotrt.artifacts.claims import require_own
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.registry import choose as choose_backend
-from yolotrt.bench.budgets import judge
 from yolotrt.bench.halving import Dropped, median_seconds, successive_halving
-from yolotrt.bench.result import CaseResult, RunResult
+from yolotrt.bench.judge import judge
+from yolotrt.bench.result import CaseResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
@@ -55,7 +55,7 @@ def tune(
     truth = _truth(request, say)
     files, sweep = _build(request, frames, truth, progress, say)
     request = replace(request, sweep=sweep)
-    key, budgets = search_key(request, files, frames, truth), request.budgets.as_json()
+    key, budgets = search_key(request, files, frames, truth), request.budgets
     with held(request.state, key, budgets, say, overwrite=request.build.overwrite) as state:
         return _search(request, files, frames, truth, state, progress, say)
 
@@ -240,7 +240,7 @@ def _candidate(
     memory = state.memory_of(
         result.case, lambda: peak_memory([file.path], settings, (frames[0].shape[1], frames[0].shape[0]))
     )
-    verdicts = judge(RunResult({}, {}, (result,)), request.budgets)
+    verdicts = judge((result,), request.budgets)
     misses = tuple(
         f"{v.stage} {v.stat} {v.seconds * 1e3:.1f} ms is over {v.limit * 1e3:.1f} ms"
         for v in verdicts

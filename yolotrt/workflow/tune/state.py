@@ -5,68 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yolotrt.artifacts.documents import read_document, write_document
 from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.artifacts.hashing import content_key
-from yolotrt.artifacts.kinds import document
+from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import Running, Subject
-from yolotrt.bench.verdict import Outcome, together
-from yolotrt.errors import ArtifactError, StorageError
-from yolotrt.evaluation.comparison import Difference
+from yolotrt.errors import StorageError
 from yolotrt.machine.memory import Memory
 from yolotrt.timing.clock import Clock, now, seconds_between
-from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
+from yolotrt.workflow.tune.state_file import DOCUMENT, CaseMemory, StateFile
+from yolotrt.workflow.tune.state_file import Measured as Measured
 
-FORMAT = "yolotrt.tune"
-VERSION = 1
-STATE = document("what yolotrt tune knows so far", FORMAT)
+STATE = DOCUMENT.kind
 PAUSE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An engine's accuracy.
-
-    Attributes:
-        box: Box mAP50-95, in [0, 1], or None.
-        mask: Mask mAP50-95, or None.
-        losses: Differences to FP32, of boxes and masks as far as there are.
-    """
-
-    box: float | None
-    mask: float | None
-    losses: tuple[Difference, ...]
-
-    @classmethod
-    def of(cls, entry: EngineAccuracy) -> Measured:
-        """Return the figures of an evaluation."""
-        accuracy, against = entry.evaluation.accuracy, entry.comparison
-        losses = () if against is None else (against.box, *([against.mask] if against.mask else []))
-        return cls(accuracy.box.ap, accuracy.mask.ap if accuracy.mask else None, losses)
-
-    @property
-    def score(self) -> float | None:
-        """The mAP of the masks, or of the boxes without masks."""
-        return self.box if self.mask is None else self.mask
-
-    @property
-    def loss_text(self) -> str:
-        """The losses in points."""
-        return " and ".join(f"{round(-loss.absolute * 100, 2) + 0.0:.2f} points" for loss in self.losses)
-
-    def outcome(self, bound: MaxDrop) -> Outcome:
-        """Whether it keeps a bound on box and mask mAP."""
-        return together(bound.outcome(loss) for loss in self.losses)
-
-    def beyond(self, bound: MaxDrop) -> bool:
-        """Whether it loses more than accepted, be it noise or not."""
-        return any(bound.beyond(loss) for loss in self.losses)
 
 
 @dataclass
@@ -87,7 +43,7 @@ class TuneState:
 
     path: Path
     key: str
-    budgets: dict[str, Any]
+    budgets: Budgets
     accuracy: dict[str, Measured] = field(default_factory=dict)
     cases: dict[Case, CaseResult] = field(default_factory=dict)
     gone: dict[Case, Dropped] = field(default_factory=dict)
@@ -101,7 +57,7 @@ class TuneState:
         cls,
         path: Path,
         key: dict[str, object],
-        budgets: dict[str, Any],
+        budgets: Budgets,
         say: Callable[[str], None],
         *,
         waited: bool = False,
@@ -124,58 +80,44 @@ class TuneState:
         wanted = content_key(key)
         if not path.exists() or (overwrite and not STATE.is_own(path)):
             return cls(path, wanted, budgets, made_for=key)
-        body = read_document(path, format=FORMAT, version=VERSION)
-        if body.get("key") != wanted:
+        found = DOCUMENT.read(path)
+        if found.key != wanted:
             if waited:
                 raise StorageError(
                     f"Another process has just searched with {path}, for other engines, images or settings.",
                     hint="Give this search a file of its own: --state FILE.",
                 )
-            say(f"tune: {path} is about {_others(body.get('made_for'), key)}; starting anew")
+            say(f"tune: {path} is about {_others(found.made_for, key)}; starting anew")
             return cls(path, wanted, budgets, made_for=key)
-        try:
-            state = replace(cls._read(path, body), made_for=key)
-        except (KeyError, TypeError, ValueError) as exc:
-            raise ArtifactError(f"{path} is damaged ({exc}).", hint="Remove it and tune again.") from exc
+        state = cls(
+            path,
+            found.key,
+            found.budgets,
+            dict(found.accuracy),
+            {entry.case: entry for entry in found.cases},
+            {entry.case: entry for entry in found.gone},
+            {entry.case: entry.memory for entry in found.memory},
+            made_for=key,
+        )
         if state.budgets != budgets:
             say(f"tune: {path} was made for other budgets; measuring anew")
             return replace(state, budgets=budgets, cases={}, gone={})
         say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
         return state
 
-    @classmethod
-    def _read(cls, path: Path, body: dict[str, Any]) -> TuneState:
-        accuracy = {
-            sha: Measured(v["box"], v["mask"], tuple(Difference(**d) for d in v["losses"]))
-            for sha, v in body["accuracy"].items()
-        }
-        cases = [
-            CaseResult(Case(**e["case"]), e["samples"], e["warmup"], e["detections"]) for e in body["cases"]
-        ]
-        gone = [Dropped(Case(**e["case"]), e["reason"], e["rounds"], e["median_s"]) for e in body["gone"]]
-        memory = {
-            Case(**e["case"]): Memory(int(e["bytes"]), e["gpu_bytes"])
-            for e in body["memory"]
-            if "gpu_bytes" in e  # earlier versions did not ask GPUs
-        }
-        by_case = {c.case: c for c in cases}
-        return cls(path, body["key"], body["budgets"], accuracy, by_case, {g.case: g for g in gone}, memory)
-
     def save(self) -> None:
         """Write the file."""
-        body = {
-            "key": self.key,
-            "made_for": self.made_for,
-            "budgets": self.budgets,
-            "accuracy": {sha: asdict(found) for sha, found in self.accuracy.items()},
-            "cases": [{**asdict(entry), "timeline": []} for entry in self.cases.values()],
-            "gone": [asdict(entry) for entry in self.gone.values()],
-            "memory": [
-                {"case": asdict(case), "bytes": size.host, "gpu_bytes": size.gpu}
-                for case, size in self.memory.items()
-            ],
-        }
-        write_document(self.path, format=FORMAT, version=VERSION, body=body)
+        memory = ((case, taken.host, taken.gpu) for case, taken in self.memory.items())
+        found = StateFile(
+            self.key,
+            self.budgets,
+            self.accuracy,
+            tuple(replace(entry, timeline=()) for entry in self.cases.values()),
+            tuple(self.gone.values()),
+            tuple(CaseMemory(*entry) for entry in memory),
+            self.made_for,
+        )
+        DOCUMENT.write(self.path, found)
         self._saved_ns = self.clock()
 
     def resume(self, subjects: Sequence[Subject]) -> list[Running]:
@@ -237,7 +179,7 @@ def _others(before: object, wanted: dict[str, object]) -> str:
 def held(
     path: Path,
     key: dict[str, object],
-    budgets: dict[str, Any],
+    budgets: Budgets,
     say: Callable[[str], None],
     *,
     overwrite: bool = False,

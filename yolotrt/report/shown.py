@@ -1,0 +1,77 @@
+"""What evaluations, long runs, comparisons and searches wrote, shown again on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from yolotrt.artifacts.documents import Document, read_json
+from yolotrt.bench.compare_file import DOCUMENT as COMPARISON
+from yolotrt.bench.compare_file import ComparisonFile
+from yolotrt.bench.run_file import DOCUMENT as RUN
+from yolotrt.bench.run_file import RunReport
+from yolotrt.report.accuracy_tables import accuracy_table, loss_table
+from yolotrt.report.sustain_tables import sustain_table
+from yolotrt.report.tables import comparison_table
+from yolotrt.report.tune_tables import given_up_table, tune_table
+from yolotrt.workflow.accuracy_file import DOCUMENT as ACCURACY
+from yolotrt.workflow.accuracy_file import AccuracyFile
+from yolotrt.workflow.tune.outcome_file import DOCUMENT as TUNED
+from yolotrt.workflow.tune.outcome_file import OutcomeFile
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Shown: TypeAlias = AccuracyFile | RunReport | ComparisonFile | OutcomeFile
+
+SHOWN: tuple[Document[Any], ...] = (ACCURACY, RUN, COMPARISON, TUNED)
+"""What is shown as it was when it was written; results of benchmarks are tables, pages and more."""
+
+
+def read_shown(path: Path) -> tuple[Document[Any], Shown] | None:
+    """Return a document of these kinds and what it says; None if the file is of another kind.
+
+    Raises:
+        InputError: The file is missing or unreadable.
+        ArtifactError: It is damaged, or of a later version.
+    """
+    found = read_json(path)
+    document = next((known for known in SHOWN if known.is_in(found)), None)
+    return None if document is None else (document, document.parse(path, found))
+
+
+def tables(value: Shown, title: str, width: int) -> Iterator[Table]:
+    """Return the tables that the verb showed.
+
+    Args:
+        value: What was read.
+        title: What to call a run.
+        width: Characters of a line.
+    """
+    if isinstance(value, RunReport):
+        yield sustain_table(value, title)
+    elif isinstance(value, ComparisonFile):
+        yield comparison_table(value, width)
+    elif isinstance(value, AccuracyFile):
+        yield accuracy_table(value.engines, width)
+        losses = loss_table(value.engines, width)
+        if losses is not None:
+            yield losses
+    else:
+        yield tune_table(value, width)
+        if value.dropped or value.refused:
+            yield given_up_table(value, width)
+
+
+def sayings(value: Shown) -> tuple[str, ...]:
+    """Return what the verb said beside its tables, a line each."""
+    if isinstance(value, RunReport):
+        return value.remarks
+    if isinstance(value, ComparisonFile):
+        doubts = (f"{d.result}: {d.message} {d.remedy}" for d in value.warnings)
+        headline = (value.headline,) if value.headline else ()
+        return (*headline, *value.differences, *doubts, *value.notes, *value.missing)
+    if isinstance(value, AccuracyFile):
+        return value.notes
+    return (f"recommended: {value.candidates[value.recommended]}", *value.reasons)
