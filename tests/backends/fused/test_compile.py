@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import get_context
 
 import numpy as np
 import onnx
@@ -13,7 +16,14 @@ from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.backend import FusedBackend
-from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, Variant, compile_all, variant_of
+from yolotrt.backends.fused.compile import (
+    SHARED_LIMITS,
+    TARGETS,
+    Variant,
+    _compile_quietly,
+    compile_all,
+    variant_of,
+)
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Conv, Stem
 from yolotrt.backends.fused.tiles import candidates
@@ -30,6 +40,13 @@ def variants() -> list[Variant]:
     stem = next(s for s in network.steps if isinstance(s, Stem))
     fused = next(s for s in network.steps if isinstance(s, Conv) and s.kernel == 3 and s.point)
     return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (stem, fused)]
+
+
+def test_what_the_compiler_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    with ProcessPoolExecutor(1, get_context("spawn"), _compile_quietly) as pool:
+        pool.submit(print, "reproducer", flush=True).result()
+        assert pool.submit(os.system, "echo assembly; echo error >&2").result() == 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def compile_all(
     if not tasks:
         return found
     # Fresh processes: this one may hold a GPU's context, which does not survive being copied.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _compile_only) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _compile_quietly) as pool:
         jobs = {pool.submit(_try, *task): task for task in tasks}
         _collect(((jobs[j], j.result()) for j in as_completed(jobs)), found, len(tasks), done, lenient)
     return found
@@ -156,9 +156,17 @@ SHARED_LIMITS = {
 """KiB of shared memory that a program may use: CUDA C++ Programming Guide, table of compute capabilities."""
 
 
-def _compile_only() -> None:
-    """Compile, also where Triton was told to interpret."""
+def _compile_quietly() -> None:
+    """Compile, also where Triton was told to interpret, and print nothing.
+
+    Of a shape that the assembler cannot place, Triton prints the whole assembly; here it is one candidate
+    less, and what matters comes back as text.
+    """
     os.environ.pop("TRITON_INTERPRET", None)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def _try(variant: Variant, target: str) -> Code | str:
