@@ -347,7 +347,7 @@ class Bench(_Verb):
 
     def interrupt(self, place: Path) -> None:
         document = json.loads((place / self.result).read_text())
-        (place / self.result).write_text(json.dumps({**document, "stopped": {}}))
+        (place / self.result).write_text(json.dumps({**document, "stopped": None}))
         (place / "result.csv").unlink()
 
     def broken(self, place: Path, over_earlier: bool) -> list[str]:
