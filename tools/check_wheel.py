@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 DATA = re.compile(
-    r"yolotrt/(?:schemas/[\w.-]+\.schema\.json|cuda/kernels/\w+\.cuh?|report/\w+\.css|data/assets/[\w-]+\.onnx)"
+    r"yolotrt/(?:py\.typed|schemas/[\w.-]+\.schema\.json|cuda/kernels/\w+\.cuh?|report/\w+\.css|data/assets/[\w-]+\.onnx)"
 )
-"""What belongs into the wheel beside Python modules; all of it is read when yolotrt runs."""
+"""What belongs into the wheel beside Python modules; read when yolotrt runs, or by type checkers."""
 
 DEMO_SECONDS = 60
 """The quick demo must take less than a minute on two cores. Its processor time is checked and not the
