@@ -283,7 +283,20 @@ def test_a_new_backend_works_with_every_verb_that_runs_engines(
     engine = str(tmp_path / "tiny.toy")
     assert "toy" in cli("build", str(model), "--fp32", "--backend", "toy", "-o", engine).err
     for words in (
-        ("bench", engine, "--source", pictures, "--groups", "1,2", "-n", "2", "--warmup", "1", "-o", "r.json"),
+        (
+            "bench",
+            engine,
+            "--source",
+            pictures,
+            "--groups",
+            "1,2",
+            "-n",
+            "2",
+            "--warmup",
+            "1",
+            "-o",
+            "r.json",
+        ),
         ("predict", engine, pictures / "0.png"),
     ):
         done = cli(*words)

@@ -27,6 +27,7 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
+from yolotrt.data.coco.layout import means_coco
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -154,7 +155,6 @@ def build(
     from yolotrt.workflow.accuracy_bound.search import LEAST_INT8, BoundRequest
     from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache
     from yolotrt.workflow.catalog import find_model
-    from yolotrt.workflow.coco import means_coco
     from yolotrt.workflow.evaluate import MaxDrop
     from yolotrt.workflow.precision import is_calibrated
 

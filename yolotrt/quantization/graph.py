@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -78,6 +79,22 @@ class GraphView:
     def body(self) -> list[onnx.NodeProto]:
         """The nodes before the decoding tail that compute floats, in order."""
         return [n for n in self.nodes if n.name not in self._end[0] and self.is_float(n.output[0])]
+
+    def inner_convolutions(self, exclude: Collection[str]) -> list[onnx.NodeProto]:
+        """Return the convolutions with constant weights that feed no output by themselves, in order.
+
+        Args:
+            exclude: Names of nodes to leave out.
+        """
+        ends = {n.output[0] for n in self.head_convolutions}
+        return [
+            n
+            for n in self.body
+            if n.op_type == "Conv"
+            and n.output[0] not in ends
+            and n.name not in exclude
+            and self.constant(n.input[1]) is not None
+        ]
 
     @cached_property
     def shapes(self) -> dict[str, list[int | None]]:

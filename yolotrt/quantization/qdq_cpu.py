@@ -71,14 +71,10 @@ def _quantize_constants(
 
 def integer_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:
     """Return the convolutions that run in 8 bits on a CPU, in order."""
-    ends = {n.output[0] for n in view.head_convolutions}
     return [
         n
-        for n in view.body
-        if n.op_type == "Conv"
-        and n.output[0] not in ends
-        and n.name not in exclude
-        and all(view.constant(name) is not None for name in n.input[1:] if name)
+        for n in view.inner_convolutions(exclude)
+        if all(view.constant(name) is not None for name in n.input[2:] if name)
     ]
 
 

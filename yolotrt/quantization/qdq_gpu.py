@@ -53,16 +53,7 @@ def quantize_for_gpu(
 
 def int8_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:
     """Return the convolutions that run in INT8 on TensorRT, in order."""
-    ends = {n.output[0] for n in view.head_convolutions}
-    return [
-        n
-        for n in view.body
-        if n.op_type == "Conv"
-        and n.output[0] not in ends
-        and n.name not in exclude
-        and view.constant(n.input[1]) is not None
-        and not view.is_depthwise(n)
-    ]
+    return [n for n in view.inner_convolutions(exclude) if not view.is_depthwise(n)]
 
 
 def _reads(view: GraphView, convolutions: list[onnx.NodeProto]) -> set[tuple[int, str]]:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from yolotrt.data.coco.layout import SHORT
 from yolotrt.data.coco.manifest import NAME, image_file, read_manifest
 from yolotrt.data.coco.request import FetchWatch, SubsetRequest, unwatched
 from yolotrt.data.coco.subset import fetch_subset
-
-
-def means_coco(images: Path | None) -> bool:
-    """Return whether ``--images`` asks for COCO; a folder of that name that is there means itself."""
-    return images == Path(SHORT) and not os.path.exists(SHORT)
 
 
 def calibration_request(folder: Path) -> SubsetRequest:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.arrays import F32
+from yolotrt.backends.memory import memory_for
 from yolotrt.cuda.device import Device, Event, Scope, Stream
-from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 
 
@@ -35,15 +35,8 @@ class FusedLane:
             OutOfDeviceMemory: There is not enough; says how much was needed.
         """
         if nbytes > self._arena_nbytes:
-            try:
+            with memory_for(self._device, "a group", nbytes):
                 self._arena = self._scope.buffer(nbytes).address
-            except OutOfDeviceMemory as exc:
-                free, total = (n / 2**20 for n in self._device.memory())
-                raise OutOfDeviceMemory(
-                    f"The GPU's memory does not suffice: a group needs {nbytes / 2**20:.0f} MiB more, and "
-                    f"{free:.0f} of {total:.0f} MiB are free.",
-                    hint="Use more --groups (smaller batches), or --dispatch serial.",
-                ) from exc
             self._arena_nbytes = nbytes
         return self._arena
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.arrays import F32
+from yolotrt.backends.memory import FEWER_IMAGES, memory_for
 from yolotrt.backends.tensorrt.library import Library
 from yolotrt.cuda.device import Buffer, Device, Scope
 from yolotrt.cuda.driver import OutOfDeviceMemory
@@ -76,7 +76,7 @@ class Lane:
         """
         self._batch = max(self._batch, batch)
         if scratch_bytes > self._scratch_bytes:
-            with self._memory_for(batch, scratch_bytes):
+            with memory_for(self.device, f"a group of {batch} images", scratch_bytes):
                 self._scratch = self._scope.buffer(scratch_bytes).address
             self._scratch_bytes = scratch_bytes
         return self._scratch
@@ -93,7 +93,8 @@ class Lane:
         self._staged = {}
         self._buffer_scope.close()
         tensors = {name: tensor.with_batch(self._batch) for name, tensor in self.tensors.items()}
-        with self._memory_for(self._batch, sum(tensor.nbytes for tensor in tensors.values())):
+        nbytes = sum(tensor.nbytes for tensor in tensors.values())
+        with memory_for(self.device, f"a group of {self._batch} images", nbytes):
             made = {name: Staged.make(self._buffer_scope, tensor) for name, tensor in tensors.items()}
         self._staged = made
         return made
@@ -104,19 +105,6 @@ class Lane:
         self._staged = {}
         for scope in (self._buffer_scope, self._scope):
             scope.close()
-
-    @contextlib.contextmanager
-    def _memory_for(self, batch: int, nbytes: int) -> Iterator[None]:
-        """Say how much was needed and how much there is, when memory does not suffice."""
-        try:
-            yield
-        except OutOfDeviceMemory as exc:
-            free, total = (n / 2**20 for n in self.device.memory())
-            raise OutOfDeviceMemory(
-                f"The GPU's memory does not suffice: a group of {batch} images needs "
-                f"{nbytes / 2**20:.0f} MiB more, and {free:.0f} of {total:.0f} MiB are free.",
-                hint="Use more --groups (smaller batches), or --dispatch serial.",
-            ) from exc
 
 
 class TensorRtContext:
@@ -244,7 +232,7 @@ def failure(library: Library, purpose: str) -> YoloTrtError:
     reason = library.log.last_error()
     message = f"{library.title} could not {purpose} ({reason})."
     if re.search(r"out ?of ?memory", reason, re.I):
-        return OutOfDeviceMemory(message, hint="Use more --groups (smaller batches), or --dispatch serial.")
+        return OutOfDeviceMemory(message, hint=FEWER_IMAGES)
     return ExecutionError(
         message, hint="Start the program again; if it happens twice, build the engine again with --force."
     )

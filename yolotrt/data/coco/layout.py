@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from yolotrt.errors import ArtifactError
 
@@ -33,6 +34,11 @@ MAX_IMAGE = 32 << 20
 """No COCO image is near this size; more bytes than this are never accepted for one."""
 
 _SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}\.(?:jpg|jpeg|JPG|JPEG)")
+
+
+def means_coco(images: Path | None) -> bool:
+    """Return whether ``--images`` asks for COCO; a folder of that name that is there means itself."""
+    return images == Path(SHORT) and not os.path.exists(SHORT)
 
 
 def base_url(given: str | None) -> str:
