@@ -3,10 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# On every core; whoever has nothing left takes from the others. Tests on a GPU take turns.
-PARALLEL := -n logical --dist worksteal
+# One process more than cores, since some tests wait; whoever has nothing left takes from the others.
+# Tests on a GPU take turns.
+PARALLEL = -n $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())') --dist worksteal
 # Extra arguments for pip, such as a constraints file: make setup PIP_ARGS="-c constraints.txt"
 PIP_ARGS ?=
+
+# The tests start hundreds of Python processes: what one has compiled, the next reads.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture bench train-demo clean

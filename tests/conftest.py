@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,12 @@ from tests.tiny_yolo import write_tiny_yolo
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so the commands they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: tests that collect garbage need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +51,10 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of small colourful images."""
-    folder = tmp_path / "pictures"
+    return four_pictures(tmp_path / "pictures")
+
+
+def four_pictures(folder: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for index in range(4):

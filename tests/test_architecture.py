@@ -21,8 +21,12 @@ MODULES = sorted(p for p in ROOT.rglob("*.py"))
 
 
 def _imports(path: Path) -> list[str]:
+    return _imported(ast.parse(path.read_text()))
+
+
+def _imported(tree: ast.Module) -> list[str]:
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -38,8 +42,9 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     prints = any(getattr(call.func, "id", None) == "print" for call in calls)
     own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "machine/memory.py"}
     assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
-    assert "rich.console" not in _imports(path) or path == ROOT / "cli" / "terminal.py", "use stdout()"
-    assert "html" not in _imports(path) or path == ROOT / "text.py", "use yolotrt.text.html_text"
+    imported = _imported(tree)
+    assert "rich.console" not in imported or path == ROOT / "cli" / "terminal.py", "use stdout()"
+    assert "html" not in imported or path == ROOT / "text.py", "use yolotrt.text.html_text"
 
 
 def test_the_picture_of_the_house_is_of_the_code_as_it_is() -> None:

@@ -32,7 +32,7 @@ from yolotrt.workflow.build import BuildRequest, build_engine
 FRAMES = 2000
 EVERY = 10
 KIB_PER_FRAME = 0.5
-BLOCKS_PER_FRAME = 0.5
+BLOCKS_PER_FRAME = 0.9
 """More than there is: 0.03 KiB of resident memory, where a page is 4, and next to no block. Half an object of
 Python's per frame: less than one cannot be kept."""
 

@@ -81,7 +81,7 @@ def test_every_verb_shows_evil_names_and_obeys_none(cli: Cli, world: Path) -> No
         "engine": tame(cli("inspect", engine)),
         "predict": tame(cli("predict", engine, pictures, "--save", world / "out", "--conf", 0.3)),
         "video": tame(cli("predict", engine, clip, "--mode", "global", "--conf", 0.3)),
-        "run": tame(cli("run", engine, "--source", clip, "--duration", 0.5)),
+        "run": tame(cli("run", engine, "--source", clip, "--duration", 5)),
         "bench": tame(
             cli("bench", engine, "--source", pictures / f"{FILE} 1.png", "--groups", 1, "-n", 3,
                 "--warmup", 0, *given, "-o", "r.json", "--markdown", "r.md", "--csv", "r.csv",

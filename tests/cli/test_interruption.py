@@ -17,10 +17,9 @@ import pytest
 from yolotrt.artifacts.documents import read_json
 
 
-@pytest.fixture
-def many_pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "many"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     for index in range(150):
         picture[0, 0, 0] = index

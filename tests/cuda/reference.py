@@ -112,18 +112,18 @@ def keep_best(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tupl
         chosen: list[int] = []
         for i in order:
             same = [k for k in chosen if found["label"][k] == found["label"][i]]
-            if all(_iou(box[k], box[i]) <= threshold for k in same) and len(chosen) < limit:
+            if (_ious(box[same], box[i]) <= threshold).all() and len(chosen) < limit:
                 chosen.append(int(i))
         out[image, : len(chosen)] = found[chosen]
         out[image, : len(chosen)]["box"] = _in_image(box[chosen], *placement)
         out_counts[image] = len(chosen)
 
 
-def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
-    whole = sum(np.prod(np.maximum(c[2:] - c[:2], 0)) for c in (a, b)) - shared
-    return float(shared / whole) if whole > 0 else 0.0
+def _ious(many: npt.NDArray[np.float32], one: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    a, b = many.astype(np.float64), one.astype(np.float64)
+    shared = np.prod(np.maximum(np.minimum(a[:, 2:], b[2:]) - np.maximum(a[:, :2], b[:2]), 0), axis=1)
+    either = sum(np.prod(np.maximum(c[..., 2:] - c[..., :2], 0), axis=-1) for c in (a, b)) - shared
+    return np.divide(shared, either, out=np.zeros(len(a)), where=either > 0)
 
 
 def _in_image(

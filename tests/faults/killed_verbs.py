@@ -265,7 +265,7 @@ class Download(_Verb):
 
     def __init__(self, inputs: Path, stack: ExitStack) -> None:
         self.world = make_world(80)
-        server = serving(self.world, latency_s=0.05, fault=self._slow, drip_s=0.05)
+        server = serving(self.world, latency_s=0.02, fault=self._slow, drip_s=0.02)
         self.url = stack.enter_context(server).url
 
     @staticmethod

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.conftest import four_pictures
 from tests.tiny_yolo import tiny_yolo
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, ImageError
@@ -39,6 +40,13 @@ class Setting:
 @pytest.fixture
 def setting(tmp_path: Path, pictures: Path) -> Setting:
     return Setting(tmp_path, pictures)
+
+
+@pytest.fixture(scope="module")
+def ranges(tmp_path_factory: pytest.TempPathFactory) -> CalibrationRanges:
+    """What one calibration found, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("once")
+    return Setting(folder, four_pictures(folder / "pictures")).calibrate()[0]
 
 
 def test_a_second_call_reads_the_cache(setting: Setting) -> None:
@@ -118,18 +126,19 @@ def test_caches_that_call_the_gpu_style_by_its_earlier_name_are_read(setting: Se
     "value", ["NaN", "Infinity", "1e999", "-1e39", '"3"', "true", "null", "[]", "9" * 400, "9" * 5000]
 )
 @pytest.mark.parametrize("place", ["hi", "noise"])
-def test_hostile_numbers_are_refused(setting: Setting, value: str, place: str) -> None:
-    ranges, _ = setting.calibrate()
+def test_hostile_numbers_are_refused(
+    ranges: CalibrationRanges, tmp_path: Path, value: str, place: str
+) -> None:
     name = next(iter(ranges.tensors))
     marked = dataclasses.replace(ranges.tensors[name], hi=123.0)
     noise = {style: {"layer": 123.0} for style in STYLES}
     changed = dataclasses.replace(ranges, tensors={name: marked})
     if place == "noise":
         changed = dataclasses.replace(ranges, noise=noise)
-    write_ranges(setting.cache, changed)
-    setting.cache.write_text(setting.cache.read_text().replace("123.0", value, 1))
+    cache = write_ranges(tmp_path / "net.calib.json", changed)
+    cache.write_text(cache.read_text().replace("123.0", value, 1))
     with pytest.raises(ArtifactError):
-        read_ranges(setting.cache)
+        read_ranges(cache)
 
 
 @pytest.mark.parametrize(
