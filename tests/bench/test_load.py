@@ -86,7 +86,6 @@ def _run(
         feed = Feed(Script([frames[i % 16] for i in range(count)]), policy="block").start()
         gc.freeze()  # what the other tests left need not be looked at two hundred times
         run = sustain(cast(TiledPipeline, watched), feed)
-        gc.unfreeze()
         feed.close()
     return watched, run
 

@@ -109,21 +109,24 @@ def keep_best(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tupl
         found = lists[image, : counts[image]]
         box = found["box"]
         order = np.lexsort((found["source"], *box.T[::-1], found["label"], -found["score"]))
+        meet = _ious(box[:, None], box[None]) > threshold
+        meet &= found["label"][:, None] == found["label"][None]
         chosen: list[int] = []
         for i in order:
-            same = [k for k in chosen if found["label"][k] == found["label"][i]]
-            if (_ious(box[same], box[i]) <= threshold).all() and len(chosen) < limit:
+            if len(chosen) < limit and not meet[chosen, i].any():
                 chosen.append(int(i))
         out[image, : len(chosen)] = found[chosen]
         out[image, : len(chosen)]["box"] = _in_image(box[chosen], *placement)
         out_counts[image] = len(chosen)
 
 
-def _ious(many: npt.NDArray[np.float32], one: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    a, b = many.astype(np.float64), one.astype(np.float64)
-    shared = np.prod(np.maximum(np.minimum(a[:, 2:], b[2:]) - np.maximum(a[:, :2], b[:2]), 0), axis=1)
+def _ious(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    shared = np.prod(
+        np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0), axis=-1
+    )
     either = sum(np.prod(np.maximum(c[..., 2:] - c[..., :2], 0), axis=-1) for c in (a, b)) - shared
-    return np.divide(shared, either, out=np.zeros(len(a)), where=either > 0)
+    return np.divide(shared, either, out=np.zeros_like(shared), where=either > 0)
 
 
 def _in_image(
