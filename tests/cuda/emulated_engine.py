@@ -23,6 +23,7 @@ class EmulatedEngine:
     """See :class:`yolotrt.backends.base.DeviceEngine`."""
 
     capturable = True
+    reads_frames = False
     device: Device | None = None
     _scratch = count(1, 1000)
 

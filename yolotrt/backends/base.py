@@ -14,7 +14,12 @@ from yolotrt.backends.engines import Context as Context
 from yolotrt.backends.engines import DeviceContext as DeviceContext
 from yolotrt.backends.engines import DeviceEngine as DeviceEngine
 from yolotrt.backends.engines import Engine as Engine
+from yolotrt.backends.engines import FrameOnDevice as FrameOnDevice
+from yolotrt.backends.engines import FrameReader as FrameReader
+from yolotrt.backends.engines import FrameSource as FrameSource
+from yolotrt.backends.engines import LetterboxOf as LetterboxOf
 from yolotrt.backends.engines import LoadedOnDevice as LoadedOnDevice
+from yolotrt.backends.engines import TilesOf as TilesOf
 from yolotrt.backends.files import RECORDED_ONLY as RECORDED_ONLY
 from yolotrt.backends.files import Availability as Availability
 from yolotrt.backends.files import BuildConfig as BuildConfig

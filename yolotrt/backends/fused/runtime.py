@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from yolotrt.arrays import F32
-from yolotrt.backends.base import EngineFile
-from yolotrt.backends.fused.arguments import Address, Space
-from yolotrt.backends.fused.file import Damaged, FusedFile, Program, read
+from yolotrt.backends.base import EngineFile, FrameSource, TilesOf
+from yolotrt.backends.fused.arguments import Address, Given, Space
+from yolotrt.backends.fused.file import Damaged, FusedFile, Program, Start, read
 from yolotrt.backends.fused.lane import FusedLane
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
@@ -71,6 +71,12 @@ class FusedEngine:
             raise
 
     @property
+    def reads_frames(self) -> bool:
+        """Whether its first convolution was also built to read frames."""
+        mine = [p for p in self.content.programs if p.target == self.device.info.arch]
+        return all(p.frames for p in mine)
+
+    @property
     def parts(self) -> tuple[FusedEngine]:
         """Itself: it is on one GPU."""
         return (self,)
@@ -129,6 +135,7 @@ class FusedContext:
         tensors: Type of the input and of each output, by name.
         input_pointer: Device address of the input, to be set before :meth:`enqueue`.
         output_pointers: Device addresses by output name, to be set before :meth:`enqueue`.
+        source: A frame to read instead of the input.
     """
 
     takes_host_images = True
@@ -144,10 +151,11 @@ class FusedContext:
         }
         self.input_pointer = 0
         self.output_pointers: Mapping[str, int] = {}
+        self.source: FrameSource | None = None
         self.program = program
         self._engine, self._lane, self._spec = engine, lane, spec
         self._arena = lane.arena(content.arena_nbytes * batch)
-        self._launches: dict[tuple[int, ...], list[Launch]] = {}
+        self._launches: dict[tuple[Any, ...], list[Launch]] = {}
         self._side = lane.streams(max(s.stream for s in program.starts))
         awaited = sorted({j for s in program.starts for j in s.waits} | set(self._ends()))
         events = lane.events(len(awaited))
@@ -179,11 +187,12 @@ class FusedContext:
 
     def launches_on_host_buffers(self) -> list[tuple[str, Launch]]:
         """Return each step's name and its kernel on the memory of :meth:`run`, to be timed one by one."""
-        before = self.input_pointer, self.output_pointers
+        before = self.input_pointer, self.output_pointers, self.source
         host = self._lane.host(self.batch, self.tensors)
         self.input_pointer, self.output_pointers = host.addresses()
+        self.source = None
         bound = self._bound()
-        self.input_pointer, self.output_pointers = before
+        self.input_pointer, self.output_pointers, self.source = before
         return [(s.step, launch) for s, launch in zip(self.program.starts, bound, strict=True)]
 
     @property
@@ -198,13 +207,14 @@ class FusedContext:
         """
         self._engine.device.bind()
         host = self._lane.host(self.batch, self.tensors)
-        before = self.input_pointer, self.output_pointers
+        before = self.input_pointer, self.output_pointers, self.source
         host.upload()
         self.input_pointer, self.output_pointers = host.addresses()
+        self.source = None
         try:
             self.enqueue(host.stream.handle)
         finally:
-            self.input_pointer, self.output_pointers = before
+            self.input_pointer, self.output_pointers, self.source = before
         return host.download()
 
     def close(self) -> None:
@@ -220,8 +230,9 @@ class FusedContext:
         """Return all kernels with their arguments for the addresses that are set."""
         spec = self._spec
         outputs = (self.output_pointers[spec.head_output], self.output_pointers[spec.proto_output])
-        addresses = (self.input_pointer, *outputs)
-        if addresses not in self._launches:
+        source = self.source
+        addresses = (0 if source else self.input_pointer, *outputs)
+        if (source, *addresses) not in self._launches:
             if any(a % _ALIGNED for a in addresses):
                 raise ExecutionError(
                     f"Addresses of images and results must be multiples of {_ALIGNED} bytes."
@@ -230,12 +241,23 @@ class FusedContext:
                 "arena": self._arena, "weights": self._engine.weights, "input": addresses[0],
                 "head": addresses[1], "protos": addresses[2],
             }  # fmt: skip
-            self._launches[addresses] = [self._bind(start, spaces) for start in self.program.starts]
-        return self._launches[addresses]
+            starts = list(self.program.starts)
+            if source:
+                kind = "tiles" if isinstance(source, TilesOf) else "letterbox"
+                index, start = self.program.frames[kind]
+                starts[index] = start
+            given = given_by(source, spaces)
+            bound = [self._bind(start, spaces, given) for start in starts]
+            self._launches[source, *addresses] = bound
+        return self._launches[source, *addresses]
 
-    def _bind(self, start: Any, spaces: Mapping[Space, int]) -> Launch:
+    def _bind(self, start: Start, spaces: Mapping[Space, int], given: Mapping[str, int]) -> Launch:
         arguments: list[Argument] = []
         for arg in start.args:
+            if isinstance(arg, Given):
+                arguments.append(("int", given[arg.name]))
+                continue
+            assert arg is not None  # the compiler has left those out
             value = arg.per_image * self.batch + arg.fixed
             if isinstance(arg, Address):
                 arguments.append(("pointer", spaces[arg.space] + value))
@@ -243,3 +265,16 @@ class FusedContext:
                 arguments.append(("int", value))
         arguments += [("pointer", 0), ("pointer", 0)]  # scratch memory of Triton's, which no kernel has
         return self._engine.kernel(start.kernel).launch(start.programs(self.batch), arguments)
+
+
+def given_by(source: FrameSource | None, spaces: dict[Space, int]) -> dict[str, int]:
+    """Return what a source says of its frame, and add the memory that it names."""
+    if source is None:
+        return {}
+    frame = source.frame
+    spaces["frame"] = frame.address
+    if isinstance(source, TilesOf):
+        spaces["origins"] = source.origins
+    else:
+        spaces |= {"across": source.across, "down": source.down}
+    return {"frame_width": frame.width, "frame_height": frame.height, "frame_bgr": int(frame.bgr)}
