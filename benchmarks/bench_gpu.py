@@ -124,7 +124,11 @@ def whole_frames(
         PipelineSubject("whole frame, global beside the tiles", gpu, both),
         PipelineSubject("whole frame, global after the tiles", gpu, after),
         PipelineSubject("whole frame, page-locked source", gpu, both, pinned=True),
-        PipelineSubject("whole frame, 4 groups", gpu, replace(both, groups=4)),
+        *(
+            PipelineSubject(f"whole frame, {n} groups{', page-locked source' * pinned}", gpu,
+                            replace(both, groups=n), pinned=pinned)
+            for n in GROUPS[1:] for pinned in (False, True)
+        ),
         PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
         PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),
         PipelineSubject("whole frame, threads", gpu, replace(both, dispatch="threads")),
