@@ -1,7 +1,8 @@
 """The figures of the GPU pipeline, from one run on one GPU.
 
 * ``sweep``: all dispatch modes x groups, tiles only, interleaved;
-* ``frame``: whole frames (tiles and global) against bare inference with the same engine, and peers;
+* ``frame``: whole frames (tiles and global) against bare inference with the same engine;
+* ``peers``: a whole frame, and other tools on it;
 * ``kernels``: bytes, time and share of the copy bandwidth of each kernel;
 * ``agreement``: the same detections as on the CPU;
 * ``soak``: memory over many frames.
@@ -51,7 +52,7 @@ from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings
 
-SECTIONS = ("sweep", "frame", "kernels", "agreement", "soak")
+SECTIONS = ("sweep", "frame", "peers", "kernels", "agreement", "soak")
 GROUPS = (1, 2, 4, 8)
 
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sections: dict[str, Callable[[], Any]] = {
         "sweep": lambda: sweep(gpu, frame, options.rounds, subjects),
         "frame": lambda: whole_frames(gpu, frame, options, subjects),
+        "peers": lambda: beside_peers(gpu, frame, options, subjects),
         "kernels": lambda: kernel_table(gpu, frame, PipelineSettings("tiled+global", measure=False)),
         "agreement": lambda: agreements(options, device),
         "soak": lambda: soak(gpu, frame, options.soak),
@@ -132,12 +134,22 @@ def whole_frames(
         PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
         PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),
         PipelineSubject("whole frame, threads", gpu, replace(both, dispatch="threads")),
-        *(peers(options.weights, gpu.device) if options.weights else ()),
     ]
     measured = _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
-    if options.weights:
-        measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
     measured["depth"] = {str(depth): throughput(gpu, frame, depth, options.rounds) for depth in (1, 2)}
+    return measured
+
+
+def beside_peers(
+    gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
+) -> dict[str, Any]:
+    """Measure whole frames and other tools in turn; nothing without their weights."""
+    if not options.weights:
+        return {}
+    ours = PipelineSettings("tiled+global", 1, "graph")
+    subjects = [PipelineSubject("whole frame", gpu, ours), *peers(options.weights, gpu.device)]
+    measured = _measured(subjects, frame, options.peer_rounds, gpu.device, open_subjects)
+    measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
     return measured
 
 
@@ -255,6 +267,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="import torch first, whose cuDNN is used then;\notherwise ONNX Runtime takes what it finds",
     )
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--peer-rounds", type=int, default=10, help="of the peers, which take long")
     parser.add_argument("--soak", type=int, default=2000)
     parser.add_argument("--sections", nargs="*", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"))

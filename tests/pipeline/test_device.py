@@ -166,14 +166,14 @@ def test_each_group_waits_for_the_prepared_tiles_and_decoding_for_each_group(
     assert not any(run.driver.comes_after(b, a) for a, b in pairwise(groups))  # side by side
 
 
-def test_graphs_are_one_for_each_group_one_for_the_global_pass_and_a_last_one(
+def test_graphs_are_one_for_each_group_for_the_global_pass_for_masks_and_for_merging(
     run: _Runner, frame: Frame
 ) -> None:
     with run.pipeline(groups=4, dispatch="graph", mode="tiled+global") as pipeline:
         pipeline(frame)
         run.driver.calls.clear()
         pipeline(frame)
-        assert run.driver.calls == ["launch_graph"] * 6
+        assert run.driver.calls == ["launch_graph"] * 7
 
 
 @pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
@@ -193,6 +193,38 @@ def test_a_group_begins_when_its_rows_are_there(
     assert not run.driver.comes_after(first, copies[-1])
     assert run.driver.comes_after(second, copies[-1])
     assert run.driver.comes_after(fit, copies[-1])
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_engine_that_reads_frames_finds_the_same(
+    driver: HostDriver, tiny_onnx: Path, frame: Frame, dispatch: DeviceDispatch, depth: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Nothing is prepared for it, and tiles begin before the others of their group have arrived."""
+    run = _Runner(driver, tiny_onnx)
+    settings = {"groups": 1, "dispatch": dispatch, "mode": "tiled+global", "bgr": False}
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    with run.pipeline(**settings) as pipeline:
+        expected = [pipeline(f) for f in frames]
+    run.engine.reads_frames = True
+    monkeypatch.setattr(staging, "_COPY_ALONE", 0)
+    with run.pipeline(**settings, depth=depth, measure=True) as pipeline:
+        found = list(pipeline.frames(frames))
+        assert run.driver.races() == []
+        run.driver.forget()
+        pipeline(frame)
+        names = run.driver.names()
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one.detections, other.detections, exactly=True)
+        assert one.trace.seconds("prepare_batch", on="device") is None
+    assert "cut_tiles" not in names
+    assert "letterbox" not in names
+    if dispatch != "threads":  # whose jobs are whole groups
+        copies, begins = ([i for i, n in enumerate(names) if n == name] for name in ("copy", "begin"))
+        assert not run.driver.comes_after(begins[0], copies[-1])
+        assert len(begins) == 3, "two rows of tiles, and the global pass"
+    assert run.device.live == {}
 
 
 def test_global_runs_beside_the_tiles_or_after_them(run: _Runner, frame: Frame) -> None:

@@ -51,6 +51,7 @@ class Backend(Protocol):
         any_batch: Its engines take batches of any size, so that profiles mean nothing to it.
         packages: Names of the distributions that its results depend on, for the record.
         precisions: What it can build.
+        retunes: It chooses kernels by timing them on a GPU, and can do so anew (``build --retune``).
         measured: What was measured of its speed, for whoever is told why it was chosen; empty for nothing.
     """
 
@@ -62,6 +63,7 @@ class Backend(Protocol):
     any_batch: bool
     packages: tuple[str, ...]
     precisions: tuple[Precision, ...]
+    retunes: bool
     measured: str
 
     def availability(self) -> Availability:

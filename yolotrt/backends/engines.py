@@ -137,6 +137,19 @@ class FrameReader(Protocol):
 
     source: FrameSource | None
 
+    def begin(self, stream_handle: int, images: range) -> None:
+        """Start what can be done for some images before the others are there, and return at once.
+
+        Args:
+            stream_handle: As for :meth:`DeviceContext.enqueue`.
+            images: Which; those of all calls together are the whole batch, each once.
+        """
+        ...
+
+    def resume(self, stream_handle: int) -> None:
+        """Start what is left, behind :meth:`begin` for all images."""
+        ...
+
 
 class DeviceEngine(Protocol):
     """An engine on one GPU, whose contexts run on buffers that the caller owns.

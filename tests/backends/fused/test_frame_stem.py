@@ -60,9 +60,11 @@ def compare(network: Network, kind: str, images: np.ndarray, found: Interpreted,
 TILES = [Tile(32, 16), Tile(16, 32, tw=4)]
 
 
-@pytest.mark.parametrize("tile", TILES, ids=str)
-@pytest.mark.parametrize("bgr", [True, False])
-@pytest.mark.parametrize("wh", [(37, 29), (16, 16), (11, 40), (5, 3)])
+@pytest.mark.parametrize(
+    ("wh", "bgr", "tile"),
+    [((37, 29), True, TILES[0]), ((37, 29), False, TILES[1]), ((11, 40), True, TILES[1]), ((5, 3), False, TILES[0])],
+    ids=str,
+)  # fmt: skip
 def test_tiles_are_read_from_the_frame(wh: tuple[int, int], bgr: bool, tile: Tile) -> None:
     frame, grid, network = picture(wh), tile_grid(wh, (SIDE, SIDE)), network_of()
     found = Interpreted(network, len(grid.origins))
@@ -71,8 +73,11 @@ def test_tiles_are_read_from_the_frame(wh: tuple[int, int], bgr: bool, tile: Til
     compare(network, "tiles", np.stack(grid.cut(frame)), found, tile)
 
 
-@pytest.mark.parametrize("bgr", [True, False])
-@pytest.mark.parametrize("wh", [(37, 29), (16, 16), (11, 40), (5, 3), (160, 90)])
+@pytest.mark.parametrize(
+    ("wh", "bgr"),
+    [((37, 29), True), ((16, 16), False), ((11, 40), False), ((5, 3), True), ((160, 90), True)],
+    ids=str,
+)
 def test_the_letterboxed_frame_is_read_from_the_frame(wh: tuple[int, int], bgr: bool) -> None:
     frame, box, network = picture(wh), Letterbox.fit(wh, (SIDE, SIDE)), network_of(8)
     found = Interpreted(network, 1)

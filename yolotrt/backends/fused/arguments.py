@@ -27,12 +27,14 @@ class Address:
         element: What it points to.
         per_image: Bytes from the beginning of the space, times the batch.
         fixed: Bytes on top of that.
+        item: Bytes from one image to the next.
     """
 
     space: Space
     element: Element
     per_image: int
     fixed: int
+    item: int = 0
 
 
 @dataclass(frozen=True)

@@ -179,4 +179,5 @@ def _put_together(
         programs=tuple(programs),
         kernels=kernels,
         weights=weights.data(),
+        ahead=network.ahead,
     )

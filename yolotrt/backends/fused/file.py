@@ -99,6 +99,7 @@ class FusedFile:
         head: Shape of the detection head for one image.
         protos: Shape of the prototypes for one image.
         arena_nbytes: Scratch memory for one image.
+        ahead: Starts of every program that can be made for some images before the others are there.
         programs: By target and profile.
         kernels: Of all programs.
         weights: All constants.
@@ -111,6 +112,7 @@ class FusedFile:
     programs: tuple[Program, ...]
     kernels: tuple[KernelCode, ...]
     weights: bytes
+    ahead: int = 0
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -135,6 +137,7 @@ def write(file: FusedFile) -> bytes:
         "head": file.head,
         "protos": file.protos,
         "arena_nbytes": file.arena_nbytes,
+        "ahead": file.ahead,
         "weights": add(file.weights),
         "kernels": [[*add(k.cubin), k.name, k.threads, k.shared] for k in file.kernels],
         "programs": [_program_out(p) for p in file.programs],
@@ -174,6 +177,7 @@ def read(data: bytes) -> FusedFile:
             programs=tuple(_program_in(p) for p in header["programs"]),
             kernels=kernels,
             weights=block(*header["weights"]),
+            ahead=header.get("ahead", 0),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise Damaged(f"its header cannot be read: {exc}") from exc
@@ -208,7 +212,7 @@ def _start_in(given: Sequence[Any]) -> Start:
 
 def _arg_out(arg: Arg) -> list[Any]:
     if isinstance(arg, Address):
-        return [arg.space, arg.element, arg.per_image, arg.fixed]
+        return [arg.space, arg.element, arg.per_image, arg.fixed, arg.item]
     if isinstance(arg, Given):
         return [arg.name]
     assert arg is not None
@@ -216,4 +220,4 @@ def _arg_out(arg: Arg) -> list[Any]:
 
 
 def _arg_in(given: Sequence[Any]) -> Arg:
-    return {1: Given, 2: Count, 4: Address}[len(given)](*given)  # type: ignore[no-any-return, operator]
+    return {1: Given, 2: Count, 4: Address, 5: Address}[len(given)](*given)  # type: ignore[no-any-return, operator]

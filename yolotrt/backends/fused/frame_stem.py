@@ -18,6 +18,10 @@ KERNEL = 3
 """Size of the convolution that the kernels are written for: that of all YOLO networks from version 8 on."""
 
 
+LEAST = 8
+"""Maps of which an eighth of the input's size is a side are still large."""
+
+
 @dataclass(kw_only=True)
 class FrameStem(Stem):
     """The first convolution, which reads a (height, width, 3) frame of bytes.
@@ -37,6 +41,21 @@ def frame_stems(network: Network) -> list[FrameStem]:
     given = {field.name: getattr(stems[0], field.name) for field in fields(Stem)}
     kinds: tuple[FrameKind, ...] = ("tiles", "letterbox")
     return [FrameStem(**given, kind=kind) for kind in kinds]
+
+
+def steps_ahead(network: Network) -> int:
+    """Return how many steps, from the first on, are worth running while images are still on their way.
+
+    Those on large maps: a few images keep a GPU busy there. All of them have to be fed by the first one.
+    """
+    if not frame_stems(network) or type(network.steps[0]) is not Stem:
+        return 0
+    height, width = network.input_hw
+    for i, step in enumerate(network.steps):
+        maps = [network.maps[index] for index in step.writes()]
+        if not maps or any(m.height * LEAST < height or m.width * LEAST < width for m in maps):
+            return i
+    return 0
 
 
 def every_step(network: Network) -> list[Step]:
@@ -60,7 +79,7 @@ def frame_arguments(
     args: dict[str, Arg] = {"frame": Address("frame", "u8", 0, 0), "width": Given("frame_width")}
     if step.kind == "tiles":
         args |= {
-            "height": Given("frame_height"), "swap": Given("frame_bgr"), "origins": Address("origins", "i32", 0, 0),
+            "height": Given("frame_height"), "swap": Given("frame_bgr"), "origins": Address("origins", "i32", 0, 0, 8),
         }  # fmt: skip
     else:
         tables = {name: Address(name, "i32", 0, 0) for name in _TABLES}

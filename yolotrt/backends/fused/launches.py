@@ -53,7 +53,8 @@ class Launcher:
     def _at(self, part: Slice | None) -> Address | None:
         if part is None:
             return None
-        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first)
+        item = self._network.maps[part.map].nbytes
+        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first, item)
 
     def _pitch(self, part: Slice | None) -> int:
         """Return the number of values from one pixel to the next."""

@@ -167,17 +167,33 @@ class FusedContext:
         Raises:
             ExecutionError: An address is not a multiple of 16.
         """
+        self._enqueue(stream_handle, 0)
+
+    def begin(self, stream_handle: int, images: range) -> None:
+        """Start the first steps for some images; see :meth:`yolotrt.backends.base.FrameReader.begin`."""
+        caller = self._engine.device.foreign_stream(stream_handle)
+        for launch in self._bound(images)[: self._engine.content.ahead]:
+            launch(caller)
+
+    def resume(self, stream_handle: int) -> None:
+        """Start the other steps; see :meth:`yolotrt.backends.base.FrameReader.resume`."""
+        self._enqueue(stream_handle, self._engine.content.ahead)
+
+    def _enqueue(self, stream_handle: int, first: int) -> None:
+        """Start all steps from ``first`` on."""
         caller = self._engine.device.foreign_stream(stream_handle)
         streams = [caller, *self._side]
         begun = {0}
         if self._side:
             caller.record(self._lane.begin)
         for i, (start, launch) in enumerate(zip(self.program.starts, self._bound(), strict=True)):
+            if i < first:
+                continue
             stream = streams[start.stream]
             if start.stream not in begun:
                 stream.wait(self._lane.begin)
                 begun.add(start.stream)
-            for j in start.waits:
+            for j in (j for j in start.waits if j >= first):
                 stream.wait(self._event[j])
             launch(stream)
             if i in self._event:
@@ -226,13 +242,15 @@ class FusedContext:
         last = {s.stream: i for i, s in enumerate(self.program.starts)}
         return [i for stream, i in last.items() if stream]
 
-    def _bound(self) -> list[Launch]:
-        """Return all kernels with their arguments for the addresses that are set."""
+    def _bound(self, images: range | None = None) -> list[Launch]:
+        """Return all kernels with their arguments for the addresses that are set, for all images or some."""
         spec = self._spec
         outputs = (self.output_pointers[spec.head_output], self.output_pointers[spec.proto_output])
         source = self.source
         addresses = (0 if source else self.input_pointer, *outputs)
-        if (source, *addresses) not in self._launches:
+        images = images or range(self.batch)
+        key = (source, images, *addresses)
+        if key not in self._launches:
             if any(a % _ALIGNED for a in addresses):
                 raise ExecutionError(
                     f"Addresses of images and results must be multiples of {_ALIGNED} bytes."
@@ -247,24 +265,25 @@ class FusedContext:
                 index, start = self.program.frames[kind]
                 starts[index] = start
             given = given_by(source, spaces)
-            bound = [self._bind(start, spaces, given) for start in starts]
-            self._launches[source, *addresses] = bound
-        return self._launches[source, *addresses]
+            self._launches[key] = [self._bind(start, spaces, given, images) for start in starts]
+        return self._launches[key]
 
-    def _bind(self, start: Start, spaces: Mapping[Space, int], given: Mapping[str, int]) -> Launch:
+    def _bind(
+        self, start: Start, spaces: Mapping[Space, int], given: Mapping[str, int], images: range
+    ) -> Launch:
         arguments: list[Argument] = []
         for arg in start.args:
             if isinstance(arg, Given):
                 arguments.append(("int", given[arg.name]))
                 continue
             assert arg is not None  # the compiler has left those out
-            value = arg.per_image * self.batch + arg.fixed
             if isinstance(arg, Address):
-                arguments.append(("pointer", spaces[arg.space] + value))
+                at = arg.per_image * self.batch + arg.fixed + arg.item * images.start
+                arguments.append(("pointer", spaces[arg.space] + at))
             else:
-                arguments.append(("int", value))
+                arguments.append(("int", arg.per_image * len(images) + arg.fixed))
         arguments += [("pointer", 0), ("pointer", 0)]  # scratch memory of Triton's, which no kernel has
-        return self._engine.kernel(start.kernel).launch(start.programs(self.batch), arguments)
+        return self._engine.kernel(start.kernel).launch(start.programs(len(images)), arguments)
 
 
 def given_by(source: FrameSource | None, spaces: dict[Space, int]) -> dict[str, int]:

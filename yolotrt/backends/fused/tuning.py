@@ -46,15 +46,17 @@ class GpuTuner:
         device: The GPU.
         cache: File with timings of earlier builds, read and updated; None goes without.
         compiler: What identifies the compiler; timings are its own.
+        fresh: Time everything, whatever the cache says, and put that there instead.
 
     Attributes:
         target: Such as ``sm_90``.
     """
 
-    def __init__(self, device: Device, cache: Path | None, compiler: str) -> None:
+    def __init__(self, device: Device, cache: Path | None, compiler: str, *, fresh: bool = False) -> None:
         self.device = device
         self.target = device.info.arch
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
+        self._fresh = fresh
 
     def tune(
         self, network: Network, batches: Sequence[int], progress: Progress
@@ -67,7 +69,7 @@ class GpuTuner:
             keys = [
                 _key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)
             ]
-            known = [self._cache.get(key) for key in keys]
+            known = [None if self._fresh else self._cache.get(key) for key in keys]
             some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
             found = self._round(network, batch, some, progress)
             if not all(known):

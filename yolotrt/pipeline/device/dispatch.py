@@ -55,7 +55,7 @@ class DeviceDispatcher(Protocol):
         ...
 
     def start(self, index: int, job: Job, main: Stream, after: Event) -> None:
-        """Start a job behind the fork and an event."""
+        """Start a job behind the fork, an event, and jobs of the same number that were started before."""
         ...
 
     def join(self, main: Stream) -> None:
@@ -108,7 +108,7 @@ class StreamJobs:
         self.streams = [scope.stream() for _ in range(jobs)]
         self._done = [scope.event() for _ in range(jobs)]
         self._fork = scope.event()
-        self._started: list[int] = []
+        self._started: set[int] = set()
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the job's own stream."""
@@ -126,11 +126,11 @@ class StreamJobs:
         stream.wait(after)
         job(stream)
         stream.record(self._done[index])
-        self._started.append(index)
+        self._started.add(index)
 
     def join(self, main: Stream) -> None:
         """Wait for all streams in the main one."""
-        for index in self._started:
+        for index in sorted(self._started):
             main.wait(self._done[index])
 
     def close(self) -> None:
@@ -138,7 +138,10 @@ class StreamJobs:
 
 
 class ThreadJobs:
-    """A Python thread and a stream per job; each thread enqueues its job and waits for it."""
+    """A Python thread and a stream per job; each thread enqueues its job and waits for it.
+
+    Threads take jobs as they come: those of one number must not depend on each other.
+    """
 
     def __init__(self, device: Device, scope: Scope, jobs: int) -> None:
         self.streams = [scope.stream() for _ in range(jobs)]

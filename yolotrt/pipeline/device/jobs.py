@@ -1,11 +1,11 @@
-"""What is done with one frame in flight: a job for each group, one for the global pass, and what is last."""
+"""What is done with one frame in flight, in parts that start as soon as their rows of it are there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from yolotrt.cuda.device import Graph, Scope, Stream
+from yolotrt.cuda.device import Scope, Stream
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import DeviceDispatcher, Job
 from yolotrt.pipeline.device.passes import PassSlot
@@ -15,13 +15,15 @@ from yolotrt.pipeline.device.slots import Slot, group_marks
 
 @dataclass(frozen=True)
 class Part:
-    """A job that can start before the whole frame has arrived.
+    """Work that can start before the whole frame has arrived.
 
     Attributes:
+        lane: Which of the dispatcher's jobs it belongs to; parts of one run in their order.
         rows: Rows of the frame that it reads, from the first on.
         job: Enqueues it.
     """
 
+    lane: int
     rows: int
     job: Job
 
@@ -31,29 +33,26 @@ class FrameJobs:
     """The whole work on one frame in flight.
 
     Attributes:
-        parts: Jobs that may run side by side, by the rows that they need.
-        finish: Comes after all of them.
+        parts: Those of different lanes may run side by side. Sorted by the rows that they need.
+        draw: Comes after all of them: masks.
+        merge: Comes after that; None where the host merges.
     """
 
     parts: tuple[Part, ...]
-    finish: Job
+    draw: Job
+    merge: Job | None
 
     def captured(self, scope: Scope, dispatcher: DeviceDispatcher, main: Stream) -> FrameJobs:
-        """Return the same as graphs; each has run once in the stream that it will have."""
-        parts = tuple(
-            Part(part.rows, _captured(scope, dispatcher.stream_of(i, main), part.job))
-            for i, part in enumerate(self.parts)
-        )
-        return FrameJobs(parts, _captured(scope, main, self.finish))
+        """Return the same as graphs; everything has run once in the stream that it will have."""
+
+        def graph(stream: Stream, job: Job) -> Job:
+            return scope.capture(stream, partial(job, stream)).launch
+
+        parts = (replace(p, job=graph(dispatcher.stream_of(p.lane, main), p.job)) for p in self.parts)
+        return FrameJobs(tuple(parts), graph(main, self.draw), self.merge and graph(main, self.merge))
 
 
-def rows_needed(share: Share, grid: TileGrid) -> list[int]:
-    """Return how many rows of a frame each group of a share reads, from the first on."""
-    height = grid.frame_wh[1]
-    return [min(max(grid.origins[t][1] for t in g) + grid.tile_wh[1], height) for g in share.groups]
-
-
-def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool) -> FrameJobs:
+def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bool) -> FrameJobs:
     """Return the work on a slot's frame.
 
     Args:
@@ -61,22 +60,60 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool) -> FrameJ
         share: Which groups of its tiles, and whether there is a global pass.
         grid: Where the tiles lie.
         beside: The global pass runs beside the groups, and not behind them.
+        ahead: Tiles may begin before the others of their group are there, where the engine reads frames.
     """
     parts = []
     if slot.tiles:
-        for i, rows in enumerate(rows_needed(share, grid)):
-            parts.append(Part(rows, partial(_group, slot, slot.tiles, i)))
+        first = share.tiles.start
+        for i, group in enumerate(share.groups):
+            rows = [_rows(grid, tile) for tile in group]
+            if ahead and slot.tiles.feed.source and slot.tiles.owner.one_batch(i):
+                for need in sorted(set(rows)):
+                    images = [t - first for t, r in zip(group, rows, strict=True) if r == need]
+                    band = range(images[0], images[-1] + 1)
+                    opens = need == min(rows)
+                    parts.append(Part(i, need, partial(_begin, slot, slot.tiles, i, band, opens)))
+                parts.append(Part(i, max(rows), partial(_resume, slot, slot.tiles, i)))
+            else:
+                parts.append(Part(i, max(rows), partial(_group, slot, slot.tiles, i)))
     if slot.global_pass and beside:
-        parts.append(Part(grid.frame_wh[1], partial(_whole, slot, slot.global_pass)))
-    return FrameJobs(tuple(parts), partial(_finish, slot, beside))
+        parts.append(Part(len(share.groups), grid.frame_wh[1], partial(_whole, slot, slot.global_pass)))
+    return FrameJobs(
+        tuple(parts), partial(_draw, slot, beside), partial(_merge, slot) if slot.merge else None
+    )
+
+
+def _rows(grid: TileGrid, tile: int) -> int:
+    """Return how many rows of the frame a tile reads, from the first on."""
+    return min(grid.origins[tile][1] + grid.tile_wh[1], grid.frame_wh[1])
 
 
 def _group(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
-    begin, prepared, inferred, found = group_marks(slot.groups[part])
+    begin, prepared, _, _ = group_marks(slot.groups[part])
     slot.mark(begin, stream)
     tiles.prepare(part, stream)
     slot.mark(prepared, stream)
     tiles.infer(part, stream)
+    _find(slot, tiles, part, stream)
+
+
+def _begin(slot: Slot, tiles: PassSlot, part: int, images: range, opens: bool, stream: Stream) -> None:
+    if opens:
+        begin, prepared, _, _ = group_marks(slot.groups[part])
+        slot.mark(begin, stream)
+        slot.mark(prepared, stream)
+    assert tiles.feed.source is not None
+    tiles.owner.begin(part, images, stream, tiles.feed.source)
+
+
+def _resume(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
+    assert tiles.feed.source is not None
+    tiles.owner.resume(part, stream, tiles.feed.source)
+    _find(slot, tiles, part, stream)
+
+
+def _find(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
+    _, _, inferred, found = group_marks(slot.groups[part])
     slot.mark(inferred, stream)
     tiles.decode.find(part, stream)
     slot.mark(found, stream)
@@ -90,19 +127,19 @@ def _whole(slot: Slot, whole: PassSlot, stream: Stream) -> None:
     slot.mark("global_end", stream)
 
 
-def _finish(slot: Slot, beside: bool, stream: Stream) -> None:
+def _draw(slot: Slot, beside: bool, stream: Stream) -> None:
     slot.mark("found", stream)
     if slot.tiles:
         slot.tiles.decode.finish(stream)
     slot.mark("decoded", stream)
     if slot.global_pass and not beside:
         _whole(slot, slot.global_pass, stream)
+    if not slot.merge:
+        slot.mark("end", stream)
+
+
+def _merge(slot: Slot, stream: Stream) -> None:
     slot.mark("merging", stream)
     if slot.merge:
         slot.merge.enqueue(stream)
     slot.mark("end", stream)
-
-
-def _captured(scope: Scope, stream: Stream, job: Job) -> Job:
-    graph: Graph = scope.capture(stream, partial(job, stream))
-    return graph.launch

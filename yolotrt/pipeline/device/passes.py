@@ -81,7 +81,29 @@ class DevicePass:
             source: What the engine reads; None takes the pass's input.
         """
         for batch, context in zip(self._batches[part], self._contexts[part], strict=True):
-            self.buffers.run(context, batch.start, stream, source)
+            if source is None:
+                self.buffers.run(context, batch.start, stream)
+                continue
+            with self.buffers.reading(context, batch.start, source) as reader:
+                reader.begin(stream.handle, range(len(batch)))
+                reader.resume(stream.handle)
+
+    def one_batch(self, part: int) -> bool:
+        """Whether a group runs at once, so that some of its images can begin before the others are there."""
+        return len(self._batches[part]) == 1
+
+    def begin(self, part: int, images: range, stream: Stream, source: Source) -> None:
+        """Start what can be done for some images of a group that runs at once; counted in the pass."""
+        (batch,), (context,) = self._batches[part], self._contexts[part]
+        mine = range(images.start - batch.start, images.stop - batch.start)
+        with self.buffers.reading(context, batch.start, source) as reader:
+            reader.begin(stream.handle, mine)
+
+    def resume(self, part: int, stream: Stream, source: Source) -> None:
+        """Start the rest of a group's inference, when all its images have begun."""
+        (batch,), (context,) = self._batches[part], self._contexts[part]
+        with self.buffers.reading(context, batch.start, source) as reader:
+            reader.resume(stream.handle)
 
     def warm_up(self, streams: Sequence[Stream], source: Source | None = None) -> int:
         """Run every group once, each in the stream that it will always have.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count, pairwise
@@ -172,18 +173,25 @@ class PassBuffers:
             self._outputs[head].address, self.types[head], self._outputs[protos].address, self.types[protos]
         )
 
-    def run(self, context: DeviceContext, first: int, stream: Stream, source: Source | None) -> None:
-        """Start a context on the images from ``first`` on: of a frame that it reads, or of the input."""
-        if source is None:
-            context.input_pointer = self.input_buffer.address + first * self.input.item_nbytes
-        context.output_pointers = {
-            n: m.address + first * self.types[n].item_nbytes for n, m in self._outputs.items()
-        }
-        if source is not None:
-            cast(FrameReader, context).source = source.images(first)
+    def run(self, context: DeviceContext, first: int, stream: Stream) -> None:
+        """Start a context on the input's images from ``first`` on."""
+        context.input_pointer = self.input_buffer.address + first * self.input.item_nbytes
+        context.output_pointers = self._output_pointers(first)
         context.enqueue(stream.handle)
-        if source is not None:
-            cast(FrameReader, context).source = None
+
+    @contextmanager
+    def reading(self, context: DeviceContext, first: int, source: Source) -> Iterator[FrameReader]:
+        """Let a context read its images, from ``first`` on, from a frame."""
+        context.output_pointers = self._output_pointers(first)
+        reader = cast(FrameReader, context)
+        reader.source = source.images(first)
+        try:
+            yield reader
+        finally:
+            reader.source = None
+
+    def _output_pointers(self, first: int) -> dict[str, int]:
+        return {n: m.address + first * self.types[n].item_nbytes for n, m in self._outputs.items()}
 
 
 class FrameBuffer:

@@ -21,7 +21,8 @@ _INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
 
 _OF_GROUPS = ("prepare_batch", "enqueue", "decode")
 """Device spans of every group, between its marks. ``enqueue`` is what the host's ``enqueue`` started,
-inference; input is prepared only for engines that do not read frames."""
+inference. For engines that read frames no input is prepared, and inference begins with a group's first rows:
+it may have waited for others."""
 
 _MERGE: tuple[str, SpanScope, str, str] = ("merge", "frame", "merging", "end")
 """The device span of merging, where that is done on the device."""
@@ -39,7 +40,8 @@ class Slot:
         done: Reached when all results are on the host.
         groups: Numbers of this GPU's tile groups.
         scope: Owns the results and the graph, which are replaced when masks need more room.
-        arrived: For each job of the frame, reached when its rows are on the device.
+        arrived: For each part of the work, reached when its rows are on the device; the last: when all are.
+        drawn: Reached when all masks are on the host.
         marks: Timing events by name; empty unless device times are measured.
     """
 
@@ -48,6 +50,7 @@ class Slot:
     global_pass: PassSlot | None
     merge: MergeWork | None
     arrived: list[Event]
+    drawn: Event
     done: Event
     groups: range
     scope: Scope

@@ -13,7 +13,7 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.feeds import Feed, feed_tiles, feed_whole
 from yolotrt.pipeline.device.found import ShareFound
-from yolotrt.pipeline.device.jobs import FrameJobs, Part, jobs_of, rows_needed
+from yolotrt.pipeline.device.jobs import FrameJobs, Part, jobs_of
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
@@ -88,8 +88,7 @@ class DeviceWorker:
     @property
     def bounds(self) -> list[int]:
         """Rows of the frame behind which work can start, in order; the last are all of them."""
-        height = self._grid.frame_wh[1]
-        return sorted({height, *rows_needed(self._share, self._grid)})
+        return sorted({self._grid.frame_wh[1], *(part.rows for part in self._jobs[0].parts)})
 
     def begin(self, index: int) -> None:
         """Begin a slot's frame: its work comes after that of frames before."""
@@ -113,7 +112,7 @@ class DeviceWorker:
         ready = [entry for entry in self._waiting if entry[1].rows <= end]
         for number, part in ready:
             self._upload.record(slot.arrived[number])
-            self._dispatcher.start(number, part.job, self._main, slot.arrived[number])
+            self._dispatcher.start(part.lane, part.job, self._main, slot.arrived[number])
         self._waiting = [entry for entry in self._waiting if entry not in ready]
 
     def submit(self, index: int) -> None:
@@ -128,16 +127,20 @@ class DeviceWorker:
         self._dispatcher.join(self._main)
         self._upload.record(slot.arrived[-1])
         self._main.wait(slot.arrived[-1])
-        self._jobs[index].finish(self._main)
+        jobs = self._jobs[index]
+        jobs.draw(self._main)
+        self._main.record(slot.drawn)
+        if jobs.merge is not None:
+            jobs.merge(self._main)
         self._main.record(slot.done)
 
     def wait(self, index: int) -> None:
-        """Wait on the host until a slot's frame is done."""
+        """Wait on the host until all masks of a slot's frame are there; merging may still be on its way."""
         self.device.bind()
-        self.device.wait(self._slots[index].done)
+        self.device.wait(self._slots[index].drawn)
 
     def read(self, index: int) -> ShareFound:
-        """Return what a slot's frame held, once it is done.
+        """Return what a slot's frame held, when :meth:`wait` has returned.
 
         Raises:
             ExecutionError: An output of the engine is broken.
@@ -154,6 +157,7 @@ class DeviceWorker:
             slot.global_pass.owner.read(slot.global_pass, bits[first:]) if slot.global_pass else None
         )
         masks = bits if self._settings.decode.masks else None
+        self.device.wait(slot.done)
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
@@ -188,32 +192,18 @@ class DeviceWorker:
         if self._share.groups:
             origins = [grid.origins[t] for t in self._share.tiles]
             self._tiles = DevicePass(
-                self.device,
-                self._scope,
-                self._gpu.engine,
-                grid.placement,
-                self._share.groups,
-                origins,
-                settings.decode,
-                self._lanes,
-                shared=self._mode == "serial",
-            )
+                self.device, self._scope, self._gpu.engine, grid.placement, self._share.groups, origins,
+                settings.decode, self._lanes, shared=self._mode == "serial",
+            )  # fmt: skip
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
             source = self._feed_tiles(frame, self._tiles).source
             self.group_bytes = self._tiles.warm_up(streams, source)
         if self._share.runs_global:
             placement = Letterbox.fit(grid.frame_wh, self._gpu.for_global.file.spec.input_wh)
             self._global_pass = DevicePass(
-                self.device,
-                self._scope,
-                self._gpu.for_global,
-                placement,
-                [range(1)],
-                [(0, 0)],
-                settings.decode,
-                self._lanes,
-                shared=False,
-            )
+                self.device, self._scope, self._gpu.for_global, placement, [range(1)], [(0, 0)],
+                settings.decode, self._lanes, shared=False,
+            )  # fmt: skip
             beside = (
                 self._dispatcher.stream_of(len(self._share.groups), self._main)
                 if self._beside
@@ -222,14 +212,10 @@ class DeviceWorker:
             self._global_pass.warm_up([beside], self._feed_whole(frame, self._global_pass).source)
         if self._tiles and self._merges():
             self._merger = DeviceMerger(
-                self.device,
-                self._scope,
-                grid,
-                self._tiles.decoder,
-                self._global_pass.decoder if self._global_pass else None,
-                settings.merge,
+                self.device, self._scope, grid, self._tiles.decoder,
+                self._global_pass.decoder if self._global_pass else None, settings.merge,
                 masks=settings.decode.masks,
-            )
+            )  # fmt: skip
 
     def _merges(self) -> bool:
         """Whether this GPU sees all that is merged, in a way that it can merge."""
@@ -252,8 +238,8 @@ class DeviceWorker:
         whole = self._global_pass
         global_pass = whole and whole.slot(scope, self._feed_whole(frame, whole))
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
-        arrived = [self._scope.event() for _ in range(len(groups) + 2)]
-        slot = Slot(frame, tiles, global_pass, None, arrived, self._scope.event(), groups, scope)
+        events = self._scope.event(), self._scope.event()
+        slot = Slot(frame, tiles, global_pass, None, [], *events, groups, scope)
         if self._settings.measure:
             slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
         self._set_merge(slot)
@@ -279,7 +265,9 @@ class DeviceWorker:
     def _rehearse(self, index: int) -> None:
         """Run a slot's work once, and capture it if frames are to be graphs."""
         slot = self._slots[index]
-        jobs = jobs_of(slot, self._share, self._grid, beside=self._beside)
+        ahead = self._mode != "threads"  # which would not keep the order of a group's parts
+        jobs = jobs_of(slot, self._share, self._grid, beside=self._beside, ahead=ahead)
+        slot.arrived = [slot.scope.event() for _ in range(len(jobs.parts) + 1)]
         self._jobs[index : index + 1] = [jobs]
         self.begin(index)
         self.upload(index, 0, self._grid.frame_wh[1])
