@@ -127,9 +127,14 @@ def whole_frames(
         PipelineSubject("whole frame, global after the tiles", gpu, after),
         PipelineSubject("whole frame, page-locked source", gpu, both, pinned=True),
         *(
-            PipelineSubject(f"whole frame, {n} groups{', page-locked source' * pinned}", gpu,
-                            replace(both, groups=n), pinned=pinned)
-            for n in GROUPS[1:] for pinned in (False, True)
+            PipelineSubject(
+                f"whole frame, {n} groups{', page-locked source' * pinned}",
+                gpu,
+                replace(both, groups=n),
+                pinned=pinned,
+            )
+            for n in GROUPS[1:]
+            for pinned in (False, True)
         ),
         PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
         PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),

@@ -14,14 +14,15 @@ from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.results import HEADER, RECORD
 from yolotrt.pipeline.device.share import Gpu
-from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.device.slots import Slot
+from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
 
 REPEATS = 30
 ROUNDS = 7
 COPY_BYTES = 1 << 30
+COLD = 8
 
 
 def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, Any]:
@@ -55,29 +56,31 @@ def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, 
         return {
             "copy_bytes_per_second": bandwidth,
             "kernels": rows,
-            "staging": staging(frame, slot.frame.array),
+            "staging": staging(frame, scope),
             "upload": {"seconds": upload, "bytes": frame.nbytes, "bytes_per_second": frame.nbytes / upload},
         }
 
 
-def staging(frame: Any, pinned: Any) -> dict[str, dict[str, float]]:
+def staging(frame: Any, scope: Scope) -> dict[str, dict[str, float]]:
     """Return how long copying a frame into page-locked memory takes: until its first rows, and all are there.
 
-    In bands as four rows of tiles need them, by threads that were asleep, as between two frames.
+    By threads that were asleep, and from and to memory that is in no cache, as between two frames.
     """
     height = len(frame)
-    bounds = [height * i // 4 for i in range(1, 5)]
+    frames = [frame.copy() for _ in range(COLD)]
+    targets = [scope.pinned(frame.nbytes).array[: frame.nbytes].reshape(frame.shape) for _ in range(COLD)]
     found = {}
     for threads in (1, 2, 4, 8, 12, 16):
         if threads > len(os.sched_getaffinity(0)):
             continue
         staged = Staging(threads)
         firsts, alls = [], []
-        for _ in range(ROUNDS):
+        for turn in range(2 * COLD):
             time.sleep(0.002)
             stamps: list[int] = []
             begin = now()
-            staged.run(frame, pinned, bounds, lambda first, end, at=stamps: at.append(now()))
+            source, target = frames[turn % COLD], targets[(5 * turn + 1) % COLD]
+            staged.run(source, target, [height], lambda first, end, at=stamps: at.append(now()))
             firsts.append(seconds_between(begin, stamps[0]))
             alls.append(seconds_between(begin, stamps[-1]))
         staged.close()

@@ -74,7 +74,7 @@ class Sahi:
 
 
 class Supervision:
-    """supervision's slicer with Ultralytics' predict on batches of tiles, and its merging of boxes and masks."""
+    """supervision's slicer with Ultralytics' predict on batches of tiles, and its merging."""
 
     def __init__(self, weights: Path, device: Device, batch: int) -> None:
         import supervision

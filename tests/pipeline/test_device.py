@@ -158,7 +158,9 @@ def test_each_group_waits_for_the_prepared_tiles_and_decoding_for_each_group(
     groups = [i for i, name in enumerate(names) if name == "infer"]
     assert len(groups) == 4
     assert names.count("copy") == 1  # the frame goes up once, and nothing is copied down
-    cuts, searches = ([i for i, n in enumerate(names) if n == name] for name in ("cut_tiles", "find_candidates"))
+    cuts, searches = (
+        [i for i, n in enumerate(names) if n == name] for name in ("cut_tiles", "find_candidates")
+    )
     for group, cut, search in zip(groups, cuts, searches, strict=True):
         assert run.driver.comes_after(group, cut)
         assert run.driver.comes_after(search, group)

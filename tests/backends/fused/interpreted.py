@@ -42,7 +42,9 @@ class Pointer:
         pass
 
     def new_empty(self, *_size: int, device: str) -> Pointer:
-        return Pointer(self.address, {"float16": "fp16", "float32": "fp32", "int32": "i32", "uint8": "u8"}[self.dtype])
+        return Pointer(
+            self.address, {"float16": "fp16", "float32": "fp32", "int32": "i32", "uint8": "u8"}[self.dtype]
+        )
 
     def set_(self, *_args: object) -> None:
         pass

@@ -62,7 +62,8 @@ TILES = [Tile(32, 16), Tile(16, 32, tw=4)]
 
 @pytest.mark.parametrize(
     ("wh", "bgr", "tile"),
-    [((37, 29), True, TILES[0]), ((37, 29), False, TILES[1]), ((11, 40), True, TILES[1]), ((5, 3), False, TILES[0])],
+    [((37, 29), True, TILES[0]), ((37, 29), False, TILES[1]), ((11, 40), True, TILES[1]),
+     ((5, 3), False, TILES[0])],
     ids=str,
 )  # fmt: skip
 def test_tiles_are_read_from_the_frame(wh: tuple[int, int], bgr: bool, tile: Tile) -> None:

@@ -164,7 +164,8 @@ def _put_together(
                           turn.waits, cost.nbytes, cost.operations)
                 )  # fmt: skip
             split = len(network.steps)
-            frames = {s.kind: (replaced, start) for s, start in zip(stems, starts[split:], strict=True)}
+            kinds: list[str] = [stem.kind for stem in stems]
+            frames = {k: (replaced, start) for k, start in zip(kinds, starts[split:], strict=True)}
             mine = tuple(starts[:split])
             programs.append(Program(target, profile.smallest, profile.largest, mine, frames))
     kernels = tuple(

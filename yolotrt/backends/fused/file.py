@@ -220,4 +220,4 @@ def _arg_out(arg: Arg) -> list[Any]:
 
 
 def _arg_in(given: Sequence[Any]) -> Arg:
-    return {1: Given, 2: Count, 4: Address, 5: Address}[len(given)](*given)  # type: ignore[no-any-return, operator]
+    return {1: Given, 2: Count, 4: Address, 5: Address}[len(given)](*given)  # type: ignore[no-any-return]

@@ -59,7 +59,7 @@ def steps_ahead(network: Network) -> int:
 
 
 def every_step(network: Network) -> list[Step]:
-    """Return all steps of a network, and behind them those that take another's place where frames are read."""
+    """Return all steps of a network, and behind them those that replace one where frames are read."""
     return [*network.steps, *frame_stems(network)]
 
 
@@ -79,11 +79,12 @@ def frame_arguments(
     args: dict[str, Arg] = {"frame": Address("frame", "u8", 0, 0), "width": Given("frame_width")}
     if step.kind == "tiles":
         args |= {
-            "height": Given("frame_height"), "swap": Given("frame_bgr"), "origins": Address("origins", "i32", 0, 0, 8),
+            "height": Given("frame_height"), "swap": Given("frame_bgr"),
+            "origins": Address("origins", "i32", 0, 0, 8),
         }  # fmt: skip
     else:
-        tables = {name: Address(name, "i32", 0, 0) for name in _TABLES}
-        args |= {"swap": Given("frame_bgr"), **tables}
+        args["swap"] = Given("frame_bgr")
+        args |= {name: Address(name, "i32", 0, 0) for name in _TABLES}
     args |= {
         "w": weights.add(step.dense.weight), "b": weights.add(step.dense.bias), "y": store,
         "rows": Count(width * height, 0),

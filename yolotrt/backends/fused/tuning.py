@@ -66,9 +66,7 @@ class GpuTuner:
         steps = every_step(network)
         for batch in batches:
             first = [candidates(step, batch) for step in steps]
-            keys = [
-                _key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)
-            ]
+            keys = [_key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)]
             known = [None if self._fresh else self._cache.get(key) for key in keys]
             some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
             found = self._round(network, batch, some, progress)

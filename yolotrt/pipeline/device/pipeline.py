@@ -22,9 +22,9 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
 
-_MOST_COPY_THREADS = 4
-"""Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth; more than these
-wait for each other: copying 25 MB took 2.3 ms with one, 0.8 with 4, and 1.4 with 8, on 16 cores of an H200's host."""
+_MOST_COPY_THREADS = 8
+"""Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
+these wait for the interpreter: ``staging`` of ``python -m benchmarks.bench_gpu``."""
 
 
 class DevicePipeline:

@@ -105,5 +105,7 @@ def mark_names(groups: range) -> set[str]:
 
 def group_marks(group: int) -> tuple[str, str, str, str]:
     """Return the names of a group's marks: it begins, is prepared, inferred, and searched for detections."""
-    begin, prepared, inferred, found = (f"group {group} {p}" for p in ("begin", "prepared", "inferred", "found"))
+    begin, prepared, inferred, found = (
+        f"group {group} {p}" for p in ("begin", "prepared", "inferred", "found")
+    )
     return begin, prepared, inferred, found

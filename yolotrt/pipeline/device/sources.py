@@ -1,4 +1,4 @@
-"""How a frame reaches a network: engines that read frames are told where, for others kernels prepare input."""
+"""Where the images of a pass lie in a frame, for engines that read frames."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def table_of(placement: Letterbox, axis: int) -> I32:
         axis: 0 for columns, 1 for rows.
 
     Returns:
-        (input width or height, 4): first and second neighbour, their weights in 1/2048; first -1 where there is padding.
+        (input width or height, 4): first and second neighbour, their weights in 1/2048; the first is -1 where
+        there is padding.
     """
     source, target, pad = placement.image_wh[axis], placement.resized_wh[axis], placement.pad_xy[axis]
     at: F32 = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)

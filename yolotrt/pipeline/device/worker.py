@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 
-from yolotrt.cuda.device import PinnedBuffer, Scope, Stream
+from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.cuda.driver import DeviceLost
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
@@ -234,9 +234,11 @@ class DeviceWorker:
             raise
 
     def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
-        tiles = self._tiles and self._tiles.slot(scope, self._feed_tiles(frame, self._tiles))
-        whole = self._global_pass
-        global_pass = whole and whole.slot(scope, self._feed_whole(frame, whole))
+        tiles = global_pass = None
+        if self._tiles:
+            tiles = self._tiles.slot(scope, self._feed_tiles(frame, self._tiles))
+        if self._global_pass:
+            global_pass = self._global_pass.slot(scope, self._feed_whole(frame, self._global_pass))
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
         slot = Slot(frame, tiles, global_pass, None, [], *events, groups, scope)

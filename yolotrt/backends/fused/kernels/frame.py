@@ -11,7 +11,7 @@ from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_insi
 
 @triton.jit
 def level_of(byte):
-    """Return a byte as FP16, exactly: its bits behind those of 1024, which the conversion unit need not do."""
+    """Return a byte as FP16, exactly: its bits behind those of 1024, without the slow conversion unit."""
     return (byte.to(tl.int16) | 0x6400).to(tl.float16, bitcast=True) - 1024.0
 
 
@@ -184,6 +184,7 @@ def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, HEIGHT: tl.c
     x0 = ox * STRIDE - PAD
     tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
     a = tl.join(fitted_16(frame, width, across, down, y0, x0, tile, 0, CHANNELS, KERNEL, PADDING),
-                fitted_16(frame, width, across, down, y0, x0, tile, 1, CHANNELS, KERNEL, PADDING))  # fmt: skip
+                fitted_16(frame, width, across, down, y0, x0, tile, 1, CHANNELS, KERNEL,
+                          PADDING))  # fmt: skip
     a = tl.reshape(a, (BM, 32))
     finish(a, w, b, y, columns, pixel, valid, swap, STEP_Y, CHANNELS, N, KERNEL, ACT, BN)
