@@ -118,29 +118,29 @@ def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack
 def whole_frames(
     gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
 ) -> dict[str, Any]:
-    """Measure whole frames in both orders, from page-locked and pageable memory, and bare inference."""
-    both = PipelineSettings("tiled+global", 1, "graph", measure=True)
-    after = replace(both, global_order="after")
-    subjects: list[Any] = [
-        InferenceSubject("bare inference, one batch after another", gpu, after, frame),
-        PipelineSubject("whole frame, global beside the tiles", gpu, both),
-        PipelineSubject("whole frame, global after the tiles", gpu, after),
-        PipelineSubject("whole frame, page-locked source", gpu, both, pinned=True),
-        *(
-            PipelineSubject(
-                f"whole frame, {n} groups{', page-locked source' * pinned}",
-                gpu,
-                replace(both, groups=n),
-                pinned=pinned,
-            )
-            for n in GROUPS[1:]
-            for pinned in (False, True)
-        ),
+    """Measure whole frames from pageable and from page-locked memory, and bare inference.
+
+    Bare inference is all batches of the same engine one after another as one graph, from prepared input.
+    """
+    plain = PipelineSettings("tiled+global", 1, "graph")
+    after = replace(plain, global_order="after")
+    subjects: list[Any] = [InferenceSubject("bare inference, one batch after another", gpu, after, frame)]
+    for measured_too, groups in ((False, GROUPS), (True, (1, 4))):
+        for n in groups:
+            for pinned in (False, True):
+                name = "whole frame" + ", page-locked source" * pinned + ", stages measured" * measured_too
+                settings = replace(plain, groups=n, measure=measured_too)
+                subjects.append(PipelineSubject(name, gpu, settings, pinned=pinned))
+    subjects += [
+        PipelineSubject("whole frame, global after the tiles", gpu, replace(after, measure=True)),
         PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
-        PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),
-        PipelineSubject("whole frame, threads", gpu, replace(both, dispatch="threads")),
     ]
     measured = _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
+    bare, *others = (case["p50_s"]["end_to_end"] for case in measured["cases"])
+    measured["against_bare_inference"] = {
+        f"{case['engine']}, groups={case['groups']}": round(spent / bare, 3)
+        for case, spent in zip(measured["cases"][1:], others, strict=True)
+    }
     measured["depth"] = {str(depth): throughput(gpu, frame, depth, options.rounds) for depth in (1, 2)}
     return measured
 
