@@ -78,12 +78,23 @@ class Staging:
             ready: set[int] = set()
             told = 0
             while told < len(bands):
-                news = done.get()
-                if isinstance(news, BaseException):
-                    raise news
-                ready.add(news)
-                while told in ready:
-                    arrived(*bands[told])
-                    told += 1
+                _take(done, ready)
+                next_one = told
+                while next_one in ready:
+                    next_one += 1
+                if next_one > told:  # as one: each call keeps the interpreter from the threads
+                    arrived(bands[told][0], bands[next_one - 1][1])
+                    told = next_one
         finally:
             wait(copying)  # whoever handles an error frees the memory that they write to
+
+
+def _take(done: SimpleQueue[int | BaseException], ready: set[int]) -> None:
+    """Wait for a band that is done, and take all others that are, too."""
+    while True:
+        news = done.get()
+        if isinstance(news, BaseException):
+            raise news
+        ready.add(news)
+        if done.empty():
+            return

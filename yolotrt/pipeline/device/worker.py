@@ -16,6 +16,7 @@ from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.jobs import FrameJobs, Part, jobs_of
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.passes import DevicePass
+from yolotrt.pipeline.device.reuse import ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
 from yolotrt.pipeline.merge_methods import METHODS
@@ -58,6 +59,7 @@ class DeviceWorker:
         self._jobs: list[FrameJobs] = []
         self._waiting: list[tuple[int, Part]] = []
         self._lanes = Lanes()
+        self._memory = ReusedMemory()
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
@@ -150,7 +152,8 @@ class DeviceWorker:
         while any(p.results.missing_words for p in slot.passes):
             self._enlarge(index)
         drawn = [p.results.masks() for p in slot.passes]
-        bits = np.concatenate(drawn)  # one copy of both, since the masks of objects come from both
+        # One copy of both, since the masks of objects come from both.
+        bits = np.concatenate(drawn, out=self._memory.take(sum(map(len, drawn))))
         first = len(drawn[0]) if slot.tiles else 0
         tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
         global_pass = (
