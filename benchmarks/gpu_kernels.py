@@ -132,7 +132,7 @@ def _time(
 def _prepare(slot: PassSlot | None, name: str, frame_bytes: int) -> Any:
     if slot is None:
         return
-    if slot.feed.source is not None:
+    if slot.input.source is not None:
         return  # the network reads the frame
     written = slot.owner.buffers.input.nbytes
     if not frame_bytes:  # four neighbours of every pixel inside

@@ -14,7 +14,7 @@ from yolotrt.pipeline.device.slots import Slot, group_marks
 
 
 @dataclass(frozen=True)
-class Part:
+class FramePart:
     """Work that can start before the whole frame has arrived.
 
     Attributes:
@@ -38,7 +38,7 @@ class FrameJobs:
         merge: Comes after that; None where the host merges.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[FramePart, ...]
     draw: Job
     merge: Job | None
 
@@ -67,17 +67,19 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bo
         first = share.tiles.start
         for i, group in enumerate(share.groups):
             rows = [_rows(grid, tile) for tile in group]
-            if ahead and slot.tiles.feed.source and slot.tiles.owner.one_batch(i):
+            if ahead and slot.tiles.input.source and slot.tiles.owner.one_batch(i):
                 for need in sorted(set(rows)):
                     images = [t - first for t, r in zip(group, rows, strict=True) if r == need]
                     band = range(images[0], images[-1] + 1)
                     opens = need == min(rows)
-                    parts.append(Part(i, need, partial(_begin, slot, slot.tiles, i, band, opens)))
-                parts.append(Part(i, max(rows), partial(_resume, slot, slot.tiles, i)))
+                    parts.append(FramePart(i, need, partial(_begin, slot, slot.tiles, i, band, opens)))
+                parts.append(FramePart(i, max(rows), partial(_resume, slot, slot.tiles, i)))
             else:
-                parts.append(Part(i, max(rows), partial(_group, slot, slot.tiles, i)))
+                parts.append(FramePart(i, max(rows), partial(_group, slot, slot.tiles, i)))
     if slot.global_pass and beside:
-        parts.append(Part(len(share.groups), grid.frame_wh[1], partial(_whole, slot, slot.global_pass)))
+        parts.append(
+            FramePart(len(share.groups), grid.frame_wh[1], partial(_global_pass, slot, slot.global_pass))
+        )
     return FrameJobs(
         tuple(parts), partial(_draw, slot, beside), partial(_merge, slot) if slot.merge else None
     )
@@ -102,13 +104,13 @@ def _begin(slot: Slot, tiles: PassSlot, part: int, images: range, opens: bool, s
         begin, prepared, _, _ = group_marks(slot.groups[part])
         slot.mark(begin, stream)
         slot.mark(prepared, stream)
-    assert tiles.feed.source is not None
-    tiles.owner.begin(part, images, stream, tiles.feed.source)
+    assert tiles.input.source is not None
+    tiles.owner.begin(part, images, stream, tiles.input.source)
 
 
 def _resume(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
-    assert tiles.feed.source is not None
-    tiles.owner.resume(part, stream, tiles.feed.source)
+    assert tiles.input.source is not None
+    tiles.owner.resume(part, stream, tiles.input.source)
     _find(slot, tiles, part, stream)
 
 
@@ -119,11 +121,11 @@ def _find(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
     slot.mark(found, stream)
 
 
-def _whole(slot: Slot, whole: PassSlot, stream: Stream) -> None:
+def _global_pass(slot: Slot, global_pass: PassSlot, stream: Stream) -> None:
     slot.mark("global_begin", stream)
-    whole.prepare(0, stream)
-    whole.infer(0, stream)
-    whole.decode.enqueue(stream)
+    global_pass.prepare(0, stream)
+    global_pass.infer(0, stream)
+    global_pass.decode.enqueue(stream)
     slot.mark("global_end", stream)
 
 
@@ -133,7 +135,7 @@ def _draw(slot: Slot, beside: bool, stream: Stream) -> None:
         slot.tiles.decode.finish(stream)
     slot.mark("decoded", stream)
     if slot.global_pass and not beside:
-        _whole(slot, slot.global_pass, stream)
+        _global_pass(slot, slot.global_pass, stream)
     if not slot.merge:
         slot.mark("end", stream)
 

@@ -14,7 +14,7 @@ from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import DecodeSettings, require_named
 from yolotrt.pipeline.device.decode import DecodeWork, DeviceDecoder
-from yolotrt.pipeline.device.feeds import Feed
+from yolotrt.pipeline.device.pass_input import PassInput
 from yolotrt.pipeline.device.results import WORD, PassFound, Results
 from yolotrt.pipeline.device.share import Lanes, PassBuffers
 from yolotrt.pipeline.device.sources import Source
@@ -141,18 +141,18 @@ class DevicePass:
             raise _too_many_groups(self._device, taken, free, len(streams)) from exc
         return taken
 
-    def slot(self, scope: Scope, feed: Feed) -> PassSlot:
-        """Return this pass for one frame in flight, from which ``feed`` gives it pixels."""
+    def slot(self, scope: Scope, given: PassInput) -> PassSlot:
+        """Return this pass for one frame in flight, from which ``given`` gives it pixels."""
         width, height = self.placement.image_wh
         words = self.images * -(-width // WORD) * height  # as if masks covered every image once
         results = Results(scope, self.images, self.decoder.limit, words)
-        return PassSlot(self, feed, results, self.decoder.into(results, self.parts))
+        return PassSlot(self, given, results, self.decoder.into(results, self.parts))
 
     def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
         """Return the slot with room for all the masks that its last frame needed."""
         words = int((slot.results.words + slot.results.missing_words) * _SPARE)
         results = Results(scope, self.images, self.decoder.limit, words)
-        return PassSlot(self, slot.feed, results, self.decoder.into(results, self.parts))
+        return PassSlot(self, slot.input, results, self.decoder.into(results, self.parts))
 
     def read(self, slot: PassSlot, bits: U8) -> PassFound:
         """Return what was found, with the bits of its masks."""
@@ -175,18 +175,18 @@ class PassSlot:
     """A pass for one frame in flight."""
 
     owner: DevicePass
-    feed: Feed
+    input: PassInput
     results: Results
     decode: DecodeWork
 
     def prepare(self, part: int, stream: Stream) -> None:
         """Start writing one group's input; nothing where the engine reads the frame."""
-        if self.feed.prepare:
-            self.feed.prepare[part](stream)
+        if self.input.prepare:
+            self.input.prepare[part](stream)
 
     def infer(self, part: int, stream: Stream) -> None:
         """Start the inference of one group."""
-        self.owner.infer(part, stream, self.feed.source)
+        self.owner.infer(part, stream, self.input.source)
 
 
 def _contexts(

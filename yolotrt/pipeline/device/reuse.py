@@ -11,9 +11,6 @@ from yolotrt.arrays import U8
 _KEPT = 4
 """Blocks that wait for the next results."""
 
-_SPARE = 5 / 4
-"""A new block is this much larger than what it is made for, since frames differ."""
-
 
 class ReusedMemory:
     """Gives arrays whose memory comes back when they and all views of them are gone.
@@ -27,7 +24,8 @@ class ReusedMemory:
     def take(self, nbytes: int) -> U8:
         """Return an array of (nbytes,), content undefined."""
         fitting = next((i for i, b in enumerate(self._free) if len(b) >= nbytes), None)
-        block = bytearray(int(nbytes * _SPARE) + 1) if fitting is None else self._free.pop(fitting)
+        # A quarter more than is needed, since frames differ.
+        block = bytearray(nbytes + nbytes // 4 + 1) if fitting is None else self._free.pop(fitting)
         array: U8 = np.frombuffer(block, np.uint8, nbytes)
         # Views of the array keep it alive, and not the block alone: the block is no array.
         weakref.finalize(array, self._give_back, block).atexit = False

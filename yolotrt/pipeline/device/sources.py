@@ -30,7 +30,7 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Whole:
+class LetterboxedFrame:
     """The whole frame, letterboxed: all images of its pass are the same."""
 
     frame: FrameOnDevice
@@ -42,7 +42,7 @@ class Whole:
         return LetterboxOf(self.frame, self.across, self.down)
 
 
-Source = Tiles | Whole
+Source = Tiles | LetterboxedFrame
 
 
 def upload_tables(scope: Scope, placement: Letterbox) -> tuple[int, int]:

@@ -11,10 +11,10 @@ from yolotrt.cuda.driver import DeviceLost
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
-from yolotrt.pipeline.device.feeds import Feed, feed_tiles, feed_whole
 from yolotrt.pipeline.device.found import ShareFound
-from yolotrt.pipeline.device.jobs import FrameJobs, Part, jobs_of
+from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of
 from yolotrt.pipeline.device.merge import DeviceMerger
+from yolotrt.pipeline.device.pass_input import PassInput, global_input, tiles_input
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.reuse import ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
@@ -57,7 +57,7 @@ class DeviceWorker:
         self.group_bytes = 0
         self._slots: list[Slot] = []
         self._jobs: list[FrameJobs] = []
-        self._waiting: list[tuple[int, Part]] = []
+        self._waiting: list[tuple[int, FramePart]] = []
         self._lanes = Lanes()
         self._memory = ReusedMemory()
         device.bind()
@@ -199,7 +199,7 @@ class DeviceWorker:
                 settings.decode, self._lanes, shared=self._mode == "serial",
             )  # fmt: skip
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
-            source = self._feed_tiles(frame, self._tiles).source
+            source = self._tiles_input(frame, self._tiles).source
             self.group_bytes = self._tiles.warm_up(streams, source)
         if self._share.runs_global:
             placement = Letterbox.fit(grid.frame_wh, self._gpu.for_global.file.spec.input_wh)
@@ -212,7 +212,7 @@ class DeviceWorker:
                 if self._beside
                 else self._main
             )
-            self._global_pass.warm_up([beside], self._feed_whole(frame, self._global_pass).source)
+            self._global_pass.warm_up([beside], self._global_input(frame, self._global_pass).source)
         if self._tiles and self._merges():
             self._merger = DeviceMerger(
                 self.device, self._scope, grid, self._tiles.decoder,
@@ -239,9 +239,9 @@ class DeviceWorker:
     def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
         tiles = global_pass = None
         if self._tiles:
-            tiles = self._tiles.slot(scope, self._feed_tiles(frame, self._tiles))
+            tiles = self._tiles.slot(scope, self._tiles_input(frame, self._tiles))
         if self._global_pass:
-            global_pass = self._global_pass.slot(scope, self._feed_whole(frame, self._global_pass))
+            global_pass = self._global_pass.slot(scope, self._global_input(frame, self._global_pass))
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
         slot = Slot(frame, tiles, global_pass, None, [], *events, groups, scope)
@@ -250,15 +250,15 @@ class DeviceWorker:
         self._set_merge(slot)
         return slot
 
-    def _feed_tiles(self, frame: FrameBuffer, tiles: DevicePass) -> Feed:
-        return feed_tiles(
+    def _tiles_input(self, frame: FrameBuffer, tiles: DevicePass) -> PassInput:
+        return tiles_input(
             self.device, self._scope, frame, self._grid, self._share.groups, tiles.buffers,
             bgr=self._settings.bgr, reads=self._gpu.engine.reads_frames,
         )  # fmt: skip
 
-    def _feed_whole(self, frame: FrameBuffer, whole: DevicePass) -> Feed:
-        return feed_whole(
-            self.device, self._scope, frame, whole.placement, whole.buffers,
+    def _global_input(self, frame: FrameBuffer, global_pass: DevicePass) -> PassInput:
+        return global_input(
+            self.device, self._scope, frame, global_pass.placement, global_pass.buffers,
             bgr=self._settings.bgr, reads=self._gpu.for_global.reads_frames,
         )  # fmt: skip
 

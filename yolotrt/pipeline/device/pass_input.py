@@ -11,11 +11,11 @@ from yolotrt.cuda.device import Device, Launch, Scope
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.share import FrameBuffer, PassBuffers, cut_tiles, letterbox
-from yolotrt.pipeline.device.sources import Source, Tiles, Whole, upload_tables
+from yolotrt.pipeline.device.sources import LetterboxedFrame, Source, Tiles, upload_tables
 
 
 @dataclass(frozen=True)
-class Feed:
+class PassInput:
     """How a frame reaches the images of a pass.
 
     Attributes:
@@ -27,7 +27,7 @@ class Feed:
     prepare: tuple[Launch, ...] = ()
 
 
-def feed_tiles(
+def tiles_input(
     device: Device,
     scope: Scope,
     frame: FrameBuffer,
@@ -37,7 +37,7 @@ def feed_tiles(
     *,
     bgr: bool,
     reads: bool,
-) -> Feed:
+) -> PassInput:
     """Return how tiles get their pixels.
 
     Args:
@@ -53,8 +53,8 @@ def feed_tiles(
     start = groups[0].start
     if reads:
         corners = np.array([grid.origins[t] for group in groups for t in group], np.int32)
-        return Feed(Tiles(frame.read_as(bgr=bgr), scope.constant(corners).address))
-    return Feed(
+        return PassInput(Tiles(frame.read_as(bgr=bgr), scope.constant(corners).address))
+    return PassInput(
         None,
         tuple(
             cut_tiles(device, scope, frame, grid, group, into, bgr=bgr, first=group.start - start)
@@ -63,7 +63,7 @@ def feed_tiles(
     )
 
 
-def feed_whole(
+def global_input(
     device: Device,
     scope: Scope,
     frame: FrameBuffer,
@@ -72,8 +72,8 @@ def feed_whole(
     *,
     bgr: bool,
     reads: bool,
-) -> Feed:
-    """Return how the global pass gets its pixels; see :func:`feed_tiles`."""
+) -> PassInput:
+    """Return how the global pass gets its pixels; see :func:`tiles_input`."""
     if reads:
-        return Feed(Whole(frame.read_as(bgr=bgr), *upload_tables(scope, placement)))
-    return Feed(None, (letterbox(device, frame, placement, into, bgr=bgr),))
+        return PassInput(LetterboxedFrame(frame.read_as(bgr=bgr), *upload_tables(scope, placement)))
+    return PassInput(None, (letterbox(device, frame, placement, into, bgr=bgr),))
