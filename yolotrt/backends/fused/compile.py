@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from yolotrt.backends.fused.arguments import Address, KernelLaunch
+from yolotrt.backends.fused.arguments import CALLERS, Address, Given, KernelLaunch
 from yolotrt.distribution import install_hint
 from yolotrt.errors import BuildError, MissingDependency
 
@@ -80,9 +80,9 @@ def variant_of(launch: KernelLaunch) -> Variant:
             constants.append((name, None))
             continue
         signature.append((name, f"*{arg.element}" if isinstance(arg, Address) else "i32"))
-        by = _divisor(arg.per_image, arg.fixed)
+        by = 0 if isinstance(arg, Given) else _divisor(arg.per_image, arg.fixed)
         if isinstance(arg, Address):
-            by = 16 if by == 16 and arg.space != "input" else 0
+            by = 16 if by == 16 and arg.space not in CALLERS else 0
         if by:
             divisible.append((i, by))
     signature += [(name, "constexpr") for name in launch.constants]

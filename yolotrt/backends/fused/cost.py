@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from yolotrt.backends.fused.frame_stem import FrameStem
 from yolotrt.backends.fused.parts import Boxes, Planes, Slice, Spread, Store
 from yolotrt.backends.fused.steps import (
     Attention,
@@ -40,7 +41,8 @@ def cost_of(network: Network, step: Step) -> Cost:
     """Return the least work of a step."""
     if isinstance(step, Stem):
         width, height = step.out_wh
-        read = step.channels * step.height * step.width * HALF
+        value = 1 if isinstance(step, FrameStem) else HALF
+        read = step.channels * step.height * step.width * value
         return Cost(read + _slice(network, step.store), 2 * width * height * step.dense.weight.size)
     if isinstance(step, Conv):
         width, height = step.out_wh

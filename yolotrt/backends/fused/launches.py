@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
+from yolotrt.backends.fused.frame_stem import FrameStem, frame_arguments
 from yolotrt.backends.fused.grow import paired
 from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
@@ -44,6 +45,7 @@ class Launcher:
             Stem: self._stem, Conv: self._conv, Grow: self._grow, Depthwise: self._depthwise,
             Pools: self._pools,
             Attention: self._attention, Sum: self._sum, Best: self._best, Select: self._select,
+            FrameStem: self._frame_stem,
         }  # fmt: skip
         made: KernelLaunch = kinds[type(step)](step, tile)
         return made
@@ -51,7 +53,8 @@ class Launcher:
     def _at(self, part: Slice | None) -> Address | None:
         if part is None:
             return None
-        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first)
+        item = self._network.maps[part.map].nbytes
+        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first, item)
 
     def _pitch(self, part: Slice | None) -> int:
         """Return the number of values from one pixel to the next."""
@@ -99,6 +102,12 @@ class Launcher:
             "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
+
+    def _frame_stem(self, step: FrameStem, tile: Tile) -> KernelLaunch:
+        act, pitch = ACTS[step.dense.act], self._pitch(step.store)
+        kernel, args, known = frame_arguments(step, self._at(step.store), pitch, act, self._weights)
+        constants = known | {"BM": tile.bm, "BN": tile.bn, "TW": tile.tw}
+        return _launch(step, kernel, args, constants, step.out_wh, step.dense.outputs, tile)
 
     def _conv(self, step: Conv, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh

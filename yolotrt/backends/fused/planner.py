@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.attention import find_blocks
+from yolotrt.backends.fused.frame_stem import steps_ahead
 from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.grow import fuse_growth
 from yolotrt.backends.fused.lowering import Lowering, refusal_of
@@ -47,5 +48,6 @@ def plan(model: onnx.ModelProto, spec: ModelSpec) -> Network:
     homes = place(draft)
     materialize(draft, homes)
     network = Lowering(draft, homes, tail, spec, graph).run()
+    network.ahead = steps_ahead(network)
     arena.place(network)
     return network
