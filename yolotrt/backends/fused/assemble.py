@@ -10,6 +10,7 @@ from yolotrt.backends.fused.arguments import KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
+from yolotrt.backends.fused.launch_integers import types_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.schedule import schedule
 from yolotrt.backends.fused.steps import Conv, Grow, Network, Step
@@ -121,10 +122,10 @@ def plausible(
 
 def layers_of(network: Network) -> tuple[Layer, ...]:
     """Return the network's steps as every backend tells them."""
-    return tuple(_layer(step) for step in network.steps)
+    return tuple(_layer(network, step) for step in network.steps)
 
 
-def _layer(step: Step) -> Layer:
+def _layer(network: Network, step: Step) -> Layer:
     kind = type(step).__name__.lower()
     if isinstance(step, Grow):
         kind = "grow (transposed convolution, 3x3, 1x1 behind)"
@@ -133,7 +134,8 @@ def _layer(step: Step) -> Layer:
         parts += ["1x1 behind"] if step.point else []
         parts += ["residual"] if step.residual else []
         kind = f"conv ({', '.join(parts)})"
-    return Layer(step.name, kind, ("FP16",), ("FP16",), ("FP16",), step.nodes)
+    inputs, weights, outputs = types_of(network, step)
+    return Layer(step.name, kind, inputs, weights, outputs, step.nodes)
 
 
 def _put_together(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from yolotrt.backends.fused.parts import Boxes, Planes, Slice, Spread, Store
+import numpy as np
+
+from yolotrt.backends.fused.parts import Boxes, Dense, Planes, Slice, Spread, Store
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -29,7 +31,8 @@ class Cost:
 
     Attributes:
         nbytes: What it reads and writes if each value moves once, weights left out.
-        operations: Multiplications and additions of matrix products.
+        operations: Multiplications and additions of matrix products; of INT8 half as many, since they take
+            half the time.
     """
 
     nbytes: int
@@ -41,13 +44,14 @@ def cost_of(network: Network, step: Step) -> Cost:
     if isinstance(step, Stem):
         width, height = step.out_wh
         read = step.channels * step.height * step.width * HALF
-        return Cost(read + _slice(network, step.store), 2 * width * height * step.dense.weight.size)
+        return Cost(read + _kept(network, step), 2 * width * height * step.dense.weight.size)
     if isinstance(step, Conv):
         width, height = step.out_wh
-        products = step.dense.weight.size + (step.point.weight.size if step.point else 0)
+        products = _products(step.dense) + (_products(step.point) if step.point else 0)
         inputs = [*step.sources, *([step.residual] if step.residual else [])]
         read = sum(_slice(network, part) for part in inputs)
-        return Cost(read + _store(network, step.store, width * height), 2 * width * height * products)
+        written = _kept(network, step)
+        return Cost(read + written, 2 * width * height * products)
     if isinstance(step, Grow):
         pixels = step.width * step.height
         written = _store(network, step.store, 4 * pixels)
@@ -55,7 +59,7 @@ def cost_of(network: Network, step: Step) -> Cost:
         return Cost(_slice(network, step.source) + written, 2 * pixels * products)
     if isinstance(step, Depthwise):
         inputs = [step.source, *([step.residual] if step.residual else [])]
-        return Cost(sum(_slice(network, part) for part in (*inputs, step.store)), 0)
+        return Cost(sum(_slice(network, part) for part in inputs) + _kept(network, step), 0)
     if isinstance(step, Pools):
         return Cost(sum(_slice(network, part) for part in (step.source, *step.stores)), 0)
     if isinstance(step, Attention):
@@ -70,9 +74,21 @@ def cost_of(network: Network, step: Step) -> Cost:
     return Cost(4 * (step.count + step.keep * (step.classes + 2 * (6 + step.coeffs))), 0)
 
 
+def _products(dense: Dense) -> int:
+    """Return products in FP16's time: two of INT8 take as long as one of FP16."""
+    return dense.weight.size // (2 if dense.weight.dtype == np.int8 else 1)
+
+
+def _kept(network: Network, step: Stem | Conv | Depthwise) -> int:
+    """Return the bytes of a result in all its forms."""
+    width, height = step.out_wh
+    also = _slice(network, step.also) if step.also else 0
+    return _store(network, step.store, width * height) + also
+
+
 def _slice(network: Network, part: Slice) -> int:
     m = network.maps[part.map]
-    return m.height * m.width * part.channels * HALF
+    return m.height * m.width * part.channels * m.nbytes_per_value
 
 
 def _store(network: Network, store: Store, pixels: int) -> int:

@@ -8,7 +8,16 @@ import numpy as np
 
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.grow import paired
-from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, next_power
+from yolotrt.backends.fused.launch_integers import (
+    ACTS,
+    act_of,
+    counted,
+    is_int8,
+    only_int8,
+    stored_int8,
+    weights_of,
+)
+from yolotrt.backends.fused.parts import Boxes, Dense, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -23,9 +32,6 @@ from yolotrt.backends.fused.steps import (
     Sum,
 )
 from yolotrt.backends.fused.tiles import Tile
-
-ACTS: dict[Act, int] = {"none": 0, "silu": 1, "sigmoid": 2}
-
 
 class Launcher:
     """Writes steps of one network as launches.
@@ -51,7 +57,9 @@ class Launcher:
     def _at(self, part: Slice | None) -> Address | None:
         if part is None:
             return None
-        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first)
+        whole = is_int8(self._network, part)
+        first = part.first * self._network.maps[part.map].nbytes_per_value
+        return Address("arena", "i8" if whole else "fp16", self._network.offsets[part.map], first)
 
     def _pitch(self, part: Slice | None) -> int:
         """Return the number of values from one pixel to the next."""
@@ -72,6 +80,8 @@ class Launcher:
             ("STEP_Y", "STORE", "PLANE", "ITEM", "COUNT", "BINS", "CELL", "CORNERS", "SPREAD"), 0
         ) | {"QUAD": 1}
         if isinstance(store, Slice):
+            if is_int8(self._network, store):
+                return None, known
             return self._at(store), known | {"STEP_Y": self._pitch(store)}
         if isinstance(store, Spread):
             size = {"STORE": 3, "SPREAD": store.size, "STEP_Y": self._pitch(store.target)}
@@ -86,17 +96,18 @@ class Launcher:
 
     def _stem(self, step: Stem, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
-        outputs = step.dense.outputs
+        outputs, rounded = step.dense.outputs, only_int8(self._network, step)
+        also, known = stored_int8(self._network, step, self._weights)
         args: dict[str, Arg] = {
             "x": Address("input", "fp16", 0, 0), "w": self._weights.add(step.dense.weight),
-            "b": self._weights.add(step.dense.bias), "y": self._at(step.store),
-            "rows": Count(width * height, 0),
+            "b": self._weights.add(step.dense.bias), "y": None if rounded else self._at(step.store),
+            "rows": Count(width * height, 0), **also,
         }  # fmt: skip
-        constants = {
+        constants = known | {
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP_Y": self._pitch(step.store), "CHANNELS": step.channels, "N": outputs, "KERNEL": step.kernel,
-            "STRIDE": step.stride, "PAD": step.pad, "ACT": ACTS[step.dense.act], "BM": tile.bm,
-            "BN": tile.bn, "TW": tile.tw,
+            "STRIDE": step.stride, "PAD": step.pad, "ACT": act_of(step.dense.act, rounded=rounded),
+            "BM": tile.bm, "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
 
@@ -107,19 +118,27 @@ class Launcher:
         source, other = step.sources[0], step.sources[1] if len(step.sources) > 1 else None
         point, dense = step.point, packed(step, pack)
         target, known = self._store(step, tile)
+        also, more = stored_int8(self._network, step, self._weights, pack)
+        weights, behind = weights_of(dense, self._weights), weights_of(point, self._weights)
+        rounded, between = only_int8(self._network, step), step.rounding.point is not None
         args: dict[str, Arg] = {
-            "x0": self._at(source), "x1": self._at(other), "w": self._weights.add(dense.weight),
-            "b": self._weights.add(dense.bias), "w2": self._weights.add(point.weight) if point else None,
+            "x0": self._at(source), "x1": self._at(other), "w": weights.address,
+            "b": self._weights.add(dense.bias), "w2": behind.address,
             "b2": self._weights.add(point.bias) if point else None, "r": self._at(step.residual),
-            "y": target, "rows": Count(width * height, 0),
+            "y": target, "rows": Count(width * height, 0), **also,
+            **counted(step.rounding, self._weights, pack),
         }  # fmt: skip
-        constants = known | {
+        constants = known | more | {
+            "WK": weights.by_product, "WN": weights.by_output, "WK2": behind.by_product,
+            "WN2": behind.by_output,
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP0": self._pitch(source), "STEP1": self._pitch(other), "STEP_R": self._pitch(step.residual),
             "C0": source.channels, "C1": other.channels if other else 0, "N": dense.outputs,
             "KERNEL": step.kernel, "STRIDE": step.stride, "PAD": step.pad,
-            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1, "ACT": ACTS[dense.act],
-            "N2": point.outputs if point else 0, "ACT2": ACTS[point.act] if point else 0,
+            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1,
+            "ACT": act_of(dense.act, rounded=between if point else rounded),
+            "N2": point.outputs if point else 0,
+            "ACT2": act_of(point.act, rounded=rounded) if point else 0,
             "PACK": pack, "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
             "BN2": max(16, next_power(point.outputs)) if point else 0, "TW": tile.tw, "CACHE": tile.cache,
         }  # fmt: skip
@@ -148,18 +167,19 @@ class Launcher:
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
-        taps = step.taps
+        taps, rounded = step.taps, only_int8(self._network, step)
+        also, known = stored_int8(self._network, step, self._weights)
         args: dict[str, Arg] = {
             "x": self._at(step.source), "tw": self._weights.add(taps.weight),
-            "tb": self._weights.add(taps.bias), "r": self._at(step.residual), "y": self._at(step.store),
-            "rows": Count(width * height, 0),
+            "tb": self._weights.add(taps.bias), "r": self._at(step.residual),
+            "y": None if rounded else self._at(step.store), "rows": Count(width * height, 0), **also,
         }  # fmt: skip
-        constants = {
+        constants = known | {
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP": self._pitch(step.source), "STEP_R": self._pitch(step.residual),
             "STEP_Y": self._pitch(step.store), "C": step.source.channels, "KERNEL": taps.kernel,
-            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": ACTS[taps.act], "BM": tile.bm, "BN": tile.bn,
-            "TW": tile.tw,
+            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": act_of(taps.act, rounded=rounded), "BM": tile.bm,
+            "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "depthwise", args, constants, (width, height), step.source.channels, tile)
 
@@ -246,7 +266,7 @@ def packed(step: Conv, pack: int) -> Dense:
         return dense
     across = step.stride * (pack - 1) + kernel
     weight = dense.weight.reshape(kernel, kernel, -1, dense.outputs)
-    wide = np.zeros((kernel, across, weight.shape[2], pack, dense.outputs), np.float16)
+    wide = np.zeros((kernel, across, weight.shape[2], pack, dense.outputs), weight.dtype)
     for i in range(pack):
         wide[:, i * step.stride : i * step.stride + kernel, :, i] = weight
     return Dense(wide.reshape(-1, pack * dense.outputs), np.tile(dense.bias, pack), dense.act)

@@ -1,4 +1,4 @@
-"""Weights as the kernels read them: FP16, by row, output channels filled up with zeros."""
+"""Weights as the kernels read them: FP16 or INT8, by row, output channels filled up with zeros."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from yolotrt.backends.fused.plan_ops import ConvWeights, Op
 
 
 def dense_of(rows: np.ndarray, weights: ConvWeights) -> Dense:
-    """Return weights by row with the output channels filled up with zeros."""
+    """Return weights by row with the output channels filled up with zeros; INT8 rows stay that."""
     spare = round_up(rows.shape[1]) - rows.shape[1]
+    kept = np.int8 if rows.dtype == np.int8 else np.float16
     return Dense(
-        np.ascontiguousarray(np.pad(rows, ((0, 0), (0, spare))), np.float16),
+        np.ascontiguousarray(np.pad(rows, ((0, 0), (0, spare))), kept),
         np.pad(weights.bias, (0, spare)).astype(np.float32),
         weights.act,
     )
 
 
-def point_of(weights: ConvWeights) -> Dense:
+def counts_of(weights: ConvWeights, scale: float) -> np.ndarray:
+    """Return what 1 counts for in sums of INT8 products, channels filled up with zeros."""
+    assert weights.integers
+    counts = weights.integers.scales * np.float32(scale)
+    return np.pad(counts, (0, round_up(len(counts)) - len(counts))).astype(np.float32)
+
+
+def point_of(weights: ConvWeights, *, int8: bool = False) -> Dense:
     """Return a convolution of single pixels behind another, for all channels that the other stores."""
-    rows = weights.weight[:, :, 0, 0].T
+    values = weights.integers.values if int8 and weights.integers else weights.weight
+    rows = values[:, :, 0, 0].T
     return dense_of(np.pad(rows, ((0, round_up(len(rows)) - len(rows)), (0, 0))), weights)
 
 

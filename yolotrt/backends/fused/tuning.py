@@ -224,5 +224,7 @@ def _key(network: Network, step: Step, batch: int, tiles: list[Tile]) -> str:
     """Return a key of what is computed, whatever it is called and wherever it lies."""
     launch = Launcher(network, WeightsBlob()).launch(step, tiles[0])
     counts = [(n, vars(a)) for n, a in launch.args.items() if a is not None and not isinstance(a, Address)]
-    shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants}
+    elements = {n: a.element for n, a in launch.args.items() if isinstance(a, Address)}
+    shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants,
+             "elements": elements}  # fmt: skip
     return content_key({**shape, "tiles": [t.as_dict() for t in tiles]})
