@@ -61,11 +61,15 @@ class Reference:
     def keep(self, s: Stem | Conv | Depthwise, value: Floats) -> None:
         """Write a result as INT8, FP16 or both."""
         assert isinstance(s.store, Slice)
-        for part in (s.store, s.also):
-            if part and self.network.maps[part.map].nbytes_per_value == 1:
-                self.write(part, integers(value, s.rounding.store))
-            elif part:
-                self.write(part, value)
+        kept = s.rounding.store
+        if kept is None:
+            self.write(s.store, value)
+            return
+        whole = s.also or s.store
+        for part, (a, b) in ((whole, kept.whole), (s.store, kept.half)):
+            chosen = value[..., a:b]
+            chosen = integers(chosen, kept.steps[a:b]) if part is whole else chosen
+            self.write(Slice(part.map, part.first + a, b - a), chosen)
 
     def do(self, step: Step) -> None:
         """Compute one step."""

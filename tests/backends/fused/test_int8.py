@@ -1,4 +1,4 @@
-"""INT8: every fusion through Triton's interpreter, and the planner on networks with Q/DQ."""
+"""INT8: every fusion through Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.backends.fused.interpreted import Interpreted
 from tests.backends.fused.reference import Reference
 from tests.backends.fused.test_kernels import BATCH, HEIGHT, RNG, WIDTH, conv, taps
 from yolotrt.backends.fused import arena
-from yolotrt.backends.fused.parts import Boxes, Dense, Map, Planes, Rounding, Slice
+from yolotrt.backends.fused.parts import Boxes, Dense, Kept, Map, Planes, Rounding, Slice
 from yolotrt.backends.fused.steps import Conv, Depthwise, Network, Stem, Step, Sum
 from yolotrt.backends.fused.tiles import Tile
 
@@ -66,7 +66,16 @@ def counts(channels: int, products: int) -> np.ndarray:
     return (RNG.uniform(0.5, 2, channels) / (74 * 74 * np.sqrt(products))).astype(np.float32)
 
 
-def conv8(*, point8: bool = False, form: str = "int8", residual8: bool = True, **options: Any) -> Any:
+def kept(outputs: int, form: str, spans: tuple = ()) -> Kept:
+    """Return how a result is kept: all of it as INT8 and perhaps as FP16, or the given channels."""
+    steps = RNG.uniform(0.01, 0.03, outputs).astype(np.float32)
+    half = (0, outputs) if form == "both" else (0, 0)
+    return Kept(steps, *(spans or (half, (0, outputs))))
+
+
+def conv8(
+    *, point8: bool = False, form: str = "int8", residual8: bool = True, spans: tuple = (), **options: Any
+) -> Any:
     """Return a convolution of INT8 and its maps; ``form`` says how its result is kept."""
     step, maps = conv(**options)
     for i in range(len(step.sources)):
@@ -76,7 +85,7 @@ def conv8(*, point8: bool = False, form: str = "int8", residual8: bool = True, *
     step.rounding = Rounding(
         products=counts(step.dense.outputs, len(step.dense.weight)), point=between,
         inner=0.02 if point8 else 0.0, residual=0.01 if step.residual and residual8 else 0.0,
-        store=RNG.uniform(0.01, 0.03, outputs).astype(np.float32) if form != "fp16" else None,
+        store=kept(outputs, form, spans) if form != "fp16" else None,
     )  # fmt: skip
     step.dense = whole(step.dense)
     if step.point and point8:
@@ -102,6 +111,7 @@ TILES = [Tile(32, 32, 64), Tile(64, 16, 32), Tile(32, 16, 32, tw=4, cache=".ca")
         (TILES[1], {"channels": (40,), "outputs": 16, "residual": True}),
         (TILES[2], {"kernel": 3, "channels": (24,), "outputs": 8, "residual": True, "residual8": False}),
         (TILES[0], {"channels": (24, 16), "zooms": (2, 1), "form": "both"}),
+        (TILES[1], {"channels": (16,), "outputs": 40, "form": "both", "spans": ((16, 40), (0, 24))}),
         (TILES[2], {"kernel": 3, "channels": (16, 8), "outputs": 16}),
         (TILES[0], {"kernel": 3, "point": 40, "point8": True, "residual": True, "form": "both"}),
         (TILES[0], {"kernel": 3, "point": 40, "residual": True}),
@@ -125,23 +135,23 @@ def test_ends_of_the_network(point8: bool) -> None:
 
 @pytest.mark.parametrize("form", ["int8", "both"])
 def test_fp16_layers_write_int8(form: str) -> None:
-    steps = RNG.uniform(0.01, 0.03, 24).astype(np.float32)
+    rounding = Rounding(store=kept(24, form))
     maps = [Map("x", HEIGHT, WIDTH, 24), Map("y", HEIGHT, WIDTH, 40, 1 if form == "int8" else 2),
             Map("y8", HEIGHT, WIDTH, 24, 1)]  # fmt: skip
     also = Slice(2, 0, 24) if form == "both" else None
     depthwise = Depthwise(
         name="depthwise", nodes=(), source=Slice(0, 0, 24), height=HEIGHT, width=WIDTH, taps=taps(24, 3),
-        store=Slice(1, 16, 24), also=also, rounding=Rounding(store=steps),
+        store=Slice(1, 16, 24), also=also, rounding=rounding,
     )  # fmt: skip
     within_a_step(depthwise, maps, Tile(32, 16))
     dense = Dense(RNG.normal(0, 0.3, (27, 24)).astype(np.float16), np.zeros(24, np.float32), "silu")
     stem = Stem(
         name="stem", nodes=(), height=2 * HEIGHT, width=2 * WIDTH, channels=3, kernel=3, stride=2, pad=1,
-        dense=dense, store=Slice(1, 8, 24), also=also, rounding=Rounding(store=steps),
+        dense=dense, store=Slice(1, 8, 24), also=also, rounding=rounding,
     )  # fmt: skip
     within_a_step(stem, maps, Tile(16, 16))
     step, maps = conv(outputs=24)
-    step.rounding = Rounding(store=steps)
+    step.rounding = rounding
     maps[1].nbytes_per_value = 1 if form == "int8" else 2
     if form == "both":
         step.also = Slice(3, 0, 24)

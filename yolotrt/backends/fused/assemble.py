@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from yolotrt.backends.base import Layer
@@ -120,12 +121,17 @@ def plausible(
         ]
 
 
-def layers_of(network: Network) -> tuple[Layer, ...]:
-    """Return the network's steps as every backend tells them."""
-    return tuple(_layer(network, step) for step in network.steps)
+def layers_of(network: Network, reasons: Mapping[str, str] = MappingProxyType({})) -> tuple[Layer, ...]:
+    """Return the network's steps as every backend tells them.
+
+    Args:
+        network: The network.
+        reasons: Why convolutions are not INT8, by the step's name.
+    """
+    return tuple(_layer(network, step, reasons.get(step.name, "")) for step in network.steps)
 
 
-def _layer(network: Network, step: Step) -> Layer:
+def _layer(network: Network, step: Step, reason: str) -> Layer:
     kind = type(step).__name__.lower()
     if isinstance(step, Grow):
         kind = "grow (transposed convolution, 3x3, 1x1 behind)"
@@ -134,6 +140,7 @@ def _layer(network: Network, step: Step) -> Layer:
         parts += ["1x1 behind"] if step.point else []
         parts += ["residual"] if step.residual else []
         kind = f"conv ({', '.join(parts)})"
+    kind += f"; not INT8: {reason}" if reason else ""
     inputs, weights, outputs = types_of(network, step)
     return Layer(step.name, kind, inputs, weights, outputs, step.nodes)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
 
-RECIPE = "1"
+RECIPE = "2"
 """Changes whenever the same network would become another engine."""
 
 
@@ -44,7 +44,7 @@ class FusedBackend:
     runs_on_cpu = False
     any_batch = False
     packages = ("triton",)
-    precisions: tuple[Precision, ...] = ("fp16",)
+    precisions: tuple[Precision, ...] = ("fp16", "int8")
     measured = "a quarter of ONNX Runtime's time for YOLO11n-seg on an H200"
 
     def availability(self) -> Availability:
@@ -72,15 +72,15 @@ class FusedBackend:
         return Placement((0,), f"{self.name} runs on GPUs only")
 
     def worthwhile(self, device: str) -> tuple[Precision, ...]:
-        """Return FP16, which all its kernels compute in."""
-        return ("fp16",)
+        """Return FP16 and INT8, which its kernels compute in."""
+        return ("fp16", "int8")
 
     def check(self, config: BuildConfig) -> None:
         """Refuse what the kernels cannot compute and what only TensorRT has."""
-        if config.precision != "fp16":
+        if config.precision not in self.precisions:
             raise UsageError(
-                f"The fused backend computes in FP16 and builds no {config.precision.upper()} engines.",
-                hint="Add --fp16, or choose another --backend.",
+                f"The fused backend builds FP16 and INT8 engines, not {config.precision.upper()}.",
+                hint="Add --fp16 or --int8, or choose another --backend.",
             )
         asked = {
             "--version-compatible": config.version_compatible,
@@ -123,19 +123,22 @@ class FusedBackend:
         """
         from yolotrt.backends.fused.assemble import assemble, layers_of
         from yolotrt.backends.fused.file import write
-        from yolotrt.backends.fused.planner import plan
+        from yolotrt.backends.fused.planner import Plan
+        from yolotrt.backends.fused.selection import select
         from yolotrt.backends.fused.tuning import GpuTuner
 
         progress("plan", 0, 1)
-        network = plan(model, config.spec)
+        plan = Plan(model, config.spec)
         progress("plan", 1, 1)
         targets, device = _targets(config), _device()
         tuner = None
         if device is not None and device.info.arch in targets:
             cache = config.timing_cache and config.timing_cache.with_suffix(".fused.json")
             tuner = GpuTuner(device, cache, f"triton {require_triton()} recipe {RECIPE}")
+        selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
+        network = plan.network(selection.chosen)
         engine = assemble(network, targets, config.profiles, tuner, progress)
-        return BuiltEngine(write(engine), layers_of(network))
+        return BuiltEngine(write(engine), layers_of(network, selection.reasons))
 
     def load(self, file: EngineFile) -> FusedEngine:
         """Refuse: the kernels run on GPUs only.
@@ -152,10 +155,18 @@ class FusedBackend:
         return load(file, device)
 
     def notes(self, file: EngineFile) -> tuple[str, ...]:
-        """Return that kernels were chosen by rule, where no GPU timed them."""
+        """Return how much is INT8, and that kernels were chosen by rule, where no GPU timed them."""
+        found = []
+        if file.precision == "int8":
+            whole = sum("INT8" in layer.weights for layer in file.layers)
+            found.append(
+                f"{whole} of its {len(file.layers)} kernels multiply INT8; yolotrt inspect --layers says why "
+                "the other convolutions are FP16."
+            )
         if file.environment.get("tuned_on") == "nothing":
-            return ("its kernels were chosen by rule; built on the GPU itself they are timed.",)
-        return ()
+            also = ", and so was what is INT8" if file.precision == "int8" else ""
+            found.append(f"its kernels were chosen by rule{also}; built on the GPU itself they are timed.")
+        return tuple(found)
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
         """Return batch sizes and, unless it is for the GPU at hand, the GPUs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class Stem(Step):
     dense: Dense
     store: Slice
     also: Slice | None = None
-    rounding: Rounding = Rounding()
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class Conv(Step):
     point: Dense | None = None
     residual: Slice | None = None
     also: Slice | None = None
-    rounding: Rounding = Rounding()
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:
@@ -184,7 +184,7 @@ class Depthwise(Step):
     store: Slice
     residual: Slice | None = None
     also: Slice | None = None
-    rounding: Rounding = Rounding()
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:

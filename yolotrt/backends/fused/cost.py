@@ -82,8 +82,11 @@ def _products(dense: Dense) -> int:
 def _kept(network: Network, step: Stem | Conv | Depthwise) -> int:
     """Return the bytes of a result in all its forms."""
     width, height = step.out_wh
-    also = _slice(network, step.also) if step.also else 0
-    return _store(network, step.store, width * height) + also
+    kept = step.rounding.store
+    if kept is None:
+        return _store(network, step.store, width * height)
+    (a, b), (c, d) = kept.half, kept.whole
+    return width * height * (HALF * (b - a) + d - c)
 
 
 def _slice(network: Network, part: Slice) -> int:

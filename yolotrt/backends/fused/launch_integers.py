@@ -14,7 +14,7 @@ from yolotrt.backends.fused.steps import Conv, Depthwise, Network, Stem, Step
 ACTS: dict[Act, int] = {"none": 0, "silu": 1, "sigmoid": 2}
 
 SILU_OF_ONE = 3
-"""SiLU for results that only INT8 is kept of."""
+"""SiLU of networks that hold INT8."""
 
 PITCH = 16
 """INT8 weights of an output channel begin at multiples of this."""
@@ -62,22 +62,34 @@ def only_int8(network: Network, step: Stem | Conv | Depthwise) -> bool:
     return isinstance(step.store, Slice) and is_int8(network, step.store)
 
 
-def act_of(act: Act, *, rounded: bool) -> int:
-    """Return an activation's number; ``rounded`` if all of its results become INT8."""
-    return SILU_OF_ONE if rounded and act == "silu" else ACTS[act]
+def act_of(act: Act, network: Network) -> int:
+    """Return an activation's number; where a network holds INT8, its noise hides that of a faster SiLU."""
+    return SILU_OF_ONE if network.rounded and act == "silu" else ACTS[act]
 
 
 def stored_int8(
     network: Network, step: Stem | Conv | Depthwise, blob: WeightsBlob, pack: int = 1
 ) -> tuple[dict[str, Arg], dict[str, Any]]:
     """Return where a step's result goes as INT8: arguments, and what is known when compiled."""
-    part = step.store if only_int8(network, step) else step.also
-    steps = step.rounding.store
-    if not isinstance(part, Slice) or steps is None:
+    part, kept = step.store if only_int8(network, step) else step.also, step.rounding.store
+    if not isinstance(part, Slice) or kept is None:
         return {"y8": None, "steps": None}, {"STEP_8": 0}
     at = Address("arena", "i8", network.offsets[part.map], part.first)
-    inverse = np.tile(np.float32(1) / steps, pack)
+    inverse = np.tile(np.float32(1) / kept.steps, pack)
     return {"y8": at, "steps": blob.add(inverse)}, {"STEP_8": network.maps[part.map].channels}
+
+
+def spans_of(step: Conv, pack: int) -> dict[str, Any]:
+    """Return which columns are stored in each form; with neighbouring pixels as one: all."""
+    kept, outputs = step.rounding.store, step.last.outputs
+    known = {"FIRST": 0, "END": 0, "FIRST_8": 0, "END_8": 0}
+    if kept is None or pack > 1:
+        return known
+    if kept.half not in ((0, 0), (0, outputs)):
+        known |= {"FIRST": kept.half[0], "END": kept.half[1]}
+    if kept.whole != (0, outputs):
+        known |= {"FIRST_8": kept.whole[0], "END_8": kept.whole[1]}
+    return known
 
 
 def counted(rounding: Rounding, blob: WeightsBlob, pack: int = 1) -> dict[str, Arg]:
@@ -92,9 +104,7 @@ def counted(rounding: Rounding, blob: WeightsBlob, pack: int = 1) -> dict[str, A
     }
 
 
-def types_of(
-    network: Network, step: Step
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def types_of(network: Network, step: Step) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the types that a step reads, of its weights, and that it writes, each once."""
     if not isinstance(step, Stem | Conv | Depthwise):
         return ("FP16",), ("FP16",), ("FP16",)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.grow import paired
 from yolotrt.backends.fused.launch_integers import (
@@ -14,10 +12,11 @@ from yolotrt.backends.fused.launch_integers import (
     counted,
     is_int8,
     only_int8,
+    spans_of,
     stored_int8,
     weights_of,
 )
-from yolotrt.backends.fused.parts import Boxes, Dense, Planes, Slice, Spread, next_power
+from yolotrt.backends.fused.parts import Boxes, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -31,7 +30,9 @@ from yolotrt.backends.fused.steps import (
     Step,
     Sum,
 )
+from yolotrt.backends.fused.stored_weights import packed
 from yolotrt.backends.fused.tiles import Tile
+
 
 class Launcher:
     """Writes steps of one network as launches.
@@ -106,7 +107,7 @@ class Launcher:
         constants = known | {
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP_Y": self._pitch(step.store), "CHANNELS": step.channels, "N": outputs, "KERNEL": step.kernel,
-            "STRIDE": step.stride, "PAD": step.pad, "ACT": act_of(step.dense.act, rounded=rounded),
+            "STRIDE": step.stride, "PAD": step.pad, "ACT": act_of(step.dense.act, self._network),
             "BM": tile.bm, "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
@@ -120,7 +121,6 @@ class Launcher:
         target, known = self._store(step, tile)
         also, more = stored_int8(self._network, step, self._weights, pack)
         weights, behind = weights_of(dense, self._weights), weights_of(point, self._weights)
-        rounded, between = only_int8(self._network, step), step.rounding.point is not None
         args: dict[str, Arg] = {
             "x0": self._at(source), "x1": self._at(other), "w": weights.address,
             "b": self._weights.add(dense.bias), "w2": behind.address,
@@ -128,7 +128,7 @@ class Launcher:
             "y": target, "rows": Count(width * height, 0), **also,
             **counted(step.rounding, self._weights, pack),
         }  # fmt: skip
-        constants = known | more | {
+        constants = known | more | spans_of(step, pack) | {
             "WK": weights.by_product, "WN": weights.by_output, "WK2": behind.by_product,
             "WN2": behind.by_output,
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
@@ -136,9 +136,8 @@ class Launcher:
             "C0": source.channels, "C1": other.channels if other else 0, "N": dense.outputs,
             "KERNEL": step.kernel, "STRIDE": step.stride, "PAD": step.pad,
             "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1,
-            "ACT": act_of(dense.act, rounded=between if point else rounded),
-            "N2": point.outputs if point else 0,
-            "ACT2": act_of(point.act, rounded=rounded) if point else 0,
+            "ACT": act_of(dense.act, self._network), "N2": point.outputs if point else 0,
+            "ACT2": act_of(point.act, self._network) if point else 0,
             "PACK": pack, "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
             "BN2": max(16, next_power(point.outputs)) if point else 0, "TW": tile.tw, "CACHE": tile.cache,
         }  # fmt: skip
@@ -155,7 +154,7 @@ class Launcher:
         }  # fmt: skip
         constants = {
             "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
-            "C": step.source.channels, "N": outputs, "ACT": ACTS[step.act], "N2": planes,
+            "C": step.source.channels, "N": outputs, "ACT": act_of(step.act, self._network), "N2": planes,
             "ACT2": ACTS[step.point.act], "ITEM": store.plane * store.planes, "COUNT": store.count,
             "QUAD": 8 if step.width % 4 == 0 and store.plane % 8 == 0 else 1, "BM": tile.bm, "BN": tile.bn,
             "BK": tile.bk, "BN2": max(16, next_power(planes)),
@@ -178,7 +177,7 @@ class Launcher:
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP": self._pitch(step.source), "STEP_R": self._pitch(step.residual),
             "STEP_Y": self._pitch(step.store), "C": step.source.channels, "KERNEL": taps.kernel,
-            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": act_of(taps.act, rounded=rounded), "BM": tile.bm,
+            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": act_of(taps.act, self._network), "BM": tile.bm,
             "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "depthwise", args, constants, (width, height), step.source.channels, tile)
@@ -253,23 +252,6 @@ class Launcher:
             "BCOEFFS": next_power(step.coeffs),
         }  # fmt: skip
         return _images(step, "select", args, constants, 1, tile)
-
-
-def packed(step: Conv, pack: int) -> Dense:
-    """Return a convolution's weights for ``pack`` neighbouring pixels of the result as one.
-
-    Rows are the taps that any of them has, columns the channels of the first pixel, then of the second, and
-    so on: each pixel's weights stand where its taps are, with zeros around them.
-    """
-    dense, kernel = step.dense, step.kernel
-    if pack == 1:
-        return dense
-    across = step.stride * (pack - 1) + kernel
-    weight = dense.weight.reshape(kernel, kernel, -1, dense.outputs)
-    wide = np.zeros((kernel, across, weight.shape[2], pack, dense.outputs), weight.dtype)
-    for i in range(pack):
-        wide[:, i * step.stride : i * step.stride + kernel, :, i] = weight
-    return Dense(wide.reshape(-1, pack * dense.outputs), np.tile(dense.bias, pack), dense.act)
 
 
 def _launch(

@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from yolotrt.arrays import F32
 from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.parts import (
     Boxes,
     Dense,
+    Kept,
     Map,
     Planes,
     Rounding,
@@ -29,6 +29,7 @@ from yolotrt.backends.fused.plan_ops import (
     aligned,
 )
 from yolotrt.backends.fused.plan_passes import settled
+from yolotrt.backends.fused.precision import Forms, reads_integers
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -42,9 +43,8 @@ from yolotrt.backends.fused.steps import (
     Step,
     Sum,
 )
-from yolotrt.backends.fused.precision import Forms, reads_integers
-from yolotrt.backends.fused.stored_weights import counts_of, dense_of, point_of, taps_of
-from yolotrt.backends.fused.tail import Tail
+from yolotrt.backends.fused.stored_weights import dense_of, point_of, rounding_of, taps_of
+from yolotrt.backends.fused.tail import Tail, refusal_of
 from yolotrt.errors import BuildError
 from yolotrt.model.spec import ModelSpec
 
@@ -183,18 +183,13 @@ class Lowering:
             scored = Dense(last.weight, last.bias, "sigmoid")
             point, dense = (scored, dense) if point else (None, scored)
         store: Store
-        store, also, scale = (self._stores[out], None, None) if out in self._stores else self._targets(out)
+        store, also, kept = (self._stores[out], None, None) if out in self._stores else self._targets(out)
         if op.spread > 1:
             if not isinstance(store, Slice) or len(op.weights.bias) % (8 * op.spread**2):
                 raise self._refusal(f"{op.name} writes {len(op.weights.bias)} channels")
             store = Spread(store, op.spread)
         integral = op.residual is not None and reads_integers(op, self._forms)
-        rounding = Rounding(
-            products=counts_of(op.weights, op.scale) if op.int8 else None,
-            point=counts_of(op.point, op.point_scale) if behind and op.point else None,
-            inner=op.point_scale if behind else 0.0, residual=op.residual_scale if integral else 0.0,
-            store=scale,
-        )  # fmt: skip
+        rounding = rounding_of(op, kept, behind=behind, residual=integral)
         residual = self._slice(settled(op.residual, self._homes)[0], int8=integral) if op.residual else None
         return Conv(
             name=op.name, nodes=tuple(op.nodes), sources=sources, height=op.height, width=op.width,
@@ -271,16 +266,19 @@ class Lowering:
         home, first = self._homes.get(tensor, (tensor, 0))
         return Slice(self._map(home, int8=int8), first, self._draft.tensors[tensor].stored)
 
-    def _targets(self, tensor: int) -> tuple[Slice, Slice | None, F32 | None]:
-        """Return where a result goes, where it goes as INT8 too, and what 1 counts for there."""
+    def _targets(self, tensor: int) -> tuple[Slice, Slice | None, Kept | None]:
+        """Return where a result goes, where it goes as INT8 too, and how it is rounded for that."""
         scales = self._forms.scales.get(tensor)
         if scales is None:
             return self._target(tensor), None, None
-        spare = self._draft.tensors[tensor].stored - len(scales)
-        known = np.pad(np.where(scales > 0, scales, 1), (0, spare), constant_values=1)
-        if tensor not in self._forms.half:
-            return self._target(tensor, int8=True), None, known
-        return self._target(tensor), self._target(tensor, int8=True), known
+        stored = self._draft.tensors[tensor].stored
+        steps = np.pad(np.where(scales > 0, scales, 1), (0, stored - len(scales)), constant_values=1)
+        half, whole = ((0, stored) if b == len(scales) and a == 0 else (a, b)
+                       for a, b in self._forms.spans(tensor))  # fmt: skip
+        kept = Kept(steps.astype(np.float32), half, whole)
+        if half == (0, 0):
+            return self._target(tensor, int8=True), None, kept
+        return self._target(tensor), self._target(tensor, int8=True), kept
 
     def _map(self, home: int, *, int8: bool = False) -> int:
         if (home, int8) not in self._maps:
@@ -300,11 +298,3 @@ class Lowering:
 
     def _refusal(self, reason: str) -> BuildError:
         return refusal_of(self._spec, reason)
-
-
-def refusal_of(spec: ModelSpec, reason: str) -> BuildError:
-    """Return the error for a network that no fused steps compute."""
-    return BuildError(
-        f"The fused backend cannot build {spec.name}: {reason}.",
-        hint="Build it with another backend: --backend tensorrt, tensorrt-rtx or onnxruntime",
-    )

@@ -139,6 +139,21 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A result of which some channels are kept as INT8, and some perhaps as FP16.
+
+    Attributes:
+        steps: (output channels,) FP32: what 1 counts for.
+        half: First of the channels kept as FP16, and the one behind the last; (0, 0) is none.
+        whole: The same for INT8.
+    """
+
+    steps: npt.NDArray[np.float32]
+    half: tuple[int, int]
+    whole: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Rounding:
     """What is INT8 in a step, and what 1 counts for there.
 
@@ -147,14 +162,14 @@ class Rounding:
         point: The same for the convolution of single pixels behind.
         inner: Of what that reads; 0 if that is FP16.
         residual: Of the residual; 0 if that is FP16.
-        store: (output channels,) FP32: of the result; None if none of it is INT8.
+        store: How the result becomes INT8; None if none of it does.
     """
 
     products: npt.NDArray[np.float32] | None = None
     point: npt.NDArray[np.float32] | None = None
     inner: float = 0.0
     residual: float = 0.0
-    store: npt.NDArray[np.float32] | None = None
+    store: Kept | None = None
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.attention import find_blocks
 from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.grow import fuse_growth
-from yolotrt.backends.fused.lowering import Lowering, refusal_of
+from yolotrt.backends.fused.lowering import Lowering
 from yolotrt.backends.fused.plan_import import Importer
 from yolotrt.backends.fused.plan_passes import fuse_chains, materialize, merge_siblings, place
-from yolotrt.backends.fused.precision import refused, settle
+from yolotrt.backends.fused.precision import Forms, refused, settle, traffic
 from yolotrt.backends.fused.steps import (
     Network,
 )
-from yolotrt.backends.fused.tail import find_tail
+from yolotrt.backends.fused.tail import find_tail, refusal_of
 from yolotrt.model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,24 @@ class Plan:
 
     def network(self, chosen: Collection[str] | None = None) -> Network:
         """Return the network, placed in its arena; see :func:`plan` for ``chosen``."""
-        forms = settle(self._draft, self.possible if chosen is None else chosen)
+        forms = self.forms(chosen)
         network = Lowering(self._draft, self._homes, self._tail, self._spec, self._graph, forms).run()
+        network.rounded = bool(self.possible)
         arena.place(network)
         return network
+
+    def forms(self, chosen: Collection[str] | None = None) -> Forms:
+        """Return in which form the network's tensors are kept; see :func:`plan` for ``chosen``."""
+        return settle(self._draft, self.possible if chosen is None else chosen)
+
+    def readers(self) -> dict[int, list[str]]:
+        """Return which steps that may be INT8 read each tensor."""
+        possible = set(self.possible)
+        return {
+            tensor: [op.name for op in ops if op.name in possible]
+            for tensor, ops in self._draft.readers().items()
+        }
+
+    def traffic(self, chosen: Collection[str] | None = None) -> dict[str, int]:
+        """Return the bytes that each step moves for one image, weights left out."""
+        return traffic(self._draft, self.forms(chosen))

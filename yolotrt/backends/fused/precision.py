@@ -1,8 +1,8 @@
-"""Which layers compute in INT8, and in which form each feature map is kept for those who read it.
+"""In which form each feature map is kept for those who read it: FP16, INT8, or both.
 
-A map is kept as INT8 for the layers that multiply integers, as FP16 for all others, and as both where it has
-readers of both kinds: so every reader sees what the ONNX network says. A layer that could be INT8 and stays
-in FP16 reads what was never rounded.
+Layers that multiply integers read INT8, all others FP16; channels that have readers of both kinds are kept
+twice. So every reader sees what the ONNX network says, but for a layer that could be INT8 and stays in FP16:
+it reads what was never rounded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from yolotrt.arrays import F32
 from yolotrt.backends.fused.plan_ops import ChannelSlice, NetworkDraft, Op, Value
@@ -18,44 +19,54 @@ from yolotrt.backends.fused.plan_ops import ChannelSlice, NetworkDraft, Op, Valu
 STORING = ("stem", "conv", "depthwise")
 """Operations whose kernels write INT8."""
 
+Span = tuple[int, int]
+"""First channel, and the one behind the last."""
+
 
 @dataclass
 class Forms:
-    """In which form tensors are kept.
+    """In which form channels of tensors are kept.
 
     Attributes:
-        half: Those with a map of FP16.
-        scales: Those with a map of INT8: what 1 counts for in each channel; 0 where nobody reads it so.
+        draft: The network.
+        half: By tensor: which channels somebody reads as FP16.
+        scales: By tensor: what 1 counts for in each channel that is INT8; 0 where nobody reads it so.
     """
 
-    half: set[int] = field(default_factory=set)
+    draft: NetworkDraft
+    half: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
     scales: dict[int, F32] = field(default_factory=dict)
 
     def agrees(self, piece: ChannelSlice, scale: float) -> bool:
         """Whether channels are INT8 in a scale, or nobody reads them as INT8."""
         known = self.scales.get(piece.tensor)
-        part = known[piece.first : piece.first + piece.channels] if known is not None else np.zeros(0)
-        return bool(np.all((part == 0) | (part == np.float32(scale))))
+        return known is None or bool(np.isin(_part(known, piece), (0, np.float32(scale))).all())
 
     def holds(self, piece: ChannelSlice, scale: float) -> bool:
         """Whether channels are kept as INT8 in a scale."""
-        return piece.tensor in self.scales and bool(
-            np.all(
-                self.scales[piece.tensor][piece.first : piece.first + piece.channels] == np.float32(scale)
-            )
-        )
+        known = self.scales.get(piece.tensor)
+        return known is not None and bool((_part(known, piece) == np.float32(scale)).all())
 
-    def keep(self, draft: NetworkDraft, value: Value, scale: float) -> None:
+    def keep(self, value: Value, scale: float) -> None:
         """Keep a value as INT8."""
         for piece in value:
-            channels = draft.tensors[piece.tensor].channels
-            known = self.scales.setdefault(piece.tensor, np.zeros(channels, np.float32))
-            known[piece.first : piece.first + piece.channels] = scale
+            channels = self.draft.tensors[piece.tensor].channels
+            _part(self.scales.setdefault(piece.tensor, np.zeros(channels, np.float32)), piece)[:] = scale
+
+    def keep_half(self, value: Value) -> None:
+        """Keep a value as FP16."""
+        for piece in value:
+            channels = self.draft.tensors[piece.tensor].channels
+            _part(self.half.setdefault(piece.tensor, np.zeros(channels, np.bool_)), piece)[:] = True
+
+    def spans(self, tensor: int) -> tuple[Span, Span]:
+        """Return which channels of a tensor are written as FP16 and as INT8; none is (0, 0)."""
+        return _span(self.half.get(tensor)), _span(self.scales.get(tensor))
 
 
 def refused(draft: NetworkDraft) -> dict[str, str]:
     """Return the convolutions that cannot be INT8, by name, with the reason."""
-    forms = Forms()
+    forms = Forms(draft)
     makers = draft.makers()
     found: dict[str, str] = {}
     for op in draft.ops:
@@ -65,7 +76,50 @@ def refused(draft: NetworkDraft) -> dict[str, str]:
         if reason:
             found[op.name] = reason
         else:
-            forms.keep(draft, op.inputs[0], op.scale)
+            forms.keep(op.inputs[0], op.scale)
+    return found
+
+
+def settle(draft: NetworkDraft, chosen: Collection[str]) -> Forms:
+    """Let the chosen operations be INT8, and return in which form tensors are kept for that.
+
+    Args:
+        draft: The network; its operations are marked.
+        chosen: Names of operations, none of them refused.
+    """
+    forms = Forms(draft)
+    for op in draft.ops:
+        op.int8 = op.name in chosen
+        if op.int8:
+            forms.keep(op.inputs[0], op.scale)
+        else:
+            for value in op.inputs:
+                forms.keep_half(value)
+    for op in draft.ops:
+        if op.residual and not reads_integers(op, forms):
+            forms.keep_half(op.residual)
+    return forms
+
+
+def reads_integers(op: Op, forms: Forms) -> bool:
+    """Whether an operation's residual is read as INT8: the network says so, and it is kept as that."""
+    wanted = op.residual_scale
+    return op.kind == "conv" and bool(wanted) and all(forms.holds(p, wanted) for p in op.residual or ())
+
+
+def traffic(draft: NetworkDraft, forms: Forms) -> dict[str, int]:
+    """Return the bytes of feature maps that each convolution moves for one image, by name."""
+    found = {}
+    for op in draft.ops:
+        nbytes = sum(_nbytes(draft, piece, op.int8) for value in op.inputs for piece in value)
+        if op.residual:
+            whole = reads_integers(op, forms)
+            nbytes += sum(_nbytes(draft, piece, whole) for piece in op.residual)
+        for out in op.outputs:
+            tensor = draft.tensors[out]
+            (a, b), (c, d) = forms.spans(out)
+            nbytes += (2 * (b - a) + d - c) * tensor.height * tensor.width
+        found[op.name] = nbytes
     return found
 
 
@@ -83,28 +137,15 @@ def _reason(draft: NetworkDraft, op: Op, makers: dict[int, int], forms: Forms) -
     return ""
 
 
-def settle(draft: NetworkDraft, chosen: Collection[str]) -> Forms:
-    """Let the chosen operations be INT8, and return in which form tensors are kept for that.
-
-    Args:
-        draft: The network; its operations are marked.
-        chosen: Names of operations, none of them refused.
-    """
-    forms = Forms()
-    for op in draft.ops:
-        op.int8 = op.name in chosen
-        if op.int8:
-            forms.keep(draft, op.inputs[0], op.scale)
-        else:
-            forms.half |= {piece.tensor for value in op.inputs for piece in value}
-    for op in draft.ops:
-        if op.residual and not reads_integers(op, forms):
-            forms.half |= {piece.tensor for piece in op.residual}
-    return forms
+def _nbytes(draft: NetworkDraft, piece: ChannelSlice, whole: bool) -> int:
+    tensor = draft.tensors[piece.tensor]
+    return tensor.height * tensor.width * piece.channels * (1 if whole else 2)
 
 
-def reads_integers(op: Op, forms: Forms) -> bool:
-    """Whether an operation's residual is read as INT8: the network says so, and it is kept as that."""
-    wanted = op.residual_scale
-    there = all(forms.holds(piece, wanted) for piece in op.residual or ())
-    return op.kind == "conv" and bool(wanted) and there
+def _part(known: npt.NDArray[np.generic], piece: ChannelSlice) -> npt.NDArray[np.generic]:
+    return known[piece.first : piece.first + piece.channels]
+
+
+def _span(known: npt.NDArray[np.generic] | None) -> Span:
+    used = np.flatnonzero(known) if known is not None else np.zeros(0, int)
+    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)

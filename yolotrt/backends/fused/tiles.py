@@ -140,7 +140,17 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
                     found.append(Tile(bm, bn, bk, tw=wide, warps=warps, stages=3, cache=".ca"))
-    return sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST] + _packed(step)
+    found = sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST]
+    return found + _packed(step) + _large(step, pixels, widths[0])
+
+
+def _large(step: Conv, pixels: int, wide: int) -> list[Tile]:
+    """Return tiles that read less, for layers whose INT8 products take less time than what they read."""
+    if step.rounding.products is None or step.kernel == 1 or pixels < 256 * FULL * 2:
+        return []
+    bn = min(wide, 128)
+    return [Tile(256, bn, 64, warps=8, stages=3), Tile(256, bn, 128, warps=8, stages=3),
+            Tile(128, bn, 128, warps=8, stages=3), Tile(128, bn, 128, warps=4, stages=3)]  # fmt: skip
 
 
 def _packed(step: Conv) -> list[Tile]:

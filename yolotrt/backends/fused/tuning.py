@@ -59,26 +59,32 @@ class GpuTuner:
         self, network: Network, batches: Sequence[int], progress: Progress
     ) -> dict[tuple[str, int], list[Tile]]:
         """Return the fastest tile of every step, for each batch size; see :class:`.assemble.Tuner`."""
-        best: dict[int, list[Timed]] = {}
-        for batch in batches:
-            first = [candidates(step, batch) for step in network.steps]
-            keys = [
-                _key(network, step, batch, tiles) for step, tiles in zip(network.steps, first, strict=True)
-            ]
-            known = [self._cache.get(key) for key in keys]
-            some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
-            found = self._round(network, batch, some, progress)
-            if not all(known):
-                near = [
-                    [k.tile] if k else neighbours(step, timed.tile)
-                    for k, step, timed in zip(known, network.steps, found, strict=True)
-                ]
-                found = self._round(network, batch, near, progress)
-            best[batch] = found
-            for key, timed in zip(keys, found, strict=True):
-                self._cache.put(key, timed)
+        best = {batch: self.timed(network, batch, progress) for batch in batches}
         self._cache.write()
         return {(self.target, batch): [t.tile for t in found] for batch, found in best.items()}
+
+    def seconds(self, network: Network, batch: int, progress: Progress) -> list[float]:
+        """Return how long each step takes with its fastest tile; see :class:`.selection.Measuring`."""
+        found = self.timed(network, batch, progress)
+        self._cache.write()
+        return [t.microseconds * 1e-6 for t in found]
+
+    def timed(self, network: Network, batch: int, progress: Progress) -> list[Timed]:
+        """Return the fastest tile of every step, and how long it takes."""
+        first = [candidates(step, batch) for step in network.steps]
+        keys = [_key(network, step, batch, tiles) for step, tiles in zip(network.steps, first, strict=True)]
+        known = [self._cache.get(key) for key in keys]
+        some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
+        found = self._round(network, batch, some, progress)
+        if not all(known):
+            near = [
+                [k.tile] if k else neighbours(step, timed.tile)
+                for k, step, timed in zip(known, network.steps, found, strict=True)
+            ]
+            found = self._round(network, batch, near, progress)
+        for key, timed in zip(keys, found, strict=True):
+            self._cache.put(key, timed)
+        return found
 
     def _round(
         self, network: Network, batch: int, options: list[list[Tile]], progress: Progress

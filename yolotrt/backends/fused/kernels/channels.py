@@ -55,10 +55,11 @@ def depthwise_sum(x, tw, tb, c, oy, ox, image, valid, STEP: tl.constexpr, HEIGHT
 
 
 @triton.jit
-def depthwise(x, tw, tb, r, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
-              IN_WIDTH: tl.constexpr, STEP: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
-              STEP_8: tl.constexpr, C: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
-              ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+def depthwise(x, tw, tb, r, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+              IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP: tl.constexpr, STEP_R: tl.constexpr,
+              STEP_Y: tl.constexpr, STEP_8: tl.constexpr, C: tl.constexpr, KERNEL: tl.constexpr,
+              STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+              TW: tl.constexpr):  # fmt: skip
     """Compute a depthwise convolution."""
     BLOCKS: tl.constexpr = (C + BN - 1) // BN
     c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
@@ -70,7 +71,7 @@ def depthwise(x, tw, tb, r, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.
     if r is not None:
         v += tl.load(r + pixel[:, None] * STEP_R + c[None, :], mask=there, other=0.0).to(tl.float32)
     at = pixel[:, None] * STEP_Y + c[None, :]
-    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + c[None, :], c, there, C)
+    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + c[None, :], c, there, C, 0, 0, 0, 0)
 
 
 @triton.jit

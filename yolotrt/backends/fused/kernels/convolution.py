@@ -71,8 +71,9 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
          N2: tl.constexpr, ACT2: tl.constexpr, STORE: tl.constexpr, PLANE: tl.constexpr, ITEM: tl.constexpr,
          COUNT: tl.constexpr, BINS: tl.constexpr, CELL: tl.constexpr, CORNERS: tl.constexpr,
          SPREAD: tl.constexpr, QUAD: tl.constexpr, PACK: tl.constexpr, WK: tl.constexpr, WN: tl.constexpr,
-         WK2: tl.constexpr, WN2: tl.constexpr, STEP_8: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BN2: tl.constexpr, TW: tl.constexpr,
-         CACHE: tl.constexpr):  # fmt: skip
+         WK2: tl.constexpr, WN2: tl.constexpr, STEP_8: tl.constexpr, FIRST: tl.constexpr, END: tl.constexpr,
+         FIRST_8: tl.constexpr, END_8: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+         BN2: tl.constexpr, TW: tl.constexpr, CACHE: tl.constexpr):  # fmt: skip
     """Compute a convolution and everything around it; see :class:`yolotrt.backends.fused.steps.Conv`.
 
     With ``s``, products are of INT8 and ``s`` says what 1 counts for in each column, and with ``s2`` those
@@ -140,7 +141,7 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
     if STORE == 0:
         at = pixel[:, None] * (PACK * STEP_Y) + (columns // EACH_P * STEP_Y + columns % EACH_P)[None, :]
         at8 = pixel[:, None] * (PACK * STEP_8) + (columns // EACH_P * STEP_8 + columns % EACH_P)[None, :]
-        put(y, y8, steps, v, at, at8, columns, there, LAST)
+        put(y, y8, steps, v, at, at8, columns, there, LAST, FIRST, END, FIRST_8, END_8)
     elif STORE == 1:
         # Pixels along the second axis, so that neighbouring threads store neighbouring pixels.
         if QUAD > 1:

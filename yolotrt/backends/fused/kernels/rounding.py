@@ -1,6 +1,6 @@
 """Rounding to INT8, and results that are stored as that."""
 
-# ruff: noqa: N803, N806 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
@@ -11,7 +11,7 @@ from yolotrt.backends.fused.kernels.shared import COMPILED
 
 @triton.jit
 def rounded(v):
-    """Return FP32 values rounded to the nearest of -128 to 127, halves to even: 4 values in 6 instructions."""
+    """Return FP32 values rounded to the nearest of -128 to 127, halves to even: 4 in 6 instructions."""
     if COMPILED:
         return tl.inline_asm_elementwise(
             "{ .reg .s32 a, b, c, d; .reg .b32 high;"
@@ -28,10 +28,19 @@ def rounded(v):
 
 
 @triton.jit
-def put(y, y8, steps, v, at, at8, columns, there, N: tl.constexpr):
-    """Store values as FP16, as INT8 in the steps of each column, or as both."""
+def put(y, y8, steps, v, at, at8, columns, there, N: tl.constexpr, FIRST: tl.constexpr, END: tl.constexpr,
+        FIRST_8: tl.constexpr, END_8: tl.constexpr):  # fmt: skip
+    """Store some columns as FP16, and some as INT8 in the steps of each; an end of 0 is all of them."""
     if y is not None:
-        tl.store(y + at, v.to(tl.float16), mask=there)
+        if END > 0:
+            mask = there & ((columns >= FIRST) & (columns < END))[None, :]
+        else:
+            mask = there
+        tl.store(y + at, v.to(tl.float16), mask=mask)
     if y8 is not None:
         inverse = tl.load(steps + columns, mask=columns < N, other=0.0)
-        tl.store(y8 + at8, rounded(v * inverse[None, :]), mask=there)
+        if END_8 > 0:
+            mask = there & ((columns >= FIRST_8) & (columns < END_8))[None, :]
+        else:
+            mask = there
+        tl.store(y8 + at8, rounded(v * inverse[None, :]), mask=mask)
