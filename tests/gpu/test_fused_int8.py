@@ -18,7 +18,7 @@ from tests.backends.fused.quantised import Forced, quantised
 from yolotrt.backends.fused.arguments import Address, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.launches import Launcher
-from yolotrt.backends.fused.planner import Plan
+from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.steps import Step
 from yolotrt.backends.fused.tiles import candidates
 from yolotrt.cuda.device import Device
@@ -34,7 +34,7 @@ pytestmark = [
 class OnGpu:
     """A network's memory on the GPU, and its steps."""
 
-    def __init__(self, device: Device, plan: Plan, images: np.ndarray) -> None:
+    def __init__(self, device: Device, plan: NetworkPlan, images: np.ndarray) -> None:
         self.network, self.batch, self._device = plan.network(), len(images), device
         weights = WeightsBlob()
         launcher = Launcher(self.network, weights)
@@ -92,7 +92,7 @@ class OnGpu:
 
 
 def checked(device: Device, model: onnx.ModelProto, images: np.ndarray) -> dict[str, float]:
-    plan = Plan(model, read_spec(model, "network"))
+    plan = NetworkPlan(model, read_spec(model, "network"))
     with OnGpu(device, plan, images) as found:
         forced = Forced(model, plan, found.network, images)
         off = forced.run(found.do)

@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from tests.backends.fused.reference import Reference, integers
 from yolotrt.backends.fused.parts import Slice
-from yolotrt.backends.fused.planner import Plan
+from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.steps import Conv, Depthwise, Network, Pools, Stem, Step
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
@@ -66,7 +66,9 @@ class Forced:
         images: (batch, 3, height, width) FP32.
     """
 
-    def __init__(self, model: onnx.ModelProto, plan: Plan, network: Network, images: np.ndarray) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, plan: NetworkPlan, network: Network, images: np.ndarray
+    ) -> None:
         self._model, self._plan, self.network = model, plan, network
         self.right = tensors_of(model, images)
         self.reference = Reference(network, len(images))

@@ -17,7 +17,7 @@ from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, compile_all, 
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.parts import Slice
-from yolotrt.backends.fused.planner import Plan
+from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.selection import select
 from yolotrt.backends.fused.steps import Conv, Network, Step
 from yolotrt.backends.fused.tiles import candidates
@@ -43,7 +43,7 @@ def with_pairs(pictures: np.ndarray) -> onnx.ModelProto:
 
 
 def test_every_step_of_a_network_is_within_a_step(with_pairs: onnx.ModelProto, pictures: np.ndarray) -> None:
-    plan = Plan(with_pairs, read_spec(with_pairs, "mini"))
+    plan = NetworkPlan(with_pairs, read_spec(with_pairs, "mini"))
     network = plan.network()
     found = Interpreted(network, 1)
     found.images = pictures.astype(np.float16)
@@ -62,7 +62,7 @@ def test_every_step_of_a_network_is_within_a_step(with_pairs: onnx.ModelProto, p
 
 
 def test_what_is_int8_and_what_is_not(with_pairs: onnx.ModelProto) -> None:
-    plan = Plan(with_pairs, read_spec(with_pairs, "mini"))
+    plan = NetworkPlan(with_pairs, read_spec(with_pairs, "mini"))
     convolutions = [s for s in plan.network().steps if isinstance(s, Conv)]
     whole = [s for s in convolutions if s.rounding.products is not None]
     assert {s.name for s in whole} == set(plan.possible)
@@ -94,7 +94,7 @@ def test_other_kinds_of_rounding_are_refused(with_pairs: onnx.ModelProto, zero: 
     old = next(t for t in model.graph.initializer if t.name == node.input[2])
     old.CopyFrom(onnx.numpy_helper.from_array(np.asarray(zero), old.name))
     with pytest.raises(BuildError, match=reason):
-        Plan(model, read_spec(model, "mini"))
+        NetworkPlan(model, read_spec(model, "mini"))
 
 
 class Clock:
@@ -116,7 +116,7 @@ class Clock:
 
 
 def test_a_layer_is_int8_where_that_is_measured_to_be_faster(with_pairs: onnx.ModelProto) -> None:
-    plan = Plan(with_pairs, read_spec(with_pairs, "mini"))
+    plan = NetworkPlan(with_pairs, read_spec(with_pairs, "mini"))
     assert select(plan, ["sm_90"], 8, Clock(0.5)).chosen == tuple(plan.possible)
     nothing = select(plan, ["sm_90"], 8, Clock(2.0))
     assert nothing.chosen == ()
@@ -129,16 +129,16 @@ def test_a_layer_is_int8_where_that_is_measured_to_be_faster(with_pairs: onnx.Mo
 
 
 def test_without_a_gpu_the_choice_follows_a_rule(with_pairs: onnx.ModelProto) -> None:
-    plan = Plan(with_pairs, read_spec(with_pairs, "mini"))
+    plan = NetworkPlan(with_pairs, read_spec(with_pairs, "mini"))
     for target in TARGETS:
         found = select(plan, [target], 32)
         assert found.chosen
         assert set(found.chosen) <= set(plan.possible)
-    assert not select(Plan(yolo(SHAPE), read_spec(yolo(SHAPE), "mini")), ["sm_90"], 8).chosen
+    assert not select(NetworkPlan(yolo(SHAPE), read_spec(yolo(SHAPE), "mini")), ["sm_90"], 8).chosen
 
 
 def test_bytes_of_int8_are_half(with_pairs: onnx.ModelProto) -> None:
-    plan = Plan(with_pairs, read_spec(with_pairs, "mini"))
+    plan = NetworkPlan(with_pairs, read_spec(with_pairs, "mini"))
     half, whole = plan.traffic(()), plan.traffic()
     both = [n for n in plan.possible if half[n] == 2 * whole[n]]
     assert len(both) > 5
@@ -152,7 +152,7 @@ def test_int8_kernels_compile_for_every_target_and_fit_it(
     with_pairs: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    network = Plan(with_pairs, read_spec(with_pairs, "mini")).network()
+    network = NetworkPlan(with_pairs, read_spec(with_pairs, "mini")).network()
     launcher = Launcher(network, WeightsBlob())
     chosen = [
         next(s for s in network.steps if isinstance(s, Conv) and s.rounding.inner and s.kernel == 3),

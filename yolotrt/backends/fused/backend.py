@@ -115,7 +115,7 @@ class FusedBackend:
         return found
 
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
-        """Plan the network, time its kernels where a GPU allows it, and compile them.
+        """NetworkPlan the network, time its kernels where a GPU allows it, and compile them.
 
         Raises:
             MissingDependency: Triton is not installed.
@@ -123,12 +123,12 @@ class FusedBackend:
         """
         from yolotrt.backends.fused.assemble import assemble, layers_of
         from yolotrt.backends.fused.file import write
-        from yolotrt.backends.fused.planner import Plan
+        from yolotrt.backends.fused.planner import NetworkPlan
         from yolotrt.backends.fused.selection import select
         from yolotrt.backends.fused.tuning import GpuTuner
 
         progress("plan", 0, 1)
-        plan = Plan(model, config.spec)
+        plan = NetworkPlan(model, config.spec)
         progress("plan", 1, 1)
         targets, device = _targets(config), _device()
         tuner = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def plan(model: onnx.ModelProto, spec: ModelSpec, chosen: Collection[str] | None = None) -> Network:
-    """Plan a network.
+    """NetworkPlan a network.
 
     Args:
         model: The network, its layers in FP16 or FP32, some perhaps INT8 by Q/DQ. The engine computes in FP16
@@ -35,10 +35,10 @@ def plan(model: onnx.ModelProto, spec: ModelSpec, chosen: Collection[str] | None
     Raises:
         BuildError: It holds an operator, or uses one in a way, that no fused step computes.
     """
-    return Plan(model, spec).network(chosen)
+    return NetworkPlan(model, spec).network(chosen)
 
 
-class Plan:
+class NetworkPlan:
     """A network with everything decided but which layers are INT8.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from yolotrt.backends.fused.cost import cost_of
-from yolotrt.backends.fused.planner import Plan
+from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.roofline import GPUS
 from yolotrt.backends.fused.steps import Network
 from yolotrt.progress import Progress, no_progress
@@ -73,7 +73,7 @@ class Selection:
 
 
 def select(
-    plan: Plan,
+    plan: NetworkPlan,
     targets: Sequence[str],
     batch: int,
     measuring: Measuring | None = None,
@@ -105,7 +105,7 @@ def select(
     return Selection(best, _reasons(plan, best, f"FP16 is faster as measured on {measuring.target}"))
 
 
-def supposed(plan: Plan, targets: Sequence[str], batch: int) -> Times:
+def supposed(plan: NetworkPlan, targets: Sequence[str], batch: int) -> Times:
     """Return times by what a typical GPU of each target can do, as shares of the whole network in FP16."""
     half, whole = plan.network(()), plan.network()
     shares: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -126,7 +126,7 @@ def supposed(plan: Plan, targets: Sequence[str], batch: int) -> Times:
     return Times(*shares, per_byte)
 
 
-def measured(plan: Plan, batch: int, measuring: Measuring, progress: Progress) -> Times:
+def measured(plan: NetworkPlan, batch: int, measuring: Measuring, progress: Progress) -> Times:
     """Return times as a GPU takes them; one more byte costs what a byte costs in FP16 on average."""
     found = []
     half = plan.network(())
@@ -137,7 +137,7 @@ def measured(plan: Plan, batch: int, measuring: Measuring, progress: Progress) -
     return Times(found[0], found[1], sum(found[0].values()) / nbytes)
 
 
-def cheapest(plan: Plan, times: Times, batch: int) -> tuple[str, ...]:
+def cheapest(plan: NetworkPlan, times: Times, batch: int) -> tuple[str, ...]:
     """Return the steps whose INT8 makes the network fastest, found by changing one or a few at a time."""
     apart = plan.traffic(()), plan.traffic()
 
@@ -163,12 +163,12 @@ def cheapest(plan: Plan, times: Times, batch: int) -> tuple[str, ...]:
     return tuple(name for name in plan.possible if name in best)
 
 
-def _groups(plan: Plan) -> Iterator[frozenset[str]]:
+def _groups(plan: NetworkPlan) -> Iterator[frozenset[str]]:
     """Return what is changed together: each step alone, and those that read the same."""
     yield from (frozenset([name]) for name in plan.possible)
     together = {frozenset(names) for names in plan.readers().values()}
     yield from sorted((g for g in together if len(g) > 1), key=sorted)
 
 
-def _reasons(plan: Plan, chosen: Collection[str], slower: str) -> dict[str, str]:
+def _reasons(plan: NetworkPlan, chosen: Collection[str], slower: str) -> dict[str, str]:
     return dict(plan.refused) | {name: slower for name in plan.possible if name not in chosen}

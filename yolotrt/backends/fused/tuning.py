@@ -74,14 +74,15 @@ class GpuTuner:
         first = [candidates(step, batch) for step in network.steps]
         keys = [_key(network, step, batch, tiles) for step, tiles in zip(network.steps, first, strict=True)]
         known = [self._cache.get(key) for key in keys]
+        if all(known):
+            return [k for k in known if k]
         some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
         found = self._round(network, batch, some, progress)
-        if not all(known):
-            near = [
-                [k.tile] if k else neighbours(step, timed.tile)
-                for k, step, timed in zip(known, network.steps, found, strict=True)
-            ]
-            found = self._round(network, batch, near, progress)
+        near = [
+            [k.tile] if k else neighbours(step, timed.tile)
+            for k, step, timed in zip(known, network.steps, found, strict=True)
+        ]
+        found = self._round(network, batch, near, progress)
         for key, timed in zip(keys, found, strict=True):
             self._cache.put(key, timed)
         return found
