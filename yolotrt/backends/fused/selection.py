@@ -92,7 +92,7 @@ def select(
         return Selection((), {})
     if measuring is None:
         chosen = cheapest(plan, supposed(plan, targets, batch), batch)
-        return Selection(chosen, _reasons(plan, chosen, "FP16 is faster by rule; nothing was measured"))
+        return Selection(chosen, _reasons(plan, chosen, "slower with what it has converted, by rule"))
     times = measured(plan, batch, measuring, progress)
     tried = {
         (): sum(times.half.values()),
@@ -102,7 +102,7 @@ def select(
     if mixed not in tried:
         tried[mixed] = sum(measuring.seconds(plan.network(mixed), batch, progress))
     best = min(tried, key=lambda chosen: tried[chosen])
-    return Selection(best, _reasons(plan, best, f"FP16 is faster as measured on {measuring.target}"))
+    return Selection(best, _reasons(plan, best, f"slower with what it has converted, measured on {measuring.target}"))
 
 
 def supposed(plan: NetworkPlan, targets: Sequence[str], batch: int) -> Times:
