@@ -23,6 +23,7 @@ from yolotrt.backends.fused.steps import Conv, Network, Step
 from yolotrt.backends.fused.tiles import candidates
 from yolotrt.errors import BuildError
 from yolotrt.model.onnxfile import read_spec
+from yolotrt.model.precision import to_fp16
 from yolotrt.progress import Progress
 
 pytest.importorskip("triton")
@@ -82,6 +83,18 @@ def test_what_is_int8_and_what_is_not(with_pairs: onnx.ModelProto) -> None:
     layers = layers_of(plan.network(), plan.refused)
     assert {t for layer in layers for t in layer.weights} == {"FP16", "INT8"}
     assert any(layer.kind.endswith("; not INT8: not INT8 in the network") for layer in layers)
+
+
+@pytest.mark.parametrize("shape", [Shape(size=96, areas=9), Shape(keep=20, bins=1)], ids=str)
+def test_every_kind_of_network_is_planned(shape: Shape) -> None:
+    images = np.random.default_rng(4).random((1, 3, shape.size, shape.size), np.float32)
+    model = quantised(yolo(shape), images)
+    plan = NetworkPlan(to_fp16(model, read_spec(model, "mini")), read_spec(model, "mini"))
+    network = plan.network()
+    kinds = {type(s).__name__ for s in network.steps}
+    assert {"Attention", "Pools", "Depthwise", "Grow"} <= kinds
+    assert ("Select" in kinds) == bool(shape.keep)
+    assert len(plan.possible) > 20
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def select(
     if mixed not in tried:
         tried[mixed] = sum(measuring.seconds(plan.network(mixed), batch, progress))
     best = min(tried, key=lambda chosen: tried[chosen])
-    return Selection(best, _reasons(plan, best, f"slower with what it has converted, measured on {measuring.target}"))
+    return Selection(
+        best, _reasons(plan, best, f"slower with what it has converted, measured on {measuring.target}")
+    )
 
 
 def supposed(plan: NetworkPlan, targets: Sequence[str], batch: int) -> Times:

@@ -1,6 +1,6 @@
 """Rounding to INT8, and results that are stored as that."""
 
-# ruff: noqa: N803 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803, SIM108 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
