@@ -1,7 +1,8 @@
 """The figures of the GPU pipeline, from one run on one GPU.
 
 * ``sweep``: all dispatch modes x groups, tiles only, interleaved;
-* ``frame``: whole frames (tiles and global) against bare inference with the same engine, and peers;
+* ``frame``: whole frames (tiles and global) against bare inference with the same engine;
+* ``peers``: a whole frame, and other tools on it;
 * ``kernels``: bytes, time and share of the copy bandwidth of each kernel;
 * ``agreement``: the same detections as on the CPU;
 * ``soak``: memory over many frames.
@@ -51,7 +52,7 @@ from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.settings import PipelineSettings
 
-SECTIONS = ("sweep", "frame", "kernels", "agreement", "soak")
+SECTIONS = ("sweep", "frame", "peers", "kernels", "agreement", "soak")
 GROUPS = (1, 2, 4, 8)
 
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sections: dict[str, Callable[[], Any]] = {
         "sweep": lambda: sweep(gpu, frame, options.rounds, subjects),
         "frame": lambda: whole_frames(gpu, frame, options, subjects),
+        "peers": lambda: beside_peers(gpu, frame, options, subjects),
         "kernels": lambda: kernel_table(gpu, frame, PipelineSettings("tiled+global", measure=False)),
         "agreement": lambda: agreements(options, device),
         "soak": lambda: soak(gpu, frame, options.soak),
@@ -116,24 +118,43 @@ def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack
 def whole_frames(
     gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
 ) -> dict[str, Any]:
-    """Measure whole frames in both orders, from page-locked and pageable memory, and bare inference."""
-    both = PipelineSettings("tiled+global", 1, "graph", measure=True)
-    after = replace(both, global_order="after")
-    subjects: list[Any] = [
-        InferenceSubject("bare inference, one batch after another", gpu, after, frame),
-        PipelineSubject("whole frame, global beside the tiles", gpu, both),
-        PipelineSubject("whole frame, global after the tiles", gpu, after),
-        PipelineSubject("whole frame, page-locked source", gpu, both, pinned=True),
-        PipelineSubject("whole frame, 4 groups", gpu, replace(both, groups=4)),
+    """Measure whole frames from pageable and from page-locked memory, and bare inference.
+
+    Bare inference is all batches of the same engine one after another as one graph, from prepared input.
+    """
+    plain = PipelineSettings("tiled+global", 1, "graph")
+    after = replace(plain, global_order="after")
+    subjects: list[Any] = [InferenceSubject("bare inference, one batch after another", gpu, after, frame)]
+    for measured_too, groups in ((False, GROUPS), (True, (1, 4))):
+        for n in groups:
+            for pinned in (False, True):
+                name = "whole frame" + ", page-locked source" * pinned + ", stages measured" * measured_too
+                settings = replace(plain, groups=n, measure=measured_too)
+                subjects.append(PipelineSubject(name, gpu, settings, pinned=pinned))
+    subjects += [
+        PipelineSubject("whole frame, global after the tiles", gpu, replace(after, measure=True)),
         PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
-        PipelineSubject("whole frame, streams", gpu, replace(both, dispatch="streams")),
-        PipelineSubject("whole frame, threads", gpu, replace(both, dispatch="threads")),
-        *(peers(options.weights, gpu.device) if options.weights else ()),
     ]
     measured = _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
-    if options.weights:
-        measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
+    bare, *others = (case["p50_s"]["end_to_end"] for case in measured["cases"])
+    measured["against_bare_inference"] = {
+        f"{case['engine']}, groups={case['groups']}": round(spent / bare, 3)
+        for case, spent in zip(measured["cases"][1:], others, strict=True)
+    }
     measured["depth"] = {str(depth): throughput(gpu, frame, depth, options.rounds) for depth in (1, 2)}
+    return measured
+
+
+def beside_peers(
+    gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
+) -> dict[str, Any]:
+    """Measure whole frames and other tools in turn; nothing without their weights."""
+    if not options.weights:
+        return {}
+    ours = PipelineSettings("tiled+global", 1, "graph")
+    subjects = [PipelineSubject("whole frame", gpu, ours), *peers(options.weights, gpu.device)]
+    measured = _measured(subjects, frame, options.peer_rounds, gpu.device, open_subjects)
+    measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
     return measured
 
 
@@ -251,6 +272,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="import torch first, whose cuDNN is used then;\notherwise ONNX Runtime takes what it finds",
     )
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--peer-rounds", type=int, default=10, help="of the peers, which take long")
     parser.add_argument("--soak", type=int, default=2000)
     parser.add_argument("--sections", nargs="*", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"))

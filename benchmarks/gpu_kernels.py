@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +15,14 @@ from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.results import HEADER, RECORD
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.device.slots import Slot
+from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.timing.clock import now, seconds_between
 
 REPEATS = 30
 ROUNDS = 7
 COPY_BYTES = 1 << 30
+COLD = 8
 
 
 def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, Any]:
@@ -51,8 +56,36 @@ def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, 
         return {
             "copy_bytes_per_second": bandwidth,
             "kernels": rows,
+            "staging": staging(frame, scope),
             "upload": {"seconds": upload, "bytes": frame.nbytes, "bytes_per_second": frame.nbytes / upload},
         }
+
+
+def staging(frame: Any, scope: Scope) -> dict[str, dict[str, float]]:
+    """Return how long copying a frame into page-locked memory takes: until its first rows, and all are there.
+
+    By threads that were asleep, and from and to memory that is in no cache, as between two frames.
+    """
+    height = len(frame)
+    frames = [frame.copy() for _ in range(COLD)]
+    targets = [scope.pinned(frame.nbytes).array[: frame.nbytes].reshape(frame.shape) for _ in range(COLD)]
+    found = {}
+    for threads in (1, 2, 4, 8, 12, 16):
+        if threads > len(os.sched_getaffinity(0)):
+            continue
+        staged = Staging(threads)
+        firsts, alls = [], []
+        for turn in range(2 * COLD):
+            time.sleep(0.002)
+            stamps: list[int] = []
+            begin = now()
+            source, target = frames[turn % COLD], targets[(5 * turn + 1) % COLD]
+            staged.run(source, target, [height], lambda first, end, at=stamps: at.append(now()))
+            firsts.append(seconds_between(begin, stamps[0]))
+            alls.append(seconds_between(begin, stamps[-1]))
+        staged.close()
+        found[str(threads)] = {"first_s": float(np.median(firsts)), "all_s": float(np.median(alls))}
+    return found
 
 
 def copy_bandwidth(device: Device, scope: Scope, stream: Stream) -> float:
@@ -99,11 +132,13 @@ def _time(
 def _prepare(slot: PassSlot | None, name: str, frame_bytes: int) -> Any:
     if slot is None:
         return
+    if slot.input.source is not None:
+        return  # the network reads the frame
     written = slot.owner.buffers.input.nbytes
     if not frame_bytes:  # four neighbours of every pixel inside
         width, height = slot.owner.placement.resized_wh
         frame_bytes = width * height * 4 * 3
-    yield name, slot.prepare, frame_bytes + written
+    yield name, lambda stream: slot.prepare(0, stream), frame_bytes + written
 
 
 def _decode(slot: PassSlot | None, scope: str) -> Any:
@@ -120,13 +155,13 @@ def _decode(slot: PassSlot | None, scope: str) -> Any:
     drawn = _mask_bytes(slot, records)
     for name, launch, nbytes in zip(
         (*names, "lay_out", "draw_masks"),
-        slot.decode.launches,
+        (*slot.decode.search[0], *slot.decode.draw),
         (*sizes, 2 * records.nbytes, drawn),
         strict=True,
     ):
         if name == "find_candidates":  # the count must start at zero each time
             yield f"{name} ({scope})", lambda s, k=launch: (s.clear(slot.decode.state), k(s)), nbytes
-        elif name != "keep_best":  # it uses its candidates up, so it cannot be repeated alone
+        elif name not in ("keep_best", "lay_out"):  # which use up what they read
             yield f"{name} ({scope})", launch, nbytes
 
 

@@ -10,7 +10,8 @@ from yolotrt.bench.rounds import Measurement
 from yolotrt.cuda.device import Device
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.pipeline import DevicePipeline
-from yolotrt.pipeline.device.share import Gpu
+from yolotrt.pipeline.device.share import Gpu, cut_tiles, letterbox
+from yolotrt.pipeline.device.slots import Slot
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
 
@@ -53,6 +54,7 @@ class InferenceSubject:
         (worker,) = self._pipeline.workers
         (slot,) = worker.slots
         passes = [p.owner for p in (slot.tiles, slot.global_pass) if p]
+        prepare_input(device, settings, slot, frame)
         self._scope = device.scope()
         self._stream = self._scope.stream()
         self._begin, self._end = (self._scope.event(timing=True) for _ in "be")
@@ -79,6 +81,20 @@ class InferenceSubject:
         """Free what it holds."""
         self._scope.close()
         self._pipeline.close()
+
+
+def prepare_input(device: Device, settings: PipelineSettings, slot: Slot, frame: Any) -> None:
+    """Fill the input of a slot's passes from its frame, also where the engine would read the frame itself."""
+    grid = settings.grid((frame.shape[1], frame.shape[0]), slot.passes[0].owner.spec.input_wh)
+    with device.scope() as scope:
+        stream = scope.stream()
+        if slot.tiles:
+            into, tiles = slot.tiles.owner.buffers, range(len(grid.origins))
+            cut_tiles(device, scope, slot.frame, grid, tiles, into, bgr=settings.bgr)(stream)
+        if slot.global_pass:
+            owner = slot.global_pass.owner
+            letterbox(device, slot.frame, owner.placement, owner.buffers, bgr=settings.bgr)(stream)
+        stream.synchronize()
 
 
 def capture_passes(device: Device, scope: Any, stream: Any, passes: list[DevicePass]) -> Any:

@@ -34,6 +34,7 @@ class ToyBackend:
     qdq_style: QdqStyle = "cpu"
     runs_on_cpu = any_batch = True
     precisions: tuple[Precision, ...] = ("fp32",)
+    retunes = False
     measured = ""
 
     def availability(self) -> Availability:

@@ -11,12 +11,15 @@ import onnx
 import onnxruntime as ort
 
 from tests.cuda.emulator import HostDriver, Operation
-from yolotrt.backends.base import EngineFile
+from tests.cuda.reference import cut_tiles
+from yolotrt.backends.base import EngineFile, FrameSource, TilesOf
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
+from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.model.onnxfile import read_spec
+from yolotrt.pipeline.device.sources import table_of
 
 
 class EmulatedEngine:
@@ -26,8 +29,10 @@ class EmulatedEngine:
     device: Device | None = None
     _scratch = count(1, 1000)
 
-    def __init__(self, driver: HostDriver, path: Path, *, context_bytes: int = 0) -> None:
-        self.driver = driver
+    def __init__(
+        self, driver: HostDriver, path: Path, *, context_bytes: int = 0, reads_frames: bool = False
+    ) -> None:
+        self.driver, self.reads_frames = driver, reads_frames
         self.model = onnx.load(path)
         spec = read_spec(self.model, path.stem)
         self.file = EngineFile(path, "emulator", "fp32", spec, (), "")
@@ -54,12 +59,62 @@ class EmulatedContext:
         self.tensors: Mapping[str, TensorType] = tensor_types(network, engine.file.spec)
         self.input_pointer = 0
         self.output_pointers: Mapping[str, int] = {}
+        spec = engine.file.spec
+        image = self.tensors[spec.input_name]
+        self._images = np.full(image.shape, np.nan, image.dtype)
         self._scratch = engine.scratch + lane  # an address that only the contexts of a lane share
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(network.SerializeToString(), options)
+        self.source: FrameSource | None = None
         self._ran = False
         self._closed = False
+
+    def begin(self, stream_handle: int, images: range) -> None:
+        """Read some images from a frame, as the first layers of an engine that reads frames do."""
+        source = self.source
+        assert source is not None
+
+        def work(op: Operation) -> None:
+            for i in images:
+                self._images[i] = self._read(op, source, i)
+            # Marks in the scratch memory show whether all have begun before the rest runs.
+            op.writes += [(self._mark(i), self._mark(i) + 1) for i in images]
+
+        self._engine.driver.submit("begin", stream_handle, work)
+
+    def resume(self, stream_handle: int) -> None:
+        def work(op: Operation) -> None:
+            op.reads += [(self._mark(i), self._mark(i) + 1) for i in range(self.batch)]
+            assert not np.isnan(self._images).any(), "some images have not begun"
+            self._infer(op, self._images, targets)
+            self._images[:] = np.nan
+
+        targets = dict(self.output_pointers)
+        self._engine.driver.submit("infer", stream_handle, work)
+
+    def _mark(self, image: int) -> int:
+        return 10**9 * (1 + self._scratch) + image  # an address that only the contexts of a lane share
+
+    def _read(self, op: Operation, source: FrameSource, image: int) -> np.ndarray:
+        """Prepare one image with the references of the kernels that other engines need."""
+        frame, kind = source.frame, self.tensors[self._engine.file.spec.input_name]
+        _, _, height, width = kind.shape
+        out = np.zeros((1, 3, height, width), np.float32)
+        if isinstance(source, TilesOf):
+            at = [source.origins + 8 * image, out.ctypes.data]
+            where = [frame.address, frame.width, frame.height, *at, width, height, int(frame.bgr)]
+            cut_tiles(op, {"HALF": 0}, where, (1, 1, 1))
+        else:
+            tables = [op.read(a, np.int32, n, 4) for a, n in ((source.across, width), (source.down, height))]
+            image_wh = frame.width, frame.height
+            box = Letterbox.fit(image_wh, (width, height))
+            assert all((t == table_of(box, axis)).all() for axis, t in enumerate(tables))
+            pixels = op.read(frame.address, np.uint8, frame.height, frame.width, 3)
+            rgb = box.apply(pixels)[..., :: -1 if frame.bgr else 1]
+            out[0] = (rgb.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
+        op.writes = [w for w in op.writes if w[0] != out.ctypes.data]
+        return out[0].astype(kind.dtype)
 
     def close(self) -> None:
         assert not self._closed
@@ -76,10 +131,12 @@ class EmulatedContext:
 
         def work(op: Operation) -> None:
             image = self.tensors[spec.input_name]
-            op.writes.append((self._scratch, self._scratch + 1))
-            images = op.read(source, image.dtype, *image.shape)
-            outputs = self._session.run(list(targets), {spec.input_name: images})
-            for (name, address), value in zip(targets.items(), outputs, strict=True):
-                op.write(address, self.tensors[name].dtype, *value.shape)[:] = np.asarray(value)
+            self._infer(op, op.read(source, image.dtype, *image.shape), targets)
 
         driver.submit("infer", stream_handle, work)
+
+    def _infer(self, op: Operation, images: np.ndarray, targets: Mapping[str, int]) -> None:
+        op.writes.append((self._scratch, self._scratch + 1))
+        outputs = self._session.run(list(targets), {self._engine.file.spec.input_name: images})
+        for (name, address), value in zip(targets.items(), outputs, strict=True):
+            op.write(address, self.tensors[name].dtype, *value.shape)[:] = np.asarray(value)

@@ -36,9 +36,11 @@ def _float(half: int) -> Any:
 def cut_tiles(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
     frame, width, height, origins, tiles, tile_w, tile_h, swap = args
     count = grid[1]
-    image = m.read(frame, np.uint8, height, width, 3)
+    corners = m.read(origins, np.int32, count, 2)
+    rows = min(int(corners[:, 1].max()) + tile_h, height)  # more may not have arrived yet
+    image = m.read(frame, np.uint8, rows, width, 3)
     out = m.write(tiles, _float(defines["HALF"]), count, 3, tile_h, tile_w)
-    for (x, y), planes in zip(m.read(origins, np.int32, count, 2), out, strict=True):
+    for (x, y), planes in zip(corners, out, strict=True):
         tile = np.full((tile_h, tile_w, 3), PADDING, np.uint8)
         part = image[y : y + tile_h, x : x + tile_w]
         tile[: len(part), : part.shape[1]] = part
@@ -80,11 +82,12 @@ def _planes(image: npt.NDArray[np.uint8], swap: int) -> npt.NDArray[np.float32]:
 def find_candidates(
     m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]
 ) -> None:
-    head, rows, labels, anchors, threshold, state, candidates = args
-    images = grid[1]
-    values = m.read(head, _float(defines["HALF"]), images, rows, anchors).astype(np.float32)
-    flags = m.write(state, np.int32, images + 1)
-    out = m.write(candidates, CANDIDATE, images, anchors)
+    head, rows, labels, anchors, threshold, first, images, state, candidates = args
+    half, count = _float(defines["HALF"]), grid[1]
+    head += first * rows * anchors * np.dtype(half).itemsize
+    values = m.read(head, half, count, rows, anchors).astype(np.float32)
+    flags = m.write(state + 4 * first, np.int32, count)
+    out = m.write(candidates + first * anchors * CANDIDATE.itemsize, CANDIDATE, count, anchors)
     for image, columns in enumerate(values):
         scores = columns[4 : 4 + labels]
         best = scores.max(axis=0)
@@ -93,18 +96,20 @@ def find_candidates(
         found = out[image, : len(chosen)]
         found["box"] = np.concatenate([centre - half, centre + half], axis=1)
         found["score"], found["label"] = best[chosen], scores[:, chosen].argmax(axis=0)
-        found["source"], found["image"] = chosen, image
+        found["source"], found["image"] = chosen, first + image
         flags[image] = len(chosen)
         if not (np.isfinite(best).all() and np.isfinite(found["box"]).all()):
-            flags[images] = 1
+            m.write(state + 4 * images, np.int32, 1)[0] = 1
 
 
 def keep_best(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
-    state, candidates, capacity, threshold, limit, *placement, kept, kept_count = args
+    state, candidates, capacity, threshold, first, limit, *placement, kept, kept_count = args
     images = grid[0]
-    counts = m.read(state, np.int32, images + 1)
-    lists = m.read(candidates, CANDIDATE, images, capacity)
-    out, out_counts = m.write(kept, CANDIDATE, images, limit), m.write(kept_count, np.int32, images)
+    counts = m.read(state + 4 * first, np.int32, images)
+    size = CANDIDATE.itemsize
+    lists = m.read(candidates + first * capacity * size, CANDIDATE, images, capacity)
+    out = m.write(kept + first * limit * size, CANDIDATE, images, limit)
+    out_counts = m.write(kept_count + 4 * first, np.int32, images)
     for image in range(images):
         found = lists[image, : counts[image]]
         box = found["box"]
@@ -137,19 +142,20 @@ def _in_image(
 
 
 def read_end2end(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
-    head, rows, columns, threshold, limit, *placement, state, kept, kept_count = args
-    images = grid[0]
-    values = m.read(head, _float(defines["HALF"]), images, rows, columns).astype(np.float32)
-    out, counts = m.write(kept, CANDIDATE, images, limit), m.write(kept_count, np.int32, images)
-    flags = m.write(state, np.int32, images + 1)
+    head, rows, columns, threshold, limit, *placement, first, images, state, kept, kept_count = args
+    half, count = _float(defines["HALF"]), grid[0]
+    head += first * rows * columns * np.dtype(half).itemsize
+    values = m.read(head, half, count, rows, columns).astype(np.float32)
+    out = m.write(kept + first * limit * CANDIDATE.itemsize, CANDIDATE, count, limit)
+    counts = m.write(kept_count + 4 * first, np.int32, count)
     for image, table in enumerate(values):
         chosen = np.flatnonzero(table[:, 4] > np.float32(threshold))[:limit]
         if not (np.isfinite(table[:, 4]).all() and np.isfinite(table[chosen, :6]).all()):
-            flags[images] = 1
+            m.write(state + 4 * images, np.int32, 1)[0] = 1
         found = out[image, : len(chosen)]
         found["box"] = _in_image(table[chosen, :4], *placement)
         found["score"], found["label"] = table[chosen, 4], table[chosen, 5].astype(np.int32)
-        found["source"], found["image"] = chosen, image
+        found["source"], found["image"] = chosen, first + image
         counts[image] = len(chosen)
 
 
@@ -173,6 +179,7 @@ def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[
         units = np.where(size[:, 0] > 0, -(-size[:, 1] // unit_rows), 0)
     out["word"], out["unit"] = np.cumsum(words) - words, np.cumsum(units) - units
     broken = int(m.read(state, np.int32, images + 1)[images])
+    m.write(state, np.int32, images + 1)[:] = 0
     for address in (header, host_header):
         m.write(address, HEADER, 1)[0] = (len(out), units.sum(), broken, 0, words.sum())
     for address in (records, host_records):

@@ -13,7 +13,8 @@ from yolotrt.cuda.nvidia import NvidiaDriver
 from yolotrt.errors import EnvironmentFault
 
 
-def _absent(reason: str) -> None:
+def absent(reason: str) -> None:
+    """Skip a test for want of what the reason names, or fail it where a GPU is required."""
     if os.environ.get("YOLOTRT_REQUIRE_GPU") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -25,7 +26,7 @@ def gpu() -> Iterator[Device]:
     try:
         device = Device(NvidiaDriver(0))
     except EnvironmentFault as exc:
-        _absent(exc.message)
+        absent(exc.message)
         raise
     yield device
     live = device.live
@@ -38,4 +39,4 @@ def ort_cuda() -> None:
     """ONNX Runtime's CUDA provider."""
     state = availability()
     if not state.usable:
-        _absent(state.reason)
+        absent(state.reason)

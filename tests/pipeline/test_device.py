@@ -20,7 +20,7 @@ from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.device import pipeline as device_module
+from yolotrt.pipeline.device import staging
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.merge import FOUND
@@ -158,18 +158,77 @@ def test_each_group_waits_for_the_prepared_tiles_and_decoding_for_each_group(
     groups = [i for i, name in enumerate(names) if name == "infer"]
     assert len(groups) == 4
     assert names.count("copy") == 1  # the frame goes up once, and nothing is copied down
-    for group in groups:
-        assert run.driver.comes_after(group, names.index("cut_tiles"))
-        assert run.driver.comes_after(names.index("find_candidates"), group)
+    cuts, searches = (
+        [i for i, n in enumerate(names) if n == name] for name in ("cut_tiles", "find_candidates")
+    )
+    for group, cut, search in zip(groups, cuts, searches, strict=True):
+        assert run.driver.comes_after(group, cut)
+        assert run.driver.comes_after(search, group)
+        assert run.driver.comes_after(names.index("draw_masks"), search)
     assert not any(run.driver.comes_after(b, a) for a, b in pairwise(groups))  # side by side
 
 
-def test_a_graph_is_one_launch_per_frame(run: _Runner, frame: Frame) -> None:
+def test_graphs_are_one_for_each_group_for_the_global_pass_for_masks_and_for_merging(
+    run: _Runner, frame: Frame
+) -> None:
     with run.pipeline(groups=4, dispatch="graph", mode="tiled+global") as pipeline:
         pipeline(frame)
         run.driver.calls.clear()
         pipeline(frame)
-        assert run.driver.calls == ["launch_graph"]
+        assert run.driver.calls == ["launch_graph"] * 7
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+def test_a_group_begins_when_its_rows_are_there(
+    run: _Runner, frame: Frame, dispatch: DeviceDispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_COPY_ALONE", 0)
+    with run.pipeline(groups=2, dispatch=dispatch, mode="tiled+global") as pipeline:
+        pipeline._staging.threads = 1  # so that bands arrive one by one
+        pipeline(frame)
+        run.driver.forget()
+        pipeline(frame)
+    names = run.driver.names()
+    copies = [i for i, name in enumerate(names) if name == "copy"]
+    first, second = (i for i, name in enumerate(names) if name == "cut_tiles")
+    fit = names.index("letterbox")
+    assert run.driver.comes_after(first, copies[0])
+    assert not run.driver.comes_after(first, copies[-1])
+    assert run.driver.comes_after(second, copies[-1])
+    assert run.driver.comes_after(fit, copies[-1])
+
+
+@pytest.mark.parametrize("dispatch", DEVICE_DISPATCH)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_engine_that_reads_frames_finds_the_same(
+    driver: HostDriver, tiny_onnx: Path, frame: Frame, dispatch: DeviceDispatch, depth: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Nothing is prepared for it, and tiles begin before the others of their group have arrived."""
+    run = _Runner(driver, tiny_onnx)
+    settings = {"groups": 1, "dispatch": dispatch, "mode": "tiled+global", "bgr": False}
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    with run.pipeline(**settings) as pipeline:
+        expected = [pipeline(f) for f in frames]
+    run.engine.reads_frames = True
+    monkeypatch.setattr(staging, "_COPY_ALONE", 0)
+    with run.pipeline(**settings, depth=depth, measure=True) as pipeline:
+        pipeline._staging.threads = 1  # so that bands arrive one by one
+        found = list(pipeline.frames(frames))
+        assert run.driver.races() == []
+        run.driver.forget()
+        pipeline(frame)
+        names = run.driver.names()
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one.detections, other.detections, exactly=True)
+        assert one.trace.seconds("prepare_batch", on="device") is None
+    assert "cut_tiles" not in names
+    assert "letterbox" not in names
+    if dispatch != "threads":  # whose jobs are whole groups
+        copies, begins = ([i for i, n in enumerate(names) if n == name] for name in ("copy", "begin"))
+        assert not run.driver.comes_after(begins[0], copies[-1])
+        assert len(begins) == 3, "two rows of tiles, and the global pass"
+    assert run.device.live == {}
 
 
 def test_global_runs_beside_the_tiles_or_after_them(run: _Runner, frame: Frame) -> None:
@@ -349,9 +408,9 @@ def test_a_large_frame_goes_up_in_bands_as_they_are_copied(
     frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
     with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
         expected = [pipeline(f).detections for f in frames]
-    monkeypatch.setattr(device_module, "_COPY_ALONE", 0)
+    monkeypatch.setattr(staging, "_COPY_ALONE", 0)
     with run.pipeline(groups=2, dispatch=dispatch) as pipeline:
-        pipeline._copy_threads = 3
+        pipeline._staging.threads = 3
         pipeline(frame)
         run.driver.forget()
         found = [pipeline(f).detections for f in frames]
@@ -360,8 +419,8 @@ def test_a_large_frame_goes_up_in_bands_as_they_are_copied(
         buffer[:] = frames[0]
         run.driver.forget()
         assert_same(pipeline(buffer).detections, expected[0], exactly=True)
-        assert [op.name for op in run.driver.operations].count("copy") == 1, "it lay in place already"
-    assert len(copied) == 9
+        assert run.driver.names().count("copy") == len(pipeline._plan.bounds)  # type: ignore[union-attr]
+    assert len(copied) >= 3
     assert sum(end - begin for begin, end in copied) == 3 * frame.nbytes
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other, exactly=True)

@@ -14,7 +14,12 @@ from yolotrt.backends.engines import Context as Context
 from yolotrt.backends.engines import DeviceContext as DeviceContext
 from yolotrt.backends.engines import DeviceEngine as DeviceEngine
 from yolotrt.backends.engines import Engine as Engine
+from yolotrt.backends.engines import FrameOnDevice as FrameOnDevice
+from yolotrt.backends.engines import FrameReader as FrameReader
+from yolotrt.backends.engines import FrameSource as FrameSource
+from yolotrt.backends.engines import LetterboxOf as LetterboxOf
 from yolotrt.backends.engines import LoadedOnDevice as LoadedOnDevice
+from yolotrt.backends.engines import TilesOf as TilesOf
 from yolotrt.backends.files import RECORDED_ONLY as RECORDED_ONLY
 from yolotrt.backends.files import Availability as Availability
 from yolotrt.backends.files import BuildConfig as BuildConfig
@@ -46,6 +51,7 @@ class Backend(Protocol):
         any_batch: Its engines take batches of any size, so that profiles mean nothing to it.
         packages: Names of the distributions that its results depend on, for the record.
         precisions: What it can build.
+        retunes: It chooses kernels by timing them on a GPU, and can do so anew (``build --retune``).
         measured: What was measured of its speed, for whoever is told why it was chosen; empty for nothing.
     """
 
@@ -57,6 +63,7 @@ class Backend(Protocol):
     any_batch: bool
     packages: tuple[str, ...]
     precisions: tuple[Precision, ...]
+    retunes: bool
     measured: str
 
     def availability(self) -> Availability:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -48,6 +49,56 @@ class Context(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class FrameOnDevice:
+    """A frame in a GPU's memory.
+
+    Attributes:
+        address: Of (height, width, 3) uint8, rows without gaps; 16 bytes behind it may be read.
+        width: Pixels.
+        height: Pixels.
+        bgr: The channels are BGR; RGB otherwise.
+    """
+
+    address: int
+    width: int
+    height: int
+    bgr: bool
+
+
+@dataclass(frozen=True)
+class TilesOf:
+    """Tiles of a frame as a context's images, in the frame's resolution.
+
+    Attributes:
+        frame: The frame.
+        origins: Device address of (batch, 2) int32: x and y of each tile's corner, inside the frame. What
+            lies right of or below the frame is grey, :data:`yolotrt.geometry.letterbox.PADDING`.
+    """
+
+    frame: FrameOnDevice
+    origins: int
+
+
+@dataclass(frozen=True)
+class LetterboxOf:
+    """A frame, scaled bilinearly and padded, as each of a context's images.
+
+    Attributes:
+        frame: The frame.
+        across: Device address of (input width, 4) int32: the two columns of the frame that a column is made
+            of, and their weights in 1/2048; the first is -1 where the column is padding.
+        down: Device address of (input height, 4) int32: likewise for rows.
+    """
+
+    frame: FrameOnDevice
+    across: int
+    down: int
+
+
+FrameSource = TilesOf | LetterboxOf
+
+
 class DeviceContext(Context, Protocol):
     """A context whose buffers are on a GPU and may be given by the caller.
 
@@ -77,6 +128,29 @@ class DeviceContext(Context, Protocol):
         ...
 
 
+class FrameReader(Protocol):
+    """What contexts of an engine that reads frames are besides.
+
+    Attributes:
+        source: Where the images lie in a frame, read instead of the input. Takes effect at the next enqueue.
+    """
+
+    source: FrameSource | None
+
+    def begin(self, stream_handle: int, images: range) -> None:
+        """Start what can be done for some images before the others are there, and return at once.
+
+        Args:
+            stream_handle: As for :meth:`DeviceContext.enqueue`.
+            images: Which; those of all calls together are the whole batch, each once.
+        """
+        ...
+
+    def resume(self, stream_handle: int) -> None:
+        """Start what is left, behind :meth:`begin` for all images."""
+        ...
+
+
 class DeviceEngine(Protocol):
     """An engine on one GPU, whose contexts run on buffers that the caller owns.
 
@@ -87,6 +161,11 @@ class DeviceEngine(Protocol):
 
     file: EngineFile
     device: Device
+
+    @property
+    def reads_frames(self) -> bool:
+        """Whether its contexts are :class:`FrameReader`, so that nobody has to prepare their input."""
+        ...
 
     @property
     def capturable(self) -> bool:

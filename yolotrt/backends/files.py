@@ -108,6 +108,7 @@ class BuildConfig:
         calibration_table: That table; None while it is not known yet, and where the network is built as
             it is typed.
         log: File for everything the library says; None keeps only its warnings.
+        retune: Time kernels anew on the GPU here, whatever earlier builds found.
     """
 
     spec: ModelSpec
@@ -122,6 +123,7 @@ class BuildConfig:
     implicit: bool = False
     calibration_table: str | None = None
     log: Path | None = None
+    retune: bool = False
 
 
 @dataclass(frozen=True)

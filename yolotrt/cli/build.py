@@ -77,6 +77,9 @@ def build(
         Path | None,
         typer.Option(help="TensorRT, fused: timings of earlier builds. [default: engines/timing.cache]"),
     ] = None,
+    retune: Annotated[
+        bool, typer.Option("--retune", help="fused: time all kernels anew on the GPU here.")
+    ] = False,
     compute_capability: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +143,7 @@ def build(
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt --batch 1,4,8,16,32
       yolotrt build yolo26n-seg.pt --fp16 --backend tensorrt-rtx --compute-capability SM120
       yolotrt build yolo11n-seg.pt --fp16 --backend fused --targets sm_86,sm_120
+      yolotrt build yolo11n-seg.pt --fp16 --backend fused --retune
       yolotrt build --int8
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json
@@ -198,7 +202,7 @@ def build(
         calib_data=CALIB_DATA,
         implicit=implicit,
         trust=trust,
-        force=force,
+        force=force or retune,
         overwrite=overwrite,
         options={
             "workspace_mib": workspace,
@@ -208,6 +212,7 @@ def build(
             "hardware_compatible": hardware_compatible,
             "version_compatible": version_compatible,
             "log": log,
+            "retune": retune,
         },
     )
     with _own_log(log, overwrite=overwrite):

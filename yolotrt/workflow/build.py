@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import EngineFile, Precision
+from yolotrt.backends.names import NAMES
 from yolotrt.backends.own import mind_another_network, require_own_engine
-from yolotrt.backends.registry import choose
+from yolotrt.backends.registry import backend, choose
 from yolotrt.backends.sidecar import finish_interrupted, write_engine
 from yolotrt.data.formats.reader import images_of
-from yolotrt.errors import ArtifactError, CalibrationError, ModelError
+from yolotrt.errors import ArtifactError, CalibrationError, ModelError, UsageError
 from yolotrt.model.export import export
 from yolotrt.model.exported import default_target
 from yolotrt.model.finite import require_finite_weights
@@ -74,6 +75,9 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
         YoloTrtError: As :func:`build_engine`.
     """
     found, reason = choose(request.backend, "build", request.precision)
+    if request.options.get("retune") and not found.retunes:
+        able = [f"--backend {name}" for name in NAMES if backend(name).retunes]
+        raise UsageError(f"{found.name} does not --retune.", hint=f"Choose one that does: {', '.join(able)}.")
     say(f"backend: {found.name} ({reason})")
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)

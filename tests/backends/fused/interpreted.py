@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from yolotrt.backends.fused.arguments import Address, KernelLaunch, WeightsBlob
+from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
@@ -21,7 +21,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
             del sys.modules[name]
 
 
-TYPES = {"fp16": "float16", "fp32": "float32", "i32": "int32", "i8": "int8"}
+TYPES = {"fp16": "float16", "fp32": "float32", "i32": "int32", "i8": "int8", "u8": "uint8"}
 
 
 class Pointer:
@@ -71,6 +71,8 @@ class Interpreted:
         self.head = np.full((batch, *network.head[1]), np.nan, np.float32)
         self.protos = np.full((batch, *network.protos[1]), np.nan, np.float16)
         self.images = np.zeros((batch, 3, *network.input_hw), np.float16)
+        self.frame: dict[str, np.ndarray] = {}  # memory of a frame, by the names of spaces
+        self.given: dict[str, int] = {}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.images = np.ascontiguousarray(images, np.float16)
@@ -87,12 +89,15 @@ class Interpreted:
         weights = np.frombuffer(bytearray(self.weights.data()), np.uint8)
         spaces = {
             "arena": self.arena, "weights": weights, "input": self.images, "head": self.head,
-            "protos": self.protos,
+            "protos": self.protos, **self.frame,
         }  # fmt: skip
         args: list[object] = []
         for arg in launch.args.values():
             if arg is None:
                 args.append(None)
+                continue
+            if isinstance(arg, Given):
+                args.append(self.given[arg.name])
                 continue
             value = arg.per_image * self.batch + arg.fixed
             if isinstance(arg, Address):

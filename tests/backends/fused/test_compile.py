@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -24,11 +25,12 @@ from yolotrt.backends.fused.compile import (
     compile_all,
     variant_of,
 )
+from yolotrt.backends.fused.frame_stem import frame_stems
 from yolotrt.backends.fused.launches import Launcher
-from yolotrt.backends.fused.steps import Conv, Stem
+from yolotrt.backends.fused.steps import Conv
 from yolotrt.backends.fused.tiles import candidates
 from yolotrt.backends.profiles import Profile
-from yolotrt.errors import BuildError, UsageError
+from yolotrt.errors import BuildError, EnvironmentFault, UsageError
 from yolotrt.model.onnxfile import read_spec
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton (the fused extra)")
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 def variants() -> list[Variant]:
     network = planned(yolo(Shape(bins=16)))
     launcher = Launcher(network, WeightsBlob())
-    stem = next(s for s in network.steps if isinstance(s, Stem))
+    stem = frame_stems(network)[0]  # all that the one for prepared input does, and more
     fused = next(s for s in network.steps if isinstance(s, Conv) and s.kernel == 3 and s.point)
     return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (stem, fused)]
 
@@ -129,3 +131,17 @@ def test_a_fixed_batch_is_refused() -> None:
         value.type.tensor_type.shape.dim[0].dim_value = 4
     with pytest.raises(UsageError, match="exactly 4"):
         FusedBackend().check(config(spec=read_spec(model, "mini")))
+
+
+def test_kernels_are_timed_anew_only_on_a_gpu_that_the_engine_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentFault, match="no GPU here to time kernels on") as caught:
+        FusedBackend().check(config(retune=True))
+    assert "--retune" in str(caught.value.hint)
+    info = SimpleNamespace(name="Some GPU", arch="sm_90")
+    monkeypatch.setattr("yolotrt.backends.fused.backend._device", lambda: SimpleNamespace(info=info))
+    with pytest.raises(
+        EnvironmentFault, match=r"for sm_120, and the GPU here \(Some GPU\) is sm_90"
+    ) as caught:
+        FusedBackend().check(config(retune=True))
+    assert "--targets sm_120,sm_90" in str(caught.value.hint)
+    FusedBackend().check(config(retune=True, compute_capabilities=("sm_90",)))

@@ -10,12 +10,18 @@ GRAIN = 256
 
 
 def lifetimes(network: Network) -> dict[int, tuple[int, int]]:
-    """Return the first step that writes each map and the last that uses it."""
+    """Return the first step that writes each map and the last that uses it.
+
+    What is used by the steps that run ahead is used during all of them: some images may be at the last of
+    these while others are at the first.
+    """
     spans: dict[int, tuple[int, int]] = {}
     for i, step in enumerate(network.steps):
         for index in (*step.writes(), *step.reads()):
             first, _ = spans.get(index, (i, i))
             spans[index] = (first, i)
+            if i < network.ahead:
+                spans[index] = (0, network.ahead - 1)
     return spans
 
 

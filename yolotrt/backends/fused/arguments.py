@@ -8,8 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Space = Literal["arena", "weights", "input", "head", "protos"]
-Element = Literal["fp16", "fp32", "i32", "i8"]
+Space = Literal["arena", "weights", "input", "head", "protos", "frame", "origins", "across", "down"]
+Element = Literal["fp16", "fp32", "i32", "i8", "u8"]
+
+CALLERS: frozenset[Space] = frozenset({"input", "frame", "origins", "across", "down"})
+"""Memory of the caller's about whose addresses nothing is assumed."""
 
 
 WEIGHT_ALIGN = 256
@@ -24,12 +27,14 @@ class Address:
         element: What it points to.
         per_image: Bytes from the beginning of the space, times the batch.
         fixed: Bytes on top of that.
+        item: Bytes from one image to the next.
     """
 
     space: Space
     element: Element
     per_image: int
     fixed: int
+    item: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,14 @@ class Count:
     fixed: int
 
 
-Arg = Address | Count | None
+@dataclass(frozen=True)
+class Given:
+    """An integer that the caller says of his frame: ``frame_width``, ``frame_height``, ``frame_bgr``."""
+
+    name: str
+
+
+Arg = Address | Count | Given | None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from yolotrt.backends.fused.arguments import KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
+from yolotrt.backends.fused.frame_stem import every_step, frame_stems
 from yolotrt.backends.fused.launch_integers import types_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.schedule import schedule
-from yolotrt.backends.fused.steps import Conv, Grow, Network, Step
+from yolotrt.backends.fused.steps import Conv, Grow, Network, Stem, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
 from yolotrt.backends.profiles import Profile
 from yolotrt.errors import BuildError
@@ -66,7 +67,7 @@ def assemble(
     plausible(network, launcher, untuned, plans, codes, progress)
     for (target, batch), tiles in tuned.items():
         plans[target, batch] = [
-            launcher.launch(step, tile) for step, tile in zip(network.steps, tiles, strict=True)
+            launcher.launch(step, tile) for step, tile in zip(every_step(network), tiles, strict=True)
         ]
     wanted = [(variant_of(launch), target) for (target, _), plan in plans.items() for launch in plan]
     missing = [task for task in dict.fromkeys(wanted) if task not in codes]
@@ -98,7 +99,7 @@ def plausible(
     options = {
         (target, batch, i): [launcher.launch(step, tile) for tile in candidates(step, batch)]
         for target, batch in wanted
-        for i, step in enumerate(network.steps)
+        for i, step in enumerate(every_step(network))
     }
     chosen = dict.fromkeys(options, 0)
     pending = set(options)
@@ -112,12 +113,12 @@ def plausible(
         for key in failed:
             chosen[key] += 1
             if chosen[key] == len(options[key]):
-                name = network.steps[key[2]].name
+                name = every_step(network)[key[2]].name
                 raise BuildError(f"No kernel for {name} can be compiled for {key[0]}.")
         pending = failed
     for target, batch in wanted:
         plans[target, batch] = [
-            options[target, batch, i][chosen[target, batch, i]] for i in range(len(network.steps))
+            options[target, batch, i][chosen[target, batch, i]] for i in range(len(every_step(network)))
         ]
 
 
@@ -154,7 +155,10 @@ def _put_together(
     weights: WeightsBlob,
 ) -> FusedFile:
     turns = schedule(network)
-    costs = [cost_of(network, step) for step in network.steps]
+    costs = [cost_of(network, step) for step in every_step(network)]
+    stems = frame_stems(network)
+    replaced = next((i for i, step in enumerate(network.steps) if type(step) is Stem), 0)
+    turns += [turns[replaced]] * len(stems)
     numbers: dict[tuple[Variant, str], int] = {}
     programs = []
     for target in targets:
@@ -168,7 +172,11 @@ def _put_together(
                     Start(launch.step, number, args, launch.work, launch.each, launch.times, turn.stream,
                           turn.waits, cost.nbytes, cost.operations)
                 )  # fmt: skip
-            programs.append(Program(target, profile.smallest, profile.largest, tuple(starts)))
+            split = len(network.steps)
+            kinds: list[str] = [stem.kind for stem in stems]
+            frames = {k: (replaced, start) for k, start in zip(kinds, starts[split:], strict=True)}
+            mine = tuple(starts[:split])
+            programs.append(Program(target, profile.smallest, profile.largest, mine, frames))
     kernels = tuple(
         KernelCode(codes[task].cubin, codes[task].name, codes[task].threads, codes[task].shared)
         for task in numbers
@@ -181,4 +189,5 @@ def _put_together(
         programs=tuple(programs),
         kernels=kernels,
         weights=weights.data(),
+        ahead=network.ahead,
     )

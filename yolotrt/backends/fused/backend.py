@@ -20,7 +20,7 @@ from yolotrt.backends.base import (
 from yolotrt.backends.fused.compile import TARGETS, require_triton
 from yolotrt.backends.layers import describe_layers
 from yolotrt.cuda.machine import HERE
-from yolotrt.errors import DeviceError, MissingDependency, UsageError
+from yolotrt.errors import DeviceError, EnvironmentFault, MissingDependency, UsageError
 from yolotrt.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class FusedBackend:
     any_batch = False
     packages = ("triton",)
     precisions: tuple[Precision, ...] = ("fp16", "int8")
+    retunes = True
     measured = "a quarter of ONNX Runtime's time for YOLO11n-seg on an H200"
 
     def availability(self) -> Availability:
@@ -98,7 +99,9 @@ class FusedBackend:
                 hint="Export the weights with yolotrt export: its ONNX files take any batch size.",
             )
         require_triton()
-        _targets(config)
+        targets = _targets(config)
+        if config.retune:
+            _require_gpu_for(targets)
 
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return targets, batch sizes, compiler and the GPU that kernels are timed on."""
@@ -134,7 +137,8 @@ class FusedBackend:
         tuner = None
         if device is not None and device.info.arch in targets:
             cache = config.timing_cache and config.timing_cache.with_suffix(".fused.json")
-            tuner = GpuTuner(device, cache, f"triton {require_triton()} recipe {RECIPE}")
+            compiler = f"triton {require_triton()} recipe {RECIPE}"
+            tuner = GpuTuner(device, cache, compiler, fresh=config.retune)
         selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
         network = plan.network(selection.chosen)
         engine = assemble(network, targets, config.profiles, tuner, progress)
@@ -209,6 +213,26 @@ def _device() -> Device | None:
         return HERE.gpu()
     except (DeviceError, MissingDependency):
         return None
+
+
+def _require_gpu_for(targets: tuple[str, ...]) -> None:
+    """Refuse to time kernels where none of an engine's can run.
+
+    Raises:
+        EnvironmentFault: There is no GPU here, or only one that the engine is not for.
+    """
+    device = _device()
+    if device is None:
+        raise EnvironmentFault(
+            "There is no GPU here to time kernels on.",
+            hint="Build with --retune on the machine that has it. Elsewhere kernels are chosen by rule.",
+        )
+    if device.info.arch not in targets:
+        raise EnvironmentFault(
+            f"The engine is for {', '.join(targets)}, and the GPU here ({device.info.name}) is "
+            f"{device.info.arch}: its times say nothing.",
+            hint=f"Add it: --targets {','.join((*targets, device.info.arch))}",
+        )
 
 
 def _targets(config: BuildConfig) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from yolotrt.backends.fused.arguments import Address, KernelLaunch
+from yolotrt.backends.fused.arguments import CALLERS, Address, Given, KernelLaunch
 from yolotrt.distribution import install_hint
 from yolotrt.errors import BuildError, MissingDependency
 
@@ -80,10 +80,10 @@ def variant_of(launch: KernelLaunch) -> Variant:
             constants.append((name, None))
             continue
         signature.append((name, f"*{arg.element}" if isinstance(arg, Address) else "i32"))
-        by = _divisor(arg.per_image, arg.fixed)
+        by = 0 if isinstance(arg, Given) else _divisor(arg.per_image, arg.fixed)
         if isinstance(arg, Address):
             aligned = by == 16 or arg.element == "i8"  # of INT8, 8 bytes are 8 channels
-            by = by if aligned and arg.space != "input" else 0
+            by = by if aligned and arg.space not in CALLERS else 0
         if by:
             divisible.append((i, by))
     signature += [(name, "constexpr") for name in launch.constants]

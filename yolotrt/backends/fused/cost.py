@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolotrt.backends.fused.frame_stem import FrameStem
 from yolotrt.backends.fused.parts import Boxes, Dense, Planes, Slice, Spread, Store
 from yolotrt.backends.fused.steps import (
     Attention,
@@ -43,7 +44,8 @@ def cost_of(network: Network, step: Step) -> Cost:
     """Return the least work of a step."""
     if isinstance(step, Stem):
         width, height = step.out_wh
-        read = step.channels * step.height * step.width * HALF
+        value = 1 if isinstance(step, FrameStem) else HALF
+        read = step.channels * step.height * step.width * value
         return Cost(read + _kept(network, step), 2 * width * height * step.dense.weight.size)
     if isinstance(step, Conv):
         width, height = step.out_wh

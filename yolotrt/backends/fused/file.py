@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from yolotrt.backends.fused.arguments import Address, Arg, Count
+from yolotrt.backends.fused.arguments import Address, Arg, Count, Given
 
 MAGIC = b"YTFUSED1"
 _ALIGN = 256
@@ -63,12 +63,14 @@ class Program:
         smallest: Smallest batch.
         largest: Largest batch.
         starts: In order.
+        frames: By how images lie in a frame: the start that reads it, and which of ``starts`` it replaces.
     """
 
     target: str
     smallest: int
     largest: int
     starts: tuple[Start, ...]
+    frames: Mapping[str, tuple[int, Start]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class FusedFile:
         head: Shape of the detection head for one image.
         protos: Shape of the prototypes for one image.
         arena_nbytes: Scratch memory for one image.
+        ahead: Starts of every program that can be made for some images before the others are there.
         programs: By target and profile.
         kernels: Of all programs.
         weights: All constants.
@@ -109,6 +112,7 @@ class FusedFile:
     programs: tuple[Program, ...]
     kernels: tuple[KernelCode, ...]
     weights: bytes
+    ahead: int = 0
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -133,6 +137,7 @@ def write(file: FusedFile) -> bytes:
         "head": file.head,
         "protos": file.protos,
         "arena_nbytes": file.arena_nbytes,
+        "ahead": file.ahead,
         "weights": add(file.weights),
         "kernels": [[*add(k.cubin), k.name, k.threads, k.shared] for k in file.kernels],
         "programs": [_program_out(p) for p in file.programs],
@@ -172,6 +177,7 @@ def read(data: bytes) -> FusedFile:
             programs=tuple(_program_in(p) for p in header["programs"]),
             kernels=kernels,
             weights=block(*header["weights"]),
+            ahead=header.get("ahead", 0),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise Damaged(f"its header cannot be read: {exc}") from exc
@@ -182,40 +188,36 @@ def _program_out(program: Program) -> dict[str, Any]:
         "target": program.target,
         "smallest": program.smallest,
         "largest": program.largest,
-        "starts": [
-            [
-                s.step,
-                s.kernel,
-                [_arg_out(a) for a in s.args],
-                s.work,
-                s.each,
-                s.times,
-                s.stream,
-                s.waits,
-                s.nbytes,
-                s.operations,
-            ]
-            for s in program.starts
-        ],
+        "starts": [_start_out(s) for s in program.starts],
+        "frames": {kind: [index, _start_out(s)] for kind, (index, s) in program.frames.items()},
     }
 
 
+def _start_out(s: Start) -> list[Any]:
+    args = [_arg_out(a) for a in s.args]
+    return [s.step, s.kernel, args, s.work, s.each, s.times, s.stream, s.waits, s.nbytes, s.operations]
+
+
 def _program_in(given: Mapping[str, Any]) -> Program:
-    starts = tuple(
-        Start(
-            step, kernel, tuple(_arg_in(a) for a in args), work, each, times, stream, tuple(waits), size, ops
-        )
-        for step, kernel, args, work, each, times, stream, waits, size, ops in given["starts"]
-    )
-    return Program(given["target"], given["smallest"], given["largest"], starts)
+    starts = tuple(_start_in(start) for start in given["starts"])
+    frames = {kind: (index, _start_in(start)) for kind, (index, start) in given.get("frames", {}).items()}
+    return Program(given["target"], given["smallest"], given["largest"], starts, frames)
+
+
+def _start_in(given: Sequence[Any]) -> Start:
+    step, kernel, args, work, each, times, stream, waits, size, ops = given
+    found = tuple(_arg_in(a) for a in args)
+    return Start(step, kernel, found, work, each, times, stream, tuple(waits), size, ops)
 
 
 def _arg_out(arg: Arg) -> list[Any]:
     if isinstance(arg, Address):
-        return [arg.space, arg.element, arg.per_image, arg.fixed]
+        return [arg.space, arg.element, arg.per_image, arg.fixed, arg.item]
+    if isinstance(arg, Given):
+        return [arg.name]
     assert arg is not None
     return [arg.per_image, arg.fixed]
 
 
 def _arg_in(given: Sequence[Any]) -> Arg:
-    return Address(*given) if len(given) == 4 else Count(*given)
+    return {1: Given, 2: Count, 4: Address, 5: Address}[len(given)](*given)  # type: ignore[no-any-return]

@@ -74,9 +74,10 @@ def stored_int8(
     part, kept = step.store if only_int8(network, step) else step.also, step.rounding.store
     if not isinstance(part, Slice) or kept is None:
         return {"y8": None, "steps": None}, {"STEP_8": 0}
-    at = Address("arena", "i8", network.offsets[part.map], part.first)
+    m = network.maps[part.map]
+    at = Address("arena", "i8", network.offsets[part.map], part.first, m.nbytes)
     inverse = np.tile(np.float32(1) / kept.steps, pack)
-    return {"y8": at, "steps": blob.add(inverse)}, {"STEP_8": network.maps[part.map].channels}
+    return {"y8": at, "steps": blob.add(inverse)}, {"STEP_8": m.channels}
 
 
 def spans_of(step: Conv, pack: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
+from yolotrt.backends.fused.frame_stem import FrameStem, frame_arguments
 from yolotrt.backends.fused.grow import paired
 from yolotrt.backends.fused.launch_integers import (
     ACTS,
@@ -51,6 +52,7 @@ class Launcher:
             Stem: self._stem, Conv: self._conv, Grow: self._grow, Depthwise: self._depthwise,
             Pools: self._pools,
             Attention: self._attention, Sum: self._sum, Best: self._best, Select: self._select,
+            FrameStem: self._frame_stem,
         }  # fmt: skip
         made: KernelLaunch = kinds[type(step)](step, tile)
         return made
@@ -58,9 +60,9 @@ class Launcher:
     def _at(self, part: Slice | None) -> Address | None:
         if part is None:
             return None
-        whole = is_int8(self._network, part)
-        first = part.first * self._network.maps[part.map].nbytes_per_value
-        return Address("arena", "i8" if whole else "fp16", self._network.offsets[part.map], first)
+        whole, m = is_int8(self._network, part), self._network.maps[part.map]
+        first = part.first * m.nbytes_per_value
+        return Address("arena", "i8" if whole else "fp16", self._network.offsets[part.map], first, m.nbytes)
 
     def _pitch(self, part: Slice | None) -> int:
         """Return the number of values from one pixel to the next."""
@@ -111,6 +113,14 @@ class Launcher:
             "BM": tile.bm, "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
+
+    def _frame_stem(self, step: FrameStem, tile: Tile) -> KernelLaunch:
+        act, pitch = act_of(step.dense.act, self._network), self._pitch(step.store)
+        store = None if only_int8(self._network, step) else self._at(step.store)
+        kernel, args, known = frame_arguments(step, store, pitch, act, self._weights)
+        also, more = stored_int8(self._network, step, self._weights)
+        constants = known | more | {"BM": tile.bm, "BN": tile.bn, "TW": tile.tw}
+        return _launch(step, kernel, args | also, constants, step.out_wh, step.dense.outputs, tile)
 
     def _conv(self, step: Conv, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.attention import find_blocks
+from yolotrt.backends.fused.frame_stem import steps_ahead
 from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.grow import fuse_growth
 from yolotrt.backends.fused.lowering import Lowering
@@ -78,6 +79,7 @@ class NetworkPlan:
         forms = self.forms(chosen)
         network = Lowering(self._draft, self._homes, self._tail, self._spec, self._graph, forms).run()
         network.rounded = bool(self.possible)
+        network.ahead = steps_ahead(network)
         arena.place(network)
         return network
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from yolotrt.arrays import F32
-from yolotrt.backends.base import EngineFile
-from yolotrt.backends.fused.arguments import Address, Space
-from yolotrt.backends.fused.file import Damaged, FusedFile, Program, read
+from yolotrt.backends.base import EngineFile, FrameSource, TilesOf
+from yolotrt.backends.fused.arguments import Address, Given, Space
+from yolotrt.backends.fused.file import Damaged, FusedFile, Program, Start, read
 from yolotrt.backends.fused.lane import FusedLane
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
@@ -71,6 +71,12 @@ class FusedEngine:
             raise
 
     @property
+    def reads_frames(self) -> bool:
+        """Whether its first convolution was also built to read frames."""
+        mine = [p for p in self.content.programs if p.target == self.device.info.arch]
+        return all(p.frames for p in mine)
+
+    @property
     def parts(self) -> tuple[FusedEngine]:
         """Itself: it is on one GPU."""
         return (self,)
@@ -129,6 +135,7 @@ class FusedContext:
         tensors: Type of the input and of each output, by name.
         input_pointer: Device address of the input, to be set before :meth:`enqueue`.
         output_pointers: Device addresses by output name, to be set before :meth:`enqueue`.
+        source: A frame to read instead of the input.
     """
 
     takes_host_images = True
@@ -144,10 +151,11 @@ class FusedContext:
         }
         self.input_pointer = 0
         self.output_pointers: Mapping[str, int] = {}
+        self.source: FrameSource | None = None
         self.program = program
         self._engine, self._lane, self._spec = engine, lane, spec
         self._arena = lane.arena(content.arena_nbytes * batch)
-        self._launches: dict[tuple[int, ...], list[Launch]] = {}
+        self._launches: dict[tuple[Any, ...], list[Launch]] = {}
         self._side = lane.streams(max(s.stream for s in program.starts))
         awaited = sorted({j for s in program.starts for j in s.waits} | set(self._ends()))
         events = lane.events(len(awaited))
@@ -159,17 +167,33 @@ class FusedContext:
         Raises:
             ExecutionError: An address is not a multiple of 16.
         """
+        self._enqueue(stream_handle, 0)
+
+    def begin(self, stream_handle: int, images: range) -> None:
+        """Start the first steps for some images; see :meth:`yolotrt.backends.base.FrameReader.begin`."""
+        caller = self._engine.device.foreign_stream(stream_handle)
+        for launch in self._bound(images)[: self._engine.content.ahead]:
+            launch(caller)
+
+    def resume(self, stream_handle: int) -> None:
+        """Start the other steps; see :meth:`yolotrt.backends.base.FrameReader.resume`."""
+        self._enqueue(stream_handle, self._engine.content.ahead)
+
+    def _enqueue(self, stream_handle: int, first: int) -> None:
+        """Start all steps from ``first`` on."""
         caller = self._engine.device.foreign_stream(stream_handle)
         streams = [caller, *self._side]
         begun = {0}
         if self._side:
             caller.record(self._lane.begin)
         for i, (start, launch) in enumerate(zip(self.program.starts, self._bound(), strict=True)):
+            if i < first:
+                continue
             stream = streams[start.stream]
             if start.stream not in begun:
                 stream.wait(self._lane.begin)
                 begun.add(start.stream)
-            for j in start.waits:
+            for j in (j for j in start.waits if j >= first):
                 stream.wait(self._event[j])
             launch(stream)
             if i in self._event:
@@ -179,11 +203,12 @@ class FusedContext:
 
     def launches_on_host_buffers(self) -> list[tuple[str, Launch]]:
         """Return each step's name and its kernel on the memory of :meth:`run`, to be timed one by one."""
-        before = self.input_pointer, self.output_pointers
+        before = self.input_pointer, self.output_pointers, self.source
         host = self._lane.host(self.batch, self.tensors)
         self.input_pointer, self.output_pointers = host.addresses()
+        self.source = None
         bound = self._bound()
-        self.input_pointer, self.output_pointers = before
+        self.input_pointer, self.output_pointers, self.source = before
         return [(s.step, launch) for s, launch in zip(self.program.starts, bound, strict=True)]
 
     @property
@@ -198,13 +223,14 @@ class FusedContext:
         """
         self._engine.device.bind()
         host = self._lane.host(self.batch, self.tensors)
-        before = self.input_pointer, self.output_pointers
+        before = self.input_pointer, self.output_pointers, self.source
         host.upload()
         self.input_pointer, self.output_pointers = host.addresses()
+        self.source = None
         try:
             self.enqueue(host.stream.handle)
         finally:
-            self.input_pointer, self.output_pointers = before
+            self.input_pointer, self.output_pointers, self.source = before
         return host.download()
 
     def close(self) -> None:
@@ -216,12 +242,15 @@ class FusedContext:
         last = {s.stream: i for i, s in enumerate(self.program.starts)}
         return [i for stream, i in last.items() if stream]
 
-    def _bound(self) -> list[Launch]:
-        """Return all kernels with their arguments for the addresses that are set."""
+    def _bound(self, images: range | None = None) -> list[Launch]:
+        """Return all kernels with their arguments for the addresses that are set, for all images or some."""
         spec = self._spec
         outputs = (self.output_pointers[spec.head_output], self.output_pointers[spec.proto_output])
-        addresses = (self.input_pointer, *outputs)
-        if addresses not in self._launches:
+        source = self.source
+        addresses = (0 if source else self.input_pointer, *outputs)
+        images = images or range(self.batch)
+        key = (source, images, *addresses)
+        if key not in self._launches:
             if any(a % _ALIGNED for a in addresses):
                 raise ExecutionError(
                     f"Addresses of images and results must be multiples of {_ALIGNED} bytes."
@@ -230,16 +259,41 @@ class FusedContext:
                 "arena": self._arena, "weights": self._engine.weights, "input": addresses[0],
                 "head": addresses[1], "protos": addresses[2],
             }  # fmt: skip
-            self._launches[addresses] = [self._bind(start, spaces) for start in self.program.starts]
-        return self._launches[addresses]
+            starts = list(self.program.starts)
+            if source:
+                kind = "tiles" if isinstance(source, TilesOf) else "letterbox"
+                index, start = self.program.frames[kind]
+                starts[index] = start
+            given = given_by(source, spaces)
+            self._launches[key] = [self._bind(start, spaces, given, images) for start in starts]
+        return self._launches[key]
 
-    def _bind(self, start: Any, spaces: Mapping[Space, int]) -> Launch:
+    def _bind(
+        self, start: Start, spaces: Mapping[Space, int], given: Mapping[str, int], images: range
+    ) -> Launch:
         arguments: list[Argument] = []
         for arg in start.args:
-            value = arg.per_image * self.batch + arg.fixed
+            if isinstance(arg, Given):
+                arguments.append(("int", given[arg.name]))
+                continue
+            assert arg is not None  # the compiler has left those out
             if isinstance(arg, Address):
-                arguments.append(("pointer", spaces[arg.space] + value))
+                at = arg.per_image * self.batch + arg.fixed + arg.item * images.start
+                arguments.append(("pointer", spaces[arg.space] + at))
             else:
-                arguments.append(("int", value))
+                arguments.append(("int", arg.per_image * len(images) + arg.fixed))
         arguments += [("pointer", 0), ("pointer", 0)]  # scratch memory of Triton's, which no kernel has
-        return self._engine.kernel(start.kernel).launch(start.programs(self.batch), arguments)
+        return self._engine.kernel(start.kernel).launch(start.programs(len(images)), arguments)
+
+
+def given_by(source: FrameSource | None, spaces: dict[Space, int]) -> dict[str, int]:
+    """Return what a source says of its frame, and add the memory that it names."""
+    if source is None:
+        return {}
+    frame = source.frame
+    spaces["frame"] = frame.address
+    if isinstance(source, TilesOf):
+        spaces["origins"] = source.origins
+    else:
+        spaces |= {"across": source.across, "down": source.down}
+    return {"frame_width": frame.width, "frame_height": frame.height, "frame_bgr": int(frame.bgr)}

@@ -177,6 +177,7 @@ class Network:
         offsets: Where each map begins in the arena for one image, bytes; filled by :func:`.arena.place`.
         arena_nbytes: Size of the arena for one image; likewise.
         rounded: It holds INT8, whose noise allows for activations that are a little off.
+        ahead: Steps that can run for some images before the others are there: they share no memory.
     """
 
     maps: list[Map]
@@ -188,3 +189,4 @@ class Network:
     offsets: list[int] = field(default_factory=list)
     arena_nbytes: int = 0
     rounded: bool = False
+    ahead: int = 0

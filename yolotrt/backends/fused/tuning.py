@@ -12,8 +12,9 @@ import numpy as np
 
 from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
-from yolotrt.backends.fused.arguments import Address, KernelLaunch, Space, WeightsBlob
+from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, Space, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.frame_stem import SampleFrame, every_step
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
@@ -45,15 +46,18 @@ class GpuTuner:
         device: The GPU.
         cache: File with timings of earlier builds, read and updated; None goes without.
         compiler: What identifies the compiler; timings are its own.
+        fresh: Time everything, whatever the cache says, and put that there instead.
 
     Attributes:
         target: Such as ``sm_90``.
     """
 
-    def __init__(self, device: Device, cache: Path | None, compiler: str) -> None:
+    def __init__(self, device: Device, cache: Path | None, compiler: str, *, fresh: bool = False) -> None:
         self.device = device
         self.target = device.info.arch
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
+        self._fresh = fresh
+        self._timed: set[str] = set()
 
     def tune(
         self, network: Network, batches: Sequence[int], progress: Progress
@@ -65,26 +69,28 @@ class GpuTuner:
 
     def seconds(self, network: Network, batch: int, progress: Progress) -> list[float]:
         """Return how long each step takes with its fastest tile; see :class:`.selection.Measuring`."""
-        found = self.timed(network, batch, progress)
+        found = self.timed(network, batch, progress)[: len(network.steps)]
         self._cache.write()
         return [t.microseconds * 1e-6 for t in found]
 
     def timed(self, network: Network, batch: int, progress: Progress) -> list[Timed]:
-        """Return the fastest tile of every step, and how long it takes."""
-        first = [candidates(step, batch) for step in network.steps]
-        keys = [_key(network, step, batch, tiles) for step, tiles in zip(network.steps, first, strict=True)]
-        known = [self._cache.get(key) for key in keys]
+        """Return the fastest tile of every step and of those that read frames, and how long it takes."""
+        steps = every_step(network)
+        first = [candidates(step, batch) for step in steps]
+        keys = [_key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)]
+        known = [None if self._fresh and k not in self._timed else self._cache.get(k) for k in keys]
         if all(known):
             return [k for k in known if k]
         some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
         found = self._round(network, batch, some, progress)
         near = [
             [k.tile] if k else neighbours(step, timed.tile)
-            for k, step, timed in zip(known, network.steps, found, strict=True)
+            for k, step, timed in zip(known, steps, found, strict=True)
         ]
         found = self._round(network, batch, near, progress)
         for key, timed in zip(keys, found, strict=True):
             self._cache.put(key, timed)
+            self._timed.add(key)
         return found
 
     def _round(
@@ -95,7 +101,7 @@ class GpuTuner:
         launcher = Launcher(network, weights)
         launches = [
             [launcher.launch(step, tile) for tile in tiles]
-            for step, tiles in zip(network.steps, options, strict=True)
+            for step, tiles in zip(every_step(network), options, strict=True)
         ]
         codes = compile_all(
             [(variant_of(launch), self.target) for some in launches for launch in some],
@@ -132,6 +138,7 @@ class _Bench:
         self._scope = device.scope()
         self._stream = self._scope.stream()
         rng = np.random.default_rng(0)  # zeros would run faster than pictures do
+        frame = SampleFrame.of(network, batch)
         images = rng.random((batch, 3, *network.input_hw), np.float32).astype(np.float16)
         head = int(np.prod(network.head[1])) * 4 * batch
         protos = int(np.prod(network.protos[1])) * 2 * batch
@@ -141,7 +148,12 @@ class _Bench:
             "input": self._scope.constant(images).address,
             "head": self._scope.buffer(head).address,
             "protos": self._scope.buffer(protos).address,
+            "frame": self._scope.constant(frame.pixels).address,
+            "origins": self._scope.constant(frame.origins).address,
+            "across": self._scope.constant(frame.across).address,
+            "down": self._scope.constant(frame.down).address,
         }
+        self._given = frame.given
 
     def __enter__(self) -> _Bench:
         return self
@@ -178,6 +190,8 @@ class _Bench:
             if isinstance(arg, Address):
                 at = self._spaces[arg.space] + arg.per_image * self._batch + arg.fixed
                 arguments.append(("pointer", at))
+            elif isinstance(arg, Given):
+                arguments.append(("int", self._given[arg.name]))
             elif arg is not None:
                 arguments.append(("int", arg.per_image * self._batch + arg.fixed))
         arguments += [("pointer", 0), ("pointer", 0)]

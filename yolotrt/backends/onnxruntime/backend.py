@@ -43,6 +43,7 @@ class OnnxRuntimeBackend:
     runs_on_cpu = True
     any_batch = True
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    retunes = False
     measured = ""
     packages = ("onnxruntime", "onnxruntime-gpu")
 

@@ -73,9 +73,11 @@ class OnnxRuntimeCudaEngine:
         file: The engine on disk.
         device: The GPU.
         capturable: Contexts may be captured in a CUDA graph once they have run.
+        reads_frames: Its contexts want prepared input.
     """
 
     capturable = True
+    reads_frames = False
 
     def __init__(self, file: EngineFile, device: Device) -> None:
         import onnx

@@ -39,6 +39,7 @@ class TensorRtBackend:
     runs_on_cpu = False
     any_batch = False
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
+    retunes = False
     measured = ""
 
     def __init__(self, product: Product) -> None:

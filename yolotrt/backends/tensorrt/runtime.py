@@ -99,7 +99,10 @@ class TensorRtEngine:
         native: TensorRT's own object.
         library: The library it belongs to.
         device: The GPU.
+        reads_frames: Its contexts want prepared input.
     """
+
+    reads_frames = False
 
     def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
         self.file = file

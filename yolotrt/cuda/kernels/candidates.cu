@@ -38,13 +38,16 @@ __device__ Candidate in_image(Candidate c, const Placement& p)
 // Find the anchors of a raw head whose best class scores above the threshold.
 //
 // head        (images, 4 + labels + coefficients, anchors); boxes as centre and size
+// first       image of the first block: groups of images are searched one by one
+// images      of all groups
 // state       (images + 1) int, zeroed: candidates of each image, and whether the head is broken
 // candidates  (images, anchors), filled from the front in any order
-// grid        x covers the anchors, y the images
+// grid        x covers the anchors, y the images of the group
 extern "C" __global__ void find_candidates(const Value* head, int rows, int labels, int anchors,
-                                           float threshold, int* state, Candidate* candidates)
+                                           float threshold, int first, int images, int* state,
+                                           Candidate* candidates)
 {
-    int anchor = blockIdx.x * blockDim.x + threadIdx.x, image = blockIdx.y;
+    int anchor = blockIdx.x * blockDim.x + threadIdx.x, image = first + blockIdx.y;
     if (anchor >= anchors) return;
     const Value* column = head + (size_t)image * rows * anchors + anchor;
 
@@ -75,7 +78,7 @@ extern "C" __global__ void find_candidates(const Value* head, int rows, int labe
         broken |= !finite(found.x0) || !finite(found.y0) || !finite(found.x1) || !finite(found.y1);
         candidates[(size_t)image * anchors + atomicAdd(&state[image], 1)] = found;
     }
-    if (broken) state[gridDim.y] = 1;
+    if (broken) state[images] = 1;
 }
 
 // Whether `a` comes before `b`: higher score; ties by class, box and place in the head.
@@ -126,17 +129,17 @@ __device__ int best_of_block(const Candidate* list, int mine)
 
 // Non-maximum suppression within each class: take the best, drop what overlaps it, again.
 //
-// One block per image; suppressed candidates get a negative score. Blocks are whole warps.
+// One block per image from `first` on; suppressed candidates get a negative score. Blocks are whole warps.
 //
 // candidates  (images, capacity), used up
 // kept        (images, limit), best first, in the image's frame
 // kept_count  (images) int
 extern "C" __global__ void keep_best(const int* state, Candidate* candidates, int capacity, double threshold,
-                                     int limit, float pad_x, float pad_y, float scale_x, float scale_y,
+                                     int first, int limit, float pad_x, float pad_y, float scale_x, float scale_y,
                                      int width, int height, Candidate* kept, int* kept_count)
 {
     const Placement placement = {pad_x, pad_y, scale_x, scale_y, width, height};
-    int image = blockIdx.x, count = state[image], found = 0;
+    int image = first + blockIdx.x, count = state[image], found = 0;
     Candidate* list = candidates + (size_t)image * capacity;
 
     int best = NONE;
@@ -163,17 +166,18 @@ extern "C" __global__ void keep_best(const int* state, Candidate* candidates, in
 
 // Read an end-to-end head: rows above the threshold, in their order.
 //
-// One block per image; blocks are whole warps.
+// One block per image from `first` on; blocks are whole warps.
 //
 // head        (images, rows, columns): x0, y0, x1, y1, score, class, coefficients
 // state       as for find_candidates; only the last value is written
 extern "C" __global__ void read_end2end(const Value* head, int rows, int columns, float threshold, int limit,
                                         float pad_x, float pad_y, float scale_x, float scale_y, int width,
-                                        int height, int* state, Candidate* kept, int* kept_count)
+                                        int height, int first, int images, int* state, Candidate* kept,
+                                        int* kept_count)
 {
     const Placement placement = {pad_x, pad_y, scale_x, scale_y, width, height};
     __shared__ int of_warp[32];
-    int image = blockIdx.x, found = 0, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int image = first + blockIdx.x, found = 0, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     for (int begin = 0; begin < rows; begin += blockDim.x) {
         int index = begin + threadIdx.x;
         const Value* row = head + ((size_t)image * rows + index) * columns;
@@ -196,7 +200,7 @@ extern "C" __global__ void read_end2end(const Value* head, int rows, int columns
             broken |= !finite(c.x0) || !finite(c.y0) || !finite(c.x1) || !finite(c.y1) || !finite(label);
             kept[(size_t)image * limit + place] = in_image(c, placement);
         }
-        if (broken) state[gridDim.x] = 1;
+        if (broken) state[images] = 1;
     }
     if (threadIdx.x == 0) kept_count[image] = min(found, limit);
 }

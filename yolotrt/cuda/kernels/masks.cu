@@ -47,12 +47,12 @@ __device__ Record record_of(const Candidate& c, int width, int height)
 // kept         (images, limit)
 // kept_count   (images) int
 // first        (images) int, scratch
-// state        as in candidates.cu
+// state        as in candidates.cu; zeroed for the next frame
 // unit_rows    rows of a unit of work; 0 draws no masks
 // header       on the device; `host_header` and `host_records` get a copy
 // records      (images * limit)
 extern "C" __global__ void lay_out(const Candidate* kept, const int* kept_count, int images, int limit,
-                                   const int* state, int width, int height, int unit_rows, int* first,
+                                   int* state, int width, int height, int unit_rows, int* first,
                                    Header* header, Record* records, Header* host_header, Record* host_records)
 {
     int count = 0;
@@ -94,6 +94,8 @@ extern "C" __global__ void lay_out(const Candidate* kept, const int* kept_count,
         *header = result;
         *host_header = result;
     }
+    __syncthreads();
+    for (int i = threadIdx.x; i <= images; i += blockDim.x) state[i] = 0;
 }
 
 // The last record whose work begins at or before `unit`.

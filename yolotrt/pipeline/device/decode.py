@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from yolotrt.cuda.device import Buffer, Device, Launch, Scope, Stream
 from yolotrt.cuda.driver import Argument
@@ -81,7 +84,7 @@ class DeviceDecoder:
         self._placement, self._settings = placement, settings
         raw = spec.head == "raw"
         slots = self.images * self.limit
-        self._state = scope.buffer((self.images + 1) * 4)
+        self._state = scope.constant(np.zeros(self.images + 1, np.int32))
         anchors = outputs.head_type.shape[2] if raw else 0
         self._candidates = scope.buffer(self.images * anchors * CANDIDATE.itemsize)
         self._kept = scope.buffer(slots * CANDIDATE.itemsize)
@@ -90,14 +93,19 @@ class DeviceDecoder:
         self.header = scope.buffer(HEADER.itemsize)
         self.records = scope.buffer(slots * RECORD.itemsize)
         self._tables = self._upload_tables(scope) if settings.masks else None
-        self._keep = self._raw_launches() if raw else self._end2end_launches()
+        self._raw = raw
 
-    def into(self, results: Results) -> DecodeWork:
-        """Return the work of decoding into these results."""
-        launches = [*self._keep, self._lay_out(results)]
-        if self._tables is not None:
-            launches.append(self._draw(results))
-        return DecodeWork(self._state, tuple(launches))
+    def into(self, results: Results, parts: Sequence[range] | None = None) -> DecodeWork:
+        """Return the work of decoding into these results.
+
+        Args:
+            results: Where it goes.
+            parts: Images whose detections are searched for together; None takes all at once.
+        """
+        launches = self._raw_launches if self._raw else self._end2end_launches
+        search = tuple(launches(part) for part in parts or [range(self.images)])
+        draw = () if self._tables is None else (self._draw(results),)
+        return DecodeWork(self._state, search, (self._lay_out(results), *draw))
 
     def _upload_tables(self, scope: Scope) -> tuple[MaskTables, Buffer, Buffer]:
         """Put the interpolation tables on the device."""
@@ -116,7 +124,7 @@ class DeviceDecoder:
             ("int", p.image_wh[1]),
         ]
 
-    def _raw_launches(self) -> list[Launch]:
+    def _raw_launches(self, part: range) -> tuple[Launch, ...]:
         _, rows, anchors = self._outputs.head_type.shape
         settings, defines = self._settings, {"HALF": int(self._outputs.head_type.half)}
         find: list[Argument] = [
@@ -125,6 +133,8 @@ class DeviceDecoder:
             ("int", len(self._spec.names)),
             ("int", anchors),
             ("float", settings.conf),
+            ("int", part.start),
+            ("int", self.images),
             ("pointer", self._state.address),
             ("pointer", self._candidates.address),
         ]
@@ -133,16 +143,17 @@ class DeviceDecoder:
             ("pointer", self._candidates.address),
             ("int", anchors),
             ("double", settings.iou),
+            ("int", part.start),
             ("int", self.limit),
             *self._placement_arguments(),
             ("pointer", self._kept.address),
             ("pointer", self._counts.address),
         ]
-        return [
+        return (
             self._device.launch(
                 "candidates",
                 "find_candidates",
-                grid=(-(-anchors // THREADS), self.images, 1),
+                grid=(-(-anchors // THREADS), len(part), 1),
                 block=(THREADS, 1, 1),
                 arguments=find,
                 defines=defines,
@@ -150,14 +161,14 @@ class DeviceDecoder:
             self._device.launch(
                 "candidates",
                 "keep_best",
-                grid=(self.images, 1, 1),
+                grid=(len(part), 1, 1),
                 block=(THREADS, 1, 1),
                 arguments=keep,
                 defines=defines,
             ),
-        ]
+        )
 
-    def _end2end_launches(self) -> list[Launch]:
+    def _end2end_launches(self, part: range) -> tuple[Launch, ...]:
         _, rows, columns = self._outputs.head_type.shape
         arguments: list[Argument] = [
             ("pointer", self._outputs.head),
@@ -166,20 +177,22 @@ class DeviceDecoder:
             ("float", self._settings.conf),
             ("int", self.limit),
             *self._placement_arguments(),
+            ("int", part.start),
+            ("int", self.images),
             ("pointer", self._state.address),
             ("pointer", self._kept.address),
             ("pointer", self._counts.address),
         ]
-        return [
+        return (
             self._device.launch(
                 "candidates",
                 "read_end2end",
-                grid=(self.images, 1, 1),
+                grid=(len(part), 1, 1),
                 block=(THREADS, 1, 1),
                 arguments=arguments,
                 defines={"HALF": int(self._outputs.head_type.half)},
-            )
-        ]
+            ),
+        )
 
     def _mask_defines(self) -> dict[str, int]:
         outputs = self._outputs
@@ -250,13 +263,30 @@ class DeviceDecoder:
 
 @dataclass(frozen=True)
 class DecodeWork:
-    """Decoding of one pass into one set of results; started as often as wanted."""
+    """Decoding of one pass into one set of results; started as often as wanted.
+
+    Attributes:
+        state: Zero before the search begins; drawing clears it again.
+        search: Finds detections, for each part of the images.
+        draw: Lists all that were found, and draws their masks.
+    """
 
     state: Buffer
-    launches: tuple[Launch, ...]
+    search: tuple[tuple[Launch, ...], ...]
+    draw: tuple[Launch, ...]
+
+    def find(self, part: int, stream: Stream) -> None:
+        """Start the search in one part of the images, behind their inference."""
+        for launch in self.search[part]:
+            launch(stream)
+
+    def finish(self, stream: Stream) -> None:
+        """Start what comes behind the search in all parts."""
+        for launch in self.draw:
+            launch(stream)
 
     def enqueue(self, stream: Stream) -> None:
-        """Start it in a stream."""
-        stream.clear(self.state)
-        for launch in self.launches:
-            launch(stream)
+        """Start all of it in a stream."""
+        for part in range(len(self.search)):
+            self.find(part, stream)
+        self.finish(stream)

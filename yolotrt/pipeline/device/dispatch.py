@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, Protocol
 
-from yolotrt.cuda.device import Device, Scope, Stream
+from yolotrt.cuda.device import Device, Event, Scope, Stream
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.device.share import Gpu
 
 DeviceDispatch = Literal["serial", "threads", "streams", "graph"]
 DEVICE_DISPATCH: tuple[DeviceDispatch, ...] = ("serial", "threads", "streams", "graph")
-"""``graph`` captures what ``streams`` enqueues and launches it as a whole."""
+"""``graph`` captures each job that ``streams`` enqueues and launches it as a whole."""
 
 Job = Callable[[Stream], None]
 """Enqueues the whole work of one group in the stream it is given, and returns at once."""
@@ -38,7 +38,7 @@ def chosen_dispatch(wanted: DeviceDispatch | Literal["auto"], gpu: Gpu) -> Devic
 
 
 class DeviceDispatcher(Protocol):
-    """Runs jobs between two points of the main stream.
+    """Runs jobs between two points of the main stream, each as soon as what it needs is there.
 
     Attributes:
         streams: Its own streams.
@@ -50,8 +50,16 @@ class DeviceDispatcher(Protocol):
         """Return the stream that a job always gets; ``main`` is the frame's."""
         ...
 
-    def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
-        """Start all jobs after what is in ``main``; what comes next in ``main`` comes after all of them."""
+    def fork(self, main: Stream) -> None:
+        """Let the jobs of a frame come after what is in ``main``."""
+        ...
+
+    def start(self, index: int, job: Job, main: Stream, after: Event) -> None:
+        """Start a job behind the fork, an event, and jobs of the same number that were started before."""
+        ...
+
+    def join(self, main: Stream) -> None:
+        """Let what comes next in ``main`` come after all jobs; the first failure of one is raised."""
         ...
 
     def close(self) -> None:
@@ -78,10 +86,16 @@ class SerialJobs:
         """Return the main stream."""
         return main
 
-    def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
-        """Enqueue one job after another."""
-        for job in jobs:
-            job(main)
+    def fork(self, main: Stream) -> None:
+        """Do nothing: everything is in the main stream."""
+
+    def start(self, index: int, job: Job, main: Stream, after: Event) -> None:
+        """Enqueue one job behind the other."""
+        main.wait(after)
+        job(main)
+
+    def join(self, main: Stream) -> None:
+        """Do nothing: everything is in the main stream."""
 
     def close(self) -> None:
         """Nothing was started."""
@@ -94,52 +108,73 @@ class StreamJobs:
         self.streams = [scope.stream() for _ in range(jobs)]
         self._done = [scope.event() for _ in range(jobs)]
         self._fork = scope.event()
+        self._started: set[int] = set()
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the job's own stream."""
         return self.streams[job]
 
-    def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
-        """Fork from the main stream, enqueue every job, join."""
+    def fork(self, main: Stream) -> None:
+        """Mark where the jobs begin."""
+        self._started.clear()
         main.record(self._fork)
-        for job, stream, done in zip(jobs, self.streams, self._done, strict=True):
-            stream.wait(self._fork)
-            job(stream)
-            stream.record(done)
-        for done in self._done:
-            main.wait(done)
+
+    def start(self, index: int, job: Job, main: Stream, after: Event) -> None:
+        """Enqueue a job in its stream."""
+        stream = self.streams[index]
+        stream.wait(self._fork)
+        stream.wait(after)
+        job(stream)
+        stream.record(self._done[index])
+        self._started.add(index)
+
+    def join(self, main: Stream) -> None:
+        """Wait for all streams in the main one."""
+        for index in sorted(self._started):
+            main.wait(self._done[index])
 
     def close(self) -> None:
         """Nothing was started."""
 
 
 class ThreadJobs:
-    """A Python thread and a stream per job; each thread enqueues its job and waits for it."""
+    """A Python thread and a stream per job; each thread enqueues its job and waits for it.
+
+    Threads take jobs as they come: those of one number must not depend on each other.
+    """
 
     def __init__(self, device: Device, scope: Scope, jobs: int) -> None:
         self.streams = [scope.stream() for _ in range(jobs)]
         self._fork = scope.event()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="yolotrt-group", initializer=device.bind)
+        self._futures: list[Future[None]] = []
 
     def stream_of(self, job: int, main: Stream) -> Stream:
         """Return the job's own stream."""
         return self.streams[job]
 
-    def enqueue(self, jobs: Sequence[Job], main: Stream) -> None:
-        """Run every job in its thread; all have ended when this returns, the first failure is raised."""
+    def fork(self, main: Stream) -> None:
+        """Mark where the jobs begin."""
+        self._futures.clear()
         main.record(self._fork)
 
-        def work(job: Job, stream: Stream) -> None:
-            stream.wait(self._fork)
-            job(stream)
-            stream.synchronize()
+    def start(self, index: int, job: Job, main: Stream, after: Event) -> None:
+        """Run a job in its thread."""
+        self._futures.append(self._pool.submit(self._work, job, self.streams[index], after))
 
-        futures = [self._pool.submit(work, *pair) for pair in zip(jobs, self.streams, strict=True)]
-        for future in futures:
+    def join(self, main: Stream) -> None:
+        """Wait until all jobs have ended, and raise the first failure."""
+        for future in self._futures:
             future.exception()  # wait for all: none may still be running when the caller handles an error
-        for future in futures:
+        for future in self._futures:
             future.result()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, when their jobs have ended."""
         self._pool.shutdown()
+
+    def _work(self, job: Job, stream: Stream, after: Event) -> None:
+        stream.wait(self._fork)
+        stream.wait(after)
+        job(stream)
+        stream.synchronize()

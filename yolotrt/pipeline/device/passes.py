@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from yolotrt.arrays import U8
 from yolotrt.backends.base import DeviceContext, DeviceEngine
-from yolotrt.cuda.device import Device, Launch, Scope, Stream
+from yolotrt.cuda.device import Device, Scope, Stream
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import DecodeSettings, require_named
 from yolotrt.pipeline.device.decode import DecodeWork, DeviceDecoder
+from yolotrt.pipeline.device.pass_input import PassInput
 from yolotrt.pipeline.device.results import WORD, PassFound, Results
 from yolotrt.pipeline.device.share import Lanes, PassBuffers
+from yolotrt.pipeline.device.sources import Source
 
 _STARTERS = 8
 """Contexts that start side by side."""
@@ -70,12 +72,40 @@ class DevicePass:
         self.decoder = DeviceDecoder(device, scope, self.buffers.outputs, self.spec, placement, decode)
         self._device = device
 
-    def infer(self, part: int, stream: Stream) -> None:
-        """Start the batches of one group in a stream, one after another."""
-        for batch, context in zip(self._batches[part], self._contexts[part], strict=True):
-            self.buffers.run(context, batch.start, stream)
+    def infer(self, part: int, stream: Stream, source: Source | None = None) -> None:
+        """Start the batches of one group in a stream, one after another.
 
-    def warm_up(self, streams: Sequence[Stream]) -> int:
+        Args:
+            part: Which group.
+            stream: Where.
+            source: What the engine reads; None takes the pass's input.
+        """
+        for batch, context in zip(self._batches[part], self._contexts[part], strict=True):
+            if source is None:
+                self.buffers.run(context, batch.start, stream)
+                continue
+            with self.buffers.reading(context, batch.start, source) as reader:
+                reader.begin(stream.handle, range(len(batch)))
+                reader.resume(stream.handle)
+
+    def one_batch(self, part: int) -> bool:
+        """Whether a group runs at once, so that some of its images can begin before the others are there."""
+        return len(self._batches[part]) == 1
+
+    def begin(self, part: int, images: range, stream: Stream, source: Source) -> None:
+        """Start what can be done for some images of a group that runs at once; counted in the pass."""
+        (batch,), (context,) = self._batches[part], self._contexts[part]
+        mine = range(images.start - batch.start, images.stop - batch.start)
+        with self.buffers.reading(context, batch.start, source) as reader:
+            reader.begin(stream.handle, mine)
+
+    def resume(self, part: int, stream: Stream, source: Source) -> None:
+        """Start the rest of a group's inference, when all its images have begun."""
+        (batch,), (context,) = self._batches[part], self._contexts[part]
+        with self.buffers.reading(context, batch.start, source) as reader:
+            reader.resume(stream.handle)
+
+    def warm_up(self, streams: Sequence[Stream], source: Source | None = None) -> int:
         """Run every group once, each in the stream that it will always have.
 
         Libraries choose kernels and take memory at a context's first run. That can take seconds, so all
@@ -87,13 +117,14 @@ class DevicePass:
         Raises:
             OutOfDeviceMemory: A context does not fit; says how much each takes and how many fit.
         """
-        streams[0].clear(self.buffers.input_buffer)
-        streams[0].synchronize()
+        if source is None:
+            streams[0].clear(self.buffers.input_buffer)
+            streams[0].synchronize()
         free, _ = self._device.memory()
         taken: int | None = None
 
         def run(part: int) -> None:
-            self.infer(part, streams[part])
+            self.infer(part, streams[part], source)
             streams[part].synchronize()
 
         try:
@@ -110,18 +141,18 @@ class DevicePass:
             raise _too_many_groups(self._device, taken, free, len(streams)) from exc
         return taken
 
-    def slot(self, scope: Scope, prepare: Launch) -> PassSlot:
-        """Return this pass for one frame in flight; ``prepare`` writes the input from that frame."""
+    def slot(self, scope: Scope, given: PassInput) -> PassSlot:
+        """Return this pass for one frame in flight, from which ``given`` gives it pixels."""
         width, height = self.placement.image_wh
         words = self.images * -(-width // WORD) * height  # as if masks covered every image once
         results = Results(scope, self.images, self.decoder.limit, words)
-        return PassSlot(self, prepare, results, self.decoder.into(results))
+        return PassSlot(self, given, results, self.decoder.into(results, self.parts))
 
     def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
         """Return the slot with room for all the masks that its last frame needed."""
         words = int((slot.results.words + slot.results.missing_words) * _SPARE)
         results = Results(scope, self.images, self.decoder.limit, words)
-        return PassSlot(self, slot.prepare, results, self.decoder.into(results))
+        return PassSlot(self, slot.input, results, self.decoder.into(results, self.parts))
 
     def read(self, slot: PassSlot, bits: U8) -> PassFound:
         """Return what was found, with the bits of its masks."""
@@ -144,9 +175,18 @@ class PassSlot:
     """A pass for one frame in flight."""
 
     owner: DevicePass
-    prepare: Launch
+    input: PassInput
     results: Results
     decode: DecodeWork
+
+    def prepare(self, part: int, stream: Stream) -> None:
+        """Start writing one group's input; nothing where the engine reads the frame."""
+        if self.input.prepare:
+            self.input.prepare[part](stream)
+
+    def infer(self, part: int, stream: Stream) -> None:
+        """Start the inference of one group."""
+        self.owner.infer(part, stream, self.input.source)
 
 
 def _contexts(

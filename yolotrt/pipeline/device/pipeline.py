@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.share import Gpu, deal
+from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult, as_frame
@@ -26,10 +23,8 @@ from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
 
 _MOST_COPY_THREADS = 8
-"""Threads that copy a frame into page-locked memory; one cannot use the memory's bandwidth."""
-
-_COPY_ALONE = 1 << 20
-"""Bytes below which dealing the copy out costs more than it gains."""
+"""Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
+these wait for the interpreter: ``staging`` of ``python -m benchmarks.bench_gpu``."""
 
 
 class DevicePipeline:
@@ -51,9 +46,7 @@ class DevicePipeline:
         self._settings = settings or PipelineSettings()
         self._plan: _DevicePlan | None = None
         self._flying: list[_Flight] = []
-        self._copy_threads = max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2))
-        # One of the threads is the caller's own: waking another takes longer than its part of the copy.
-        self._copiers = ThreadPoolExecutor(max(1, self._copy_threads - 1), thread_name_prefix="yolotrt-copy")
+        self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
 
     @property
     def workers(self) -> tuple[DeviceWorker, ...]:
@@ -111,7 +104,7 @@ class DevicePipeline:
     def close(self) -> None:
         """Free what the pipeline holds; devices and engines stay. A frame that is on its way is lost."""
         self._drop_plan()
-        self._copiers.shutdown()
+        self._staging.close()
 
     def __enter__(self) -> DevicePipeline:
         return self
@@ -185,27 +178,15 @@ class DevicePipeline:
             self._flying.remove(flight)
 
     def _upload(self, frame: Frame, plan: _DevicePlan, slot: int) -> None:
-        """Copy a frame into page-locked memory, in bands by several threads, and each band on to the GPUs."""
-        target = plan.next_buffer
-        there = frame.ctypes.data == target.ctypes.data
-        bands = 1 if there or frame.nbytes < _COPY_ALONE else self._copy_threads
-        bounds = list(pairwise(len(frame) * i // bands for i in range(bands + 1)))
-        copies = []
-        if not there:
-            copies = [self._copiers.submit(np.copyto, target[a:b], frame[a:b]) for a, b in bounds[1:]]
-        try:
-            if not there:
-                own = slice(*bounds[0])
-                np.copyto(target[own], frame[own])
+        """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there."""
+
+        def arrived(first: int, end: int) -> None:
             for worker in plan.workers:
-                worker.begin_upload(slot)
-            for copy, (a, b) in zip((None, *copies), bounds, strict=True):
-                if copy is not None:
-                    copy.result()
-                for worker in plan.workers:
-                    worker.upload(slot, a, b)
-        finally:
-            wait(copies)  # whoever handles an error frees the memory that they write to
+                worker.upload(slot, first, end)
+
+        for worker in plan.workers:
+            worker.begin(slot)
+        self._staging.run(frame, plan.next_buffer, plan.bounds, arrived)
 
     def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot
@@ -246,6 +227,11 @@ class _DevicePlan:
             plan.close()
             raise
         return plan
+
+    @property
+    def bounds(self) -> list[int]:
+        """Rows of the frame behind which work can start on some GPU, in order; the last are all of them."""
+        return sorted({rows for worker in self.workers for rows in worker.bounds})
 
     @property
     def next_buffer(self) -> Frame:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count, pairwise
-from typing import ClassVar
+from typing import ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from yolotrt.backends.base import DeviceContext, DeviceEngine
+from yolotrt.backends.base import DeviceContext, DeviceEngine, FrameOnDevice, FrameReader
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.cuda.driver import Argument
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import Outputs
+from yolotrt.pipeline.device.sources import Source
 
 _THREADS = 256
 _PIXELS = 8
@@ -69,6 +72,11 @@ class TakingTurns:
     def capturable(self) -> bool:
         """Whether its contexts may be captured; asked only when a graph is wanted, since that can cost."""
         return self._engine.capturable
+
+    @property
+    def reads_frames(self) -> bool:
+        """Whether its contexts read frames."""
+        return self._engine.reads_frames
 
 
 @dataclass(frozen=True)
@@ -143,32 +151,47 @@ class PassBuffers:
         spec = engine.file.spec
         self._spec = spec
         self.types = {name: tensor.with_batch(images) for name, tensor in tensors.items()}
-        self._memory = {name: scope.buffer(tensor.nbytes) for name, tensor in self.types.items()}
+        self._scope = scope
+        names = (spec.head_output, spec.proto_output)
+        self._outputs = {name: scope.buffer(self.types[name].nbytes) for name in names if name in self.types}
 
     @property
     def input(self) -> TensorType:
         """Type of the input."""
         return self.types[self._spec.input_name]
 
-    @property
+    @cached_property
     def input_buffer(self) -> Buffer:
-        """The input."""
-        return self._memory[self._spec.input_name]
+        """The input, made when it is first asked for: engines that read frames need none."""
+        return self._scope.buffer(self.input.nbytes)
 
     @property
     def outputs(self) -> Outputs:
         """The outputs."""
         head, protos = self._spec.head_output, self._spec.proto_output
         return Outputs(
-            self._memory[head].address, self.types[head], self._memory[protos].address, self.types[protos]
+            self._outputs[head].address, self.types[head], self._outputs[protos].address, self.types[protos]
         )
 
     def run(self, context: DeviceContext, first: int, stream: Stream) -> None:
-        """Start a context on the images from ``first`` on."""
-        at = {n: m.address + first * self.types[n].item_nbytes for n, m in self._memory.items()}
-        context.input_pointer = at.pop(self._spec.input_name)
-        context.output_pointers = at
+        """Start a context on the input's images from ``first`` on."""
+        context.input_pointer = self.input_buffer.address + first * self.input.item_nbytes
+        context.output_pointers = self._output_pointers(first)
         context.enqueue(stream.handle)
+
+    @contextmanager
+    def reading(self, context: DeviceContext, first: int, source: Source) -> Iterator[FrameReader]:
+        """Let a context read its images, from ``first`` on, from a frame."""
+        context.output_pointers = self._output_pointers(first)
+        reader = cast(FrameReader, context)
+        reader.source = source.images(first)
+        try:
+            yield reader
+        finally:
+            reader.source = None
+
+    def _output_pointers(self, first: int) -> dict[str, int]:
+        return {n: m.address + first * self.types[n].item_nbytes for n, m in self._outputs.items()}
 
 
 class FrameBuffer:
@@ -180,6 +203,11 @@ class FrameBuffer:
         self.pinned = pinned or scope.pinned(self.nbytes)
         self.device = scope.buffer(self.nbytes + FRAME_SLACK)
         self.array = self.pinned.array[: self.nbytes].reshape(height, width, 3)
+
+    def read_as(self, *, bgr: bool) -> FrameOnDevice:
+        """Return it as engines read it."""
+        height, width, _ = self.array.shape
+        return FrameOnDevice(self.device.address, width, height, bgr)
 
     def upload(self, stream: Stream, first: int = 0, end: int | None = None) -> None:
         """Start the copy of the rows from ``first`` to ``end``, or of all, to the device."""
@@ -197,8 +225,9 @@ def cut_tiles(
     into: PassBuffers,
     *,
     bgr: bool,
+    first: int = 0,
 ) -> Launch:
-    """Return the kernel that cuts tiles from a frame and writes them as network input."""
+    """Return the kernel that cuts tiles from a frame and writes them as network input, from an image on."""
     table = scope.constant(np.array([grid.origins[t] for t in tiles], np.int32))
     (frame_w, frame_h), (width, height) = grid.frame_wh, grid.tile_wh
     arguments: list[Argument] = [
@@ -206,7 +235,7 @@ def cut_tiles(
         ("int", frame_w),
         ("int", frame_h),
         ("pointer", table.address),
-        ("pointer", into.input_buffer.address),
+        ("pointer", into.input_buffer.address + first * into.input.item_nbytes),
         ("int", width),
         ("int", height),
         ("int", int(bgr)),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from yolotrt.cuda.device import Device, Event, Graph, Scope, Stream
+from yolotrt.cuda.device import Device, Event, Scope, Stream
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.share import FrameBuffer
@@ -13,14 +13,16 @@ from yolotrt.timing.trace import Span, SpanScope
 
 _INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
     ("upload", "frame", "upload_begin", "upload_end"),
-    ("prepare_batch", "tiles", "begin", "prepared"),
-    ("decode", "tiles", "inferred", "decoded"),
-    ("tiles", "tiles", "begin", "decoded"),
+    ("decode", "tiles", "found", "decoded"),
     ("global", "global", "global_begin", "global_end"),
     ("end_to_end", "frame", "upload_begin", "end"),
 )
-"""Device spans: stage, scope, and the marks where it begins and ends. Each group has an ``enqueue`` besides:
-on the device that is what the host's ``enqueue`` started, inference."""
+"""Device spans: stage, scope, and the marks where it begins and ends."""
+
+_OF_GROUPS = ("prepare_batch", "enqueue", "decode")
+"""Device spans of every group, between its marks. ``enqueue`` is what the host's ``enqueue`` started,
+inference. For engines that read frames no input is prepared, and inference begins with a group's first rows:
+it may have waited for others."""
 
 _MERGE: tuple[str, SpanScope, str, str] = ("merge", "frame", "merging", "end")
 """The device span of merging, where that is done on the device."""
@@ -35,11 +37,11 @@ class Slot:
         tiles: The tiled pass, if this GPU has tiles.
         global_pass: The global pass, if this GPU runs it.
         merge: Merging of both, if this GPU does it.
-        uploaded: Reached when the frame is on the device.
         done: Reached when all results are on the host.
         groups: Numbers of this GPU's tile groups.
         scope: Owns the results and the graph, which are replaced when masks need more room.
-        graph: The frame's whole work, in ``graph`` dispatch.
+        arrived: For each part of the work, reached when its rows are on the device; the last: when all are.
+        drawn: Reached when all masks are on the host.
         marks: Timing events by name; empty unless device times are measured.
     """
 
@@ -47,11 +49,11 @@ class Slot:
     tiles: PassSlot | None
     global_pass: PassSlot | None
     merge: MergeWork | None
-    uploaded: Event
+    arrived: list[Event]
+    drawn: Event
     done: Event
     groups: range
     scope: Scope
-    graph: Graph | None = None
     marks: dict[str, Event] = field(default_factory=dict)
 
     @property
@@ -63,17 +65,6 @@ class Slot:
         """Mark a point in a stream, if device times are measured."""
         if self.marks:
             stream.record(self.marks[name], readable=True)
-
-    def inference(self, tiles: PassSlot, part: int) -> Callable[[Stream], None]:
-        """Return what starts the inference of this GPU's ``part``-th group in a stream, between its marks."""
-        begin, end = group_marks(self.groups[part])
-
-        def job(stream: Stream) -> None:
-            self.mark(begin, stream)
-            tiles.owner.infer(part, stream)
-            self.mark(end, stream)
-
-        return job
 
     def spans(self, device: Device, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -94,10 +85,16 @@ class Slot:
             first, last = (int(device.seconds(zero, self.marks[mark]) * 1e9) for mark in (begin, end))
             return Span(stage, group, begin_ns + first, begin_ns + last, scope, "device")
 
-        return [
-            *(span(stage, None, scope, a, b) for stage, scope, a, b in intervals if scope not in absent),
-            *(span("enqueue", group, "tiles", *group_marks(group)) for group in self.groups),
-        ]
+        found = [span(stage, None, scope, a, b) for stage, scope, a, b in intervals if scope not in absent]
+        if self.tiles is None:
+            return found
+        begin = group_marks(self.groups[0])[0]
+        found.append(span("tiles", None, "tiles", begin, "decoded"))
+        for group in self.groups:
+            pairs = pairwise(group_marks(group))
+            found += [span(s, group, "tiles", *pair) for s, pair in zip(_OF_GROUPS, pairs, strict=True)]
+        reads = self.tiles.input.source is not None
+        return [s for s in found if not (reads and s.stage == "prepare_batch")]
 
 
 def mark_names(groups: range) -> set[str]:
@@ -106,6 +103,9 @@ def mark_names(groups: range) -> set[str]:
     return names | {mark for group in groups for mark in group_marks(group)}
 
 
-def group_marks(group: int) -> tuple[str, str]:
-    """Return the names of the marks around a group's inference."""
-    return f"group {group} begin", f"group {group} end"
+def group_marks(group: int) -> tuple[str, str, str, str]:
+    """Return the names of a group's marks: it begins, is prepared, inferred, and searched for detections."""
+    begin, prepared, inferred, found = (
+        f"group {group} {p}" for p in ("begin", "prepared", "inferred", "found")
+    )
+    return begin, prepared, inferred, found

@@ -6,15 +6,18 @@ import contextlib
 
 import numpy as np
 
-from yolotrt.cuda.device import PinnedBuffer, Scope, Stream
+from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.cuda.driver import DeviceLost
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
+from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of
 from yolotrt.pipeline.device.merge import DeviceMerger
+from yolotrt.pipeline.device.pass_input import PassInput, global_input, tiles_input
 from yolotrt.pipeline.device.passes import DevicePass
-from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share, cut_tiles, letterbox
+from yolotrt.pipeline.device.reuse import ReusedMemory
+from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
 from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
@@ -53,7 +56,10 @@ class DeviceWorker:
         self._share, self._settings = share, settings
         self.group_bytes = 0
         self._slots: list[Slot] = []
+        self._jobs: list[FrameJobs] = []
+        self._waiting: list[tuple[int, FramePart]] = []
         self._lanes = Lanes()
+        self._memory = ReusedMemory()
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
@@ -64,10 +70,14 @@ class DeviceWorker:
         self._global_pass: DevicePass | None = None
         self._merger: DeviceMerger | None = None
         try:
-            self._make_passes()
-            for index in range(settings.depth):
-                self._slots.append(self._new_slot(pinned[index] if pinned else None))
-                self._rehearse(self._slots[-1])
+            frames = [
+                FrameBuffer(self._scope, grid.frame_wh, pinned[i] if pinned else None)
+                for i in range(settings.depth)
+            ]
+            self._make_passes(frames[0])
+            for index, frame in enumerate(frames):
+                self._slots.append(self._new_slot(frame))
+                self._rehearse(index)
         except BaseException:
             self.close()
             raise
@@ -77,22 +87,38 @@ class DeviceWorker:
         """The frames in flight: their memory, and what is run on them."""
         return tuple(self._slots)
 
-    def begin_upload(self, index: int) -> None:
-        """Mark where a slot's frame begins, if device times are measured."""
+    @property
+    def bounds(self) -> list[int]:
+        """Rows of the frame behind which work can start, in order; the last are all of them."""
+        return sorted({self._grid.frame_wh[1], *(part.rows for part in self._jobs[0].parts)})
+
+    def begin(self, index: int) -> None:
+        """Begin a slot's frame: its work comes after that of frames before."""
         self.device.bind()
         self._slots[index].mark("upload_begin", self._upload)
+        self._dispatcher.fork(self._main)
+        self._waiting = list(enumerate(self._jobs[index].parts))
 
     def upload(self, index: int, first: int, end: int) -> None:
-        """Start the upload of some rows of a slot's page-locked memory.
+        """Start the upload of some rows of a slot's page-locked memory, and the jobs that need no more.
 
-        Beside the graph, not in it: so it overlaps the copies of the rows that are still to come, and with
-        two frames in flight the computation of the frame before.
+        Beside the graphs, not in them: so it overlaps the copies of the rows that are still to come, the
+        computation of tiles that are there, and with two frames in flight that of the frame before.
+
+        Raises:
+            ExecutionError: The engine refused the work.
         """
         self.device.bind()
-        self._slots[index].frame.upload(self._upload, first, end)
+        slot = self._slots[index]
+        slot.frame.upload(self._upload, first, end)
+        ready = [entry for entry in self._waiting if entry[1].rows <= end]
+        for number, part in ready:
+            self._upload.record(slot.arrived[number])
+            self._dispatcher.start(part.lane, part.job, self._main, slot.arrived[number])
+        self._waiting = [entry for entry in self._waiting if entry not in ready]
 
     def submit(self, index: int) -> None:
-        """Start the work on a slot's frame behind its upload.
+        """Start what comes after all jobs of a slot's frame, which is uploaded.
 
         Raises:
             ExecutionError: The engine refused the work.
@@ -100,21 +126,23 @@ class DeviceWorker:
         slot = self._slots[index]
         self.device.bind()
         slot.mark("upload_end", self._upload)
-        self._upload.record(slot.uploaded)
-        self._main.wait(slot.uploaded)
-        if slot.graph is not None:
-            slot.graph.launch(self._main)
-        else:
-            self._enqueue(slot)
+        self._dispatcher.join(self._main)
+        self._upload.record(slot.arrived[-1])
+        self._main.wait(slot.arrived[-1])
+        jobs = self._jobs[index]
+        jobs.draw(self._main)
+        self._main.record(slot.drawn)
+        if jobs.merge is not None:
+            jobs.merge(self._main)
         self._main.record(slot.done)
 
     def wait(self, index: int) -> None:
-        """Wait on the host until a slot's frame is done."""
+        """Wait on the host until all masks of a slot's frame are there; merging may still be on its way."""
         self.device.bind()
-        self.device.wait(self._slots[index].done)
+        self.device.wait(self._slots[index].drawn)
 
     def read(self, index: int) -> ShareFound:
-        """Return what a slot's frame held, once it is done.
+        """Return what a slot's frame held, when :meth:`wait` has returned.
 
         Raises:
             ExecutionError: An output of the engine is broken.
@@ -122,15 +150,17 @@ class DeviceWorker:
         slot = self._slots[index]
         self.device.bind()
         while any(p.results.missing_words for p in slot.passes):
-            self._enlarge(slot)
+            self._enlarge(index)
         drawn = [p.results.masks() for p in slot.passes]
-        bits = np.concatenate(drawn)  # one copy of both, since the masks of objects come from both
+        # One copy of both, since the masks of objects come from both.
+        bits = np.concatenate(drawn, out=self._memory.take(sum(map(len, drawn))))
         first = len(drawn[0]) if slot.tiles else 0
         tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
         global_pass = (
             slot.global_pass.owner.read(slot.global_pass, bits[first:]) if slot.global_pass else None
         )
         masks = bits if self._settings.decode.masks else None
+        self.device.wait(slot.done)
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
@@ -146,12 +176,12 @@ class DeviceWorker:
     def close(self) -> None:
         """Free everything, after what is still running; the device and the engine stay."""
         self.device.bind()
+        self._dispatcher.close()
         with contextlib.suppress(DeviceLost):
             self._upload.synchronize()
             self._main.synchronize()
             for stream in self._dispatcher.streams:
                 stream.synchronize()
-        self._dispatcher.close()
         for owner in (self._tiles, self._global_pass):
             if owner is not None:
                 owner.close()
@@ -160,52 +190,35 @@ class DeviceWorker:
             self._slots.pop().scope.close()
         self._scope.close()
 
-    def _make_passes(self) -> None:
+    def _make_passes(self, frame: FrameBuffer) -> None:
         settings, grid = self._settings, self._grid
         if self._share.groups:
             origins = [grid.origins[t] for t in self._share.tiles]
             self._tiles = DevicePass(
-                self.device,
-                self._scope,
-                self._gpu.engine,
-                grid.placement,
-                self._share.groups,
-                origins,
-                settings.decode,
-                self._lanes,
-                shared=self._mode == "serial",
-            )
+                self.device, self._scope, self._gpu.engine, grid.placement, self._share.groups, origins,
+                settings.decode, self._lanes, shared=self._mode == "serial",
+            )  # fmt: skip
             streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
-            self.group_bytes = self._tiles.warm_up(streams)
+            source = self._tiles_input(frame, self._tiles).source
+            self.group_bytes = self._tiles.warm_up(streams, source)
         if self._share.runs_global:
             placement = Letterbox.fit(grid.frame_wh, self._gpu.for_global.file.spec.input_wh)
             self._global_pass = DevicePass(
-                self.device,
-                self._scope,
-                self._gpu.for_global,
-                placement,
-                [range(1)],
-                [(0, 0)],
-                settings.decode,
-                self._lanes,
-                shared=False,
-            )
+                self.device, self._scope, self._gpu.for_global, placement, [range(1)], [(0, 0)],
+                settings.decode, self._lanes, shared=False,
+            )  # fmt: skip
             beside = (
                 self._dispatcher.stream_of(len(self._share.groups), self._main)
                 if self._beside
                 else self._main
             )
-            self._global_pass.warm_up([beside])
+            self._global_pass.warm_up([beside], self._global_input(frame, self._global_pass).source)
         if self._tiles and self._merges():
             self._merger = DeviceMerger(
-                self.device,
-                self._scope,
-                grid,
-                self._tiles.decoder,
-                self._global_pass.decoder if self._global_pass else None,
-                settings.merge,
+                self.device, self._scope, grid, self._tiles.decoder,
+                self._global_pass.decoder if self._global_pass else None, settings.merge,
                 masks=settings.decode.masks,
-            )
+            )  # fmt: skip
 
     def _merges(self) -> bool:
         """Whether this GPU sees all that is merged, in a way that it can merge."""
@@ -215,83 +228,66 @@ class DeviceWorker:
         )
         return alone and METHODS[settings.merge.method].on_gpu
 
-    def _new_slot(self, pinned: PinnedBuffer | None) -> Slot:
+    def _new_slot(self, frame: FrameBuffer) -> Slot:
         scope = self.device.scope()
         try:
-            return self._slot(scope, FrameBuffer(self._scope, self._grid.frame_wh, pinned))
+            return self._slot(scope, frame)
         except BaseException:
             scope.close()
             raise
 
     def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
-        bgr, tiles, global_pass = self._settings.bgr, None, None
+        tiles = global_pass = None
         if self._tiles:
-            cut = cut_tiles(
-                self.device, self._scope, frame, self._grid, self._share.tiles, self._tiles.buffers, bgr=bgr
-            )
-            tiles = self._tiles.slot(scope, cut)
+            tiles = self._tiles.slot(scope, self._tiles_input(frame, self._tiles))
         if self._global_pass:
-            fit = letterbox(
-                self.device, frame, self._global_pass.placement, self._global_pass.buffers, bgr=bgr
-            )
-            global_pass = self._global_pass.slot(scope, fit)
+            global_pass = self._global_pass.slot(scope, self._global_input(frame, self._global_pass))
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
-        slot = Slot(frame, tiles, global_pass, None, *events, groups, scope)
+        slot = Slot(frame, tiles, global_pass, None, [], *events, groups, scope)
         if self._settings.measure:
             slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
         self._set_merge(slot)
         return slot
+
+    def _tiles_input(self, frame: FrameBuffer, tiles: DevicePass) -> PassInput:
+        return tiles_input(
+            self.device, self._scope, frame, self._grid, self._share.groups, tiles.buffers,
+            bgr=self._settings.bgr, reads=self._gpu.engine.reads_frames,
+        )  # fmt: skip
+
+    def _global_input(self, frame: FrameBuffer, global_pass: DevicePass) -> PassInput:
+        return global_input(
+            self.device, self._scope, frame, global_pass.placement, global_pass.buffers,
+            bgr=self._settings.bgr, reads=self._gpu.for_global.reads_frames,
+        )  # fmt: skip
 
     def _set_merge(self, slot: Slot) -> None:
         """Let merging read the slot's results."""
         if self._merger:
             slot.merge = self._merger.into(slot.scope, [p.results for p in slot.passes])
 
-    def _rehearse(self, slot: Slot) -> None:
-        """Run a slot once, and capture it if frames are to be graphs."""
-        slot.frame.upload(self._main)
-        self._enqueue(slot)
+    def _rehearse(self, index: int) -> None:
+        """Run a slot's work once, and capture it if frames are to be graphs."""
+        slot = self._slots[index]
+        ahead = self._mode != "threads"  # which would not keep the order of a group's parts
+        jobs = jobs_of(slot, self._share, self._grid, beside=self._beside, ahead=ahead)
+        slot.arrived = [slot.scope.event() for _ in range(len(jobs.parts) + 1)]
+        self._jobs[index : index + 1] = [jobs]
+        self.begin(index)
+        self.upload(index, 0, self._grid.frame_wh[1])
+        self.submit(index)
         self._main.synchronize()
         if self._mode == "graph":
-            slot.graph = slot.scope.capture(self._main, lambda: self._enqueue(slot))
+            self._jobs[index] = jobs.captured(slot.scope, self._dispatcher, self._main)
 
-    def _enqueue(self, slot: Slot) -> None:
-        """Enqueue a frame's work: what a graph captures, and what the other modes do each time."""
-        main = self._main
-        slot.mark("begin", main)
-        if slot.tiles:
-            slot.tiles.prepare(main)
-            slot.mark("prepared", main)
-            jobs = [slot.inference(slot.tiles, part) for part in range(len(self._share.groups))]
-            if self._beside:
-                jobs.append(lambda stream: self._enqueue_global(slot, stream))
-            self._dispatcher.enqueue(jobs, main)
-            slot.mark("inferred", main)
-            slot.tiles.decode.enqueue(main)
-            slot.mark("decoded", main)
-        if slot.global_pass and not self._beside:
-            self._enqueue_global(slot, main)
-        slot.mark("merging", main)
-        if slot.merge:
-            slot.merge.enqueue(main)
-        slot.mark("end", main)
-
-    def _enqueue_global(self, slot: Slot, stream: Stream) -> None:
-        assert slot.global_pass is not None
-        slot.mark("global_begin", stream)
-        slot.global_pass.prepare(stream)
-        slot.global_pass.owner.infer(0, stream)
-        slot.global_pass.decode.enqueue(stream)
-        slot.mark("global_end", stream)
-
-    def _enlarge(self, slot: Slot) -> None:
+    def _enlarge(self, index: int) -> None:
         """Give a slot's masks the room that they turned out to need, and run its frame again."""
+        slot = self._slots[index]
         self._main.synchronize()
-        old, slot.scope, slot.graph = slot.scope, self.device.scope(), None
+        old, slot.scope = slot.scope, self.device.scope()
         slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
         slot.global_pass = slot.global_pass and slot.global_pass.owner.enlarge(slot.global_pass, slot.scope)
         self._set_merge(slot)
         old.close()
-        self._rehearse(slot)
-        self._main.synchronize()
+        self._rehearse(index)

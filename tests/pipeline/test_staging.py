@@ -1,0 +1,56 @@
+"""Copying frames into page-locked memory: all rows, in order, by any number of threads."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from yolotrt.pipeline.device import staging
+from yolotrt.pipeline.device.staging import Staging
+
+
+@pytest.fixture(autouse=True)
+def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "_COPY_ALONE", 0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("height", [1, 7, 100])
+def test_rows_are_there_when_they_are_told_of(threads: int, height: int) -> None:
+    frame = np.random.default_rng(0).integers(1, 256, (height, 9, 3), np.uint8)
+    target, told = np.zeros_like(frame), []
+
+    def arrived(first: int, end: int) -> None:
+        np.testing.assert_array_equal(target[:end], frame[:end])
+        told.append((first, end))
+
+    copier = Staging(threads)
+    copier.run(frame, target, [height], arrived)
+    copier.close()
+    assert told[0][0] == 0
+    assert told[-1][1] == height
+    assert all(a[1] == b[0] for a, b in pairwise(told))
+
+
+def test_a_frame_that_lies_in_place_is_told_of_as_work_needs_it() -> None:
+    frame, told = np.zeros((100, 9, 3), np.uint8), []
+    copier = Staging(2)
+    copier.run(frame, frame, [64, 100], lambda first, end: told.append((first, end)))
+    copier.close()
+    assert told == [(0, 64), (64, 100)]
+
+
+@pytest.mark.parametrize("where", ["copy", "arrived"])
+def test_a_failure_leaves_no_thread_writing(where: str) -> None:
+    frame = np.ones((100, 9, 3), np.uint8)
+    target = np.zeros((100, 8 if where == "copy" else 9, 3), np.uint8)
+
+    def arrived(first: int, end: int) -> None:
+        raise RuntimeError("no")
+
+    copier = Staging(3)
+    with pytest.raises(ValueError if where == "copy" else RuntimeError):
+        copier.run(frame, target, [100], arrived)
+    copier.close()

@@ -1,0 +1,141 @@
+"""The first convolution once more, from a frame of bytes: for tiles, and for the frame letterboxed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from yolotrt.arrays import I32, U8
+from yolotrt.backends.fused.arguments import Address, Arg, Count, Given, Space, WeightsBlob
+from yolotrt.backends.fused.steps import Network, Stem, Step
+from yolotrt.geometry.letterbox import PADDING
+
+FrameKind = Literal["tiles", "letterbox"]
+
+KERNEL = 3
+"""Size of the convolution that the kernels are written for: that of all YOLO networks from version 8 on."""
+
+
+LEAST = 8
+"""Maps of which an eighth of the input's size is a side are still large."""
+
+
+@dataclass(kw_only=True)
+class FrameStem(Stem):
+    """The first convolution, which reads a (height, width, 3) frame of bytes.
+
+    Attributes:
+        kind: How its images lie in the frame.
+    """
+
+    kind: FrameKind
+
+
+def frame_stems(network: Network) -> list[FrameStem]:
+    """Return a network's first convolution as it reads a frame; nothing if no kernel computes that."""
+    stems = [step for step in network.steps if type(step) is Stem]
+    if len(stems) != 1 or stems[0].kernel != KERNEL or stems[0].channels != 3:
+        return []
+    given = {field.name: getattr(stems[0], field.name) for field in fields(Stem)}
+    kinds: tuple[FrameKind, ...] = ("tiles", "letterbox")
+    return [FrameStem(**given, kind=kind) for kind in kinds]
+
+
+def steps_ahead(network: Network) -> int:
+    """Return how many steps, from the first on, are worth running while images are still on their way.
+
+    Those on large maps: a few images keep a GPU busy there. All of them have to be fed by the first one.
+    """
+    if not frame_stems(network) or type(network.steps[0]) is not Stem:
+        return 0
+    height, width = network.input_hw
+    for i, step in enumerate(network.steps):
+        maps = [network.maps[index] for index in step.writes()]
+        if not maps or any(m.height * LEAST < height or m.width * LEAST < width for m in maps):
+            return i
+    return 0
+
+
+def every_step(network: Network) -> list[Step]:
+    """Return all steps of a network, and behind them those that replace one where frames are read."""
+    return [*network.steps, *frame_stems(network)]
+
+
+def frame_arguments(
+    step: FrameStem, store: Address | None, pitch: int, act: int, weights: WeightsBlob
+) -> tuple[str, dict[str, Arg], dict[str, Any]]:
+    """Return the kernel of a step, its arguments, and what is known when it is compiled but its tile.
+
+    Args:
+        step: The step.
+        store: Where its result goes.
+        pitch: Values from one pixel of the result to the next.
+        act: Number of its activation.
+        weights: Filled with its constants.
+    """
+    width, height = step.out_wh
+    args: dict[str, Arg] = {"frame": Address("frame", "u8", 0, 0), "width": Given("frame_width")}
+    if step.kind == "tiles":
+        args |= {
+            "height": Given("frame_height"), "swap": Given("frame_bgr"),
+            "origins": Address("origins", "i32", 0, 0, 8),
+        }  # fmt: skip
+    else:
+        args["swap"] = Given("frame_bgr")
+        args |= {name: Address(name, "i32", 0, 0) for name in _TABLES}
+    args |= {
+        "w": weights.add(step.dense.weight), "b": weights.add(step.dense.bias), "y": store,
+        "rows": Count(width * height, 0),
+    }  # fmt: skip
+    constants = {
+        "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width, "STEP_Y": pitch,
+        "CHANNELS": step.channels, "N": step.dense.outputs, "KERNEL": step.kernel, "STRIDE": step.stride,
+        "PAD": step.pad, "ACT": act, "PADDING": PADDING,
+    }  # fmt: skip
+    return f"stem_{step.kind}", args, constants
+
+
+_TABLES: tuple[Space, ...] = ("across", "down")
+
+
+@dataclass(frozen=True)
+class SampleFrame:
+    """A frame of 3840 x 2160 to time kernels on, and where images lie in it.
+
+    Attributes:
+        pixels: (height, width, 3); random, since zeros would run faster than pictures do.
+        origins: (batch, 2).
+        across: (input width, 4).
+        down: (input height, 4).
+    """
+
+    pixels: U8
+    origins: I32
+    across: I32
+    down: I32
+
+    @classmethod
+    def of(cls, network: Network, batch: int) -> SampleFrame:
+        """Return one for a network's input."""
+        height, width = network.input_hw
+        frame_h, frame_w = max(2160, height), max(3840, width)
+        pixels = np.random.default_rng(0).integers(0, 256, (frame_h, frame_w, 3), np.uint8)
+        corners = [
+            (i * width * 4 // 5 % (frame_w - width + 1), i // 8 * height * 4 // 5 % (frame_h - height + 1))
+            for i in range(batch)
+        ]
+        return cls(pixels, np.array(corners, np.int32), _spread(width, frame_w), _spread(height, frame_h))
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What kernels are told of it."""
+        return {"frame_width": self.pixels.shape[1], "frame_height": self.pixels.shape[0], "frame_bgr": 1}
+
+
+def _spread(count: int, pixels: int) -> I32:
+    """Return neighbours at equal distances, as a letterbox has them."""
+    first = np.arange(count) * (pixels - 1) // count
+    weights = np.full(count, 1024)
+    return np.stack([first, first + 1, weights, weights], axis=1).astype(np.int32)

@@ -1,0 +1,147 @@
+"""What is done with one frame in flight, in parts that start as soon as their rows of it are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from yolotrt.cuda.device import Scope, Stream
+from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device.dispatch import DeviceDispatcher, Job
+from yolotrt.pipeline.device.passes import PassSlot
+from yolotrt.pipeline.device.share import Share
+from yolotrt.pipeline.device.slots import Slot, group_marks
+
+
+@dataclass(frozen=True)
+class FramePart:
+    """Work that can start before the whole frame has arrived.
+
+    Attributes:
+        lane: Which of the dispatcher's jobs it belongs to; parts of one run in their order.
+        rows: Rows of the frame that it reads, from the first on.
+        job: Enqueues it.
+    """
+
+    lane: int
+    rows: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class FrameJobs:
+    """The whole work on one frame in flight.
+
+    Attributes:
+        parts: Those of different lanes may run side by side. Sorted by the rows that they need.
+        draw: Comes after all of them: masks.
+        merge: Comes after that; None where the host merges.
+    """
+
+    parts: tuple[FramePart, ...]
+    draw: Job
+    merge: Job | None
+
+    def captured(self, scope: Scope, dispatcher: DeviceDispatcher, main: Stream) -> FrameJobs:
+        """Return the same as graphs; everything has run once in the stream that it will have."""
+
+        def graph(stream: Stream, job: Job) -> Job:
+            return scope.capture(stream, partial(job, stream)).launch
+
+        parts = (replace(p, job=graph(dispatcher.stream_of(p.lane, main), p.job)) for p in self.parts)
+        return FrameJobs(tuple(parts), graph(main, self.draw), self.merge and graph(main, self.merge))
+
+
+def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bool) -> FrameJobs:
+    """Return the work on a slot's frame.
+
+    Args:
+        slot: The frame in flight.
+        share: Which groups of its tiles, and whether there is a global pass.
+        grid: Where the tiles lie.
+        beside: The global pass runs beside the groups, and not behind them.
+        ahead: Tiles may begin before the others of their group are there, where the engine reads frames.
+    """
+    parts = []
+    if slot.tiles:
+        first = share.tiles.start
+        for i, group in enumerate(share.groups):
+            rows = [_rows(grid, tile) for tile in group]
+            if ahead and slot.tiles.input.source and slot.tiles.owner.one_batch(i):
+                for need in sorted(set(rows)):
+                    images = [t - first for t, r in zip(group, rows, strict=True) if r == need]
+                    band = range(images[0], images[-1] + 1)
+                    opens = need == min(rows)
+                    parts.append(FramePart(i, need, partial(_begin, slot, slot.tiles, i, band, opens)))
+                parts.append(FramePart(i, max(rows), partial(_resume, slot, slot.tiles, i)))
+            else:
+                parts.append(FramePart(i, max(rows), partial(_group, slot, slot.tiles, i)))
+    if slot.global_pass and beside:
+        parts.append(
+            FramePart(len(share.groups), grid.frame_wh[1], partial(_global_pass, slot, slot.global_pass))
+        )
+    return FrameJobs(
+        tuple(parts), partial(_draw, slot, beside), partial(_merge, slot) if slot.merge else None
+    )
+
+
+def _rows(grid: TileGrid, tile: int) -> int:
+    """Return how many rows of the frame a tile reads, from the first on."""
+    return min(grid.origins[tile][1] + grid.tile_wh[1], grid.frame_wh[1])
+
+
+def _group(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
+    begin, prepared, _, _ = group_marks(slot.groups[part])
+    slot.mark(begin, stream)
+    tiles.prepare(part, stream)
+    slot.mark(prepared, stream)
+    tiles.infer(part, stream)
+    _find(slot, tiles, part, stream)
+
+
+def _begin(slot: Slot, tiles: PassSlot, part: int, images: range, opens: bool, stream: Stream) -> None:
+    if opens:
+        begin, prepared, _, _ = group_marks(slot.groups[part])
+        slot.mark(begin, stream)
+        slot.mark(prepared, stream)
+    assert tiles.input.source is not None
+    tiles.owner.begin(part, images, stream, tiles.input.source)
+
+
+def _resume(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
+    assert tiles.input.source is not None
+    tiles.owner.resume(part, stream, tiles.input.source)
+    _find(slot, tiles, part, stream)
+
+
+def _find(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
+    _, _, inferred, found = group_marks(slot.groups[part])
+    slot.mark(inferred, stream)
+    tiles.decode.find(part, stream)
+    slot.mark(found, stream)
+
+
+def _global_pass(slot: Slot, global_pass: PassSlot, stream: Stream) -> None:
+    slot.mark("global_begin", stream)
+    global_pass.prepare(0, stream)
+    global_pass.infer(0, stream)
+    global_pass.decode.enqueue(stream)
+    slot.mark("global_end", stream)
+
+
+def _draw(slot: Slot, beside: bool, stream: Stream) -> None:
+    slot.mark("found", stream)
+    if slot.tiles:
+        slot.tiles.decode.finish(stream)
+    slot.mark("decoded", stream)
+    if slot.global_pass and not beside:
+        _global_pass(slot, slot.global_pass, stream)
+    if not slot.merge:
+        slot.mark("end", stream)
+
+
+def _merge(slot: Slot, stream: Stream) -> None:
+    slot.mark("merging", stream)
+    if slot.merge:
+        slot.merge.enqueue(stream)
+    slot.mark("end", stream)
