@@ -5,9 +5,11 @@ with CUDA events. Each is compared with ONNX Runtime on the CPU in FP32 before i
 alone and set against their floor.
 
     python -m benchmarks.fused_network NETWORK.onnx ... --images PICTURES [--batches 1,4,32] [--output FILE]
+        [--calibration NETWORK.calib.json]
 
 NETWORK is what ``yolotrt export`` writes. Peers: torch.compile, and ONNX Runtime's CUDA provider;
-``--peers`` names those that are there.
+``--peers`` names those that are there. With a calibration, which ``yolotrt calibrate`` writes, its INT8
+engine is measured too, and compared with the network with Q/DQ on the CPU as well.
 """
 
 from __future__ import annotations
@@ -16,18 +18,19 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
+from benchmarks.fused_agreement import agreement, on_cpu
 from benchmarks.torch_network import captured
 from yolotrt.artifacts.documents import as_values, write_document
-from yolotrt.backends.base import BuildConfig, EngineFile
+from yolotrt.backends.base import BuildConfig, EngineFile, Precision
+from yolotrt.backends.files import Layer
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.file import read
 from yolotrt.backends.fused.profiler import step_seconds
@@ -43,7 +46,11 @@ from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
+from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import no_progress
+from yolotrt.quantization.cache import read_ranges
+from yolotrt.quantization.qdq import quantize
+from yolotrt.workflow.precision import in_precision
 
 MEASURED = Figures(4.3e12, 790e12, "copy and matrix product measured on an H200")
 """What floors are set against: what was reached, not what the datasheet says."""
@@ -81,30 +88,27 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
     model = onnx.load(path)
     spec = read_spec(model, path.stem)
     half = to_fp16(model, spec)
-    config = BuildConfig(
-        spec, tuple(Profile.fixed(n) for n in batches), "fp16", timing_cache=options.work / "timing.cache"
-    )
-    backend = FusedBackend()
-    backend.check(config)
-    built = backend.build(half, config, no_progress)
-    file = EngineFile(
-        options.work / f"{path.stem}.fused", backend.name, "fp16", spec, tuple(batches), "",
-        environment=backend.environment(config),
-    )  # fmt: skip
-    options.work.mkdir(parents=True, exist_ok=True)
-    engine = load(write_engine(file, built.data), device)
+    built = {"fused": build(half, spec, "fp16", device, batches, options.work)}
+    wholes = {"fp32": model}
+    if options.calibration:
+        ranges = read_ranges(options.calibration)
+        whole = in_precision(model, spec, "int8", "gpu", ranges)
+        built["fused INT8"] = build(whole, spec, "int8", device, batches, options.work)
+        wholes["q/dq"] = quantize(model, ranges, "gpu")
     pictures = _pictures(options.images, spec.input_wh)
-    found: dict[str, Any] = {"steps": len(built.layers), "engine_bytes": len(built.data), "batches": {}}
+    fused, file = built["fused"], built["fused"].engine.file
+    found: dict[str, Any] = {
+        "steps": len(fused.layers), "engine_bytes": len(fused.data), "batches": {},
+        "types": {k: [[y.name, y.kind, *y.weights] for y in b.layers] for k, b in built.items()},
+    }  # fmt: skip
     for batch in batches:
         images = np.concatenate([pictures] * (-(-batch // len(pictures))))[:batch]
         count = min(batch, COMPARED)
-        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        wanted = session.run(
-            [spec.head_output, spec.proto_output], {spec.input_name: images[:count].astype(np.float32)}
-        )
+        wanted = {k: on_cpu(network, spec, images[:count]) for k, network in wholes.items()}
         with device.scope() as scope:
             runs: dict[str, tuple[Start, list[np.ndarray]]] = {
-                "fused": _context(device, scope, engine.new_context(batch), spec, images)
+                k: _context(device, scope, b.engine.new_context(batch), spec, images)
+                for k, b in built.items()
             }
             if "onnxruntime" in options.peers:
                 peer = _onnxruntime(half, file, options.work, device)
@@ -112,18 +116,62 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
             if "torch" in options.peers:
                 runs["torch.compile"] = _torch(half, images)
             found["batches"][str(batch)] = {
-                "agreement": {k: _agreement(v[1], wanted, spec.head) for k, v in runs.items()},
+                "agreement": {k: agreement(v[1], wanted["fp32"], spec.head) for k, v in runs.items()},
                 "samples_ms": _measured({k: v[0] for k, v in runs.items()}, options.rounds),
-                "layers": _layers(engine, read(built.data), batch),
+                "layers": _layers(fused.engine, read(fused.data), batch),
             }
+            if options.calibration:
+                found["batches"][str(batch)] |= _int8(built["fused INT8"], runs, wanted, batch, spec.head)
         result = found["batches"][str(batch)]
         medians = {k: float(np.median(v)) for k, v in result["samples_ms"].items()}
         result["p50_ms"] = medians
         print(path.stem, batch, {k: round(v, 4) for k, v in medians.items()}, file=sys.stderr)
         for name, numbers in result["agreement"].items():
             print("   ", name, {k: float(f"{v:.3g}") for k, v in numbers.items()}, file=sys.stderr)
-    engine.close()
+    for one in built.values():
+        one.engine.close()
     return found
+
+
+@dataclass
+class Built:
+    """An engine on the GPU, and what it was made of."""
+
+    engine: Any
+    data: bytes
+    layers: Sequence[Layer]
+
+
+def build(
+    network: onnx.ModelProto, spec: ModelSpec, precision: Precision, device: Device, batches: list[int],
+    work: Path,
+) -> Built:  # fmt: skip
+    """Build an engine of a network that holds its precision, and load it."""
+    config = BuildConfig(
+        spec, tuple(Profile.fixed(n) for n in batches), precision, timing_cache=work / "timing.cache"
+    )
+    backend = FusedBackend()
+    backend.check(config)
+    built = backend.build(network, config, no_progress)
+    file = EngineFile(
+        work / f"{spec.name}.{precision}.fused", backend.name, precision, spec, tuple(batches), "",
+        environment=backend.environment(config),
+    )  # fmt: skip
+    work.mkdir(parents=True, exist_ok=True)
+    return Built(load(write_engine(file, built.data), device), built.data, built.layers)
+
+
+def _int8(
+    built: Built, runs: dict[str, Any], wanted: dict[str, list[np.ndarray]], batch: int, head: str
+) -> dict[str, Any]:
+    """Return the INT8 engine's layers, and how far it and the network with Q/DQ are from each other."""
+    return {
+        "layers_int8": _layers(built.engine, read(built.data), batch),
+        "noise": {
+            "q/dq against fp32": agreement(wanted["q/dq"], wanted["fp32"], head),
+            "fused INT8 against q/dq": agreement(runs["fused INT8"][1], wanted["q/dq"], head),
+        },
+    }
 
 
 def _context(
@@ -200,29 +248,6 @@ def _measured(starts: dict[str, Start], rounds: int) -> dict[str, list[float]]:
     return samples
 
 
-def _agreement(given: list[np.ndarray], wanted: list[np.ndarray], head: str) -> dict[str, float]:
-    """Return the largest differences to FP32 on the CPU: boxes in px, scores, prototypes, coefficients."""
-    rows, protos = (
-        given[0][: len(wanted[0])].astype(np.float64),
-        given[1][: len(wanted[1])].astype(np.float64),
-    )
-    found = {
-        "finite": float(np.isfinite(given[0]).all() and np.isfinite(given[1]).all()),
-        "protos_max": float(np.abs(protos - wanted[1]).max()),
-        "protos_relative": float(np.linalg.norm(protos - wanted[1]) / np.linalg.norm(wanted[1])),
-    }
-    if head == "raw":
-        difference = np.abs(rows - wanted[0])
-        coeffs = wanted[1].shape[1]
-        found |= {
-            "boxes_px_max": float(difference[:, :4].max()),
-            "scores_max": float(difference[:, 4:-coeffs].max()),
-        }
-    else:  # rounding changes the order of detections that score alike
-        found["scores_max"] = float(np.abs(rows[..., 4] - wanted[0][..., 4]).max())
-    return found
-
-
 def _layers(engine: Any, content: Any, batch: int) -> list[dict[str, Any]]:
     measured = step_seconds(engine, batch)
     rows = roofline(content, batch, MEASURED)
@@ -251,6 +276,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("engines"), help="folder for engines and timings")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--calibration", type=Path, help="of the network, for its INT8 engine")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fused.json"))
     options = parser.parse_args(arguments)
     if "torch" in options.peers:

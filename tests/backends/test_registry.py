@@ -29,7 +29,7 @@ def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, Availability]:
 
 @pytest.mark.parametrize(
     ("precision", "name"),
-    [("fp16", "fused"), ("fp32", "onnxruntime"), ("int8", "onnxruntime"), (None, "onnxruntime")],
+    [("fp16", "fused"), ("fp32", "onnxruntime"), ("int8", "fused"), (None, "onnxruntime")],
 )
 def test_auto_builds_what_is_measured_fastest_and_says_so(
     states: dict[str, Availability], precision: Precision | None, name: str

@@ -21,12 +21,15 @@ if os.environ.get("TRITON_INTERPRET") != "1":
             del sys.modules[name]
 
 
+TYPES = {"fp16": "float16", "fp32": "float32", "i32": "int32", "i8": "int8", "u8": "uint8"}
+
+
 class Pointer:
     """What the interpreter takes for a tensor: an address and a type."""
 
     def __init__(self, address: int, element: str) -> None:
         self.address = address
-        self.dtype = {"fp16": "float16", "fp32": "float32", "i32": "int32", "u8": "uint8"}[element]
+        self.dtype = TYPES[element]
 
     def data_ptr(self) -> int:
         return self.address
@@ -42,9 +45,7 @@ class Pointer:
         pass
 
     def new_empty(self, *_size: int, device: str) -> Pointer:
-        return Pointer(
-            self.address, {"float16": "fp16", "float32": "fp32", "int32": "i32", "uint8": "u8"}[self.dtype]
-        )
+        return Pointer(self.address, next(k for k, v in TYPES.items() if v == self.dtype))
 
     def set_(self, *_args: object) -> None:
         pass

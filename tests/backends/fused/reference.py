@@ -30,7 +30,7 @@ class Reference:
 
     def __init__(self, network: Network, batch: int) -> None:
         self.network, self.batch = network, batch
-        self.arena = np.full(network.arena_nbytes * batch // 2, np.nan, np.float16)
+        self.arena = np.full(-(-network.arena_nbytes * batch // 2), np.nan, np.float16)
         self.head = np.full((batch, *network.head[1]), np.nan, np.float32)
         self.protos = np.full((batch, *network.protos[1]), np.nan, np.float16)
         self.images = np.zeros((batch, 3, *network.input_hw), np.float16)
@@ -45,18 +45,31 @@ class Reference:
     def map(self, index: int) -> Floats:
         """Return a map as (batch, height, width, channels)."""
         m = self.network.maps[index]
-        first = self.network.offsets[index] * self.batch // 2
-        flat = self.arena[first : first + m.nbytes * self.batch // 2]
-        typed = flat.view(np.float32) if m.nbytes_per_value == 4 else flat
+        first = self.network.offsets[index] * self.batch
+        flat = self.arena.view(np.uint8)[first : first + m.nbytes * self.batch]
+        typed = flat.view({1: np.int8, 2: np.float16, 4: np.float32}[m.nbytes_per_value])
         return typed.reshape(self.batch, m.height, m.width, m.channels)
 
     def read(self, part: Slice) -> Floats:
-        """Return a slice as FP32."""
+        """Return a slice as FP32, INT8 as the numbers that are there."""
         x = self.map(part.map)[..., part.first : part.first + part.channels].astype(np.float32)
         return x.repeat(part.zoom, 1).repeat(part.zoom, 2)
 
     def write(self, part: Slice, value: Floats) -> None:
         self.map(part.map)[..., part.first : part.first + part.channels] = value
+
+    def keep(self, s: Stem | Conv | Depthwise, value: Floats) -> None:
+        """Write a result as INT8, FP16 or both."""
+        assert isinstance(s.store, Slice)
+        kept = s.rounding.store
+        if kept is None:
+            self.write(s.store, value)
+            return
+        whole = s.also or s.store
+        for part, (a, b) in ((whole, kept.whole), (s.store, kept.half)):
+            chosen = value[..., a:b]
+            chosen = integers(chosen, kept.steps[a:b]) if part is whole else chosen
+            self.write(Slice(part.map, part.first + a, b - a), chosen)
 
     def do(self, step: Step) -> None:
         """Compute one step."""
@@ -66,7 +79,7 @@ class Reference:
         x = self.images.astype(np.float32).transpose(0, 2, 3, 1)
         taps = windows(x, s.kernel, s.stride, s.pad)  # (batch, h, w, taps, channels)
         rows = taps.swapaxes(-1, -2).reshape(*taps.shape[:3], -1)
-        self.write(s.store, dense(rows, s.dense))
+        self.keep(s, dense(rows, s.dense))
 
     def _conv(self, s: Conv) -> None:
         rows = []
@@ -75,17 +88,18 @@ class Reference:
             assert x.shape[1:3] == (s.height, s.width)
             taps = windows(x, s.kernel, s.stride, s.pad)
             rows.append(taps.reshape(*taps.shape[:3], -1))
-        y = dense(np.concatenate(rows, -1), s.dense)
+        y = dense(np.concatenate(rows, -1), s.dense, s.rounding.products)
         if s.point:
-            y = dense(half(y), s.point)
+            inner = integers(y, s.rounding.inner) if s.rounding.inner else half(y)
+            y = dense(inner, s.point, s.rounding.point)
         if s.residual:
-            y = y + self.read(s.residual)
+            y = y + self.read(s.residual) * np.float32(s.rounding.residual or 1)
         self._store(s, y)
 
     def _store(self, s: Conv, y: Floats) -> None:
         store = s.store
         if isinstance(store, Slice):
-            self.write(store, y)
+            self.keep(s, y)
         elif isinstance(store, Spread):
             n, b, h, w = store.size, *y.shape[:3]
             apart = y.reshape(b, h, w, n, n, -1).transpose(0, 1, 3, 2, 4, 5)
@@ -139,7 +153,7 @@ class Reference:
 
     def _depthwise(self, s: Depthwise) -> None:
         y = depthwise(self.read(s.source), s.taps)
-        self.write(s.store, y + self.read(s.residual) if s.residual else y)
+        self.keep(s, y + self.read(s.residual) if s.residual else y)
 
     def _pools(self, s: Pools) -> None:
         x = self.read(s.source)
@@ -184,8 +198,16 @@ def activate(x: Floats, act: str) -> Floats:
     return x * gate if act == "silu" else gate
 
 
-def dense(rows: Floats, d: Dense) -> Floats:
-    return activate(rows @ d.weight.astype(np.float32) + d.bias, d.act)
+def integers(x: Floats, step: Floats | float | None) -> Floats:
+    """Round to INT8, as ONNX says."""
+    assert step is not None
+    return np.clip(np.rint(x / np.float32(step)), -128, 127).astype(np.float32)
+
+
+def dense(rows: Floats, d: Dense, counts: Floats | None = None) -> Floats:
+    """Integers in FP32: their sums stay below 2^24 in what is tested."""
+    sums = rows @ d.weight.astype(np.float32)
+    return activate((sums if counts is None else sums * counts) + d.bias, d.act)
 
 
 def depthwise(x: Floats, t: Taps) -> Floats:

@@ -103,8 +103,8 @@ def config(**changes: object) -> BuildConfig:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"precision": "int8"}, "FP16"),
-        ({"precision": "fp32"}, "FP16"),
+        ({"precision": "fp32"}, "not FP32"),
+        ({"precision": "fp8"}, "not FP8"),
         ({"version_compatible": True}, "--version-compatible"),
         ({"hardware_compatible": True}, "--hardware-compatible"),
         ({"compute_capabilities": ("sm_75",)}, "sm_75"),

@@ -12,7 +12,7 @@ from tests.backends.fused.test_kernels import dense
 from tests.backends.fused.test_planner import computed, planned
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.frame_stem import FrameStem, SampleFrame, every_step, frame_stems
-from yolotrt.backends.fused.parts import Map, Slice
+from yolotrt.backends.fused.parts import Kept, Map, Rounding, Slice
 from yolotrt.backends.fused.steps import Network, Stem
 from yolotrt.backends.fused.tiles import Tile
 from yolotrt.geometry.letterbox import Letterbox
@@ -24,13 +24,15 @@ pytest.importorskip("triton")
 SIDE = 16
 
 
-def network_of(outputs: int = 24) -> Network:
-    """Return a network of a first convolution alone."""
+def network_of(outputs: int = 24, *, int8: bool = False) -> Network:
+    """Return a network of a first convolution alone, whose result may be INT8."""
     stem = Stem(
         name="stem", nodes=(), height=SIDE, width=SIDE, channels=3, kernel=3, stride=2, pad=1,
         dense=dense(27, outputs), store=Slice(0, 8, outputs),
     )  # fmt: skip
-    maps = [Map("y", SIDE // 2, SIDE // 2, outputs + 16)]
+    maps = [Map("y", SIDE // 2, SIDE // 2, outputs + 16, 1 if int8 else 2)]
+    if int8:
+        stem.rounding = Rounding(store=Kept(np.full(outputs, 0.02, np.float32), (0, 0), (0, outputs)))
     made = Network(maps, [stem], "images", (SIDE, SIDE), ("head", (1,)), ("protos", (1,)))
     arena.place(made)
     return made
@@ -85,6 +87,21 @@ def test_the_letterboxed_frame_is_read_from_the_frame(wh: tuple[int, int], bgr: 
     found.frame = {"frame": frame, "across": table_of(box, 0), "down": table_of(box, 1)}
     found.given = {"frame_width": wh[0], "frame_height": wh[1], "frame_bgr": int(bgr)}
     compare(network, "letterbox", box.apply(frame)[None], found, TILES[0])
+
+
+def test_what_is_read_from_a_frame_becomes_int8() -> None:
+    frame, grid, network = picture((37, 29)), tile_grid((37, 29), (SIDE, SIDE)), network_of(int8=True)
+    found, wanted = Interpreted(network, len(grid.origins)), Reference(network, len(grid.origins))
+    found.frame = {"frame": frame, "origins": np.array(grid.origins, np.int32)}
+    found.given = {"frame_width": 37, "frame_height": 29, "frame_bgr": 1}
+    images = np.stack(grid.cut(frame))[..., ::-1]
+    wanted.images[:] = images.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    wanted.do(network.steps[0])
+    found.do(frame_stems(network)[0], TILES[0])
+    right = wanted.read(Slice(0, 8, 24))
+    wanted.arena[:] = found.arena[: len(wanted.arena)]
+    assert np.abs(wanted.read(Slice(0, 8, 24)) - right).max() <= 1
+    assert len(np.unique(right)) > 20
 
 
 def test_a_network_computes_from_a_frame_what_onnx_runtime_does_from_tiles() -> None:

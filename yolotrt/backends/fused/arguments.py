@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Space = Literal["arena", "weights", "input", "head", "protos", "frame", "origins", "across", "down"]
-Element = Literal["fp16", "fp32", "i32", "u8"]
+Element = Literal["fp16", "fp32", "i32", "i8", "u8"]
 
 CALLERS: frozenset[Space] = frozenset({"input", "frame", "origins", "across", "down"})
 """Memory of the caller's about whose addresses nothing is assumed."""
@@ -99,7 +99,8 @@ class WeightsBlob:
     def add(self, array: npt.NDArray[Any]) -> Address:
         """Return where an array lies; equal arrays lie there once."""
         data = np.ascontiguousarray(array).tobytes()
-        element: Element = "fp16" if array.dtype == np.float16 else "fp32"
+        elements: dict[str, Element] = {"float16": "fp16", "float32": "fp32", "int8": "i8"}
+        element = elements[array.dtype.name]
         if data not in self._at:
             self._at[data] = self._size
             padded = data + bytes(-len(data) % WEIGHT_ALIGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from yolotrt.backends.base import Layer
@@ -11,6 +12,7 @@ from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_o
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
 from yolotrt.backends.fused.frame_stem import every_step, frame_stems
+from yolotrt.backends.fused.launch_integers import types_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.schedule import schedule
 from yolotrt.backends.fused.steps import Conv, Grow, Network, Stem, Step
@@ -120,12 +122,17 @@ def plausible(
         ]
 
 
-def layers_of(network: Network) -> tuple[Layer, ...]:
-    """Return the network's steps as every backend tells them."""
-    return tuple(_layer(step) for step in network.steps)
+def layers_of(network: Network, reasons: Mapping[str, str] = MappingProxyType({})) -> tuple[Layer, ...]:
+    """Return the network's steps as every backend tells them.
+
+    Args:
+        network: The network.
+        reasons: Why convolutions are not INT8, by the step's name.
+    """
+    return tuple(_layer(network, step, reasons.get(step.name, "")) for step in network.steps)
 
 
-def _layer(step: Step) -> Layer:
+def _layer(network: Network, step: Step, reason: str) -> Layer:
     kind = type(step).__name__.lower()
     if isinstance(step, Grow):
         kind = "grow (transposed convolution, 3x3, 1x1 behind)"
@@ -134,7 +141,9 @@ def _layer(step: Step) -> Layer:
         parts += ["1x1 behind"] if step.point else []
         parts += ["residual"] if step.residual else []
         kind = f"conv ({', '.join(parts)})"
-    return Layer(step.name, kind, ("FP16",), ("FP16",), ("FP16",), step.nodes)
+    kind += f"; not INT8: {reason}" if reason else ""
+    inputs, weights, outputs = types_of(network, step)
+    return Layer(step.name, kind, inputs, weights, outputs, step.nodes)
 
 
 def _put_together(

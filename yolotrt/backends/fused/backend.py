@@ -44,7 +44,7 @@ class FusedBackend:
     runs_on_cpu = False
     any_batch = False
     packages = ("triton",)
-    precisions: tuple[Precision, ...] = ("fp16",)
+    precisions: tuple[Precision, ...] = ("fp16", "int8")
     retunes = True
     measured = "a quarter of ONNX Runtime's time for YOLO11n-seg on an H200"
 
@@ -73,15 +73,15 @@ class FusedBackend:
         return Placement((0,), f"{self.name} runs on GPUs only")
 
     def worthwhile(self, device: str) -> tuple[Precision, ...]:
-        """Return FP16, which all its kernels compute in."""
-        return ("fp16",)
+        """Return FP16 and INT8, which its kernels compute in."""
+        return ("fp16", "int8")
 
     def check(self, config: BuildConfig) -> None:
         """Refuse what the kernels cannot compute and what only TensorRT has."""
-        if config.precision != "fp16":
+        if config.precision not in self.precisions:
             raise UsageError(
-                f"The fused backend computes in FP16 and builds no {config.precision.upper()} engines.",
-                hint="Add --fp16, or choose another --backend.",
+                f"The fused backend builds FP16 and INT8 engines, not {config.precision.upper()}.",
+                hint="Add --fp16 or --int8, or choose another --backend.",
             )
         asked = {
             "--version-compatible": config.version_compatible,
@@ -118,7 +118,7 @@ class FusedBackend:
         return found
 
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
-        """Plan the network, time its kernels where a GPU allows it, and compile them.
+        """NetworkPlan the network, time its kernels where a GPU allows it, and compile them.
 
         Raises:
             MissingDependency: Triton is not installed.
@@ -126,11 +126,12 @@ class FusedBackend:
         """
         from yolotrt.backends.fused.assemble import assemble, layers_of
         from yolotrt.backends.fused.file import write
-        from yolotrt.backends.fused.planner import plan
+        from yolotrt.backends.fused.planner import NetworkPlan
+        from yolotrt.backends.fused.selection import select
         from yolotrt.backends.fused.tuning import GpuTuner
 
         progress("plan", 0, 1)
-        network = plan(model, config.spec)
+        plan = NetworkPlan(model, config.spec)
         progress("plan", 1, 1)
         targets, device = _targets(config), _device()
         tuner = None
@@ -138,8 +139,10 @@ class FusedBackend:
             cache = config.timing_cache and config.timing_cache.with_suffix(".fused.json")
             compiler = f"triton {require_triton()} recipe {RECIPE}"
             tuner = GpuTuner(device, cache, compiler, fresh=config.retune)
+        selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
+        network = plan.network(selection.chosen)
         engine = assemble(network, targets, config.profiles, tuner, progress)
-        return BuiltEngine(write(engine), layers_of(network))
+        return BuiltEngine(write(engine), layers_of(network, selection.reasons))
 
     def load(self, file: EngineFile) -> FusedEngine:
         """Refuse: the kernels run on GPUs only.
@@ -156,10 +159,18 @@ class FusedBackend:
         return load(file, device)
 
     def notes(self, file: EngineFile) -> tuple[str, ...]:
-        """Return that kernels were chosen by rule, where no GPU timed them."""
+        """Return how much is INT8, and that kernels were chosen by rule, where no GPU timed them."""
+        found = []
+        if file.precision == "int8":
+            whole = sum("INT8" in layer.weights for layer in file.layers)
+            found.append(
+                f"{whole} of its {len(file.layers)} kernels multiply INT8; yolotrt inspect --layers says why "
+                "the other convolutions are FP16."
+            )
         if file.environment.get("tuned_on") == "nothing":
-            return ("its kernels were chosen by rule; built on the GPU itself they are timed.",)
-        return ()
+            also = ", and so was what is INT8" if file.precision == "int8" else ""
+            found.append(f"its kernels were chosen by rule{also}; built on the GPU itself they are timed.")
+        return tuple(found)
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
         """Return batch sizes and, unless it is for the GPU at hand, the GPUs."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, Store, Taps
+from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Rounding, Slice, Spread, Store, Taps
 
 
 @dataclass(kw_only=True)
@@ -45,6 +45,8 @@ class Stem(Step):
         pad: Pixels of zeros on each side.
         dense: Weights; rows are (input channel, row, column).
         store: Where the result goes.
+        also: Where it goes as INT8, if ``store`` is FP16 and both are wanted.
+        rounding: What is INT8.
     """
 
     height: int
@@ -55,6 +57,8 @@ class Stem(Step):
     pad: int
     dense: Dense
     store: Slice
+    also: Slice | None = None
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:
@@ -64,7 +68,7 @@ class Stem(Step):
 
     def writes(self) -> tuple[int, ...]:
         """Maps that it writes."""
-        return (self.store.map,)
+        return (*_stored(self.store), *((self.also.map,) if self.also else ()))
 
 
 @dataclass(kw_only=True)
@@ -82,6 +86,8 @@ class Conv(Step):
         point: A convolution of single pixels behind it.
         residual: Added behind the last activation.
         store: Where the result goes.
+        also: Where it goes as INT8, if ``store`` is FP16 and both are wanted.
+        rounding: What is INT8.
     """
 
     sources: tuple[Slice, ...]
@@ -94,6 +100,8 @@ class Conv(Step):
     store: Store
     point: Dense | None = None
     residual: Slice | None = None
+    also: Slice | None = None
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:
@@ -112,7 +120,7 @@ class Conv(Step):
 
     def writes(self) -> tuple[int, ...]:
         """Maps that it writes."""
-        return _stored(self.store)
+        return (*_stored(self.store), *((self.also.map,) if self.also else ()))
 
 
 @dataclass(kw_only=True)
@@ -165,6 +173,8 @@ class Depthwise(Step):
         taps: Its weights.
         residual: Added behind the activation.
         store: Where the result goes.
+        also: Where it goes as INT8, if ``store`` is FP16 and both are wanted.
+        rounding: What is INT8.
     """
 
     source: Slice
@@ -173,6 +183,8 @@ class Depthwise(Step):
     taps: Taps
     store: Slice
     residual: Slice | None = None
+    also: Slice | None = None
+    rounding: Rounding = field(default_factory=Rounding)
 
     @property
     def out_wh(self) -> tuple[int, int]:
@@ -186,7 +198,7 @@ class Depthwise(Step):
 
     def writes(self) -> tuple[int, ...]:
         """Maps that it writes."""
-        return (self.store.map,)
+        return (*_stored(self.store), *((self.also.map,) if self.also else ()))
 
 
 def _stored(store: Store) -> tuple[int, ...]:

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.errors import BuildError
+from yolotrt.backends.fused.integers import Integers, stored_integers
+from yolotrt.backends.fused.node import Node as Node
+from yolotrt.backends.fused.node import refusal as refusal
 
 if TYPE_CHECKING:
     import onnx
-
-
-@dataclass
-class Node:
-    """One ONNX node.
-
-    Attributes:
-        op: Its operator.
-        name: Its name.
-        inputs: Tensors that it reads; empty names are inputs left out.
-        outputs: Tensors that it writes.
-        attributes: By name; texts are decoded.
-    """
-
-    op: str
-    name: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class NetworkGraph:
@@ -41,6 +23,8 @@ class NetworkGraph:
         model: The same as ONNX, with a batch of one.
         nodes: In topological order, constants left out.
         constants: Values of initializers and constant nodes.
+        integers: Constants that are INT8 with a scale per channel, by the name of their FP32 values, which
+            are among the constants too.
         shapes: Of every tensor.
         makers: The node that writes a tensor.
         readers: The nodes that read a tensor.
@@ -60,12 +44,15 @@ class NetworkGraph:
             t.name: numpy_helper.to_array(t) for t in graph.initializer
         }
         self.nodes: list[Node] = []
+        self.integers: dict[str, Integers] = {}
         for node in graph.node:
             given = {a.name: _plain(helper.get_attribute_value(a)) for a in node.attribute}
             if node.op_type == "Constant" and "value" in given:
                 self.constants[node.output[0]] = numpy_helper.to_array(given["value"])
                 continue
-            self.nodes.append(Node(node.op_type, node.name, list(node.input), list(node.output), given))
+            made = Node(node.op_type, node.name, list(node.input), list(node.output), given)
+            if not stored_integers(made, self.constants, self.integers):
+                self.nodes.append(made)
         self.shapes = {
             v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
             for v in (*graph.input, *graph.value_info, *graph.output)
@@ -130,14 +117,6 @@ class NetworkGraph:
         fed = {name: np.asarray(value, np.float32) for name, value in inputs.items()}
         found: list[npt.NDArray[Any]] = session.run(outputs, fed)
         return found
-
-
-def refusal(node: Node, reason: str) -> BuildError:
-    """Return the error for a node that no fused step computes."""
-    return BuildError(
-        f"The fused backend cannot build this network: {node.op} {node.name}: {reason}.",
-        hint="Build it with another backend: --backend tensorrt, tensorrt-rtx or onnxruntime",
-    )
 
 
 def _plain(value: Any) -> Any:

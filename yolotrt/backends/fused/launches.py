@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Element, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.frame_stem import FrameStem, frame_arguments
 from yolotrt.backends.fused.grow import paired
-from yolotrt.backends.fused.parts import Act, Boxes, Dense, Planes, Slice, Spread, next_power
+from yolotrt.backends.fused.launch_integers import (
+    ACTS,
+    act_of,
+    counted,
+    is_int8,
+    only_int8,
+    spans_of,
+    stored_int8,
+    weights_of,
+)
+from yolotrt.backends.fused.parts import Boxes, Planes, Slice, Spread, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -23,9 +31,8 @@ from yolotrt.backends.fused.steps import (
     Step,
     Sum,
 )
+from yolotrt.backends.fused.stored_weights import packed
 from yolotrt.backends.fused.tiles import Tile
-
-ACTS: dict[Act, int] = {"none": 0, "silu": 1, "sigmoid": 2}
 
 
 class Launcher:
@@ -53,8 +60,9 @@ class Launcher:
     def _at(self, part: Slice | None) -> Address | None:
         if part is None:
             return None
-        item = self._network.maps[part.map].nbytes
-        return Address("arena", "fp16", self._network.offsets[part.map], 2 * part.first, item)
+        whole, m = is_int8(self._network, part), self._network.maps[part.map]
+        first = part.first * m.nbytes_per_value
+        return Address("arena", "i8" if whole else "fp16", self._network.offsets[part.map], first, m.nbytes)
 
     def _pitch(self, part: Slice | None) -> int:
         """Return the number of values from one pixel to the next."""
@@ -75,6 +83,8 @@ class Launcher:
             ("STEP_Y", "STORE", "PLANE", "ITEM", "COUNT", "BINS", "CELL", "CORNERS", "SPREAD"), 0
         ) | {"QUAD": 1}
         if isinstance(store, Slice):
+            if is_int8(self._network, store):
+                return None, known
             return self._at(store), known | {"STEP_Y": self._pitch(store)}
         if isinstance(store, Spread):
             size = {"STORE": 3, "SPREAD": store.size, "STEP_Y": self._pitch(store.target)}
@@ -89,25 +99,28 @@ class Launcher:
 
     def _stem(self, step: Stem, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
-        outputs = step.dense.outputs
+        outputs, rounded = step.dense.outputs, only_int8(self._network, step)
+        also, known = stored_int8(self._network, step, self._weights)
         args: dict[str, Arg] = {
             "x": Address("input", "fp16", 0, 0), "w": self._weights.add(step.dense.weight),
-            "b": self._weights.add(step.dense.bias), "y": self._at(step.store),
-            "rows": Count(width * height, 0),
+            "b": self._weights.add(step.dense.bias), "y": None if rounded else self._at(step.store),
+            "rows": Count(width * height, 0), **also,
         }  # fmt: skip
-        constants = {
+        constants = known | {
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP_Y": self._pitch(step.store), "CHANNELS": step.channels, "N": outputs, "KERNEL": step.kernel,
-            "STRIDE": step.stride, "PAD": step.pad, "ACT": ACTS[step.dense.act], "BM": tile.bm,
-            "BN": tile.bn, "TW": tile.tw,
+            "STRIDE": step.stride, "PAD": step.pad, "ACT": act_of(step.dense.act, self._network),
+            "BM": tile.bm, "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "stem", args, constants, (width, height), outputs, tile)
 
     def _frame_stem(self, step: FrameStem, tile: Tile) -> KernelLaunch:
-        act, pitch = ACTS[step.dense.act], self._pitch(step.store)
-        kernel, args, known = frame_arguments(step, self._at(step.store), pitch, act, self._weights)
-        constants = known | {"BM": tile.bm, "BN": tile.bn, "TW": tile.tw}
-        return _launch(step, kernel, args, constants, step.out_wh, step.dense.outputs, tile)
+        act, pitch = act_of(step.dense.act, self._network), self._pitch(step.store)
+        store = None if only_int8(self._network, step) else self._at(step.store)
+        kernel, args, known = frame_arguments(step, store, pitch, act, self._weights)
+        also, more = stored_int8(self._network, step, self._weights)
+        constants = known | more | {"BM": tile.bm, "BN": tile.bn, "TW": tile.tw}
+        return _launch(step, kernel, args | also, constants, step.out_wh, step.dense.outputs, tile)
 
     def _conv(self, step: Conv, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
@@ -116,19 +129,25 @@ class Launcher:
         source, other = step.sources[0], step.sources[1] if len(step.sources) > 1 else None
         point, dense = step.point, packed(step, pack)
         target, known = self._store(step, tile)
+        also, more = stored_int8(self._network, step, self._weights, pack)
+        weights, behind = weights_of(dense, self._weights), weights_of(point, self._weights)
         args: dict[str, Arg] = {
-            "x0": self._at(source), "x1": self._at(other), "w": self._weights.add(dense.weight),
-            "b": self._weights.add(dense.bias), "w2": self._weights.add(point.weight) if point else None,
+            "x0": self._at(source), "x1": self._at(other), "w": weights.address,
+            "b": self._weights.add(dense.bias), "w2": behind.address,
             "b2": self._weights.add(point.bias) if point else None, "r": self._at(step.residual),
-            "y": target, "rows": Count(width * height, 0),
+            "y": target, "rows": Count(width * height, 0), **also,
+            **counted(step.rounding, self._weights, pack),
         }  # fmt: skip
-        constants = known | {
+        constants = known | more | spans_of(step, pack) | {
+            "WK": weights.by_product, "WN": weights.by_output, "WK2": behind.by_product,
+            "WN2": behind.by_output,
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP0": self._pitch(source), "STEP1": self._pitch(other), "STEP_R": self._pitch(step.residual),
             "C0": source.channels, "C1": other.channels if other else 0, "N": dense.outputs,
             "KERNEL": step.kernel, "STRIDE": step.stride, "PAD": step.pad,
-            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1, "ACT": ACTS[dense.act],
-            "N2": point.outputs if point else 0, "ACT2": ACTS[point.act] if point else 0,
+            "ZOOM0": source.zoom, "ZOOM1": other.zoom if other else 1,
+            "ACT": act_of(dense.act, self._network), "N2": point.outputs if point else 0,
+            "ACT2": act_of(point.act, self._network) if point else 0,
             "PACK": pack, "BM": tile.bm, "BN": tile.bn, "BK": tile.bk,
             "BN2": max(16, next_power(point.outputs)) if point else 0, "TW": tile.tw, "CACHE": tile.cache,
         }  # fmt: skip
@@ -145,7 +164,7 @@ class Launcher:
         }  # fmt: skip
         constants = {
             "HEIGHT": step.height, "WIDTH": step.width, "STEP": self._pitch(step.source),
-            "C": step.source.channels, "N": outputs, "ACT": ACTS[step.act], "N2": planes,
+            "C": step.source.channels, "N": outputs, "ACT": act_of(step.act, self._network), "N2": planes,
             "ACT2": ACTS[step.point.act], "ITEM": store.plane * store.planes, "COUNT": store.count,
             "QUAD": 8 if step.width % 4 == 0 and store.plane % 8 == 0 else 1, "BM": tile.bm, "BN": tile.bn,
             "BK": tile.bk, "BN2": max(16, next_power(planes)),
@@ -157,18 +176,19 @@ class Launcher:
 
     def _depthwise(self, step: Depthwise, tile: Tile) -> KernelLaunch:
         width, height = step.out_wh
-        taps = step.taps
+        taps, rounded = step.taps, only_int8(self._network, step)
+        also, known = stored_int8(self._network, step, self._weights)
         args: dict[str, Arg] = {
             "x": self._at(step.source), "tw": self._weights.add(taps.weight),
-            "tb": self._weights.add(taps.bias), "r": self._at(step.residual), "y": self._at(step.store),
-            "rows": Count(width * height, 0),
+            "tb": self._weights.add(taps.bias), "r": self._at(step.residual),
+            "y": None if rounded else self._at(step.store), "rows": Count(width * height, 0), **also,
         }  # fmt: skip
-        constants = {
+        constants = known | {
             "HEIGHT": height, "WIDTH": width, "IN_HEIGHT": step.height, "IN_WIDTH": step.width,
             "STEP": self._pitch(step.source), "STEP_R": self._pitch(step.residual),
             "STEP_Y": self._pitch(step.store), "C": step.source.channels, "KERNEL": taps.kernel,
-            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": ACTS[taps.act], "BM": tile.bm, "BN": tile.bn,
-            "TW": tile.tw,
+            "STRIDE": taps.stride, "PAD": taps.pad, "ACT": act_of(taps.act, self._network), "BM": tile.bm,
+            "BN": tile.bn, "TW": tile.tw,
         }  # fmt: skip
         return _launch(step, "depthwise", args, constants, (width, height), step.source.channels, tile)
 
@@ -242,23 +262,6 @@ class Launcher:
             "BCOEFFS": next_power(step.coeffs),
         }  # fmt: skip
         return _images(step, "select", args, constants, 1, tile)
-
-
-def packed(step: Conv, pack: int) -> Dense:
-    """Return a convolution's weights for ``pack`` neighbouring pixels of the result as one.
-
-    Rows are the taps that any of them has, columns the channels of the first pixel, then of the second, and
-    so on: each pixel's weights stand where its taps are, with zeros around them.
-    """
-    dense, kernel = step.dense, step.kernel
-    if pack == 1:
-        return dense
-    across = step.stride * (pack - 1) + kernel
-    weight = dense.weight.reshape(kernel, kernel, -1, dense.outputs)
-    wide = np.zeros((kernel, across, weight.shape[2], pack, dense.outputs), np.float16)
-    for i in range(pack):
-        wide[:, i * step.stride : i * step.stride + kernel, :, i] = weight
-    return Dense(wide.reshape(-1, pack * dense.outputs), np.tile(dense.bias, pack), dense.act)
 
 
 def _launch(

@@ -10,8 +10,10 @@ from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.parts import (
     Boxes,
     Dense,
+    Kept,
     Map,
     Planes,
+    Rounding,
     Slice,
     Spread,
     Store,
@@ -27,6 +29,7 @@ from yolotrt.backends.fused.plan_ops import (
     aligned,
 )
 from yolotrt.backends.fused.plan_passes import settled
+from yolotrt.backends.fused.precision import Forms, reads_integers
 from yolotrt.backends.fused.steps import (
     Attention,
     Best,
@@ -40,8 +43,8 @@ from yolotrt.backends.fused.steps import (
     Step,
     Sum,
 )
-from yolotrt.backends.fused.stored_weights import dense_of, point_of, taps_of
-from yolotrt.backends.fused.tail import Tail
+from yolotrt.backends.fused.stored_weights import dense_of, point_of, rounding_of, taps_of
+from yolotrt.backends.fused.tail import Tail, refusal_of
 from yolotrt.errors import BuildError
 from yolotrt.model.spec import ModelSpec
 
@@ -65,8 +68,10 @@ class Lowering:
         tail: Tail,
         spec: ModelSpec,
         graph: NetworkGraph,
+        forms: Forms,
     ) -> None:
         self._draft, self._homes, self._tail, self._spec = draft, homes, tail, spec
+        self._forms = forms
         _, channels, height, width = graph.shapes[spec.proto_output]
         head = graph.shapes[spec.head_output][1:]
         self._network = Network(
@@ -77,7 +82,7 @@ class Lowering:
             head=(spec.head_output, head),
             protos=(spec.proto_output, (channels, height, width)),
         )
-        self._maps: dict[int, int] = {}  # by tensor
+        self._maps: dict[tuple[int, bool], int] = {}  # by tensor, and whether it is INT8
         self._rows: int | None = None
         if tail.bins & (tail.bins - 1):
             raise self._refusal(f"its distances have {tail.bins} bins, which is no power of two")
@@ -150,39 +155,46 @@ class Lowering:
                 f"its first layer sums up {weight[0].size} products, more than {MOST_IN_STEM}"
             )
         flat = weight.reshape(len(weight), -1).T
+        store, also, scale = self._targets(op.outputs[0])
         return Stem(
             name=op.name, nodes=tuple(op.nodes), height=op.height, width=op.width, channels=weight.shape[1],
             kernel=op.kernel, stride=op.stride, pad=op.pad, dense=dense_of(flat, op.weights),
-            store=self._target(op.outputs[0]),
+            store=store, also=also, rounding=Rounding(store=scale),
         )  # fmt: skip
 
     def _conv(self, op: Op) -> Step:
         assert op.weights
         value = settled(op.inputs[0], self._homes)
-        sources = tuple(self._slice(piece) for piece in value)
+        sources = tuple(self._slice(piece, int8=op.int8) for piece in value)
         rows, at = [], 0
+        whole = op.weights.integers.values if op.int8 and op.weights.integers else op.weights.weight
         for piece, source in zip(value, sources, strict=True):
-            part = op.weights.weight[:, at : at + piece.channels].transpose(2, 3, 1, 0)
+            part = whole[:, at : at + piece.channels].transpose(2, 3, 1, 0)
             spare = source.channels - piece.channels
             padded = np.pad(part, ((0, 0), (0, 0), (0, spare), (0, 0)))
             rows.append(padded.reshape(-1, padded.shape[-1]))
             at += piece.channels
-        point = point_of(op.point) if op.point else None
+        behind = op.int8 and bool(op.point_scale) and op.point is not None and op.point.integers is not None
+        point = point_of(op.point, int8=behind) if op.point else None
         dense = dense_of(np.concatenate(rows), op.weights)
         out = op.outputs[0]
         if out in self._scores:
             last = point or dense
             scored = Dense(last.weight, last.bias, "sigmoid")
             point, dense = (scored, dense) if point else (None, scored)
-        store: Store = self._stores[out] if out in self._stores else self._target(out)
+        store: Store
+        store, also, kept = (self._stores[out], None, None) if out in self._stores else self._targets(out)
         if op.spread > 1:
             if not isinstance(store, Slice) or len(op.weights.bias) % (8 * op.spread**2):
                 raise self._refusal(f"{op.name} writes {len(op.weights.bias)} channels")
             store = Spread(store, op.spread)
+        integral = op.residual is not None and reads_integers(op, self._forms)
+        rounding = rounding_of(op, kept, behind=behind, residual=integral)
+        residual = self._slice(settled(op.residual, self._homes)[0], int8=integral) if op.residual else None
         return Conv(
             name=op.name, nodes=tuple(op.nodes), sources=sources, height=op.height, width=op.width,
             kernel=op.kernel, stride=op.stride, pad=op.pad, dense=dense, store=store, point=point,
-            residual=self._slice(settled(op.residual, self._homes)[0]) if op.residual else None,
+            residual=residual, also=also, rounding=rounding,
         )  # fmt: skip
 
     def _grow(self, op: Op) -> Step:
@@ -201,9 +213,10 @@ class Lowering:
         )  # fmt: skip
 
     def _depthwise(self, op: Op) -> Step:
+        store, also, scale = self._targets(op.outputs[0])
         return Depthwise(
             name=op.name, nodes=tuple(op.nodes), source=self._single(op.inputs[0]), height=op.height,
-            width=op.width, taps=taps_of(op), store=self._target(op.outputs[0]),
+            width=op.width, taps=taps_of(op), store=store, also=also, rounding=Rounding(store=scale),
             residual=self._single(op.residual) if op.residual else None,
         )  # fmt: skip
 
@@ -239,7 +252,7 @@ class Lowering:
         (piece,) = settled(value, self._homes)
         return self._slice(piece)
 
-    def _slice(self, piece: ChannelSlice) -> Slice:
+    def _slice(self, piece: ChannelSlice, *, int8: bool = False) -> Slice:
         """Return a piece of a settled tensor as a slice of its map."""
         tensor, shared = self._draft.tensors[piece.tensor], self._shared(piece.tensor)
         whole = Tensor(tensor.name, shared or tensor.channels, tensor.height, tensor.width)
@@ -247,18 +260,33 @@ class Lowering:
             raise self._refusal(
                 f"{tensor.name} is read from channel {piece.first} to {piece.first + piece.channels}"
             )
-        return Slice(self._map(piece.tensor), piece.first, round_up(piece.channels), piece.zoom)
+        return Slice(self._map(piece.tensor, int8=int8), piece.first, round_up(piece.channels), piece.zoom)
 
-    def _target(self, tensor: int) -> Slice:
+    def _target(self, tensor: int, *, int8: bool = False) -> Slice:
         home, first = self._homes.get(tensor, (tensor, 0))
-        return Slice(self._map(home), first, self._draft.tensors[tensor].stored)
+        return Slice(self._map(home, int8=int8), first, self._draft.tensors[tensor].stored)
 
-    def _map(self, home: int) -> int:
-        if home not in self._maps:
+    def _targets(self, tensor: int) -> tuple[Slice, Slice | None, Kept | None]:
+        """Return where a result goes, where it goes as INT8 too, and how it is rounded for that."""
+        scales = self._forms.scales.get(tensor)
+        if scales is None:
+            return self._target(tensor), None, None
+        stored = self._draft.tensors[tensor].stored
+        steps = np.pad(np.where(scales > 0, scales, 1), (0, stored - len(scales)), constant_values=1)
+        half, whole = ((0, stored) if b == len(scales) and a == 0 else (a, b)
+                       for a, b in self._forms.spans(tensor))  # fmt: skip
+        kept = Kept(steps.astype(np.float32), half, whole)
+        if half == (0, 0):
+            return self._target(tensor, int8=True), None, kept
+        return self._target(tensor), self._target(tensor, int8=True), kept
+
+    def _map(self, home: int, *, int8: bool = False) -> int:
+        if (home, int8) not in self._maps:
             tensor = self._draft.tensors[home]
             channels = self._shared(home) or tensor.stored
-            self._maps[home] = self._new_map(Map(tensor.name, tensor.height, tensor.width, channels))
-        return self._maps[home]
+            made = Map(tensor.name, tensor.height, tensor.width, channels, 1 if int8 else 2)
+            self._maps[home, int8] = self._new_map(made)
+        return self._maps[home, int8]
 
     def _shared(self, home: int) -> int:
         """Return the channels of all tensors that share a map; 0 if it is alone."""
@@ -270,11 +298,3 @@ class Lowering:
 
     def _refusal(self, reason: str) -> BuildError:
         return refusal_of(self._spec, reason)
-
-
-def refusal_of(spec: ModelSpec, reason: str) -> BuildError:
-    """Return the error for a network that no fused steps compute."""
-    return BuildError(
-        f"The fused backend cannot build {spec.name}: {reason}.",
-        hint="Build it with another backend: --backend tensorrt, tensorrt-rtx or onnxruntime",
-    )

@@ -30,7 +30,7 @@ class Map:
         height: Pixels.
         width: Pixels.
         channels: Stored channels, a multiple of :data:`ALIGN`.
-        nbytes_per_value: 2, or 4 for the rows of detections, which are FP32.
+        nbytes_per_value: 2, or 4 for the rows of detections, which are FP32, or 1 for INT8.
     """
 
     name: str
@@ -123,12 +123,12 @@ class Dense:
     """Weights of a convolution of single pixels, or of all taps of a larger one.
 
     Attributes:
-        weight: (taps x input channels, output channels) FP16; the taps row by row.
+        weight: (taps x input channels, output channels) FP16, or INT8; the taps row by row.
         bias: (output channels,) FP32.
         act: Behind the bias.
     """
 
-    weight: npt.NDArray[np.float16]
+    weight: npt.NDArray[np.float16] | npt.NDArray[np.int8]
     bias: npt.NDArray[np.float32]
     act: Act
 
@@ -136,6 +136,40 @@ class Dense:
     def outputs(self) -> int:
         """Number of output channels."""
         return int(self.weight.shape[1])
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A result of which some channels are kept as INT8, and some perhaps as FP16.
+
+    Attributes:
+        steps: (output channels,) FP32: what 1 counts for.
+        half: First of the channels kept as FP16, and the one behind the last; (0, 0) is none.
+        whole: The same for INT8.
+    """
+
+    steps: npt.NDArray[np.float32]
+    half: tuple[int, int]
+    whole: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What is INT8 in a step, and what 1 counts for there.
+
+    Attributes:
+        products: (output channels,) FP32: of sums of INT8 products; None if the products are of FP16.
+        point: The same for the convolution of single pixels behind.
+        inner: Of what that reads; 0 if that is FP16.
+        residual: Of the residual; 0 if that is FP16.
+        store: How the result becomes INT8; None if none of it does.
+    """
+
+    products: npt.NDArray[np.float32] | None = None
+    point: npt.NDArray[np.float32] | None = None
+    inner: float = 0.0
+    residual: float = 0.0
+    store: Kept | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from yolotrt.backends.fused.attention import Block
 from yolotrt.backends.fused.graph import NetworkGraph, Node, refusal
+from yolotrt.backends.fused.integers import scale_of
 from yolotrt.backends.fused.plan_ops import (
     ChannelSlice,
     ConvWeights,
@@ -49,6 +50,7 @@ class Importer:
             "Cast": self._alias, "Identity": self._alias, "Conv": self._conv, "ConvTranspose": self._deconv,
             "Sigmoid": self._sigmoid, "Mul": self._mul, "Add": self._add, "Concat": self._concat,
             "Split": self._split, "Slice": self._slice, "Resize": self._resize, "MaxPool": self._pool,
+            "QuantizeLinear": self._rounded, "DequantizeLinear": self._rounded,
         }  # fmt: skip
 
     def run(self) -> NetworkDraft:
@@ -87,6 +89,12 @@ class Importer:
             return
         self.draft.values[node.outputs[0]] = self._value(node, 0)
 
+    def _rounded(self, node: Node) -> None:
+        """A tensor that is rounded to INT8 stays what it is; who reads it may take it as INT8."""
+        scale = scale_of(node, self.graph.constants)
+        self._alias(node)
+        self.draft.scales[node.outputs[0]] = scale
+
     def _weights(self, node: Node) -> ConvWeights:
         weight = self.graph.constant(node, 1).astype(np.float32)
         if weight.ndim != 4:
@@ -94,7 +102,8 @@ class Importer:
         has_bias = len(node.inputs) > 2 and node.inputs[2]
         outputs = weight.shape[1 if node.op == "ConvTranspose" else 0]
         bias = self.graph.constant(node, 2) if has_bias else np.zeros(outputs)
-        return ConvWeights(weight, bias.astype(np.float32))
+        integers = self.graph.integers.get(node.inputs[1])
+        return ConvWeights(weight, bias.astype(np.float32), integers=integers)
 
     def _conv(self, node: Node) -> None:
         weights, how = self._weights(node), node.attributes
@@ -114,7 +123,8 @@ class Importer:
         if kernel > LARGEST_KERNEL and not depthwise:
             raise refusal(node, f"its kernel of {kernel} x {kernel} is larger than {LARGEST_KERNEL}")
         kind = "depthwise" if depthwise and channels > 1 else "conv"
-        self._append(kind, node, [value], height, width, kernel, stride, pad, weights)
+        op = self._append(kind, node, [value], height, width, kernel, stride, pad, weights)
+        op.scale = self.draft.scales.get(node.inputs[0], 0.0)
 
     def _deconv(self, node: Node) -> None:
         weights, how = self._weights(node), node.attributes
@@ -179,6 +189,7 @@ class Importer:
         if ends:
             at, i = max(ends)
             self.draft.ops[at].residual = sides[1 - i]
+            self.draft.ops[at].residual_scale = self.draft.scales.get(node.inputs[1 - i], 0.0)
             self._extend(self.draft.ops[at], node)
             return
         if any(len(side) != 1 for side in sides):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.arrays import F32
+from yolotrt.backends.fused.integers import Integers
 from yolotrt.backends.fused.parts import ALIGN, Act, round_up
 
 
@@ -60,11 +61,13 @@ class ConvWeights:
         weight: (outputs, inputs, kernel, kernel).
         bias: (outputs,).
         act: Behind the bias.
+        integers: The same as INT8, where the network has them so.
     """
 
     weight: F32
     bias: F32
     act: Act = "none"
+    integers: Integers | None = None
 
 
 @dataclass
@@ -87,6 +90,10 @@ class Op:
         residual: What is added in the end.
         spread: Pixels per pixel of a transposed convolution; 1 otherwise.
         extra: What only one kind has.
+        scale: What 1 counts for where the network reads the input as INT8; 0 if it does not.
+        point_scale: The same for what the convolution of single pixels reads.
+        residual_scale: The same for the residual.
+        int8: Products are of INT8.
     """
 
     kind: str
@@ -104,6 +111,10 @@ class Op:
     residual: Value | None = None
     spread: int = 1
     extra: Any = None
+    scale: float = 0.0
+    point_scale: float = 0.0
+    residual_scale: float = 0.0
+    int8: bool = False
 
     def values(self) -> list[Value]:
         """Everything that it reads."""
@@ -125,12 +136,14 @@ class NetworkDraft:
         ops: In an order in which they can run.
         values: What each ONNX tensor is made of.
         outputs: Tensors that are the network's own, or that the tail decodes.
+        scales: What 1 counts for in the ONNX tensors that are rounded to INT8.
     """
 
     tensors: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     outputs: set[int] = field(default_factory=set)
+    scales: dict[str, float] = field(default_factory=dict)
 
     def whole(self, tensor: int) -> Value:
         """Return a whole tensor as a value."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from yolotrt.backends.fused.integers import Integers
 from yolotrt.backends.fused.parts import MOST_SOURCES, round_up
 from yolotrt.backends.fused.plan_ops import ChannelSlice, ConvWeights, NetworkDraft, Op, Tensor, Value, joined
 
@@ -20,12 +21,17 @@ def merge_siblings(draft: NetworkDraft) -> None:
         plain = op.kind == "conv" and not op.residual and op.spread == 1
         inner = not set(op.outputs) & draft.outputs and draft.tensors[op.outputs[0]].channels % 8 == 0
         if plain and inner and op.weights:
-            key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act)
+            whole = op.scale if op.weights.integers else 0.0
+            key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act, whole)
             groups.setdefault(key, []).append(op)
     for first, *others in groups.values():
         for other in others:
             if _pays(first, other):
                 _merge(draft, first, other)
+
+
+def _joined_integers(a: ConvWeights, b: ConvWeights) -> Integers | None:
+    return a.integers.joined(b.integers) if a.integers and b.integers else None
 
 
 def fuse_chains(draft: NetworkDraft) -> None:
@@ -102,6 +108,7 @@ def _merge(draft: NetworkDraft, first: Op, other: Op) -> None:
         np.concatenate([first.weights.weight, other.weights.weight]),
         np.concatenate([first.weights.bias, other.weights.bias]),
         first.weights.act,
+        _joined_integers(first.weights, other.weights),
     )
     first.nodes += other.nodes
     draft.ops.remove(other)
@@ -145,8 +152,8 @@ def _join(draft: NetworkDraft, first: Op, second: Op) -> bool:
         return False
     if round_up(len(first.weights.bias)) > WIDEST_CHAIN:
         return False
-    first.point = second.weights
-    first.residual = second.residual
+    first.point, first.point_scale = second.weights, second.scale
+    first.residual, first.residual_scale = second.residual, second.residual_scale
     first.outputs = second.outputs
     first.nodes += second.nodes
     first.name = second.name

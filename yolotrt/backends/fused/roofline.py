@@ -33,6 +33,7 @@ GPUS: Mapping[str, Figures] = {
     "H200": Figures(4.8e12, 989e12, "NVIDIA H200 SXM datasheet, half of its sparse rate"),
     "L4": Figures(0.3e12, 121e12, "NVIDIA L4 datasheet, half of its sparse rate"),
     "L40S": Figures(0.864e12, 362e12, "NVIDIA L40S datasheet"),
+    "RTX 3090": Figures(0.936e12, 71.2e12, "NVIDIA Ampere GA102 GPU architecture, FP32 sums"),
     "RTX 4090": Figures(1.008e12, 165.2e12, _ADA),
     "RTX 4060 Ti": Figures(0.288e12, 44.1e12, _ADA),
     "RTX 5090": Figures(1.792e12, 3352e12 / 16, _BLACKWELL),

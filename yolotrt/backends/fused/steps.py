@@ -176,6 +176,7 @@ class Network:
         protos: Name and shape of the prototypes for one image.
         offsets: Where each map begins in the arena for one image, bytes; filled by :func:`.arena.place`.
         arena_nbytes: Size of the arena for one image; likewise.
+        rounded: It holds INT8, whose noise allows for activations that are a little off.
         ahead: Steps that can run for some images before the others are there: they share no memory.
     """
 
@@ -187,4 +188,5 @@ class Network:
     protos: tuple[str, tuple[int, ...]]
     offsets: list[int] = field(default_factory=list)
     arena_nbytes: int = 0
+    rounded: bool = False
     ahead: int = 0

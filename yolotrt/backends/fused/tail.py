@@ -90,7 +90,7 @@ def find_tail(graph: NetworkGraph, spec: ModelSpec) -> Tail:
             by_size.setdefault((shape[2], shape[3]), []).append(name)
     sizes = sorted(by_size, reverse=True)
     if not sizes or any(len(by_size[size]) != 3 for size in sizes):
-        raise _refusal(spec, f"its head ends in {len(tensors)} convolutions of {len(sizes)} sizes")
+        raise refusal_of(spec, f"its head ends in {len(tensors)} convolutions of {len(sizes)} sizes")
     rng = np.random.default_rng(0)
     values = {t: rng.normal(0, 0.5, graph.shapes[t]).astype(np.float32) for t in tensors}
     real = graph.run(values, [spec.head_output])[0]
@@ -98,7 +98,7 @@ def find_tail(graph: NetworkGraph, spec: ModelSpec) -> Tail:
         tail = _suppose(graph, spec, [[by_size[s][i] for i in order] for s in sizes], tuple(nodes))
         if tail is not None and _matches(decoded(tail, values), real):
             return tail
-    raise _refusal(spec, "it decodes its detections in a way that is not known")
+    raise refusal_of(spec, "it decodes its detections in a way that is not known")
 
 
 def decoded(tail: Tail, values: dict[str, F32]) -> F32:
@@ -185,7 +185,8 @@ def _matches(supposed: F32, real: F32) -> bool:
     return bool(np.abs(supposed - real).max() <= TOLERANCE * np.abs(real).max())
 
 
-def _refusal(spec: ModelSpec, reason: str) -> BuildError:
+def refusal_of(spec: ModelSpec, reason: str) -> BuildError:
+    """Return the error for a network that no fused steps compute."""
     return BuildError(
         f"The fused backend cannot build {spec.name}: {reason}.",
         hint="Build it with another backend: --backend tensorrt, tensorrt-rtx or onnxruntime",

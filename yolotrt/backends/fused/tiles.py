@@ -119,7 +119,8 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
     width, height = step.out_wh
     pixels = width * height * batch
     outputs = step.dense.outputs
-    whole = max(16, next_power(outputs))
+    least = 32 if step.rounding.point is not None else 16  # INT8 products are summed up 32 at a time
+    whole = max(least, next_power(outputs))
     if step.point or isinstance(step.store, Boxes):
         widths = [whole]  # everything that the next layer reads has to be at hand
     else:
@@ -139,7 +140,17 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
                     found.append(Tile(bm, bn, bk, tw=wide, warps=warps, stages=3, cache=".ca"))
-    return sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST] + _packed(step)
+    found = sorted(found, key=lambda t: _cost(t, step, pixels, outputs))[:MOST]
+    return found + _packed(step) + _large(step, pixels, widths[0])
+
+
+def _large(step: Conv, pixels: int, wide: int) -> list[Tile]:
+    """Return tiles that read less, for layers whose INT8 products take less time than what they read."""
+    if step.rounding.products is None or step.kernel == 1 or pixels < 256 * FULL * 2:
+        return []
+    bn = min(wide, 128)
+    return [Tile(256, bn, 64, warps=8, stages=3), Tile(256, bn, 128, warps=8, stages=3),
+            Tile(128, bn, 128, warps=8, stages=3), Tile(128, bn, 128, warps=4, stages=3)]  # fmt: skip
 
 
 def _packed(step: Conv) -> list[Tile]:
@@ -159,9 +170,10 @@ def _packed(step: Conv) -> list[Tile]:
 
 def _depths(step: Conv, channels: int) -> list[int]:
     """Return how many products to sum up at a time."""
-    most = max(16, next_power(channels * step.kernel**2))
+    least = 16 if step.rounding.products is None else 32
+    most = max(least, next_power(channels * step.kernel**2))
     fitting = [n for n in (64, 32, 128) if n <= most]
-    if step.kernel > 1 and 16 <= channels < 64 and channels & -channels == channels:
+    if step.kernel > 1 and least <= channels < 64 and channels & -channels == channels:
         fitting.append(channels)
     return list(dict.fromkeys(fitting)) or [16]
 

@@ -57,30 +57,41 @@ class GpuTuner:
         self.target = device.info.arch
         self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
         self._fresh = fresh
+        self._timed: set[str] = set()
 
     def tune(
         self, network: Network, batches: Sequence[int], progress: Progress
     ) -> dict[tuple[str, int], list[Tile]]:
         """Return the fastest tile of every step, for each batch size; see :class:`.assemble.Tuner`."""
-        best: dict[int, list[Timed]] = {}
-        steps = every_step(network)
-        for batch in batches:
-            first = [candidates(step, batch) for step in steps]
-            keys = [_key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)]
-            known = [None if self._fresh else self._cache.get(key) for key in keys]
-            some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
-            found = self._round(network, batch, some, progress)
-            if not all(known):
-                near = [
-                    [k.tile] if k else neighbours(step, timed.tile)
-                    for k, step, timed in zip(known, steps, found, strict=True)
-                ]
-                found = self._round(network, batch, near, progress)
-            best[batch] = found
-            for key, timed in zip(keys, found, strict=True):
-                self._cache.put(key, timed)
+        best = {batch: self.timed(network, batch, progress) for batch in batches}
         self._cache.write()
         return {(self.target, batch): [t.tile for t in found] for batch, found in best.items()}
+
+    def seconds(self, network: Network, batch: int, progress: Progress) -> list[float]:
+        """Return how long each step takes with its fastest tile; see :class:`.selection.Measuring`."""
+        found = self.timed(network, batch, progress)[: len(network.steps)]
+        self._cache.write()
+        return [t.microseconds * 1e-6 for t in found]
+
+    def timed(self, network: Network, batch: int, progress: Progress) -> list[Timed]:
+        """Return the fastest tile of every step and of those that read frames, and how long it takes."""
+        steps = every_step(network)
+        first = [candidates(step, batch) for step in steps]
+        keys = [_key(network, step, batch, tiles) for step, tiles in zip(steps, first, strict=True)]
+        known = [None if self._fresh and k not in self._timed else self._cache.get(k) for k in keys]
+        if all(known):
+            return [k for k in known if k]
+        some = [[k.tile] if k else tiles for k, tiles in zip(known, first, strict=True)]
+        found = self._round(network, batch, some, progress)
+        near = [
+            [k.tile] if k else neighbours(step, timed.tile)
+            for k, step, timed in zip(known, steps, found, strict=True)
+        ]
+        found = self._round(network, batch, near, progress)
+        for key, timed in zip(keys, found, strict=True):
+            self._cache.put(key, timed)
+            self._timed.add(key)
+        return found
 
     def _round(
         self, network: Network, batch: int, options: list[list[Tile]], progress: Progress
@@ -234,5 +245,7 @@ def _key(network: Network, step: Step, batch: int, tiles: list[Tile]) -> str:
     """Return a key of what is computed, whatever it is called and wherever it lies."""
     launch = Launcher(network, WeightsBlob()).launch(step, tiles[0])
     counts = [(n, vars(a)) for n, a in launch.args.items() if a is not None and not isinstance(a, Address)]
-    shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants}
+    elements = {n: a.element for n, a in launch.args.items() if isinstance(a, Address)}
+    shape = {"batch": batch, "kernel": launch.kernel, "counts": counts, "constants": launch.constants,
+             "elements": elements}  # fmt: skip
     return content_key({**shape, "tiles": [t.as_dict() for t in tiles]})

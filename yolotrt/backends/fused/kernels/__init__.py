@@ -1,11 +1,12 @@
 """The kernels, in Triton's language. Compiled ahead of time; nothing here is imported to run an engine.
 
-All read and write feature maps of (batch, height, width, channels) FP16 and compute in FP32. ``rows`` are the
+All read and write feature maps of (batch, height, width, channels) FP16 or INT8, sum up in FP32 or INT32 and
+compute the rest in FP32. ``rows`` are the
 pixels of all images, one after the other; a program works on ``BM`` of them, taken in a row or as a patch of
 ``TW`` pixels width (whose neighbours then lie in the cache). Names in capitals are known when compiled:
 ``STEP`` is the number of values from one pixel of a map to the next.
 
-Activations: 0 none, 1 SiLU, 2 sigmoid.
+Activations: 0 none, 1 SiLU, 2 sigmoid, 3 SiLU for results that are rounded to INT8.
 """
 
 from yolotrt.backends.fused.kernels.attention import attention as attention

@@ -6,6 +6,7 @@
 import triton
 import triton.language as tl
 
+from yolotrt.backends.fused.kernels.rounding import put
 from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
 
 
@@ -54,10 +55,11 @@ def depthwise_sum(x, tw, tb, c, oy, ox, image, valid, STEP: tl.constexpr, HEIGHT
 
 
 @triton.jit
-def depthwise(x, tw, tb, r, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
-              IN_WIDTH: tl.constexpr, STEP: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
-              C: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
-              ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+def depthwise(x, tw, tb, r, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+              IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP: tl.constexpr, STEP_R: tl.constexpr,
+              STEP_Y: tl.constexpr, STEP_8: tl.constexpr, C: tl.constexpr, KERNEL: tl.constexpr,
+              STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+              TW: tl.constexpr):  # fmt: skip
     """Compute a depthwise convolution."""
     BLOCKS: tl.constexpr = (C + BN - 1) // BN
     c = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
@@ -68,7 +70,8 @@ def depthwise(x, tw, tb, r, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, 
     there = valid[:, None] & (c < C)[None, :]
     if r is not None:
         v += tl.load(r + pixel[:, None] * STEP_R + c[None, :], mask=there, other=0.0).to(tl.float32)
-    tl.store(y + pixel[:, None] * STEP_Y + c[None, :], v.to(tl.float16), mask=there)
+    at = pixel[:, None] * STEP_Y + c[None, :]
+    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + c[None, :], c, there, C, 0, 0, 0, 0)
 
 
 @triton.jit

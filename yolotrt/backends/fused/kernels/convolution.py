@@ -6,14 +6,18 @@
 import triton
 import triton.language as tl
 
+from yolotrt.backends.fused.kernels.rounding import put, rounded
 from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
 
 
 @triton.jit
 def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexpr, C: tl.constexpr,
              N: tl.constexpr, KERNEL: tl.constexpr, ACROSS: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-             CACHE: tl.constexpr):  # fmt: skip
-    """Add the products of all taps of one source: ``x`` are pointers to each pixel's first tap."""
+             CACHE: tl.constexpr, WK: tl.constexpr, WN: tl.constexpr):  # fmt: skip
+    """Add the products of all taps of one source: ``x`` are pointers to each pixel's first tap.
+
+    Weights lie WK values from product to product and WN from output channel to output channel.
+    """
     TAPS: tl.constexpr = KERNEL * ACROSS
     k = tl.arange(0, BK)
     wide = columns[None, :] < N
@@ -26,19 +30,19 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
             shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + c
             inside = ((bits >> tap) & 1) != 0
             if C % BK == 0:
-                a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0.0,
+                a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0,
                             cache_modifier=CACHE)  # fmt: skip
             else:
                 there = inside[:, None] & ((c + k)[None, :] < C)
-                a = tl.load(x[:, None] + (shift + k)[None, :], mask=there, other=0.0, cache_modifier=CACHE)
-            at = w + (tap * C + c + k)[:, None] * N + columns[None, :]
+                a = tl.load(x[:, None] + (shift + k)[None, :], mask=there, other=0, cache_modifier=CACHE)
+            at = w + (tap * C + c + k)[:, None] * WK + columns[None, :] * WN
             if C % BK != 0:
-                b = tl.load(at, mask=((c + k)[:, None] < C) & wide, other=0.0)
+                b = tl.load(at, mask=((c + k)[:, None] < C) & wide, other=0)
             elif N % BN != 0:
-                b = tl.load(at, mask=wide, other=0.0)
+                b = tl.load(at, mask=wide, other=0)
             else:
                 b = tl.load(at)
-            acc = tl.dot(a, b, acc)
+            acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
     else:  # several taps in one step
         K: tl.constexpr = TAPS * C
         for i in range((K + BK - 1) // BK):
@@ -46,30 +50,35 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
             tap = row // C
             shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + row % C
             inside = ((bits[:, None] >> tl.minimum(tap, 31)[None, :]) & 1) != 0
-            a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0.0, cache_modifier=CACHE)
-            at = w + row[:, None] * N + columns[None, :]
+            a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0, cache_modifier=CACHE)
+            at = w + row[:, None] * WK + columns[None, :] * WN
             if K % BK != 0:
-                b = tl.load(at, mask=(row[:, None] < K) & wide, other=0.0)
+                b = tl.load(at, mask=(row[:, None] < K) & wide, other=0)
             elif N % BN != 0:
-                b = tl.load(at, mask=wide, other=0.0)
+                b = tl.load(at, mask=wide, other=0)
             else:
                 b = tl.load(at)
-            acc = tl.dot(a, b, acc)
+            acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
     return acc
 
 
 @triton.jit
-def conv(x0, x1, w, b, w2, b2, r, y, rows,
+def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
          HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
          STEP0: tl.constexpr, STEP1: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
          C0: tl.constexpr, C1: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
          PAD: tl.constexpr, ZOOM0: tl.constexpr, ZOOM1: tl.constexpr, ACT: tl.constexpr,
          N2: tl.constexpr, ACT2: tl.constexpr, STORE: tl.constexpr, PLANE: tl.constexpr, ITEM: tl.constexpr,
          COUNT: tl.constexpr, BINS: tl.constexpr, CELL: tl.constexpr, CORNERS: tl.constexpr,
-         SPREAD: tl.constexpr, QUAD: tl.constexpr, PACK: tl.constexpr,
-         BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BN2: tl.constexpr, TW: tl.constexpr,
-         CACHE: tl.constexpr):  # fmt: skip
+         SPREAD: tl.constexpr, QUAD: tl.constexpr, PACK: tl.constexpr, WK: tl.constexpr, WN: tl.constexpr,
+         WK2: tl.constexpr, WN2: tl.constexpr, STEP_8: tl.constexpr, FIRST: tl.constexpr, END: tl.constexpr,
+         FIRST_8: tl.constexpr, END_8: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+         BN2: tl.constexpr, TW: tl.constexpr, CACHE: tl.constexpr):  # fmt: skip
     """Compute a convolution and everything around it; see :class:`yolotrt.backends.fused.steps.Conv`.
+
+    With ``s``, products are of INT8 and ``s`` says what 1 counts for in each column, and with ``s2`` those
+    behind them. ``steps`` are the reciprocals of that for the result as INT8 (``y8``), and ``levels`` holds
+    two more: the reciprocal for what is between both convolutions, and what 1 counts for in the residual.
 
     STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels. With PACK, neighbouring pixels of the
     result are taken as one that has as many times the channels and the taps of all of them: fewer rows, and
@@ -88,24 +97,30 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
         at0 = x0 + pixel * STEP0
     else:
         at0 = x0 + ((image * (IN_HEIGHT // ZOOM0) + y0 // ZOOM0) * (IN_WIDTH // ZOOM0) + xx // ZOOM0) * STEP0
-    acc = tl.zeros((BM, BN), tl.float32)
+    acc = tl.zeros((BM, BN), tl.float32 if s is None else tl.int32)
     acc = products(acc, at0, bits, w, columns, STEP0, IN_WIDTH // ZOOM0, C0, N, KERNEL, ACROSS, BN, BK,
-                   CACHE)  # fmt: skip
+                   CACHE, WK, WN)  # fmt: skip
     if x1 is not None:
         if DIRECT and ZOOM1 == 1:
             at1 = x1 + pixel * STEP1
         else:
             line = image * (IN_HEIGHT // ZOOM1) + y0 // ZOOM1
             at1 = x1 + (line * (IN_WIDTH // ZOOM1) + xx // ZOOM1) * STEP1
-        w1 = w + KERNEL * KERNEL * C0 * N
+        w1 = w + KERNEL * KERNEL * C0 * WK
         acc = products(acc, at1, bits, w1, columns, STEP1, IN_WIDTH // ZOOM1, C1, N, KERNEL, ACROSS, BN, BK,
-                       CACHE)  # fmt: skip
+                       CACHE, WK, WN)  # fmt: skip
+    if s is not None:
+        acc = acc.to(tl.float32) * tl.load(s + columns, mask=columns < N, other=0.0)[None, :]
     v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
     if BN2 > 0:
         last = tl.arange(0, BN2)
-        at2 = w2 + columns[:, None] * N2 + last[None, :]
-        inner = tl.load(at2, mask=(columns[:, None] < N) & (last[None, :] < N2), other=0.0)
-        v = tl.dot(v.to(tl.float16), inner)
+        at2 = w2 + columns[:, None] * WK2 + last[None, :] * WN2
+        inner = tl.load(at2, mask=(columns[:, None] < N) & (last[None, :] < N2), other=0)
+        if s2 is not None:
+            v = tl.dot(rounded(v * tl.load(levels)), inner, out_dtype=tl.int32).to(tl.float32)
+            v *= tl.load(s2 + last, mask=last < N2, other=0.0)[None, :]
+        else:
+            v = tl.dot(v.to(tl.float16), inner)
         v = activate(v + tl.load(b2 + last, mask=last < N2, other=0.0)[None, :], ACT2)
         columns = last
         LAST: tl.constexpr = N2
@@ -121,10 +136,12 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows,
     if r is not None:
         beside = columns // EACH_P * STEP_R + columns % EACH_P
         at_r = r + pixel[:, None] * (PACK * STEP_R) + beside[None, :]
-        v += tl.load(at_r, mask=there, other=0.0).to(tl.float32)
+        beside_r = tl.load(at_r, mask=there, other=0).to(tl.float32)
+        v += beside_r * tl.load(levels + 1) if r.dtype.element_ty == tl.int8 else beside_r
     if STORE == 0:
-        beside = columns // EACH_P * STEP_Y + columns % EACH_P
-        tl.store(y + pixel[:, None] * (PACK * STEP_Y) + beside[None, :], v.to(tl.float16), mask=there)
+        at = pixel[:, None] * (PACK * STEP_Y) + (columns // EACH_P * STEP_Y + columns % EACH_P)[None, :]
+        at8 = pixel[:, None] * (PACK * STEP_8) + (columns // EACH_P * STEP_8 + columns % EACH_P)[None, :]
+        put(y, y8, steps, v, at, at8, columns, there, LAST, FIRST, END, FIRST_8, END_8)
     elif STORE == 1:
         # Pixels along the second axis, so that neighbouring threads store neighbouring pixels.
         if QUAD > 1:

@@ -6,6 +6,7 @@
 import triton
 import triton.language as tl
 
+from yolotrt.backends.fused.kernels.rounding import put
 from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
 
 
@@ -59,8 +60,9 @@ def tile_16(a, b, c, tile, frame, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.c
 
 
 @triton.jit
-def finish(a, w, b, y, columns, pixel, valid, swap, STEP_Y: tl.constexpr, CHANNELS: tl.constexpr,
-           N: tl.constexpr, KERNEL: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+def finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y: tl.constexpr, STEP_8: tl.constexpr,
+           CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, ACT: tl.constexpr,
+           BN: tl.constexpr):  # fmt: skip
     """Multiply levels with weights and store the result; levels are 255 times the values of an image."""
     TAPS: tl.constexpr = KERNEL * KERNEL
     k = tl.arange(0, 32)
@@ -74,15 +76,16 @@ def finish(a, w, b, y, columns, pixel, valid, swap, STEP_Y: tl.constexpr, CHANNE
         mask = valid[:, None]
     else:
         mask = valid[:, None] & (columns[None, :] < N)
-    tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=mask)
+    at = pixel[:, None] * STEP_Y + columns[None, :]
+    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + columns[None, :], columns, mask, N, 0, 0, 0, 0)
 
 
 @triton.jit
-def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
-               IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr, CHANNELS: tl.constexpr,
-               N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
-               ACT: tl.constexpr, PADDING: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-               TW: tl.constexpr):  # fmt: skip
+def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr,
+               WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr,
+               STEP_8: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr,
+               STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, PADDING: tl.constexpr,
+               BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
     """Compute the first convolution of tiles of a (height, width, 3) frame of bytes; kernels of 3 x 3.
 
     ``origins`` is (batch, 2): x and y of each tile's corner, inside the frame. Right of and below the frame
@@ -107,7 +110,7 @@ def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, HEIGHT: tl.co
     a = tl.join(tile_16(above, at, below, tile, shown, 0, CHANNELS, KERNEL, PADDING),
                 tile_16(above, at, below, tile, shown, 1, CHANNELS, KERNEL, PADDING))  # fmt: skip
     a = tl.reshape(a, (BM, 32))
-    finish(a, w, b, y, columns, pixel, valid, swap, STEP_Y, CHANNELS, N, KERNEL, ACT, BN)
+    finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
 
 
 @triton.jit
@@ -167,11 +170,11 @@ def fitted_16(f, s, h, v, y, x, tile, NUMBER: tl.constexpr, C: tl.constexpr, K: 
 
 
 @triton.jit
-def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
-                   IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr,
-                   CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
-                   PAD: tl.constexpr, ACT: tl.constexpr, PADDING: tl.constexpr, BM: tl.constexpr,
-                   BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr,
+                   WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr,
+                   STEP_8: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr,
+                   STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, PADDING: tl.constexpr,
+                   BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
     """Compute the first convolution of a letterboxed (height, width, 3) frame of bytes; kernels of 3 x 3.
 
     ``across`` is (IN_WIDTH, 4) and ``down`` (IN_HEIGHT, 4): the two pixels of the frame that a column or row
@@ -187,4 +190,4 @@ def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, HEIGHT: tl.c
                 fitted_16(frame, width, across, down, y0, x0, tile, 1, CHANNELS, KERNEL,
                           PADDING))  # fmt: skip
     a = tl.reshape(a, (BM, 32))
-    finish(a, w, b, y, columns, pixel, valid, swap, STEP_Y, CHANNELS, N, KERNEL, ACT, BN)
+    finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)

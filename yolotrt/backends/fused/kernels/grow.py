@@ -31,7 +31,7 @@ def grow(x, w, b, edges, w2, b2, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.conste
     bits = tl.where(y0 >= 0, across, 0) + tl.where(y0 + 1 < HEIGHT, across, 0) * 8
     at = x + ((image * HEIGHT + y0) * WIDTH + ix - 1) * STEP
     acc = tl.zeros((BM, BN), tl.float32)
-    acc = products(acc, at, bits, w + down * (6 * C * N), columns, STEP, WIDTH, C, N, 2, 3, BN, BK, "")
+    acc = products(acc, at, bits, w + down * (6 * C * N), columns, STEP, WIDTH, C, N, 2, 3, BN, BK, "", N, 1)
     # Where taps lie outside, what the bias of the layer before adds there is missing.
     outside = tl.where(down == 0, iy == 0, iy == HEIGHT - 1).to(tl.int32)
     edge = outside * 3 + (ix == 0).to(tl.int32) + (ix == WIDTH - 1).to(tl.int32) * 2

@@ -34,7 +34,21 @@ def sigmoid(v):
 
 
 @triton.jit
+def silu_of_one(v):
+    """Return SiLU with one instruction of the special unit: off by 0.0003 of the value, too much for FP16."""
+    half = v * 0.5
+    if COMPILED:
+        t = tl.inline_asm_elementwise(
+            "tanh.approx.f32 $0, $1;", "=f,f", [half], dtype=tl.float32, is_pure=True, pack=1
+        )
+        return half * t + half
+    return v / (1.0 + tl.exp(-v))
+
+
+@triton.jit
 def activate(v, ACT: tl.constexpr):
+    if ACT == 3:
+        return silu_of_one(v)
     if ACT == 1:
         return v * sigmoid(v)
     if ACT == 2:

@@ -6,6 +6,7 @@
 import triton
 import triton.language as tl
 
+from yolotrt.backends.fused.kernels.rounding import put
 from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
 
 
@@ -46,10 +47,10 @@ def stem_16(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: 
 
 
 @triton.jit
-def stem(x, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
-         IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr,
-         KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr, BM: tl.constexpr,
-         BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
+def stem(x, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr,
+         IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr, STEP_8: tl.constexpr, CHANNELS: tl.constexpr,
+         N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, ACT: tl.constexpr,
+         BM: tl.constexpr, BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
     """Compute the first convolution from (batch, channels, height, width) FP16; at most 32 products each.
 
     Each thread loads all that its pixels need and lays it out as a matrix's row: neighbouring threads load
@@ -73,4 +74,5 @@ def stem(x, w, b, y, rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT:
         mask = valid[:, None]
     else:
         mask = valid[:, None] & (columns[None, :] < N)
-    tl.store(y + pixel[:, None] * STEP_Y + columns[None, :], v.to(tl.float16), mask=mask)
+    at = pixel[:, None] * STEP_Y + columns[None, :]
+    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + columns[None, :], columns, mask, N, 0, 0, 0, 0)
