@@ -11,9 +11,9 @@ from tests.backends.fused.reference import Reference
 from tests.backends.fused.test_kernels import dense
 from tests.backends.fused.test_planner import computed, planned
 from yolotrt.backends.fused import arena
-from yolotrt.backends.fused.frame_stem import FrameStem, SampleFrame, every_step, frame_stems
+from yolotrt.backends.fused.frame_stem import FrameStem, SampleFrame, every_step, frame_stems, steps_ahead
 from yolotrt.backends.fused.parts import Kept, Map, Rounding, Slice
-from yolotrt.backends.fused.steps import Network, Stem
+from yolotrt.backends.fused.steps import Network, Stem, Sum
 from yolotrt.backends.fused.tiles import Tile
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import tile_grid
@@ -125,6 +125,15 @@ def test_other_first_convolutions_read_prepared_input_only() -> None:
     assert [type(s) for s in every_step(network)] == [Stem, FrameStem, FrameStem]
     network.steps[0].kernel = 5  # type: ignore[attr-defined]
     assert every_step(network) == network.steps
+
+
+@pytest.mark.parametrize(("nbytes_per_value", "ahead"), [(2, 1), (1, 0)])
+def test_images_begin_alone_only_where_each_one_is_aligned(nbytes_per_value: int, ahead: int) -> None:
+    network = network_of(8)
+    last = Sum(name="sum", nodes=(), sources=(Slice(0, 0, 8),), height=1, width=1, store=Slice(1, 0, 8))
+    network.steps.append(last)
+    network.maps = [Map("y", 3, 3, 8, nbytes_per_value), Map("z", 1, 1, 8)]
+    assert steps_ahead(network) == ahead
 
 
 def test_the_frame_that_kernels_are_timed_on_holds_every_image() -> None:

@@ -18,6 +18,9 @@ KERNEL = 3
 """Size of the convolution that the kernels are written for: that of all YOLO networks from version 8 on."""
 
 
+ALIGNED = 16
+"""Bytes that kernels take the first image's maps to begin at multiples of; so must those of others."""
+
 LEAST = 8
 """Maps of which an eighth of the input's size is a side are still large."""
 
@@ -53,7 +56,8 @@ def steps_ahead(network: Network) -> int:
     height, width = network.input_hw
     for i, step in enumerate(network.steps):
         maps = [network.maps[index] for index in step.writes()]
-        if not maps or any(m.height * LEAST < height or m.width * LEAST < width for m in maps):
+        large = all(m.height * LEAST >= height and m.width * LEAST >= width for m in maps)
+        if not maps or not large or any(m.nbytes % ALIGNED for m in maps):
             return i
     return 0
 
