@@ -9,7 +9,8 @@ from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.fields import Count
 from yolotrt.bench.case import Case, with_order_and_depth
 from yolotrt.bench.compare import Comparison, Side
-from yolotrt.bench.statistics import STATISTICS, Interval, Statistic
+from yolotrt.bench.percentiles import STATISTICS, Statistic
+from yolotrt.bench.statistics import Interval
 from yolotrt.bench.verdict import Outcome
 
 

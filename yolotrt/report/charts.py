@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.arrays import F64
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, far_fences, measured, summarize
-from yolotrt.report.figures import milliseconds
+from yolotrt.report.figures import milliseconds, quantiles_text
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
 
@@ -115,10 +115,9 @@ def percentile_curves(result: RunResult) -> str:
     keys = []
     for case, values in samples.items():
         canvas.path(_curve(values, x, y), look[case].color, look[case].kind)
-        p50, p95 = (milliseconds(v) for v in np.percentile(values, (50, 95)) / 1e3)
-        keys.append(
-            (look[case].color, f"{case_label(case, names)}: {p50} / {p95} ms", f"line{look[case].kind}")
-        )
+        summary = summarize([float(value) / 1e3 for value in values])
+        told = "" if summary is None else quantiles_text((summary.p50, summary.p95))
+        keys.append((look[case].color, f"{case_label(case, names)}: {told} ms", f"line{look[case].kind}"))
     return canvas.render("Latency at each percentile, milliseconds") + legend(keys)
 
 
