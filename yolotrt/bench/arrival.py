@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from yolotrt.artifacts.files import require_file
+from yolotrt.data.feed import CAPACITY
 from yolotrt.errors import InputError, UsageError
 
 SEED = 20_261_130
@@ -103,9 +104,6 @@ class Arrival:
         return [at - found[0] for at in found]
 
 
-CAPACITY = 2
-"""Frames that wait; when another one comes, the oldest is dropped, as ``yolotrt run`` does."""
-
 Sleep = Callable[[float], None]
 
 
@@ -115,7 +113,7 @@ class Pace:
 
     Attributes:
         arrival: When.
-        capacity: Frames that wait at most; the newest are kept.
+        capacity: Frames that wait at most; the newest are kept, as in ``yolotrt run``.
         sleep: Waits for so many seconds.
     """
 

@@ -102,7 +102,7 @@ def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class Intake:
     """Frames that came on their own clock.
 
     Attributes:
@@ -138,7 +138,7 @@ class CaseResult:
     detections: Count
     timeline: tuple[TimelineSpan, ...] = ()
     group_bytes: tuple[Count, ...] = ()
-    arrived: Arrived | None = None
+    arrived: Intake | None = None
     energy: Energy | None = None
     metrics: Metrics = field(default_factory=dict, compare=False)
 

@@ -64,6 +64,7 @@ class Change:
         """
         found = self._by_interval()
         few = self.frames < self.needed and self.ratio.interval != (1.0, 1.0)
+        few = few and not (self.apart and self.ratio.value < 1)  # faster, one and all
         return "undecided" if found == "passed" and few else found
 
     def _by_interval(self) -> Outcome:

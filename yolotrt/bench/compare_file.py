@@ -66,7 +66,8 @@ class ComparedStage:
     @property
     def word(self) -> str:
         """What a table says."""
-        known = self.interval is not None
+        few = self.frames is not None and self.frames < (self.needed_frames or 1)
+        known = self.interval is not None and not few
         if self.regressed:
             return "REGRESSION"
         if self.outcome == "undecided":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.bench.arrival import Pace
-from yolotrt.bench.case import Arrived
+from yolotrt.bench.case import Intake
 from yolotrt.bench.rounds import ORDER_SEED, EachFrame, Rounds, Running, report_progress, warm_up
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.machine.energy import EnergyMeter
@@ -108,7 +108,7 @@ def _turn(
         found.stages["response"] = seconds_between(came, end)
         entry.add(found)
         done += 1
-    before = entry.arrived or Arrived(0, 0)
-    entry.arrived = Arrived(before.offered + length, before.dropped + dropped)
+    before = entry.arrived or Intake(0, 0)
+    entry.arrived = Intake(before.offered + length, before.dropped + dropped)
     if meter is not None and reading is not None:
         entry.energy = reading.energy_to(meter.reading(), done).plus(entry.energy)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from yolotrt.bench.case import Arrived, Case, CaseResult, TimelineSpan, timeline
+from yolotrt.bench.case import Case, CaseResult, Intake, TimelineSpan, timeline
 from yolotrt.bench.stopping import Stopped, StopRule, WarmupRule
 from yolotrt.machine.energy import Energy
 from yolotrt.progress import Progress, no_progress
@@ -52,7 +52,7 @@ class Running:
     warmup: list[float | None] = field(default_factory=list)
     detections: int = 0
     recent: deque[tuple[float, Sequence[Span]]] = field(default_factory=lambda: deque(maxlen=KEPT_TIMELINES))
-    arrived: Arrived | None = None
+    arrived: Intake | None = None
     energy: Energy | None = None
 
     @classmethod

@@ -1,7 +1,7 @@
 """A long run as Prometheus reads it: its text format 0.0.4.
 
 The format is a line for each figure and has not changed since 2014, so it is written here: the client library
-would bring a registry, locks and a second set of counters beside those of the run. Tests read it by that library.
+would bring a registry, locks and a second set of counters beside those of the run. Tests read it by that one.
 """
 
 from __future__ import annotations
