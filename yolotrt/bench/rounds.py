@@ -23,11 +23,19 @@ KEPT_TIMELINES = 64
 
 @dataclass(frozen=True)
 class Measurement:
-    """One frame of one case: seconds by stage, its spans, and how much it found."""
+    """One frame of one case.
+
+    Attributes:
+        stages: Seconds by stage.
+        spans: Its spans.
+        detections: How much it found.
+        done_ns: When its result was there, before anything was read of the trace; None if nobody looked.
+    """
 
     stages: dict[str, float | None]
     spans: Sequence[Span] = ()
     detections: int = 0
+    done_ns: int | None = None
 
 
 class Subject(Protocol):

@@ -61,11 +61,13 @@ class PipelineSubject:
     case: Case
     pipeline: TiledPipeline
     depth: int = 1
+    clock: Clock = now
 
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame, or a short burst of it where several frames are in flight."""
         if self.depth == 1:
-            return measured(self.pipeline(frame))
+            result = self.pipeline(frame)
+            return measured(result, self.clock())
         results, stamps = [], []
         for result in self.pipeline.frames([frame] * BURST):
             results.append(result)
@@ -76,9 +78,9 @@ class PipelineSubject:
         return found
 
 
-def measured(result: FrameResult) -> Measurement:
+def measured(result: FrameResult, done_ns: int | None = None) -> Measurement:
     """Return what one frame says about its case."""
-    return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
+    return Measurement(result.trace.stages(), result.trace.spans, len(result.detections), done_ns)
 
 
 def sweep(
@@ -245,6 +247,7 @@ def new_subjects(
                             takes_turns=True,
                         ),
                         depth,
+                        clock,
                     )
                 )
     return found

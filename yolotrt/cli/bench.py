@@ -116,7 +116,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also run the fastest tiled+global case under MLPerf's LoadGen; its logs go here.",
+            help="Also run the fastest tiled+global case under MLPerf's LoadGen; logs go here.",
         ),
     ] = None,
     output: Annotated[
@@ -178,6 +178,11 @@ def bench(
         energy_s=energy,
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
+    if loadgen is not None:
+        from yolotrt.bench.loadgen import require_loadgen
+
+        require_loadgen(settings)
+        loadgen.mkdir(parents=True, exist_ok=True)
     budgets = Budgets.parse(budget or (), budget_stat, deadline)
     strict = fails_undecided(undecided, asked=True)
     if deadline is not None and arrival is None and not resume:
@@ -197,7 +202,7 @@ def bench(
         pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
             _announce(file, tile, device)
-        result = _measure(pairs, request, device)
+        result = _measure(pairs, request, device, loadgen)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -241,7 +246,9 @@ def _announce(file: EngineFile, tile: int | None, device: str) -> None:
         )
 
 
-def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str) -> RunResult:
+def _measure(
+    pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str, loadgen: Path | None
+) -> RunResult:
     from yolotrt.backends.loading import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
@@ -254,7 +261,15 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
         for pair in pairs:
             loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
         with progress_bars() as progress:
-            return run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
+            result = run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
+        if loadgen is not None:
+            from yolotrt.bench.loadgen import fastest_frame, run_loadgen
+
+            case = fastest_frame(result.cases)
+            deadline_s = request.budgets.deadline_s
+            summary = run_loadgen(loaded, case, frames, request.settings, loadgen, deadline_s)
+            say(f"LoadGen: {case}: {summary}")
+        return result
     finally:
         for opened in loaded:
             for engine in opened.engines:
