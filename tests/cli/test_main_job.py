@@ -36,7 +36,7 @@ def test_the_verbs_in_a_row(cli: Cli, onnx: Path, pictures: Path, tmp_path: Path
     assert "Latency per frame" in done.out
     assert "Stages" in done.out
     result = json.loads(Path("r.json").read_text())
-    assert len(result["cases"]) == 2 * (2 * 2 + 1)
+    assert len(result["cases"]) == 2 * (1 + 2 * (2 * 2))
     for entry in result["cases"]:
         samples = entry["samples"]
         assert samples["stream_sync"] == [None, None]
