@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from yolotrt.bench.result import RunResult
 from yolotrt.bench.statistics import paired_ratio, summarize
-from yolotrt.pipeline.modes import DEFAULT_MODE
 from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
 
 Json = dict[str, Any]
@@ -63,30 +61,6 @@ def sweep(found: Json) -> str:
         rows.append((*shown, *told, ratio_text(ratio)))
     head = ("engine", "pass", "dispatch", "groups", "median ms", "95 % interval", "paired vs groups=1")
     return _table(head, rows, left=3)
-
-
-def paced(results: Sequence[RunResult]) -> str:
-    """Return the whole frame back to back, and on its own clock, with its energy."""
-    rows = []
-    for result in results:
-        entry = next(e for e in result.cases if e.case.mode == DEFAULT_MODE)
-        work, queued = (summarize(entry.samples.get(s, ())) for s in ("end_to_end", "queued"))
-        assert work is not None
-        assert work.p95 is not None
-        assert entry.energy is not None
-        rows.append(
-            (
-                result.settings.arrival or "back to back",
-                milliseconds(work.p50),
-                milliseconds(work.p95),
-                NOT_MEASURED if queued is None else milliseconds(queued.p50),
-                f"{entry.energy.per_frame:.2f}",
-                f"{entry.energy.watts:.0f}",
-                NOT_MEASURED if entry.arrived is None else str(entry.arrived.dropped),
-            )
-        )
-    head = ("frames", "work p50, ms", "p95", "queued p50", "J per frame", "W", "dropped")
-    return _table(head, rows, left=1)
 
 
 def _variant(entry: Json) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import FIGURES, README, RESULTS
-from benchmarks.readme_tables import RENDERERS, marked, paced, replaced
+from benchmarks.paced_table import paced
+from benchmarks.readme_tables import RENDERERS, marked, replaced
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from yolotrt.bench.result import read_results
