@@ -9,8 +9,8 @@ Each writes ``benchmarks/results/NAME.json``. From those that the README quotes 
 holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
 ``models/``.
 Figures of a GPU are not made here: ``gpu.json`` came from ``python -m benchmarks.bench_gpu`` on the card
-that it names. Nor are those of ``python -m benchmarks.kills``, ``python -m benchmarks.soak`` and of
-``make fuzz``.
+that it names, and ``paced.json`` from ``yolotrt bench`` (``docs/benchmarks.md``). Nor are those of
+``python -m benchmarks.kills``, ``python -m benchmarks.soak`` and of ``make fuzz``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ FIGURES = {
     "small-objects": Figures(readme_runs.small_objects),
     "download": Figures(readme_runs.download),
     "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),
+    "peers": Figures(readme_runs.peers, data=True, modules=("ultralytics",)),
     "pictures": Figures(readme_pictures.make, browser=True),
 }
 

@@ -73,7 +73,7 @@ def quick_start(folder: Path) -> Json:
 def accuracy(folder: Path) -> Json:
     """Evaluate FP32 and INT8 on the annotated real images."""
     fp32, int8 = _real_engines(folder)
-    return _evaluated(folder, f"eval {fp32} {int8} {_annotated('coco-mini/val')}")
+    return _evaluated(folder, f"eval {fp32} {int8} {_annotated('coco-mini/val')} --mode global")
 
 
 def tiling(folder: Path) -> Json:
@@ -90,7 +90,7 @@ def demo(folder: Path) -> Json:
     yolotrt(folder, "demo", quiet=True)
     yolotrt(folder, "scenes --count 50 --tile 640 --out held-out", quiet=True)
     engines = (f"runs/demo/demo.{precision}.onnxruntime.onnx" for precision in PRECISIONS)
-    return _evaluated(folder, f"eval {' '.join(engines)} {_annotated('held-out')}")
+    return _evaluated(folder, f"eval {' '.join(engines)} {_annotated('held-out')} --mode global")
 
 
 def rtx_layers(folder: Path) -> Json:
@@ -163,6 +163,15 @@ def eval_overhead(folder: Path) -> Json:
     fp32, _ = _real_engines(folder, int8=False)
     given = (fp32, *_annotated("coco-mini/val").split())
     return _module(folder, "benchmarks.eval_overhead", *(_inside(folder, word) for word in given))
+
+
+def peers(folder: Path) -> Json:
+    """Compare whole frames with other tools on the processor, each at its best settings."""
+    fp32, int8 = _real_engines(folder)
+    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics --limit 8", quiet=True)
+    frame = sorted((folder / "mosaics" / "images").iterdir())[0]
+    given = [str(folder / name) for name in (f"{REAL}.pt", int8, fp32)]
+    return _module(folder, "benchmarks.peers", *given, "--source", str(frame))
 
 
 def _inside(folder: Path, word: str) -> str:

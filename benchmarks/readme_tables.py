@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from yolotrt.bench.statistics import paired_ratio
-from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
+from yolotrt.bench.statistics import paired_ratio, summarize
+from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
 
 Json = dict[str, Any]
 
@@ -55,10 +55,11 @@ def sweep(found: Json) -> str:
         case, samples = entry["case"], entry["samples"]["end_to_end"]
         base = ones.get(_variant(entry)) if case["groups"] > 1 else None
         ratio = None if base is None else paired_ratio(base["samples"]["end_to_end"], samples)
-        p50, p95 = (milliseconds(float(v)) for v in np.percentile(samples, (50, 95)))
+        summary = summarize(samples)
+        told = (milliseconds(summary.p50), interval_text(summary.p50_interval))
         shown = (case["precision"], case["mode"], case["dispatch"], str(case["groups"]))
-        rows.append((*shown, p50, p95, ratio_text(ratio)))
-    head = ("engine", "pass", "dispatch", "groups", "median ms", "p95", "vs groups=1")
+        rows.append((*shown, *told, ratio_text(ratio)))
+    head = ("engine", "pass", "dispatch", "groups", "median ms", "95 % interval", "paired vs groups=1")
     return _table(head, rows, left=3)
 
 

@@ -11,12 +11,11 @@ from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import Comparison, compare
 from yolotrt.bench.compare_file import comparison_file
-from yolotrt.bench.evidence import needed_count, rough_percentiles
 from yolotrt.bench.judge import judge
+from yolotrt.bench.percentiles import STATISTICS, left_out, needed_count
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, read_result, write_result
 from yolotrt.bench.settings import Settings
 from yolotrt.bench.source import source_files
-from yolotrt.bench.statistics import STATISTICS
 from yolotrt.errors import ArtifactError, GateUndecided, UsageError
 from yolotrt.machine.environment import EngineRecord
 from yolotrt.machine.watch import During, WatchedGpu
@@ -33,8 +32,42 @@ def test_budgets_are_held_against_every_case_that_measures_the_stage() -> None:
     verdicts = judge(result_of(STEADY, SLOWER).cases, Budgets.parse(["end_to_end=10.5ms"]))
     assert [v.met for v in verdicts] == [True, False]
     assert verdicts[1].seconds == pytest.approx(0.011)
-    worst = judge(result_of(STEADY).cases, Budgets.parse(["end_to_end=10.05ms"], "p99"))
-    assert [v.met for v in worst] == [False]
+    worst = judge(result_of(STEADY * 23).cases, Budgets.parse(["end_to_end=10.05ms"], "p99"))
+    assert [v.held for v in worst] == ["missed"]
+
+
+def test_a_budget_on_a_percentile_that_frames_cannot_tell_is_neither_met_nor_missed() -> None:
+    """Unless the median misses it already."""
+    thirty = result_of(STEADY).cases
+    held = {limit: judge(thirty, Budgets.parse([f"end_to_end={limit}"], "p99"))[0] for limit in ("9s", "9ms")}
+    assert {limit: verdict.held for limit, verdict in held.items()} == {"9s": "undecided", "9ms": "missed"}
+    assert not held["9s"].met
+    assert held["9s"].needed == 662
+
+
+def test_a_budget_on_the_frame_is_held_against_the_frame_that_is_run() -> None:
+    """A global pass that keeps it alone says nothing about tiles and global pass together."""
+    cases = [
+        CaseResult(Case("a", "fp32", mode, "serial", 1), {"end_to_end": STEADY, "tiles": STEADY}, [], 0)
+        for mode in ("global", "tiled", "tiled+global")
+    ]
+    budgets = Budgets.parse(["end_to_end=33ms", "tiles=33ms"])
+    held = [(v.stage, v.case.mode) for v in judge(cases, budgets)]
+    assert held == [
+        ("end_to_end", "tiled+global"),
+        ("tiles", "global"), ("tiles", "tiled"), ("tiles", "tiled+global"),
+    ]  # fmt: skip
+    alone = judge(cases[:2], Budgets.parse(["end_to_end=33ms"]))
+    assert [v.case.mode for v in alone] == ["global", "tiled"]
+
+
+def test_other_budgets_take_the_place_of_those_that_are_there() -> None:
+    there = Budgets({"tiles": 1.0}, "p95", 0.033)
+    assert there.given(Budgets()) == there
+    assert there.given(Budgets.parse((), deadline="10ms")) == Budgets({"tiles": 1.0}, "p95", 0.010)
+    assert there.given(Budgets.parse(["merge=2s"])) == Budgets({"merge": 2.0}, "p50", 0.033)
+    with pytest.raises(UsageError, match="deadline"):
+        Budgets.parse((), deadline="soon")
 
 
 def test_a_budget_that_nothing_was_held_against_is_an_error_not_a_pass() -> None:
@@ -124,7 +157,9 @@ def test_frames_that_are_slower_one_and_all_are_a_regression_by_every_statistic(
 def test_an_unchanged_thing_passes_by_every_statistic(stat: str) -> None:
     a, b = (list(_wandering(seed, 20, 0, 0.02)) for seed in (1, 2))
     found = compare(result_of(a), result_of(b), fail_on=0.05, stat=stat)
-    assert (found.outcome, found.headline) == ("passed", "No significant regression")
+    told = needed_count(stat) <= 20
+    assert found.outcome == ("passed" if told else "undecided")
+    assert _words(found) == ["no significant change" if told else "too few frames to tell"]
     noisy = list(_wandering(3, 20, 0.9, 0.5))
     assert compare(result_of(noisy), result_of(noisy), stat=stat).outcome == "passed"
 
@@ -194,10 +229,11 @@ def test_percentiles_of_too_few_frames_are_noted() -> None:
         assert few.notes == (f"{stat} of {count - 1} frames is not known well: {count} are needed",)
 
 
-def test_percentiles_of_a_run_that_cannot_carry_them_are_called_rough() -> None:
-    assert rough_percentiles(20) == "percentiles of 20 frames are rough: p95 needs 130, p99 needs 662"
-    assert rough_percentiles(130) == "percentiles of 130 frames are rough: p99 needs 662"
-    assert rough_percentiles(662) is None
+def test_percentiles_that_a_run_cannot_tell_are_named() -> None:
+    begin = "percentiles that {} frames cannot tell are shown as -: "
+    assert left_out(20) == begin.format(20) + "p95 needs 130, p99 needs 662"
+    assert left_out(130) == begin.format(130) + "p99 needs 662"
+    assert left_out(662) is None
 
 
 def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:

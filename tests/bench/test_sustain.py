@@ -45,7 +45,7 @@ def test_every_frame_of_a_blocking_source_comes_out(pipeline: TiledPipeline) -> 
     assert run.age is not None
     assert run.age.p50 >= run.latency.p50 > 0
     json.dumps(DOCUMENT.to_json(RunReport(**vars(run))), allow_nan=False)
-    assert sustain_table(run, "x").row_count == 10
+    assert sustain_table(run, "x").row_count == 13
     assert "out 12" in sustain_line(run)
 
 
@@ -73,7 +73,7 @@ def test_a_size_that_an_engine_has_no_profile_for_is_counted(tiny_onnx: Path, tm
     request = BuildRequest(tmp_path / "two.onnx", backend="onnxruntime", engines=tmp_path)
     frames = _frames((128, 128), (192, 192), (128, 128))
     seen: list[Sustained] = []
-    with TiledPipeline.open(build_engine(request).file.path, groups=2, overlap=0.0) as opened:
+    with TiledPipeline.open(build_engine(request).file.path, mode="tiled", groups=2, overlap=0.0) as opened:
         feed = Feed(Script(frames), policy="block").start()
         run = sustain(opened, feed)
         feed.close()

@@ -49,14 +49,14 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     jsonschema.validate(document, schema(DOCUMENT))
     jsonschema.validate(read_json(tmp_path / "r.json"), schema(DOCUMENT))
     result = read_result(tmp_path / "r.json")
-    assert len(result.cases) == 5
+    assert [entry.case.mode for entry in result.cases] == ["global", *["tiled"] * 4, *["tiled+global"] * 4]
     assert result.rounds == 12
     assert result.complete
     assert json.loads(cli("report", "r.json", "--json", "-").out) == document
     assert len(json.loads(cli("report", "r.json", "r.json", "--json", "-").out)) == 2
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
-    assert len((tmp_path / "r.csv").read_text().splitlines()) == 6
-    metrics = document["cases"][0]["metrics"]
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 10
+    metrics = document["cases"][1]["metrics"]
     assert metrics["end_to_end_ms"] >= metrics["inference_model_yolo_tiles_ms"] > 0
     assert metrics["inference_model_yolo_global_ms"] is None
 
@@ -69,10 +69,13 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert missed.code == 3
     assert "tiles p95" in missed.err
     assert "4 of 8 budgets were missed" in missed.err
-    assert "warning: p95 of 12 frames is not known well" in missed.err
+    assert "warning: 12 frames cannot tell p95" in missed.err
     assert read_result(tmp_path / "r.json").budgets == Budgets({"tiles": 1e-6, "end_to_end": 60}, "p95")
     assert cli(*bench, "--budget", "end_to_end=60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
+    few = cli(*bench, "--resume", "--budget", "end_to_end=60s", "--budget-stat", "p95")
+    assert (few.code, "130 are needed" in few.err) == (1, True)
+    assert "is complete; judged by other budgets" in few.err
     unmeasured = cli(*bench, "--budget", "global=1s")
     assert unmeasured.code == 2
     assert "held against nothing" in unmeasured.err
@@ -148,7 +151,7 @@ def test_comparing_finds_what_was_made_slower_and_refuses_other_machines(
     assert "+100" in slow.err
     assert "significant regressions**" in (tmp_path / "c.md").read_text()
     changes = read_json(tmp_path / "c.json")["changes"]
-    assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 5
+    assert [c["regressed"] for c in changes if c["stage"] == "end_to_end"] == [True] * 9
     assert cli("compare", "base.json", "slow.json", "--fail-on", "150%").code == 0
     _check_undecided(cli, tmp_path)
     loud = cli("compare", "other.json", "loud.json", "--json", "-")

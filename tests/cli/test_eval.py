@@ -88,7 +88,16 @@ def test_what_makes_figures_mean_something_else_is_said(
     half = BuildRequest(tmp_path / "tiny0.onnx", "fp16", output=tmp_path / "half.onnx")
     build_engine(half, say=lambda _m: None)
     given = ("--images", pictures, "--annotations", truth, "--threads", 1)
-    done = cli("eval", engines[0], tmp_path / "half.onnx", tmp_path / "nms.onnx", *given, "--trust")
+    done = cli(
+        "eval",
+        engines[0],
+        tmp_path / "half.onnx",
+        tmp_path / "nms.onnx",
+        *given,
+        "--mode",
+        "global",
+        "--trust",
+    )
     assert done.code == 0, done.err
     assert "warning: half.onnx is computed in FP32 here" in done.err
     assert "inside the graph with a threshold of 0.25" in done.err

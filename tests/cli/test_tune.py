@@ -45,7 +45,9 @@ def test_a_search_recommends_writes_and_continues(
     cli: Cli, tiny_onnx: Path, picture: Path, pictures: Path, annotations: Path, tmp_path: Path
 ) -> None:
     app = tmp_path / "pipeline.yaml"
-    app.write_text("models:\n  yolo_tiles:\n    engine: old.engine  # to be tuned\nother: kept\n")
+    app.write_text(
+        "models:\n  yolo_tiles:\n    engine: old.engine  # to be tuned\n  yolo_global: {}\nother: kept\n"
+    )
     command = ("tune", tiny_onnx, "--source", picture, "--images", pictures, *SMALL,
                "--eval-images", pictures, "--annotations", annotations, "--budget", "end_to_end=60s",
                "--write", app, "--json", "t.json")  # fmt: skip
@@ -74,20 +76,21 @@ def test_a_search_recommends_writes_and_continues(
     assert "continuing" in again.err
     assert read_json(tmp_path / "runs" / "tune.json")["cases"] == state["cases"]
     other = cli(*command, "--budget", "end_to_end=50s")
-    assert "measuring anew" in other.err
+    assert "judging what is there" in other.err
+    assert read_json(tmp_path / "runs" / "tune.json")["cases"] == state["cases"]
 
 
 def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
     cli: Cli, tiny_onnx: Path, picture: Path, tmp_path: Path
 ) -> None:
     app = tmp_path / "pipeline.yaml"
-    app.write_text("models: {yolo_tiles: {}}\n")
+    app.write_text("models: {yolo_tiles: {}, yolo_global: {}}\n")
     done = cli("tune", tiny_onnx, "--source", picture, "--precisions", "fp32", *SMALL,
                "--budget", "tiles=1us", "--write", app)  # fmt: skip
     assert done.code == 3
     assert "Nothing keeps the budgets" in done.err
     assert "given up after 3 rounds" in done.err
-    assert app.read_text() == "models: {yolo_tiles: {}}\n"
+    assert app.read_text() == "models: {yolo_tiles: {}, yolo_global: {}}\n"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def pipeline(gpu: Device, case: Case) -> Iterator[Callable[..., DevicePipeline]]
     def make(**settings: object) -> DevicePipeline:
         return DevicePipeline(
             [Gpu(gpu, engine)],
-            PipelineSettings(decode=case.decode, **settings),  # type: ignore[arg-type]
+            PipelineSettings(**{"mode": "tiled", "decode": case.decode, **settings}),  # type: ignore[arg-type]
         )
 
     yield make

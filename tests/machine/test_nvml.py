@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -16,10 +17,14 @@ import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.bench.result import to_json
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.machine import energy as energy_module
 from yolotrt.machine import nvml as gpu_module
+from yolotrt.machine.energy import energy_meter
 from yolotrt.machine.nvml import gpu_state, handle_of, other_gpu_processes
+from yolotrt.report.result_columns import result_columns
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Nvml:
     """
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    looks = 0
     cards = (Card("Display card", "00000000:81:00.0"), Card("Compute card", "00000000:02:00.0"))
 
     class NVMLError(Exception):
@@ -79,6 +85,12 @@ class Nvml:
     def nvmlDeviceGetTemperature(self, _card: Card, _sensor: int) -> int:
         raise self.NVMLError("not supported")
 
+    def nvmlDeviceGetTotalEnergyConsumption(self, card: Card) -> int:
+        if card.name != "Compute card":
+            raise self.NVMLError("not supported")
+        self.looks += 1
+        return 5_000 * self.looks
+
     def nvmlDeviceGetComputeRunningProcesses(self, card: Card) -> list[Any]:
         return [SimpleNamespace(pid=7)] if card.name == "Display card" else []
 
@@ -115,17 +127,37 @@ def test_a_run_describes_the_gpu_of_its_engine(nvml: Nvml, tiny_onnx: Path) -> N
     engine = EmulatedEngine(driver, tiny_onnx)
     engine.device = emulated(driver)
     frame = np.random.default_rng(3).integers(0, 256, (100, 151, 3), np.uint8)
-    settings = SweepSettings(modes=("global",), dispatch=("streams",), groups=(1,), iterations=2, warmup=0)
+    settings = SweepSettings(
+        modes=("global",), dispatch=("streams",), groups=(1,), iterations=2, warmup=0, energy_s=0.05
+    )
     pair = EnginePair(engine)  # type: ignore[arg-type]
     result = run_bench([pair], [frame], RunRequest(settings, "noise"), say=lambda _: None)
     assert result.environment.gpu.name == "Compute card"
     assert result.during.gpu.throttled == ("power limit",)
     assert result.during.gpu_processes == ()
+    (entry,) = result.cases
+    assert entry.energy.joules >= 5
+    assert entry.energy.frames >= 1
+    assert 0.05 <= entry.energy.seconds < 60
+    assert json.loads(json.dumps(to_json(result)))["cases"][0]["energy"]["joules"] == entry.energy.joules
+    assert {"J/frame", "W"} <= {column.name for column in result_columns(result.cases)}
+
+
+def test_a_card_that_does_not_tell_its_energy_has_no_meter(nvml: Nvml) -> None:
+    for places in (["0000:81:00.0"], ["0000:03:00.0"], []):
+        with energy_meter(places) as meter:
+            assert meter is None
+    with energy_meter(["0000:02:00.0"] * 2) as meter:
+        assert meter is not None
+        before, after = meter.reading(), meter.reading()
+        assert before.energy_to(after, 2).per_frame == 2.5
+        assert after.energy_to(before, 2).joules == 0, "a counter that began anew"
 
 
 def test_the_library_has_every_name_that_is_used() -> None:
     pynvml = pytest.importorskip("pynvml", reason="needs the cuda extra")
-    used = set(re.findall(r"\bnvml\.((?i:nvml)\w+)", Path(gpu_module.__file__).read_text()))
+    text = "".join(Path(module.__file__).read_text() for module in (gpu_module, energy_module))
+    used = set(re.findall(r"\b_?nvml\.((?i:nvml)\w+)", text))
     assert "nvmlDeviceGetHandleByPciBusId" in used
     assert [name for name in used if not hasattr(pynvml, name)] == []
     assert [name for name in dir(Nvml) if name.lower().startswith("nvml") and name not in used] == []

@@ -62,7 +62,7 @@ class _Runner:
     def pipeline(self, **settings: object) -> DevicePipeline:
         return DevicePipeline(
             [Gpu(self.device, self.engine)],
-            PipelineSettings(decode=DECODE, **settings),  # type: ignore[arg-type]
+            PipelineSettings(**{"mode": "tiled", "decode": DECODE, **settings}),  # type: ignore[arg-type]
         )
 
 

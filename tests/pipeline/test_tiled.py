@@ -153,7 +153,7 @@ def test_engines_on_different_devices_are_refused(tiny_onnx: Path) -> None:
 
 def test_pipelines_that_take_turns_count_their_lanes_from_zero(tiny_onnx: Path, frame: Frame) -> None:
     engine = on_gpu(tiny_onnx)
-    settings = PipelineSettings(groups=2, dispatch="streams", decode=DECODE)
+    settings = PipelineSettings("tiled", groups=2, dispatch="streams", decode=DECODE)
     for turns, lanes in ((True, {0, 1}), (False, {0, 1, 2, 3})):
         engine.lanes.clear()
         pipelines = [TiledPipeline(engine, settings, takes_turns=turns) for _ in range(2)]

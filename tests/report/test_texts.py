@@ -46,7 +46,9 @@ SLOW = [value * 1.2 for value in FAST]
 def test_csv_has_the_flat_metric_names_and_empty_cells_for_what_was_not_measured() -> None:
     (row,) = csv.DictReader(io.StringIO(to_csv([result_of(FAST)])))
     assert float(row["end_to_end_ms"]) == 11
-    assert float(row["end_to_end_p95_ms"]) == pytest.approx(np.percentile(FAST, 95) * 1e3)
+    assert row["end_to_end_p95_ms"] == "", "30 frames cannot tell it"
+    (many,) = csv.DictReader(io.StringIO(to_csv([result_of(FAST * 5)])))
+    assert float(many["end_to_end_p95_ms"]) == pytest.approx(np.percentile(FAST * 5, 95) * 1e3)
     assert float(row["end_to_end_p50_low_ms"]) <= 11 <= float(row["end_to_end_p50_high_ms"])
     assert row["inference_model_yolo_tiles_ms"] == ""
     assert set(METRICS) <= set(row)
@@ -112,7 +114,7 @@ def _lines(table: Table, width: int) -> list[str]:
 @pytest.mark.parametrize("engines", [ENGINES[:1], ENGINES])
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_terminal_tables_fit_and_break_no_figure(engines: tuple[str, ...], width: int) -> None:
-    result = gpu_result(rounds=12, engines=engines)
+    result = gpu_result(rounds=140, engines=engines)
     slow = [
         replace(e, samples={k: [v and 2 * v for v in s] for k, s in e.samples.items()}) for e in result.cases
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.bench.fakes import FakeClock, FakeSubject, noise
 from tests.workflow.test_evaluate import annotate, tiny_engine
-from yolotrt.bench.budgets import NO_BUDGETS
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets
+from yolotrt.bench.halving import successive_halving
+from yolotrt.bench.rounds import Measurement
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.sources import read_frames, source_files
 from yolotrt.evaluation.groundtruth import load_ground_truth
@@ -76,6 +80,40 @@ def test_what_changed_is_said_and_nothing_of_it_is_continued(search: Search, tmp
     assert "continuing" in said.pop()
     TuneState.open(path, {**key, "pictures": ["0"], "device": "cuda:1"}, NO_BUDGETS, said.append)
     assert said.pop().endswith("is about another search (pictures, device changed); starting anew")
+
+
+def test_other_budgets_judge_what_is_there_and_measure_only_what_is_missing(tmp_path: Path) -> None:
+    """A case given up for a budget comes back under a looser one, with its samples."""
+    path, said, clock = tmp_path / "tune.json", list[str](), FakeClock()
+    measured: list[str] = []
+
+    class Counted(FakeSubject):
+        def measure(self, frame: object) -> Measurement:
+            measured.append(self.name)
+            return super().measure(frame)
+
+    def search(budget: str) -> tuple[set[str], dict[str, int]]:
+        measured.clear()
+        subjects = [Counted(name, noise(ms / 1e3), clock) for name, ms in (("a", 10), ("b", 10.2), ("c", 30))]
+        budgets = Budgets.parse([f"end_to_end={budget}"])
+        state = TuneState.open(path, {"engines": "made up"}, budgets, said.append)
+        left, _ = successive_halving(
+            state.resume(subjects), [None], budgets, rivals=lambda _: "all", rungs=(3, 8),
+            on_drop=state.drop, each_frame=lambda cases, _: state.note(cases), clock=clock,
+        )  # fmt: skip
+        state.finish(left)
+        return {entry.subject.case.engine for entry in left}, Counter(measured)
+
+    strict, first = search("5ms")
+    assert len(strict) == 1, "the fastest stays, so that there is something to report"
+    assert sum(first.values()) >= 3 + 3 + 8
+    loose, second = search("20ms")
+    assert "judging what is there" in said[-1]
+    assert loose == {"a", "b"}
+    (back,) = {"a", "b"} - strict
+    assert second == {back: 1 + 8 - 3, next(iter(strict)): 1}, "a frame each to warm up, and what is missing"
+    same, third = search("19ms")
+    assert (same, third) == (loose, {})
 
 
 def test_a_state_of_an_earlier_version_is_not_continued(search: Search, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ HTML_MARK = '<meta name="generator" content="yolotrt">'
 MARKDOWN_MARK = "<!-- written by yolotrt -->"
 
 
+JUNIT_MARK = '<testsuites name="yolotrt'
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of file.
@@ -102,6 +105,7 @@ def is_json(path: Path) -> bool:
 
 HTML = marked("a page of yolotrt", HTML_MARK)
 MARKDOWN = begins("Markdown of yolotrt", MARKDOWN_MARK)
+JUNIT = marked("JUnit XML of yolotrt", JUNIT_MARK)
 EDITED = Kind("a file to be edited", lambda _: True)
 """For files that are changed in place, where everything else in them is kept."""
 

@@ -105,7 +105,7 @@ def _unstable(result: RunResult) -> Iterator[Advice]:
             "unstable",
             f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
             f"(standard deviation {summary.variation:.0%} of the mean, {outliers}).",
-            f"Read the intervals and p95, not the means; close other programs, or {remedy}.",
+            f"Read the intervals, not the means; close other programs, or {remedy}.",
         )
 
 

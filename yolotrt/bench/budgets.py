@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolotrt.artifacts.fields import Seconds
-from yolotrt.bench.statistics import STATISTICS, Statistic
+from yolotrt.bench.percentiles import STATISTICS, Statistic
 from yolotrt.errors import UsageError
-from yolotrt.timing.trace import STAGES
+from yolotrt.timing.trace import ARRIVAL, STAGES
 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+BUDGETED = (*STAGES, *ARRIVAL)
+"""Stages that a budget can be put on."""
+
+_TIME = re.compile(r"(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s)")
 _TERM = re.compile(r"(?P<stage>[a-z_]+)=(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s)")
 
 
@@ -22,18 +26,26 @@ class Budgets:
 
     Attributes:
         limits: Seconds by stage.
-        stat: The statistic that must stay within them, one of :data:`yolotrt.bench.statistics.STATISTICS`.
+        deadline_s: Seconds from its arrival by which a frame's result must be there; late ones are counted.
+        stat: The statistic that must stay within them, one of :data:`yolotrt.bench.percentiles.STATISTICS`.
     """
 
     limits: Mapping[str, Seconds] = field(default_factory=dict)
     stat: Statistic = "p50"
+    deadline_s: Seconds | None = None
+
+    def given(self, others: Budgets) -> Budgets:
+        """Return these with what others name in their place: limits, or the deadline, or both."""
+        limits = others if others.limits else self
+        deadline = self.deadline_s if others.deadline_s is None else others.deadline_s
+        return Budgets(limits.limits, limits.stat, deadline)
 
     @classmethod
-    def parse(cls, terms: Sequence[str], stat: str = "p50") -> Budgets:
-        """Parse terms like ``tiles=10ms``.
+    def parse(cls, terms: Sequence[str], stat: str = "p50", deadline: str | None = None) -> Budgets:
+        """Parse terms like ``tiles=10ms``, and a deadline like ``33ms``.
 
         Raises:
-            UsageError: A term, its stage or the statistic is not understood.
+            UsageError: A term, its stage, the statistic or the deadline is not understood.
         """
         chosen = next((known for known in STATISTICS if known == stat), None)
         if chosen is None:
@@ -47,15 +59,22 @@ class Budgets:
                 raise UsageError(
                     f"--budget {term!r} is not understood.", hint="Like this: --budget tiles=10ms"
                 )
-            if match["stage"] not in STAGES:
+            if match["stage"] not in BUDGETED:
                 raise UsageError(
-                    f"--budget {term!r} names no stage.", hint=f"Choose from: {', '.join(STAGES)}."
+                    f"--budget {term!r} names no stage.", hint=f"Choose from: {', '.join(BUDGETED)}."
                 )
             limits[match["stage"]] = float(match["value"]) * _UNITS[match["unit"]]
-        return cls(limits, chosen)
+        return cls(limits, chosen, None if deadline is None else _deadline(deadline))
 
 
 NO_BUDGETS = Budgets()
+
+
+def _deadline(text: str) -> float:
+    match = _TIME.fullmatch(text.strip())
+    if match is None or float(match["value"]) <= 0:
+        raise UsageError(f"--deadline {text!r} is not understood.", hint="Like this: --deadline 33ms")
+    return float(match["value"]) * _UNITS[match["unit"]]
 
 
 def from_flat(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from yolotrt.artifacts.fields import Count, Moment, Seconds, Some
 from yolotrt.bench.metrics import METRICS, flat_metrics, taken
+from yolotrt.machine.energy import Energy
 from yolotrt.pipeline.settings import GlobalOrder, PassMode
 from yolotrt.timing.trace import STAGES, Span, SpanScope
 
@@ -101,6 +102,19 @@ def timeline(spans: Sequence[Span]) -> tuple[TimelineSpan, ...]:
 
 
 @dataclass(frozen=True)
+class Intake:
+    """Frames that came on their own clock.
+
+    Attributes:
+        offered: How many came.
+        dropped: How many were thrown away because newer ones came.
+    """
+
+    offered: Count
+    dropped: Count
+
+
+@dataclass(frozen=True)
 class CaseResult:
     """Raw samples of one case.
 
@@ -113,6 +127,8 @@ class CaseResult:
         timeline: The spans of the frame whose latency is nearest the median.
         group_bytes: Device memory that a group's context took, bytes, by GPU; empty on a processor. A group
             that found its context already made took nothing.
+        arrived: What came, where frames came on their own clock; samples are of those that were processed.
+        energy: What GPUs consumed for this case; None without one that tells.
         metrics: In files: medians in milliseconds under flat names, for applications that log them.
     """
 
@@ -122,6 +138,8 @@ class CaseResult:
     detections: Count
     timeline: tuple[TimelineSpan, ...] = ()
     group_bytes: tuple[Count, ...] = ()
+    arrived: Intake | None = None
+    energy: Energy | None = None
     metrics: Metrics = field(default_factory=dict, compare=False)
 
     def taken(self, stage: str) -> Sequence[float | None]:

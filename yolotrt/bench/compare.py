@@ -9,10 +9,11 @@ from typing import Literal
 from yolotrt.arrays import F64
 from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.alike import differences_apart, version_differences
-from yolotrt.bench.evidence import apart, needed_count
+from yolotrt.bench.evidence import apart
+from yolotrt.bench.percentiles import STATISTICS, needed_count
 from yolotrt.bench.result import Case, CaseResult, RunResult
 from yolotrt.bench.source import unknown_source
-from yolotrt.bench.statistics import CONFIDENCE, STATISTICS, Ratio, measured, statistic, unpaired_ratio
+from yolotrt.bench.statistics import CONFIDENCE, Ratio, measured, statistic, unpaired_ratio
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.timing.trace import PASSES, STAGES
@@ -57,7 +58,16 @@ class Change:
 
     @property
     def outcome(self) -> Outcome:
-        """What the gate says; see :mod:`yolotrt.bench.verdict`."""
+        """What the gate says; see :mod:`yolotrt.bench.verdict`.
+
+        What passes by a percentile of too few frames is undecided, unless it was held against itself.
+        """
+        found = self._by_interval()
+        few = self.frames < self.needed and self.ratio.interval != (1.0, 1.0)
+        few = few and not (self.apart and self.ratio.value < 1)  # faster, one and all
+        return "undecided" if found == "passed" and few else found
+
+    def _by_interval(self) -> Outcome:
         return outcome(
             self.ratio.value - 1,
             self.fail_on,

@@ -9,7 +9,8 @@ from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.fields import Count
 from yolotrt.bench.case import Case, with_order_and_depth
 from yolotrt.bench.compare import Comparison, Side
-from yolotrt.bench.statistics import STATISTICS, Interval, Statistic
+from yolotrt.bench.percentiles import STATISTICS, Statistic
+from yolotrt.bench.statistics import Interval
 from yolotrt.bench.verdict import Outcome
 
 
@@ -65,7 +66,8 @@ class ComparedStage:
     @property
     def word(self) -> str:
         """What a table says."""
-        known = self.interval is not None
+        few = self.frames is not None and self.frames < (self.needed_frames or 1)
+        known = self.interval is not None and not few
         if self.regressed:
             return "REGRESSION"
         if self.outcome == "undecided":

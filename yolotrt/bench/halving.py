@@ -85,7 +85,7 @@ def successive_halving(
     for rung in rungs:
         if seconds_between(begin, clock()) > max_seconds:
             break
-        if remaining[0].rounds < rung:
+        if min(entry.rounds for entry in remaining) < rung:
             measure_rounds(
                 remaining,
                 frames,

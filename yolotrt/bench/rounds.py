@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from yolotrt.bench.result import Case, CaseResult, TimelineSpan, timeline
+from yolotrt.bench.case import Case, CaseResult, Intake, TimelineSpan, timeline
 from yolotrt.bench.stopping import Stopped, StopRule, WarmupRule
+from yolotrt.machine.energy import Energy
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now, seconds_between
 from yolotrt.timing.trace import STAGES, Span
@@ -22,11 +23,19 @@ KEPT_TIMELINES = 64
 
 @dataclass(frozen=True)
 class Measurement:
-    """One frame of one case: seconds by stage, its spans, and how much it found."""
+    """One frame of one case.
+
+    Attributes:
+        stages: Seconds by stage.
+        spans: Its spans.
+        detections: How much it found.
+        done_ns: When its result was there, before anything was read of the trace; None if nobody looked.
+    """
 
     stages: dict[str, float | None]
     spans: Sequence[Span] = ()
     detections: int = 0
+    done_ns: int | None = None
 
 
 class Subject(Protocol):
@@ -51,12 +60,21 @@ class Running:
     warmup: list[float | None] = field(default_factory=list)
     detections: int = 0
     recent: deque[tuple[float, Sequence[Span]]] = field(default_factory=lambda: deque(maxlen=KEPT_TIMELINES))
+    arrived: Intake | None = None
+    energy: Energy | None = None
 
     @classmethod
     def resume(cls, subject: Subject, earlier: CaseResult) -> Running:
         """Continue a case where an interrupted run left it."""
         samples = {stage: list(values) for stage, values in earlier.samples.items()}
-        return cls(subject, samples, list(earlier.warmup), earlier.detections)
+        return cls(
+            subject,
+            samples,
+            list(earlier.warmup),
+            earlier.detections,
+            arrived=earlier.arrived,
+            energy=earlier.energy,
+        )
 
     @property
     def rounds(self) -> int:
@@ -79,7 +97,15 @@ class Running:
             stage: [None if v is None else round(v, 9) for v in values]
             for stage, values in self.samples.items()
         }
-        return CaseResult(self.subject.case, samples, self.warmup, self.detections, self._timeline())
+        return CaseResult(
+            self.subject.case,
+            samples,
+            self.warmup,
+            self.detections,
+            self._timeline(),
+            arrived=self.arrived,
+            energy=self.energy,
+        )
 
     def _timeline(self) -> tuple[TimelineSpan, ...]:
         if not self.recent:
@@ -135,10 +161,10 @@ def measure_rounds(
         progress: Told after each round.
         clock: What the stop rules read.
     """
-    settled = _warm_up(running, frames[0], warmup, progress, clock)
+    settled = warm_up(running, frames[0], warmup, progress, clock)
     while True:
         rounds = min(entry.rounds for entry in running)
-        _report(progress, stop, rounds, spent_s)
+        report_progress(progress, stop, rounds, spent_s)
         due = [entry for entry in running if entry.rounds == rounds]  # fewer where an interrupted run goes on
         if len(due) == len(running) and (
             stopped := stop.verdict(rounds, spent_s, [r.samples["end_to_end"] for r in running])
@@ -151,9 +177,10 @@ def measure_rounds(
             each_frame(running, spent_s)
 
 
-def _warm_up(
+def warm_up(
     running: list[Running], frame: Any, rule: WarmupRule, progress: Progress, clock: Clock
 ) -> Stopped:
+    """Process the frame until the machine has settled, as the rule says; return why it ended."""
     begin, rounds = clock(), 0
     for entry in running:
         entry.warmup = []
@@ -168,7 +195,8 @@ def _warm_up(
         rounds += 1
 
 
-def _report(progress: Progress, stop: StopRule, rounds: int, spent: float) -> None:
+def report_progress(progress: Progress, stop: StopRule, rounds: int, spent: float) -> None:
+    """Tell how far measuring has come: frames, or seconds where those end it."""
     if stop.seconds is None:
         progress("measure", rounds, stop.iterations)
     else:

@@ -116,8 +116,14 @@ def _run(
     for note in () if earlier is None else unknown_source(earlier.settings, empty.settings):
         say(f"warning: resume: {note}")
     if earlier is not None and earlier.complete:
-        say(f"resume: {request.output} is complete")
-        return earlier
+        judged = replace(earlier, budgets=earlier.budgets.given(request.budgets))
+        say(
+            f"resume: {request.output} is complete"
+            + ("" if judged == earlier else "; judged by other budgets")
+        )
+        if judged != earlier and request.output is not None:
+            write_result(request.output, judged)
+        return judged
     if earlier is not None:
         say(f"resume: {request.output} after {earlier.rounds} rounds")
         empty = replace(empty, resumed_at=(*earlier.resumed_at, earlier.rounds))

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from yolotrt.arrays import F64
+from yolotrt.bench.percentiles import QUANTILES, needed_count
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
 SEED = 20_240_607
 """Every interval is drawn from the same seed: the same samples always give the same figures."""
-
-QUANTILES: dict[str, float | None] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "mean": None}
-"""Statistics that budgets and comparisons are put on, and which quantile each one is."""
-
-Statistic = Literal["p50", "p90", "p95", "p99", "mean"]
-STATISTICS: tuple[Statistic, ...] = ("p50", "p90", "p95", "p99", "mean")
 
 TICK_S = 1e-9
 
@@ -41,7 +36,8 @@ class Summary:
         mean: Arithmetic mean.
         stdev: Sample standard deviation (0 for a single sample).
         p50: Median; percentiles interpolate linearly (NumPy's default).
-        p90: 90th percentile.
+        p90: 90th percentile; None for so few samples that they cannot tell it
+            (:func:`yolotrt.bench.percentiles.needed_count`). So are the two below.
         p95: 95th percentile.
         p99: 99th percentile.
         p50_interval: Bootstrap 95 % interval of the median, wider where neighbouring samples are alike
@@ -54,9 +50,9 @@ class Summary:
     mean: float
     stdev: float
     p50: float
-    p90: float
-    p95: float
-    p99: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
     p50_interval: Interval | None
     outliers: int
 
@@ -71,11 +67,16 @@ def summarize(samples: Sequence[float | None]) -> Summary | None:
     array = measured(samples)
     if array is None:
         return None
-    p50, p90, p95, p99 = (float(v) for v in np.percentile(array, (50, 90, 95, 99)))
+    p90, p95, p99 = (_percentile(array, stat) for stat in ("p90", "p95", "p99"))
     stdev = float(array.std(ddof=1)) if len(array) > 1 else 0.0
     interval = quantile_interval(array, 0.5)
     mean = float(array.mean())
-    return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, count_outliers(array))
+    p50, outliers = float(np.median(array)), count_outliers(array)
+    return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, outliers)
+
+
+def _percentile(array: F64, stat: str) -> float | None:
+    return statistic(array, stat) if len(array) >= needed_count(stat) else None
 
 
 def median(samples: Sequence[float | None]) -> float | None:
@@ -213,7 +214,7 @@ def paired_ratio(base: Sequence[float | None], other: Sequence[float | None]) ->
 
 
 def statistic(array: F64, stat: str) -> float:
-    """Return one of :data:`STATISTICS` of the samples."""
+    """Return one of :data:`yolotrt.bench.percentiles.STATISTICS` of the samples."""
     q = QUANTILES[stat]
     return float(array.mean() if q is None else np.quantile(array, q))
 
@@ -224,7 +225,7 @@ def unpaired_ratio(base: F64, new: F64, stat: str, *, confidence: float = CONFID
     Args:
         base: (n,) seconds; less than a tick of the clock counts as one.
         new: (m,) seconds.
-        stat: One of :data:`STATISTICS`.
+        stat: One of :data:`yolotrt.bench.percentiles.STATISTICS`.
         confidence: Probability that the interval covers the true ratio.
     """
     base, new = np.maximum(base, TICK_S), np.maximum(new, TICK_S)

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolotrt.artifacts.fields import Count, Seconds
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.data.feed import Feed, FeedCounts
 from yolotrt.errors import ArtifactError, UsageError
+from yolotrt.machine.energy import Energy, EnergyMeter, energy_meter
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -39,6 +41,10 @@ class Sustained:
         memory_peak_mib: The largest seen.
         memory_trend: MiB per minute by which it grows, after a first third; None for a short run.
         complaint: Why frames failed.
+        queued: Seconds from reading a frame to the begin of its work; None before the first frame.
+        deadline_s: When a result must be there, seconds from reading its frame; None without a deadline.
+        late: Frames without a result by then, dropped and failed ones among them.
+        energy: What the GPUs consumed; None without one that tells.
     """
 
     seconds: float
@@ -53,15 +59,27 @@ class Sustained:
     memory_peak_mib: float | None
     memory_trend: float | None
     complaint: str | None
+    queued: Summary | None = None
+    deadline_s: Seconds | None = None
+    late: Count | None = None
+    energy: Energy | None = None
 
 
 class _Tally:
     """Counts while the run goes on."""
 
-    def __init__(self, clock: Clock, memory: Callable[[], float | None]) -> None:
-        self.clock, self._memory = clock, memory
+    def __init__(
+        self,
+        clock: Clock,
+        memory: Callable[[], float | None],
+        deadline_s: float | None,
+        meter: EnergyMeter | None,
+    ) -> None:
+        self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
+        self._first = meter.reading() if meter else None
         self.begin_ns = clock()
-        self.latency, self.age = Reservoir(), Reservoir()
+        self.latency, self.age, self.queued = Reservoir(), Reservoir(), Reservoir()
+        self._late = 0
         self.failed, self.detections = 0, 0
         self.complaint: str | None = None
         self._used, self._peak = Course(), 0.0
@@ -76,6 +94,9 @@ class _Tally:
         """Count a frame that came out."""
         self.latency.add(latency_s)
         self.age.add(age_s)
+        self.queued.add(age_s - latency_s)
+        if self._deadline_s is not None and age_s > self._deadline_s:
+            self._late += 1
         self.detections = detections
         self._since_tick.append(latency_s)
 
@@ -102,7 +123,16 @@ class _Tally:
             self._peak or None,
             None if growth is None else growth.value * 60,
             self.complaint,
+            summarize(self.queued.values),
+            self._deadline_s,
+            None if self._deadline_s is None else self._late + counts.dropped + self.failed,
+            self._energy(),
         )
+
+    def _energy(self) -> Energy | None:
+        if self._meter is None or self._first is None:
+            return None
+        return self._first.energy_to(self._meter.reading(), self.latency.seen)
 
 
 def sustain(
@@ -113,6 +143,7 @@ def sustain(
     tick: Callable[[Sustained], None] = lambda _: None,
     clock: Clock = now,
     memory: Callable[[], float | None] | None = None,
+    deadline_s: float | None = None,
 ) -> Sustained:
     """Process what a feed gives until it ends or the time is up.
 
@@ -127,6 +158,7 @@ def sustain(
         tick: Told about once a second, and once more when an error or Ctrl-C ends the run.
         clock: The clock that the feed stamps frames with.
         memory: Returns the MiB that the process uses; None asks the system.
+        deadline_s: Frames without a result so many seconds after they were read are counted.
 
     Raises:
         UsageError: The groups do not fit the first frame.
@@ -134,15 +166,16 @@ def sustain(
         ExecutionError: The engine failed.
         ImageError: A frame of a folder cannot be read.
     """
-    tally = _Tally(clock, memory or resident_mib)
-    try:
-        with _steady_heap():
-            _process(pipeline, feed, duration_s, tally, tick)
-    except BaseException:
-        if tally.latency.seen:
-            tick(tally.report(feed.counts))
-        raise
-    return tally.report(feed.counts)
+    with energy_meter(pipeline.pci_bus_ids, clock) as meter:
+        tally = _Tally(clock, memory or resident_mib, deadline_s, meter)
+        try:
+            with _steady_heap():
+                _process(pipeline, feed, duration_s, tally, tick)
+        except BaseException:
+            if tally.latency.seen:
+                tick(tally.report(feed.counts))
+            raise
+        return tally.report(feed.counts)
 
 
 def _process(

@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 
 from yolotrt.arrays import Frame
 from yolotrt.backends.base import Engine
+from yolotrt.bench.energy_use import measure_energy
+from yolotrt.bench.paced import measure_paced
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.rounds import EachFrame, Measurement, Rounds, Running, measure_rounds
-from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.bench.settings import SweepSettings as SweepSettings
+from yolotrt.bench.stopping import WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
-from yolotrt.geometry.tiles import require_overlap, tile_grid
+from yolotrt.geometry.tiles import tile_grid
+from yolotrt.machine.energy import EnergyMeter, energy_meter
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
 from yolotrt.pipeline.frames import FrameResult
-from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode, PipelineSettings
+from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -23,50 +27,6 @@ from yolotrt.timing.trace import INTERVAL
 
 BURST = 9
 """Frames of one measurement where several are in flight; the first has none before it."""
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """What to measure and for how long.
-
-    Attributes:
-        modes: Passes to measure.
-        dispatch: Dispatch modes to measure for each tiled pass; empty takes all that the engine's device
-            offers.
-        groups: Group counts to measure for each tiled pass.
-        overlap: Tile overlap in [0, 1).
-        threads: CPU threads that all groups together may use.
-        iterations: Measured frames per case; the rule when nothing else is given.
-        duration_s: Seconds to measure all cases together instead; with ``until_stable`` the cap.
-        until_stable: Stop when every median is known this well; see :class:`StopRule`.
-        warmup: Unmeasured frames per case, first; None warms up until stable.
-        depth: Frames in flight on a GPU.
-        orders: When the global pass runs beside tiles on a GPU; each is a case of its own.
-
-    Raises:
-        UsageError: A value is out of range.
-    """
-
-    modes: tuple[PassMode, ...] = ("tiled", "global")
-    dispatch: tuple[Dispatch, ...] = ()
-    groups: tuple[int, ...] = (1, 2, 4, 8)
-    overlap: float = 0.2
-    threads: int = 1
-    iterations: int = 20
-    duration_s: float | None = None
-    until_stable: float | None = None
-    warmup: int | None = None
-    depth: int = 1
-    orders: tuple[GlobalOrder, ...] = ("concurrent",)
-
-    def __post_init__(self) -> None:
-        self.stop  # noqa: B018 - refuses what makes no sense
-        require_overlap(self.overlap)
-
-    @property
-    def stop(self) -> StopRule:
-        """When to stop."""
-        return StopRule(self.iterations, self.duration_s, self.until_stable)
 
 
 @dataclass(frozen=True)
@@ -101,11 +61,13 @@ class PipelineSubject:
     case: Case
     pipeline: TiledPipeline
     depth: int = 1
+    clock: Clock = now
 
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame, or a short burst of it where several frames are in flight."""
         if self.depth == 1:
-            return measured(self.pipeline(frame))
+            result = self.pipeline(frame)
+            return measured(result, self.clock())
         results, stamps = [], []
         for result in self.pipeline.frames([frame] * BURST):
             results.append(result)
@@ -116,9 +78,9 @@ class PipelineSubject:
         return found
 
 
-def measured(result: FrameResult) -> Measurement:
+def measured(result: FrameResult, done_ns: int | None = None) -> Measurement:
     """Return what one frame says about its case."""
-    return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
+    return Measurement(result.trace.stages(), result.trace.spans, len(result.detections), done_ns)
 
 
 def sweep(
@@ -162,16 +124,17 @@ def measure(
     subjects = [subject for pair in engines for subject in new_subjects(pair, settings, frames, clock)]
     try:
         running = _running(subjects, earlier)
-        rounds = measure_rounds(
-            running,
-            frames,
-            settings.stop,
-            WarmupRule(settings.warmup),
-            spent_s=spent_s,
-            each_frame=each_frame,
-            progress=progress,
-            clock=clock,
-        )
+        with energy_meter(_gpus(engines), clock) as meter:
+            rounds = _measured(
+                running,
+                frames,
+                settings,
+                meter,
+                spent_s,
+                each_frame=each_frame,
+                progress=progress,
+                clock=clock,
+            )
         results = [
             replace(entry.result(), group_bytes=subject.pipeline.group_bytes)
             for entry, subject in zip(running, subjects, strict=True)
@@ -180,6 +143,39 @@ def measure(
         for subject in subjects:
             subject.pipeline.close()
     return tuple(results), rounds
+
+
+def _measured(
+    running: list[Running],
+    frames: Sequence[Frame],
+    settings: SweepSettings,
+    meter: EnergyMeter | None,
+    spent_s: float,
+    *,
+    each_frame: EachFrame,
+    progress: Progress,
+    clock: Clock,
+) -> Rounds:
+    """Measure back to back or at the frames' own pace, and the energy with it."""
+    stop, warmup, pace = settings.stop, WarmupRule(settings.warmup), settings.pace
+    if pace is not None:
+        return measure_paced(
+            running, frames, stop, warmup, pace,
+            spent_s=spent_s, each_frame=each_frame, meter=meter, progress=progress, clock=clock,
+        )  # fmt: skip
+    rounds = measure_rounds(
+        running, frames, stop, warmup,
+        spent_s=spent_s, each_frame=each_frame, progress=progress, clock=clock,
+    )  # fmt: skip
+    if meter is not None and settings.energy_s:
+        measure_energy(running, frames, meter, settings.energy_s, progress=progress, clock=clock)
+    return rounds
+
+
+def _gpus(engines: Sequence[EnginePair]) -> list[str]:
+    """Return where the GPUs sit that engines run on."""
+    loaded = (engine for pair in engines for engine in pair.engines)
+    return [part.device.info.pci_bus_id for engine in loaded for part in engine.parts]
 
 
 def _running(subjects: Sequence[PipelineSubject], earlier: Sequence[CaseResult]) -> list[Running]:
@@ -251,6 +247,7 @@ def new_subjects(
                             takes_turns=True,
                         ),
                         depth,
+                        clock,
                     )
                 )
     return found

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
-from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, check_budgets, percentage
+from yolotrt.cli.gates import (
+    Arrivals,
+    BudgetStat,
+    BudgetTerms,
+    Deadline,
+    JUnit,
+    Undecided,
+    announce_few,
+    check_budgets,
+    fails_undecided,
+    percentage,
+)
 from yolotrt.cli.options import (
     ENGINES,
     GROUPS,
@@ -33,13 +44,14 @@ from yolotrt.cli.outputs import (
     write_outputs,
 )
 from yolotrt.errors import UsageError
+from yolotrt.pipeline.modes import COMPARED_MODES
 
 if TYPE_CHECKING:
     from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
     from yolotrt.bench.run import RunRequest
 
-MODES = "tiled,global"
+MODES = ",".join(COMPARED_MODES)
 
 
 def bench(
@@ -56,7 +68,7 @@ def bench(
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")
     ] = None,
-    mode: Annotated[str | None, typer.Option(help=f"tiled, global, tiled+global. [default: {MODES}]")] = None,
+    mode: Annotated[str | None, typer.Option(help=f"Passes to measure. [default: {MODES}]")] = None,
     dispatch: Annotated[
         str | None,
         typer.Option(help="How groups run: serial, threads; on a GPU also streams, graph. [default: all]"),
@@ -91,6 +103,22 @@ def bench(
     ] = "concurrent,after",
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
+    undecided: Undecided = None,
+    arrival: Arrivals = None,
+    deadline: Deadline = None,
+    energy: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds for which each case runs alone to read its joules, where a GPU tells."
+        ),
+    ] = 0.5,
+    loadgen: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also run the fastest tiled+global case under MLPerf's LoadGen; logs go here.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Result file with every raw sample, saved while measuring."),
@@ -101,6 +129,7 @@ def bench(
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
+    junit: JUnit = None,
     json: JsonTarget = None,
 ) -> None:
     r"""Measure latency per frame: tiles of the native resolution against the letterboxed frame.
@@ -114,7 +143,9 @@ def bench(
       yolotrt bench
       yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
-      yolotrt bench -n 130 -o result.json --budget tiles=10ms --budget-stat p95
+      yolotrt bench -n 130 -o result.json --budget end_to_end=33ms --budget-stat p95
+      yolotrt bench -n 130 -o result.json --resume --budget end_to_end=25ms   # judges what is there
+      yolotrt bench --mode tiled+global -n 700 --arrival 30fps --deadline 33ms
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
       yolotrt bench --device cuda:0,1 --groups 2,4,8
@@ -143,11 +174,24 @@ def bench(
         until_stable=None if until_stable is None else percentage(until_stable, "--until-stable"),
         warmup=warmup,
         depth=pipeline_depth,
+        arrival=arrival,
+        energy_s=energy,
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
-    budgets = Budgets.parse(budget or (), budget_stat)
+    if loadgen is not None:
+        from yolotrt.bench.loadgen import require_loadgen
+
+        require_loadgen(settings)
+        loadgen.mkdir(parents=True, exist_ok=True)
+    budgets = Budgets.parse(budget or (), budget_stat, deadline)
+    strict = fails_undecided(undecided, asked=True)
+    if deadline is not None and arrival is None and not resume:
+        raise UsageError(
+            "--deadline counts from a frame's arrival, and frames come back to back here.",
+            hint="Add --arrival 30fps, or put a budget on the frame: --budget end_to_end=33ms",
+        )
     read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES)]
-    outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv)]
+    outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv, junit)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
     claim_outputs(outputs, read, config, source, overwrite=overwrite)
@@ -158,13 +202,13 @@ def bench(
         pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
             _announce(file, tile, device)
-        result = _measure(pairs, request, device)
+        result = _measure(pairs, request, device, loadgen)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
-    write_outputs([result], html=html, markdown=markdown, csv=csv)
+    write_outputs([result], html=html, markdown=markdown, csv=csv, junit=junit)
     emit_json_result(json, result)
-    check_budgets(result, budgets, announced=counted)
+    check_budgets(result, result.budgets, announced=counted, strict=strict)
 
 
 def emit_json_result(target: str | None, result: RunResult) -> None:
@@ -202,7 +246,9 @@ def _announce(file: EngineFile, tile: int | None, device: str) -> None:
         )
 
 
-def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str) -> RunResult:
+def _measure(
+    pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str, loadgen: Path | None
+) -> RunResult:
     from yolotrt.backends.loading import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
@@ -215,7 +261,15 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
         for pair in pairs:
             loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
         with progress_bars() as progress:
-            return run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
+            result = run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
+        if loadgen is not None:
+            from yolotrt.bench.loadgen import fastest_frame, run_loadgen
+
+            case = fastest_frame(result.cases)
+            deadline_s = request.budgets.deadline_s
+            summary = run_loadgen(loaded, case, frames, request.settings, loadgen, deadline_s)
+            say(f"LoadGen: {case}: {summary}")
+        return result
     finally:
         for opened in loaded:
             for engine in opened.engines:
@@ -224,14 +278,14 @@ def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: s
 
 def _show(result: RunResult, json: str | None) -> None:
     from yolotrt.bench.advice import advise
-    from yolotrt.bench.evidence import rough_percentiles
+    from yolotrt.bench.percentiles import left_out
     from yolotrt.report.tables import latency_table, stage_table
 
     if json != "-":
         console = stdout()
         console.print(latency_table(result, console.width))
         console.print(stage_table(result, console.width))
-    rough = rough_percentiles(result.rounds)
+    rough = left_out(result.rounds)
     for note in (*result.notes, *([rough] if rough else [])):
         say(f"note: {note}")
     for advice in advise(result):

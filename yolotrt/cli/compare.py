@@ -10,7 +10,14 @@ import typer
 from yolotrt.cli.console import emit_json, say, stdout, warn
 from yolotrt.cli.gates import Undecided, fails_undecided, percentage
 from yolotrt.cli.options import JsonTarget
-from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, page_outputs, write_markdown
+from yolotrt.cli.outputs import (
+    Overwrite,
+    claim_outputs,
+    json_output,
+    page_outputs,
+    write_junit,
+    write_markdown,
+)
 from yolotrt.errors import GateFailed, GateUndecided
 
 if TYPE_CHECKING:
@@ -37,6 +44,9 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the table as Markdown, such as for a pull request.")
     ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Also write JUnit XML for CI: a test case for each figure.")
+    ] = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
@@ -61,7 +71,7 @@ def compare(
     from yolotrt.bench.result import read_result
     from yolotrt.report.tables import comparison_table
 
-    outputs = [json_output(json, DOCUMENT.kind), *page_outputs(None, markdown, None)]
+    outputs = [json_output(json, DOCUMENT.kind), *page_outputs(None, markdown, None, junit)]
     claim_outputs(outputs, base, new, overwrite=overwrite)
     limit = percentage(fail_on or "3%", "--fail-on")
     strict = fails_undecided(undecided, asked=fail_on is not None)
@@ -92,6 +102,10 @@ def compare(
         from yolotrt.report.markdown import comparison_markdown
 
         write_markdown(markdown, comparison_markdown(found))
+    if junit is not None:
+        from yolotrt.report.junit import comparison_junit
+
+        write_junit(junit, comparison_junit(found))
     emit_json(json, DOCUMENT.to_json(comparison_file(found)))
     hold(found, limit, strict=strict)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
+from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell, warn
+from yolotrt.cli.gates import check_budgets
 from yolotrt.cli.options import JsonTarget, Threads, cores
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
     from yolotrt.workflow.demo import DemoOutcome
 
 OUT = Path("runs/demo")
+CAMERA = "end_to_end=33ms"
+"""What a camera of 30 frames per second leaves for one."""
 
 
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: a smoke test.")] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = OUT,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE=TIME", help=f"Fail (exit 3) above this. [default: shows {CAMERA}, without failing]"
+        ),
+    ] = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -33,24 +42,28 @@ def demo(
     Examples:
       yolotrt demo
       yolotrt demo --quick --out /tmp/demo
+      yolotrt demo --budget end_to_end=2s
     """
     from dataclasses import replace
 
     from yolotrt.artifacts.documents import as_values
     from yolotrt.artifacts.files import exclusive
     from yolotrt.artifacts.folders import owning
+    from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.result import RESULT, to_json
     from yolotrt.bench.sweep import SweepSettings
     from yolotrt.workflow.demo import FILES, NAMES, DemoSettings, run_demo
 
     sweep = SweepSettings(
+        modes=("global", "tiled"),  # both together: in the way that was fastest for the tiles
         groups=(1, 4) if quick else (1, 2, 4, 8),
         threads=threads or cores(),
         iterations=1 if quick else 3,
         warmup=0 if quick else 1,
     )
     settings = DemoSettings(out, sweep, 2, 1) if quick else DemoSettings(out, sweep)
-    settings = replace(settings, overwrite=overwrite)
+    budgets = Budgets.parse(budget or [CAMERA])
+    settings = replace(settings, overwrite=overwrite, budgets=budgets)
     places = [("-o", out), *((f"{name} in -o", out / name) for name in NAMES)]
     claim_outputs([json_output(json, RESULT)], overwrite=overwrite, folders=places)
     own = owning(out, "yolotrt demo", FILES, option="-o", overwrite=overwrite)
@@ -62,6 +75,8 @@ def demo(
         _print_table(outcome, files)
     accuracy = {mode: as_values([e.figures() for e in found]) for mode, found in outcome.accuracy.items()}
     emit_json(json, {**to_json(outcome.result), "accuracy": accuracy} if json else None)
+    if budget:
+        check_budgets(outcome.result, budgets, announced=True)
 
 
 def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
@@ -94,15 +109,22 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
 
 
 def _print_table(outcome: DemoOutcome, files: dict[str, Path]) -> None:
+    from yolotrt.bench.advice import advise
+    from yolotrt.bench.judge import judge
     from yolotrt.evaluation.recall import SMALL_PX
     from yolotrt.report.demo_table import demo_table
-    from yolotrt.report.tables import latency_table, stage_table
+    from yolotrt.report.tables import budget_table, latency_table, stage_table
     from yolotrt.workflow.demo import are_found, small_objects
 
     console = stdout()
     console.print(latency_table(outcome.result, console.width))
     console.print(stage_table(outcome.result, console.width))
     console.print(demo_table(outcome.result, outcome.accuracy, console.width))
+    console.print(budget_table(judge(outcome.result.cases, outcome.result.budgets), console.width))
+    for note in outcome.result.notes:
+        say(f"note: {note}")
+    for advice in advise(outcome.result):
+        warn(str(advice))
     small = small_objects(outcome.scene)
     tell(f"The measured scene shows {len(outcome.scene.instances)} objects. The int8 engine finds:")
     for mode, found in outcome.found.items():

@@ -27,6 +27,7 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.evaluation.comparison import Difference
@@ -39,8 +40,12 @@ def eval_(
     images: AnnotatedImages = None,
     split: Split = "val",
     mode: Annotated[
-        str, typer.Option(help="global, tiled or tiled+global, or several: global,tiled.")
-    ] = "global",
+        str,
+        typer.Option(
+            help="tiled+global, tiled or global, or several: global,tiled. Published mAP of images about as "
+            "large as the network's input is that of global."
+        ),
+    ] = DEFAULT_MODE,
     overlap: Overlap = 0.2,
     reference: Annotated[
         str | None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolotrt.cli.console import stderr, warn
-from yolotrt.errors import GateFailed, UsageError
+from yolotrt.errors import GateFailed, GateUndecided, UsageError
 
 if TYPE_CHECKING:
     from yolotrt.bench.budgets import Budgets
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 BudgetTerms = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="STAGE=TIME", help="Fail (exit 3) above this, such as tiles=10ms."),
+    typer.Option(
+        "--budget",
+        metavar="STAGE=TIME",
+        help="Fail (exit 3) above this, such as end_to_end=33ms, which is held against tiled+global.",
+    ),
 ]
 Undecided = Annotated[
     str | None,
@@ -28,6 +33,23 @@ Undecided = Annotated[
 ]
 BudgetStat = Annotated[
     str, typer.Option("--budget-stat", help="What budgets are put on: p50, p90, p95, p99 or mean.")
+]
+
+
+Deadline = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Count frames without a result this long after arrival, such as 33ms."),
+]
+Arrivals = Annotated[
+    str | None,
+    typer.Option(
+        "--arrival",
+        metavar="30fps|poisson:30|trace:FILE",
+        help="Let frames come on their own clock, as a camera's do. [default: back to back]",
+    ),
+]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", help="Also write JUnit XML for CI: a test case for each budget.")
 ]
 
 
@@ -69,27 +91,31 @@ def announce_few(budgets: Budgets, frames: int | None, hint: str = "Use -n {need
         frames: How many frames will be measured; None if only the run will tell.
         hint: What to do; ``{needed}`` is the number of frames that carry it.
     """
-    from yolotrt.bench.evidence import needed_count
+    from yolotrt.bench.percentiles import needed_count
 
     needed = needed_count(budgets.stat)
     if budgets.limits and frames is not None and frames < needed:
         warn(
-            f"{budgets.stat} of {frames} frames is not known well, so its budget is hardly kept or missed "
-            f"with certainty: {needed} frames are needed. {hint.format(needed=needed)}"
+            f"{frames} frames cannot tell {budgets.stat}, so its budget cannot be judged unless even the "
+            f"median misses it: {needed} frames are needed. {hint.format(needed=needed)}"
         )
 
 
-def check_budgets(result: RunResult, budgets: Budgets, *, announced: bool = False) -> None:
+def check_budgets(
+    result: RunResult, budgets: Budgets, *, announced: bool = False, strict: bool = True
+) -> None:
     """Print how each budget was kept, and fail if one was not.
 
     Args:
         result: What was measured.
         budgets: What it is held against.
         announced: Whether :func:`announce_few` has had its say before the run.
+        strict: Whether a budget that so few frames cannot judge is an error.
 
     Raises:
         UsageError: A budget is on a stage that no case measured.
         GateFailed: A case takes longer than its budget.
+        GateUndecided: There are too few frames to tell.
     """
     from yolotrt.bench.judge import judge
     from yolotrt.report.tables import budget_table
@@ -97,13 +123,21 @@ def check_budgets(result: RunResult, budgets: Budgets, *, announced: bool = Fals
     verdicts = judge(result.cases, budgets)
     if not announced:
         announce_few(budgets, result.rounds, "Measure with bench -n {needed}.")
-    missed = [verdict for verdict in verdicts if not verdict.met]
+    missed = [verdict for verdict in verdicts if verdict.held == "missed"]
+    open_ = [verdict for verdict in verdicts if verdict.held == "undecided"]
+    if open_ and not missed and strict:
+        raise GateUndecided(
+            f"Undecided: {len(open_)} of {len(verdicts)} budgets are on {open_[0].stat} of "
+            f"{open_[0].frames} frames; {open_[0].needed} are needed.",
+            hint=f"Measure more frames (bench -n {open_[0].needed}), put the budget on p50, or let "
+            "it pass with --undecided pass.",
+        )
     if not missed:
         return
     console = stderr()
     console.print(budget_table(missed, console.width))
     raise GateFailed(
         f"{len(missed)} of {len(verdicts)} budgets were missed.",
-        hint="Every case that measures the stage must keep its budget: narrow --mode, --dispatch and "
-        "--groups to what you ship, or see yolotrt tune.",
+        hint="Every case that measures the stage must keep its budget (end_to_end: each of tiled+global): "
+        "narrow --mode, --dispatch and --groups to what you ship, or see yolotrt tune.",
     )

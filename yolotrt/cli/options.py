@@ -12,6 +12,7 @@ from yolotrt.backends.names import NAMES
 from yolotrt.data.formats.names import FORMATS
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.merge_methods import MERGE_METHODS, METHODS
+from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.merge import MergeSettings
@@ -96,6 +97,10 @@ def _known_overlap(overlap: float) -> float:
         )
     return overlap
 
+
+Mode = Annotated[
+    str, typer.Option("--mode", help=f"{DEFAULT_MODE} (what an application runs), tiled or global.")
+]
 
 Overlap = Annotated[
     float,

@@ -125,13 +125,20 @@ def json_output(target: str | None, kind: Kind) -> Output | None:
     return None if target in (None, "-") else Output("--json", Path(str(target)), kind)
 
 
-def page_outputs(html: Path | None, markdown: Path | None, csv: Path | None) -> list[Output]:
+def page_outputs(
+    html: Path | None, markdown: Path | None, csv: Path | None, junit: Path | None = None
+) -> list[Output]:
     """Return what :func:`write_outputs` will write."""
     from yolotrt.artifacts.claims import Output
-    from yolotrt.artifacts.kinds import HTML, MARKDOWN
+    from yolotrt.artifacts.kinds import HTML, JUNIT, MARKDOWN
     from yolotrt.report.spreadsheet import CSV
 
-    wanted = (("--html", html, HTML), ("--markdown", markdown, MARKDOWN), ("--csv", csv, CSV))
+    wanted = (
+        ("--html", html, HTML),
+        ("--markdown", markdown, MARKDOWN),
+        ("--csv", csv, CSV),
+        ("--junit", junit, JUNIT),
+    )
     return [Output(option, path, kind) for option, path, kind in wanted if path is not None]
 
 
@@ -141,6 +148,7 @@ def write_outputs(
     html: Path | None,
     markdown: Path | None,
     csv: Path | None,
+    junit: Path | None = None,
     accuracy: Sequence[ReportedAccuracy] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
@@ -162,6 +170,21 @@ def write_outputs(
         from yolotrt.report.spreadsheet import to_csv
 
         say(f"CSV: {write_text(csv, to_csv(results))}")
+    if junit is not None:
+        from yolotrt.report.junit import budgets_junit
+
+        write_junit(junit, budgets_junit(results))
+
+
+def write_junit(target: Path, text: str) -> None:
+    """Write JUnit XML, and say where it is.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    from yolotrt.artifacts.files import write_text
+
+    say(f"JUnit: {write_text(target, text)}")
 
 
 def write_markdown(target: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from yolotrt.cli.options import (
     Device,
     MergeMethod,
     MergeOverlap,
+    Mode,
     Overlap,
     Threads,
     Trust,
@@ -23,6 +24,7 @@ from yolotrt.cli.options import (
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
 from yolotrt.errors import UsageError
+from yolotrt.pipeline.modes import DEFAULT_MODE
 
 
 def predict(
@@ -30,7 +32,7 @@ def predict(
     source: Annotated[
         str, typer.Argument(help="An image, a folder of images, a video, or 'scene'; told apart by content.")
     ],
-    mode: Annotated[str, typer.Option(help="tiled+global, tiled or global.")] = "tiled+global",
+    mode: Mode = DEFAULT_MODE,
     conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, say, stdout, warn
-from yolotrt.cli.gates import BudgetStat, BudgetTerms, check_budgets
+from yolotrt.cli.gates import (
+    BudgetStat,
+    BudgetTerms,
+    Deadline,
+    JUnit,
+    Undecided,
+    check_budgets,
+    fails_undecided,
+)
 from yolotrt.cli.options import JsonTarget
 from yolotrt.cli.outputs import (
     Csv,
@@ -39,15 +47,19 @@ def report(
     ] = None,
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
+    deadline: Deadline = None,
+    undecided: Undecided = None,
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
+    junit: JUnit = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
-    r"""Show results again: as tables here, or as a page, Markdown or CSV.
+    r"""Show results again: as tables here, or as a page, Markdown, CSV or JUnit XML.
 
-    What eval, run, compare and tune wrote with --json is shown here, too.
+    Other budgets and deadlines judge the samples that are there. What eval, run, compare and tune wrote
+    with --json is shown here, too.
 
     \b
     Examples:
@@ -67,22 +79,22 @@ def report(
     from yolotrt.report.tables import latency_table, stage_table
 
     written = either(REPORTED, *(document.kind for document in SHOWN))
-    outputs = [json_output(json, written), *page_outputs(html, markdown, csv)]
+    outputs = [json_output(json, written), *page_outputs(html, markdown, csv, junit)]
     claim_outputs(outputs, results, accuracy, overwrite=overwrite)
-    budgets = Budgets.parse(budget or (), budget_stat)
+    budgets = Budgets.parse(budget or (), budget_stat, deadline)
+    strict = fails_undecided(undecided, asked=bool(budget))
     documents = [(path, *entry) for path in results for entry in read_reported(path)]
     others = [entry for entry in documents if not isinstance(entry[2], RunResult)]
-    if others and (html or markdown or csv or accuracy or budgets.limits):
+    if others and (html or markdown or csv or junit or accuracy or budget or deadline):
         path, document, _ = others[0]
         raise UsageError(
             f"{path} is {document.what}: it has no samples of a benchmark.",
-            hint="Pages, Markdown, CSV, --accuracy and --budget take what yolotrt bench wrote with -o FILE; "
-            "what eval wrote goes beside it with --accuracy.",
+            hint="Pages, Markdown, CSV, JUnit, --accuracy, --budget and --deadline take what yolotrt bench "
+            "wrote with -o FILE; what eval wrote goes beside it with --accuracy.",
         )
     found = [(path, value) for path, _, value in documents if isinstance(value, RunResult)]
     read = [result for _, result in found]
-    if budgets.limits:
-        read = [replace(result, budgets=budgets) for result in read]
+    read = [replace(result, budgets=result.budgets.given(budgets)) for result in read]
     figures = [entry for path in accuracy or () for entry in read_accuracy(path)]
     for (path, _), result in zip(found, read, strict=True):
         if json != "-":
@@ -96,9 +108,9 @@ def report(
             _show(path, value, json != "-")
     told = [to_json(result) for result in read] + [document.to_json(value) for _, document, value in others]
     emit_json(json, told[0] if len(told) == 1 else told)
-    write_outputs(read, html=html, markdown=markdown, csv=csv, accuracy=figures)
+    write_outputs(read, html=html, markdown=markdown, csv=csv, junit=junit, accuracy=figures)
     for result in read:
-        check_budgets(result, budgets)
+        check_budgets(result, budgets, strict=strict)
 
 
 def _show(path: Path, value: Shown, aloud: bool) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
+from yolotrt.cli.gates import Arrivals, Deadline
+from yolotrt.cli.metrics import address, serving
 from yolotrt.cli.options import (
     Device,
     JsonTarget,
+    Mode,
     Overlap,
     Threads,
     Trust,
@@ -21,7 +24,8 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
-from yolotrt.errors import InputError
+from yolotrt.errors import InputError, UsageError
+from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.bench.sustain import Sustained
@@ -33,7 +37,7 @@ LINE_EVERY = 10
 def run(
     engine: Annotated[Path, typer.Argument(help="Engine.")],
     source: Annotated[str, typer.Option(help="A video, rtsp://..., an image or a folder of images.")],
-    mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
+    mode: Mode = DEFAULT_MODE,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
@@ -52,6 +56,14 @@ def run(
     ] = "latest",
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds to run. [default: to the source's end]")
+    ] = None,
+    arrival: Arrivals = None,
+    deadline: Deadline = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST]:PORT", help="Serve figures for Prometheus; on localhost unless a host is named."
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without a frame after which a stream is opened again.")
@@ -72,8 +84,12 @@ def run(
       yolotrt run engines/m.int8.onnxruntime.onnx --source street.mp4 --duration 60
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
+      yolotrt run engines/m.engine --source street.mp4 --arrival poisson:30 --deadline 33ms
+      yolotrt run engines/m.engine --source rtsp://camera/main --metrics :9400
     """
-    from yolotrt.bench.evidence import rough_percentiles
+    from yolotrt.bench.arrival import Arrival
+    from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.percentiles import left_out
     from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
@@ -81,6 +97,7 @@ def run(
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.pipeline.tiled import TiledPipeline
+    from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import sustain_table
 
     claim_outputs([json_output(json, DOCUMENT.kind)], engine, global_engine, source, overwrite=overwrite)
@@ -94,7 +111,15 @@ def run(
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
     found = moving_source(source, timeout_s=timeout)
-    feed = Feed(found, policy=policy, fps=fps)
+    if arrival is not None and (fps is not None or policy == "block"):
+        raise UsageError(
+            "--arrival says when frames come: --fps and --drop block would say otherwise.",
+            hint="Leave out one of them.",
+        )
+    deadline_s = Budgets.parse((), deadline=deadline).deadline_s
+    times = None if arrival is None else Arrival.parse(arrival).times()
+    feed = Feed(found, policy=policy, fps=fps, arrivals=times)
+    where = None if metrics is None else address(metrics)
     last: list[Sustained] = []
     failure: BaseException | None = None
     with (
@@ -102,15 +127,18 @@ def run(
             engine, global_engine=global_engine, trust=trust, warn=warn, **settings
         ) as pipeline,
         _live(found.name) as show,
+        nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
 
         def tick(seen: Sustained) -> None:
             last[:] = [seen]
             show(seen)
+            if publish is not None:
+                publish(exposition(seen, engine.name, found.name))
 
         feed.start()
         try:
-            last[:] = [sustain(pipeline, feed, duration_s=duration, tick=tick)]
+            last[:] = [sustain(pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s)]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise
@@ -120,7 +148,7 @@ def run(
     (end,) = last
     if json != "-":
         stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
-    if end.latency is not None and (rough := rough_percentiles(end.latency.count)):
+    if end.latency is not None and (rough := left_out(end.latency.count)):
         say(f"note: {rough}")
     remarks = tuple(found.remarks())
     report = RunReport(**vars(end), remarks=remarks, packages=packages())

@@ -20,6 +20,7 @@ from yolotrt.cli.options import (
     JsonTarget,
     Limit,
     Method,
+    Mode,
     Overlap,
     Threads,
     Trust,
@@ -30,6 +31,7 @@ from yolotrt.cli.options import (
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.errors import GateFailed, UsageError
+from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.workflow.tune.choice import Candidate
@@ -66,7 +68,7 @@ def tune(
     dispatch: Annotated[
         str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
     ] = None,
-    mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
+    mode: Mode = DEFAULT_MODE,
     source: Annotated[
         str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
     ] = "scene",

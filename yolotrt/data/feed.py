@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from yolotrt.arrays import Frame
 from yolotrt.data.video import MovingSource
-from yolotrt.errors import YoloTrtError
+from yolotrt.errors import UsageError, YoloTrtError
 from yolotrt.timing.clock import Clock, now, seconds_between
 
 DropPolicy = Literal["latest", "block"]
@@ -62,6 +63,7 @@ class Feed:
             A file waits. A live source does not: its frames would pile up and grow old, so those that
             come too early are read and thrown away.
         capacity: Frames in the queue.
+        arrivals: Seconds at which the frames of a file come, from the first one on, instead of at a rate.
         clock: What frames are stamped with.
     """
 
@@ -72,8 +74,15 @@ class Feed:
         policy: DropPolicy = "latest",
         fps: float | None = None,
         capacity: int = CAPACITY,
+        arrivals: Iterator[float] | None = None,
         clock: Clock = now,
     ) -> None:
+        if arrivals is not None and source.live:
+            raise UsageError(
+                f"{source.name} goes on by itself: when its frames arrive is not ours to say.",
+                hint="Leave out --arrival, or name a file or a folder.",
+            )
+        self._arrivals = arrivals
         self._source, self._policy, self._fps = source, policy, fps
         self._capacity, self._clock = capacity, clock
         self._queue: deque[Queued] = deque()
@@ -146,14 +155,18 @@ class Feed:
         last = due = begin = self._clock()
         while not self._stop.is_set():
             frame = self._source.read()
-            if self._own_times and frame is not None and self._source.time_s is not None:
+            if self._arrivals is not None and frame is not None:
+                self._stop.wait(
+                    max(0.0, seconds_between(self._clock(), begin + round(next(self._arrivals) * 1e9)))
+                )
+            elif self._own_times and frame is not None and self._source.time_s is not None:
                 begin += self._wait_until(begin + round(self._source.time_s * 1e9))
             stamp = self._clock()
             if frame is None:
                 if not self._source.live or not self._reconnect():
                     return
                 continue
-            period = round(1e9 / self._fps) if self._fps else 0
+            period = round(1e9 / self._fps) if self._fps and self._arrivals is None else 0
             # A camera of just this rate is early half of the time; half a period tells it from a faster one.
             if self._source.live and stamp < due - period // 2:
                 self._counts = replace(self._counts, skipped=self._counts.skipped + 1)
@@ -162,7 +175,7 @@ class Feed:
             last = stamp
             self._put(Queued(frame, stamp))
             due = max(due, stamp - period) + period
-            if not self._source.live:
+            if not self._source.live and self._arrivals is None:
                 self._stop.wait(seconds_between(self._clock(), due))
 
     def _wait_until(self, due: int) -> int:

@@ -9,9 +9,9 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import TileGrid, require_overlap, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
-
-PassMode = Literal["tiled", "global", "tiled+global"]
-PASS_MODES: tuple[PassMode, ...] = ("tiled", "global", "tiled+global")
+from yolotrt.pipeline.modes import DEFAULT_MODE
+from yolotrt.pipeline.modes import PASS_MODES as PASS_MODES
+from yolotrt.pipeline.modes import PassMode as PassMode
 
 Dispatch = Literal["auto", "serial", "threads", "streams", "graph"]
 DISPATCHES: tuple[Dispatch, ...] = ("auto", "serial", "threads", "streams", "graph")
@@ -28,7 +28,8 @@ class PipelineSettings:
     """How a frame is cut, run and decoded.
 
     Attributes:
-        mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed.
+        mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed, ``tiled+global``
+            both.
         groups: Number of chunks the tiles are split into, over all GPUs if there are several.
         dispatch: How the chunks run.
         overlap: Part of a tile shared with its neighbour, in [0, 1). With 0 an object on a tile border is
@@ -46,7 +47,7 @@ class PipelineSettings:
         UsageError: A value is out of range.
     """
 
-    mode: PassMode = "tiled"
+    mode: PassMode = DEFAULT_MODE
     groups: int = 1
     dispatch: Dispatch = "auto"
     overlap: float = 0.2

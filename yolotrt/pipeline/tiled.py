@@ -175,6 +175,11 @@ class TiledPipeline:
         return tuple(worker.group_bytes for worker in workers)
 
     @property
+    def pci_bus_ids(self) -> tuple[str, ...]:
+        """Where the GPUs sit that it runs on; none on a processor."""
+        return tuple(part.device.info.pci_bus_id for part in self._engine.parts)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Class names by index."""
         return self._engine.file.spec.names

@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.arrays import F64
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, far_fences, measured, summarize
-from yolotrt.report.figures import milliseconds
+from yolotrt.report.figures import milliseconds, quantiles_text
 from yolotrt.report.labels import case_label, legend, looks, short_names, shown_series
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, tick_label, y_axis
 
@@ -22,11 +22,12 @@ MOST_POINTS = 240
 def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
     """Return a title and a chart for each engine and tiled pass: median and interval over groups.
 
-    The global pass, which has no groups, is a dashed line. A single point gets no chart: the
-    table says as much.
+    All have one scale. The global pass, which has no groups, is a dashed line. A single point gets no
+    chart: the table says as much.
     """
     names, look = short_names([e.case.engine for e in result.cases]), looks(result)
     panels = []
+    ticks = _shared_ticks(result)
     keys = {(e.case.engine, e.case.mode): None for e in result.cases if e.case.mode != "global"}
     for engine, mode in keys:
         lines: dict[str, list[tuple[int, Summary]]] = {}
@@ -39,8 +40,18 @@ def latency_by_groups(result: RunResult) -> list[tuple[str, str]]:
         global_summary = _global_summary(result.cases, engine)
         if sum(map(len, lines.values())) > 1:
             title = f"{names[engine]}, {mode}" if len(names) > 1 else mode
-            panels.append((title, _group_chart(lines, colors, global_summary, title)))
+            panels.append((title, _group_chart(lines, colors, global_summary, title, ticks)))
     return panels
+
+
+def _shared_ticks(result: RunResult) -> Sequence[float]:
+    """Return one scale for all panels, so that they can be held against each other."""
+    found = (summarize(entry.samples["end_to_end"]) for entry in result.cases)
+    return round_ticks(max((_top(s) for s in found if s is not None), default=0.0) * 1e3)
+
+
+def _top(summary: Summary) -> float:
+    return summary.p50_interval.high if summary.p50_interval else summary.p50
 
 
 def _global_summary(cases: Sequence[CaseResult], engine: str) -> Summary | None:
@@ -53,10 +64,9 @@ def _group_chart(
     colors: dict[str, str],
     global_summary: Summary | None,
     title: str,
+    ticks: Sequence[float],
 ) -> str:
     groups = sorted({group for points in lines.values() for group, _ in points})
-    tops = [s.p50_interval.high if s.p50_interval else s.p50 for points in lines.values() for _, s in points]
-    ticks = round_ticks(max([*tops, global_summary.p50 if global_summary else 0.0]) * 1e3)
     y = Scale(0, ticks[-1], BOTTOM, TOP)
     step = (RIGHT - LEFT) / len(groups)
     canvas = SvgCanvas(BOTTOM + 34)
@@ -115,10 +125,9 @@ def percentile_curves(result: RunResult) -> str:
     keys = []
     for case, values in samples.items():
         canvas.path(_curve(values, x, y), look[case].color, look[case].kind)
-        p50, p95 = (milliseconds(v) for v in np.percentile(values, (50, 95)) / 1e3)
-        keys.append(
-            (look[case].color, f"{case_label(case, names)}: {p50} / {p95} ms", f"line{look[case].kind}")
-        )
+        summary = summarize([float(value) / 1e3 for value in values])
+        told = "" if summary is None else quantiles_text((summary.p50, summary.p95))
+        keys.append((look[case].color, f"{case_label(case, names)}: {told} ms", f"line{look[case].kind}"))
     return canvas.render("Latency at each percentile, milliseconds") + legend(keys)
 
 

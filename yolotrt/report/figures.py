@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from yolotrt.bench.statistics import Interval, Ratio
 
 NOT_MEASURED = "-"
@@ -22,6 +24,11 @@ def milliseconds(seconds: float) -> str:
         if value < 100
         else f"{value:.0f}"
     )
+
+
+def quantiles_text(values: Sequence[float | None]) -> str:
+    """Return milliseconds of several statistics; one that too few frames cannot tell is a ``-``."""
+    return " / ".join(NOT_MEASURED if value is None else milliseconds(value) for value in values)
 
 
 def milliseconds_exactly(seconds: float) -> float:

@@ -67,7 +67,10 @@ def terminal_table(table: RowTable[Any], *shorter: RowTable[Any], width: int | N
         if number and _total([c for c in columns if c.column.rank <= ESSENTIAL and not c.empty]) <= width:
             break
     kept = [c for c in columns if not c.column.rank]
-    broken = _total(kept) > width
+    essential = [c for c in columns if c.column.rank <= ESSENTIAL and not c.empty]
+    # Words in two lines are better than a figure that everybody looks for left out.
+    worth_it = _total(essential) > width >= _total(essential, broken=True)
+    broken = _total(kept) > width or worth_it
     for further in sorted((c for c in columns if c.column.rank and not c.empty), key=lambda c: c.column.rank):
         if _total([*kept, further], broken=broken) <= width:
             kept.append(further)

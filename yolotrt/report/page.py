@@ -22,7 +22,10 @@ _HOW_STAGES = (
     "of different groups that ran side by side."
 )
 _HOW_DEVICE = " The lower bar is the GPU's own time, by its clock."
-_HOW_PERCENTILES = "Milliseconds per frame at each percentile; the slow end is stretched."
+_HOW_PERCENTILES = (
+    "Milliseconds per frame at each percentile; the slow end is stretched. A - is a percentile "
+    "that so few frames cannot tell."
+)
 _HOW_FRAMES = (
     "Milliseconds, in the order of measuring. Rings are outliers: counted, and kept in every figure."
 )
@@ -31,7 +34,8 @@ _HOW_TIMELINE = (
     "rows are by the GPU's clock; they begin where the host began to submit."
 )
 _HOW_TABLE = (
-    "Medians with bootstrap intervals. Ratios are medians over paired rounds. A ~ marks a ratio whose 95 % "
+    "Medians with bootstrap intervals. Ratios are medians over paired rounds, so they can differ from "
+    "the ratio of the two medians beside them. A ~ marks a ratio whose 95 % "
     "interval contains 1: there may be no difference."
 )
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."

@@ -42,9 +42,13 @@ def _chips(result: RunResult) -> str:
     verdicts, doubts = judge(result.cases, result.budgets), len(advise(result))
     chips = []
     if verdicts:
-        missed = sum(not v.met for v in verdicts)
-        text = f"{missed} of {len(verdicts)} budgets missed" if missed else f"all {len(verdicts)} budgets met"
-        chips.append(("missed" if missed else "met", text))
+        missed, open_ = (sum(v.held == word for v in verdicts) for word in ("missed", "undecided"))
+        if missed:
+            chips.append(("missed", f"{missed} of {len(verdicts)} budgets missed"))
+        if open_:
+            chips.append(("doubt", f"{open_} of {len(verdicts)} budgets undecided"))
+        if not missed and not open_:
+            chips.append(("met", f"all {len(verdicts)} budgets met"))
     chips.append(("doubt", f"{doubts} warning{'s' * (doubts != 1)}") if doubts else ("met", "no warnings"))
     return " ".join(f'<span class="chip {kind}">{html_text(text)}</span>' for kind, text in chips)
 
@@ -81,7 +85,7 @@ def cards(result: RunResult) -> str:
         lines = [
             *([f"{rate:.1f} frames/s"] if rate else []),
             *([f"95 % interval {interval_text(interval)} ms"] if interval else []),
-            *([f"{ratio_text(gain)} as fast as one group"] if gain else []),
+            *([f"{ratio_text(gain)} as fast as one group, by paired frames"] if gain else []),
         ]
         cards.append(
             f"<article><h3>fastest {html_text(mode)}</h3>"
@@ -102,13 +106,17 @@ def budgets(result: RunResult) -> str:
     for stage in dict.fromkeys(v.stage for v in verdicts):
         held = [v for v in verdicts if v.stage == stage]
         met, best = [v for v in held if v.met], min(held, key=lambda v: v.seconds)
-        state = "missed" if len(met) < len(held) else "met"
+        words = {v.held for v in held}
+        state = "missed" if "missed" in words else "undecided" if "undecided" in words else "met"
         text = f"met by {len(met)} of {len(held)} cases, fastest {milliseconds(best.seconds)} ms"
+        if state == "undecided":
+            text += f"; {held[0].frames} frames cannot tell {held[0].stat}, {held[0].needed} can"
+        kind = "doubt" if state == "undecided" else state
         lines.append(
-            f'<li><span class="{state}">{state}</span> {html_text(stage)} {html_text(held[0].stat)} within '
+            f'<li><span class="{kind}">{state}</span> {html_text(stage)} {html_text(held[0].stat)} within '
             f"{milliseconds(held[0].limit)} ms: {text}</li>"
         )
-    missed = [v for v in verdicts if not v.met]
+    missed = [v for v in verdicts if v.held == "missed"]
     by: Column[Verdict] = Column("missed by", lambda v: case_label(v.case, names), words=True, key=True)
     details = table(RowTable("Budgets", [by, *BUDGETS], missed)) if missed else ""
     return heading("Budgets, milliseconds") + f'<ul class="verdicts">{"".join(lines)}</ul>{details}'

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
-from yolotrt.bench.metrics import flat_metrics, metric_stages
+from yolotrt.bench.metrics import metric_stages
 from yolotrt.bench.result import Case, CaseResult, RunResult
-from yolotrt.bench.statistics import Ratio, Summary, paired_ratio, summarize
+from yolotrt.bench.statistics import Ratio, Summary, paired_ratio
 from yolotrt.report.columns import Column, Row
-from yolotrt.report.figures import interval_text, milliseconds, milliseconds_exactly, ratio_text
+from yolotrt.report.figures import (
+    interval_text,
+    milliseconds,
+    milliseconds_exactly,
+    quantiles_text,
+    ratio_text,
+)
 from yolotrt.report.labels import short_names
+from yolotrt.report.load_columns import load_columns
+from yolotrt.report.result_row import ResultRow as ResultRow
 from yolotrt.timing.trace import INTERVAL, PASSES
 
 QUANTILES = ("p50", "p95", "p99")
@@ -20,42 +27,10 @@ QUANTILES = ("p50", "p95", "p99")
 _SPREAD = ("p90", "p95", "p99", "mean", "stdev")
 
 
-@dataclass(frozen=True)
-class ResultRow:
-    """A case of a result, with the others that it is compared with.
-
-    Attributes:
-        entry: The case.
-        cases: All cases of its result.
-    """
-
-    entry: CaseResult
-    cases: Sequence[CaseResult]
-
-    @cached_property
-    def summary(self) -> Summary | None:
-        """Statistics of the frame, seconds; None if it was not measured."""
-        return self.of("end_to_end")
-
-    def of(self, stage: str) -> Summary | None:
-        """Return statistics of a stage, seconds; None if it was not measured in every frame."""
-        if stage not in self._summaries:
-            self._summaries[stage] = summarize(self.entry.taken(stage))
-        return self._summaries[stage]
-
-    @cached_property
-    def metrics(self) -> dict[str, float | None]:
-        """Medians in milliseconds by flat metric name."""
-        return flat_metrics(self.entry.samples)
-
-    @cached_property
-    def _summaries(self) -> dict[str, Summary | None]:
-        return {}
-
-
 def result_rows(result: RunResult) -> list[ResultRow]:
     """Return one row per case."""
-    return [ResultRow(entry, result.cases) for entry in result.cases]
+    deadline = result.budgets.deadline_s
+    return [ResultRow(entry, result.cases, deadline) for entry in result.cases]
 
 
 def case_columns(cases: Sequence[Case], case_of: Callable[[Row], Case]) -> list[Column[Row]]:
@@ -99,18 +74,17 @@ def result_columns(
         *case_columns([entry.case for entry in entries], _entry_case),
         *_metric_columns({stage for entry in entries for stage in entry.samples}),
         *(_quantiles(stage, quantiles, rank) for stage, rank in zip(PASSES, (1, 2, 0), strict=True)),
+        *load_columns(entries, quantiles),
         *FIGURES,
     ]
 
 
 def _quantiles(stage: str, names: Sequence[str], rank: int) -> Column[ResultRow]:
-    def take(row: ResultRow) -> tuple[float, ...] | None:
+    def take(row: ResultRow) -> tuple[float | None, ...] | None:
         summary = row.of(stage)
         return None if summary is None else tuple(getattr(summary, name) for name in names)
 
-    return Column(
-        stage, take, lambda values: " / ".join(map(milliseconds, values)), rank=rank, media=("terminal",)
-    )
+    return Column(stage, take, quantiles_text, rank=rank, media=("terminal",))
 
 
 def _metric_columns(stages: Iterable[str]) -> list[Column[ResultRow]]:
@@ -137,7 +111,8 @@ def _median(metric: str) -> Column[ResultRow]:
 def _statistic(metric: str, stage: str, name: str) -> Column[ResultRow]:
     def take(row: ResultRow) -> float | None:
         summary = row.of(stage)
-        return None if summary is None else float(getattr(summary, name))
+        value = None if summary is None else getattr(summary, name)
+        return None if value is None else float(value)
 
     head = f"{metric.removesuffix('_ms')}_{name}_ms"
     return Column(head, take, number=milliseconds_exactly, media=("csv",))
@@ -174,6 +149,8 @@ def speed_up(entry: CaseResult, cases: Sequence[CaseResult]) -> Ratio | None:
     case = entry.case
     if case.mode == "global" or case.groups == 1:
         return None
+    if entry.arrived is not None:  # frames that were dropped here came through there: nothing pairs them
+        return None
     base = next((c for c in cases if c.case == replace(case, groups=1)), None)
     return None if base is None else paired_ratio(base.samples["end_to_end"], entry.samples["end_to_end"])
 
@@ -193,7 +170,7 @@ FIGURES: tuple[Column[ResultRow], ...] = (
     Column("p99", _of_frame(lambda s: s.p99), milliseconds, media=("page", "markdown")),
     Column("frames/s", frames_per_second, "{:.2f}".format, rank=4, media=("terminal", "page", "markdown")),
     Column(
-        "vs groups=1",
+        "paired vs groups=1",
         lambda r: speed_up(r.entry, r.cases),
         ratio_text,
         rank=3,

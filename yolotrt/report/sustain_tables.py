@@ -40,7 +40,9 @@ def _percentiles(summary: Summary | None) -> str:
         return NOT_MEASURED
     values = (summary.p50, summary.p90, summary.p95, summary.p99)
     named = zip(("p50", "p90", "p95", "p99"), values, strict=True)
-    return "  ".join(f"{name} {milliseconds(value)}" for name, value in named)
+    return "  ".join(
+        f"{name} {NOT_MEASURED if value is None else milliseconds(value)}" for name, value in named
+    )
 
 
 def _drift(run: Sustained) -> str:
@@ -70,6 +72,19 @@ def _dropped(run: Sustained) -> str:
     return f"{run.counts.dropped}{failed}"
 
 
+def _late(run: Sustained) -> str:
+    if run.deadline_s is None or run.late is None:
+        return NOT_MEASURED
+    return f"{run.late} of {run.counts.read} after {milliseconds(run.deadline_s)} ms, dropped ones among them"
+
+
+def _energy(run: Sustained) -> str:
+    joules, watts = (run.energy.per_frame, run.energy.watts) if run.energy else (None, None)
+    if joules is None or watts is None:
+        return NOT_MEASURED
+    return f"{joules:.2f} J per frame, {watts:.0f} W (GPU)"
+
+
 def _rate(frames: int, run: Sustained) -> str:
     return f"{frames / max(run.seconds, 1e-9):.1f}/s"
 
@@ -80,7 +95,10 @@ LINES: dict[str, Callable[[Sustained], str]] = {
     "frames out": lambda run: f"{run.processed} ({_rate(run.processed, run)})",
     "dropped": _dropped,
     "latency, ms": lambda run: _percentiles(run.latency) + _drift(run),
+    "waited, ms": lambda run: _percentiles(run.queued),
     "age at the end, ms": lambda run: _percentiles(run.age),
+    "late": _late,
+    "energy": _energy,
     "objects in the last frame": lambda run: str(run.detections),
     "memory, MiB": _memory,
     "interruptions": lambda run: f"{run.counts.interruptions}, reconnected {run.counts.reconnects} times",

@@ -23,6 +23,9 @@ COPIES = ("upload", "download")
 INTERVAL = "interval"
 """Time from one frame's result to the next, where several frames are in flight."""
 
+ARRIVAL = ("queued", "response")
+"""Further stages where frames come on their own clock: from arrival until work begins, and until its end."""
+
 DEVICE = "device_"
 """Prefix of stages timed by the device's own clock, which are kept apart from host time."""
 

@@ -16,6 +16,7 @@ from yolotrt.artifacts.folders import named
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.names import EMBEDDED
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
@@ -57,6 +58,7 @@ class DemoSettings:
         calibration_scenes: 4K scenes to calibrate on.
         held_out_scenes: 4K scenes to measure the accuracy on.
         overwrite: Replace also files in the folder that no demo wrote.
+        budgets: What the frame may take, for the record.
     """
 
     out: Path
@@ -64,6 +66,7 @@ class DemoSettings:
     calibration_scenes: int = 8
     held_out_scenes: int = 4
     overwrite: bool = False
+    budgets: Budgets = NO_BUDGETS
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def run_demo(settings: DemoSettings, *, progress: Progress = no_progress, say: S
     request = RunRequest(
         settings.sweep,
         f"scene {SCENE_SEED}",
+        settings.budgets,
         output=out / "result.json",
         overwrite=settings.overwrite,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from yolotrt.backends.base import EngineFile
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.halving import Dropped
+from yolotrt.bench.percentiles import needed_count
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
 from yolotrt.machine.memory import Memory
@@ -112,7 +113,13 @@ def reasons(
     if best.misses:
         lines.append(f"nothing keeps every budget; this comes nearest: {'; '.join(best.misses)}")
     elif budgets.limits:
-        lines.append("it keeps every budget")
+        frames, needed = best.latency.count, needed_count(budgets.stat)
+        lines.append(
+            "it keeps every budget"
+            if frames >= needed
+            else f"it misses no budget for certain, but {frames} frames cannot tell {budgets.stat}: "
+            f"{needed} are needed"
+        )
     if best.accuracy is not None and max_drop is not None:
         lines.append(f"its mAP of {best.accuracy * 100:.2f} points keeps within {max_drop} of FP32's")
     fastest = found[0]

@@ -244,7 +244,7 @@ def _candidate(
     misses = tuple(
         f"{v.stage} {v.stat} {v.seconds * 1e3:.1f} ms is over {v.limit * 1e3:.1f} ms"
         for v in verdicts
-        if not v.met
+        if v.held == "missed"
     )
     found = state.accuracy.get(file.sha256)
     return Candidate(result, file, latency, found.score if found else None, memory, misses)

@@ -33,9 +33,9 @@ class TuneState:
         path: The file.
         key: What the figures hold for, in one key; another one starts anew.
         made_for: The same by its parts, to say which differ.
-        budgets: What the cases were held against; with others it starts anew.
+        budgets: What the cases were held against; others judge the same samples again.
         accuracy: By the engine's hash.
-        cases: Samples of cases that were not given up.
+        cases: Samples of all cases, also of those that were given up.
         gone: Cases that were.
         memory: By case.
         clock: Decides when to save again.
@@ -51,6 +51,7 @@ class TuneState:
     made_for: dict[str, Any] = field(default_factory=dict)
     clock: Clock = now
     _saved_ns: int = field(default=0, repr=False)
+    _latest: Sequence[Running] = field(default=(), repr=False)
 
     @classmethod
     def open(
@@ -100,13 +101,14 @@ class TuneState:
             made_for=key,
         )
         if state.budgets != budgets:
-            say(f"tune: {path} was made for other budgets; measuring anew")
-            return replace(state, budgets=budgets, cases={}, gone={})
-        say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} given up before")
+            say(f"tune: {path} was made for other budgets; judging what is there, and going on from it")
+            return replace(state, budgets=budgets, gone={})
+        say(f"tune: continuing {path}: {len(state.cases)} cases, {len(state.gone)} of them given up")
         return state
 
     def save(self) -> None:
         """Write the file."""
+        self.cases |= {entry.subject.case: entry.result() for entry in self._latest}
         memory = ((case, taken.host, taken.gpu) for case, taken in self.memory.items())
         found = StateFile(
             self.key,
@@ -123,39 +125,31 @@ class TuneState:
     def resume(self, subjects: Sequence[Subject]) -> list[Running]:
         """Return the cases that were not given up, with the samples that they have already.
 
-        Rounds must stay paired: what only some cases have is cut, and a case that is new starts all anew.
+        Sample i is of the same picture in all of them. A case that had been given up under other budgets
+        has fewer, and is the first to be measured; one that is new starts all anew.
         """
         remaining = [subject for subject in subjects if subject.case not in self.gone]
         known = [self.cases.get(subject.case) for subject in remaining]
         if not all(known):
             return [Running(subject) for subject in remaining]
-        rounds = min(len(entry.samples["end_to_end"]) for entry in known if entry)
-        running = []
-        for subject, entry in zip(remaining, known, strict=True):
-            assert entry is not None
-            samples = {stage: list(values[:rounds]) for stage, values in entry.samples.items()}
-            running.append(
-                Running.resume(subject, CaseResult(entry.case, samples, entry.warmup, entry.detections))
-            )
-        return running
+        return [
+            Running.resume(subject, entry) for subject, entry in zip(remaining, known, strict=True) if entry
+        ]
 
     def note(self, running: Sequence[Running]) -> None:
-        """Take note of a finished round; the file is written every few seconds."""
-        if len({entry.rounds for entry in running}) > 1:
-            return  # in the middle of a round, of which nothing would be resumed
-        self.cases = {entry.subject.case: entry.result() for entry in running}
+        """Take note of another frame; the file is written every few seconds."""
+        self._latest = tuple(running)  # of a list that those given up leave
         if seconds_between(self._saved_ns, self.clock()) > PAUSE_S:
             self.save()
 
     def drop(self, entry: Dropped) -> None:
         """Keep that a case was given up."""
         self.gone[entry.case] = entry
-        self.cases.pop(entry.case, None)
         self.save()
 
     def finish(self, remaining: Sequence[Running]) -> None:
         """Keep the end of the halving."""
-        self.cases = {entry.subject.case: entry.result() for entry in remaining}
+        self.note(remaining)
         self.save()
 
     def memory_of(self, case: Case, measure: Callable[[], Memory]) -> Memory:

@@ -86,7 +86,7 @@ class StateFile:
         key: What the figures hold for, in one key.
         budgets: What the cases were held against.
         accuracy: By the engine's hash.
-        cases: Samples of cases that were not given up, without timelines.
+        cases: Samples of all cases, without timelines; earlier versions kept none of those given up.
         gone: Cases that were given up.
         memory: Memory of cases.
         made_for: As ``key``, by its parts; None in files of earlier versions.
