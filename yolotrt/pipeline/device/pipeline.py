@@ -24,7 +24,7 @@ from yolotrt.timing.trace import FrameTrace, Span
 
 _MOST_COPY_THREADS = 8
 """Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
-these wait for the interpreter: ``staging`` of ``python -m benchmarks.bench_gpu``."""
+these gained nothing: ``staging`` of ``python -m benchmarks.bench_gpu``."""
 
 
 class DevicePipeline:

@@ -16,7 +16,7 @@ _COPY_ALONE = 1 << 20
 
 _BANDS = 16
 """Bands in which a frame is copied: some go up while others are copied. More of them cost more than they
-gain, since a thread has to be given the interpreter behind each."""
+gain, probably since a thread has to be given the interpreter behind each."""
 
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
