@@ -13,7 +13,7 @@ import pytest
 from tests.workflow.test_evaluate import annotate, tiny_engine
 from yolotrt.bench.budgets import NO_BUDGETS
 from yolotrt.bench.sweep import SweepSettings
-from yolotrt.data.sources import read_frames, source_files
+from yolotrt.data.measured import read_frames, source_files
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.workflow.plan import BuildRequest
 from yolotrt.workflow.tune.key import search_key

@@ -15,6 +15,7 @@ from yolotrt.cli.options import (
     Depth,
     Device,
     JsonTarget,
+    MeasuredSources,
     Overlap,
     Threads,
     Trust,
@@ -35,6 +36,7 @@ from yolotrt.cli.outputs import (
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
+    from yolotrt.arrays import Frame
     from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
     from yolotrt.bench.run import RunRequest
@@ -50,9 +52,7 @@ def bench(
     config: Annotated[
         Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
     ] = None,
-    source: Annotated[
-        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
-    ] = "scene",
+    source: MeasuredSources = ["scene"],  # noqa: B006
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")
     ] = None,
@@ -124,7 +124,8 @@ def bench(
     from yolotrt.bench.result import RESULT
     from yolotrt.bench.run import RunRequest, locked_output
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.data.sources import source_files
+    from yolotrt.data.measured import read_frames, source_files
+    from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
@@ -150,15 +151,15 @@ def bench(
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
-    claim_outputs(outputs, read, config, source, overwrite=overwrite)
+    claim_outputs(outputs, read, config, local_paths(source), overwrite=overwrite)
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
-    request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
+    request = RunRequest(settings, label(source), budgets, output, resume, overwrite, source_files(source))
     with locked_output(request, say):
         pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
             _announce(file, tile, device)
-        result = _measure(pairs, request, device)
+        result = _measure(pairs, request, read_frames(source), device)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -202,13 +203,13 @@ def _announce(file: EngineFile, tile: int | None, device: str) -> None:
         )
 
 
-def _measure(pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str) -> RunResult:
+def _measure(
+    pairs: list[tuple[EngineFile, ...]], request: RunRequest, frames: list[Frame], device: str
+) -> RunResult:
     from yolotrt.backends.loading import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
-    from yolotrt.data.sources import read_frames
 
-    frames = read_frames(request.source)
     say(f"source: {request.source}, {len(frames)} frame(s) of {frames[0].shape[1]}x{frames[0].shape[0]} px")
     loaded: list[EnginePair] = []
     try:

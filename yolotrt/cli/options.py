@@ -54,6 +54,17 @@ Depth = Annotated[
     ),
 ]
 
+SOURCES = (
+    "A picture, a folder, a video, a pattern ('*.jpg'), a camera (0), an address (rtsp://...) or 'scene'"
+)
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", help=f"{SOURCES}; may be given several times.")
+]
+MeasuredSources = Annotated[
+    list[str],
+    typer.Option("--source", help=f"{SOURCES}; its first 16 frames. May be given several times."),
+]
+
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Also load files that nothing vouches for; they can run any code."),
@@ -149,6 +160,20 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
         )
     metric, shape = choice(found[1], "--merge-overlap", METRICS), choice(found[2], "--merge-overlap", SHAPES)
     return MergeSettings(chosen, float(found[3]), metric, shape)
+
+
+def given_sources(positional: list[str] | None, option: list[str] | None) -> list[str]:
+    """Return the sources that were named in either way.
+
+    Raises:
+        UsageError: None was.
+    """
+    found = [*(positional or ()), *(option or ())]
+    if not found:
+        raise UsageError(
+            "No source was named.", hint="Add a picture, a folder, a video, a camera (0) or an address."
+        )
+    return found
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -11,14 +11,17 @@ import typer
 
 from yolotrt.cli.console import progress_bars, say, tell, warn
 from yolotrt.cli.options import (
+    SOURCES,
     Device,
     MergeMethod,
     MergeOverlap,
     Overlap,
+    Sources,
     Threads,
     Trust,
     choice,
     cores,
+    given_sources,
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
@@ -27,9 +30,10 @@ from yolotrt.errors import UsageError
 
 def predict(
     engine: Annotated[Path, typer.Argument(help="The engine.")],
-    source: Annotated[
-        str, typer.Argument(help="An image, a folder of images, a video, or 'scene'; told apart by content.")
-    ],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help=f"{SOURCES}; or --source.")
+    ] = None,
+    source: Sources = None,
     mode: Annotated[str, typer.Option(help="tiled+global, tiled or global.")] = "tiled+global",
     conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
     overlap: Overlap = 0.2,
@@ -80,7 +84,8 @@ def predict(
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
         --json results.json
     """
-    from yolotrt.data.sources import VideoSource, open_source
+    from yolotrt.data.named import local_paths
+    from yolotrt.data.sources import films, open_source
     from yolotrt.pipeline.decode import DecodeSettings
     from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
     from yolotrt.report.draw import draw
@@ -104,15 +109,16 @@ def predict(
             "--annotations gives the ids of records, and none are written.",
             hint="Add --json, --jsonl or --coco.",
         )
+    read = given_sources(sources, source)
     own = own_predictions(
-        [engine, source, annotations],
+        [engine, *local_paths(read), annotations],
         save,
         [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
         overwrite=overwrite,
     )
     with (
         own,
-        closing(open_source(source)) as frames,
+        closing(open_source(read)) as frames,
         TiledPipeline.open(
             engine,
             trust=trust,
@@ -129,8 +135,11 @@ def predict(
         progress_bars() as progress,
     ):
         names = pipeline.names
-        pictures = None if isinstance(frames, VideoSource) else frames.names
-        ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        pictures = None if films(frames) else frames.names
+        if annotations is None:
+            ids = own_ids(names, pictures, several=len(frames.names) > 1)
+        else:
+            ids = ids_of(annotations, names, pictures)
         misfits = Misfits(ids)
         takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
         found = run(

@@ -12,13 +12,16 @@ import typer
 
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
 from yolotrt.cli.options import (
+    SOURCES,
     Device,
     JsonTarget,
     Overlap,
+    Sources,
     Threads,
     Trust,
     choice,
     cores,
+    given_sources,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError
@@ -32,7 +35,10 @@ LINE_EVERY = 10
 
 def run(
     engine: Annotated[Path, typer.Argument(help="Engine.")],
-    source: Annotated[str, typer.Option(help="A video, rtsp://..., an image or a folder of images.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help=f"{SOURCES}; or --source.")
+    ] = None,
+    source: Sources = None,
     mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
@@ -69,7 +75,7 @@ def run(
 
     \b
     Examples:
-      yolotrt run engines/m.int8.onnxruntime.onnx --source street.mp4 --duration 60
+      yolotrt run engines/m.int8.onnxruntime.onnx street.mp4 --duration 60
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
     """
@@ -77,13 +83,16 @@ def run(
     from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
+    from yolotrt.data.named import local_paths
     from yolotrt.data.video import moving_source
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    claim_outputs([json_output(json, DOCUMENT.kind)], engine, global_engine, source, overwrite=overwrite)
+    wanted = given_sources(sources, source)
+    read = (engine, global_engine, local_paths(wanted))
+    claim_outputs([json_output(json, DOCUMENT.kind)], *read, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -93,7 +102,7 @@ def run(
         "device": device,
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
-    found = moving_source(source, timeout_s=timeout)
+    found = moving_source(wanted, timeout_s=timeout)
     feed = Feed(found, policy=policy, fps=fps)
     last: list[Sustained] = []
     failure: BaseException | None = None

@@ -19,6 +19,7 @@ from yolotrt.cli.options import (
     Images,
     JsonTarget,
     Limit,
+    MeasuredSources,
     Method,
     Overlap,
     Threads,
@@ -67,9 +68,7 @@ def tune(
         str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
     ] = None,
     mode: Annotated[str, typer.Option(help="What is run: tiled, global or tiled+global.")] = "tiled",
-    source: Annotated[
-        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
-    ] = "scene",
+    source: MeasuredSources = ["scene"],  # noqa: B006
     overlap: Overlap = 0.2,
     images: Images = None,
     limit: Limit = None,
@@ -114,7 +113,8 @@ def tune(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.data.sources import read_frames, source_files
+    from yolotrt.data.measured import read_frames, source_files
+    from yolotrt.data.named import local_paths
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.report.tune_tables import given_up_table, tune_table
@@ -165,7 +165,7 @@ def tune(
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
         require_editable(write, request.sweep.modes[0])
-    read = (path, source, images, eval_images, annotations)
+    read = (path, local_paths(source), images, eval_images, annotations)
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
