@@ -21,6 +21,7 @@ from yolotrt.cli.options import (
     Trust,
     choices,
     cores,
+    image_size,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -47,7 +48,9 @@ MODES = "tiled,global"
 def bench(
     engines: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ENGINE]...", help="Engines. [default: the newest in engines/]"),
+        typer.Argument(
+            metavar="[ENGINE]...", help="Engines. [default: the newest in engines/ that can run here]"
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
@@ -61,8 +64,13 @@ def bench(
         str | None,
         typer.Option(help="How groups run: serial, threads; on a GPU also streams, graph. [default: all]"),
     ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Tile size, px; must be the engine's input size. [default: that]")
+    imgsz: Annotated[
+        str | None,
+        typer.Option(
+            "--imgsz",
+            "--tile",
+            help="Tile size, px: 640 or 384x640; must be the engine's input. [default: that]",
+        ),
     ] = None,
     overlap: Overlap = 0.2,
     iterations: Annotated[
@@ -147,7 +155,7 @@ def bench(
         orders=choices(global_order, "--global-order", GLOBAL_ORDERS),
     )
     budgets = Budgets.parse(budget or (), budget_stat)
-    read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES)]
+    read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES, device, say)]
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
@@ -156,9 +164,9 @@ def bench(
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, label(source), budgets, output, resume, overwrite, source_files(source))
     with locked_output(request, say):
-        pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
+        pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
-            _announce(file, tile, device)
+            _announce(file, imgsz, device)
         result = _measure(pairs, request, read_frames(source), device)
     _show(result, json)
     if output is not None:
@@ -191,15 +199,16 @@ def _from_config(
     return [tuple(admit(path, trust=trust, warn=warn) for path in wanted.engines)], options
 
 
-def _announce(file: EngineFile, tile: int | None, device: str) -> None:
+def _announce(file: EngineFile, imgsz: str | None, device: str) -> None:
     from yolotrt.backends.placement import place
 
     placement = place(file, device)
     say(f"engine: {file.path} ({file.precision}, {file.backend}) on {placement}: {placement.reason}")
-    if tile is not None and file.spec.input_wh != (tile, tile):
+    width, height = file.spec.input_wh
+    if imgsz is not None and image_size(imgsz) != (height, width):
         raise UsageError(
-            f"--tile {tile} does not fit {file.path}, which takes {file.spec.input_wh[0]} px.",
-            hint=f"Export the weights with --imgsz {tile} and build that.",
+            f"--imgsz {imgsz} does not fit {file.path}, which takes {height}x{width} px.",
+            hint=f"Export the weights with --imgsz {imgsz} and build that.",
         )
 
 

@@ -18,6 +18,7 @@ from yolotrt.cli.options import (
     Backend,
     Force,
     Images,
+    ImageSize,
     JsonTarget,
     Limit,
     Method,
@@ -25,6 +26,7 @@ from yolotrt.cli.options import (
     Trust,
     choice,
     cores,
+    image_size,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.data.coco.layout import means_coco
@@ -58,7 +60,7 @@ def build(
             help="Batch sizes, one optimization profile each (1,4,8), or a range tuned for one size (1-8-32)."
         ),
     ] = "1,4,8,16,32",
-    imgsz: Annotated[int, typer.Option(help="Input size when weights are exported, px.")] = 640,
+    imgsz: ImageSize = "640",
     head: Annotated[str, typer.Option(help="Head when weights are exported: auto, end2end, raw.")] = "auto",
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Download COCO images for INT8 without asking.")
@@ -195,7 +197,7 @@ def build(
         limit=limit,
         algorithm=choice(method, "--method", ALGORITHMS),
         tile_overlap=0.2 if tiles else None,
-        imgsz=imgsz,
+        imgsz=image_size(imgsz),
         head=choice(head, "--head", HEADS),
         output=output,
         engines=ENGINES,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
-from yolotrt.cli.options import ENGINES, Force, JsonTarget, Trust, choice
+from yolotrt.cli.options import ENGINES, Force, ImageSize, JsonTarget, Trust, choice, image_size
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 
 
@@ -17,7 +17,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="ONNX file. [default: engines/NAME.onnx]")
     ] = None,
-    imgsz: Annotated[int, typer.Option(help="Height and width of the input, px.")] = 640,
+    imgsz: ImageSize = "640",
     head: Annotated[
         str, typer.Option(help="auto, end2end (no NMS, where the network has it) or raw.")
     ] = "auto",
@@ -33,6 +33,7 @@ def export(
       yolotrt export yolo26n-seg.pt
       yolotrt export yolo11n-seg.pt -o engines/street.onnx --imgsz 640
       yolotrt export yolo26n-seg.pt --head raw
+      yolotrt export yolo11n-seg.pt --imgsz 384x640
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.model.export import HEADS
@@ -49,7 +50,7 @@ def export(
         result = run(
             weights,
             target,
-            imgsz=imgsz,
+            imgsz=image_size(imgsz),
             head=chosen,
             force=force,
             overwrite=overwrite,
@@ -66,7 +67,9 @@ def export(
         else f"differs from torch by {result.difference:.1e} relative"
     )
     if json != "-":
-        tell(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {imgsz} px, {how}")
+        width, height = spec.input_wh
+        size = width if width == height else f"{width}x{height}"
+        tell(f"{result.path}: {spec.head} head, {len(spec.names)} classes, {size} px, {how}")
     done = Exported(
         path=str(result.path),
         key=result.key,

@@ -41,7 +41,7 @@ Device = Annotated[
     str,
     typer.Option(
         "--device",
-        help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
+        help="Where to run: auto, cpu, cuda:0 (or 0), or tiles dealt out over GPUs with cuda:0,1.",
     ),
 ]
 Depth = Annotated[
@@ -51,6 +51,13 @@ Depth = Annotated[
         min=1,
         max=2,
         help="Frames in flight on a GPU; 2 uploads one while another computes.",
+    ),
+]
+
+ImageSize = Annotated[
+    str,
+    typer.Option(
+        "--imgsz", help="Input size when weights are exported, px: 640, or height x width as in 384x640."
     ),
 ]
 
@@ -162,18 +169,19 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
     return MergeSettings(chosen, float(found[3]), metric, shape)
 
 
-def given_sources(positional: list[str] | None, option: list[str] | None) -> list[str]:
-    """Return the sources that were named in either way.
+def image_size(text: str, option: str = "--imgsz") -> tuple[int, int]:
+    """Parse ``640``, or height and width as in ``384x640``, as Ultralytics orders them.
+
+    Returns:
+        Height and width, px.
 
     Raises:
-        UsageError: None was.
+        UsageError: It is neither.
     """
-    found = [*(positional or ()), *(option or ())]
+    found = re.fullmatch(r"(\d{1,5})(?:[xX,](\d{1,5}))?", text.strip())
     if not found:
-        raise UsageError(
-            "No source was named.", hint="Add a picture, a folder, a video, a camera (0) or an address."
-        )
-    return found
+        raise UsageError(f"{option} {text!r} is no size.", hint="Like this: 640, or 384x640 (height x width)")
+    return int(found[1]), int(found[2] or found[1])
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

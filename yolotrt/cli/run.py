@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
+from yolotrt.cli.detecting import (
+    Agnostic,
+    Classes,
+    Conf,
+    Iou,
+    MaxDet,
+    Targets,
+    chosen_classes,
+    detection_settings,
+    engine_and_sources,
+)
 from yolotrt.cli.options import (
-    SOURCES,
     Device,
     JsonTarget,
     Overlap,
@@ -21,7 +31,6 @@ from yolotrt.cli.options import (
     Trust,
     choice,
     cores,
-    given_sources,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError
@@ -34,16 +43,18 @@ LINE_EVERY = 10
 
 
 def run(
-    engine: Annotated[Path, typer.Argument(help="Engine.")],
-    sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[SOURCE]...", help=f"{SOURCES}; or --source.")
-    ] = None,
+    targets: Targets = None,
     source: Sources = None,
     mode: Annotated[str, typer.Option(help="tiled, global or tiled+global.")] = "tiled",
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
     ] = "auto",
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    max_det: MaxDet = 300,
+    classes: Classes = None,
+    agnostic: Agnostic = False,
     overlap: Overlap = 0.2,
     global_engine: Annotated[
         Path | None, typer.Option("--global-engine", "--whole", help="Another engine for the global pass.")
@@ -90,7 +101,7 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.sustain_tables import sustain_table
 
-    wanted = given_sources(sources, source)
+    engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted))
     claim_outputs([json_output(json, DOCUMENT.kind)], *read, overwrite=overwrite)
     settings: dict[str, Any] = {
@@ -100,6 +111,8 @@ def run(
         "overlap": overlap,
         "cpu_threads": threads or cores(),
         "device": device,
+        "decode": detection_settings(conf, iou, max_det),
+        **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
     found = moving_source(wanted, timeout_s=timeout)

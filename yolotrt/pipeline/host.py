@@ -22,6 +22,7 @@ from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.wanted import wanted
 from yolotrt.timing.clock import Clock, now
 from yolotrt.timing.trace import FrameTrace
 
@@ -85,6 +86,7 @@ class HostPipeline:
                     merged = merge_frame(tiles, plan.grid, global_pass, self._settings.merge)
                 else:
                     merged = global_pass or Detections.empty()
+                merged = wanted(merged, self._settings)
         return FrameResult(merged, trace, Passes(tiles, global_pass))
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _HostPlan:

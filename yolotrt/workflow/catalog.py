@@ -9,8 +9,11 @@ from pathlib import Path
 from yolotrt.artifacts.files import require_file
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
-from yolotrt.backends.sidecar import FORMAT, read_sidecar
-from yolotrt.errors import InputError, ModelError
+from yolotrt.backends.names import NAMES
+from yolotrt.backends.placement import place
+from yolotrt.backends.registry import backend
+from yolotrt.backends.sidecar import FORMAT, has_sidecar, read_sidecar
+from yolotrt.errors import InputError, ModelError, YoloTrtError
 from yolotrt.model.weights import obtain_weights
 from yolotrt.progress import Say
 from yolotrt.text import shell_words
@@ -52,16 +55,70 @@ def find_model(name: str | None, engines: Path) -> Path:
     )
 
 
-def newest_engine(engines: Path) -> Path:
-    """Return the engine in a folder whose sidecar was written last.
+def newest_engine(engines: Path, device: str = "auto", say: Say = lambda _: None) -> Path:
+    """Return the engine in a folder whose sidecar was written last, of those that can run here.
+
+    Args:
+        engines: The folder.
+        device: Where it is to run; see :func:`yolotrt.backends.placement.place`.
+        say: Told which was taken and why, and which others there are.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or none that can run here.
     """
     sidecars = [p for p in engines.glob("*.json") if p.with_suffix("").is_file() and _is_sidecar(p)]
     if not sidecars:
-        raise InputError(f"There is no engine in {engines}/.", hint="Build one: yolotrt build MODEL --int8")
-    return max(sidecars, key=lambda p: (p.stat().st_mtime_ns, p.name)).with_suffix("")
+        raise InputError(
+            f"There is no engine in {engines}/.",
+            hint="Build one: yolotrt build MODEL --fp16 (a GPU) or --int8 (a processor); or: yolotrt demo",
+        )
+    sidecars.sort(key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    fitting, unfit = [], []
+    for engine in (p.with_suffix("") for p in sidecars):
+        reason = _unusable(engine, device)
+        if reason is None:
+            fitting.append(engine)
+        else:
+            unfit.append(f"{engine.name}: {reason}")
+    if not fitting:
+        raise InputError(
+            f"None of the {len(unfit)} engines in {engines}/ can run here: {'; '.join(unfit[:4])}.",
+            hint="Build one for this machine: yolotrt build MODEL; see: yolotrt doctor",
+        )
+    others = [path.name for path in fitting[1:]]
+    which = f"the newest of {len(fitting)} in {engines}/ that can run here" if others else "the only one"
+    if unfit and not others:
+        which = f"the only one of {len(sidecars)} in {engines}/ that can run here"
+    say(f"engine: {fitting[0]} ({which})")
+    if others:
+        say(f"note: name one to take it instead: {', '.join(others[:4])}{', ...' if others[4:] else ''}")
+    if unfit:
+        say(f"note: left out: {'; '.join(unfit[:4])}")
+    return fitting[0]
+
+
+def _unusable(engine: Path, device: str) -> str | None:
+    """Return why an engine cannot run here, or None."""
+    try:
+        file = read_sidecar(engine)
+        state = backend(file.backend).availability()
+        if state.usable:
+            place(file, device)
+    except YoloTrtError as exc:
+        return exc.message.rstrip(".")
+    return None if state.usable else state.reason.rstrip(".")
+
+
+def is_engine_name(text: str) -> bool:
+    """Return whether a word on the command line names an engine or a model rather than pictures."""
+    path = Path(text)
+    endings = {ending for name in NAMES for ending in _endings(name)} | {".pt", ".pth", ".yaml", ".yml"}
+    return path.suffix.lower() in endings or (path.is_file() and has_sidecar(path))
+
+
+def _endings(name: str) -> tuple[str, ...]:
+    found = backend(name)
+    return (Path(f"x{found.suffix}").suffix, *found.foreign_suffixes)
 
 
 def read_engines(
