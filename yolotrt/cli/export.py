@@ -7,13 +7,23 @@ from typing import Annotated
 
 import typer
 
+from yolotrt.cli.calibration_images import may_fetch
 from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
-from yolotrt.cli.options import ENGINES, Force, ImageSize, JsonTarget, Trust, choice, image_size
+from yolotrt.cli.options import ENGINES, Force, ImageSize, JsonTarget, Trust, Yes, choice, image_size
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.errors import UsageError
+from yolotrt.text import shell_words
 
 
 def export(
-    weights: Annotated[Path, typer.Argument(help="Ultralytics weights (.pt), or a model .yaml (untrained).")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WEIGHTS]",
+            help="Ultralytics weights (.pt; its own are fetched by name), or a model .yaml (untrained). "
+            "[default: yolo26n-seg.pt]",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="ONNX file. [default: engines/NAME.onnx]")
     ] = None,
@@ -21,6 +31,7 @@ def export(
     head: Annotated[
         str, typer.Option(help="auto, end2end (no NMS, where the network has it) or raw.")
     ] = "auto",
+    yes: Yes = False,
     trust: Trust = False,
     force: Force = False,
     overwrite: Overwrite = False,
@@ -39,9 +50,13 @@ def export(
     from yolotrt.model.export import HEADS
     from yolotrt.model.export import export as run
     from yolotrt.model.exported import EXPORTED, default_target
+    from yolotrt.workflow.catalog import find_model
     from yolotrt.workflow.replies import EXPORTED as REPLY
     from yolotrt.workflow.replies import Exported
 
+    weights = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
+    if weights.suffix == ".onnx":
+        raise UsageError(f"{weights} is exported already.", hint=f"yolotrt build {shell_words(str(weights))}")
     chosen = choice(head, "--head", HEADS)
     target = output or default_target(weights, ENGINES)
     outputs = [Output("-o", target, EXPORTED), json_output(json, REPLY.kind)]

@@ -54,6 +54,10 @@ Depth = Annotated[
     ),
 ]
 
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Fetch what is missing (weights, COCO images) without asking.")
+]
+
 ImageSize = Annotated[
     str,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.calibration_images import may_fetch
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
@@ -24,6 +25,7 @@ from yolotrt.cli.options import (
     Overlap,
     Threads,
     Trust,
+    Yes,
     choice,
     choices,
     cores,
@@ -86,6 +88,7 @@ def tune(
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
+    yes: Yes = False,
     state: Annotated[
         Path, typer.Option(help="What is known so far; the same command continues from it.")
     ] = Path("runs/tune.json"),
@@ -129,7 +132,7 @@ def tune(
 
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
-    path = find_model(model, ENGINES)
+    path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     request = TuneRequest(
         build=BuildRequest(
             path,

@@ -87,7 +87,8 @@ class HostPipeline:
                 else:
                     merged = global_pass or Detections.empty()
                 merged = wanted(merged, self._settings)
-        return FrameResult(merged, trace, Passes(tiles, global_pass))
+        names = self._engine.file.spec.names
+        return FrameResult(merged, trace, Passes(tiles, global_pass), plan.grid.frame_wh, names)
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _HostPlan:
         plan = self._plans.pop(frame_wh, None)

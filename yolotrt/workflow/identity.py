@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from yolotrt.data.coco.names import coco_category
+from yolotrt.data.coco.names import category_ids
 from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, plain_name
 from yolotrt.data.formats.files import spellings
 from yolotrt.data.formats.reader import read_annotations
@@ -115,9 +115,7 @@ def own_ids(names: Sequence[str], pictures: Sequence[str] | None, *, several: bo
         pictures: Their names, in order; None for a video.
         several: Other videos or pictures come with the video, so its frames cannot be numbered alone.
     """
-    of_coco = [coco_category(name) for name in names]
-    known = [key for key in of_coco if key is not None]
-    classes = known if len(known) == len(names) else list(range(1, len(names) + 1))
+    classes = category_ids(names)
     categories: dict[int | str, str] = {}
     for key, name in zip(classes, names, strict=True):
         categories.setdefault(key, name)

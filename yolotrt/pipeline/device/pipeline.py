@@ -201,7 +201,8 @@ class DevicePipeline:
         trace = flight.trace(settings.mode, stamps, merges=by_gpu is None)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
-        return FrameResult(merged, trace, found)
+        names = self._gpus[0].engine.file.spec.names
+        return FrameResult(merged, trace, found, plan.grid.frame_wh, names)
 
 
 @dataclass
