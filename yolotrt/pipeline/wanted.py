@@ -36,6 +36,8 @@ def wanted(found: Detections, settings: PipelineSettings) -> Detections:
         found: Merged detections, best first.
         settings: Classes are indices; see :func:`resolved`.
     """
+    if found.scores.size and found.scores.min() <= settings.decode.conf:  # merging may have halved some
+        found = found.take(found.scores > settings.decode.conf)
     if settings.agnostic:
         one_class = np.zeros(len(found), np.int64)
         found = found.take(nms(found.boxes, found.scores, one_class, settings.decode.iou))
