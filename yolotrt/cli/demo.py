@@ -19,7 +19,9 @@ OUT = Path("runs/demo")
 
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: a smoke test.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = OUT,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", "--out", help="Folder for everything it makes.")
+    ] = OUT,
     threads: Threads = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,

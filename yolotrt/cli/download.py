@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 def download(
     dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = DATASET,
-    images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 500,
+    images: Annotated[int, typer.Option("-n", "--images", min=1, help="How many images.")] = 500,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     classes: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only images that show one of these classes.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / DATASET,
+    out: Annotated[Path, typer.Option("-o", "--output", "--out", help="Folder for the images.")] = CALIB_DATA
+    / DATASET,
     annotations: Annotated[
         bool, typer.Option("--annotations/--no-annotations", help="Keep their annotations (instances.json).")
     ] = True,

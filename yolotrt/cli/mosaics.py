@@ -14,7 +14,9 @@ from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
 def mosaics(
     annotations: Annotations,
-    out: Annotated[Path, typer.Option(help="Folder for images/ and instances.json.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", "--out", help="Folder for images/ and instances.json.")
+    ],
     images: AnnotatedImages = None,
     split: Split = "val",
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",

@@ -114,7 +114,7 @@ def predict(
         --json results.json
     """
     from yolotrt.data.named import local_paths
-    from yolotrt.data.sources import films, open_source
+    from yolotrt.data.sources import open_source, video_rates
     from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
     from yolotrt.report.draw import draw
     from yolotrt.report.figures import milliseconds
@@ -165,7 +165,7 @@ def predict(
         progress_bars() as progress,
     ):
         names = pipeline.names
-        pictures = None if films(frames) else frames.names
+        pictures = None if video_rates(frames) else frames.names
         if annotations is None:
             ids = own_ids(names, pictures, several=len(frames.names) > 1)
         else:

@@ -178,7 +178,8 @@ def tune(
         console.print(tune_table(written, console.width))
         if outcome.dropped or outcome.refused:
             console.print(given_up_table(written, console.width))
-        tell(f"recommended: {outcome.best.result.case}")
+        said = "recommended" if outcome.kept else "nothing keeps the budgets; the fastest is"
+        tell(f"{said}: {outcome.best.result.case}")
         for reason in outcome.reasons:
             tell(f"  {reason}")
     emit_json(json, DOCUMENT.to_json(written))

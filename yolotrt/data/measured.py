@@ -11,7 +11,7 @@ from pathlib import Path
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import read_image
-from yolotrt.data.named import Film, Live, Named, Stills, named
+from yolotrt.data.named import Live, Named, Stills, VideoPath, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ImageError, InputError, PictureWarning
@@ -57,7 +57,7 @@ def source_files(source: str | Sequence[str]) -> tuple[tuple[str, str], ...]:
             chosen = list(found.paths.items())[:left]
             files += [(name, _digest(path)) for name, path in chosen]
             left -= len(chosen)
-        elif isinstance(found, Film) and left:
+        elif isinstance(found, VideoPath) and left:
             VideoFile(found.path).close()
             files.append((found.name, _digest(found.path)))
             left -= 1
@@ -69,7 +69,7 @@ def _frames(found: Named, seed: int, limit: int) -> Generator[Frame, None, None]
         return
     if isinstance(found, Stills):
         yield from map(read_image, found.paths.values())
-    elif isinstance(found, Film):
+    elif isinstance(found, VideoPath):
         with closing(VideoFile(found.path)) as video:
             count = 0
             for one in islice(video.frames(), limit):

@@ -51,7 +51,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoPath:
     """A file that is no picture.
 
     Attributes:
@@ -77,7 +77,7 @@ class Stills:
     paths: dict[str, Path]
 
 
-Named = Synthetic | Live | Film | Stills
+Named = Synthetic | Live | VideoPath | Stills
 
 
 def named(texts: str | Sequence[str]) -> tuple[Named, ...]:
@@ -101,9 +101,9 @@ def named(texts: str | Sequence[str]) -> tuple[Named, ...]:
     for place in places:
         if not isinstance(place, Path):
             found.append(place)
-        elif os.path.isfile(place) and _is_film(place):
-            film = Film(_below(base, place), place)
-            found += [film] if film not in found else []
+        elif os.path.isfile(place) and _is_video(place):
+            video = VideoPath(_below(base, place), place)
+            found += [video] if video not in found else []
         else:
             root = place if alone and os.path.isdir(place) else base
             paths = {_below(root, path): path for path in list_images(place)}
@@ -171,7 +171,7 @@ def _matches(pattern: str) -> Iterator[Path]:
         raise InputError(f"{pattern} matches nothing.", hint=HINT)
 
 
-def _is_film(path: Path) -> bool:
+def _is_video(path: Path) -> bool:
     """Return whether a file is no picture; what is called like one has to prove to be a video."""
     if is_picture(path):
         return False

@@ -12,7 +12,7 @@ from typing import Protocol
 from yolotrt.arrays import Frame
 from yolotrt.data.images import read_image
 from yolotrt.data.kinds import SCENE
-from yolotrt.data.named import Film, Live, Named, Stills, label, named
+from yolotrt.data.named import Live, Named, Stills, VideoPath, label, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.errors import ImageError
@@ -35,7 +35,7 @@ class Shot:
     moment: Moment | None = None
 
     @property
-    def film(self) -> str | None:
+    def video(self) -> str | None:
         """The name of the video or stream that it is a frame of."""
         return None if self.moment is None else self.name.rpartition("#")[0]
 
@@ -237,7 +237,7 @@ def open_source(texts: str | Sequence[str]) -> Source:
     return opened[0] if len(opened) == 1 else Joined(label(texts), opened)
 
 
-def films(source: Source) -> dict[str, float | None]:
+def video_rates(source: Source) -> dict[str, float | None]:
     """Return the frame rates of the videos and streams in a source, by their names; None if it has none."""
     parts: Iterable[Source] = source.parts if isinstance(source, Joined) else (source,)
     return {part.name: part.fps for part in parts if isinstance(part, (VideoSource, LiveSource))}
@@ -246,6 +246,6 @@ def films(source: Source) -> dict[str, float | None]:
 def _opened(found: Named) -> Source:
     if isinstance(found, Live):
         return LiveSource(found)
-    if isinstance(found, Film):
+    if isinstance(found, VideoPath):
         return VideoSource(found.path, VideoFile(found.path), found.name)
     return Pictures(found.name, found.paths) if isinstance(found, Stills) else SceneSource()

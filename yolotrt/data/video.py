@@ -12,7 +12,7 @@ import numpy as np
 
 from yolotrt.arrays import Frame
 from yolotrt.data.images import read_image
-from yolotrt.data.named import Film, Live, Stills, label, named
+from yolotrt.data.named import Live, Stills, VideoPath, label, named
 from yolotrt.data.quiet import quiet
 from yolotrt.data.video_file import VideoFile, VideoFrameAt
 from yolotrt.errors import InputError, UsageError
@@ -80,7 +80,7 @@ def moving_source(texts: str | Sequence[str], *, timeout_s: float = TIMEOUT_S) -
     (one,) = found
     if isinstance(one, Live):
         return live_source(one, timeout_s=timeout_s)
-    if isinstance(one, Film):
+    if isinstance(one, VideoPath):
         return FileSource(one.path)
     if isinstance(one, Stills):
         return FolderSource(one.name, list(one.paths.values()))

@@ -14,6 +14,8 @@ from yolotrt.backends.names import NAMES
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import FORMAT, has_sidecar, read_sidecar
+from yolotrt.data.foreign import VIDEO_ENDINGS
+from yolotrt.data.images import EXTENSIONS
 from yolotrt.distribution import install_hint
 from yolotrt.errors import InputError, ModelError, YoloTrtError
 from yolotrt.model.weights import RELEASES, can_obtain, is_published, obtain_weights
@@ -140,8 +142,13 @@ def _unusable(engine: Path, device: str) -> str | None:
 def is_engine_name(text: str) -> bool:
     """Return whether a word on the command line names an engine or a model rather than pictures."""
     path = Path(text)
-    endings = {ending for name in NAMES for ending in _endings(name)} | {".pt", ".pth", ".yaml", ".yml"}
-    return path.suffix.lower() in endings or (path.is_file() and has_sidecar(path))
+    ending = path.suffix.lower()
+    if ending in (".onnx", ".pt", ".pth", ".yaml", ".yml"):
+        return True
+    if ending in (*EXTENSIONS, *VIDEO_ENDINGS) or not ending:  # no backend need be imported to know
+        return path.is_file() and has_sidecar(path)
+    endings = {ending for name in NAMES for ending in _endings(name)}
+    return ending in endings or (path.is_file() and has_sidecar(path))
 
 
 def _endings(name: str) -> tuple[str, ...]:

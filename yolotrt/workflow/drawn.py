@@ -10,7 +10,7 @@ import cv2
 
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import ensure_writable, write_bytes
-from yolotrt.data.sources import Shot, Source, films
+from yolotrt.data.sources import Shot, Source, video_rates
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError
 
@@ -29,7 +29,7 @@ def drawn_names(source: Source) -> dict[str, str]:
     A name stays, with its folders, if its kind can be written; ``x.bmp`` becomes ``x.bmp.png`` and
     ``clip.mov`` ``clip.mov.mp4``.
     """
-    moving = films(source)
+    moving = video_rates(source)
     return _distinct(
         {name: ((VIDEO,), VIDEO) if name in moving else (PICTURES, ".png") for name in source.names}
     )
@@ -48,7 +48,7 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
     Raises:
         StorageError: A file cannot be written.
     """
-    names, moving = drawn_names(source), films(source)
+    names, moving = drawn_names(source), video_rates(source)
     current: str | None = None
     append: Draw | None = None
     for name in moving:
@@ -57,14 +57,14 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
 
         def write(shot: Shot, picture: Frame) -> None:
             nonlocal current, append
-            film = shot.film
-            if film != current:
+            video = shot.video
+            if video != current:
                 stack.close()
-                current = film
+                current = video
                 append = (
                     None
-                    if film is None
-                    else stack.enter_context(_video(folder / names[film], moving[film] or USUAL_FPS))
+                    if video is None
+                    else stack.enter_context(_video(folder / names[video], moving[video] or USUAL_FPS))
                 )
             if append is None:
                 _write_picture(folder / names[shot.name], picture)
