@@ -102,7 +102,7 @@ architecture: setup  ## Draw docs/architecture.svg again from the code
 docs: setup  ## Build the documents as a site in runs/site, links checked (mkdocs-material)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[docs]'
 	$(BIN)/python -m tools.cli_reference
-	PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
 	@echo runs/site/index.html
 
 bench: setup  ## Regenerate the tables and pictures of README and docs, as far as this machine can (see benchmarks/)

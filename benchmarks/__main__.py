@@ -66,6 +66,7 @@ FIGURES = {
     "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
     "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
+    "whole-objects": Figures(readme_runs.whole_objects, data=True, modules=("ultralytics",)),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
     "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),

@@ -258,6 +258,24 @@ _SHOWN = {
 """Cases that the README shows, and its words for them."""
 
 
+def whole_objects(found: Json) -> str:
+    """Return box and mask mAP of large and small objects by pass, on two kinds of large frames."""
+    words = {"mosaics": "mosaics", "single": "enlarged photographs"}
+    rows = [
+        (
+            f"{row['frames']} {words[name]}",
+            str(row["conf"]),
+            row["way"],
+            *(_points(row["box"][size]) for size in ("ap", "small", "large")),
+            _points(row["mask"]["large"]),
+        )
+        for name, entries in found["sets"].items()
+        for row in sorted(entries, key=lambda row: row["conf"])
+    ]
+    head = ("frames", "conf", "pass", "box mAP50-95", "small", "large", "masks, large")
+    return _table(head, rows, left=3)
+
+
 def summary(*found: Json) -> str:
     """Return the README's table: one line for each question, with what it was measured on."""
     small, tiled, accurate, fused = found
@@ -307,6 +325,7 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "int8": ("int8-comparison", int8),
     "calibration": ("calibration-cost", calibration),
     "tiling": ("tiling", tiling),
+    "whole-objects": ("whole-objects", whole_objects),
     "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
     "small-objects": ("small-objects", small_objects),

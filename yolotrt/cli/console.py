@@ -163,10 +163,11 @@ class Lines:
         begin, first = self._steps.setdefault(name, (at, done))
         if talk.verbose and total and done >= total:
             self._say(f"{name}: {total}, took {seconds_between(begin, at):.1f} s")
-        if seconds_between(self._said, at) < LINE_S or (total and done >= total):
+        spent, made = seconds_between(begin, at), done - first
+        begins = not made and spent < LINE_S
+        if seconds_between(self._said, at) < LINE_S or begins or (total and done >= total):
             return
         self._said = at
-        spent, made = seconds_between(begin, at), done - first
         left = f", about {span(spent / made * (total - done))} left" if total and made > 0 else ""
         self._say(f"{name}: {done:,}{f' of {total:,}' if total else ''} after {span(spent)}{left}")
 
