@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,7 @@ def engine_and_sources(
         UsageError: No source was named.
         InputError: There is no engine, or weights in its place.
     """
+    from yolotrt.data.named import HINT, local_paths
     from yolotrt.workflow.catalog import is_engine_name, newest_engine
 
     words, named = list(targets or ()), list(option or ())
@@ -67,6 +69,10 @@ def engine_and_sources(
         raise UsageError(
             "No source was named.", hint="Add a picture, a folder, a video, a camera (0) or an address."
         )
+    if engine is None:
+        for path in local_paths(sources):
+            if not os.path.lexists(path):  # perhaps the name of an engine, too
+                raise InputError(f"{path} does not exist.", hint=HINT)
     return engine or newest_engine(ENGINES, device, say), sources
 
 
