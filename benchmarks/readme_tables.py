@@ -305,7 +305,8 @@ def summary(*found: Json) -> str:
             ("32 tiles through the network, ms",
              f"ONNX Runtime {times['onnxruntime']}, torch.compile {times['torch.compile']}",
              f"{times['fused']} (fused)", f"YOLO11n-seg FP16, {card}"),
-            ("a 4K frame, upload to masks, ms", "", f"{whole}, {page_locked} with `frame_buffer` (fused)", f"YOLO11n-seg FP16, {card}"),
+            ("a 4K frame, upload to masks, ms", "", f"{whole}, {page_locked} with `frame_buffer` (fused)",
+             f"YOLO11n-seg FP16, {card}"),
         ],
         left=4,
     )  # fmt: skip
