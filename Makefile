@@ -13,7 +13,7 @@ PIP_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture docs bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,7 +99,13 @@ schemas: setup  ## Write the JSON Schemas of our documents again, from the types
 architecture: setup  ## Draw docs/architecture.svg again from the code
 	$(BIN)/python -m tools.architecture
 
-bench: setup  ## Regenerate the README's tables and pictures, as far as this machine can (see benchmarks/)
+docs: setup  ## Build the documents as a site in runs/site, links checked (mkdocs-material)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[docs]'
+	$(BIN)/python -m tools.cli_reference
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
+	@echo runs/site/index.html
+
+bench: setup  ## Regenerate the tables and pictures of README and docs, as far as this machine can (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
 train-demo: setup-export  ## Train the demo model again (needs a GPU; see tools/demo-model/)

@@ -1,11 +1,11 @@
-"""Regenerate the figures that the README quotes, and the README's blocks that show them.
+"""Regenerate the figures that README and docs quote, and the blocks that show them.
 
     python -m benchmarks                    everything that can run here; the rest is named with what it lacks
     python -m benchmarks accuracy tiling    only these
     python -m benchmarks --list             what there is, and what it needs
-    python -m benchmarks --readme           write the README's blocks from what was measured
+    python -m benchmarks --readme           write the blocks from what was measured
 
-Each writes ``benchmarks/results/NAME.json``. From those that the README quotes a block of it is made; a test
+Each writes ``benchmarks/results/NAME.json``. From those that README and docs quote blocks are made; a test
 holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
 ``models/``.
 Figures of a GPU are not made here: ``gpu.json`` came from ``python -m benchmarks.bench_gpu`` on the card
@@ -29,7 +29,9 @@ from yolotrt.artifacts.files import write_text
 
 WORK = Path("runs/bench")
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+"""Where figures are quoted."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ FIGURES = {
     "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
     "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
+    "whole-objects": Figures(readme_runs.whole_objects, data=True, modules=("ultralytics",)),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
     "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
@@ -76,14 +79,13 @@ FIGURES = {
 }
 
 
-def write_readme() -> None:
-    """Write the README's blocks whose figures are kept."""
-    blocks = {
-        name: render(json.loads(path.read_text()))
-        for name, (source, render) in readme_tables.RENDERERS.items()
-        if (path := RESULTS / f"{source}.json").exists()
-    }
-    write_text(README, readme_tables.replaced(README.read_text(), blocks))
+def write_pages() -> None:
+    """Write the blocks of README and documents whose figures are kept."""
+    blocks = {name: text for name in readme_tables.RENDERERS if (text := readme_tables.block(name, RESULTS))}
+    for page in PAGES:
+        text = page.read_text()
+        if (new := readme_tables.replaced(text, blocks)) != text:
+            write_text(page, new)
 
 
 def main() -> None:
@@ -93,7 +95,9 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(FIGURES)}")
     parser.add_argument("--list", action="store_true", help="say what there is and what it lacks here")
-    parser.add_argument("--readme", action="store_true", help="write the README's blocks without measuring")
+    parser.add_argument(
+        "--readme", action="store_true", help="write the blocks of README and docs without measuring"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(FIGURES):
         parser.error(f"there are no figures called {', '.join(sorted(unknown))}")
@@ -105,7 +109,7 @@ def main() -> None:
         found = readme_runs.run(FIGURES[name].measure, WORK / name)
         write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1) + "\n")
     if not arguments.list:
-        write_readme()
+        write_pages()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvidia import NvidiaDriver
-from yolotrt.data.sources import read_frames
+from yolotrt.data.measured import read_frames
 from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH

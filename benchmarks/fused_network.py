@@ -41,7 +41,7 @@ from yolotrt.backends.profiles import Profile
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.cuda.device import Device, Scope
 from yolotrt.cuda.machine import HERE
-from yolotrt.data.sources import read_frames
+from yolotrt.data.measured import read_frames
 from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
 from yolotrt.model.onnxfile import read_spec

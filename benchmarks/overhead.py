@@ -24,7 +24,7 @@ import onnxruntime as ort
 from benchmarks.output import emit
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.data.sources import read_frames
+from yolotrt.data.measured import read_frames
 from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.machine.environment import environment

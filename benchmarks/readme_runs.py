@@ -85,6 +85,15 @@ def tiling(folder: Path) -> Json:
     return {"modes": found}
 
 
+def whole_objects(folder: Path) -> Json:
+    """Evaluate passes on mosaics and on single enlarged photographs, with and without doubt."""
+    fp32, _ = _real_engines(folder, int8=False)
+    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics", quiet=True)
+    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out single --single", quiet=True)
+    given = (str(folder / fp32), str(folder / "mosaics"), str(folder / "single"), "--limit", "13", "60")
+    return _module(folder, "benchmarks.whole_objects", *given)
+
+
 def demo(folder: Path) -> Json:
     """Evaluate the carried model's engines, as the demo leaves them, on held-out scenes cut into tiles."""
     yolotrt(folder, "demo", quiet=True)

@@ -1,4 +1,4 @@
-"""Write what was measured as the README shows it, between marks that name the file it comes from.
+"""Write what was measured as README and docs show it, between marks that name the file it comes from.
 
 <!-- figures: NAME -->
 ...
@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -256,13 +258,79 @@ _SHOWN = {
 }
 """Cases that the README shows, and its words for them."""
 
-RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
+
+def whole_objects(found: Json) -> str:
+    """Return box and mask mAP of large and small objects by pass, on two kinds of large frames."""
+    words = {"mosaics": "mosaics", "single": "enlarged photographs"}
+    rows = [
+        (
+            f"{row['frames']} {words[name]}",
+            str(row["conf"]),
+            row["way"],
+            *(_points(row["box"][size]) for size in ("ap", "small", "large")),
+            _points(row["mask"]["large"]),
+        )
+        for name, entries in found["sets"].items()
+        for row in sorted(entries, key=lambda row: row["conf"])
+    ]
+    head = ("frames", "conf", "pass", "box mAP50-95", "small", "large", "masks, large")
+    return _table(head, rows, left=3)
+
+
+def summary(*found: Json) -> str:
+    """Return the README's table: one line for each question, with what it was measured on."""
+    small, tiled, accurate, fused = found
+    passes = {entry["mode"]: entry["engines"][0]["box"]["ap"] for entry in tiled["modes"]}
+    loss = accurate["engines"][1]["comparison"]["box"]
+    run = fused["network"]["YOLO11n-seg, torch.compile and ONNX Runtime beside"]
+    samples = run["networks"]["yolo11n-seg"]["batches"]["32"]["samples_ms"]
+    times = {name: milliseconds(float(np.median(ms)) / 1e3) for name, ms in samples.items()}
+    frames = fused["frame"]["network reads the frame"]["frame"]["cases"]
+    whole, page_locked = (
+        milliseconds(
+            next(float(np.median(c["samples_s"]["end_to_end"])) for c in frames if c["engine"] == name)
+        )
+        for name in ("whole frame", "whole frame, page-locked source")
+    )
+    card = run["gpu_before"]["name"]
+    recall = {mode: f"{share * 100:.1f} %" for mode, share in small["recall"].items()}
+    return _table(
+        ("question", "the frame alone, or others", "yolotrt", "measured on"),
+        [
+            ("small objects found in 4K scenes", recall["global"], recall["tiled+global"],
+             f"{small['scenes']} drawn scenes, demo model"),
+            ("box mAP50-95 of 4K mosaics", _points(passes["global"]), _points(passes["tiled+global"]),
+             "YOLO11n-seg, COCO photographs, a processor"),
+            ("box mAP lost by INT8", "", _lost(-loss["relative"], (loss["low"], loss["high"])),
+             f"YOLO11n-seg, {accurate['engines'][0]['images']} photographs of COCO, a processor"),
+            ("32 tiles through the network, ms",
+             f"ONNX Runtime {times['onnxruntime']}, torch.compile {times['torch.compile']}",
+             f"{times['fused']} (fused)", f"YOLO11n-seg FP16, {card}"),
+            ("a 4K frame, upload to masks, ms", "", f"{whole}, {page_locked} with `frame_buffer` (fused)",
+             f"YOLO11n-seg FP16, {card}"),
+        ],
+        left=4,
+    )  # fmt: skip
+
+
+def block(name: str, results: Path) -> str | None:
+    """Return a block as the results say it; None if one of them was not measured."""
+    sources, render = RENDERERS[name]
+    paths = [results / f"{source}.json" for source in sources.split()]
+    if not all(path.exists() for path in paths):
+        return None
+    return render(*(json.loads(path.read_text()) for path in paths))
+
+
+RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
+    "summary": ("small-objects tiling accuracy fused", summary),
     "quick-start-commands": ("quick-start", transcript),
     "quick-start": ("quick-start", sweep),
     "accuracy": ("accuracy", accuracy),
     "int8": ("int8-comparison", int8),
     "calibration": ("calibration-cost", calibration),
     "tiling": ("tiling", tiling),
+    "whole-objects": ("whole-objects", whole_objects),
     "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
     "small-objects": ("small-objects", small_objects),
@@ -272,7 +340,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Json], str]]] = {
     "gpu-modes": ("gpu", gpu_modes),
     "gpu-frames": ("gpu", gpu_frames),
 }
-"""By the name of a block: the file in ``benchmarks/results/`` that it comes from, and what writes it."""
+"""By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""
 
 
 def _points(value: float | None) -> str:

@@ -51,9 +51,19 @@ class _Graph:
 
 
 def tiny_yolo(
-    size: int = 64, *, batch: int | None = None, seed: int = 0, names: bool = True, p6: bool = False
+    size: int = 64,
+    *,
+    width: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    names: bool = True,
+    p6: bool = False,
 ) -> onnx.ModelProto:
-    """Return the network for square inputs of ``size`` px; ``batch`` None is dynamic; ``p6`` adds a level."""
+    """Return the network for inputs of ``size`` px, square unless a ``width`` is given.
+
+    ``batch`` None is dynamic; ``p6`` adds a level.
+    """
+    width = width or size
     g = _Graph(seed)
     p1 = g.conv_silu("images", "stem", 3, 8, stride=2)
     p2 = g.conv_silu(p1, "down2", 8, 8, stride=2)
@@ -81,16 +91,16 @@ def tiny_yolo(
     scores = g.node("Sigmoid", ["cls"], "cls.sig")
     g.node("Concat", [boxes, scores, "coef"], "output0", axis=1)
     g.conv(res, "output1", 8, COEFFS)
-    anchors = sum((size // s) ** 2 for s in (8, 16, 32, 64)[: len(levels)])
+    anchors = sum((size // s) * (width // s) for s in (8, 16, 32, 64)[: len(levels)])
     n = batch or "batch"
     f32 = TensorProto.FLOAT
     graph = helper.make_graph(
         g.nodes,
         "tiny",
-        [helper.make_tensor_value_info("images", f32, [n, 3, size, size])],
+        [helper.make_tensor_value_info("images", f32, [n, 3, size, width])],
         [
             helper.make_tensor_value_info("output0", f32, [n, channels, anchors]),
-            helper.make_tensor_value_info("output1", f32, [n, COEFFS, size // 4, size // 4]),
+            helper.make_tensor_value_info("output1", f32, [n, COEFFS, size // 4, width // 4]),
         ],
         g.weights,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what no one sees: controls, formats (such as bidi overrides), lone surrogates,
@@ -115,3 +116,12 @@ def csv_text(value: object) -> object:
         return value
     plain = visible(value)
     return f"'{plain}" if len(plain) > 1 and plain.lstrip().startswith(_FORMULA) else plain
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return which of the known words was probably meant, in any case, or None if none is near."""
+    from difflib import get_close_matches
+
+    by_plain = {one.casefold(): one for one in known}
+    found = get_close_matches(word.casefold(), by_plain, n=1, cutoff=0.6)
+    return by_plain[found[0]] if found else None

@@ -221,3 +221,31 @@ def test_what_was_saved_among_the_pictures_is_not_taken_for_one_of_them(
     again = cli(*command)
     assert (again.code, again.out) == (0, first.out)
     assert len(list(pictures.rglob("*.png"))) == 8
+
+
+def test_several_sources_are_one_run(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:
+    clip(tmp_path / "v.mkv", 3)
+    named = ("pictures/0.png", "v.mkv", "pictures/[12].png")
+    done = cli(
+        "predict",
+        engine,
+        *named,
+        "--source",
+        "v.mkv",
+        "--save",
+        "out",
+        "--json",
+        "r.json",
+        "--coco",
+        "d.json",
+    )
+    assert done.code == 0, done.err
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [
+        "pictures/0.png", "v.mkv#0", "v.mkv#1", "v.mkv#2", "pictures/1.png", "pictures/2.png",
+    ]  # fmt: skip
+    assert len({image["id"] for image in json.loads(Path("d.json").read_text())["images"]}) == 6
+    drawn = {p.relative_to("out").as_posix() for p in Path("out").rglob("*.*") if not p.name.startswith(".")}
+    assert drawn == {"pictures/0.png", "v.mkv.mp4", "pictures/1.png", "pictures/2.png"}
+    assert len(list(VideoFile(Path("out/v.mkv.mp4")).frames())) == 3
+    done = cli("predict", engine, "--save", "out")
+    assert (done.code, "No source was named" in done.err) == (2, True)

@@ -278,7 +278,7 @@ def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: t
     found[0] = (len(merged), count, 0, 0)
 
 
-MERGE_STEPS = ("look", "relate", "compare", "join", "find_rivals")
+MERGE_STEPS = ("look", "relate", "compare", "join", "weigh", "find_rivals")
 
 Reference = Callable[[Memory, Mapping[str, int], list[Any], tuple[int, int, int]], None]
 KERNELS: dict[str, Reference] = {

@@ -14,7 +14,7 @@ from tests.data.clips import clip
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.arrays import Frame
 from yolotrt.data.feed import DropPolicy, Feed
-from yolotrt.data.video import StreamSource, moving_source
+from yolotrt.data.video import moving_source
 from yolotrt.errors import ImageError, InputError
 
 
@@ -236,7 +236,7 @@ def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
 def _started(feed_of: Camera, timeout_s: float) -> Feed:
     for _ in range(600):
         try:
-            return Feed(StreamSource(feed_of.address, timeout_s=timeout_s)).start()
+            return Feed(moving_source(feed_of.address, timeout_s=timeout_s)).start()
         except InputError:
             time.sleep(0.1)
     raise AssertionError("the local stream did not start")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.data.clips import clip
 from yolotrt.data.kinds import SCENE
-from yolotrt.data.sources import MAX_FRAMES, source_files
-from yolotrt.errors import ImageError, PictureWarning
+from yolotrt.data.measured import MAX_FRAMES, read_frames, source_files
+from yolotrt.data.named import Live, Stills, label, local_paths, named
+from yolotrt.data.sources import open_source
+from yolotrt.data.video import moving_source
+from yolotrt.errors import InputError, PictureWarning, UsageError
 
 
 def test_pictures_are_named_from_their_folder_with_their_hash(pictures: Path, tmp_path: Path) -> None:
@@ -38,5 +43,43 @@ def test_a_scene_has_no_files_and_nothing_is_an_error(
     (tmp_path / SCENE).mkdir()
     with pytest.warns(PictureWarning, match="what is called so here is ./scene"):
         assert source_files(SCENE) == ()
-    with pytest.raises(ImageError, match="does not exist"):
+    with pytest.raises(InputError, match="does not exist"):
         source_files(str(tmp_path / "none"))
+
+
+def test_patterns_folders_and_several_names_are_one_source(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pictures, "cam2")
+    (pictures / "notes.txt").write_text("no picture")
+    clip(tmp_path / "v.mkv", 3)
+    with pytest.warns(PictureWarning, match=r"left out as neither pictures nor videos: notes.txt"):
+        (found,) = named("pictures/*")
+    assert isinstance(found, Stills)
+    assert list(found.paths) == [f"{i}.png" for i in range(4)]
+    (both,) = named(["pictures", "cam2"])
+    assert isinstance(both, Stills)
+    assert list(both.paths)[::4] == ["pictures/0.png", "cam2/0.png"]
+    with closing(open_source(["pictures/0.png", "v.mkv", "cam2/1.png", "v.mkv"])) as mixed:
+        assert [shot.name for shot in mixed.shots(print)] == [
+            "pictures/0.png", "v.mkv#0", "v.mkv#1", "v.mkv#2", "cam2/1.png",
+        ]  # fmt: skip
+    assert [name for name, _ in source_files(["cam2/3.png", "v.mkv"])] == ["cam2/3.png", "v.mkv"]
+    assert len(read_frames(["v.mkv", "cam2/*.png"])) == 7
+    assert local_paths(["cam2/[01].png", "scene", "0", "rtsp://u:p@x/y", "new"]) == [
+        Path("cam2/0.png"), Path("cam2/1.png"), Path("new"),
+    ]  # fmt: skip
+
+
+def test_cameras_and_streams_are_named_without_their_passwords(tmp_path: Path) -> None:
+    (stream,) = named("rtsp://me:secret@camera/main")
+    assert stream == Live("rtsp://camera/main", "rtsp://me:secret@camera/main")
+    assert named("0") == (Live("camera 0", 0),)
+    assert label(["rtsp://me:secret@camera/main", "a.jpg"]) == "rtsp://camera/main, a.jpg"
+    with pytest.raises(InputError, match="camera 63 cannot be opened"):
+        open_source("63")
+    with pytest.raises(InputError, match="matches nothing"):
+        named(str(tmp_path / "*.jpg"))
+    with pytest.raises(UsageError, match="are 2 sources"):
+        moving_source(["0", "1"])

@@ -15,7 +15,8 @@ from yolotrt.backends.loading import load_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.data.images import list_images, read_image
-from yolotrt.data.sources import open_source, read_frames
+from yolotrt.data.measured import read_frames
+from yolotrt.data.sources import open_source
 from yolotrt.errors import ImageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.decode import DecodeSettings

@@ -17,7 +17,7 @@ from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.halving import successive_halving
 from yolotrt.bench.rounds import Measurement
 from yolotrt.bench.sweep import SweepSettings
-from yolotrt.data.sources import read_frames, source_files
+from yolotrt.data.measured import read_frames, source_files
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.workflow.plan import BuildRequest
 from yolotrt.workflow.tune.key import search_key

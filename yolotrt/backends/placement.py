@@ -15,13 +15,15 @@ def place(file: EngineFile, device: str = "auto") -> Placement:
 
     Args:
         file: The engine.
-        device: ``auto``, ``cpu``, ``cuda:0``, or several GPUs as ``cuda:0,1``. ``auto`` leaves it to the
-            engine's backend; see :meth:`yolotrt.backends.base.Backend.placement`.
+        device: ``auto``, ``cpu``, ``cuda:0`` or ``0``, or several GPUs as ``cuda:0,1``. ``auto`` leaves it
+            to the engine's backend; see :meth:`yolotrt.backends.base.Backend.placement`.
 
     Raises:
         UsageError: The words are no device, or the engine cannot run there.
     """
     owner = backend(file.backend)
+    if device == "cuda":
+        device = "cuda:0"
     if device == "auto":
         return owner.placement(file.precision)
     if device == "cpu":
@@ -31,9 +33,9 @@ def place(file: EngineFile, device: str = "auto") -> Placement:
                 hint=f"For the processor: yolotrt build MODEL --{file.precision} --backend {EMBEDDED}",
             )
         return Placement((), "asked for")
-    found = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", device)
+    found = re.fullmatch(r"(?:cuda:)?(\d+(?:,\d+)*)", device)
     if not found:
-        raise UsageError(f"{device!r} is no device.", hint="Like this: auto, cpu, cuda:0 or cuda:0,1")
+        raise UsageError(f"{device!r} is no device.", hint="Like this: auto, cpu, cuda:0 (or 0), cuda:0,1")
     gpus = tuple(int(index) for index in found[1].split(","))
     if len(set(gpus)) != len(gpus):
         raise UsageError(f"{device!r} names a GPU twice.", hint="Name each once, as in cuda:0,1")

@@ -15,12 +15,13 @@ from yolotrt.cli.bench import bench
 from yolotrt.cli.build import build
 from yolotrt.cli.calibrate import calibrate
 from yolotrt.cli.compare import compare
-from yolotrt.cli.console import show_warnings
+from yolotrt.cli.console import show_warnings, talk
 from yolotrt.cli.demo import demo
 from yolotrt.cli.doctor import doctor
 from yolotrt.cli.download import download
 from yolotrt.cli.eval import eval_
 from yolotrt.cli.export import export
+from yolotrt.cli.habits import as_option, called_here, rewritten
 from yolotrt.cli.inspect import inspect as inspect_verb
 from yolotrt.cli.mosaics import mosaics
 from yolotrt.cli.predict import predict
@@ -30,7 +31,7 @@ from yolotrt.cli.run import run
 from yolotrt.cli.scenes import scenes
 from yolotrt.cli.tune import tune
 from yolotrt.distribution import __version__
-from yolotrt.errors import EXIT_INTERRUPTED, YoloTrtError
+from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
 from yolotrt.text import visible
 
 app = typer.Typer(
@@ -38,12 +39,13 @@ app = typer.Typer(
     help="Make YOLO segmentation models fast on NVIDIA GPUs, and prove it.\n\n"
     "\b\nStart with:  yolotrt demo\nYour model:  yolotrt build yolo26n-seg.pt --int8 --images DIR\n"
     "             yolotrt bench --groups 1,2,4,8",
-    epilog="Exit codes: 0 ok, 1 user or environment error, 2 usage, 3 a gate failed, 130 interrupted.",
+    epilog="-q and -v go before or behind the verb.\n\n"
+    "Exit codes: 0 ok, 1 user or environment error, 2 usage, 3 a gate failed, 130 interrupted.",
     no_args_is_help=True,
     # Plain help needs no rich: `yolotrt --help` stays under a tenth of a second.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
@@ -57,10 +59,16 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("-V", "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="On stderr only warnings and errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="How long each step took; where an error comes from.")
     ] = False,
 ) -> None:
     """Hold the options that come before the verb."""
+    talk.quiet, talk.verbose = quiet, verbose
 
 
 # One line each: the list of verbs has to fit a narrow terminal.
@@ -99,11 +107,18 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is no reason to end
         sys.stdout.reconfigure(errors="backslashreplace")
     show_warnings()
+    words = sys.argv[1:]
     try:
-        code = app(standalone_mode=False)
+        if pair := as_option(words):
+            raise UsageError(
+                "Options have two dashes here, and no equals sign in between.", hint=f"Type: {pair}"
+            )
+        code = app(rewritten(words), standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code
             raise KeyboardInterrupt
     except YoloTrtError as exc:
+        if talk.verbose:
+            _show_traceback(exc)
         _show(exc)
         _exit(exc.exit_code)
     except KeyboardInterrupt:
@@ -115,7 +130,7 @@ def main() -> NoReturn:
         if _interrupted(exc):
             print("\ninterrupted", file=sys.stderr)
             _exit(EXIT_INTERRUPTED)
-        _exit(_usage_error(exc))
+        _exit(_usage_error(exc, words))
     _exit(code if isinstance(code, int) else 0)
 
 
@@ -126,13 +141,11 @@ def _interrupted(exc: BaseException | None) -> bool:
     return exc is not None
 
 
-def _usage_error(exc: Exception) -> int:
+def _usage_error(exc: Exception, words: list[str]) -> int:
     """Show a usage error of typer's own; anything else is a bug and is shown with its traceback."""
     show = getattr(exc, "show", None)
     if not callable(show) or not hasattr(exc, "exit_code"):
-        import traceback
-
-        print(visible("".join(traceback.format_exception(exc)), keep="\n"), file=sys.stderr)
+        _show_traceback(exc)
         print(
             "This is a bug in yolotrt. Please report it with the output of: yolotrt doctor --json -",
             file=sys.stderr,
@@ -141,7 +154,16 @@ def _usage_error(exc: Exception) -> int:
     said = io.StringIO()
     show(said)
     print(visible(said.getvalue(), keep="\n"), end="", file=sys.stderr)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    if here := called_here(verb, getattr(exc, "option_name", "")):
+        print(f"hint:  {exc.option_name} is here: {here}", file=sys.stderr)  # type: ignore[attr-defined]
     return int(exc.exit_code)
+
+
+def _show_traceback(exc: Exception) -> None:
+    import traceback
+
+    print(visible("".join(traceback.format_exception(exc)), keep="\n"), file=sys.stderr)
 
 
 def _show(exc: YoloTrtError) -> None:

@@ -26,11 +26,13 @@ from yolotrt.cli.options import (
     Depth,
     Device,
     JsonTarget,
+    MeasuredSources,
     Overlap,
     Threads,
     Trust,
     choices,
     cores,
+    image_size,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -47,6 +49,7 @@ from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import COMPARED_MODES
 
 if TYPE_CHECKING:
+    from yolotrt.arrays import Frame
     from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
     from yolotrt.bench.run import RunRequest
@@ -57,14 +60,14 @@ MODES = ",".join(COMPARED_MODES)
 def bench(
     engines: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ENGINE]...", help="Engines. [default: the newest in engines/]"),
+        typer.Argument(
+            metavar="[ENGINE]...", help="Engines. [default: the newest in engines/ that can run here]"
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
     ] = None,
-    source: Annotated[
-        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
-    ] = "scene",
+    source: MeasuredSources = ["scene"],  # noqa: B006
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")
     ] = None,
@@ -73,8 +76,13 @@ def bench(
         str | None,
         typer.Option(help="How groups run: serial, threads; on a GPU also streams, graph. [default: all]"),
     ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Tile size, px; must be the engine's input size. [default: that]")
+    imgsz: Annotated[
+        str | None,
+        typer.Option(
+            "--imgsz",
+            "--tile",
+            help="Tile size, px: 640 or 384x640; must be the engine's input. [default: that]",
+        ),
     ] = None,
     overlap: Overlap = 0.2,
     iterations: Annotated[
@@ -155,7 +163,8 @@ def bench(
     from yolotrt.bench.result import RESULT
     from yolotrt.bench.run import RunRequest, locked_output
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.data.sources import source_files
+    from yolotrt.data.measured import read_frames, source_files
+    from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
@@ -190,19 +199,19 @@ def bench(
             "--deadline counts from a frame's arrival, and frames come back to back here.",
             hint="Add --arrival 30fps, or put a budget on the frame: --budget end_to_end=33ms",
         )
-    read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES)]
+    read = engines or [file.path for pair in pairs for file in pair] or [newest_engine(ENGINES, device, say)]
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv, junit)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
-    claim_outputs(outputs, read, config, source, overwrite=overwrite)
+    claim_outputs(outputs, read, config, local_paths(source), overwrite=overwrite)
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
-    request = RunRequest(settings, source, budgets, output, resume, overwrite, source_files(source))
+    request = RunRequest(settings, label(source), budgets, output, resume, overwrite, source_files(source))
     with locked_output(request, say):
-        pairs = pairs or [(file,) for file in read_engines(engines or [], ENGINES, trust=trust, warn=warn)]
+        pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
-            _announce(file, tile, device)
-        result = _measure(pairs, request, device, loadgen)
+            _announce(file, imgsz, device)
+        result = _measure(pairs, request, read_frames(source), device, loadgen)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")
@@ -234,27 +243,30 @@ def _from_config(
     return [tuple(admit(path, trust=trust, warn=warn) for path in wanted.engines)], options
 
 
-def _announce(file: EngineFile, tile: int | None, device: str) -> None:
+def _announce(file: EngineFile, imgsz: str | None, device: str) -> None:
     from yolotrt.backends.placement import place
 
     placement = place(file, device)
     say(f"engine: {file.path} ({file.precision}, {file.backend}) on {placement}: {placement.reason}")
-    if tile is not None and file.spec.input_wh != (tile, tile):
+    width, height = file.spec.input_wh
+    if imgsz is not None and image_size(imgsz) != (height, width):
         raise UsageError(
-            f"--tile {tile} does not fit {file.path}, which takes {file.spec.input_wh[0]} px.",
-            hint=f"Export the weights with --imgsz {tile} and build that.",
+            f"--imgsz {imgsz} does not fit {file.path}, which takes {height}x{width} px.",
+            hint=f"Export the weights with --imgsz {imgsz} and build that.",
         )
 
 
 def _measure(
-    pairs: list[tuple[EngineFile, ...]], request: RunRequest, device: str, loadgen: Path | None
+    pairs: list[tuple[EngineFile, ...]],
+    request: RunRequest,
+    frames: list[Frame],
+    device: str,
+    loadgen: Path | None,
 ) -> RunResult:
     from yolotrt.backends.loading import load_engine
     from yolotrt.bench.run import run_bench
     from yolotrt.bench.sweep import EnginePair
-    from yolotrt.data.sources import read_frames
 
-    frames = read_frames(request.source)
     say(f"source: {request.source}, {len(frames)} frame(s) of {frames[0].shape[1]}x{frames[0].shape[0]} px")
     loaded: list[EnginePair] = []
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.calibration_images import coco_images, offered_images
+from yolotrt.cli.calibration_images import coco_images, may_fetch, offered_images
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import (
@@ -18,13 +18,16 @@ from yolotrt.cli.options import (
     Backend,
     Force,
     Images,
+    ImageSize,
     JsonTarget,
     Limit,
     Method,
     Tiles,
     Trust,
+    Yes,
     choice,
     cores,
+    image_size,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
 from yolotrt.data.coco.layout import means_coco
@@ -41,7 +44,9 @@ _LOG = "yolotrt build --log"
 def build(
     model: Annotated[
         str | None,
-        typer.Argument(help="Weights (.pt), an ONNX file, or nothing for yolo26n-seg in engines/."),
+        typer.Argument(
+            help="Weights (.pt; Ultralytics' own are fetched by name) or an ONNX file. [default: yolo26n-seg]"
+        ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="8-bit; calibrates first.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
@@ -58,11 +63,9 @@ def build(
             help="Batch sizes, one optimization profile each (1,4,8), or a range tuned for one size (1-8-32)."
         ),
     ] = "1,4,8,16,32",
-    imgsz: Annotated[int, typer.Option(help="Input size when weights are exported, px.")] = 640,
+    imgsz: ImageSize = "640",
     head: Annotated[str, typer.Option(help="Head when weights are exported: auto, end2end, raw.")] = "auto",
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Download COCO images for INT8 without asking.")
-    ] = False,
+    yes: Yes = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Engine file. [default: engines/NAME.PRECISION.BACKEND...]"),
@@ -178,7 +181,7 @@ def build(
     least = LEAST_INT8 if least_int8 is None else percentage(least_int8, "--least-int8")
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
-    path = find_model(model, ENGINES)
+    path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     inputs = (images, annotations, eval_images)
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
     calibrates = (int8 or fp8) and is_calibrated(path)
@@ -195,7 +198,7 @@ def build(
         limit=limit,
         algorithm=choice(method, "--method", ALGORITHMS),
         tile_overlap=0.2 if tiles else None,
-        imgsz=imgsz,
+        imgsz=image_size(imgsz),
         head=choice(head, "--head", HEADS),
         output=output,
         engines=ENGINES,

@@ -1,8 +1,9 @@
-"""Images to calibrate on for who named none: COCO's, downloaded or offered."""
+"""What is fetched for who has none: images to calibrate on, and weights."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -33,3 +34,17 @@ def offered_images(yes: bool) -> Path | None:
     say("INT8 needs images to calibrate on; best are about 100 of your own camera (--images DIR).")
     question = f"{offer(calibration_request(CALIB_DATA / DATASET))} Download them?"
     return coco_images() if typer.confirm(question, err=True) else None
+
+
+def may_fetch(yes: bool) -> Callable[[Path], bool]:
+    """Return what asks before weights are fetched: nobody with ``--yes``, else a person, if there is one."""
+
+    def ask(target: Path) -> bool:
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        question = f"{target.name} is not here. Let Ultralytics fetch its weights (AGPL-3.0) to {target}?"
+        return typer.confirm(question, err=True)
+
+    return ask

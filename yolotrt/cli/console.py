@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.errors import PictureWarning
-from yolotrt.progress import Progress
+from yolotrt.progress import Progress, Say
 from yolotrt.text import visible
+from yolotrt.timing.clock import Clock, now, seconds_between
 
 if TYPE_CHECKING:
     from yolotrt.cli.terminal import Terminal
@@ -42,9 +43,22 @@ def tell(line: str) -> None:
     print(visible(line))
 
 
+class Talk:
+    """How much is said on stderr: the command line sets it once."""
+
+    quiet = False
+    verbose = False
+
+
+talk = Talk()
+
+_SAID_ALWAYS = ("warning:", "error:", "hint:")
+
+
 def say(message: str) -> None:
-    """Write one line of talk to stderr."""
-    print(visible(message), file=sys.stderr, flush=True)
+    """Write one line of talk to stderr; with ``-q`` only warnings."""
+    if not talk.quiet or message.startswith(_SAID_ALWAYS):
+        print(visible(message), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -94,13 +108,27 @@ def emit_json(target: str | None, data: Any) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Show one bar per step on stderr while the block runs; nothing when stderr is not a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    """Show how far long work is while the block runs, on stderr.
+
+    On a terminal a bar for each step, with the time left; elsewhere, such as in a log, a line every
+    :data:`LINE_S` seconds.
+    """
+    if not sys.stderr.isatty():
+        yield Lines(say).report
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as RichProgress
 
     step = TextColumn("{task.description}", markup=False)  # names of files are no markup
-    columns = (step, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars = RichProgress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty())
+    left = (TextColumn("left"), TimeRemainingColumn())
+    columns = (step, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), *left)
+    bars = RichProgress(*columns, console=stderr(), transient=True, disable=talk.quiet)
     steps: dict[str, Any] = {}
 
     def report(name: str, done: int, total: int) -> None:
@@ -110,3 +138,46 @@ def progress_bars() -> Iterator[Progress]:
 
     with bars:
         yield report
+
+
+LINE_S = 10.0
+"""Seconds between two lines about one step, where there is no terminal."""
+
+
+class Lines:
+    """Progress in lines: done, total and time left.
+
+    Args:
+        say: Told each line.
+        clock: Nanoseconds.
+    """
+
+    def __init__(self, say: Say, clock: Clock = now) -> None:
+        self._say, self._clock = say, clock
+        self._steps: dict[str, tuple[int, int]] = {}
+        self._said = clock()
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """See :data:`yolotrt.progress.Progress`."""
+        at = self._clock()
+        begin, first = self._steps.setdefault(name, (at, done))
+        if talk.verbose and total and done >= total:
+            self._say(f"{name}: {total}, took {seconds_between(begin, at):.1f} s")
+        spent, made = seconds_between(begin, at), done - first
+        begins = not made and spent < LINE_S
+        if seconds_between(self._said, at) < LINE_S or begins or (total and done >= total):
+            return
+        self._said = at
+        left = f", about {span(spent / made * (total - done))} left" if total and made > 0 else ""
+        self._say(f"{name}: {done:,}{f' of {total:,}' if total else ''} after {span(spent)}{left}")
+
+
+def span(seconds: float) -> str:
+    """Return a time as people say it: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

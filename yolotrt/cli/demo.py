@@ -22,7 +22,9 @@ CAMERA = "end_to_end=33ms"
 
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: a smoke test.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything it makes.")] = OUT,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", "--out", help="Folder for everything it makes.")
+    ] = OUT,
     budget: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stderr, tell, warn
+from yolotrt.cli.console import Lines, emit_json, say, stderr, talk, tell, warn
 from yolotrt.cli.options import CALIB_DATA, JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 from yolotrt.data.coco.layout import DATASET
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 def download(
     dataset: Annotated[str, typer.Argument(help="The dataset; coco-val2017 is the only one.")] = DATASET,
-    images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 500,
+    images: Annotated[int, typer.Option("-n", "--images", min=1, help="How many images.")] = 500,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     classes: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only images that show one of these classes.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the images.")] = CALIB_DATA / DATASET,
+    out: Annotated[Path, typer.Option("-o", "--output", "--out", help="Folder for the images.")] = CALIB_DATA
+    / DATASET,
     annotations: Annotated[
         bool, typer.Option("--annotations/--no-annotations", help="Keep their annotations (instances.json).")
     ] = True,
@@ -104,13 +105,23 @@ def _verify(folder: Path, json: str | None) -> None:
 
 @contextmanager
 def transfer_bars() -> Iterator[FetchWatch]:
-    """Show files and bytes on stderr while the block runs; nothing if it is not a terminal."""
+    """Show files and bytes on stderr while the block runs; a line now and then if it is no terminal."""
+    if not sys.stderr.isatty():
+        lines = Lines(say)
+
+        def in_lines(progress: FetchProgress) -> None:
+            if progress.step in ("annotations", "images"):
+                done, total = progress.bytes // 1_000_000, progress.total_bytes // 1_000_000
+                lines.report(f"{progress.step}, MB", done, total)
+            else:
+                lines.report(progress.step, progress.files, progress.total_files)
+
+        yield in_lines
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
-    bars = Progress(
-        *columns, TimeRemainingColumn(), console=stderr(), transient=True, disable=not sys.stderr.isatty()
-    )
+    bars = Progress(*columns, TimeRemainingColumn(), console=stderr(), transient=True, disable=talk.quiet)
     steps: dict[str, Any] = {}
 
     def watch(progress: FetchProgress) -> None:

@@ -12,11 +12,17 @@ from yolotrt.cli.options import JsonTarget, Trust
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import UsageError
 
+_SHORT = 12
+"""Entries of a list that are shown unless all are asked for."""
+
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="ONNX, engine, sidecar, calibration cache, result, or what --json wrote.")
+        Path, typer.Argument(help="Network, weights, engine, picture, video, or whatever yolotrt wrote.")
     ],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Lists in full, such as all ranges of a calibration.")
+    ] = False,
     layers: Annotated[
         bool, typer.Option("--layers", help="Also list every layer with its types and ONNX nodes.")
     ] = False,
@@ -41,7 +47,8 @@ def inspect(
       yolotrt inspect engines/yolo26n-seg.int8.onnxruntime.onnx
       yolotrt inspect engines/yolo26n-seg.fp16.tensorrt.engine --layers
       yolotrt inspect engines/yolo11n-seg.fp16.fused.fused --roofline --gpu "RTX 5060 Ti" --batch 8
-      yolotrt inspect calib_data/yolo26n-seg.calib.json --json -
+      yolotrt inspect calib_data/yolo26n-seg.calib.json --all
+      yolotrt inspect yolo26n-seg.pt
     """
     from rich.table import Table
 
@@ -67,7 +74,7 @@ def inspect(
         table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)
         for key, value in found.items():
             if key not in ("kind", "layer_table"):
-                table.add_row(key.replace("_", " "), lines(_shown(value)))
+                table.add_row(key.replace("_", " "), lines(_shown(value, None if everything else _SHORT)))
         stdout().print(table)
         if layers and rows:
             listed = Table(
@@ -105,18 +112,21 @@ def _print_roofline(file: Path, found: dict[str, Any]) -> None:
     stdout().print(table)
 
 
-def _shown(value: Any) -> list[str]:
-    """Return the lines of a value."""
+def _shown(value: Any, limit: int | None) -> list[str]:
+    """Return the lines of a value; of a longer list or table only the first."""
     if isinstance(value, dict):
-        return [line for k, v in value.items() for line in _named(k, _shown(v))]
-    if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
-        shown = [
-            line for place, item in enumerate(value[:12], 1) for line in _named(str(place), _shown(item))
-        ]
-        return shown + ([f"... ({len(value)})"] if len(value) > 12 else [])
-    if isinstance(value, (list, tuple)):
-        return [", ".join(map(str, value[:12])) + (f", ... ({len(value)})" if len(value) > 12 else "")]
-    return ["-" if value is None else str(value)]
+        entries: list[tuple[Any, Any]] = list(value.items())
+        shown = [line for k, v in entries[:limit] for line in _named(k, _shown(v, limit))]
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+        entries = list(enumerate(value, 1))
+        shown = [line for k, v in entries[:limit] for line in _named(str(k), _shown(v, limit))]
+    elif isinstance(value, (list, tuple)):
+        cut = f", ... ({len(value)})" if limit is not None and len(value) > limit else ""
+        return [", ".join(map(str, value[:limit])) + cut]
+    else:
+        return ["-" if value is None else str(value)]
+    more = limit is not None and len(entries) > limit
+    return [*shown, *([f"... ({len(entries)}; all of them: --all)"] if more else [])]
 
 
 def _named(key: str, lines: list[str]) -> list[str]:

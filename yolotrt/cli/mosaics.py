@@ -14,11 +14,16 @@ from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
 def mosaics(
     annotations: Annotations,
-    out: Annotated[Path, typer.Option(help="Folder for images/ and instances.json.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", "--out", help="Folder for images/ and instances.json.")
+    ],
     images: AnnotatedImages = None,
     split: Split = "val",
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another layout.")] = 0,
+    single: Annotated[
+        bool, typer.Option("--single", help="Enlarge each image to a frame of its own instead.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -49,7 +54,7 @@ def mosaics(
         warn(note)
     with progress_bars() as progress:
         written = write_mosaics(
-            truth, images, out, frame_wh=wh, seed=seed, overwrite=overwrite, progress=progress
+            truth, images, out, frame_wh=wh, seed=seed, single=single, overwrite=overwrite, progress=progress
         )
     frames = sum(1 for _ in (out / "images").glob("mosaic*.jpg"))
     if json != "-":

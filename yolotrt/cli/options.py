@@ -42,7 +42,7 @@ Device = Annotated[
     str,
     typer.Option(
         "--device",
-        help="Where to run: auto, cpu, cuda:0, or tiles dealt out over GPUs with cuda:0,1.",
+        help="Where to run: auto, cpu, cuda:0 (or 0), or tiles dealt out over GPUs with cuda:0,1.",
     ),
 ]
 Depth = Annotated[
@@ -53,6 +53,28 @@ Depth = Annotated[
         max=2,
         help="Frames in flight on a GPU; 2 uploads one while another computes.",
     ),
+]
+
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Fetch what is missing (weights, COCO images) without asking.")
+]
+
+ImageSize = Annotated[
+    str,
+    typer.Option(
+        "--imgsz", help="Input size when weights are exported, px: 640, or height x width as in 384x640."
+    ),
+]
+
+SOURCES = (
+    "A picture, a folder, a video, a pattern ('*.jpg'), a camera (0), an address (rtsp://...) or 'scene'"
+)
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", help=f"{SOURCES}; may be given several times.")
+]
+MeasuredSources = Annotated[
+    list[str],
+    typer.Option("--source", help=f"{SOURCES}; its first 16 frames. May be given several times."),
 ]
 
 Trust = Annotated[
@@ -154,6 +176,21 @@ def merge_settings(method: str, overlap: str | None) -> MergeSettings:
         )
     metric, shape = choice(found[1], "--merge-overlap", METRICS), choice(found[2], "--merge-overlap", SHAPES)
     return MergeSettings(chosen, float(found[3]), metric, shape)
+
+
+def image_size(text: str, option: str = "--imgsz") -> tuple[int, int]:
+    """Parse ``640``, or height and width as in ``384x640``, as Ultralytics orders them.
+
+    Returns:
+        Height and width, px.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    found = re.fullmatch(r"(\d{1,5})(?:[xX,](\d{1,5}))?", text.strip())
+    if not found:
+        raise UsageError(f"{option} {text!r} is no size.", hint="Like this: 640, or 384x640 (height x width)")
+    return int(found[1]), int(found[2] or found[1])
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

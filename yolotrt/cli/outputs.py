@@ -244,7 +244,7 @@ def own_predictions(
     owned = [owning_file(path, lister, option=option, overwrite=True) for option, path in files]
     if save is None:
         return _all_of(owned)
-    watched = with_ending(*EXTENSIONS, *CODECS)
+    watched = with_ending(*EXTENSIONS, *CODECS, ".txt")
     for read in (Path(one) for one in inputs if one is not None):
         if os.path.isdir(read) and real(read).is_relative_to(real(save)):
             # Pictures of a subfolder go beside it, unless it holds one of its own name again.

@@ -10,12 +10,25 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import progress_bars, say, tell, warn
+from yolotrt.cli.detecting import (
+    Agnostic,
+    Classes,
+    Conf,
+    Iou,
+    MaxDet,
+    Targets,
+    chosen_classes,
+    detection_settings,
+    engine_and_sources,
+)
+from yolotrt.cli.habits import PREDICTED
 from yolotrt.cli.options import (
     Device,
     MergeMethod,
     MergeOverlap,
     Mode,
     Overlap,
+    Sources,
     Threads,
     Trust,
     choice,
@@ -28,17 +41,35 @@ from yolotrt.pipeline.modes import DEFAULT_MODE
 
 
 def predict(
-    engine: Annotated[Path, typer.Argument(help="The engine.")],
-    source: Annotated[
-        str, typer.Argument(help="An image, a folder of images, a video, or 'scene'; told apart by content.")
-    ],
+    targets: Targets = None,
+    source: Sources = None,
     mode: Mode = DEFAULT_MODE,
-    conf: Annotated[float, typer.Option(help="Least score of a detection.")] = 0.25,
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    max_det: MaxDet = 300,
+    classes: Classes = None,
+    agnostic: Agnostic = False,
     overlap: Overlap = 0.2,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the inputs with their detections drawn.")
+        Path | None,
+        typer.Option(
+            metavar="[DIR]",
+            help=f"Folder for the inputs with their detections drawn. [without a value: {PREDICTED}]",
+        ),
     ] = None,
+    save_txt: Annotated[
+        bool,
+        typer.Option(
+            "--save-txt", help="Also write labels in YOLO format, a polygon a line, into DIR/labels."
+        ),
+    ] = False,
+    line_width: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Of what is drawn, px. [default: by the picture's size]"),
+    ] = None,
+    hide_labels: Annotated[bool, typer.Option("--hide-labels", help="Draw no names and scores.")] = False,
+    show_tiles: Annotated[bool, typer.Option("--show-tiles", help="Draw the borders of the tiles.")] = False,
     merge: MergeMethod = "seams",
     merge_overlap: MergeOverlap = None,
     threads: Threads = None,
@@ -76,17 +107,21 @@ def predict(
 
     \b
     Examples:
-      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx street/ --save found/
+      yolotrt predict street/ --save
+      yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx a.jpg 'street/*.png' clip.mp4 --save found/
+      yolotrt predict street/ --classes person,car --conf 0.4 --save-txt
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
         --json results.json
     """
-    from yolotrt.data.sources import VideoSource, open_source
-    from yolotrt.pipeline.decode import DecodeSettings
-    from yolotrt.pipeline.tiled import PASS_MODES, TiledPipeline
+    from yolotrt.data.named import local_paths
+    from yolotrt.data.sources import open_source, video_rates
+    from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
     from yolotrt.report.draw import draw
+    from yolotrt.report.figures import milliseconds
     from yolotrt.workflow.identity import Misfits, ids_of, own_ids
+    from yolotrt.workflow.label_files import label_files
     from yolotrt.workflow.predict import predict as run
     from yolotrt.workflow.records import dataset_file, line_file, result_file
 
@@ -106,39 +141,54 @@ def predict(
             "--annotations gives the ids of records, and none are written.",
             hint="Add --json, --jsonl or --coco.",
         )
+    engine, read = engine_and_sources(targets, source, device)
+    if save_txt and save is None:
+        save = Path(PREDICTED)
+    settings = PipelineSettings(
+        mode=choice(mode, "--mode", PASS_MODES),
+        groups=groups,
+        overlap=overlap,
+        cpu_threads=threads or cores(),
+        decode=detection_settings(conf, iou, max_det),
+        merge=merge_settings(merge, merge_overlap),
+        **chosen_classes(classes, agnostic),
+    )
     own = own_predictions(
-        [engine, source, annotations],
+        [engine, *local_paths(read), annotations],
         save,
         [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
         overwrite=overwrite,
     )
     with (
         own,
-        closing(open_source(source)) as frames,
-        TiledPipeline.open(
-            engine,
-            trust=trust,
-            warn=warn,
-            mode=choice(mode, "--mode", PASS_MODES),
-            groups=groups,
-            overlap=overlap,
-            cpu_threads=threads or cores(),
-            device=device,
-            decode=DecodeSettings(conf=conf),
-            merge=merge_settings(merge, merge_overlap),
-        ) as pipeline,
+        closing(open_source(read)) as frames,
+        TiledPipeline.open(engine, trust=trust, warn=warn, device=device, **vars(settings)) as pipeline,
         ExitStack() as files,
         progress_bars() as progress,
     ):
         names = pipeline.names
-        pictures = None if isinstance(frames, VideoSource) else frames.names
-        ids = own_ids(names, pictures) if annotations is None else ids_of(annotations, names, pictures)
+        pictures = None if video_rates(frames) else frames.names
+        if annotations is None:
+            ids = own_ids(names, pictures, several=len(frames.names) > 1)
+        else:
+            ids = ids_of(annotations, names, pictures)
         misfits = Misfits(ids)
         takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
+        if save_txt and save is not None:
+            takes.append(files.enter_context(label_files(save)))
         found = run(
             pipeline,
             frames,
-            lambda frame, detections: draw(frame, detections, names),
+            lambda frame, detections: draw(
+                frame,
+                detections,
+                names,
+                line_width=line_width,
+                labels=not hide_labels,
+                grid=settings.grid((frame.shape[1], frame.shape[0]), pipeline.input_wh)
+                if show_tiles
+                else None,
+            ),
             save=save,
             progress=progress,
             say=say,
@@ -150,10 +200,8 @@ def predict(
                     take(entry)
                 if not to_stdout:
                     counts = Counter(names[int(c)] for c in entry.detections.classes)
-                    tell(
-                        f"{entry.name}: "
-                        + (", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing")
-                    )
+                    what = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing"
+                    tell(f"{entry.name}: {what} ({milliseconds(entry.seconds)} ms)")
     if annotations is not None:
         for remark in misfits.remarks(annotations, names):
             warn(remark)

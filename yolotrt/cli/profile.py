@@ -22,7 +22,7 @@ def profile(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images per batch. [default: the engine's largest profile]")
     ] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 100,
+    iterations: Annotated[int, typer.Option("-n", "--iterations", min=1, help="Measured runs.")] = 100,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 30,
     trust: Trust = False,
     overwrite: Overwrite = False,

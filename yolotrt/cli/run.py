@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
+from yolotrt.cli.detecting import (
+    Agnostic,
+    Classes,
+    Conf,
+    Iou,
+    MaxDet,
+    Targets,
+    chosen_classes,
+    detection_settings,
+    engine_and_sources,
+)
 from yolotrt.cli.gates import Arrivals, Deadline
 from yolotrt.cli.metrics import address, serving
 from yolotrt.cli.options import (
@@ -18,6 +29,7 @@ from yolotrt.cli.options import (
     JsonTarget,
     Mode,
     Overlap,
+    Sources,
     Threads,
     Trust,
     choice,
@@ -35,13 +47,18 @@ LINE_EVERY = 10
 
 
 def run(
-    engine: Annotated[Path, typer.Argument(help="Engine.")],
-    source: Annotated[str, typer.Option(help="A video, rtsp://..., an image or a folder of images.")],
+    targets: Targets = None,
+    source: Sources = None,
     mode: Mode = DEFAULT_MODE,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
     ] = "auto",
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    max_det: MaxDet = 300,
+    classes: Classes = None,
+    agnostic: Agnostic = False,
     overlap: Overlap = 0.2,
     global_engine: Annotated[
         Path | None, typer.Option("--global-engine", "--whole", help="Another engine for the global pass.")
@@ -81,7 +98,7 @@ def run(
 
     \b
     Examples:
-      yolotrt run engines/m.int8.onnxruntime.onnx --source street.mp4 --duration 60
+      yolotrt run engines/m.int8.onnxruntime.onnx street.mp4 --duration 60
       yolotrt run engines/m.engine --source rtsp://camera/main --fps 30 --groups 4 --device cuda:0
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
       yolotrt run engines/m.engine --source street.mp4 --arrival poisson:30 --deadline 33ms
@@ -93,6 +110,7 @@ def run(
     from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
+    from yolotrt.data.named import local_paths
     from yolotrt.data.video import moving_source
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
@@ -100,7 +118,9 @@ def run(
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import sustain_table
 
-    claim_outputs([json_output(json, DOCUMENT.kind)], engine, global_engine, source, overwrite=overwrite)
+    engine, wanted = engine_and_sources(targets, source, device)
+    read = (engine, global_engine, local_paths(wanted))
+    claim_outputs([json_output(json, DOCUMENT.kind)], *read, overwrite=overwrite)
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -108,9 +128,11 @@ def run(
         "overlap": overlap,
         "cpu_threads": threads or cores(),
         "device": device,
+        "decode": detection_settings(conf, iou, max_det),
+        **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
-    found = moving_source(source, timeout_s=timeout)
+    found = moving_source(wanted, timeout_s=timeout)
     if arrival is not None and (fps is not None or policy == "block"):
         raise UsageError(
             "--arrival says when frames come: --fps and --drop block would say otherwise.",

@@ -15,9 +15,10 @@ from yolotrt.errors import UsageError
 
 def scenes(
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for images/ and instances.json.")
+        Path | None,
+        typer.Option("-o", "--output", "--out", metavar="DIR", help="Folder for images/ and instances.json."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 8,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of scenes.")] = 8,
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height, px.")] = "3840x2160",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene; the next take the next.")] = 0,
     tile: Annotated[

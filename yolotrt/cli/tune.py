@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.calibration_images import may_fetch
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
 from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
 from yolotrt.cli.options import (
@@ -19,11 +20,13 @@ from yolotrt.cli.options import (
     Images,
     JsonTarget,
     Limit,
+    MeasuredSources,
     Method,
     Mode,
     Overlap,
     Threads,
     Trust,
+    Yes,
     choice,
     choices,
     cores,
@@ -69,9 +72,7 @@ def tune(
         str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
     ] = None,
     mode: Mode = DEFAULT_MODE,
-    source: Annotated[
-        str, typer.Option(help="An image, a folder of images, a video (its first 16 frames), or 'scene'.")
-    ] = "scene",
+    source: MeasuredSources = ["scene"],  # noqa: B006
     overlap: Overlap = 0.2,
     images: Images = None,
     limit: Limit = None,
@@ -89,6 +90,7 @@ def tune(
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
+    yes: Yes = False,
     state: Annotated[
         Path, typer.Option(help="What is known so far; the same command continues from it.")
     ] = Path("runs/tune.json"),
@@ -116,7 +118,8 @@ def tune(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.data.sources import read_frames, source_files
+    from yolotrt.data.measured import read_frames, source_files
+    from yolotrt.data.named import local_paths
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.report.tune_tables import given_up_table, tune_table
@@ -131,7 +134,7 @@ def tune(
 
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
-    path = find_model(model, ENGINES)
+    path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     request = TuneRequest(
         build=BuildRequest(
             path,
@@ -167,7 +170,7 @@ def tune(
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
         require_editable(write, request.sweep.modes[0])
-    read = (path, source, images, eval_images, annotations)
+    read = (path, local_paths(source), images, eval_images, annotations)
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(source), progress=progress, say=say)
@@ -177,7 +180,8 @@ def tune(
         console.print(tune_table(written, console.width))
         if outcome.dropped or outcome.refused:
             console.print(given_up_table(written, console.width))
-        tell(f"recommended: {outcome.best.result.case}")
+        said = "recommended" if outcome.kept else "nothing keeps the budgets; the fastest is"
+        tell(f"{said}: {outcome.best.result.case}")
         for reason in outcome.reasons:
             tell(f"  {reason}")
     emit_json(json, DOCUMENT.to_json(written))

@@ -1,26 +1,23 @@
-"""Where frames come from: pictures, a folder of them, a video, or a synthetic scene."""
+"""Where frames come from, one after another: pictures, videos, cameras, or a synthetic scene."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from yolotrt.arrays import Frame
-from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.data.images import EXTENSIONS, list_images, read_image
-from yolotrt.data.kinds import SCENE, is_picture
+from yolotrt.data.images import read_image
+from yolotrt.data.kinds import SCENE
+from yolotrt.data.named import Live, Named, Stills, VideoPath, label, named
+from yolotrt.data.video import live_source
 from yolotrt.data.video_file import Moment, VideoFile
-from yolotrt.errors import ImageError, PictureWarning
+from yolotrt.errors import ImageError
 from yolotrt.progress import Say
-
-MAX_FRAMES = 16
-"""Frames of a folder or video that are held in memory; a 4K frame takes 25 MB."""
+from yolotrt.timing.clock import now, seconds_between
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,17 @@ class Shot:
     Attributes:
         name: The picture's path below the folder that was named, with ``/``; ``NAME#INDEX`` of a video.
         image: (h, w, 3) uint8 BGR.
-        moment: When it is shown, in a video.
+        moment: When it is shown, in a video or stream.
     """
 
     name: str
     image: Frame
     moment: Moment | None = None
+
+    @property
+    def video(self) -> str | None:
+        """The name of the video or stream that it is a frame of."""
+        return None if self.moment is None else self.name.rpartition("#")[0]
 
 
 class Source(Protocol):
@@ -105,14 +107,15 @@ class Pictures:
 class VideoSource:
     """A video file."""
 
-    def __init__(self, path: Path, video: VideoFile) -> None:
+    def __init__(self, path: Path, video: VideoFile, name: str | None = None) -> None:
         self.label, self.path, self.fps = str(path), path, video.fps
+        self.name = name or path.name
         self._video = video
 
     @property
     def names(self) -> tuple[str, ...]:
         """See :class:`Source`."""
-        return (self.path.name,)
+        return (self.name,)
 
     @property
     def total(self) -> int:
@@ -132,7 +135,7 @@ class VideoSource:
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
                     f"{found.moment.index}; a saved video keeps its first size"
                 )
-            yield Shot(f"{self.path.name}#{found.moment.index}", found.image, found.moment)
+            yield Shot(f"{self.name}#{found.moment.index}", found.image, found.moment)
         for remark in self._video.remarks():
             say(f"warning: {remark}")
 
@@ -148,101 +151,101 @@ class SceneSource:
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`."""
-        yield Shot("scene.png", read_frames(SCENE)[0])
+        from yolotrt.data.scenes.scene import make_scene
+
+        yield Shot("scene.png", make_scene(0).image)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def open_source(source: str) -> Source:
-    """Return the frames behind a name; whether a file is a picture or a video is told by its content.
+class LiveSource:
+    """A camera or stream, until it ends or the reader does; times count from the first frame."""
 
-    Args:
-        source: Path of a picture, of a folder of pictures or of a video, or ``scene``.
+    total = 0
+
+    def __init__(self, found: Live) -> None:
+        self.label = found.name
+        self.name = re.sub(r"[^A-Za-z0-9.]+", "-", found.name).strip("-.") or "stream"
+        self._stream = live_source(found)
+        self._stream.open()
+        self.fps = self._stream.fps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See :class:`Source`."""
+        return (self.name,)
+
+    def shots(self, say: Say) -> Generator[Shot, None, None]:
+        """See :class:`Source`; can be read once."""
+        index, first = 0, None
+        while (image := self._stream.read()) is not None:
+            at = now()
+            first = at if first is None else first
+            yield Shot(f"{self.name}#{index}", image, Moment(index, seconds_between(first, at), None))
+            index += 1
+        say(f"note: {self.label} gives no more frames")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+
+class Joined:
+    """Several sources, one after another."""
+
+    def __init__(self, label: str, parts: Sequence[Source]) -> None:
+        self.label, self.parts = label, tuple(parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See :class:`Source`."""
+        return tuple(name for part in self.parts for name in part.names)
+
+    @property
+    def total(self) -> int:
+        """See :class:`Source`."""
+        totals = [part.total for part in self.parts]
+        return sum(totals) if all(totals) else 0
+
+    def shots(self, say: Say) -> Generator[Shot, None, None]:
+        """See :class:`Source`."""
+        for part in self.parts:
+            with closing(part.shots(say)) as shots:
+                yield from shots
+
+    def close(self) -> None:
+        """Close all of them."""
+        for part in self.parts:
+            part.close()
+
+
+def open_source(texts: str | Sequence[str]) -> Source:
+    """Return the frames behind one or several names; see :func:`yolotrt.data.named.named`.
 
     Raises:
-        InputError: It is not there, or cannot be read.
+        InputError: Something is not there, or cannot be read.
     """
-    if _is_scene(source):
-        return SceneSource()
-    path = Path(source)
-    if os.path.isdir(path):
-        return Pictures(source, {found.relative_to(path).as_posix(): found for found in list_images(path)})
-    if (video := _video(path)) is not None:
-        return VideoSource(path, video)
-    (found,) = list_images(path)
-    return Pictures(source, {found.name: found})
-
-
-def read_frames(source: str, *, seed: int = 0) -> list[Frame]:
-    """Return at least one frame.
-
-    Args:
-        source: Path of a picture, folder or video, or ``scene`` for a synthetic 3840x2160 frame.
-        seed: Seed of the scene.
-
-    Returns:
-        (h, w, 3) uint8 BGR each; the first :data:`MAX_FRAMES` of a video, or of a folder in the order of
-        their names.
-
-    Raises:
-        ImageError: Nothing is there, or a picture cannot be read.
-    """
-    if _is_scene(source):
-        from yolotrt.data.scenes.scene import make_scene
-
-        return [make_scene(seed).image]
-    path = Path(source)
-    if (video := _video(path)) is not None:
-        with closing(video):
-            found = [one.image for one in islice(video.frames(), MAX_FRAMES)]
-            for remark in video.remarks() if len(found) < MAX_FRAMES else ():
-                warnings.warn(PictureWarning(remark, "video"), stacklevel=2)
-            return found
-    return [read_image(one) for one in list_images(path)[:MAX_FRAMES]]
-
-
-def source_files(source: str) -> tuple[tuple[str, str], ...]:
-    """Return name and sha256 of every file that :func:`read_frames` reads; nothing for a scene.
-
-    Names are relative to a folder, which may move.
-
-    Raises:
-        ImageError: Nothing is there, or a file cannot be read.
-    """
-    if _is_scene(source):
-        return ()
-    root = Path(source)
-    if (video := _video(root)) is not None:
-        video.close()
-        return ((root.name, _digest(root)),)
-    return tuple(
-        (path.name if path == root else path.relative_to(root).as_posix(), _digest(path))
-        for path in list_images(root)[:MAX_FRAMES]
-    )
-
-
-def _is_scene(source: str) -> bool:
-    if source == SCENE and os.path.exists(SCENE):
-        text = f"{SCENE} is the synthetic frame; what is called so here is ./{SCENE}."
-        warnings.warn(PictureWarning(text, SCENE), stacklevel=3)
-    return source == SCENE
-
-
-def _digest(path: Path) -> str:
+    opened: list[Source] = []
     try:
-        return sha256_file(path)
-    except OSError as exc:
-        raise ImageError(f"{path} cannot be read ({exc.strerror}).", hint="Check the path.") from exc
-
-
-def _video(path: Path) -> VideoFile | None:
-    """Return a file's video, or None for what is a picture or named like one and no video."""
-    if not os.path.isfile(path) or is_picture(path):
-        return None
-    try:
-        return VideoFile(path)
-    except ImageError:
-        if path.suffix.lower() in EXTENSIONS:
-            return None  # the reader of pictures knows better what is wrong with one
+        for found in named(texts):
+            opened.append(_opened(found))
+    except BaseException:
+        for source in opened:
+            source.close()
         raise
+    return opened[0] if len(opened) == 1 else Joined(label(texts), opened)
+
+
+def video_rates(source: Source) -> dict[str, float | None]:
+    """Return the frame rates of the videos and streams in a source, by their names; None if it has none."""
+    parts: Iterable[Source] = source.parts if isinstance(source, Joined) else (source,)
+    return {part.name: part.fps for part in parts if isinstance(part, (VideoSource, LiveSource))}
+
+
+def _opened(found: Named) -> Source:
+    if isinstance(found, Live):
+        return LiveSource(found)
+    if isinstance(found, VideoPath):
+        return VideoSource(found.path, VideoFile(found.path), found.name)
+    return Pictures(found.name, found.paths) if isinstance(found, Stills) else SceneSource()

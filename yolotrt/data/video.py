@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,19 +11,15 @@ import cv2
 import numpy as np
 
 from yolotrt.arrays import Frame
-from yolotrt.artifacts.files import strange_kind
-from yolotrt.data.images import list_images, read_image
-from yolotrt.data.kinds import is_picture
+from yolotrt.data.images import read_image
+from yolotrt.data.named import Live, Stills, VideoPath, label, named
 from yolotrt.data.quiet import quiet
 from yolotrt.data.video_file import VideoFile, VideoFrameAt
-from yolotrt.errors import InputError
+from yolotrt.errors import InputError, UsageError
 from yolotrt.timing.clock import now, seconds_between
 
 TIMEOUT_S = 5.0
 """A stream that gives nothing for this long counts as interrupted."""
-
-_STREAM = re.compile(r"(rtsps?|rtmp|https?|tcp|udp|srt)://", re.IGNORECASE)
-_SECRET = re.compile(r"(?<=://)[^/@]*@")
 
 
 class MovingSource(Protocol):
@@ -64,25 +59,39 @@ class MovingSource(Protocol):
         ...
 
 
-def moving_source(name: str, *, timeout_s: float = TIMEOUT_S) -> MovingSource:
-    """Return the source of a path or address; nothing is opened yet.
+def moving_source(texts: str | Sequence[str], *, timeout_s: float = TIMEOUT_S) -> MovingSource:
+    """Return the source of one or several names; nothing is opened yet.
+
+    Args:
+        texts: See :func:`yolotrt.data.named.named`. Several pictures and folders play one after another.
+        timeout_s: How long a stream may give nothing.
 
     Raises:
         InputError: A path does not exist, or cannot be read.
         ImageError: A folder holds no images.
+        UsageError: More than one video, camera or stream.
     """
-    if _STREAM.match(name):
-        return StreamSource(name, timeout_s=timeout_s)
-    path = Path(name)
-    if os.path.isdir(path):
-        return FolderSource(path)
-    if not os.path.isfile(path):
-        strange = strange_kind(path)
-        raise InputError(
-            f"{name} is {strange}, not a video file." if strange else f"{name} does not exist.",
-            hint="--source takes a video, a folder of images, or rtsp://...",
+    found = named(texts)
+    if len(found) != 1:
+        raise UsageError(
+            f"{label(texts)} are {len(found)} sources, and one is run at a time.",
+            hint="Name one video, camera or stream, or pictures and folders of pictures alone.",
         )
-    return FolderSource(path) if is_picture(path) else FileSource(path)
+    (one,) = found
+    if isinstance(one, Live):
+        return live_source(one, timeout_s=timeout_s)
+    if isinstance(one, VideoPath):
+        return FileSource(one.path)
+    if isinstance(one, Stills):
+        return FolderSource(one.name, list(one.paths.values()))
+    raise UsageError(
+        "The synthetic frame does not move.", hint="Make a video of it: yolotrt scenes --video street.mp4"
+    )
+
+
+def live_source(found: Live, *, timeout_s: float = TIMEOUT_S) -> StreamSource:
+    """Return a camera or stream; nothing is opened yet."""
+    return StreamSource(found.name, found.address, timeout_s=timeout_s)
 
 
 class FileSource:
@@ -127,12 +136,16 @@ class FileSource:
 
 
 class StreamSource:
-    """A network stream, through OpenCV's FFmpeg: the one whose timeouts hold on every kind of stream."""
+    """A network stream or a camera of this machine.
+
+    Streams go through OpenCV's FFmpeg, the one whose timeouts hold on every kind of stream; cameras through
+    Video4Linux.
+    """
 
     live = True
 
-    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.name = _SECRET.sub("", address)
+    def __init__(self, name: str, address: int | str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.name = name
         self.fps: float | None = None
         self.time_s: float | None = None
         self._address, self._timeout_ms = address, round(timeout_s * 1e3)
@@ -147,10 +160,21 @@ class StreamSource:
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms,
         ]  # fmt: skip
+        local = isinstance(self._address, int)
         with quiet():
-            capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
+            capture = (
+                cv2.VideoCapture(self._address, cv2.CAP_V4L2)
+                if local
+                else cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
+            )
         if not capture.isOpened():
             capture.release()
+            if local:
+                raise InputError(
+                    f"{self.name} cannot be opened: /dev/video{self._address} is not there, gives nothing, "
+                    "or is used by another program.",
+                    hint="List them with: ls /dev/video*",
+                )
             raise InputError(
                 f"{self.name} cannot be opened as a video.",
                 hint="Try it with ffprobe; check the address, the password and the network.",
@@ -183,15 +207,14 @@ class StreamSource:
 
 
 class FolderSource:
-    """The images of a folder, or one image, each once, in the order of their names."""
+    """Pictures, each once, in their order."""
 
     live = False
     fps: float | None = None
     time_s: float | None = None
 
-    def __init__(self, folder: Path) -> None:
-        self.name = str(folder)
-        self._paths = list_images(folder)
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        self.name, self._paths = name, paths
         self._coming: Iterator[Path] = iter(())
 
     def open(self) -> None:

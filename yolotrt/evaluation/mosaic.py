@@ -92,6 +92,20 @@ def plan_mosaics(
     return frames
 
 
+def plan_alone(sizes: Sequence[tuple[int, tuple[int, int]]], frame_wh: tuple[int, int]) -> list[list[Place]]:
+    """Give each image a frame of its own, of its shape and as large as fits, instead of a mosaic.
+
+    Args:
+        sizes: As in :func:`plan_mosaics`.
+        frame_wh: Largest width and height of a frame, px.
+    """
+    found = []
+    for image_id, (w, h) in sizes:
+        scale = min(frame_wh[0] / w, frame_wh[1] / h)
+        found.append([Place(image_id, 0, 0, (max(round(w * scale), 1), max(round(h * scale), 1)))])
+    return found
+
+
 def write_mosaics(
     truth: GroundTruth,
     folder: Path | None,
@@ -99,6 +113,7 @@ def write_mosaics(
     *,
     frame_wh: tuple[int, int] = (3840, 2160),
     seed: int = 0,
+    single: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
@@ -112,6 +127,7 @@ def write_mosaics(
         target: Folder for ``images/`` and ``instances.json``.
         frame_wh: Width and height of the frames, px.
         seed: Chooses the layout.
+        single: Enlarge each image to a frame of its own; see :func:`plan_alone`.
         overwrite: Write also into a folder with pictures or annotations that no mosaics wrote.
         progress: Told after each frame.
 
@@ -124,7 +140,7 @@ def write_mosaics(
         StorageError: The target cannot be written, or would come among files of others.
     """
     with owning(target, "yolotrt mosaics", named("images", FILE_NAME), overwrite=overwrite):
-        return _write(truth, folder, target, frame_wh, seed, progress)
+        return _write(truth, folder, target, frame_wh, None if single else seed, progress)
 
 
 def _write(
@@ -132,23 +148,25 @@ def _write(
     folder: Path | None,
     target: Path,
     frame_wh: tuple[int, int],
-    seed: int,
+    seed: int | None,
     progress: Progress,
 ) -> Path:
     files = dict(zip([i.id for i in truth.images], truth.files(folder), strict=True))
     known = {image.id: image for image in truth.images}
-    frames = plan_mosaics([(i.id, i.size_wh) for i in truth.images], frame_wh, seed)
+    sizes = [(i.id, i.size_wh) for i in truth.images]
+    frames = plan_alone(sizes, frame_wh) if seed is None else plan_mosaics(sizes, frame_wh, seed)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, places in enumerate(frames):
         name = f"mosaic{number:04d}.jpg"
-        canvas: U8 = np.full((frame_wh[1], frame_wh[0], 3), PADDING, np.uint8)
+        width, height = wh = frame_wh if seed is not None else places[0].size_wh
+        canvas: U8 = np.full((height, width, 3), PADDING, np.uint8)
         for place in places:
             inside = canvas[place.y : place.y + place.size_wh[1], place.x : place.x + place.size_wh[0]]
             inside[:] = _resized(read_annotated(known[place.image_id], files[place.image_id]), place.size_wh)
         write_bytes(target / "images" / name, encoded_jpeg(canvas))
-        images.append({"id": number, "file_name": name, "width": frame_wh[0], "height": frame_wh[1]})
-        for record in _annotations(truth, places, frame_wh):
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for record in _annotations(truth, places, wh):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **record})
         progress("compose", number + 1, len(frames))
     categories = [{"id": key, "name": name} for key, name in truth.categories.items()]

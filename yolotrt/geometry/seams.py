@@ -93,6 +93,11 @@ class Views:
         """(n,) whether the object may go on beyond any border."""
         return _any_border(self.cut)
 
+    @property
+    def ends_near_border(self) -> Bits:
+        """(n,) whether it ends at or near any border: true wherever it is cut."""
+        return _any_border(self.near)
+
 
 def _slack(boxes: F32) -> F32:
     """Return how far (n, 4) from the left, top, right and bottom of a box a border is still near, px."""

@@ -66,7 +66,7 @@ def export(
     weights: Path,
     target: Path,
     *,
-    imgsz: int = 640,
+    imgsz: int | tuple[int, int] = 640,
     head: Head | Literal["auto"] = "auto",
     force: bool = False,
     overwrite: bool = False,
@@ -79,7 +79,7 @@ def export(
     Args:
         weights: Ultralytics ``.pt`` checkpoint, or a model ``.yaml`` for an untrained network.
         target: The ONNX file to write; left alone if it already comes from these weights and options.
-        imgsz: Height and width of the input, px; a multiple of the network's stride.
+        imgsz: Side of the input, or its height and width, px; multiples of the network's stride.
         head: ``end2end`` needs a network with a one-to-one head (YOLO26); ``auto`` takes it where it
             exists and ``raw`` elsewhere.
         force: Export even if the target is up to date.
@@ -97,9 +97,12 @@ def export(
     """
     require_file(weights, WEIGHTS)
     require_own(target, EXPORTED, overwrite=overwrite)
-    if imgsz < 32 or imgsz % 32:
-        raise InputError(f"--imgsz {imgsz} is not a positive multiple of 32.", hint="Try --imgsz 640.")
-    source = {"source_sha256": sha256_file(weights), "imgsz_px": str(imgsz), "head_option": head}
+    height, width = hw = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+    shown = str(height) if height == width else f"{height}x{width}"
+    if min(hw) < 32 or height % 32 or width % 32:
+        near = "x".join(dict.fromkeys(str(max(32, round(side / 32) * 32)) for side in hw))
+        raise InputError(f"--imgsz {shown} is not a positive multiple of 32.", hint=f"Try --imgsz {near}.")
+    source = {"source_sha256": sha256_file(weights), "imgsz_px": shown, "head_option": head}
     with exclusive(target, on_wait) as waited:
         if not force and (found := _up_to_date(target, source)):
             return found
@@ -112,16 +115,16 @@ def export(
             yolo = load_weights(copy, weights, trust, on_wait)
             chosen = _choose_head(yolo, head, weights)
             progress(STEPS[1], 1, len(STEPS))
-            traced = _trace(yolo, weights, imgsz, chosen)
+            traced = _trace(yolo, weights, hw, chosen)
         progress(STEPS[2], 2, len(STEPS))
-        model = _fix_and_slim(traced, weights, imgsz)
+        model = _fix_and_slim(traced, weights, hw)
         require_finite_weights(model, weights.name)
-        _write_metadata(model, yolo, weights, source)
+        _write_metadata(model, yolo, weights, hw, source)
         spec = read_spec(model, weights.stem)
-        if spec.head != chosen or spec.batch is not None or spec.input_wh != (imgsz, imgsz):
+        if spec.head != chosen or spec.batch is not None or spec.input_wh != (width, height):
             raise ExportError(
                 f"The export of {weights.name} came out as head {spec.head}, batch {spec.batch}, "
-                f"input {spec.input_wh}; asked for {chosen}, dynamic, {imgsz}.",
+                f"input {spec.input_wh}; asked for {chosen}, dynamic, {shown}.",
                 hint="This Ultralytics version behaves differently; try: pip install -U ultralytics",
             )
         progress(STEPS[3], 3, len(STEPS))
@@ -164,12 +167,12 @@ def _choose_head(yolo: Any, head: Head | Literal["auto"], weights: Path) -> Head
     return head
 
 
-def _trace(yolo: Any, weights: Path, imgsz: int, head: Head) -> onnx.ModelProto:
+def _trace(yolo: Any, weights: Path, hw: tuple[int, int], head: Head) -> onnx.ModelProto:
     """Run Ultralytics' exporter and return its graph, with batch, height and width dynamic."""
     try:
         made = yolo.export(
             format="onnx",
-            imgsz=imgsz,
+            imgsz=list(hw),
             dynamic=True,
             simplify=False,
             opset=OPSET,
@@ -186,7 +189,7 @@ def _trace(yolo: Any, weights: Path, imgsz: int, head: Head) -> onnx.ModelProto:
     return load_onnx(Path(made))
 
 
-def _fix_and_slim(model: onnx.ModelProto, weights: Path, imgsz: int) -> onnx.ModelProto:
+def _fix_and_slim(model: onnx.ModelProto, weights: Path, hw: tuple[int, int]) -> onnx.ModelProto:
     """Fix height and width and fold everything that follows from them; the batch stays dynamic.
 
     A dynamic height and width costs about 270 extra layers in TensorRT and keeps shape arithmetic on
@@ -195,8 +198,8 @@ def _fix_and_slim(model: onnx.ModelProto, weights: Path, imgsz: int) -> onnx.Mod
     import onnxslim
 
     dims = model.graph.input[0].type.tensor_type.shape.dim
-    for axis in (2, 3):
-        dims[axis].dim_value = imgsz
+    for axis, side in zip((2, 3), hw, strict=True):
+        dims[axis].dim_value = side
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     slim = onnxslim.slim(model)
@@ -205,14 +208,16 @@ def _fix_and_slim(model: onnx.ModelProto, weights: Path, imgsz: int) -> onnx.Mod
     return slim
 
 
-def _write_metadata(model: onnx.ModelProto, yolo: Any, weights: Path, source: dict[str, str]) -> None:
+def _write_metadata(
+    model: onnx.ModelProto, yolo: Any, weights: Path, hw: tuple[int, int], source: dict[str, str]
+) -> None:
     properties = {
         "name": weights.stem,
         "task": "segment",
         # a Python literal, as Ultralytics itself writes and reads it
         "names": repr({int(k): str(v) for k, v in yolo.names.items()}),
         "stride": str(int(max(yolo.model.stride))),
-        "imgsz": repr([int(source["imgsz_px"])] * 2),
+        "imgsz": repr(list(hw)),
         "license": "AGPL-3.0",
         "untrained": str(is_untrained(weights)).lower(),
         "source_file": str(weights),

@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,22 @@ _REFUSED = re.compile(
     r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)|(unsupported activation)|(unsafe getattr)|(unsafe \w+)"
 )
 """What Ultralytics' and torch's restricted loaders say when they refuse something."""
+
+
+RELEASES = "https://github.com/ultralytics/assets/releases"
+"""Where Ultralytics publishes its weights."""
+
+_PUBLISHED = re.compile(r"yolo(?:v?\d{1,2}|e-\d\w*)[nsmlxtbce](?:-seg)\.pt")
+
+
+def is_published(name: str) -> bool:
+    """Return whether a name without folder is that of segmentation weights as Ultralytics publishes them."""
+    return _PUBLISHED.fullmatch(name) is not None
+
+
+def can_obtain() -> bool:
+    """Return whether Ultralytics is installed; imports nothing."""
+    return find_spec("ultralytics") is not None
 
 
 def obtain_weights(target: Path) -> Path | None:

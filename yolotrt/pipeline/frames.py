@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.arrays import Frame
+from yolotrt.arrays import Bits, Frame
+from yolotrt.data.coco.names import category_ids
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.pipeline import adapters
 from yolotrt.timing.trace import FrameTrace
 
 
@@ -46,11 +48,15 @@ class FrameResult:
         detections: In px of the frame.
         trace: Where the time went.
         seen: What was found before merging.
+        frame_wh: Width and height of the frame, px.
+        names: Class names by index.
     """
 
     detections: Detections
     trace: FrameTrace
     seen: Unmerged
+    frame_wh: tuple[int, int]
+    names: Sequence[str]
 
     @property
     def seconds(self) -> float:
@@ -68,6 +74,34 @@ class FrameResult:
     def global_pass(self) -> Detections | None:
         """What the global pass found, if there was one."""
         return self.seen.global_pass
+
+    def masks_array(self) -> Bits:
+        """Return the masks as (n, h, w) booleans; see :func:`yolotrt.pipeline.adapters.masks_array`."""
+        return adapters.masks_array(self.detections, self.frame_wh)
+
+    def to_coco(self, image_id: int | str = 1) -> list[dict[str, Any]]:
+        """Return records of COCO's results format, as ``COCO.loadRes`` takes them.
+
+        Category ids are COCO's if all classes are COCO's, and else count from 1 in the network's order.
+        """
+        found = adapters.coco_objects(self.detections, self.frame_wh, category_ids(self.names), self.names)
+        return [{"image_id": image_id, **record} for record, _area in found]
+
+    def to_supervision(self) -> Any:
+        """Return ``supervision.Detections``.
+
+        Raises:
+            MissingDependency: supervision is not installed.
+        """
+        return adapters.to_supervision(self.detections, self.frame_wh, self.names)
+
+    def to_dataframe(self) -> Any:
+        """Return a ``pandas.DataFrame``, one row an object.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        return adapters.to_dataframe(self.detections, self.names)
 
 
 _HOST_DEVICES = (1, 3)

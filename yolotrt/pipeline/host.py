@@ -22,6 +22,7 @@ from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.wanted import wanted
 from yolotrt.timing.clock import Clock, now
 from yolotrt.timing.trace import FrameTrace
 
@@ -85,7 +86,9 @@ class HostPipeline:
                     merged = merge_frame(tiles, plan.grid, global_pass, self._settings.merge)
                 else:
                     merged = global_pass or Detections.empty()
-        return FrameResult(merged, trace, Passes(tiles, global_pass))
+                merged = wanted(merged, self._settings)
+        names = self._engine.file.spec.names
+        return FrameResult(merged, trace, Passes(tiles, global_pass), plan.grid.frame_wh, names)
 
     def _plan_for(self, frame_wh: tuple[int, int]) -> _HostPlan:
         plan = self._plans.pop(frame_wh, None)

@@ -1,13 +1,14 @@
 """Join what overlapping tiles, and the global pass, saw of the same objects.
 
-There are four ways in which two detections can be one object, tried in this order
+There are four ways in which two detections can be one object, and one to doubt them, tried in this order
 (:mod:`yolotrt.geometry.seams` explains the first three):
 
 1. a fragment, which ends at or near a tile's border, of something seen whole elsewhere: the whole one
    wins;
 2. two fragments of one object: they are joined, box and mask;
 3. a fragment that was taken for another class than the whole object: the whole one wins;
-4. duplicates: of detections of different tiles that overlap as a whole the best one stays.
+4. what the global pass had to see and did not (:mod:`yolotrt.geometry.doubt`): its score is halved;
+5. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
 for comparison.
@@ -16,7 +17,7 @@ for comparison.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import cast
@@ -27,6 +28,7 @@ from yolotrt.arrays import I64
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
+from yolotrt.geometry.doubt import doubted, halved
 from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
@@ -86,11 +88,13 @@ class Candidates:
         found: Detections in px of the frame.
         tile: (n,) index of the tile that each comes from, or ``WHOLE_FRAME``.
         grid: Where the tiles lie.
+        global_pass: Whether there was one, though it may have found nothing.
     """
 
     found: Detections
     tile: I64
     grid: TileGrid
+    global_pass: bool
 
 
 def merge_frame(
@@ -121,9 +125,9 @@ def merge_frame(
     if global_ is not None:
         found = Detections.concatenate([found, global_])
         tile = np.concatenate([tile, np.full(len(global_), GLOBAL_PASS)])
-    if len(found) < 2:
+    if len(found) < 2 and global_ is None:
         return found
-    return _function(settings.method)(Candidates(found, tile, grid), settings)
+    return _function(settings.method)(Candidates(found, tile, grid, global_ is not None), settings)
 
 
 def seams(seen: Candidates, settings: MergeSettings) -> Detections:
@@ -135,6 +139,10 @@ def seams(seen: Candidates, settings: MergeSettings) -> Detections:
     alive &= ~mistaken(views, owner, alive)
     left = (alive & (owner == alone))[owner == alone]
     joined, tile = join(seen.found, owner).take(left), seen.tile[owner == alone][left]
+    if seen.global_pass:
+        touches = views.ends_near_border[owner == alone][left]
+        which = doubted(joined, tile == GLOBAL_PASS, touches, seen.grid)
+        joined = replace(joined, scores=halved(joined.scores, which))
     return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)
 
 

@@ -42,6 +42,10 @@ class PipelineSettings:
         measure: Measure the device time of every stage with events, on a GPU.
         decode: Thresholds of the decoder.
         merge: How detections of overlapping tiles are joined.
+        classes: Only these come out, by name or index; None gives all. They still compete with the others:
+            what is better seen as another class is none of these.
+        agnostic: Of detections of different classes that overlap by more than ``decode.iou``, too, only the
+            best stays.
 
     Raises:
         UsageError: A value is out of range.
@@ -58,6 +62,8 @@ class PipelineSettings:
     measure: bool = False
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     merge: MergeSettings = field(default_factory=MergeSettings)
+    classes: tuple[int | str, ...] | None = None
+    agnostic: bool = False
 
     def __post_init__(self) -> None:
         for value, choices in (

@@ -24,6 +24,7 @@ from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
+from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
 
 
@@ -74,7 +75,7 @@ class TiledPipeline:
         self._turn = threading.Lock()
         self._closed = False
         self._owned: list[Engine] = []
-        settings = settings or PipelineSettings()
+        settings = resolved(settings or PipelineSettings(), engine.file.spec.names)
         gpus = _gpus(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
@@ -183,6 +184,11 @@ class TiledPipeline:
     def names(self) -> tuple[str, ...]:
         """Class names by index."""
         return self._engine.file.spec.names
+
+    @property
+    def input_wh(self) -> tuple[int, int]:
+        """Width and height of a tile, px."""
+        return self._engine.file.spec.input_wh
 
     def close(self) -> None:
         """Free what was made for the frames, and unload the engines that :meth:`open` loaded.

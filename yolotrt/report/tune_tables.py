@@ -33,7 +33,9 @@ def tune_table(outcome: OutcomeFile, width: int | None = None) -> Table:
         further.append(Column("GPU MiB", lambda c: c.gpu_memory_bytes, mebibytes, rank=2))
     if any(candidate.misses for candidate in found):
         further.append(Column("budgets", lambda c: "; ".join(c.misses) or "kept", words=True))
-    title = "Measured to the end (>: recommended; *: on the Pareto front of latency, mAP and memory)"
+    missed = outcome.candidates[outcome.recommended].misses
+    chosen = "nearest to the budgets, which nothing keeps" if missed else "recommended"
+    title = f"Measured to the end (>: {chosen}; *: on the Pareto front of latency, mAP and memory)"
     columns = [mark, *named, *CANDIDATE, *further]
     return terminal_table(RowTable(case_title(title, cases), columns, found), width=width)
 

@@ -23,6 +23,7 @@ from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.progress import Say
 from yolotrt.quantization.cache_file import CalibrationFile
 from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.workflow.describe_others import OTHER_KINDS, describe_annotations, describe_other
 from yolotrt.workflow.documents import DOCUMENTS, document_in
 
 DESCRIPTION = "what yolotrt inspect --json wrote"
@@ -40,6 +41,7 @@ KINDS = (
         "roofline",
     ),
     *("calibration cache", *(document.what for document in DOCUMENTS)),
+    *OTHER_KINDS,
 )
 """What a description says under ``kind``."""
 
@@ -60,7 +62,7 @@ def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> 
         ArtifactError: It is none of the known kinds, or damaged.
         ModelError: It is a damaged ONNX file or not a segmentation model.
     """
-    require_file(path, "an ONNX file, engine, sidecar, calibration cache or result file")
+    require_file(path, "a network, an engine, or what yolotrt wrote")
     if has_sidecar(path):
         return _engine(admit(path, trust=trust, warn=warn))
     if path.suffix == ".onnx":
@@ -69,9 +71,15 @@ def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> 
         return _document(path, trust, warn)
     if any(path.suffix in backend(name).foreign_suffixes for name in NAMES):
         return _foreign(admit(path, trust=trust, warn=warn))
+    try:
+        other = describe_other(path)
+    except (ValueError, AttributeError, StopIteration) as exc:  # its ending promises more than it holds
+        raise ArtifactError(f"{path} cannot be read as its ending says.", hint="Is it complete?") from exc
+    if other is not None:
+        return other
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
-        hint="inspect takes .onnx files, engines with a sidecar, and yolotrt's JSON files.",
+        hint="inspect takes networks, weights, engines, pictures, videos, and whatever yolotrt writes.",
     )
 
 
@@ -149,6 +157,8 @@ def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
         return {"kind": "documents", "documents": [_told(path, entry) for entry in found]}
     if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
         return {"kind": DESCRIPTION, "of": found}
+    if (annotations := describe_annotations(found)) is not None and "format" not in found:
+        return annotations
     if SIDECAR.is_in(found):
         engine = path.with_suffix("")
         return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +10,7 @@ import cv2
 
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import ensure_writable, write_bytes
-from yolotrt.data.sources import Shot, Source, VideoSource
+from yolotrt.data.sources import Shot, Source, video_rates
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError
 
@@ -29,13 +29,17 @@ def drawn_names(source: Source) -> dict[str, str]:
     A name stays, with its folders, if its kind can be written; ``x.bmp`` becomes ``x.bmp.png`` and
     ``clip.mov`` ``clip.mov.mp4``.
     """
-    endings, added = ((VIDEO,), VIDEO) if isinstance(source, VideoSource) else (PICTURES, ".png")
-    return _distinct(source.names, endings, added)
+    moving = video_rates(source)
+    return _distinct(
+        {name: ((VIDEO,), VIDEO) if name in moving else (PICTURES, ".png") for name in source.names}
+    )
 
 
 @contextmanager
 def drawing(source: Source, folder: Path) -> Iterator[Draw]:
-    """Give a function that writes the drawn frame of a shot; a video is complete when the block ends.
+    """Give a function that writes the drawn frame of a shot.
+
+    A video is complete when the first shot of another source is written, or the block ends.
 
     Args:
         source: Where the shots come from.
@@ -44,30 +48,46 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
     Raises:
         StorageError: A file cannot be written.
     """
-    names = drawn_names(source)
-    if isinstance(source, VideoSource):
-        with _video(folder / names[source.path.name], source.fps or USUAL_FPS) as draw:
-            yield draw
-        return
+    names, moving = drawn_names(source), video_rates(source)
+    current: str | None = None
+    append: Draw | None = None
+    for name in moving:
+        ensure_writable(folder / names[name])
+    with ExitStack() as stack:
 
-    def write(shot: Shot, picture: Frame) -> None:
-        target = folder / names[shot.name]
-        done, data = cv2.imencode(target.suffix.lower(), picture)
-        if not done:
-            width, height = picture.shape[1], picture.shape[0]
-            raise StorageError(
-                f"{target} cannot be written: no {target.suffix} has {width}x{height} px.",
-                hint="Name the picture .png, or cut it into parts.",
-            )
-        write_bytes(target, data.tobytes())
+        def write(shot: Shot, picture: Frame) -> None:
+            nonlocal current, append
+            video = shot.video
+            if video != current:
+                stack.close()
+                current = video
+                append = (
+                    None
+                    if video is None
+                    else stack.enter_context(_video(folder / names[video], moving[video] or USUAL_FPS))
+                )
+            if append is None:
+                _write_picture(folder / names[shot.name], picture)
+            else:
+                append(shot, picture)
 
-    yield write
+        yield write
+
+
+def _write_picture(target: Path, picture: Frame) -> None:
+    done, data = cv2.imencode(target.suffix.lower(), picture)
+    if not done:
+        width, height = picture.shape[1], picture.shape[0]
+        raise StorageError(
+            f"{target} cannot be written: no {target.suffix} has {width}x{height} px.",
+            hint="Name the picture .png, or cut it into parts.",
+        )
+    write_bytes(target, data.tobytes())
 
 
 @contextmanager
 def _video(target: Path, fps: float) -> Iterator[Draw]:
     """Give a function that appends a frame to a video, which begins with the first one: it has the size."""
-    ensure_writable(target)
     with ExitStack() as stack:
         append: Append | None = None
 
@@ -81,10 +101,15 @@ def _video(target: Path, fps: float) -> Iterator[Draw]:
         yield extend
 
 
-def _distinct(names: Sequence[str], endings: Sequence[str], added: str) -> dict[str, str]:
-    kept = {name: name for name in names if PurePosixPath(name).suffix.lower() in endings}
+def _distinct(kinds: Mapping[str, tuple[Sequence[str], str]]) -> dict[str, str]:
+    """Return a name for each of the keys that none of the others has.
+
+    Args:
+        kinds: Endings that may stay, and what is added to others, by name.
+    """
+    kept = {name: name for name, (stay, _) in kinds.items() if PurePosixPath(name).suffix.lower() in stay}
     taken = set(kept.values())
-    for name in names:
+    for name, (_, added) in kinds.items():
         if name in kept:
             continue
         new, number = f"{name}{added}", 2

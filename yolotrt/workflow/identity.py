@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from yolotrt.data.coco.names import coco_category
+from yolotrt.data.coco.names import category_ids
 from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, plain_name
 from yolotrt.data.formats.files import spellings
 from yolotrt.data.formats.reader import read_annotations
@@ -41,6 +41,22 @@ class RecordIds:
         if self.pictures is None:
             return (index or 0) + 1
         return self.pictures.get(name)
+
+
+class _InOrder(Mapping[str, int]):
+    """Numbers names from 1 in the order in which they are asked for: of several videos nobody knows more."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> int:
+        return self._known.setdefault(name, len(self._known) + 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class Misfits:
@@ -87,7 +103,7 @@ class Misfits:
         return said
 
 
-def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
+def own_ids(names: Sequence[str], pictures: Sequence[str] | None, *, several: bool = False) -> RecordIds:
     """Return ids for those who have no annotations.
 
     Image ids are the numbers in the file names if all pictures are named by distinct numbers, as COCO's are,
@@ -97,14 +113,14 @@ def own_ids(names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:
     Args:
         names: Class names of the model, by index.
         pictures: Their names, in order; None for a video.
+        several: Other videos or pictures come with the video, so its frames cannot be numbered alone.
     """
-    of_coco = [coco_category(name) for name in names]
-    known = [key for key in of_coco if key is not None]
-    classes = known if len(known) == len(names) else list(range(1, len(names) + 1))
+    classes = category_ids(names)
     categories: dict[int | str, str] = {}
     for key, name in zip(classes, names, strict=True):
         categories.setdefault(key, name)
-    return RecordIds(None if pictures is None else _numbered(pictures), tuple(classes), categories)
+    numbers = _numbered(pictures) if pictures is not None else _InOrder() if several else None
+    return RecordIds(numbers, tuple(classes), categories)
 
 
 def ids_of(annotations: Path, names: Sequence[str], pictures: Sequence[str] | None) -> RecordIds:

@@ -40,7 +40,7 @@ class BuildRequest:
         limit: Use at most this many calibration images.
         algorithm: How activation ranges are chosen.
         tile_overlap: Calibrate on tiles with this overlap, too; None on letterboxed images only.
-        imgsz: Input size of an export, px.
+        imgsz: Side of the input of an export, or its height and width, px.
         head: Head of an export.
         output: The engine file; None names it by model, precision and backend in ``engines``, apart from
             engines of other models of that name.
@@ -62,7 +62,7 @@ class BuildRequest:
     limit: int | None = None
     algorithm: Algorithm = "mse"
     tile_overlap: float | None = None
-    imgsz: int = 640
+    imgsz: int | tuple[int, int] = 640
     head: Head | Literal["auto"] = "auto"
     output: Path | None = None
     engines: Path = Path("engines")

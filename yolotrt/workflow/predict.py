@@ -29,6 +29,7 @@ class Found:
         detections: In px of the frame.
         names: Class names of the model, by index.
         moment: When the frame is shown, in a video.
+        seconds: From pixels to merged detections; reading and drawing are not in it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Found:
     detections: Detections
     names: tuple[str, ...]
     moment: Moment | None = None
+    seconds: float = 0.0
 
 
 def predict(
@@ -72,11 +74,12 @@ def predict(
         write = None if save is None else stack.enter_context(drawing(source, save))
         for shot in shots:
             progress("predict", done, source.total)
-            detections = pipeline(shot.image).detections
+            result = pipeline(shot.image)
+            detections = result.detections
             if write is not None:
                 write(shot, draw(shot.image, detections))
             height, width = shot.image.shape[:2]
-            yield Found(shot.name, (width, height), detections, names, shot.moment)
+            yield Found(shot.name, (width, height), detections, names, shot.moment, result.seconds)
             done += 1
         progress("predict", done, done)
         if not done:

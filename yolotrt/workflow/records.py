@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from yolotrt.artifacts.files import atomic_target, mapped_os_errors
-from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.rle import coco_rle
+from yolotrt.pipeline.adapters import Record, coco_objects
 from yolotrt.workflow.identity import RecordIds
 from yolotrt.workflow.predict import Found
 
-Record = dict[str, Any]
 Take = Callable[[Found], None]
 
 IN_MEMORY = 1 << 20
@@ -148,25 +146,7 @@ def _about(found: Found, ids: RecordIds) -> Record:
 
 def _objects(found: Found, ids: RecordIds) -> list[tuple[Record, float]]:
     """Return the record of each object and its area, px."""
-    detections: Detections = found.detections
-    records = []
-    for i in range(len(detections)):
-        left, top, right, bottom = (float(v) for v in detections.boxes[i])
-        index = int(detections.classes[i])
-        record: Record = {
-            "category_id": ids.classes[index],
-            "category": found.names[index],
-            "bbox": [round(v, 2) for v in (left, top, right - left, bottom - top)],
-            "score": round(float(detections.scores[i]), 5),
-        }
-        area = (right - left) * (bottom - top)
-        if detections.masks is not None:
-            mask = detections.masks[i]
-            rle = coco_rle(mask, found.frame_wh)
-            record["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode()}
-            area = mask.area
-        records.append((record, round(float(area), 2)))
-    return records
+    return coco_objects(found.detections, found.frame_wh, ids.classes, found.names)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ Source: https://cocodataset.org/#format-results and ``instances_val2017.json``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from yolotrt.data.formats.annotated import plain_name
 
 _GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -37,3 +39,9 @@ def coco_category(name: str) -> int | None:
     """Return the category id of a class of COCO, or None for another class."""
     plain = plain_name(name)
     return _IDS.get(_OLDER.get(plain.replace(" ", ""), plain))
+
+
+def category_ids(names: Sequence[str]) -> list[int]:
+    """Return category ids by class index: COCO's if all classes are classes of COCO, else 1, 2, ..."""
+    known = [key for key in map(coco_category, names) if key is not None]
+    return known if len(known) == len(names) else list(range(1, len(names) + 1))

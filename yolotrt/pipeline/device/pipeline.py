@@ -19,6 +19,7 @@ from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.wanted import wanted
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
 
@@ -83,11 +84,11 @@ class DevicePipeline:
             return self._submit(given)
 
     def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
-        """Detect objects in many frames; results come in their order."""
+        """Detect objects in many frames, in order."""
         return in_order(self.submit, frames, self._settings.depth)
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
-        """Make contexts, buffers and graphs for frames of this size now rather than at the first frame."""
+        """Make contexts, buffers and graphs for frames of this size now, not at the first frame."""
         self._plan_for(frame_wh)
 
     def frame_buffer(self, frame_wh: tuple[int, int]) -> Frame:
@@ -162,9 +163,7 @@ class DevicePipeline:
     def _finish(self, flight: _Flight) -> FrameResult:
         if flight.found is None:
             if flight not in self._flying:
-                raise ExecutionError(
-                    "This frame was lost: the pipeline was closed, or failed on another one."
-                )
+                raise ExecutionError("This frame was lost: the pipeline was closed, or failed on another.")
             with self._guard():
                 flight.found = self._collect(flight)
             self._flying.remove(flight)
@@ -196,18 +195,19 @@ class DevicePipeline:
         stamps.append(now())
         found = FrameFound([worker.read(slot) for worker in plan.workers])
         stamps.append(now())
-        by_gpu = found.merged
-        merged = found.merge(plan.grid, self._settings.merge) if by_gpu is None else by_gpu
+        by_gpu, settings = found.merged, self._settings
+        merged = wanted(found.merge(plan.grid, settings.merge) if by_gpu is None else by_gpu, settings)
         stamps.append(now())
-        trace = flight.trace(self._settings.mode, stamps, merges=by_gpu is None)
+        trace = flight.trace(settings.mode, stamps, merges=by_gpu is None)
         for worker in plan.workers:
             trace.spans.extend(worker.device_spans(slot, flight.begin))
-        return FrameResult(merged, trace, found)
+        names = self._gpus[0].engine.file.spec.names
+        return FrameResult(merged, trace, found, plan.grid.frame_wh, names)
 
 
 @dataclass
 class _DevicePlan:
-    """Everything that depends on the frame's size."""
+    """What depends on the frame's size."""
 
     grid: TileGrid
     workers: list[DeviceWorker]
@@ -239,8 +239,8 @@ class _DevicePlan:
         return self.workers[0].slots[self.turn].frame.array
 
     def close(self) -> None:
-        while self.workers:
-            self.workers.pop().close()  # the first one owns the page-locked frames and goes last
+        while self.workers:  # the first one owns the page-locked frames and goes last
+            self.workers.pop().close()
 
 
 @dataclass(eq=False)

@@ -108,10 +108,10 @@ def reasons(
     budgets: Budgets,
     max_drop: MaxDrop | None,
 ) -> tuple[str, ...]:
-    """Return why ``best`` is recommended, one sentence each."""
+    """Return why ``best`` is recommended, or was the nearest miss, one sentence each."""
     lines = []
     if best.misses:
-        lines.append(f"nothing keeps every budget; this comes nearest: {'; '.join(best.misses)}")
+        lines.append(f"it comes nearest, and misses: {'; '.join(best.misses)}")
     elif budgets.limits:
         frames, needed = best.latency.count, needed_count(budgets.stat)
         lines.append(

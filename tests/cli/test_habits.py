@@ -1,0 +1,134 @@
+"""What people type who come from other tools."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.workflow.test_evaluate import tiny_engine
+from yolotrt.cli.console import LINE_S, Lines, span
+from yolotrt.cli.habits import PREDICTED, as_option, called_here, rewritten
+from yolotrt.data.formats.reader import read_annotations
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    return tiny_engine(tmp_path).path
+
+
+def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
+    assert rewritten(["predict", "a.jpg", "--save"]) == ["predict", "a.jpg", "--save", PREDICTED]
+    assert rewritten(["predict", "--save", "-q", "a"]) == ["-q", "predict", "--save", PREDICTED, "a"]
+    assert rewritten(["predict", "a", "--save", "d", "--max_det=5"]) == [
+        "predict", "a", "--save", "d", "--max-det=5",
+    ]  # fmt: skip
+    assert as_option(["predict", "source=a.jpg"]) == "--source a.jpg"
+    assert as_option(["bench", "--budget", "tiles=5ms"]) is None
+    assert called_here("bench", "--batch") != called_here("predict", "--batch")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("build m.onnx --half", "--fp16"),
+        ("bench --batch 4", "--groups"),
+        ("calibrate m.onnx --data coco.yaml", "--images data.yaml"),
+        ("bench --loadEngine=a.engine", "yolotrt bench ENGINE"),
+        ("predict e.onnx a.jpg imgsz=640", "Type: --imgsz 640"),
+        ("predict e.onnx a.jpg --slice_height 512", "the engine's input size"),
+    ],
+)
+def test_what_others_call_it_is_told(cli: Cli, words: str, hint: str) -> None:
+    done = cli(*words.split())
+    assert (done.code, hint in done.err) == (2, True), done.err
+
+
+def test_the_newest_engine_that_runs_here_is_taken(cli: Cli, engine: Path, pictures: Path) -> None:
+    sidecar = Path(f"{engine}.json").rename("e.onnx.json")
+    engine = engine.rename("e.onnx")
+    for name, backend in (("a.onnx", "onnxruntime"), ("b.onnx", "onnxruntime"), ("c.engine", "tensorrt")):
+        (Path("engines") / name).write_bytes(engine.read_bytes())
+        text = sidecar.read_text().replace('"onnxruntime"', f'"{backend}"', 1)
+        (Path("engines") / f"{name}.json").write_text(text)
+    for age, name in enumerate(("c.engine", "b.onnx", "a.onnx")):
+        os.utime(f"engines/{name}.json", (1e9 - age, 1e9 - age))
+    done = cli("predict", pictures / "0.png", "--conf", 0.4, "--save", "--save-txt", "--show-tiles")
+    assert done.code == 0, done.err
+    assert "engines/b.onnx (the newest of 2 in engines/ that can run here)" in done.err
+    assert "name one to take it instead: a.onnx" in done.err
+    assert "left out: c.engine" in done.err
+    assert done.out.rstrip().endswith(" ms)")
+    assert Path(PREDICTED, "0.png").is_file()
+    labels = Path(PREDICTED, "labels", "0.txt").read_text().splitlines()
+    assert labels
+    assert cli("-q", "predict", pictures / "0.png").err == ""
+    weights = cli("predict", "w.pt", pictures)
+    assert "yolotrt build w.pt" in weights.err
+    again = cli("predict", pictures / "0.png", "--save", "--save-txt")
+    assert again.code == 0, "its own labels may be written again"
+
+
+def test_classes_and_thresholds(cli: Cli, engine: Path, pictures: Path) -> None:
+    def found(*options: object) -> str:
+        done = cli("predict", engine, pictures / "0.png", "--conf", 0.4, "--threads", 1, *options)
+        assert done.code == 0, done.err
+        return done.out.split(": ")[1].split(" (")[0]
+
+    both = dict(part.split(" ")[::-1] for part in found().split(", "))
+    assert set(both) == {"cat", "dog"}
+    assert found("--classes", "Dog") == f"{both['dog']} dog" == found("--classes", "1")
+    agnostic = found("--agnostic", "--iou", 0.0)
+    assert sum(int(part.split(" ")[0]) for part in agnostic.split(", ")) < sum(map(int, both.values()))
+    done = cli("predict", engine, pictures, "--classes", "dgo")
+    assert (done.code, "Did you mean 'dog'?" in done.err) == (2, True)
+    done = cli("predict", engine, pictures, "--device", "0")
+    assert (done.code, "Traceback" in done.err, "is no device" in done.err) == (1, False, False)
+
+
+def test_labels_are_read_back_as_they_were(cli: Cli, engine: Path, pictures: Path) -> None:
+    assert cli("predict", engine, pictures, "--conf", 0.4, "--save-txt", "--coco", "d.json").code == 0
+    for folder in (Path("set/images/val"), Path("set/labels/val")):
+        folder.mkdir(parents=True)
+    for picture in pictures.glob("*.png"):
+        (Path("set/images/val") / picture.name).write_bytes(picture.read_bytes())
+    for label in Path(PREDICTED, "labels").glob("*.txt"):
+        (Path("set/labels/val") / label.name).write_bytes(label.read_bytes())
+    Path("set/data.yaml").write_text("path: .\nval: images/val\nnames: {0: cat, 1: dog}\n")
+    ours, theirs = (read_annotations(Path(name)) for name in ("d.json", "set/data.yaml"))
+    areas = [sorted(o.area for k in s.objects.values() for o in k if o.area) for s in (ours, theirs)]
+    assert len(areas[0]) == len(areas[1]) > 3
+    np.testing.assert_allclose(areas[0], areas[1], rtol=0.2, atol=12)  # a polygon has no holes
+
+
+def test_progress_is_told_now_and_then_where_nobody_watches() -> None:
+    said: list[str] = []
+    clock = iter(int(second * 1e9) for second in (0, 0, 4, 12, 15, 23, 40))
+    lines = Lines(said.append, lambda: next(clock))
+    for done in range(6):
+        lines.report("calibrate", done, 5)
+    assert said == [
+        "calibrate: 2 of 5 after 12 s, about 18 s left", "calibrate: 4 of 5 after 23 s, about 6 s left",
+    ]  # fmt: skip
+    assert LINE_S == 10
+    assert [span(s) for s in (59, 200, 7500)] == ["59 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_labels_that_find_no_place_leave_a_trace() -> None:
+    from yolotrt.geometry.detections import Detections
+    from yolotrt.report.draw import draw
+
+    boxes = np.tile(np.array([[10, 60, 40, 90]], np.float32), (30, 1))
+    found = Detections(boxes, np.linspace(0.9, 0.5, 30).astype(np.float32), np.zeros(30, np.int64))
+    image = np.full((200, 320, 3), 90, np.uint8)
+    few = draw(image, found.take([0]), ["person"])
+    many = draw(image, found, ["person"])
+    bare = draw(image, found, ["person"], labels=False)
+    assert (few[185:] == 90).all()
+    assert (many[190:] != 90).any()
+    assert (bare[185:] == 90).all()
+    assert cv2.countNonZero(cv2.cvtColor(draw(image, found, ["p"], line_width=6), cv2.COLOR_BGR2GRAY))

@@ -1,0 +1,51 @@
+"""Write docs/cli.md, the reference of all options, from the help of the program itself.
+
+    python -m tools.cli_reference
+
+A test fails when it is out of date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+COLUMNS = 110
+TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
+HEAD = """# All options
+
+What `yolotrt --help` and `yolotrt VERB --help` print.
+
+"""
+
+
+def help_of(*words: str) -> str:
+    """Return what the program prints for ``yolotrt WORDS --help``."""
+    from yolotrt.cli.app import app
+
+    said = io.StringIO()
+    before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
+    os.environ |= {"COLUMNS": str(COLUMNS), "NO_COLOR": "1"}
+    try:
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            app([*words, "--help"], prog_name="yolotrt", standalone_mode=False)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return "".join(f"{line.rstrip()}\n" for line in said.getvalue().strip().splitlines())
+
+
+def reference() -> str:
+    """Return the whole page."""
+    from yolotrt.cli.app import VERBS
+
+    parts = [f"```text\n{help_of()}```\n"]
+    parts += [f"## {name}\n\n```text\n{help_of(name)}```\n" for name, *_ in VERBS]
+    return HEAD + "\n".join(parts)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference())
+    print(TARGET)

@@ -1,0 +1,122 @@
+"""What people type who come from Ultralytics, SAHI or trtexec, and what it is called here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+PREDICTED = "runs/predict"
+"""Where ``--save`` without a value draws to."""
+
+_OPTIONAL_VALUES = {("predict", "--save"): PREDICTED}
+"""Options whose value may be left out, with what it is then."""
+
+_HERE = {
+    "--half": "--fp16 (yolotrt build MODEL --fp16).",
+    "--data": "--annotations data.yaml for accuracy, and --images data.yaml for calibration.",
+    "--format": "--backend: yolotrt build MODEL --backend tensorrt, tensorrt-rtx, fused or onnxruntime.",
+    "--model": "the first word: yolotrt VERB MODEL ...",
+    "--project": "--save DIR, or -o FILE.",
+    "--show": "--save: pictures and videos are drawn into files.",
+    "--save-conf": "--json: records carry the scores.",
+    "--save-crop": "--json or to_supervision(): boxes and masks to cut by.",
+    "--retina-masks": "nothing: masks always have the resolution of the frame.",
+    "--nms": "--head raw or end2end, when weights are exported.",
+    "--dynamic": "nothing: the batch is always dynamic, height and width are fixed (--imgsz 384x640).",
+    "--simplify": "nothing: exports are always slimmed.",
+    "--opset": "nothing: it is the newest that every backend reads.",
+    "--vid-stride": "--fps of yolotrt run.",
+    "--agnostic-nms": "--agnostic.",
+    "--line-thickness": "--line-width.",
+    "--conf-thres": "--conf.",
+    "--iou-thres": "--iou.",
+    "--img": "--imgsz.",
+    "--slice-height": "the engine's input size: yolotrt build WEIGHTS --imgsz 640, or 384x640.",
+    "--overlap-height-ratio": "--overlap, for both directions.",
+    "--postprocess-type": "--merge seams, nmm or nms.",
+    "--postprocess-match-metric": "--merge-overlap, such as ios-masks:0.5.",
+    "--model-confidence-threshold": "--conf.",
+    "--no-sliced-prediction": "--mode global.",
+    "--no-standard-prediction": "--mode tiled.",
+    "--onnx": "the first word: yolotrt build MODEL.onnx.",
+    "--saveEngine": "-o FILE of yolotrt build.",
+    "--loadEngine": "the first word: yolotrt bench ENGINE.",
+    "--minShapes": "--batch of yolotrt build: 1,4,8 (a profile each), or 1-8-32 (a range).",
+    "--useCudaGraph": "--dispatch graph.",
+    "--best": "yolotrt tune, which measures and recommends.",
+    "--calib": "--images DIR: yolotrt calibrates by itself and caches the ranges.",
+    "--memPoolSize": "--workspace MIB.",
+    "--dumpProfile": "yolotrt profile ENGINE.",
+    "--streams": "--groups with --dispatch streams.",
+}
+_SAME = {
+    "--weights": "--model",
+    "--name": "--project",
+    "--img-size": "--img",
+    "--slice-width": "--slice-height",
+    "--overlap-width-ratio": "--overlap-height-ratio",
+    "--optShapes": "--minShapes",
+    "--maxShapes": "--minShapes",
+    "--shapes": "--minShapes",
+    "--exportProfile": "--dumpProfile",
+    "--saveengine": "--saveEngine",
+}
+_IN_VERB = {
+    ("bench", "--batch"): "--groups (into how many parts tiles are split), or --chunk of yolotrt tune.",
+    ("tune", "--batch"): "--chunk: tiles per batch.",
+    ("predict", "--batch"): "--groups: into how many parts the tiles are split.",
+    ("predict", "--imgsz"): "fixed in the engine: yolotrt build WEIGHTS --imgsz 384x640.",
+    ("run", "--imgsz"): "fixed in the engine: yolotrt build WEIGHTS --imgsz 384x640.",
+    ("predict", "--half"): "the engine's precision: yolotrt build MODEL --fp16.",
+    ("eval", "--conf"): "fixed by COCO's rules at 0.001, so that the curve is complete.",
+    ("eval", "--iou"): "fixed at 0.7, as Ultralytics validates.",
+}
+
+_PAIR = re.compile(r"([a-z]\w*)=(.*)")
+
+
+def called_here(verb: str, option: str) -> str | None:
+    """Return what an option of another tool is called here, or None.
+
+    Args:
+        verb: The verb it was given to.
+        option: As it was typed, without its value.
+    """
+    plain = _SAME.get(option, option)
+    for name in (plain, plain.replace("_", "-")):
+        if found := _IN_VERB.get((verb, name)) or _HERE.get(name):
+            return found
+    return None
+
+
+def rewritten(words: Sequence[str]) -> list[str]:
+    """Return a command line with what the parser does not know: values left out, ``--max_det``, ``-q`` last.
+
+    Args:
+        words: Without the program's name.
+    """
+    first: list[str] = []
+    rest: list[str] = []
+    verb = next((word for word in words if not word.startswith("-")), "")
+    for place, word in enumerate(words):
+        if word in ("-q", "--quiet", "-v", "--verbose"):
+            first.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and "_" in name:
+            word = name.replace("_", "-") + equals + value
+        rest.append(word)
+        follows = words[place + 1] if place + 1 < len(words) else "-"
+        if (left_out := _OPTIONAL_VALUES.get((verb, word))) and follows.startswith("-"):
+            rest.append(left_out)
+    return [*first, *rest]
+
+
+def as_option(words: Sequence[str]) -> str | None:
+    """Return ``key=value`` of a command line, which Ultralytics takes, as an option of ours; or None."""
+    for before, word in zip(("", *words), words, strict=False):
+        found = _PAIR.fullmatch(word)
+        if found and not before.startswith("-") and not os.path.lexists(word):
+            return f"--{found[1].replace('_', '-')} {found[2]}"
+    return None
