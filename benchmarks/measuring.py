@@ -21,7 +21,7 @@ from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
-from yolotrt.data.sources import read_frames
+from yolotrt.data.measured import read_frames
 from yolotrt.machine.environment import environment
 from yolotrt.timing.trace import FrameTrace
 

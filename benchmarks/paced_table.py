@@ -1,20 +1,25 @@
-"""The table of frames on their own clock in ``docs/benchmarks.md``, from ``results/paced.json``."""
+"""Frames on their own clock, as docs show what ``yolotrt bench`` measured of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from benchmarks.readme_tables import _table
-from yolotrt.bench.result import RunResult
+from yolotrt.bench.result import DOCUMENT
 from yolotrt.bench.statistics import summarize
 from yolotrt.pipeline.modes import DEFAULT_MODE
 from yolotrt.report.figures import NOT_MEASURED, milliseconds
 
 
-def paced(results: Sequence[RunResult]) -> str:
-    """Return the whole frame back to back, and on its own clock, with its energy."""
-    rows = []
-    for result in results:
+def paced_rows(found: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the frame back to back and on its own clock, with its energy, below a head.
+
+    Args:
+        found: Results of ``yolotrt bench`` as they are written.
+    """
+    rows = [("frames", "work p50, ms", "p95", "queued p50", "J per frame", "W", "dropped")]
+    for result in (DOCUMENT.parse(Path("paced.json"), one) for one in found):
         entry = next(e for e in result.cases if e.case.mode == DEFAULT_MODE)
         work, queued = (summarize(entry.samples.get(s, ())) for s in ("end_to_end", "queued"))
         assert work is not None
@@ -31,5 +36,4 @@ def paced(results: Sequence[RunResult]) -> str:
                 NOT_MEASURED if entry.arrived is None else str(entry.arrived.dropped),
             )
         )
-    head = ("frames", "work p50, ms", "p95", "queued p50", "J per frame", "W", "dropped")
-    return _table(head, rows, left=1)
+    return rows

@@ -32,7 +32,7 @@ from yolotrt.bench.case import Case
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
-from yolotrt.data.sources import read_frames
+from yolotrt.data.measured import read_frames
 from yolotrt.geometry.letterbox import network_input
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.machine.environment import environment

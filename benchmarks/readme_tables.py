@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.paced_table import paced_rows
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
 
@@ -313,6 +314,12 @@ def summary(*found: Json) -> str:
     )  # fmt: skip
 
 
+def paced(found: list[Json]) -> str:
+    """Return the frame of a camera beside the same frame back to back."""
+    head, *rows = paced_rows(found)
+    return _table(head, rows, left=1)
+
+
 def block(name: str, results: Path) -> str | None:
     """Return a block as the results say it; None if one of them was not measured."""
     sources, render = RENDERERS[name]
@@ -339,6 +346,7 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "rtx-sizes": ("rtx-layers", rtx_sizes),
     "gpu-modes": ("gpu", gpu_modes),
     "gpu-frames": ("gpu", gpu_frames),
+    "paced": ("paced", paced),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""
 

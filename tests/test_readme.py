@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import FIGURES, PAGES, RESULTS
-from benchmarks.paced_table import paced
 from benchmarks.readme_tables import RENDERERS, block, marked, replaced
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
-from yolotrt.bench.result import read_results
 from yolotrt.cli.app import VERBS
 from yolotrt.report.figures import milliseconds
 
@@ -93,10 +91,3 @@ def test_changed_figures_change_their_block_and_nothing_else() -> None:
     text = "a\n<!-- figures: x -->\nold\n<!-- end of figures -->\nb <!-- figures: y -->\n"
     assert replaced(text, {"x": "new\n"}) == text.replace("old", "new")
     assert replaced(text, {}) == text
-
-
-def test_the_table_of_paced_frames_is_what_was_measured() -> None:
-    text = (README.parent / "docs" / "benchmarks.md").read_text()
-    block = re.search(r"<!-- paced -->\n(.*?)<!-- end of paced -->", text, re.DOTALL)
-    assert block is not None
-    assert block[1] == paced(read_results(RESULTS / "paced.json"))

@@ -59,6 +59,10 @@ class Watched:
     cpu_s: array[float] = field(default_factory=lambda: array("d"))
     frames: int = 0
 
+    @property
+    def pci_bus_ids(self) -> tuple[str, ...]:
+        return self.pipeline.pci_bus_ids
+
     def __call__(self, frame: Any) -> FrameResult:
         begin = time.process_time()
         result = self.pipeline(frame)

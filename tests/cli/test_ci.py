@@ -168,7 +168,7 @@ def test_metrics_are_served_while_a_run_goes_on(cli: Cli, tiny_onnx: Path, tmp_p
 
     reader = threading.Thread(target=read)
     reader.start()
-    done = cli("run", tiny_onnx, "--trust", "--source", clip, "--arrival", "20fps", "--deadline", "2s",
+    done = cli("run", tiny_onnx, "--trust", "--source", clip, "--arrival", "20fps", "--deadline", "60s",
                "--mode", "global", "--threads", 1, "--metrics", f":{port}", "--json", "r.json")  # fmt: skip
     reader.join()
     assert done.code == 0, done.err

@@ -133,7 +133,7 @@ def test_the_images_of_a_description_are_inputs(cli: Cli, place: Path, image: st
     before = target.read_bytes()
     done = cli("eval", "e.onnx", "--annotations", yolo / "data.yaml", "--json", target, "--overwrite")
     if image.startswith("elsewhere"):
-        assert (done.code, json.loads(target.read_text())["mode"]) == (0, "global"), done.err
+        assert (done.code, json.loads(target.read_text())["mode"]) == (0, "tiled+global"), done.err
     else:
         assert (done.code, "which is read" in done.err) == (2, True), done.err
         assert target.read_bytes() == before

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.configured import from_config
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import (
     Arrivals,
@@ -170,7 +171,7 @@ def bench(
 
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
-    pairs, chosen = _from_config(config, engines, trust) if config else ([], {})
+    pairs, chosen = from_config(config, engines, trust) if config else ([], {})
     ways = dispatch or chosen.get("dispatch")
     settings = SweepSettings(
         modes=choices(mode or chosen.get("mode", MODES), "--mode", PASS_MODES),
@@ -226,21 +227,6 @@ def emit_json_result(target: str | None, result: RunResult) -> None:
         from yolotrt.bench.result import to_json
 
         emit_json(target, to_json(result))
-
-
-def _from_config(
-    config: Path, engines: list[Path] | None, trust: bool
-) -> tuple[list[tuple[EngineFile, ...]], dict[str, str]]:
-    """Return the engines and options that a pipeline.yaml stands for."""
-    from yolotrt.backends.admission import admit
-    from yolotrt.workflow.pipeline_yaml import read_pipeline
-
-    if engines:
-        raise UsageError("--config names the engines already.", hint="Drop the ENGINE arguments.")
-    wanted = read_pipeline(config)
-    say(f"config: {config}: {wanted.mode}, {wanted.dispatch}, groups={wanted.groups}")
-    options = {"mode": wanted.mode, "dispatch": wanted.dispatch, "groups": str(wanted.groups)}
-    return [tuple(admit(path, trust=trust, warn=warn) for path in wanted.engines)], options
 
 
 def _announce(file: EngineFile, imgsz: str | None, device: str) -> None:
