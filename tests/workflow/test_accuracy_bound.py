@@ -13,18 +13,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.evaluation.test_agreement import squares
 from tests.tiny_yolo import write_tiny_yolo
 from tests.workflow.test_evaluate import annotate
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, sidecar_path
 from yolotrt.errors import CalibrationError, GateFailed, InputError, UsageError
-from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.bound_tables import bound_table
-from yolotrt.workflow.accuracy_bound.criterion import AgreementCriterion, agreement_judgement
+from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion, likeness, with_objects
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
 from yolotrt.workflow.build import build_engine, plan_build
@@ -122,7 +123,7 @@ def test_pictures_in_which_nothing_is_found_cannot_show_a_loss(
             shifted[4:6] = -50.0
             weight.CopyFrom(numpy_helper.from_array(shifted, weight.name))
     onnx.save(model, request_.model)
-    with pytest.raises(InputError, match="finds nothing in the 1 images to judge on"):
+    with pytest.raises(InputError, match="finds nothing in 1 of the 1 images to judge on"):
         build_within_bound(BoundRequest(request_, MaxDrop(0.01, True), None, blank), say=lambda _m: None)
 
 
@@ -270,13 +271,37 @@ def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
     assert exclusions([], 0.5) == []
 
 
-def test_agreement_counts_as_loss_by_its_worst_part() -> None:
-    perfect = Agreement(1, 5, 5, 5, 1.0, 1.0, 1.0, 1.0, 0.0)
-    drifting = replace(perfect, score_drift=-0.02)
-    assert agreement_judgement(drifting, perfect).worst == "score drift"
-    nothing = replace(perfect, matched=0, found=0.0, confirmed=0.0, box_iou=None, mask_iou=None)
-    assert max(agreement_judgement(replace(nothing, score_drift=None), perfect).losses.values()) == 1.0
-    assert max(agreement_judgement(perfect, perfect).losses.values()) == 0
+def test_an_engine_that_scores_everything_lower_is_judged_by_what_it_finds() -> None:
+    """A threshold that moved is no loss of mAP: as many of its best detections are compared."""
+    expected = [squares(0, 50, scores=0.5), squares(7, scores=0.26)]
+    fainter = [squares(0, 50, scores=0.3), squares(7, 90, scores=0.2)]
+    fainter[1].scores[1] = 0.15
+    judged = likeness(expected, fainter)
+    assert judged.figures["objects"] == judged.figures["box IoU"] == 1
+    assert judged.figures["score drift"] == pytest.approx(-0.46 / 3)
+    assert max(judged.losses.values()) == 0
+
+
+def test_what_an_engine_no_longer_finds_at_all_is_a_loss() -> None:
+    expected = [squares(0, 50), squares(7)]
+    assert likeness(expected, [squares(0), Detections.empty()]).worst == "objects"
+    nothing = likeness(expected, [Detections.empty(), Detections.empty()])
+    assert min(nothing.losses.values()) > 0.05
+    moved = likeness(expected, [squares(4, 54), squares(11)])
+    assert moved.worst == "box IoU"
+    assert moved.losses["box IoU"] > 0.05
+
+
+def test_objects_below_the_confidence_that_is_used_do_not_count() -> None:
+    expected = [Detections.concatenate([squares(0), squares(30, scores=0.2)])]
+    assert max(likeness(expected, [squares(0)]).losses.values()) == 0
+
+
+def test_images_in_which_nearly_nothing_is_found_are_no_judges() -> None:
+    seen = [Detections.empty()] * 9 + [squares(0)]
+    with pytest.raises(InputError, match="finds nothing in 9 of the 10 images"):
+        with_objects(seen)
+    assert with_objects(seen[-5:]) == seen[-5:]
 
 
 @pytest.mark.parametrize("fields", [{"precision": "fp32"}, {"implicit": True}])

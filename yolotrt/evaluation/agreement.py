@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,23 @@ def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
         mask_iou=_mean(masks),
         score_drift=_mean(drifts),
     )
+
+
+def best_of(found: Sequence[Detections], count: int) -> list[Detections]:
+    """Return the ``count`` detections with the best scores of all images together, image by image.
+
+    Two engines are compared by what they find best, as many of each: one that scores everything a little
+    higher finds more above a threshold, and is none the worse for it.
+
+    Args:
+        found: Detections of each image.
+        count: How many to keep; all, if there are no more.
+    """
+    scores = np.concatenate([each.scores for each in found]) if found else np.zeros(0, np.float32)
+    image = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    place = np.concatenate([np.arange(len(each)) for each in found]) if found else image
+    kept = np.argsort(-scores, kind="stable")[:count]
+    return [each.take(np.sort(place[kept[image[kept] == i]])) for i, each in enumerate(found)]
 
 
 def _match(expected: Detections, found: Detections) -> tuple[I64, I64, F64]:

@@ -175,7 +175,7 @@ def _calibrated(
     histograms = collect(
         model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
     )
-    seen = witness.seen(feed.read, feed.blank)
+    seen = witness.seen(feed.read, feed.blank, feed.noise)
     ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
     return replace(ranges, seen=seen), feed
 

@@ -44,22 +44,24 @@ class Witness:
             self._pictures += len(best)
             self._found += int((best >= CONFIDENT).sum())
 
-    def seen(self, images: int, blank: int) -> Seen:
+    def seen(self, images: int, blank: int, noise: int = 0) -> Seen:
         """Return what was seen.
 
         Args:
             images: Number of images read.
             blank: How many of them are of one colour.
+            noise: How many of them are nothing but noise.
 
         Raises:
-            CalibrationError: All of them are.
+            CalibrationError: All of them are one or the other.
         """
-        if images and blank == images:
+        if images and blank + noise == images:
+            what = " or ".join(["of one colour"] * (blank > 0) + ["nothing but noise"] * (noise > 0))
             raise CalibrationError(
-                f"Every image ({images} of {images}) is of one colour: there are no ranges to be found.",
+                f"Every image ({images} of {images}) is {what}: there are no ranges to be found.",
                 hint="Give about 100 pictures like those of your camera, with what the model looks for.",
             )
-        return Seen(images, blank, self._pictures, self._found)
+        return Seen(images, blank, self._pictures, self._found, noise)
 
 
 def _best_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
@@ -92,6 +94,8 @@ def doubts(ranges: CalibrationRanges) -> tuple[str, ...]:
         return tuple(found)
     if seen.blank:
         found.append(f"{seen.blank} of {seen.images} calibration images are of one colour")
+    if seen.noise:
+        found.append(f"{seen.noise} of {seen.images} calibration images are nothing but noise")
     nothing = seen.pictures - seen.found
     if seen.pictures and nothing > seen.pictures * (MOST_TILES if _of_tiles(ranges) else MOST):
         found.append(

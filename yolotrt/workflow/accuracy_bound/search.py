@@ -24,18 +24,14 @@ from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError,
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, Say, no_progress
-from yolotrt.workflow.accuracy_bound.criterion import (
-    AgreementCriterion,
-    AnnotatedCriterion,
-    Criterion,
-    Judgement,
-)
+from yolotrt.workflow.accuracy_bound.criterion import AnnotatedCriterion, Criterion, Judgement
+from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, excluding, int8_share, ladder
 from yolotrt.workflow.build import plan_build
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 
-RECIPE = 3
+RECIPE = 4
 """Version of the search; part of what makes such an engine up to date."""
 
 LEAST_INT8 = 0.5

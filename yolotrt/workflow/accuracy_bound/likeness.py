@@ -1,0 +1,134 @@
+"""How like FP32's detections an INT8 engine's are, and what loss of mAP that tells of, without annotations.
+
+What FP32 finds (confidence 0.25) is compared with as many of the engine's best detections, so that an engine
+that scores everything higher or lower is judged by what it finds and not by where its threshold lies.
+Rounding moves edges to and fro, towards the truth as often as away from it, so good engines differ from
+FP32, too: each figure has a part that costs nothing (:data:`FREE`), and what is beyond it stands for a loss
+of mAP (:data:`PER_LOSS`). Both are from the engines of ``python -m benchmarks.int8_bound``, and how often the
+rule errs is in docs/accuracy.md. This is an estimate: with annotations the loss is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from yolotrt.artifacts.hashing import content_key, sha256_file
+from yolotrt.backends.base import Engine
+from yolotrt.data.images import read_image
+from yolotrt.errors import InputError
+from yolotrt.evaluation.agreement import Agreement, agreement, best_of
+from yolotrt.geometry.detections import CONFIDENT, Detections
+from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
+from yolotrt.progress import Progress
+from yolotrt.quantization.batches import spread
+from yolotrt.workflow.accuracy_bound.criterion import Judgement
+
+JUDGED_DECODE = DecodeSettings(conf=0.1)
+"""What engines are judged by: below the confidence that is used, so that an engine that scores everything
+lower is still seen to find it."""
+
+JUDGED = 40
+"""Images that are looked at, evenly spread over those given."""
+
+FEWEST = 20
+"""Images below which the estimate has not been tested."""
+
+EMPTY = 0.8
+"""Part of the images in which FP32 may find nothing."""
+
+FREE = {"objects": 0.0, "box IoU": 0.0, "mask IoU": 0.0}
+"""How much of each disagreement goes with no loss of mAP."""
+
+PER_LOSS = {"objects": 8.0, "box IoU": 3.0, "mask IoU": 4.0}
+"""How much of each disagreement, beyond that, stands for the same relative loss of mAP."""
+
+
+class AgreementCriterion:
+    """Disagreement with FP32's detections, as the loss of mAP that it tells of.
+
+    The reference agrees with itself wholly, so percent and points mean the same here.
+
+    Args:
+        images: Image files; unreadable ones are refused.
+        threads: CPU threads of an engine.
+        mode: Which passes look at an image.
+    """
+
+    name = "agreement with FP32"
+
+    def __init__(self, images: Sequence[Path], threads: int, mode: PassMode = "global") -> None:
+        self._images = spread(images, JUDGED)
+        self._settings = PipelineSettings(mode, cpu_threads=threads, decode=JUDGED_DECODE)
+        self._reference: list[Detections] = []
+
+    def key(self) -> str:
+        """Return a key of the images; see :class:`~yolotrt.workflow.accuracy_bound.criterion.Criterion`."""
+        return content_key({"files": [sha256_file(path) for path in self._images]})
+
+    def judge(self, engine: Engine, progress: Progress) -> Judgement:
+        """Compare an engine's detections; see :class:`~yolotrt.workflow.accuracy_bound.criterion.Criterion`.
+
+        Raises:
+            InputError: FP32 finds nothing in all images, or in nearly all.
+        """
+        found = []
+        with TiledPipeline(engine, self._settings) as pipeline:
+            for done, path in enumerate(self._images, 1):
+                found.append(pipeline(read_image(path)).detections)
+                progress("compare", done, len(self._images))
+        self._reference = self._reference or with_objects(found)
+        return likeness(self._reference, found)
+
+
+def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Judgement:
+    """Judge detections by those of the reference on the same images.
+
+    Args:
+        reference: What FP32 finds in each image, above the confidence of :data:`JUDGED_DECODE`.
+        found: What the engine finds, above the same.
+    """
+    expected = [each.take(each.scores >= CONFIDENT) for each in reference]
+    best = best_of(found, sum(map(len, expected)))
+    own = agreement(zip(expected, expected, strict=True))
+    return agreement_judgement(agreement(zip(expected, best, strict=True)), own)
+
+
+def agreement_judgement(measured: Agreement, own: Agreement) -> Judgement:
+    """Return what an agreement tells of the relative loss of mAP.
+
+    Args:
+        measured: The engine's agreement with the reference.
+        own: The reference's with itself: objects with empty masks agree by nothing even there.
+    """
+    figures, best = _figures(measured), _figures(own)
+    losses = {
+        name: max(0.0, best[name] - figures.get(name, 0.0) - FREE[name]) / PER_LOSS[name] for name in best
+    }
+    drift = measured.score_drift or 0.0
+    return Judgement({**dict.fromkeys(best, 0.0), **figures, "score drift": drift}, losses)
+
+
+def _figures(measured: Agreement) -> dict[str, float]:
+    both = measured.reference + measured.detections
+    figures = {"objects": 2 * measured.matched / both, "box IoU": measured.box_iou or 0.0}
+    if measured.mask_iou is not None:
+        figures["mask IoU"] = measured.mask_iou
+    return figures
+
+
+def with_objects(found: list[Detections]) -> list[Detections]:
+    """Return what FP32 finds, unless that is too little to agree with.
+
+    Raises:
+        InputError: It is.
+    """
+    empty = sum(not (each.scores >= CONFIDENT).any() for each in found)
+    if empty > EMPTY * len(found):
+        raise InputError(
+            f"The FP32 network finds nothing in {empty} of the {len(found)} images to judge on: there is "
+            "nothing to agree with.",
+            hint="Name images with objects that the model knows: --eval-images DIR",
+        )
+    return found
