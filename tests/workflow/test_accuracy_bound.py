@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +27,7 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.bound_tables import bound_table
+from yolotrt.workflow.accuracy_bound import likeness as likeness_module
 from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion, likeness, with_objects
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
@@ -64,6 +67,10 @@ def test_a_wide_bound_is_kept_by_the_default_and_recorded(request_: BuildRequest
     assert sources["bound_criterion"] == "agreement with FP32"
     assert float(sources["bound_budget"]) == outcome.attempts[0].budget
     assert tuple(json.loads(sources["excluded"])) == outcome.attempts[0].excluded
+    at = outcome.attempts[0].threshold
+    assert at is not None
+    assert at.reference > 0
+    assert json.loads(sources["bound_threshold"]) == asdict(at)
 
 
 def test_a_narrow_bound_quantises_less_until_it_holds(request_: BuildRequest) -> None:
@@ -84,10 +91,11 @@ def test_a_narrow_bound_quantises_less_until_it_holds(request_: BuildRequest) ->
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 1e-9])
 def test_a_bound_that_leaves_too_little_in_int8_is_no_success(
-    request_: BuildRequest, tmp_path: Path, least: float
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float
 ) -> None:
     """Least of all an FP32 network under the name of INT8, however little is asked for."""
-    wanted = BoundRequest(request_, MaxDrop.parse("0%"), least_int8=least)
+    monkeypatch.setattr(likeness_module, "FREE", dict.fromkeys(likeness_module.FREE, -0.1))
+    wanted = BoundRequest(request_, MaxDrop.parse("0.5%"), least_int8=least)
     with pytest.raises(GateFailed, match="no engine was made") as caught:
         build_within_bound(wanted, say=lambda _m: None)
     assert "in INT8 loses" in caught.value.message
@@ -172,6 +180,10 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert [line for line in said if line.startswith("warning: 1 of ")], "what was left out is said"
     assert outcome.criterion == "mAP50-95"
     assert outcome.reference["box mAP"] > 0.9
+    at = outcome.attempts[0].threshold
+    assert at is not None
+    assert at.best is not None
+    assert at.reference_best is not None
     (kept,) = outcome.attempts
     assert kept.losses["box mAP"] == outcome.reference["box mAP"] - kept.figures["box mAP"] > 0
     assert _keep(request_, "50pt", annotations=path)[0].cached
@@ -181,6 +193,28 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert not _keep(request_, "50pt", annotations=path)[0].cached, "of other objects of the same size"
     with pytest.raises(GateFailed):
         _keep(request_, "0pt", annotations=path)
+
+
+def test_small_objects_have_a_bound_of_their_own(
+    request_: BuildRequest, pictures: Path, tmp_path: Path
+) -> None:
+    fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    path = annotate(fp32, pictures, tmp_path / "a.json")
+    document = json.loads(path.read_text())
+    for annotation in document["annotations"]:
+        annotation["area"] = 900.0
+    path.write_text(json.dumps(document))
+    wanted = BoundRequest(request_, MaxDrop.parse("99%"), path, request_.images)
+    kept = build_within_bound(replace(wanted, max_drop_small=MaxDrop.parse("98%")), say=lambda _m: None)
+    (attempt,) = kept.attempts
+    assert 0 < attempt.losses["small boxes"] < attempt.limits["small boxes"] == 0.98
+    assert 0 <= attempt.chances["small boxes"] <= 1
+    assert "--max-drop-small 98%" in rebuild_command(kept.file)
+    said: list[str] = []
+    with suppress(GateFailed):  # less INT8 may hold it
+        build_within_bound(replace(wanted, max_drop_small=MaxDrop.parse("0%")), say=said.append)
+    first = next(line for line in said if line.startswith("attempt"))
+    assert re.search(r"small boxes counts as a loss of \S+ of 0 .*: not held", first)
 
 
 @pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
@@ -284,12 +318,15 @@ def test_an_engine_that_scores_everything_lower_is_judged_by_what_it_finds() -> 
 
 def test_what_an_engine_no_longer_finds_at_all_is_a_loss() -> None:
     expected = [squares(0, 50), squares(7)]
-    assert likeness(expected, [squares(0), Detections.empty()]).worst == "objects"
+    assert likeness(expected, [squares(0), Detections.empty()]).worst(0.0) == "objects"
     nothing = likeness(expected, [Detections.empty(), Detections.empty()])
     assert min(nothing.losses.values()) > 0.05
     moved = likeness(expected, [squares(4, 54), squares(11)])
-    assert moved.worst == "box IoU"
+    assert moved.worst(0.0) == "box IoU"
     assert moved.losses["box IoU"] > 0.05
+    within = [squares(0, 50), squares(7)]
+    within[0].boxes[0, 2] += 0.1  # what rounding does to good engines, too
+    assert max(likeness(expected, within).losses.values()) == 0
 
 
 def test_objects_below_the_confidence_that_is_used_do_not_count() -> None:
@@ -308,6 +345,12 @@ def test_images_in_which_nearly_nothing_is_found_are_no_judges() -> None:
 def test_what_cannot_be_bounded_is_refused(request_: BuildRequest, fields: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         BoundRequest(replace(request_, **fields), MaxDrop(0.01, True))  # type: ignore[arg-type]
+
+
+def test_a_loss_too_small_to_be_estimated_needs_annotations(request_: BuildRequest) -> None:
+    with pytest.raises(UsageError, match="without annotations") as caught:
+        BoundRequest(request_, MaxDrop.parse("0.4%"))
+    assert "--annotations" in (caught.value.hint or "")
 
 
 def test_a_bound_needs_images(request_: BuildRequest) -> None:

@@ -6,7 +6,7 @@ Where nothing is annotated, :mod:`yolotrt.workflow.accuracy_bound.likeness` judg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,14 @@ from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings
 from yolotrt.progress import Progress
+from yolotrt.workflow.accuracy_bound.thresholds import Threshold, threshold
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop
 from yolotrt.workflow.look import judge_passes
+
+SMALL = "small boxes"
+"""Name of the loss of small objects' box mAP."""
+
+SMALL_KEY = "small"
 
 
 @dataclass(frozen=True)
@@ -29,16 +35,26 @@ class Judgement:
         figures: What was measured, by name, in [0, 1] (a drift may be negative).
         losses: What counts against the bound, by name, in the bound's unit; negative is a gain.
         noise: Names of losses that may be none: their interval includes zero.
+        chances: How likely each loss is larger than its bound, by name, as far as that is known.
+        limits: Bounds of losses that have one of their own.
+        threshold: Where the engine's confidence lies.
     """
 
     figures: Mapping[str, float]
     losses: Mapping[str, float]
     noise: frozenset[str] = frozenset()
+    chances: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    threshold: Threshold | None = None
 
-    @property
-    def worst(self) -> str:
-        """Name of the largest loss."""
-        return max(self.losses, key=lambda name: self.losses[name])
+    def beyond(self, bound: float) -> frozenset[str]:
+        """Return the names of the losses that are larger than their own bound, or than this one."""
+        return frozenset(n for n, loss in self.losses.items() if loss > self.limits.get(n, bound))
+
+    def worst(self, bound: float) -> str:
+        """Return the name of the largest loss; those beyond their bound come before those that are not."""
+        beyond = self.beyond(bound)
+        return max(self.losses, key=lambda name: (name in beyond, self.losses[name]))
 
 
 class Criterion(Protocol):
@@ -72,14 +88,21 @@ class AnnotatedCriterion:
         bound: Says whether losses are relative.
         threads: CPU threads of an engine.
         mode: Which passes look at an image.
+        small: Largest accepted loss of the box mAP of small objects; None leaves them to the rest.
     """
 
     name = "mAP50-95"
 
     def __init__(
-        self, truth: GroundTruth, folder: Path | None, bound: MaxDrop, threads: int, mode: PassMode = "global"
+        self,
+        truth: GroundTruth,
+        folder: Path | None,
+        bound: MaxDrop,
+        threads: int,
+        mode: PassMode = "global",
+        small: MaxDrop | None = None,
     ) -> None:
-        self._truth, self._folder, self._bound = truth, folder, bound
+        self._truth, self._folder, self._bound, self._small = truth, folder, bound, small
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=COCO_DECODE)
         self._reference: Evaluation | None = None
 
@@ -100,15 +123,31 @@ class AnnotatedCriterion:
                 "The FP32 network finds nothing of what is annotated: there is no accuracy to keep.",
                 hint="Give images and annotations of what the model was trained on.",
             )
-        differences = {"box mAP": against.box}
+        differences = {"box mAP": (against.box, self._bound)}
         if against.mask is not None:
-            differences["mask mAP"] = against.mask
+            differences["mask mAP"] = (against.mask, self._bound)
+        if self._small is not None:
+            if SMALL_KEY not in against.sizes:
+                raise InputError(
+                    "None of the annotated objects is small, so nothing can be said of small objects.",
+                    hint="Leave --max-drop-small out, or give images with objects below 32 x 32 px.",
+                )
+            differences[SMALL] = (against.sizes[SMALL_KEY], self._small)
+        chances = {name: bound.chance(d) for name, (d, bound) in differences.items()}
         return Judgement(
-            {name: d.value for name, d in differences.items()},
-            {name: self._loss(d) for name, d in differences.items()},
-            frozenset(name for name, d in differences.items() if d.within_noise),
+            {name: d.value for name, (d, _) in differences.items()},
+            {name: _loss(d, bound) for name, (d, bound) in differences.items()},
+            frozenset(name for name, (d, _) in differences.items() if d.within_noise),
+            {name: chance for name, chance in chances.items() if chance is not None},
+            {} if self._small is None else {SMALL: self._small.value},
+            replace(
+                threshold(self._reference.boxes.scores, found.boxes.scores),
+                reference_best=self._reference.boxes.best_confidence(),
+                best=found.boxes.best_confidence(),
+            ),
         )
 
-    def _loss(self, difference: Difference) -> float:
-        loss = difference.relative if self._bound.relative else difference.absolute
-        return -(loss or 0.0)
+
+def _loss(difference: Difference, bound: MaxDrop) -> float:
+    loss = difference.relative if bound.relative else difference.absolute
+    return -(loss or 0.0)

@@ -11,8 +11,12 @@ rule errs is in docs/accuracy.md. This is an estimate: with annotations the loss
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from yolotrt.arrays import F64
 from yolotrt.artifacts.hashing import content_key, sha256_file
 from yolotrt.backends.base import Engine
 from yolotrt.data.images import read_image
@@ -24,12 +28,13 @@ from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress
 from yolotrt.quantization.batches import spread
 from yolotrt.workflow.accuracy_bound.criterion import Judgement
+from yolotrt.workflow.accuracy_bound.thresholds import threshold
 
 JUDGED_DECODE = DecodeSettings(conf=0.1)
 """What engines are judged by: below the confidence that is used, so that an engine that scores everything
 lower is still seen to find it."""
 
-JUDGED = 40
+JUDGED = 24
 """Images that are looked at, evenly spread over those given."""
 
 FEWEST = 20
@@ -38,10 +43,13 @@ FEWEST = 20
 EMPTY = 0.8
 """Part of the images in which FP32 may find nothing."""
 
-FREE = {"objects": 0.0, "box IoU": 0.0, "mask IoU": 0.0}
+LEAST_BOUND = 0.005
+"""Smallest loss that can be told from the differences that cost nothing."""
+
+FREE = {"objects": 0.065, "box IoU": 0.022, "mask IoU": 0.03}
 """How much of each disagreement goes with no loss of mAP."""
 
-PER_LOSS = {"objects": 8.0, "box IoU": 3.0, "mask IoU": 4.0}
+PER_LOSS = {"objects": 1.5, "box IoU": 0.8, "mask IoU": 1.0}
 """How much of each disagreement, beyond that, stands for the same relative loss of mAP."""
 
 
@@ -62,6 +70,15 @@ class AgreementCriterion:
         self._images = spread(images, JUDGED)
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=JUDGED_DECODE)
         self._reference: list[Detections] = []
+
+    @property
+    def promise(self) -> str:
+        """What the judgement can promise, and what it cannot."""
+        few = f" (fewer than {FEWEST}, with which it was never tested)" if len(self._images) < FEWEST else ""
+        return (
+            f"judging: without annotations the loss of mAP is estimated, on {len(self._images)} images{few}; "
+            "how often that errs is in docs/accuracy.md; --annotations measures it"
+        )
 
     def key(self) -> str:
         """Return a key of the images; see :class:`~yolotrt.workflow.accuracy_bound.criterion.Criterion`."""
@@ -92,7 +109,12 @@ def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Ju
     expected = [each.take(each.scores >= CONFIDENT) for each in reference]
     best = best_of(found, sum(map(len, expected)))
     own = agreement(zip(expected, expected, strict=True))
-    return agreement_judgement(agreement(zip(expected, best, strict=True)), own)
+    judged = agreement_judgement(agreement(zip(expected, best, strict=True)), own)
+    return replace(judged, threshold=threshold(_scores(reference), _scores(found)))
+
+
+def _scores(found: Sequence[Detections]) -> F64:
+    return np.concatenate([each.scores for each in found]).astype(np.float64)
 
 
 def agreement_judgement(measured: Agreement, own: Agreement) -> Judgement:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
@@ -19,6 +20,7 @@ from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
 from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
 from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
+from yolotrt.workflow.accuracy_bound.thresholds import Threshold
 from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan
@@ -39,6 +41,9 @@ class Attempt:
         losses: As there.
         held: Whether every loss is within the bound.
         noise: Whether every loss beyond it may be noise.
+        chances: As in the judgement, and so are the limits.
+        limits: As there.
+        threshold: As there.
     """
 
     budget: float
@@ -51,6 +56,25 @@ class Attempt:
     losses: dict[str, float]
     held: bool
     noise: bool = False
+    chances: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    threshold: Threshold | None = None
+
+    @property
+    def judgement(self) -> Judgement:
+        """What it was judged to be."""
+        return Judgement(self.figures, self.losses, frozenset(), self.chances, self.limits, self.threshold)
+
+
+def attempt_of(record: Mapping[str, Any]) -> Attempt:
+    """Return an attempt as a sidecar remembers it.
+
+    Raises:
+        KeyError, TypeError: It is damaged.
+    """
+    at = record.get("threshold")
+    known = {"excluded": tuple(record["excluded"]), "threshold": None if at is None else Threshold(**at)}
+    return Attempt(**{**record, **known})
 
 
 def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
@@ -172,8 +196,11 @@ class Trial:
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),
-            held=not (beyond := {n for n, loss in found.losses.items() if loss > self.bound.value}),
+            held=not (beyond := found.beyond(self.bound.value)),
             noise=bool(beyond) and beyond <= found.noise,
+            chances=dict(found.chances),
+            limits=dict(found.limits),
+            threshold=found.threshold,
         )
 
     def weighed(self, chosen: Attempt) -> Attempt:
