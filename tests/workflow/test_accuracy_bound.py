@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from tests.evaluation.test_agreement import squares
 from tests.tiny_yolo import write_tiny_yolo
 from tests.workflow.test_evaluate import annotate
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, sidecar_path
@@ -332,6 +333,24 @@ def test_what_an_engine_no_longer_finds_at_all_is_a_loss() -> None:
 def test_objects_below_the_confidence_that_is_used_do_not_count() -> None:
     expected = [Detections.concatenate([squares(0), squares(30, scores=0.2)])]
     assert max(likeness(expected, [squares(0)]).losses.values()) == 0
+
+
+@pytest.mark.parametrize(("enough", "looked_at"), [(1, 2), (10**6, 4)])
+def test_as_many_images_are_looked_at_as_objects_are_needed(
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enough: int, looked_at: int
+) -> None:
+    monkeypatch.setattr(likeness_module, "JUDGED", 2)
+    monkeypatch.setattr(likeness_module, "ENOUGH", enough)
+    criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
+    key = criterion.key()
+    file = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    looks: list[int] = []
+    for _ in range(2):
+        with closing(load_engine(file)) as engine:
+            criterion.judge(engine, lambda _step, done, _total: looks.append(done))
+    assert looks == [*range(1, looked_at + 1)] * 2, "every engine looks at the images of the reference"
+    assert f"on {looked_at} images (fewer than 20" in criterion.promise
+    assert criterion.key() == key
 
 
 def test_images_in_which_nearly_nothing_is_found_are_no_judges() -> None:

@@ -35,7 +35,13 @@ JUDGED_DECODE = DecodeSettings(conf=0.1)
 lower is still seen to find it."""
 
 JUDGED = 24
-"""Images that are looked at, evenly spread over those given."""
+"""Images that are looked at, evenly spread over those given, if FP32 finds enough in them."""
+
+ENOUGH = 150
+"""Objects that FP32 finds in images enough; with fewer, further images are looked at."""
+
+MOST = 120
+"""Images that are looked at in any case at most."""
 
 FEWEST = 20
 """Images below which the estimate has not been tested."""
@@ -67,13 +73,16 @@ class AgreementCriterion:
     name = "agreement with FP32"
 
     def __init__(self, images: Sequence[Path], threads: int, mode: PassMode = "global") -> None:
-        self._images = spread(images, JUDGED)
+        every = spread(images, MOST)
+        first = spread(every, JUDGED)
+        self._images = first + [path for path in every if path not in set(first)]
+        self._key = content_key({"files": [sha256_file(path) for path in self._images]})
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=JUDGED_DECODE)
         self._reference: list[Detections] = []
 
     @property
     def promise(self) -> str:
-        """What the judgement can promise, and what it cannot."""
+        """What the judgement can promise, and what it cannot; known once the reference was judged."""
         few = f" (fewer than {FEWEST}, with which it was never tested)" if len(self._images) < FEWEST else ""
         return (
             f"judging: without annotations the loss of mAP is estimated, on {len(self._images)} images{few}; "
@@ -82,7 +91,7 @@ class AgreementCriterion:
 
     def key(self) -> str:
         """Return a key of the images; see :class:`~yolotrt.workflow.accuracy_bound.criterion.Criterion`."""
-        return content_key({"files": [sha256_file(path) for path in self._images]})
+        return self._key
 
     def judge(self, engine: Engine, progress: Progress) -> Judgement:
         """Compare an engine's detections; see :class:`~yolotrt.workflow.accuracy_bound.criterion.Criterion`.
@@ -90,12 +99,16 @@ class AgreementCriterion:
         Raises:
             InputError: FP32 finds nothing in all images, or in nearly all.
         """
-        found = []
+        found: list[Detections] = []
         with TiledPipeline(engine, self._settings) as pipeline:
             for done, path in enumerate(self._images, 1):
                 found.append(pipeline(read_image(path)).detections)
-                progress("compare", done, len(self._images))
-        self._reference = self._reference or with_objects(found)
+                progress("compare", done, min(len(self._images), max(done, JUDGED)))
+                if not self._reference and done >= JUDGED and _confident(found) >= ENOUGH:
+                    break
+        if not self._reference:
+            self._reference = with_objects(found)
+            self._images = self._images[: len(found)]
         return likeness(self._reference, found)
 
 
@@ -111,6 +124,10 @@ def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Ju
     own = agreement(zip(expected, expected, strict=True))
     judged = agreement_judgement(agreement(zip(expected, best, strict=True)), own)
     return replace(judged, threshold=threshold(_scores(reference), _scores(found)))
+
+
+def _confident(found: Sequence[Detections]) -> int:
+    return sum(int((each.scores >= CONFIDENT).sum()) for each in found)
 
 
 def _scores(found: Sequence[Detections]) -> F64:

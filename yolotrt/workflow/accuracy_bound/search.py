@@ -162,11 +162,11 @@ def build_within_bound(
             f"judging: {plan.backend.name} cannot run here, so its Q/DQ graph is judged by fake "
             "quantisation in ONNX Runtime; what is not INT8 counts as FP32."
         )
-    if isinstance(criterion, AgreementCriterion):
-        say(criterion.promise)
     with scratch_folder(engine) as folder:
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
         reference = trial.reference()
+        if isinstance(criterion, AgreementCriterion):
+            say(criterion.promise)
         steps = [step for step in ladder(plan) if int8_share(plan, step[1]) >= request.least_int8]
         if not steps:
             raise GateFailed(
