@@ -29,6 +29,7 @@ from yolotrt.pipeline.settings import PassMode
 from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.bound_tables import bound_table
 from yolotrt.workflow.accuracy_bound import likeness as likeness_module
+from yolotrt.workflow.accuracy_bound import trial as trial_module
 from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion, likeness, with_objects
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
@@ -259,6 +260,40 @@ def test_a_graph_that_cannot_run_here_is_judged_by_fake_quantisation(
     assert first.quantized > last.quantized == 0
     assert max(first.losses.values()) > max(last.losses.values())
     assert max(last.losses.values()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("drift", "convolutions", "after", "moved"),
+    [
+        (0.01, ["a"], 0.001, True),
+        (0.001, ["a"], 0.0, False),
+        (0.01, [], 0.0, False),
+        (0.01, ["a"], -0.02, False),
+    ],
+)
+def test_scores_are_moved_back_where_they_can_be_and_it_helps(
+    monkeypatch: pytest.MonkeyPatch,
+    request_: BuildRequest,
+    drift: float,
+    convolutions: list[str],
+    after: float,
+    moved: bool,
+) -> None:
+    tried: list[float] = []
+
+    def attempt(_trial: Trial, budget: float, excluded: tuple[str, ...], shift: float = 0.0) -> Attempt:
+        tried.append(shift)
+        figures = {"score drift": after}
+        return replace(_attempt(budget, excluded), figures=figures, held=True, score_shift=shift)
+
+    monkeypatch.setattr(Trial, "attempt", attempt)
+    monkeypatch.setattr(trial_module, "score_convolutions", lambda *_: convolutions)
+    plan = plan_build(request_, say=lambda _m: None)
+    criterion = AgreementCriterion([], 1)
+    trial = Trial(plan, criterion, MaxDrop(0.01, True), Path(), True, lambda *_: None)
+    first = replace(_attempt(0.1, ()), figures={"score drift": drift}, held=True, shift=-0.0625)
+    assert trial.aligned(first).score_shift == (-0.0625 if moved else 0.0)
+    assert tried in ([], [-0.0625])
 
 
 @pytest.mark.rtx

@@ -31,6 +31,7 @@ class Agreement:
         box_iou: Mean overlap of the matched boxes; None if nothing matched.
         mask_iou: Mean overlap of the matched masks; None if nothing matched or there are no masks.
         score_drift: Mean score of the matched detections less the reference's; None if nothing matched.
+        score_slope: By how much that mean would rise if all logits rose by a little, per unit; None likewise.
     """
 
     images: int
@@ -42,6 +43,7 @@ class Agreement:
     box_iou: float | None
     mask_iou: float | None
     score_drift: float | None
+    score_slope: float | None = None
 
 
 def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
@@ -58,11 +60,14 @@ def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
     boxes: list[F64] = []
     masks: list[F64] = []
     drifts: list[F64] = []
+    slopes: list[F64] = []
     for expected, found in pairs:
         images, reference, detections = images + 1, reference + len(expected), detections + len(found)
         first, second, overlaps = _match(expected, found)
         boxes.append(overlaps)
-        drifts.append(found.scores[second].astype(np.float64) - expected.scores[first])
+        scores = found.scores[second].astype(np.float64)
+        drifts.append(scores - expected.scores[first])
+        slopes.append(scores * (1 - scores))
         if expected.masks is not None and found.masks is not None:
             both = (*expected.masks, *found.masks)
             masks.append(mask_overlaps(both, first, second + len(expected), "iou"))
@@ -82,6 +87,7 @@ def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
         box_iou=_mean(boxes),
         mask_iou=_mean(masks),
         score_drift=_mean(drifts),
+        score_slope=_mean(slopes),
     )
 
 

@@ -26,6 +26,9 @@ SMALL = "small boxes"
 
 SMALL_KEY = "small"
 
+DRIFT = "score drift"
+"""Name of the figure that tells how scores moved; it is no loss."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -38,6 +41,8 @@ class Judgement:
         chances: How likely each loss is larger than its bound, by name, as far as that is known.
         limits: Bounds of losses that have one of their own.
         threshold: Where the engine's confidence lies.
+        shift: What added to all logits would bring scores back to where the reference's are; None if that is
+            not known.
     """
 
     figures: Mapping[str, float]
@@ -46,6 +51,7 @@ class Judgement:
     chances: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     threshold: Threshold | None = None
+    shift: float | None = None
 
     def beyond(self, bound: float) -> frozenset[str]:
         """Return the names of the losses that are larger than their own bound, or than this one."""

@@ -27,7 +27,7 @@ from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
 from yolotrt.progress import Progress
 from yolotrt.quantization.batches import spread
-from yolotrt.workflow.accuracy_bound.criterion import Judgement
+from yolotrt.workflow.accuracy_bound.criterion import DRIFT, Judgement
 from yolotrt.workflow.accuracy_bound.thresholds import threshold
 
 JUDGED_DECODE = DecodeSettings(conf=0.1)
@@ -122,8 +122,11 @@ def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Ju
     expected = [each.take(each.scores >= CONFIDENT) for each in reference]
     best = best_of(found, sum(map(len, expected)))
     own = agreement(zip(expected, expected, strict=True))
-    judged = agreement_judgement(agreement(zip(expected, best, strict=True)), own)
-    return replace(judged, threshold=threshold(_scores(reference), _scores(found)))
+    measured = agreement(zip(expected, best, strict=True))
+    judged = agreement_judgement(measured, own)
+    drift, slope = measured.score_drift, measured.score_slope
+    shift = -drift / slope if drift is not None and slope else None
+    return replace(judged, threshold=threshold(_scores(reference), _scores(found)), shift=shift)
 
 
 def _confident(found: Sequence[Detections]) -> int:
@@ -146,7 +149,7 @@ def agreement_judgement(measured: Agreement, own: Agreement) -> Judgement:
         name: max(0.0, best[name] - figures.get(name, 0.0) - FREE[name]) / PER_LOSS[name] for name in best
     }
     drift = measured.score_drift or 0.0
-    return Judgement({**dict.fromkeys(best, 0.0), **figures, "score drift": drift}, losses)
+    return Judgement({**dict.fromkeys(best, 0.0), **figures, DRIFT: drift}, losses)
 
 
 def _figures(measured: Agreement) -> dict[str, float]:

@@ -175,7 +175,7 @@ def build_within_bound(
                 hint="Build it with --fp16 or --fp32, or accept less with --least-int8.",
             )
         *others, last = climb(steps, trial.attempt, request.max_drop, say, request.least_int8)
-        attempts = (*others, trial.weighed(last))
+        attempts = (*others, trial.weighed(trial.aligned(last)))
         found = (dict(reference.figures), attempts)
         judged = (criterion.name, request.mode, str(request.max_drop))
         outcome = BoundOutcome(plan.engine(), False, *judged, *found)
@@ -282,7 +282,9 @@ def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> BoundOutcom
         reference = dict(found["reference"])
     except (YoloTrtError, KeyError, TypeError, ValueError):
         return None
-    again = excluding(plan, attempts[-1].excluded).engine() if attempts else plan.engine()
+    if not attempts:
+        return None
+    again = excluding(plan, attempts[-1].excluded, shift=attempts[-1].score_shift).engine()
     recorded = {k: v for k, v in known.sources.items() if k.startswith("bound_")}
     ready = up_to_date(replace(again, sources={**again.sources, **recorded}))
     if ready is None:

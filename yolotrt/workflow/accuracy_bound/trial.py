@@ -15,15 +15,19 @@ from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.sidecar import write_engine
+from yolotrt.model.scores import score_convolutions
 from yolotrt.progress import Progress, Say
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
 from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
-from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
+from yolotrt.workflow.accuracy_bound.criterion import DRIFT, Criterion, Judgement
 from yolotrt.workflow.accuracy_bound.thresholds import Threshold
 from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan
+
+DRIFTS = 0.002
+"""Mean difference of scores from FP32's from which they are moved back."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Attempt:
         chances: As in the judgement, and so are the limits.
         limits: As there.
         threshold: As there.
+        score_shift: What was added to the logits of all classes.
+        shift: As in the judgement.
     """
 
     budget: float
@@ -59,6 +65,8 @@ class Attempt:
     chances: dict[str, float] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     threshold: Threshold | None = None
+    score_shift: float = 0.0
+    shift: float | None = None
 
     @property
     def judgement(self) -> Judgement:
@@ -130,9 +138,11 @@ def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
     return [node.name for node in found]
 
 
-def excluding(plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None) -> BuildPlan:
-    """Return the plan with these convolutions in high precision, and another place for its engine."""
-    request = replace(plan.request, exclude=excluded, output=output or plan.request.output)
+def excluding(
+    plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None, *, shift: float = 0.0
+) -> BuildPlan:
+    """Return the plan with these convolutions in high precision, another place, and scores moved so far."""
+    request = replace(plan.request, exclude=excluded, output=output or plan.request.output, score_shift=shift)
     return replace(plan, request=request)
 
 
@@ -171,18 +181,18 @@ class Trial:
         with closing(load_engine(file)) as engine:
             return self.criterion.judge(engine, self.progress)
 
-    def attempt(self, budget: float, excluded: tuple[str, ...]) -> Attempt:
-        """Quantise all but ``excluded`` and judge the result."""
-        plan = excluding(self.plan, excluded)
+    def attempt(self, budget: float, excluded: tuple[str, ...], shift: float = 0.0) -> Attempt:
+        """Quantise all but ``excluded``, move scores by ``shift`` and judge the result."""
+        plan = excluding(self.plan, excluded, shift=shift)
         size: int | None = None
         engine: Engine
         if self.runs_here:
-            file = self._build(excluded)
+            file = self._build(excluded, shift)
             size = file.path.stat().st_size
             engine = load_engine(file)
         else:
             assert plan.ranges is not None
-            graph = quantize(plan.model, plan.ranges, plan.backend.qdq_style, exclude=excluded)
+            graph = quantize(plan.fp32, plan.ranges, plan.backend.qdq_style, exclude=excluded)
             described = EngineFile(plan.onnx_path, plan.backend.name, "int8", plan.spec, (), "")
             engine = FakeQuantizedEngine(graph, described)
         with closing(engine):
@@ -201,16 +211,30 @@ class Trial:
             chances=dict(found.chances),
             limits=dict(found.limits),
             threshold=found.threshold,
+            score_shift=shift,
+            shift=found.shift,
         )
+
+    def aligned(self, chosen: Attempt) -> Attempt:
+        """Return the attempt with scores where FP32's are, if they were elsewhere and can be moved.
+
+        One number is added to the logits of all classes. The order of scores stays, and so does mAP; what a
+        threshold lets through does not.
+        """
+        drift, shift = chosen.figures.get(DRIFT, 0.0), chosen.shift
+        if shift is None or abs(drift) <= DRIFTS or not score_convolutions(self.plan.model, self.plan.spec):
+            return chosen
+        moved = self.attempt(chosen.budget, chosen.excluded, round(shift, 4))
+        return moved if moved.held and abs(moved.figures[DRIFT]) < abs(drift) else chosen
 
     def weighed(self, chosen: Attempt) -> Attempt:
         """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
-        return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
+        return replace(chosen, size=self._built(chosen).path.stat().st_size)
 
     def publish(self, chosen: Attempt, recorded: Mapping[str, str], say: Say) -> EngineFile:
         """Put the chosen engine in its place, with its bound in the sidecar."""
-        built = self._build(chosen.excluded)
-        final = excluding(self.plan, chosen.excluded).engine()
+        built = self._built(chosen)
+        final = excluding(self.plan, chosen.excluded, shift=chosen.score_shift).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say) as waited:
             mind_another_network(final, waited=waited, say=say)
@@ -218,9 +242,12 @@ class Trial:
                 replace(final, sources={**final.sources, **recorded}, layers=built.layers), data
             )
 
-    def _build(self, excluded: tuple[str, ...]) -> EngineFile:
+    def _built(self, chosen: Attempt) -> EngineFile:
+        return self._build(chosen.excluded, chosen.score_shift)
+
+    def _build(self, excluded: tuple[str, ...], shift: float) -> EngineFile:
         place = self.folder / self.plan.engine().path.name
-        plan = excluding(self.plan, excluded, place)
+        plan = excluding(self.plan, excluded, place, shift=shift)
         plan = replace(plan, request=replace(plan.request, force=False))
         return build_planned(plan, progress=self.progress, say=quiet).file
 
