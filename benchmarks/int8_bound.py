@@ -6,9 +6,10 @@ it loses no more than the bound is a false refusal; what is accepted though it l
 bound, a miss. Graphs for a GPU are judged by fake quantisation, those for a CPU as they run.
 
     python -m benchmarks.int8_bound --subject NAME NETWORK.onnx CALIBRATION-IMAGES IMAGES ANNOTATIONS [...] \
-        --keep DIR [--limit N] [--variants A,B] [--json FILE]
+        --keep DIR [--limit N] [--variants A,B] [--json FILE] [--doc docs/accuracy.md]
 
-Detections are kept in ``--keep``, so that another rule is tried without running networks again.
+Detections are kept in ``--keep``, so that another rule is tried without running networks again. Rows of an
+earlier file that are not measured anew stay in it. ``--doc`` writes the tables into its marked blocks.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import onnx
 
+from benchmarks.readme_tables import replaced
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import content_key, sha256_file
 from yolotrt.backends.base import Engine, EngineFile
@@ -49,6 +52,7 @@ from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import STYLES, QdqStyle
+from yolotrt.workflow.accuracy_bound.criterion import DRIFT
 from yolotrt.workflow.accuracy_bound.likeness import JUDGED_DECODE, likeness
 from yolotrt.workflow.evaluate import COCO_DECODE
 
@@ -121,14 +125,16 @@ def graph_of(subject: Subject, variant: Variant, style: QdqStyle, keep: Path) ->
             else spread(list_images(subject.calib), variant.images)
         )
         cache = keep / f"{subject.name}.{variant.images}.{variant.algorithm}.calib.json"
-        ranges, _ = load_or_calibrate(
-            subject.network,
-            spec,
-            images,
-            cache,
-            algorithm=variant.algorithm,  # type: ignore[arg-type]
-            threads=THREADS,
-        )
+        # The program refuses noise; here it makes bad engines.
+        with patch("yolotrt.quantization.batches.is_noise", return_value=False):
+            ranges, _ = load_or_calibrate(
+                subject.network,
+                spec,
+                images,
+                cache,
+                algorithm=variant.algorithm,  # type: ignore[arg-type]
+                threads=THREADS,
+            )
     ranges = scaled(ranges, variant.scale)
     return quantize(model, ranges, style, exclude=variant.exclude, weight_levels=variant.weight_levels)
 
@@ -234,33 +240,73 @@ def errors(rows: Sequence[dict[str, Any]], images: str, bound: float) -> dict[st
     return found
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def errors_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return false refusals and misses by bound and number of images, in Markdown."""
-    lines = ["| bound | images | good engines | refused of them | bad engines | missed of them |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = ["| bound | images looked at | good engines | refused of them | bad engines | missed of them |"]
+    lines.append("| --- | --: | --: | --: | --: | --: |")
     for bound in BOUNDS:
         for images in rows[0]["said"]:
             counts = errors(rows, images, bound)
-            cells = (f"{bound:.1%}", images, *counts.values())
+            cells = (f"{bound * 100:g} %", images, *counts.values())
             lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def engines_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what each engine loses and what is estimated of it, in Markdown."""
+    lines = [
+        "| network | INT8 made by | graph | box loss, % | 95 % | mask loss, % | estimate, % | score drift |"
+    ]
+    lines.append("| --- | --- | --- | --: | --- | --: | --: | --: |")
+    for row in rows:
+        said = row["said"][str(IMAGES)]
+        low, high = (f"{end * 100:.1f}" for end in row["box_interval"])
+        cells = (
+            row["subject"],
+            row["variant"],
+            row["style"].upper(),
+            f"{row['box_loss'] * 100:.2f}",
+            f"{low} to {high}",
+            f"{row['mask_loss'] * 100:.2f}" if "mask_loss" in row else "-",
+            f"{max(said['losses'].values()) * 100:.2f}",
+            f"{said['figures'][DRIFT]:+.4f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def blocks(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the blocks of the document by name."""
+    return {"int8-bound-errors": errors_table(rows), "int8-bound-engines": engines_table(rows)}
+
+
+def together(earlier: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows, in the place of earlier ones those of the same engine that are new."""
+    rows = {(row["subject"], row["variant"], row["style"]): row for row in [*earlier, *now]}
+    return list(rows.values())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--subject", nargs=5, action="append", required=True)
-    parser.add_argument("--keep", type=Path, required=True)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--variants")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    named = ("NAME", "NETWORK", "CALIB", "IMAGES", "ANNOTATIONS")
+    parser.add_argument("--subject", nargs=5, action="append", metavar=named, default=[])
+    parser.add_argument("--keep", type=Path, required=True, help="folder for calibrations and detections")
+    parser.add_argument("--limit", type=int, help="use only the first annotated images")
+    parser.add_argument("--variants", help=f"some of: {', '.join(VARIANTS)}")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--doc", type=Path, help="a document with blocks for the tables")
     arguments = parser.parse_args()
     arguments.keep.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
     for name, *paths in arguments.subject:
-        rows += list(measured(Subject(name, *map(Path, paths)), arguments))
-    print(table(rows))
+        rows = together(rows, list(measured(Subject(name, *map(Path, paths)), arguments)))
+    print(errors_table(rows) + "\n" + engines_table(rows))
     if arguments.json:
         write_text(arguments.json, json.dumps(rows, indent=1) + "\n")
+    if arguments.doc:
+        write_text(arguments.doc, replaced(arguments.doc.read_text(), blocks(rows)))
 
 
 if __name__ == "__main__":

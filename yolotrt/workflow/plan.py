@@ -19,7 +19,7 @@ from yolotrt.model.scores import with_shifted_scores
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.quantization.trt_table import trt_table
+from yolotrt.quantization.trt_table import only_behind, trt_table
 
 if TYPE_CHECKING:
     import onnx
@@ -118,9 +118,14 @@ class BuildPlan:
             self.request.profiles,
             self.request.precision,
             implicit=self.request.implicit,
-            calibration_table=trt_table(self.ranges) if self.request.implicit and self.ranges else None,
+            calibration_table=self._implicit_table(),
             **self.request.options,  # type: ignore[arg-type]
         )
+
+    def _implicit_table(self) -> str | None:
+        if not self.request.implicit or self.ranges is None:
+            return None
+        return trt_table(self.ranges, only_behind(self.model, self.spec.proto_output))
 
     def engine(self) -> EngineFile:
         """Return the engine file as its sidecar will describe it, still without a hash."""
