@@ -13,7 +13,7 @@ from yolotrt.errors import CalibrationError
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.batches import is_blank, is_noise
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, Seen
-from yolotrt.quantization.witness import Witness, doubts
+from yolotrt.quantization.witness import Witness, doubts, saw
 
 RAW = ModelSpec("m", ("cat", "dog"), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
 END2END = ModelSpec("m", ("cat", "dog"), "images", (64, 64), None, "end2end", "output0", "output1", 4, 32)
@@ -130,3 +130,16 @@ def test_ranges_of_noise_are_refused(tmp_path: Path, pictures: Path) -> None:
         assert cv2.imwrite(str(path), image)
     with pytest.raises(CalibrationError, match=r"\(4 of 4\) is of one colour or nothing but noise"):
         setting.calibrate()
+
+
+def test_what_was_seen_is_told(tmp_path: Path, pictures: Path) -> None:
+    setting = Setting(tmp_path, pictures)
+    (pictures / "copy.png").write_bytes(next(pictures.glob("0.png")).read_bytes())
+    ranges, status = setting.calibrate()
+    assert ranges.seen is not None
+    brightness = np.mean([cv2.imread(str(p))[::16, ::16].mean() / 255 for p in pictures.iterdir()])
+    assert ranges.seen.brightness == pytest.approx(brightness, abs=1e-3)
+    assert status.saw == saw(ranges)
+    assert (status.saw or "").startswith("5 images, 1 of them copies, FP32 finds something in ")
+    assert setting.calibrate()[1].saw == status.saw
+    assert saw(_ranges(None)) is None

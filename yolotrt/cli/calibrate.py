@@ -100,6 +100,8 @@ def calibrate(
         warn(status.warning)
     for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
         warn(message)
+    if status.saw:
+        say(f"saw: {status.saw}")
     if status.changed:
         stays = f": {cache} stays as it is" if status.path != cache else ""
         say(f"changed since the last calibration: {', '.join(status.changed)}{stays}")

@@ -97,6 +97,7 @@ class ImageFeed:
         skipped: Messages about images that could not be read, in order.
         blank: Number of images of one colour.
         noise: Number of images of nothing but noise.
+        light: Sum of the images' mean brightness, each in [0, 1].
     """
 
     paths: Sequence[Path]
@@ -107,6 +108,7 @@ class ImageFeed:
     skipped: list[str] = field(default_factory=list)
     blank: int = 0
     noise: int = 0
+    light: float = 0.0
 
     def __iter__(self) -> Iterator[F32]:
         """Yield (n, 3, h, w) float32 batches.
@@ -156,6 +158,7 @@ class ImageFeed:
             blank = is_blank(image)
             self.blank += blank
             self.noise += not blank and is_noise(image)
+            self.light += float(image[::16, ::16].mean()) / 255
             waiting += self.preprocessing.pictures(image)
             while len(waiting) >= self.batch:
                 yield waiting[: self.batch]

@@ -100,6 +100,7 @@ class Seen:
         pictures: Network inputs made of them (tiles count each) of which the detections are known.
         found: In how many of these FP32 found something.
         noise: How many of the images are nothing but noise.
+        brightness: Mean brightness of the images, in [0, 1]; None for caches of earlier versions.
     """
 
     images: Count
@@ -107,6 +108,7 @@ class Seen:
     pictures: Count
     found: Count
     noise: Count = 0
+    brightness: Real | None = None
 
 
 @dataclass(frozen=True)

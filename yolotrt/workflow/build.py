@@ -222,6 +222,8 @@ def _ranges(
     for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
         say(f"warning: {message}")
     say(f"calibration: {status.path} ({'cached' if status.cached else 'made'}, {status.images} images)")
+    if status.saw:
+        say(f"calibration saw: {status.saw}")
     return ranges
 
 
