@@ -81,8 +81,8 @@ class AgreementCriterion:
         self._reference: list[Detections] = []
 
     @property
-    def promise(self) -> str:
-        """What the judgement can promise, and what it cannot; known once the reference was judged."""
+    def caveat(self) -> str:
+        """What the judgement is worth; known once the reference was judged."""
         few = f" (fewer than {FEWEST}, with which it was never tested)" if len(self._images) < FEWEST else ""
         return (
             f"judging: without annotations the loss of mAP is estimated, on {len(self._images)} images{few}; "

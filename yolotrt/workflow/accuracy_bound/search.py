@@ -166,7 +166,7 @@ def build_within_bound(
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
         reference = trial.reference()
         if isinstance(criterion, AgreementCriterion):
-            say(criterion.promise)
+            say(criterion.caveat)
         steps = [step for step in ladder(plan) if int8_share(plan, step[1]) >= request.least_int8]
         if not steps:
             raise GateFailed(
