@@ -30,6 +30,7 @@ from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.bound_tables import bound_table
 from yolotrt.workflow.accuracy_bound import likeness as likeness_module
 from yolotrt.workflow.accuracy_bound import trial as trial_module
+from yolotrt.workflow.accuracy_bound.criterion import Judgement
 from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion, likeness, with_objects
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
@@ -281,19 +282,31 @@ def test_scores_are_moved_back_where_they_can_be_and_it_helps(
 ) -> None:
     tried: list[float] = []
 
-    def attempt(_trial: Trial, budget: float, excluded: tuple[str, ...], shift: float = 0.0) -> Attempt:
-        tried.append(shift)
-        figures = {"score drift": after}
-        return replace(_attempt(budget, excluded), figures=figures, held=True, score_shift=shift)
+    class Moving(AgreementCriterion):
+        def moved(self, shift: float) -> Judgement:
+            tried.append(shift)
+            return Judgement({"score drift": after}, {"objects": 0.0})
 
-    monkeypatch.setattr(Trial, "attempt", attempt)
     monkeypatch.setattr(trial_module, "score_convolutions", lambda *_: convolutions)
     plan = plan_build(request_, say=lambda _m: None)
-    criterion = AgreementCriterion([], 1)
-    trial = Trial(plan, criterion, MaxDrop(0.01, True), Path(), True, lambda *_: None)
+    trial = Trial(plan, Moving([], 1), MaxDrop(0.01, True), Path(), True, lambda *_: None)
     first = replace(_attempt(0.1, ()), figures={"score drift": drift}, held=True, shift=-0.0625)
     assert trial.aligned(first).score_shift == (-0.0625 if moved else 0.0)
     assert tried in ([], [-0.0625])
+
+
+def test_scores_moved_by_what_was_found_are_where_those_of_fp32_are(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
+    file = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
+    with closing(load_engine(file)) as engine:
+        criterion.judge(engine, lambda *_: None)
+    away = criterion.moved(0.1)
+    assert away.figures["objects"] > 0.9
+    assert away.figures["score drift"] > 0.01
+    assert away.shift == pytest.approx(-0.1, rel=0.1)
+    assert criterion.moved(0.0).figures["score drift"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.rtx

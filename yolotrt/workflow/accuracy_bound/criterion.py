@@ -84,6 +84,10 @@ class Criterion(Protocol):
         """
         ...
 
+    def moved(self, shift: float) -> Judgement:
+        """Judge the last engine again as if all its logits had been moved; its judgement named a shift."""
+        ...
+
 
 class AnnotatedCriterion:
     """Relative or absolute loss of box and mask mAP50-95.
@@ -152,6 +156,10 @@ class AnnotatedCriterion:
                 best=found.boxes.best_confidence(),
             ),
         )
+
+    def moved(self, shift: float) -> Judgement:
+        """Refuse: mAP does not depend on where scores lie, and its judgements name no shift."""
+        raise NotImplementedError
 
 
 def _loss(difference: Difference, bound: MaxDrop) -> float:

@@ -79,6 +79,7 @@ class AgreementCriterion:
         self._key = content_key({"files": [sha256_file(path) for path in self._images]})
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=JUDGED_DECODE)
         self._reference: list[Detections] = []
+        self._found: list[Detections] = []
 
     @property
     def caveat(self) -> str:
@@ -109,7 +110,12 @@ class AgreementCriterion:
         if not self._reference:
             self._reference = with_objects(found)
             self._images = self._images[: len(found)]
+        self._found = found
         return likeness(self._reference, found)
+
+    def moved(self, shift: float) -> Judgement:
+        """Judge the last engine as if its logits were elsewhere; see ``Criterion``."""
+        return likeness(self._reference, [_with_logits_moved(each, shift) for each in self._found])
 
 
 def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Judgement:
@@ -127,6 +133,12 @@ def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Ju
     drift, slope = measured.score_drift, measured.score_slope
     shift = -drift / slope if drift is not None and slope else None
     return replace(judged, threshold=threshold(_scores(reference), _scores(found)), shift=shift)
+
+
+def _with_logits_moved(found: Detections, shift: float) -> Detections:
+    scores = np.clip(found.scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    moved = 1 / (1 + np.exp(-shift) * (1 - scores) / scores)
+    return replace(found, scores=moved.astype(np.float32))
 
 
 def _confident(found: Sequence[Detections]) -> int:

@@ -181,28 +181,33 @@ class Trial:
         with closing(load_engine(file)) as engine:
             return self.criterion.judge(engine, self.progress)
 
-    def attempt(self, budget: float, excluded: tuple[str, ...], shift: float = 0.0) -> Attempt:
-        """Quantise all but ``excluded``, move scores by ``shift`` and judge the result."""
-        plan = excluding(self.plan, excluded, shift=shift)
+    def attempt(self, budget: float, excluded: tuple[str, ...]) -> Attempt:
+        """Quantise all but ``excluded`` and judge the result."""
+        plan = excluding(self.plan, excluded)
         size: int | None = None
         engine: Engine
         if self.runs_here:
-            file = self._build(excluded, shift)
+            file = self._build(excluded, 0.0)
             size = file.path.stat().st_size
             engine = load_engine(file)
         else:
             assert plan.ranges is not None
-            graph = quantize(plan.fp32, plan.ranges, plan.backend.qdq_style, exclude=excluded)
+            graph = quantize(plan.model, plan.ranges, plan.backend.qdq_style, exclude=excluded)
             described = EngineFile(plan.onnx_path, plan.backend.name, "int8", plan.spec, (), "")
             engine = FakeQuantizedEngine(graph, described)
         with closing(engine):
             found = self.criterion.judge(engine, self.progress)
+        return self._judged(budget, excluded, 0.0, size, found)
+
+    def _judged(
+        self, budget: float, excluded: tuple[str, ...], shift: float, size: int | None, found: Judgement
+    ) -> Attempt:
         return Attempt(
             budget=budget,
             excluded=excluded,
-            quantized=len(_quantized(plan, excluded)),
-            convolutions=len(_work(plan)),
-            work=int8_share(plan, excluded),
+            quantized=len(_quantized(self.plan, excluded)),
+            convolutions=len(_work(self.plan)),
+            work=int8_share(self.plan, excluded),
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),
@@ -218,13 +223,14 @@ class Trial:
     def aligned(self, chosen: Attempt) -> Attempt:
         """Return the attempt with scores where FP32's are, if they were elsewhere and can be moved.
 
-        One number is added to the logits of all classes. The order of scores stays, and so does mAP; what a
-        threshold lets through does not.
+        One number is added to the logits of all classes, in biases that are not quantised. So the order of
+        scores stays, and with it mAP, and no network has to run to see where they go.
         """
         drift, shift = chosen.figures.get(DRIFT, 0.0), chosen.shift
         if shift is None or abs(drift) <= DRIFTS or not score_convolutions(self.plan.model, self.plan.spec):
             return chosen
-        moved = self.attempt(chosen.budget, chosen.excluded, round(shift, 4))
+        found = self.criterion.moved(round(shift, 4))
+        moved = self._judged(chosen.budget, chosen.excluded, round(shift, 4), chosen.size, found)
         return moved if moved.held and abs(moved.figures[DRIFT]) < abs(drift) else chosen
 
     def weighed(self, chosen: Attempt) -> Attempt:
