@@ -6,10 +6,11 @@ it loses no more than the bound is a false refusal; what is accepted though it l
 bound, a miss. Graphs for a GPU are judged by fake quantisation, those for a CPU as they run.
 
     python -m benchmarks.int8_bound --subject NAME NETWORK.onnx CALIBRATION-IMAGES IMAGES ANNOTATIONS [...] \
-        --keep DIR [--limit N] [--variants A,B] [--json FILE] [--doc docs/accuracy.md]
+        --keep DIR [--limit N] [--variants A,B] [--json benchmarks/results/int8-bound.json]
 
 Detections are kept in ``--keep``, so that another rule is tried without running networks again. Rows of an
-earlier file that are not measured anew stay in it. ``--doc`` writes the tables into its marked blocks.
+earlier file that are not measured anew stay in it. The tables
+of docs/accuracy-bound.md are written from the file by ``python -m benchmarks --readme``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import cv2
 import numpy as np
 import onnx
 
-from benchmarks.readme_tables import replaced
+from benchmarks.bound_tables import engines_table, errors_table
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import content_key, sha256_file
 from yolotrt.backends.base import Engine, EngineFile
@@ -52,15 +53,12 @@ from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import STYLES, QdqStyle
-from yolotrt.workflow.accuracy_bound.criterion import DRIFT
 from yolotrt.workflow.accuracy_bound.likeness import JUDGED_DECODE, likeness
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))
 IMAGES = 40
 """Unannotated images that are calibrated and judged on."""
-
-BOUNDS = (0.005, 0.01, 0.02, 0.05)
 
 
 @dataclass(frozen=True)
@@ -227,59 +225,6 @@ def said(reference: list[Detections], found: list[Detections]) -> dict[str, Any]
     return {"figures": judged.figures, "losses": judged.losses}
 
 
-def errors(rows: Sequence[dict[str, Any]], images: str, bound: float) -> dict[str, int]:
-    """Count engines that lose no more than a bound, those that lose over twice as much, and mistakes."""
-    found = {"good": 0, "refused": 0, "bad": 0, "missed": 0}
-    for row in rows:
-        loss = max(row["box_loss"], row.get("mask_loss", 0.0))
-        held = max(row["said"][images]["losses"].values()) <= bound
-        found["good"] += loss <= bound
-        found["refused"] += loss <= bound and not held
-        found["bad"] += loss > 2 * bound
-        found["missed"] += loss > 2 * bound and held
-    return found
-
-
-def errors_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return false refusals and misses by bound and number of images, in Markdown."""
-    lines = ["| bound | images looked at | good engines | refused of them | bad engines | missed of them |"]
-    lines.append("| --- | --: | --: | --: | --: | --: |")
-    for bound in BOUNDS:
-        for images in rows[0]["said"]:
-            counts = errors(rows, images, bound)
-            cells = (f"{bound * 100:g} %", images, *counts.values())
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def engines_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return what each engine loses and what is estimated of it, in Markdown."""
-    lines = [
-        "| network | INT8 made by | graph | box loss, % | 95 % | mask loss, % | estimate, % | score drift |"
-    ]
-    lines.append("| --- | --- | --- | --: | --- | --: | --: | --: |")
-    for row in rows:
-        said = row["said"][str(IMAGES)]
-        low, high = (f"{end * 100:.1f}" for end in row["box_interval"])
-        cells = (
-            row["subject"],
-            row["variant"],
-            row["style"].upper(),
-            f"{row['box_loss'] * 100:.2f}",
-            f"{low} to {high}",
-            f"{row['mask_loss'] * 100:.2f}" if "mask_loss" in row else "-",
-            f"{max(said['losses'].values()) * 100:.2f}",
-            f"{said['figures'][DRIFT]:+.4f}",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def blocks(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the blocks of the document by name."""
-    return {"int8-bound-errors": errors_table(rows), "int8-bound-engines": engines_table(rows)}
-
-
 def together(earlier: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return all rows, in the place of earlier ones those of the same engine that are new."""
     rows = {(row["subject"], row["variant"], row["style"]): row for row in [*earlier, *now]}
@@ -296,7 +241,6 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="use only the first annotated images")
     parser.add_argument("--variants", help=f"some of: {', '.join(VARIANTS)}")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--doc", type=Path, help="a document with blocks for the tables")
     arguments = parser.parse_args()
     arguments.keep.mkdir(parents=True, exist_ok=True)
     rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
@@ -305,8 +249,6 @@ def main() -> None:
     print(errors_table(rows) + "\n" + engines_table(rows))
     if arguments.json:
         write_text(arguments.json, json.dumps(rows, indent=1) + "\n")
-    if arguments.doc:
-        write_text(arguments.doc, replaced(arguments.doc.read_text(), blocks(rows)))
 
 
 if __name__ == "__main__":

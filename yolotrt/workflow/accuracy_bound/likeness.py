@@ -5,7 +5,7 @@ that scores everything higher or lower is judged by what it finds and not by whe
 Rounding moves edges to and fro, towards the truth as often as away from it, so good engines differ from
 FP32, too: each figure has a part that costs nothing (:data:`FREE`), and what is beyond it stands for a loss
 of mAP (:data:`PER_LOSS`). Both are from the engines of ``python -m benchmarks.int8_bound``, and how often the
-rule errs is in docs/accuracy.md. This is an estimate: with annotations the loss is measured.
+rule errs is in docs/accuracy-bound.md. This is an estimate: with annotations the loss is measured.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class AgreementCriterion:
         few = f" (fewer than {FEWEST}, with which it was never tested)" if len(self._images) < FEWEST else ""
         return (
             f"judging: without annotations the loss of mAP is estimated, on {len(self._images)} images{few}; "
-            "how often that errs is in docs/accuracy.md; --annotations measures it"
+            "how often that errs is in docs/accuracy-bound.md; --annotations measures it"
         )
 
     def key(self) -> str:
