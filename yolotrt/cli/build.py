@@ -127,10 +127,7 @@ def build(
         ),
     ] = None,
     max_drop_small: Annotated[
-        str | None,
-        typer.Option(
-            metavar="5%|1pt", help="--max-drop: the same for the box mAP of small objects (--annotations)."
-        ),
+        str | None, typer.Option(metavar="5%|1pt", help="--max-drop: the same for boxes of small objects.")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     trust: Trust = False,
