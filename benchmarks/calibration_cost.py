@@ -49,7 +49,13 @@ def run_here(method: str, network: Path, images: list[Path]) -> None:
 
 def measured(method: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Run one method in a process of its own; return CPU and wall seconds and its peak memory in MiB."""
-    command = [sys.executable, "-m", "bench.calibration_cost", str(arguments.network), str(arguments.images)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.calibration_cost",
+        str(arguments.network),
+        str(arguments.images),
+    ]
     command += ["--limit", str(arguments.limit), "--run", method]
     begin = time.perf_counter()
     child = subprocess.Popen(command)

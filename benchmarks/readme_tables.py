@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bound_tables import engines_table, errors_table
 from benchmarks.paced_table import paced_rows
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
@@ -336,6 +337,8 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "accuracy": ("accuracy", accuracy),
     "int8": ("int8-comparison", int8),
     "calibration": ("calibration-cost", calibration),
+    "int8-bound-errors": ("int8-bound", errors_table),
+    "int8-bound-engines": ("int8-bound", engines_table),
     "tiling": ("tiling", tiling),
     "whole-objects": ("whole-objects", whole_objects),
     "merging": ("merge-comparison", merging),

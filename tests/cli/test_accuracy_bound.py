@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.workflow.test_evaluate import tiny_engine
 from yolotrt.artifacts.documents import read_json
+from yolotrt.backends.sidecar import sidecar_path
+from yolotrt.workflow.accuracy_bound.thresholds import SOURCE, as_source, threshold
+
+SCORES = np.array([0.9, 0.8, 0.5, 0.3, 0.2])
 
 
 def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
@@ -41,6 +49,9 @@ def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
         (("--int8", "--max-drop", "1%", "--mode", "tiles"), "--mode 'tiles'"),
         (("--int8", "--max-drop", "1%", "--annotations", "a.json"), "--eval-images"),
         (("--int8", "--implicit", "--max-drop", "1%"), "--implicit"),
+        (("--int8", "--max-drop-small", "5%"), "--max-drop"),
+        (("--int8", "--max-drop", "1%", "--max-drop-small", "5%"), "--annotations"),
+        (("--int8", "--max-drop", "1%", "--max-drop-small", "5"), "--max-drop-small '5'"),
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors(
@@ -49,3 +60,19 @@ def test_options_that_make_no_sense_are_usage_errors(
     done = cli("build", tiny_onnx, "--images", pictures, *arguments)
     assert done.code == 2, done.err
     assert words in done.err
+
+
+def test_predict_says_that_the_confidence_has_moved(cli: Cli, tmp_path: Path, pictures: Path) -> None:
+    engine = tiny_engine(tmp_path).path
+    sidecar = sidecar_path(engine)
+    document = json.loads(sidecar.read_text())
+    said = []
+    for scores in (SCORES * 0.8, SCORES):
+        at = replace(threshold(SCORES, scores), best=0.2)
+        sidecar.write_text(json.dumps({**document, "sources": {**document["sources"], **as_source(at)}}))
+        said.append(cli("predict", engine, pictures, "--mode", "global").err)
+    assert "found 25% fewer objects than FP32 at 0.25 when it was built: use 0.24 for as many" in said[0]
+    assert "when it was built" not in said[1]
+    document["sources"][SOURCE] = '{"conf": 1'
+    sidecar.write_text(json.dumps(document))
+    assert cli("predict", engine, pictures, "--mode", "global").code == 0

@@ -71,6 +71,28 @@ def test_a_loss_that_so_few_images_cannot_tell_from_noise_is_an_error_of_its_own
     assert json.loads(passed.out)["max_drop"] == {"bound": "1%", "outcome": "undecided"}
 
 
+def test_a_collapse_of_small_objects_is_seen_and_gated_on(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path
+) -> None:
+    document = json.loads(truth.read_text())
+    for annotation in document["annotations"]:
+        annotation["area"] = 900.0  # by which COCO's rules sort objects into sizes
+    truth.write_text(json.dumps(document))
+    given = ("--images", pictures, "--annotations", truth, "--reference", engines[0], "--threads", 1)
+    lost = cli("eval", engines[1], *given, "--max-drop-small", "5%")
+    assert (lost.code, "of small boxes' mAP" in lost.err) == (3, True), lost.err
+    assert "more than 5% with a probability of 100%" in " ".join(lost.err.split())
+    assert "small boxes" in lost.out
+    assert "most points of box mAP lost" in lost.out
+    kept = cli("eval", engines[0], *given[:4], "--reference", engines[1], "--max-drop-small", "5%")
+    assert (kept.code, "--max-drop 5% of small boxes: held" in kept.err) == (0, True), kept.err
+    for annotation in document["annotations"]:
+        annotation["area"] = 5000.0
+    truth.write_text(json.dumps(document))
+    none = cli("eval", engines[1], *given, "--max-drop-small", "5%")
+    assert (none.code, "None of the annotated objects is small" in none.err) == (1, True), none.err
+
+
 def test_an_engine_of_another_input_size_is_compared_all_the_same(
     cli: Cli, engines: tuple[Path, Path], truth: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +237,7 @@ def test_unusable_annotations_are_one_clear_error(
         ("--merge", "nms", "--merge-overlap", "iou-boxes:1.5"),
         ("--mode", "sideways"),
         ("--max-drop", "1"),
+        ("--max-drop-small", "1"),
     ],
 )
 def test_nonsense_has_exit_code_2(cli: Cli, engines: tuple[Path, Path], truth: Path, options) -> None:

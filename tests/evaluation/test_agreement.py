@@ -27,6 +27,7 @@ def test_the_same_detections_agree_fully() -> None:
     assert (result.images, result.reference, result.detections, result.matched) == (2, 4, 4, 4)
     assert result.found == result.confirmed == result.box_iou == result.mask_iou == 1
     assert result.score_drift == 0
+    assert result.score_slope == 0.25
     assert json.loads(json.dumps(dataclasses.asdict(result)))["matched"] == 4
 
 

@@ -74,6 +74,23 @@ def test_a_much_worse_engine_is_no_noise(tmp_path: Path) -> None:
     assert json.loads(json.dumps(dataclasses.asdict(comparison)))["resamples"] == 200
 
 
+def test_how_likely_a_loss_is_and_how_sizes_differ(tmp_path: Path) -> None:
+    _, truth = world(tmp_path, 2, images=30)
+    good = evaluate(truth, NAMES, detect(truth, 1, skill=1).items())
+    other = evaluate(truth, NAMES, detect(truth, 2, skill=1).items())
+    bad = evaluate(truth, NAMES, detect(truth, 1, skill=0.2).items())
+    near, far = (compare(good, each, resamples=200) for each in (other, bad))
+    assert far.box.chance_of_losing(0.0) == 1
+    chances = [near.box.chance_of_losing(loss) for loss in (-1.0, 0.0, 0.01, 1.0)]
+    assert chances[0] == 1 > chances[1] >= chances[2] >= chances[3] == 0
+    assert compare(good, good, resamples=20).box.chance_of_losing(0.01) == 0
+    sizes = {name: getattr(good.accuracy.box, name) for name in ("small", "medium", "large")}
+    assert set(far.sizes) == {name for name, ap in sizes.items() if ap is not None}
+    for name, difference in far.sizes.items():
+        assert difference.reference == sizes[name]
+        assert difference.value == getattr(bad.accuracy.box, name)
+
+
 def test_a_slightly_different_engine_is_noise(tmp_path: Path) -> None:
     _, truth = world(tmp_path, 2, images=30)
     one, other = (evaluate(truth, NAMES, detect(truth, seed).items()) for seed in (1, 2))
@@ -87,6 +104,7 @@ def test_a_single_image_has_no_interval_and_decides_nothing(tmp_path: Path) -> N
     box = compare(good, bad).box
     assert box.absolute < 0
     assert (box.low, box.high, box.within_noise) == (None, None, True)
+    assert box.chance_of_losing(0.01) is None
 
 
 def test_other_images_cannot_be_compared(tmp_path: Path) -> None:

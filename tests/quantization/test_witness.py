@@ -11,9 +11,9 @@ import pytest
 from tests.quantization.test_cache import Setting
 from yolotrt.errors import CalibrationError
 from yolotrt.model.spec import ModelSpec
-from yolotrt.quantization.batches import is_blank
+from yolotrt.quantization.batches import is_blank, is_noise
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, Seen
-from yolotrt.quantization.witness import Witness, doubts
+from yolotrt.quantization.witness import Witness, doubts, saw
 
 RAW = ModelSpec("m", ("cat", "dog"), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
 END2END = ModelSpec("m", ("cat", "dog"), "images", (64, 64), None, "end2end", "output0", "output1", 4, 32)
@@ -59,6 +59,7 @@ def test_nothing_is_said_of_a_head_of_another_shape(shape: tuple[int, ...]) -> N
         (Seen(12, 0, 120, 12), 12, 0.2, []),
         (Seen(12, 0, 120, 5), 12, 0.2, ["FP32 finds nothing in 115 of 120"]),
         (Seen(12, 2, 12, 10), 12, None, ["2 of 12 calibration images are of one colour"]),
+        (Seen(12, 0, 12, 10, 3), 12, None, ["3 of 12 calibration images are nothing but noise"]),
         (Seen(9, 0, 9, 9), 9, None, ["calibrated on 9 images"]),
         (Seen(3, 0, 3, 3), 12, None, ["calibrated on 3 images"]),
         (None, 1, None, ["calibrated on 1 image:"]),
@@ -104,3 +105,41 @@ def test_a_single_pixel_in_a_large_picture_is_something() -> None:
     assert not is_blank(image)
     image[17, 33, 1] = 42  # as JPEG rounds
     assert is_blank(image)
+
+
+def noisy(mean: float, spread: float, channels: int = 3) -> np.ndarray:
+    """A picture of a sensor that sees nothing."""
+    values = np.random.default_rng(0).normal(mean, spread, (120, 160, channels))
+    return np.broadcast_to(np.clip(values, 0, 255).astype(np.uint8), (120, 160, 3))
+
+
+def test_noise_is_told_from_pictures(pictures: Path) -> None:
+    assert is_noise(noisy(128, 60))
+    assert is_noise(noisy(6, 3, channels=1))
+    real = [cv2.imread(str(path)) for path in pictures.iterdir()]
+    assert not any(is_noise(image) for image in real)
+    grainy = np.clip(real[0] + np.random.default_rng(0).normal(0, 10, real[0].shape), 0, 255)
+    assert not is_noise(grainy.astype(np.uint8))
+    assert not is_noise(np.full((20, 30, 3), 7, np.uint8))
+
+
+def test_ranges_of_noise_are_refused(tmp_path: Path, pictures: Path) -> None:
+    setting = Setting(tmp_path, pictures)
+    for i, path in enumerate(sorted(pictures.iterdir())):
+        image = noisy(100, 30) if i else np.zeros((40, 70, 3), np.uint8)
+        assert cv2.imwrite(str(path), image)
+    with pytest.raises(CalibrationError, match=r"\(4 of 4\) is of one colour or nothing but noise"):
+        setting.calibrate()
+
+
+def test_what_was_seen_is_told(tmp_path: Path, pictures: Path) -> None:
+    setting = Setting(tmp_path, pictures)
+    (pictures / "copy.png").write_bytes(next(pictures.glob("0.png")).read_bytes())
+    ranges, status = setting.calibrate()
+    assert ranges.seen is not None
+    brightness = np.mean([cv2.imread(str(p))[::16, ::16].mean() / 255 for p in pictures.iterdir()])
+    assert ranges.seen.brightness == pytest.approx(brightness, abs=1e-3)
+    assert status.saw == saw(ranges)
+    assert (status.saw or "").startswith("5 images, 1 of them copies, FP32 finds something in ")
+    assert setting.calibrate()[1].saw == status.saw
+    assert saw(_ranges(None)) is None

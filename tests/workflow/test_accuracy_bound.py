@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -13,18 +15,23 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.evaluation.test_agreement import squares
 from tests.tiny_yolo import write_tiny_yolo
 from tests.workflow.test_evaluate import annotate
+from yolotrt.backends.loading import load_engine
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import read_engine, sidecar_path
 from yolotrt.errors import CalibrationError, GateFailed, InputError, UsageError
-from yolotrt.evaluation.agreement import Agreement
 from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.quantization.sensitivity import LayerNoise
 from yolotrt.report.bound_tables import bound_table
-from yolotrt.workflow.accuracy_bound.criterion import AgreementCriterion, agreement_judgement
+from yolotrt.workflow.accuracy_bound import likeness as likeness_module
+from yolotrt.workflow.accuracy_bound import trial as trial_module
+from yolotrt.workflow.accuracy_bound.criterion import Judgement
+from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion, likeness, with_objects
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome, BoundRequest, build_within_bound, climb
 from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, exclusions, int8_share, ladder
 from yolotrt.workflow.build import build_engine, plan_build
@@ -63,6 +70,10 @@ def test_a_wide_bound_is_kept_by_the_default_and_recorded(request_: BuildRequest
     assert sources["bound_criterion"] == "agreement with FP32"
     assert float(sources["bound_budget"]) == outcome.attempts[0].budget
     assert tuple(json.loads(sources["excluded"])) == outcome.attempts[0].excluded
+    at = outcome.attempts[0].threshold
+    assert at is not None
+    assert at.reference > 0
+    assert json.loads(sources["bound_threshold"]) == asdict(at)
 
 
 def test_a_narrow_bound_quantises_less_until_it_holds(request_: BuildRequest) -> None:
@@ -83,10 +94,11 @@ def test_a_narrow_bound_quantises_less_until_it_holds(request_: BuildRequest) ->
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 1e-9])
 def test_a_bound_that_leaves_too_little_in_int8_is_no_success(
-    request_: BuildRequest, tmp_path: Path, least: float
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float
 ) -> None:
     """Least of all an FP32 network under the name of INT8, however little is asked for."""
-    wanted = BoundRequest(request_, MaxDrop.parse("0%"), least_int8=least)
+    monkeypatch.setattr(likeness_module, "FREE", dict.fromkeys(likeness_module.FREE, -0.1))
+    wanted = BoundRequest(request_, MaxDrop.parse("0.5%"), least_int8=least)
     with pytest.raises(GateFailed, match="no engine was made") as caught:
         build_within_bound(wanted, say=lambda _m: None)
     assert "in INT8 loses" in caught.value.message
@@ -122,7 +134,7 @@ def test_pictures_in_which_nothing_is_found_cannot_show_a_loss(
             shifted[4:6] = -50.0
             weight.CopyFrom(numpy_helper.from_array(shifted, weight.name))
     onnx.save(model, request_.model)
-    with pytest.raises(InputError, match="finds nothing in the 1 images to judge on"):
+    with pytest.raises(InputError, match="finds nothing in 1 of the 1 images to judge on"):
         build_within_bound(BoundRequest(request_, MaxDrop(0.01, True), None, blank), say=lambda _m: None)
 
 
@@ -171,6 +183,10 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert [line for line in said if line.startswith("warning: 1 of ")], "what was left out is said"
     assert outcome.criterion == "mAP50-95"
     assert outcome.reference["box mAP"] > 0.9
+    at = outcome.attempts[0].threshold
+    assert at is not None
+    assert at.best is not None
+    assert at.reference_best is not None
     (kept,) = outcome.attempts
     assert kept.losses["box mAP"] == outcome.reference["box mAP"] - kept.figures["box mAP"] > 0
     assert _keep(request_, "50pt", annotations=path)[0].cached
@@ -180,6 +196,28 @@ def test_annotations_measure_map(request_: BuildRequest, pictures: Path, tmp_pat
     assert not _keep(request_, "50pt", annotations=path)[0].cached, "of other objects of the same size"
     with pytest.raises(GateFailed):
         _keep(request_, "0pt", annotations=path)
+
+
+def test_small_objects_have_a_bound_of_their_own(
+    request_: BuildRequest, pictures: Path, tmp_path: Path
+) -> None:
+    fp32 = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    path = annotate(fp32, pictures, tmp_path / "a.json")
+    document = json.loads(path.read_text())
+    for annotation in document["annotations"]:
+        annotation["area"] = 900.0
+    path.write_text(json.dumps(document))
+    wanted = BoundRequest(request_, MaxDrop.parse("99%"), path, request_.images)
+    kept = build_within_bound(replace(wanted, max_drop_small=MaxDrop.parse("98%")), say=lambda _m: None)
+    (attempt,) = kept.attempts
+    assert 0 < attempt.losses["small boxes"] < attempt.limits["small boxes"] == 0.98
+    assert 0 <= attempt.chances["small boxes"] <= 1
+    assert "--max-drop-small 98%" in rebuild_command(kept.file)
+    said: list[str] = []
+    with suppress(GateFailed):  # less INT8 may hold it
+        build_within_bound(replace(wanted, max_drop_small=MaxDrop.parse("0%")), say=said.append)
+    first = next(line for line in said if line.startswith("attempt"))
+    assert re.search(r"small boxes counts as a loss of \S+ of 0 .*: not held", first)
 
 
 @pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
@@ -223,6 +261,52 @@ def test_a_graph_that_cannot_run_here_is_judged_by_fake_quantisation(
     assert first.quantized > last.quantized == 0
     assert max(first.losses.values()) > max(last.losses.values())
     assert max(last.losses.values()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("drift", "convolutions", "after", "moved"),
+    [
+        (0.01, ["a"], 0.001, True),
+        (0.001, ["a"], 0.0, False),
+        (0.01, [], 0.0, False),
+        (0.01, ["a"], -0.02, False),
+    ],
+)
+def test_scores_are_moved_back_where_they_can_be_and_it_helps(
+    monkeypatch: pytest.MonkeyPatch,
+    request_: BuildRequest,
+    drift: float,
+    convolutions: list[str],
+    after: float,
+    moved: bool,
+) -> None:
+    tried: list[float] = []
+
+    class Moving(AgreementCriterion):
+        def moved(self, shift: float) -> Judgement:
+            tried.append(shift)
+            return Judgement({"score drift": after}, {"objects": 0.0})
+
+    monkeypatch.setattr(trial_module, "score_convolutions", lambda *_: convolutions)
+    plan = plan_build(request_, say=lambda _m: None)
+    trial = Trial(plan, Moving([], 1), MaxDrop(0.01, True), Path(), True, lambda *_: None)
+    first = replace(_attempt(0.1, ()), figures={"score drift": drift}, held=True, shift=-0.0625)
+    assert trial.aligned(first).score_shift == (-0.0625 if moved else 0.0)
+    assert tried in ([], [-0.0625])
+
+
+def test_scores_moved_by_what_was_found_are_where_those_of_fp32_are(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
+    file = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
+    with closing(load_engine(file)) as engine:
+        criterion.judge(engine, lambda *_: None)
+    away = criterion.moved(0.1)
+    assert away.figures["objects"] > 0.9
+    assert away.figures["score drift"] > 0.01
+    assert away.shift == pytest.approx(-0.1, rel=0.1)
+    assert criterion.moved(0.0).figures["score drift"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.rtx
@@ -270,19 +354,70 @@ def test_exclusions_take_the_most_damage_per_cost_and_fill_the_budget() -> None:
     assert exclusions([], 0.5) == []
 
 
-def test_agreement_counts_as_loss_by_its_worst_part() -> None:
-    perfect = Agreement(1, 5, 5, 5, 1.0, 1.0, 1.0, 1.0, 0.0)
-    drifting = replace(perfect, score_drift=-0.02)
-    assert agreement_judgement(drifting, perfect).worst == "score drift"
-    nothing = replace(perfect, matched=0, found=0.0, confirmed=0.0, box_iou=None, mask_iou=None)
-    assert max(agreement_judgement(replace(nothing, score_drift=None), perfect).losses.values()) == 1.0
-    assert max(agreement_judgement(perfect, perfect).losses.values()) == 0
+def test_an_engine_that_scores_everything_lower_is_judged_by_what_it_finds() -> None:
+    """A threshold that moved is no loss of mAP: as many of its best detections are compared."""
+    expected = [squares(0, 50, scores=0.5), squares(7, scores=0.26)]
+    fainter = [squares(0, 50, scores=0.3), squares(7, 90, scores=0.2)]
+    fainter[1].scores[1] = 0.15
+    judged = likeness(expected, fainter)
+    assert judged.figures["objects"] == judged.figures["box IoU"] == 1
+    assert judged.figures["score drift"] == pytest.approx(-0.46 / 3)
+    assert max(judged.losses.values()) == 0
+
+
+def test_what_an_engine_no_longer_finds_at_all_is_a_loss() -> None:
+    expected = [squares(0, 50), squares(7)]
+    assert likeness(expected, [squares(0), Detections.empty()]).worst(0.0) == "objects"
+    nothing = likeness(expected, [Detections.empty(), Detections.empty()])
+    assert min(nothing.losses.values()) > 0.05
+    moved = likeness(expected, [squares(4, 54), squares(11)])
+    assert moved.worst(0.0) == "box IoU"
+    assert moved.losses["box IoU"] > 0.05
+    within = [squares(0, 50), squares(7)]
+    within[0].boxes[0, 2] += 0.1  # what rounding does to good engines, too
+    assert max(likeness(expected, within).losses.values()) == 0
+
+
+def test_objects_below_the_confidence_that_is_used_do_not_count() -> None:
+    expected = [Detections.concatenate([squares(0), squares(30, scores=0.2)])]
+    assert max(likeness(expected, [squares(0)]).losses.values()) == 0
+
+
+@pytest.mark.parametrize(("enough", "looked_at"), [(1, 2), (10**6, 4)])
+def test_as_many_images_are_looked_at_as_objects_are_needed(
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enough: int, looked_at: int
+) -> None:
+    monkeypatch.setattr(likeness_module, "JUDGED", 2)
+    monkeypatch.setattr(likeness_module, "ENOUGH", enough)
+    criterion = AgreementCriterion(sorted((tmp_path / "pictures").iterdir()), 1)
+    key = criterion.key()
+    file = build_engine(replace(request_, precision="fp32"), say=lambda _m: None).file
+    looks: list[int] = []
+    for _ in range(2):
+        with closing(load_engine(file)) as engine:
+            criterion.judge(engine, lambda _step, done, _total: looks.append(done))
+    assert looks == [*range(1, looked_at + 1)] * 2, "every engine looks at the images of the reference"
+    assert f"on {looked_at} images (fewer than 20" in criterion.caveat
+    assert criterion.key() == key
+
+
+def test_images_in_which_nearly_nothing_is_found_are_no_judges() -> None:
+    seen = [Detections.empty()] * 9 + [squares(0)]
+    with pytest.raises(InputError, match="finds nothing in 9 of the 10 images"):
+        with_objects(seen)
+    assert with_objects(seen[-5:]) == seen[-5:]
 
 
 @pytest.mark.parametrize("fields", [{"precision": "fp32"}, {"implicit": True}])
 def test_what_cannot_be_bounded_is_refused(request_: BuildRequest, fields: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         BoundRequest(replace(request_, **fields), MaxDrop(0.01, True))  # type: ignore[arg-type]
+
+
+def test_a_loss_too_small_to_be_estimated_needs_annotations(request_: BuildRequest) -> None:
+    with pytest.raises(UsageError, match="without annotations") as caught:
+        BoundRequest(request_, MaxDrop.parse("0.4%"))
+    assert "--annotations" in (caught.value.hint or "")
 
 
 def test_a_bound_needs_images(request_: BuildRequest) -> None:

@@ -29,6 +29,8 @@ def rebuild_command(
         words += ["--mode", file.sources.get("bound_mode", "global")]
         if least := file.sources.get("bound_least_int8"):
             words += ["--least-int8", least]
+        if small := file.sources.get("bound_max_drop_small"):
+            words += ["--max-drop-small", small]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
     return shell_words(*words)

@@ -126,6 +126,9 @@ def build(
             metavar="50%", help="--max-drop: fail with less of the multiply-adds in INT8. [default: 50%]"
         ),
     ] = None,
+    max_drop_small: Annotated[
+        str | None, typer.Option(metavar="5%|1pt", help="--max-drop: the same for boxes of small objects.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="TensorRT: file for everything it says.")] = None,
     trust: Trust = False,
     force: Force = False,
@@ -173,14 +176,15 @@ def build(
         )
     if implicit and not int8:
         raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
-    if max_drop is None and (annotations or eval_images or mode or least_int8):
+    if max_drop is None and (annotations or eval_images or mode or least_int8 or max_drop_small):
         raise UsageError(
-            "--annotations, --eval-images, --mode and --least-int8 belong to --max-drop.",
+            "--annotations, --eval-images, --mode, --least-int8 and --max-drop-small belong to --max-drop.",
             hint="Add --max-drop 1%.",
         )
     least = LEAST_INT8 if least_int8 is None else percentage(least_int8, "--least-int8")
     judged_in = choice(mode or "global", "--mode", PASS_MODES)
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
+    small = None if max_drop_small is None else MaxDrop.parse(max_drop_small, "--max-drop-small")
     path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     inputs = (images, annotations, eval_images)
     _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
@@ -221,7 +225,7 @@ def build(
     with _own_log(log, overwrite=overwrite):
         if bound is not None:
             _within_bound(
-                BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least), json
+                BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least, small), json
             )
             return
         with progress_bars() as progress:

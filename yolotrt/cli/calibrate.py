@@ -69,11 +69,12 @@ def calibrate(
     from yolotrt.model.onnxfile import load_onnx, read_spec
     from yolotrt.quantization.algorithms import ALGORITHMS
     from yolotrt.quantization.cache import CALIBRATION, default_cache, load_or_calibrate
-    from yolotrt.quantization.trt_table import trt_table
+    from yolotrt.quantization.trt_table import only_behind, trt_table
     from yolotrt.workflow.replies import CALIBRATED, Calibrated
 
     algorithm = choice(method, "--method", ALGORITHMS)
-    spec = read_spec(load_onnx(onnx), onnx.stem)
+    model = load_onnx(onnx)
+    spec = read_spec(model, onnx.stem)
     cache = output or default_cache(onnx, CALIB_DATA)
     outputs = [Output("-o", cache, CALIBRATION), json_output(json, CALIBRATED.kind)]
     if trt_cache is not None:
@@ -99,12 +100,14 @@ def calibrate(
         warn(status.warning)
     for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
         warn(message)
+    if status.saw:
+        say(f"saw: {status.saw}")
     if status.changed:
         stays = f": {cache} stays as it is" if status.path != cache else ""
         say(f"changed since the last calibration: {', '.join(status.changed)}{stays}")
     if trt_cache is not None:
         with owning_file(trt_cache, _TRT_CACHE, option="--trt-cache", overwrite=overwrite):
-            write_text(trt_cache, trt_table(ranges))
+            write_text(trt_cache, trt_table(ranges, only_behind(model, spec.proto_output)))
         say(f"TensorRT 10 calibration table: {trt_cache}")
     how = "cached" if status.cached else f"made from {status.images} images"
     if json != "-":

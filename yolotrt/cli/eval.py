@@ -31,6 +31,7 @@ from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.evaluation.comparison import Difference
+    from yolotrt.workflow.accuracy_file import HeldBound
     from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
 
 
@@ -57,6 +58,10 @@ def eval_(
         str | None,
         typer.Option(metavar="1%|0.5pt", help="Fail (exit code 3) if box or mask mAP loses more than this."),
     ] = None,
+    max_drop_small: Annotated[
+        str | None,
+        typer.Option(metavar="5%|1pt", help="The same for the box mAP of small objects."),
+    ] = None,
     undecided: Undecided = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
@@ -73,7 +78,8 @@ def eval_(
     Differences come with a 95 % interval, by a paired bootstrap over the images. A difference whose interval
     contains zero is called noise. --max-drop fails if the loss exceeds it and the interval excludes zero. It
     is undecided if the loss may be noise and its interval reaches a loss of 5 % (or of --max-drop, if that
-    is more). Everything else passes; compare judges by the same rule. Thresholds: confidence 0.001, NMS IoU
+    is more). Everything else passes; compare judges by the same rule. --max-drop-small does the same for
+    boxes below 32 x 32 px, whose collapse a mean can hide. Thresholds: confidence 0.001, NMS IoU
     0.7, 300 detections, full-resolution masks. The ms column is the median time of an image, from pixels to
     merged detections. All but the network runs on the processor here, even if the network runs on a GPU: for
     a GPU's speed see yolotrt bench. One GPU at most. With several modes, passes that they share run once;
@@ -95,12 +101,13 @@ def eval_(
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES
-    from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table
+    from yolotrt.report.accuracy_tables import accuracy_table, class_table, loss_table, worst_classes
     from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile, HeldBound
     from yolotrt.workflow.catalog import find_reference, read_engines, told_apart
     from yolotrt.workflow.evaluate import MaxDrop, eval_notes, evaluate_modes
 
     bound = None if max_drop is None else MaxDrop.parse(max_drop)
+    small = None if max_drop_small is None else MaxDrop.parse(max_drop_small, "--max-drop-small")
     compared = None if reference == "fp32" else reference
     claim_outputs(
         [json_output(json, DOCUMENT.kind)], engines, compared, images, annotations, overwrite=overwrite
@@ -110,7 +117,7 @@ def eval_(
     if reference is not None:
         base = find_reference(reference, files[0], ENGINES, trust=trust, warn=warn)
         files = told_apart([base, *(f for f in files if f.path.resolve() != base.path.resolve())])
-    if bound is not None and len(files) < 2:
+    if (bound or small) and len(files) < 2:
         raise UsageError("--max-drop needs something to compare with.", hint="Add --reference fp32.")
     for note in dict.fromkeys(note for file in files for note in eval_notes(file, device)):
         warn(note)
@@ -146,52 +153,83 @@ def eval_(
         losses = loss_table(figures, console.width)
         if losses is not None:
             console.print(losses)
+        for line in worst_classes(figures):
+            console.print(line, style="dim", markup=False, highlight=False)
         if per_class:
             console.print(class_table(figures, console.width))
+    gates = _gates(found, bound, small)
     held = None
-    if bound is not None:
-        outcomes = (bound.outcome(d) for entry in found for _, d in _differences(entry))
-        held = HeldBound(str(bound), together(outcomes))
+    if gates:
+        bounds = [str(bound)] * (bound is not None) + [f"{small} of small boxes"] * (small is not None)
+        outcomes = (each.outcome(difference) for _, _, difference, each in gates)
+        held = HeldBound(" and ".join(bounds), together(outcomes))
     emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages(), held)))
-    if bound is not None:
-        _hold(bound, found, strict)
+    if held is not None:
+        _hold(gates, held, strict)
 
 
-def _differences(entry: EngineAccuracy) -> list[tuple[str, Difference]]:
-    """Return what an engine is compared by; nothing for the reference."""
-    if entry.comparison is None:
-        return []
-    found = (("box", entry.comparison.box), ("mask", entry.comparison.mask))
-    return [(kind, difference) for kind, difference in found if difference is not None]
+_Gate = tuple[str, str, "Difference", "MaxDrop"]
+"""Name of an engine, what of it is judged, and by what."""
 
 
-def _hold(bound: MaxDrop, found: list[EngineAccuracy], strict: bool) -> None:
+def _gates(found: list[EngineAccuracy], bound: MaxDrop | None, small: MaxDrop | None) -> list[_Gate]:
+    """Return what is judged; nothing of the references.
+
+    Raises:
+        InputError: Small objects are to be judged, and there are none.
+    """
+    from yolotrt.errors import InputError
+
+    gates: list[_Gate] = []
+    for entry in found:
+        against = entry.comparison
+        if against is None:
+            continue
+        name = entry.file.name
+        if bound is not None:
+            kinds = (("box mAP", against.box), ("mask mAP", against.mask))
+            gates += [(name, kind, d, bound) for kind, d in kinds if d is not None]
+        if small is not None:
+            if "small" not in against.sizes:
+                raise InputError(
+                    "None of the annotated objects is small, so nothing can be said of small objects.",
+                    hint="Leave --max-drop-small out, or give images with objects below 32 x 32 px.",
+                )
+            gates.append((name, "small boxes' mAP", against.sizes["small"], small))
+    return gates
+
+
+def _hold(gates: list[_Gate], held: HeldBound, strict: bool) -> None:
     from yolotrt.errors import GateFailed, GateUndecided
 
     doubts = []
-    for entry in found:
-        for kind, difference in _differences(entry):
-            loses = (
-                f"{entry.file.name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} mAP "
-                f"({0.0 - (difference.relative or 0):.1%} relative)"
+    for name, kind, difference, bound in gates:
+        chance = bound.chance(difference)
+        loses = (
+            f"{name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} "
+            f"({0.0 - (difference.relative or 0):.1%} relative"
+            + ("" if chance is None else f", more than {bound} with a probability of {chance:.0%}")
+            + ")"
+        )
+        outcome = bound.outcome(difference)
+        if outcome == "failed":
+            raise GateFailed(
+                f"{loses}, more than {bound}.",
+                hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
             )
-            outcome = bound.outcome(difference)
-            if outcome == "failed":
-                raise GateFailed(
-                    f"{loses}, more than {bound}.",
-                    hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
-                )
-            if outcome == "undecided":
-                doubts.append(
-                    f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
-                    if difference.reference > 0
-                    else f"the reference finds nothing of what is annotated: there is no {kind} mAP to keep"
-                )
-            elif bound.beyond(difference):
-                say(f"note: {loses}, more than {bound}, but within noise")
+        if outcome == "undecided":
+            doubts.append(
+                f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
+                if difference.reference > 0
+                else f"the reference finds nothing of what is annotated: there is no {kind} to keep"
+            )
+        elif bound.beyond(difference):
+            say(f"note: {loses}, more than {bound}, but within noise")
+        else:
+            say(f"note: {loses}")
     if doubts and strict:
         raise GateUndecided(
             f"Undecided: {doubts[0]}.",
             hint="Evaluate on more images of what the model knows, or let it pass with --undecided pass.",
         )
-    say(f"--max-drop {bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")
+    say(f"--max-drop {held.bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")

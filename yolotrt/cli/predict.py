@@ -120,6 +120,7 @@ def predict(
     from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
     from yolotrt.report.draw import draw
     from yolotrt.report.figures import milliseconds
+    from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
     from yolotrt.workflow.identity import Misfits, ids_of, own_ids
     from yolotrt.workflow.label_files import label_files
     from yolotrt.workflow.predict import predict as run
@@ -166,6 +167,8 @@ def predict(
         ExitStack() as files,
         progress_bars() as progress,
     ):
+        if note := threshold_note(engine, conf):
+            say(f"note: {note}")
         names = pipeline.names
         pictures = None if video_rates(frames) else frames.names
         if annotations is None:

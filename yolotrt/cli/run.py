@@ -117,6 +117,7 @@ def run(
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import sustain_table
+    from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted))
@@ -151,6 +152,8 @@ def run(
         _live(found.name) as show,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
+        if note := threshold_note(engine):
+            say(f"note: {note}")
 
         def tick(seen: Sustained) -> None:
             last[:] = [seen]

@@ -198,6 +198,8 @@ class NvidiaDriver:
         """
         cuda = self._cuda
         host = cuda.CUgraphNodeType.CU_GRAPH_NODE_TYPE_HOST
+        # CUDA 12's bindings have the form with edge data under a name of its own.
+        add = getattr(cuda, "cuGraphAddDependencies_v2", None) or cuda.cuGraphAddDependencies
         for node in self._nodes(cuda.cuGraphGetNodes, graph):
             if self._do(cuda.cuGraphNodeGetType(node)) != host:
                 continue
@@ -207,7 +209,7 @@ class NvidiaDriver:
                 tied = {int(n) for n in self._nodes(cuda.cuGraphNodeGetDependentNodes, first)}
                 for second in after:
                     if int(second) not in tied:
-                        self._do(cuda.cuGraphAddDependencies(graph, [first], [second], None, 1))
+                        self._do(add(graph, [first], [second], None, 1))
             self._do(cuda.cuGraphDestroyNode(node))
 
     def _nodes(self, query: Any, of: Any) -> list[Any]:

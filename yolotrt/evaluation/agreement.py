@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Agreement:
         box_iou: Mean overlap of the matched boxes; None if nothing matched.
         mask_iou: Mean overlap of the matched masks; None if nothing matched or there are no masks.
         score_drift: Mean score of the matched detections less the reference's; None if nothing matched.
+        score_slope: By how much that mean would rise if all logits rose by a little, per unit; None likewise.
     """
 
     images: int
@@ -42,6 +43,7 @@ class Agreement:
     box_iou: float | None
     mask_iou: float | None
     score_drift: float | None
+    score_slope: float | None = None
 
 
 def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
@@ -58,11 +60,14 @@ def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
     boxes: list[F64] = []
     masks: list[F64] = []
     drifts: list[F64] = []
+    slopes: list[F64] = []
     for expected, found in pairs:
         images, reference, detections = images + 1, reference + len(expected), detections + len(found)
         first, second, overlaps = _match(expected, found)
         boxes.append(overlaps)
-        drifts.append(found.scores[second].astype(np.float64) - expected.scores[first])
+        scores = found.scores[second].astype(np.float64)
+        drifts.append(scores - expected.scores[first])
+        slopes.append(scores * (1 - scores))
         if expected.masks is not None and found.masks is not None:
             both = (*expected.masks, *found.masks)
             masks.append(mask_overlaps(both, first, second + len(expected), "iou"))
@@ -82,7 +87,25 @@ def agreement(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
         box_iou=_mean(boxes),
         mask_iou=_mean(masks),
         score_drift=_mean(drifts),
+        score_slope=_mean(slopes),
     )
+
+
+def best_of(found: Sequence[Detections], count: int) -> list[Detections]:
+    """Return the ``count`` detections with the best scores of all images together, image by image.
+
+    Two engines are compared by what they find best, as many of each: one that scores everything a little
+    higher finds more above a threshold, and is none the worse for it.
+
+    Args:
+        found: Detections of each image.
+        count: How many to keep; all, if there are no more.
+    """
+    scores = np.concatenate([each.scores for each in found]) if found else np.zeros(0, np.float32)
+    image = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    place = np.concatenate([np.arange(len(each)) for each in found]) if found else image
+    kept = np.argsort(-scores, kind="stable")[:count]
+    return [each.take(np.sort(place[kept[image[kept] == i]])) for i, each in enumerate(found)]
 
 
 def _match(expected: Detections, found: Detections) -> tuple[I64, I64, F64]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from yolotrt.arrays import F64, I64
 from yolotrt.errors import UsageError
 from yolotrt.evaluation.coco import Evaluation, mean_precision
 from yolotrt.evaluation.precision import PrecisionTable
 
 RESAMPLES = 1000
 """Bootstrap resamples: enough for two digits of a 95 % interval."""
+
+SIZES = ("small", "medium", "large")
+"""Areas of :data:`yolotrt.evaluation.matching.AREAS` that are compared apart: a collapse of small objects can
+hide in a mean that has hardly moved."""
+
+_OF_SIZES = 300
+"""Resamples for each size: an area costs as much as all objects."""
+
+_PERCENTS = np.arange(101)
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Difference:
         high: Upper end of it.
         within_noise: Whether the interval contains 0 or there is none, so that these images cannot tell the
             two apart.
+        percentiles: The draws' values of ``absolute`` at 0, 1, ... 100 %; empty if there were none.
     """
 
     reference: float
@@ -37,6 +49,16 @@ class Difference:
     low: float | None
     high: float | None
     within_noise: bool
+    percentiles: tuple[float, ...] = ()
+
+    def chance_of_losing(self, more_than: float) -> float | None:
+        """Return the part of the draws that lose more than ``more_than``, absolute; None without draws.
+
+        To a hundredth: it is read off the percentiles.
+        """
+        if not self.percentiles:
+            return None
+        return float(np.interp(-more_than, self.percentiles, _PERCENTS / 100))
 
 
 @dataclass(frozen=True)
@@ -47,11 +69,13 @@ class AccuracyComparison:
         box: Difference of the box mAP.
         mask: Difference of the mask mAP; None unless both have masks.
         resamples: Bootstrap resamples behind the intervals.
+        sizes: Difference of the box mAP of small, medium and large objects, as far as there are any.
     """
 
     box: Difference
     mask: Difference | None
     resamples: int
+    sizes: Mapping[str, Difference] = field(default_factory=dict)
 
 
 def compare(
@@ -80,21 +104,28 @@ def compare(
         )
     n = len(reference.image_ids)
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    box = _difference(reference.boxes, other.boxes, weights)
+    sizes = {
+        size: _difference(reference.boxes, other.boxes, weights[:_OF_SIZES], size)
+        for size in SIZES
+        if getattr(reference.accuracy.box, size) is not None
+    }
     return AccuracyComparison(
-        box=_difference(reference.boxes, other.boxes, weights),
+        box=box,
         mask=_difference(reference.masks, other.masks, weights)
         if reference.masks is not None and other.masks is not None
         else None,
         resamples=resamples,
+        sizes=sizes,
     )
 
 
 def _difference(
-    reference: PrecisionTable, other: PrecisionTable, weights: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    reference: PrecisionTable, other: PrecisionTable, weights: I64, area: str = "all"
 ) -> Difference:
-    images = weights.shape[1]
-    before, after = (float(mean_precision(table.per_class())[0]) for table in (reference, other))
-    low, high = _interval(reference, other, weights) if images > 1 else (None, None)
+    before, after = (float(mean_precision(table.per_class(area))[0]) for table in (reference, other))
+    draws = _draws(reference, other, weights, area) if weights.shape[1] > 1 else None
+    low, high = (None, None) if draws is None else np.percentile(draws, [2.5, 97.5]).tolist()
     return Difference(
         reference=before,
         value=after,
@@ -103,12 +134,13 @@ def _difference(
         low=low,
         high=high,
         within_noise=low is None or high is None or low <= 0 <= high,
+        percentiles=() if draws is None else tuple(np.percentile(draws, _PERCENTS).tolist()),
     )
 
 
-def _interval(
-    reference: PrecisionTable, other: PrecisionTable, weights: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-) -> tuple[float, float]:
-    drawn = [mean_precision(table.per_class(weights=weights)) for table in (reference, other)]
-    low, high = np.nanpercentile(drawn[1] - drawn[0], [2.5, 97.5]).tolist()
-    return low, high
+def _draws(reference: PrecisionTable, other: PrecisionTable, weights: I64, area: str) -> F64 | None:
+    """Return the differences of all draws that hold an object of the area; None if none does."""
+    drawn = [mean_precision(table.per_class(area, weights)) for table in (reference, other)]
+    differences: F64 = drawn[1] - drawn[0]
+    known = differences[~np.isnan(differences)]
+    return known if len(known) else None

@@ -30,6 +30,7 @@ class _Class:
     image: I64
     matched: Bits
     ignored: Bits
+    scores: F64
     truth_image: I64
     truth_ignored: Bits
 
@@ -58,10 +59,32 @@ class PrecisionTable:
                     image[mine],
                     matched[:, :, mine],
                     ignored[:, :, mine],
+                    scores[mine],
                     truth_image[objects],
                     truth_ignored[:, objects],
                 )
             )
+
+    @property
+    def scores(self) -> F64:
+        """(n,) scores of all detections that count, whatever their class."""
+        parts = [group.scores[~group.ignored[0, 0]] for group in self._classes]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def best_confidence(self) -> float | None:
+        """Return the confidence with the best F1 at an IoU of 0.5, over all classes; None without a hit."""
+        counted = [~group.ignored[0, 0] for group in self._classes]
+        scores = self.scores
+        order = np.argsort(-scores, kind="stable")
+        hits = [group.matched[0, 0][kept] for group, kept in zip(self._classes, counted, strict=True)]
+        true = np.cumsum(np.concatenate(hits)[order]) if len(scores) else np.zeros(0)
+        objects = sum(int((~group.truth_ignored[0]).sum()) for group in self._classes)
+        if not len(true) or not true[-1]:
+            return None
+        ranked = scores[order]
+        ends = np.append(ranked[1:] < ranked[:-1], True)  # a threshold takes equal scores together
+        f1 = np.where(ends, 2 * true / (np.arange(1, len(true) + 1) + objects), 0.0)
+        return float(ranked[int(np.argmax(f1))])
 
     def per_class(self, area: str = "all", weights: npt.NDArray[np.integer] | None = None) -> F64:
         """Return the average precision of every category at every IoU threshold.

@@ -62,6 +62,26 @@ def is_blank(image: U8) -> bool:
     return True
 
 
+NOISE = 0.3
+"""Correlation of neighbouring pixels below which a picture is noise: it is 0 there, and 0.6 or more in
+photographs (all of 354 from COCO)."""
+
+
+def is_noise(image: U8) -> bool:
+    """Return whether a picture shows only noise: pixels that have nothing to do with their neighbours.
+
+    Args:
+        image: (h, w, 3) uint8.
+    """
+    rows = image[:: max(1, len(image) // 64)].mean(axis=2, dtype=np.float32)
+    if rows.shape[1] < 2:
+        return False
+    power = np.square(rows - rows.mean(axis=1, keepdims=True)).mean(axis=1)
+    step = np.square(np.diff(rows, axis=1)).mean(axis=1)
+    alike = 1 - step / np.maximum(2 * power, 1e-9)  # 1 where a row has one colour
+    return float(np.median(alike)) < NOISE
+
+
 @dataclass
 class ImageFeed:
     """Batches of network input from image files; may be iterated once.
@@ -76,6 +96,8 @@ class ImageFeed:
         read: Number of images read so far.
         skipped: Messages about images that could not be read, in order.
         blank: Number of images of one colour.
+        noise: Number of images of nothing but noise.
+        light: Sum of the images' mean brightness, each in [0, 1].
     """
 
     paths: Sequence[Path]
@@ -85,6 +107,8 @@ class ImageFeed:
     read: int = 0
     skipped: list[str] = field(default_factory=list)
     blank: int = 0
+    noise: int = 0
+    light: float = 0.0
 
     def __iter__(self) -> Iterator[F32]:
         """Yield (n, 3, h, w) float32 batches.
@@ -131,7 +155,10 @@ class ImageFeed:
                 self.skipped.append(exc.message)
                 continue
             self.read += 1
-            self.blank += is_blank(image)
+            blank = is_blank(image)
+            self.blank += blank
+            self.noise += not blank and is_noise(image)
+            self.light += float(image[::16, ::16].mean()) / 255
             waiting += self.preprocessing.pictures(image)
             while len(waiting) >= self.batch:
                 yield waiting[: self.batch]

@@ -38,7 +38,7 @@ from yolotrt.quantization.ranges import (
 )
 from yolotrt.quantization.sensitivity import measure_noise
 from yolotrt.quantization.styles import STYLES
-from yolotrt.quantization.witness import Witness, doubts
+from yolotrt.quantization.witness import Witness, doubts, saw
 
 BATCH = 1
 """Images per batch: every tensor of a batch is in memory at once, and on a CPU two at a time gain nothing."""
@@ -60,6 +60,7 @@ class CalibrationStatus:
         skipped: Messages about images that could not be read.
         path: The file that holds the ranges.
         doubts: What makes the ranges doubtful, a sentence each.
+        saw: What the images showed, in a sentence; None if that is not known.
     """
 
     cached: bool
@@ -69,6 +70,7 @@ class CalibrationStatus:
     skipped: tuple[str, ...] = ()
     path: Path | None = None
     doubts: tuple[str, ...] = ()
+    saw: str | None = None
 
 
 def default_cache(onnx_path: Path, folder: Path) -> Path:
@@ -152,7 +154,15 @@ def load_or_calibrate(
                 continue  # it is of other images: this one goes beside it
             ranges, feed = _calibrated(model, spec, images, preprocessing, key, threads, progress)
             write_ranges(target, ranges, onnx_path)
-        made = (status.changed, status.warning, feed.read, tuple(feed.skipped), target, doubts(ranges))
+        made = (
+            status.changed,
+            status.warning,
+            feed.read,
+            tuple(feed.skipped),
+            target,
+            doubts(ranges),
+            saw(ranges),
+        )
         return ranges, CalibrationStatus(False, *made)
 
 
@@ -175,7 +185,7 @@ def _calibrated(
     histograms = collect(
         model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
     )
-    seen = witness.seen(feed.read, feed.blank)
+    seen = witness.seen(feed.read, feed.blank, feed.noise, feed.light)
     ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
     return replace(ranges, seen=seen), feed
 
@@ -193,7 +203,7 @@ def _known(
     changed = key.changes_since(known.key)
     found = None if changed else known
     images = len(known.key.images)
-    return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known))
+    return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known), saw(known))
 
 
 def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> Iterator[F32]:

@@ -227,11 +227,15 @@ def _not_finite(view: GraphView, tensor: str) -> CalibrationError:
 
 
 def open_session(model: onnx.ModelProto, threads: int | None) -> Run:
-    """Return the function that runs a model on the CPU: names of outputs and inputs to arrays."""
+    """Return the function that runs a model on the CPU: names of outputs and inputs to arrays.
+
+    Threads that wait sleep: histograms are made meanwhile, and on a busy machine spinning cost as much again.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -16,8 +16,11 @@ from yolotrt.quantization.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
+
+OFF = -6.0
+"""Where a SiLU counts as off: its result there is -0.015."""
 
 QUANTILES = (0.0001, 0.01, 0.5, 0.99, 0.9999)
 """Quantiles kept in the summary."""
@@ -96,12 +99,16 @@ class Seen:
         blank: How many of them are of one colour.
         pictures: Network inputs made of them (tiles count each) of which the detections are known.
         found: In how many of these FP32 found something.
+        noise: How many of the images are nothing but noise.
+        brightness: Mean brightness of the images, in [0, 1]; None for caches of earlier versions.
     """
 
     images: Count
     blank: Count
     pictures: Count
     found: Count
+    noise: Count = 0
+    brightness: Real | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,9 @@ def find_ranges(
 ) -> dict[str, TensorRange]:
     """Choose a range for every tensor from its distribution.
 
-    A tensor read only by an activation function gets the range with the least error behind it.
+    A tensor read only by an activation function gets the range with the least error behind it. In front of a
+    SiLU the lower end reaches :data:`OFF`, if there are values: where it is cut at -4, units that are off
+    leak 0.07 each, all of them, and a sum over many channels moves; the scores of YOLO11n-seg rose by 0.025.
     """
     found: dict[tuple[int, Activation | None], TensorRange] = {}
     result = {}
@@ -136,6 +145,8 @@ def find_ranges(
         shared = (id(histogram), after)
         if shared not in found:
             lo, hi, amax = choose_limits(histogram, algorithm, after)
+            if after is silu:
+                lo = min(lo, max(histogram.minimum, OFF))
             found[shared] = TensorRange(
                 lo=lo,
                 hi=hi,

@@ -44,22 +44,26 @@ class Witness:
             self._pictures += len(best)
             self._found += int((best >= CONFIDENT).sum())
 
-    def seen(self, images: int, blank: int) -> Seen:
+    def seen(self, images: int, blank: int, noise: int = 0, light: float | None = None) -> Seen:
         """Return what was seen.
 
         Args:
             images: Number of images read.
             blank: How many of them are of one colour.
+            noise: How many of them are nothing but noise.
+            light: Sum of their brightness; None if it was not measured.
 
         Raises:
-            CalibrationError: All of them are.
+            CalibrationError: All of them are one or the other.
         """
-        if images and blank == images:
+        if images and blank + noise == images:
+            what = " or ".join(["of one colour"] * (blank > 0) + ["nothing but noise"] * (noise > 0))
             raise CalibrationError(
-                f"Every image ({images} of {images}) is of one colour: there are no ranges to be found.",
+                f"Every image ({images} of {images}) is {what}: there are no ranges to be found.",
                 hint="Give about 100 pictures like those of your camera, with what the model looks for.",
             )
-        return Seen(images, blank, self._pictures, self._found)
+        brightness = None if light is None or not images else round(light / images, 4)
+        return Seen(images, blank, self._pictures, self._found, noise, brightness)
 
 
 def _best_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
@@ -74,6 +78,22 @@ def _best_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
     else:
         return None
     return np.asarray(scores.max(axis=1, initial=0.0), np.float32)
+
+
+def saw(ranges: CalibrationRanges) -> str | None:
+    """Return what the images showed, in a sentence; None for caches of earlier versions."""
+    seen = ranges.seen
+    if seen is None:
+        return None
+    copies = len(ranges.key.images) - len({digest for _, digest in ranges.key.images})
+    parts = [f"{seen.images} image{'s' * (seen.images != 1)}"]
+    if copies:
+        parts.append(f"{copies} of them copies")
+    if seen.pictures:
+        parts.append(f"FP32 finds something in {seen.found} of {seen.pictures} pictures made of them")
+    if seen.brightness is not None:
+        parts.append(f"brightness {seen.brightness:.0%}")
+    return ", ".join(parts)
 
 
 def doubts(ranges: CalibrationRanges) -> tuple[str, ...]:
@@ -92,6 +112,8 @@ def doubts(ranges: CalibrationRanges) -> tuple[str, ...]:
         return tuple(found)
     if seen.blank:
         found.append(f"{seen.blank} of {seen.images} calibration images are of one colour")
+    if seen.noise:
+        found.append(f"{seen.noise} of {seen.images} calibration images are nothing but noise")
     nothing = seen.pictures - seen.found
     if seen.pictures and nothing > seen.pictures * (MOST_TILES if _of_tiles(ranges) else MOST):
         found.append(

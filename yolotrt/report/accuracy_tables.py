@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+WORST = 3
+"""Classes that are named, those that lost most."""
+
+
 @dataclass(frozen=True)
 class _Scored:
     """What boxes or masks of one engine reached in one pass; a second row does not name it again."""
@@ -31,7 +35,7 @@ class _Scored:
 
 @dataclass(frozen=True)
 class _Lost:
-    """What boxes or masks of one engine lose in one pass."""
+    """What boxes or masks, or boxes of one size, of one engine lose in one pass."""
 
     engine: str
     mode: str
@@ -91,8 +95,27 @@ def loss_table(entries: Sequence[EngineFigures], width: int | None = None) -> Ta
             rows.append(_Lost(*names, "box", entry.comparison.box))
             if entry.comparison.mask is not None:
                 rows.append(_Lost("", "", "mask", entry.comparison.mask))
+            rows += [_Lost("", "", f"{size} boxes", d) for size, d in entry.comparison.sizes.items()]
     title = f"Loss of mAP50-95 against {entries[0].engine}"
     return terminal_table(RowTable(title, LOSS, rows), width=width)
+
+
+def worst_classes(entries: Sequence[EngineFigures]) -> list[str]:
+    """Return for each engine the classes whose box mAP lost most against the first engine in its pass."""
+    first: dict[str, EngineFigures] = {}
+    said = []
+    for (name, passes), entry in zip(_names(entries), entries, strict=True):
+        before = first.setdefault(passes, entry).box.per_class
+        lost = {
+            key: was - now
+            for key, was in before.items()
+            if was is not None and (now := entry.box.per_class.get(key)) is not None and was > now
+        }
+        worst = sorted(lost, key=lambda key: -lost[key])[:WORST]
+        if worst:
+            classes = ", ".join(f"{key} {points(lost[key])}" for key in worst)
+            said.append(f"{name}, {passes}: most points of box mAP lost: {classes}")
+    return said
 
 
 def class_table(entries: Sequence[EngineFigures], width: int | None = None) -> Table:

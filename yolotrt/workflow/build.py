@@ -112,7 +112,7 @@ def build_planned(plan: BuildPlan, *, progress: Progress = no_progress, say: Say
         if plan.as_held:
             network = as_held(plan.model, plan.spec, style)
         else:
-            network = in_precision(plan.model, plan.spec, precision, style, plan.ranges, request.exclude)
+            network = in_precision(plan.fp32, plan.spec, precision, style, plan.ranges, request.exclude)
         if request.exclude is None:  # else nothing may be left on purpose
             require_held(network, precision, plan.onnx_path.name)
         built = plan.backend.build(network, plan.config(), progress)
@@ -222,6 +222,8 @@ def _ranges(
     for message in (*(f"skipped: {m}" for m in status.skipped), *status.doubts):
         say(f"warning: {message}")
     say(f"calibration: {status.path} ({'cached' if status.cached else 'made'}, {status.images} images)")
+    if status.saw:
+        say(f"calibration saw: {status.saw}")
     return ranges
 
 

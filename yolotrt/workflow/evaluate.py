@@ -42,7 +42,7 @@ class MaxDrop:
     relative: bool
 
     @classmethod
-    def parse(cls, text: str) -> MaxDrop:
+    def parse(cls, text: str, option: str = "--max-drop") -> MaxDrop:
         """Read ``1%`` (relative) or ``0.5pt`` (absolute points).
 
         Raises:
@@ -51,8 +51,8 @@ class MaxDrop:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|pt)", text.strip())
         if not match:
             raise UsageError(
-                f"--max-drop {text!r} is neither a percentage nor points.",
-                hint="Like this: --max-drop 1% (relative) or --max-drop 0.5pt (absolute mAP points)",
+                f"{option} {text!r} is neither a percentage nor points.",
+                hint=f"Like this: {option} 1% (relative) or {option} 0.5pt (absolute mAP points)",
             )
         return cls(float(match[1]) / 100, match[2] == "%")
 
@@ -79,6 +79,15 @@ class MaxDrop:
         """Whether the loss, noise or not, is larger than accepted."""
         loss = difference.relative if self.relative else difference.absolute
         return loss is not None and -loss > self.value
+
+    def chance(self, difference: Difference) -> float | None:
+        """Return how likely the loss is larger than accepted, by the bootstrap, to a hundredth.
+
+        None if that is not known: of a single image, or of a reference that finds nothing.
+        """
+        if not difference.reference > 0:
+            return None
+        return difference.chance_of_losing(self.value * (difference.reference if self.relative else 1.0))
 
     def __str__(self) -> str:
         return f"{self.value * 100:g}{'%' if self.relative else 'pt'}"

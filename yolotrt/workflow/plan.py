@@ -15,10 +15,11 @@ from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import onnx_key
+from yolotrt.model.scores import with_shifted_scores
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.quantization.trt_table import trt_table
+from yolotrt.quantization.trt_table import only_behind, trt_table
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +49,7 @@ class BuildRequest:
         calib_data: Folder for calibration caches.
         implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
+        score_shift: What is added to the logits of all classes, so that scores are those of FP32.
         trust: Load weights without Ultralytics' restricted loader; they can run any code.
         force: Build again even if everything is up to date.
         overwrite: Put the engine also in the place of a file that is no engine of ours.
@@ -69,6 +71,7 @@ class BuildRequest:
     calib_data: Path = Path("calib_data")
     implicit: bool = False
     exclude: tuple[str, ...] | None = None
+    score_shift: float = 0.0
     trust: bool = False
     force: bool = False
     overwrite: bool = False
@@ -102,6 +105,12 @@ class BuildPlan:
         """Whether TensorRT 10 quantises by its own table."""
         return self.request.implicit and self.ranges is not None
 
+    @property
+    def fp32(self) -> onnx.ModelProto:
+        """The FP32 network with the scores that the engine is to have."""
+        shift = self.request.score_shift
+        return with_shifted_scores(self.model, self.spec, shift) if shift else self.model
+
     def config(self) -> BuildConfig:
         """Return what the backend is told."""
         return BuildConfig(
@@ -109,9 +118,14 @@ class BuildPlan:
             self.request.profiles,
             self.request.precision,
             implicit=self.request.implicit,
-            calibration_table=trt_table(self.ranges) if self.request.implicit and self.ranges else None,
+            calibration_table=self._implicit_table(),
             **self.request.options,  # type: ignore[arg-type]
         )
+
+    def _implicit_table(self) -> str | None:
+        if not self.request.implicit or self.ranges is None:
+            return None
+        return trt_table(self.ranges, only_behind(self.model, self.spec.proto_output))
 
     def engine(self) -> EngineFile:
         """Return the engine file as its sidecar will describe it, still without a hash."""
@@ -127,6 +141,8 @@ class BuildPlan:
                 sources["noise"] = content_key(self.ranges.noise.get(backend.qdq_style, {}))
         if request.exclude is not None:
             sources["excluded"] = json.dumps(request.exclude)
+        if request.score_shift:
+            sources["score_shift"] = f"{request.score_shift:.4f}"
         return EngineFile(
             path=request.output or self._default_place(sources["onnx"]),
             backend=backend.name,

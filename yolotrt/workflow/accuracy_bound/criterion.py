@@ -1,39 +1,33 @@
-"""What an INT8 engine may lose: mAP on annotated images, or agreement with FP32 where nothing is annotated.
+"""What an INT8 engine may lose, and how engines are judged: mAP on annotated images.
 
-Agreement is no mAP, and this is how a bound on one is put on the other. FP32's detections (confidence
-above 0.25) take the place of annotations, and four losses are held against the bound, each divided by
-how much larger it was than the relative loss of mAP that went with it (:data:`PER_LOSS`, from both Q/DQ
-placements of one network, YOLO11n-seg on COCO). A bound of 1 % thus asks for mean IoUs of 0.975 (boxes)
-and 0.97 (masks), scores within 0.01 on average, and 0.94 of the objects in common. Rounding moves edges
-to and fro, towards the truth as often as away from it, so most of what two engines disagree on costs
-nothing; how much does differs between networks and images. So this guards against broken engines and
-is no proof: with annotations the loss is measured, without them it is estimated. On the images that an
-engine was calibrated on, the estimate is a little flattering.
+Where nothing is annotated, :mod:`yolotrt.workflow.accuracy_bound.likeness` judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from yolotrt.artifacts.hashing import content_key, sha256_file
 from yolotrt.backends.base import Engine
-from yolotrt.data.images import read_image
 from yolotrt.errors import InputError
-from yolotrt.evaluation.agreement import Agreement, agreement
 from yolotrt.evaluation.coco import Evaluation
 from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth
-from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tiled import PassMode, PipelineSettings, TiledPipeline
+from yolotrt.pipeline.tiled import PassMode, PipelineSettings
 from yolotrt.progress import Progress
+from yolotrt.workflow.accuracy_bound.thresholds import Threshold, threshold
 from yolotrt.workflow.evaluate import COCO_DECODE, MaxDrop
 from yolotrt.workflow.look import judge_passes
 
-PER_LOSS = {"box IoU": 2.5, "mask IoU": 3.0, "score drift": 1.0, "objects": 6.0}
-"""How much of each disagreement stands for the same relative loss of mAP."""
+SMALL = "small boxes"
+"""Name of the loss of small objects' box mAP."""
+
+SMALL_KEY = "small"
+
+DRIFT = "score drift"
+"""Name of the figure that tells how scores moved; it is no loss."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +38,29 @@ class Judgement:
         figures: What was measured, by name, in [0, 1] (a drift may be negative).
         losses: What counts against the bound, by name, in the bound's unit; negative is a gain.
         noise: Names of losses that may be none: their interval includes zero.
+        chances: How likely each loss is larger than its bound, by name, as far as that is known.
+        limits: Bounds of losses that have one of their own.
+        threshold: Where the engine's confidence lies.
+        shift: What added to all logits would bring scores back to where the reference's are; None if that is
+            not known.
     """
 
     figures: Mapping[str, float]
     losses: Mapping[str, float]
     noise: frozenset[str] = frozenset()
+    chances: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    threshold: Threshold | None = None
+    shift: float | None = None
 
-    @property
-    def worst(self) -> str:
-        """Name of the largest loss."""
-        return max(self.losses, key=lambda name: self.losses[name])
+    def beyond(self, bound: float) -> frozenset[str]:
+        """Return the names of the losses that are larger than their own bound, or than this one."""
+        return frozenset(n for n, loss in self.losses.items() if loss > self.limits.get(n, bound))
+
+    def worst(self, bound: float) -> str:
+        """Return the name of the largest loss; those beyond their bound come before those that are not."""
+        beyond = self.beyond(bound)
+        return max(self.losses, key=lambda name: (name in beyond, self.losses[name]))
 
 
 class Criterion(Protocol):
@@ -77,6 +84,10 @@ class Criterion(Protocol):
         """
         ...
 
+    def moved(self, shift: float) -> Judgement:
+        """Judge the last engine again as if all its logits had been moved; its judgement named a shift."""
+        ...
+
 
 class AnnotatedCriterion:
     """Relative or absolute loss of box and mask mAP50-95.
@@ -87,14 +98,21 @@ class AnnotatedCriterion:
         bound: Says whether losses are relative.
         threads: CPU threads of an engine.
         mode: Which passes look at an image.
+        small: Largest accepted loss of the box mAP of small objects; None leaves them to the rest.
     """
 
     name = "mAP50-95"
 
     def __init__(
-        self, truth: GroundTruth, folder: Path | None, bound: MaxDrop, threads: int, mode: PassMode = "global"
+        self,
+        truth: GroundTruth,
+        folder: Path | None,
+        bound: MaxDrop,
+        threads: int,
+        mode: PassMode = "global",
+        small: MaxDrop | None = None,
     ) -> None:
-        self._truth, self._folder, self._bound = truth, folder, bound
+        self._truth, self._folder, self._bound, self._small = truth, folder, bound, small
         self._settings = PipelineSettings(mode, cpu_threads=threads, decode=COCO_DECODE)
         self._reference: Evaluation | None = None
 
@@ -115,79 +133,35 @@ class AnnotatedCriterion:
                 "The FP32 network finds nothing of what is annotated: there is no accuracy to keep.",
                 hint="Give images and annotations of what the model was trained on.",
             )
-        differences = {"box mAP": against.box}
+        differences = {"box mAP": (against.box, self._bound)}
         if against.mask is not None:
-            differences["mask mAP"] = against.mask
+            differences["mask mAP"] = (against.mask, self._bound)
+        if self._small is not None:
+            if SMALL_KEY not in against.sizes:
+                raise InputError(
+                    "None of the annotated objects is small, so nothing can be said of small objects.",
+                    hint="Leave --max-drop-small out, or give images with objects below 32 x 32 px.",
+                )
+            differences[SMALL] = (against.sizes[SMALL_KEY], self._small)
+        chances = {name: bound.chance(d) for name, (d, bound) in differences.items()}
         return Judgement(
-            {name: d.value for name, d in differences.items()},
-            {name: self._loss(d) for name, d in differences.items()},
-            frozenset(name for name, d in differences.items() if d.within_noise),
+            {name: d.value for name, (d, _) in differences.items()},
+            {name: _loss(d, bound) for name, (d, bound) in differences.items()},
+            frozenset(name for name, (d, _) in differences.items() if d.within_noise),
+            {name: chance for name, chance in chances.items() if chance is not None},
+            {} if self._small is None else {SMALL: self._small.value},
+            replace(
+                threshold(self._reference.boxes.scores, found.boxes.scores),
+                reference_best=self._reference.boxes.best_confidence(),
+                best=found.boxes.best_confidence(),
+            ),
         )
 
-    def _loss(self, difference: Difference) -> float:
-        loss = difference.relative if self._bound.relative else difference.absolute
-        return -(loss or 0.0)
+    def moved(self, shift: float) -> Judgement:
+        """Refuse: mAP does not depend on where scores lie, and its judgements name no shift."""
+        raise NotImplementedError
 
 
-class AgreementCriterion:
-    """Disagreement with FP32's detections, scaled as the module explains.
-
-    The reference agrees with itself wholly, so percent and points mean the same here.
-
-    Args:
-        images: Image files; unreadable ones are refused.
-        threads: CPU threads of an engine.
-        mode: Which passes look at an image.
-    """
-
-    name = "agreement with FP32"
-
-    def __init__(self, images: Sequence[Path], threads: int, mode: PassMode = "global") -> None:
-        self._images = images
-        self._settings = PipelineSettings(mode, cpu_threads=threads)
-        self._reference: list[Detections] = []
-
-    def key(self) -> str:
-        """Return a key of the images; see :class:`Criterion`."""
-        return content_key({"files": [sha256_file(path) for path in self._images]})
-
-    def judge(self, engine: Engine, progress: Progress) -> Judgement:
-        """Compare an engine's detections; see :class:`Criterion`."""
-        found = []
-        with TiledPipeline(engine, self._settings) as pipeline:
-            for done, path in enumerate(self._images, 1):
-                found.append(pipeline(read_image(path)).detections)
-                progress("compare", done, len(self._images))
-        self._reference = self._reference or found
-        if not any(len(detections) for detections in self._reference):
-            raise InputError(
-                f"The FP32 network finds nothing in the {len(self._images)} images to judge on: there is "
-                "nothing to agree with.",
-                hint="Name images with objects that the model knows: --eval-images DIR",
-            )
-        own = agreement(zip(self._reference, self._reference, strict=True))
-        return agreement_judgement(agreement(zip(self._reference, found, strict=True)), own)
-
-
-def agreement_judgement(measured: Agreement, own: Agreement) -> Judgement:
-    """Return what an agreement counts as, in units of relative loss of mAP; see the module.
-
-    Args:
-        measured: The engine's agreement with the reference.
-        own: The reference's with itself: objects with empty masks agree by nothing even there.
-    """
-    figures = _figures(measured)
-    best = _figures(own)
-    losses = {name: (best[name] - figures.get(name, 0.0)) / PER_LOSS[name] for name in best}
-    drift = measured.score_drift
-    losses["score drift"] = 1.0 if drift is None else abs(drift) / PER_LOSS["score drift"]
-    return Judgement({**dict.fromkeys(best, 0.0), **figures, "score drift": drift or 0.0}, losses)
-
-
-def _figures(measured: Agreement) -> dict[str, float]:
-    both = measured.found + measured.confirmed
-    common = 2 * measured.found * measured.confirmed / both if both else 0.0
-    figures = {"objects": common, "box IoU": measured.box_iou or 0.0}
-    if measured.mask_iou is not None:
-        figures["mask IoU"] = measured.mask_iou
-    return figures
+def _loss(difference: Difference, bound: MaxDrop) -> float:
+    loss = difference.relative if bound.relative else difference.absolute
+    return -(loss or 0.0)

@@ -24,18 +24,15 @@ from yolotrt.errors import CalibrationError, GateFailed, ModelError, UsageError,
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, Say, no_progress
-from yolotrt.workflow.accuracy_bound.criterion import (
-    AgreementCriterion,
-    AnnotatedCriterion,
-    Criterion,
-    Judgement,
-)
-from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, excluding, int8_share, ladder
+from yolotrt.workflow.accuracy_bound.criterion import AnnotatedCriterion, Criterion
+from yolotrt.workflow.accuracy_bound.likeness import LEAST_BOUND, AgreementCriterion
+from yolotrt.workflow.accuracy_bound.thresholds import as_source, threshold_text
+from yolotrt.workflow.accuracy_bound.trial import Attempt, Trial, attempt_of, excluding, int8_share, ladder
 from yolotrt.workflow.build import plan_build
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 
-RECIPE = 3
+RECIPE = 4
 """Version of the search; part of what makes such an engine up to date."""
 
 LEAST_INT8 = 0.5
@@ -55,6 +52,7 @@ class BoundRequest:
         threads: CPU threads of an engine while it is judged.
         mode: Which passes look at an image while it is judged: those that the engine is meant for.
         least_int8: Least part of the convolutions' multiply-adds that must be INT8, in (0, 1].
+        max_drop_small: Largest accepted loss of the box mAP of small objects; needs annotations.
 
     Raises:
         UsageError: The options exclude each other.
@@ -67,6 +65,7 @@ class BoundRequest:
     threads: int = 1
     mode: PassMode = "global"
     least_int8: float = LEAST_INT8
+    max_drop_small: MaxDrop | None = None
 
     def __post_init__(self) -> None:
         if self.build.precision != "int8":
@@ -79,6 +78,17 @@ class BoundRequest:
         if not 0 < self.least_int8 <= 1:
             raise UsageError(
                 f"--least-int8 {self.least_int8:.0%} makes no sense.", hint="Like this: --least-int8 50%"
+            )
+        if self.max_drop_small is not None and self.annotations is None:
+            raise UsageError(
+                "--max-drop-small is measured on annotated images.",
+                hint="Add --annotations FILE and --eval-images DIR.",
+            )
+        if self.annotations is None and self.max_drop.value < LEAST_BOUND:
+            raise UsageError(
+                f"--max-drop {self.max_drop} cannot be judged without annotations: so little is lost in what "
+                "rounding does to any engine.",
+                hint=f"Choose {LEAST_BOUND:.1%} or more, or measure it: --annotations FILE --eval-images DIR",
             )
         if self.annotations is not None:
             require_images(self.annotations, self.eval_images, option="--eval-images")
@@ -155,6 +165,8 @@ def build_within_bound(
     with scratch_folder(engine) as folder:
         trial = Trial(plan, criterion, request.max_drop, folder, runs_here, progress)
         reference = trial.reference()
+        if isinstance(criterion, AgreementCriterion):
+            say(criterion.caveat)
         steps = [step for step in ladder(plan) if int8_share(plan, step[1]) >= request.least_int8]
         if not steps:
             raise GateFailed(
@@ -163,11 +175,13 @@ def build_within_bound(
                 hint="Build it with --fp16 or --fp32, or accept less with --least-int8.",
             )
         *others, last = climb(steps, trial.attempt, request.max_drop, say, request.least_int8)
-        attempts = (*others, trial.weighed(last))
+        attempts = (*others, trial.weighed(trial.aligned(last)))
         found = (dict(reference.figures), attempts)
         judged = (criterion.name, request.mode, str(request.max_drop))
         outcome = BoundOutcome(plan.engine(), False, *judged, *found)
         file = trial.publish(attempts[-1], {**terms, **_record(outcome)}, say)
+    if attempts[-1].threshold is not None:
+        say(threshold_text(attempts[-1].threshold))
     say(f"engine: {file.path} ({file.path.stat().st_size / 1e6:.1f} MB)")
     return replace(outcome, file=file)
 
@@ -191,11 +205,13 @@ def climb(
     for budget, excluded in steps:
         attempts.append(attempt(budget, excluded))
         last = attempts[-1]
-        judged = Judgement(last.figures, last.losses)
-        loses = f"{judged.worst} counts as a loss of {last.losses[judged.worst] * 100:.2f}"
+        worst = last.judgement.worst(bound.value)
+        chance = f" (larger with a probability of {last.chances[worst]:.0%})" if worst in last.chances else ""
+        of = f"{last.limits[worst] * 100:g}" if worst in last.limits else str(bound)
         say(
             f"attempt: {last.quantized} of {last.convolutions} convolutions in INT8 ({last.work:.1%} of the "
-            f"work): {loses} of {bound}: {'held' if last.held else 'not held'}"
+            f"work): {worst} counts as a loss of {last.losses[worst] * 100:.2f} of {of}{chance}: "
+            f"{'held' if last.held else 'not held'}"
         )
         if last.held:
             return tuple(attempts)
@@ -217,7 +233,9 @@ def _criterion(request: BoundRequest, say: Say) -> Criterion:
         truth = load_ground_truth(request.annotations, request.eval_images)
         for note in truth.notes:
             say(f"warning: {note}")
-        return AnnotatedCriterion(truth, request.eval_images, request.max_drop, *looks)
+        return AnnotatedCriterion(
+            truth, request.eval_images, request.max_drop, *looks, request.max_drop_small
+        )
     if request.eval_images is not None:
         return AgreementCriterion(images_of(request.eval_images, "val"), *looks)
     if request.build.images is None:
@@ -237,6 +255,7 @@ def _terms(request: BoundRequest, criterion: Criterion, runs_here: bool) -> dict
         "bound_judged_on": criterion.key(),
         "bound_judged_by": "engine" if runs_here else "Q/DQ graph",
         "bound_least_int8": f"{request.least_int8 * 100:g}%",
+        **({} if request.max_drop_small is None else {"bound_max_drop_small": str(request.max_drop_small)}),
         "bound_recipe": str(RECIPE),
     }
 
@@ -244,8 +263,10 @@ def _terms(request: BoundRequest, criterion: Criterion, runs_here: bool) -> dict
 def _record(outcome: BoundOutcome) -> dict[str, str]:
     """Return what was found, as the sidecar records it."""
     found = outcome.as_json()
+    last = outcome.attempts[-1]
     return {
-        "bound_budget": f"{outcome.attempts[-1].budget:g}",
+        "bound_budget": f"{last.budget:g}",
+        **({} if last.threshold is None else as_source(last.threshold)),
         "bound_outcome": json.dumps({name: found[name] for name in ("reference", "attempts")}),
     }
 
@@ -257,11 +278,13 @@ def _kept(plan: BuildPlan, terms: dict[str, str], mode: PassMode) -> BoundOutcom
         if not terms.items() <= known.sources.items():
             return None
         found = json.loads(known.sources["bound_outcome"])
-        attempts = tuple(Attempt(**{**a, "excluded": tuple(a["excluded"])}) for a in found["attempts"])
+        attempts = tuple(attempt_of(entry) for entry in found["attempts"])
         reference = dict(found["reference"])
     except (YoloTrtError, KeyError, TypeError, ValueError):
         return None
-    again = excluding(plan, attempts[-1].excluded).engine() if attempts else plan.engine()
+    if not attempts:
+        return None
+    again = excluding(plan, attempts[-1].excluded, shift=attempts[-1].score_shift).engine()
     recorded = {k: v for k, v in known.sources.items() if k.startswith("bound_")}
     ready = up_to_date(replace(again, sources={**again.sources, **recorded}))
     if ready is None:

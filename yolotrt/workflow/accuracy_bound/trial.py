@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from yolotrt.artifacts.files import exclusive
 from yolotrt.backends.base import Engine, EngineFile
@@ -14,14 +15,19 @@ from yolotrt.backends.names import EMBEDDED
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.backends.own import mind_another_network
 from yolotrt.backends.sidecar import write_engine
+from yolotrt.model.scores import score_convolutions
 from yolotrt.progress import Progress, Say
 from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
 from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
-from yolotrt.workflow.accuracy_bound.criterion import Criterion, Judgement
+from yolotrt.workflow.accuracy_bound.criterion import DRIFT, Criterion, Judgement
+from yolotrt.workflow.accuracy_bound.thresholds import Threshold
 from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan
+
+DRIFTS = 0.002
+"""Mean difference of scores from FP32's from which they are moved back."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class Attempt:
         losses: As there.
         held: Whether every loss is within the bound.
         noise: Whether every loss beyond it may be noise.
+        chances: As in the judgement, and so are the limits.
+        limits: As there.
+        threshold: As there.
+        score_shift: What was added to the logits of all classes.
+        shift: As in the judgement.
     """
 
     budget: float
@@ -51,6 +62,27 @@ class Attempt:
     losses: dict[str, float]
     held: bool
     noise: bool = False
+    chances: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    threshold: Threshold | None = None
+    score_shift: float = 0.0
+    shift: float | None = None
+
+    @property
+    def judgement(self) -> Judgement:
+        """What it was judged to be."""
+        return Judgement(self.figures, self.losses, frozenset(), self.chances, self.limits, self.threshold)
+
+
+def attempt_of(record: Mapping[str, Any]) -> Attempt:
+    """Return an attempt as a sidecar remembers it.
+
+    Raises:
+        KeyError, TypeError: It is damaged.
+    """
+    at = record.get("threshold")
+    known = {"excluded": tuple(record["excluded"]), "threshold": None if at is None else Threshold(**at)}
+    return Attempt(**{**record, **known})
 
 
 def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
@@ -106,9 +138,11 @@ def _quantized(plan: BuildPlan, excluded: Sequence[str]) -> list[str]:
     return [node.name for node in found]
 
 
-def excluding(plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None) -> BuildPlan:
-    """Return the plan with these convolutions in high precision, and another place for its engine."""
-    request = replace(plan.request, exclude=excluded, output=output or plan.request.output)
+def excluding(
+    plan: BuildPlan, excluded: tuple[str, ...], output: Path | None = None, *, shift: float = 0.0
+) -> BuildPlan:
+    """Return the plan with these convolutions in high precision, another place, and scores moved so far."""
+    request = replace(plan.request, exclude=excluded, output=output or plan.request.output, score_shift=shift)
     return replace(plan, request=request)
 
 
@@ -153,7 +187,7 @@ class Trial:
         size: int | None = None
         engine: Engine
         if self.runs_here:
-            file = self._build(excluded)
+            file = self._build(excluded, 0.0)
             size = file.path.stat().st_size
             engine = load_engine(file)
         else:
@@ -163,27 +197,50 @@ class Trial:
             engine = FakeQuantizedEngine(graph, described)
         with closing(engine):
             found = self.criterion.judge(engine, self.progress)
+        return self._judged(budget, excluded, 0.0, size, found)
+
+    def _judged(
+        self, budget: float, excluded: tuple[str, ...], shift: float, size: int | None, found: Judgement
+    ) -> Attempt:
         return Attempt(
             budget=budget,
             excluded=excluded,
-            quantized=len(_quantized(plan, excluded)),
-            convolutions=len(_work(plan)),
-            work=int8_share(plan, excluded),
+            quantized=len(_quantized(self.plan, excluded)),
+            convolutions=len(_work(self.plan)),
+            work=int8_share(self.plan, excluded),
             size=size,
             figures=dict(found.figures),
             losses=dict(found.losses),
-            held=not (beyond := {n for n, loss in found.losses.items() if loss > self.bound.value}),
+            held=not (beyond := found.beyond(self.bound.value)),
             noise=bool(beyond) and beyond <= found.noise,
+            chances=dict(found.chances),
+            limits=dict(found.limits),
+            threshold=found.threshold,
+            score_shift=shift,
+            shift=found.shift,
         )
+
+    def aligned(self, chosen: Attempt) -> Attempt:
+        """Return the attempt with scores where FP32's are, if they were elsewhere and can be moved.
+
+        One number is added to the logits of all classes, in biases that are not quantised. So the order of
+        scores stays, and with it mAP, and no network has to run to see where they go.
+        """
+        drift, shift = chosen.figures.get(DRIFT, 0.0), chosen.shift
+        if shift is None or abs(drift) <= DRIFTS or not score_convolutions(self.plan.model, self.plan.spec):
+            return chosen
+        found = self.criterion.moved(round(shift, 4))
+        moved = self._judged(chosen.budget, chosen.excluded, round(shift, 4), chosen.size, found)
+        return moved if moved.held and abs(moved.figures[DRIFT]) < abs(drift) else chosen
 
     def weighed(self, chosen: Attempt) -> Attempt:
         """Return the attempt with the size of its engine, which is built now if only its graph was judged."""
-        return replace(chosen, size=self._build(chosen.excluded).path.stat().st_size)
+        return replace(chosen, size=self._built(chosen).path.stat().st_size)
 
     def publish(self, chosen: Attempt, recorded: Mapping[str, str], say: Say) -> EngineFile:
         """Put the chosen engine in its place, with its bound in the sidecar."""
-        built = self._build(chosen.excluded)
-        final = excluding(self.plan, chosen.excluded).engine()
+        built = self._built(chosen)
+        final = excluding(self.plan, chosen.excluded, shift=chosen.score_shift).engine()
         data = built.path.read_bytes()
         with exclusive(final.path, say) as waited:
             mind_another_network(final, waited=waited, say=say)
@@ -191,9 +248,12 @@ class Trial:
                 replace(final, sources={**final.sources, **recorded}, layers=built.layers), data
             )
 
-    def _build(self, excluded: tuple[str, ...]) -> EngineFile:
+    def _built(self, chosen: Attempt) -> EngineFile:
+        return self._build(chosen.excluded, chosen.score_shift)
+
+    def _build(self, excluded: tuple[str, ...], shift: float) -> EngineFile:
         place = self.folder / self.plan.engine().path.name
-        plan = excluding(self.plan, excluded, place)
+        plan = excluding(self.plan, excluded, place, shift=shift)
         plan = replace(plan, request=replace(plan.request, force=False))
         return build_planned(plan, progress=self.progress, say=quiet).file
 

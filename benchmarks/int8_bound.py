@@ -1,0 +1,255 @@
+"""Does ``build --max-drop`` without annotations predict the loss? Engines good and bad, judged both ways.
+
+Each network is quantised in many ways, some of them harmful on purpose. The loss of mAP of each engine is
+measured on annotated images, and what the criterion says of it on unannotated ones. What is refused though
+it loses no more than the bound is a false refusal; what is accepted though it loses more than twice the
+bound, a miss. Graphs for a GPU are judged by fake quantisation, those for a CPU as they run.
+
+    python -m benchmarks.int8_bound --subject NAME NETWORK.onnx CALIBRATION-IMAGES IMAGES ANNOTATIONS [...] \
+        --keep DIR [--limit N] [--variants A,B] [--json benchmarks/results/int8-bound.json]
+
+Detections are kept in ``--keep``, so that another rule is tried without running networks again. Rows of an
+earlier file that are not measured anew stay in it. The tables
+of docs/accuracy-bound.md are written from the file by ``python -m benchmarks --readme``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import onnx
+
+from benchmarks.bound_tables import engines_table, errors_table
+from yolotrt.artifacts.files import write_text
+from yolotrt.artifacts.hashing import content_key, sha256_file
+from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
+from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
+from yolotrt.data.images import list_images, read_image
+from yolotrt.evaluation.coco import Evaluation, Evaluator
+from yolotrt.evaluation.comparison import compare
+from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
+from yolotrt.evaluation.run import annotated_images
+from yolotrt.geometry.detections import Detections
+from yolotrt.model.held import held_precision
+from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
+from yolotrt.model.spec import ModelSpec
+from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.quantization.batches import spread
+from yolotrt.quantization.cache import load_or_calibrate
+from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.styles import STYLES, QdqStyle
+from yolotrt.workflow.accuracy_bound.likeness import JUDGED_DECODE, likeness
+from yolotrt.workflow.evaluate import COCO_DECODE
+
+THREADS = len(os.sched_getaffinity(0))
+IMAGES = 40
+"""Unannotated images that are calibrated and judged on."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, unannotated images, and annotated ones."""
+
+    name: str
+    network: Path
+    calib: Path
+    images: Path
+    annotations: Path
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to quantise: images or their kind, how ranges are chosen and scaled, what is left out."""
+
+    images: int | str = IMAGES
+    algorithm: str = "mse"
+    scale: float = 1.0
+    exclude: tuple[str, ...] | None = None
+    weight_levels: int = 127
+    styles: tuple[QdqStyle, ...] = STYLES
+
+
+VARIANTS = {
+    "as built": Variant(),
+    "all in INT8": Variant(exclude=()),
+    "minmax": Variant(algorithm="minmax", exclude=()),
+    "percentile": Variant(algorithm="percentile", exclude=()),
+    "20 images": Variant(images=20),
+    "noise": Variant(images="noise"),
+    "dark": Variant(images="dark"),
+    "ranges x0.9": Variant(scale=0.9, exclude=()),
+    "ranges x0.8": Variant(scale=0.8, exclude=()),
+    "ranges x0.7": Variant(scale=0.7, exclude=()),
+    "weights of 6 bits": Variant(weight_levels=31, exclude=(), styles=("cpu",)),
+    "weights of 5 bits": Variant(weight_levels=15, exclude=(), styles=("cpu",)),
+}
+
+
+def synthetic(kind: str, folder: Path) -> list[Path]:
+    """Write pictures that show nothing: noise, or the dark with a camera's grain."""
+    draws = np.random.default_rng(0)
+    paths = []
+    for i in range(10):
+        level, spread_ = (128, 60) if kind == "noise" else (6, 3)
+        picture = np.clip(draws.normal(level, spread_, (480, 640, 3)), 0, 255).astype(np.uint8)
+        paths.append(folder / f"{kind}{i}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+def graph_of(subject: Subject, variant: Variant, style: QdqStyle, keep: Path) -> onnx.ModelProto:
+    """Calibrate, or take the calibration that is kept, and quantise."""
+    model = load_onnx(subject.network)
+    spec = read_spec(model, subject.network.stem)
+    with tempfile.TemporaryDirectory() as folder:
+        images = (
+            synthetic(variant.images, Path(folder))
+            if isinstance(variant.images, str)
+            else spread(list_images(subject.calib), variant.images)
+        )
+        cache = keep / f"{subject.name}.{variant.images}.{variant.algorithm}.calib.json"
+        # The program refuses noise; here it makes bad engines.
+        with patch("yolotrt.quantization.batches.is_noise", return_value=False):
+            ranges, _ = load_or_calibrate(
+                subject.network,
+                spec,
+                images,
+                cache,
+                algorithm=variant.algorithm,  # type: ignore[arg-type]
+                threads=THREADS,
+            )
+    ranges = scaled(ranges, variant.scale)
+    return quantize(model, ranges, style, exclude=variant.exclude, weight_levels=variant.weight_levels)
+
+
+def scaled(ranges: CalibrationRanges, by: float) -> CalibrationRanges:
+    changed = {n: replace(r, lo=r.lo * by, hi=r.hi * by, amax=r.amax * by) for n, r in ranges.tensors.items()}
+    return replace(ranges, tensors=changed)
+
+
+@contextmanager
+def engine_of(graph: onnx.ModelProto, spec: ModelSpec, *, literal: bool) -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "engine.onnx"
+        onnx.save(graph, path)
+        file = EngineFile(path, "onnxruntime", held_precision(graph), spec, (), sha256_file(path))
+        yield FakeQuantizedEngine(graph, file) if literal else OnnxRuntimeEngine(file)
+
+
+Looked = tuple[Evaluation, list[Detections]]
+
+
+def looked(subject: Subject, graph: onnx.ModelProto, truth: GroundTruth, *, literal: bool) -> Looked:
+    """Evaluate an engine on the annotated images, and look at the unannotated ones."""
+    spec = read_spec(graph, subject.network.stem)
+    evaluator = Evaluator(truth, spec.names)
+    with engine_of(graph, spec, literal=literal) as engine:
+        settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
+        with TiledPipeline(engine, settings) as pipeline:
+            for image_id, pixels in annotated_images(truth, subject.images):
+                evaluator.add(image_id, pipeline(pixels).detections)
+        with TiledPipeline(engine, replace(settings, decode=JUDGED_DECODE)) as pipeline:
+            images = spread(list_images(subject.calib), IMAGES)
+            found = [pipeline(read_image(path)).detections for path in images]
+    return evaluator.result(), found
+
+
+def kept(keep: Path, name: str, key: dict[str, Any], make: Callable[[], Looked]) -> Looked:
+    """Return what is kept under a key, or make it. Kept files are our own: unpickling them is safe."""
+    path = keep / f"{name.replace(' ', '-')}.{content_key(key)[:12]}.pickle"
+    if path.exists():
+        found: Looked = pickle.loads(path.read_bytes())
+        return found
+    found = make()
+    path.write_bytes(pickle.dumps(found))
+    return found
+
+
+def measured(subject: Subject, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield one row for each engine of a network."""
+    truth = load_ground_truth(subject.annotations, subject.images, limit=arguments.limit)
+    model = load_onnx(subject.network)
+    common = {"network": onnx_key(model), "truth": truth.key(subject.images), "images": IMAGES}
+    reference = kept(
+        arguments.keep,
+        f"{subject.name} fp32",
+        common,
+        lambda: looked(subject, model, truth, literal=False),
+    )
+    for name in arguments.variants.split(",") if arguments.variants else VARIANTS:
+        variant = VARIANTS[name]
+        for style in variant.styles:
+            graph = graph_of(subject, variant, style, arguments.keep)
+            other = kept(
+                arguments.keep,
+                f"{subject.name} {name} {style}",
+                {**common, "graph": onnx_key(graph)},
+                lambda graph=graph, style=style: looked(subject, graph, truth, literal=style == "gpu"),  # type: ignore[misc]
+            )
+            row = {"subject": subject.name, "variant": name, "style": style, **losses(reference, other)}
+            row["said"] = {
+                str(IMAGES // step): said(reference[1][::step], other[1][::step]) for step in (1, 2)
+            }
+            print(json.dumps(row), file=sys.stderr, flush=True)
+            yield row
+
+
+def losses(reference: Looked, other: Looked) -> dict[str, Any]:
+    against = compare(reference[0], other[0], resamples=200)
+    box, mask = against.box, against.mask
+    row: dict[str, Any] = {"map": box.reference, "box_loss": -(box.relative or 0.0)}
+    row["box_interval"] = [-(box.high or 0) / box.reference, -(box.low or 0) / box.reference]
+    if mask is not None:
+        row["mask_loss"] = -(mask.relative or 0.0)
+    return row
+
+
+def said(reference: list[Detections], found: list[Detections]) -> dict[str, Any]:
+    """Return what the criterion makes of an engine."""
+    judged = likeness(reference, found)
+    return {"figures": judged.figures, "losses": judged.losses}
+
+
+def together(earlier: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows, in the place of earlier ones those of the same engine that are new."""
+    rows = {(row["subject"], row["variant"], row["style"]): row for row in [*earlier, *now]}
+    return list(rows.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    named = ("NAME", "NETWORK", "CALIB", "IMAGES", "ANNOTATIONS")
+    parser.add_argument("--subject", nargs=5, action="append", metavar=named, default=[])
+    parser.add_argument("--keep", type=Path, required=True, help="folder for calibrations and detections")
+    parser.add_argument("--limit", type=int, help="use only the first annotated images")
+    parser.add_argument("--variants", help=f"some of: {', '.join(VARIANTS)}")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    arguments.keep.mkdir(parents=True, exist_ok=True)
+    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    for name, *paths in arguments.subject:
+        rows = together(rows, list(measured(Subject(name, *map(Path, paths)), arguments)))
+    print(errors_table(rows) + "\n" + engines_table(rows))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
