@@ -76,7 +76,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_new_column_is_on_the_terminal_the_page_in_markdown_and_csv(house: Path) -> None:
-    options = ("--source", "pictures/0.png", "--groups", "1", "--dispatch", "serial", "-n", "8")
+    options = ("--source", "pictures/0.png", "--groups", "1", "--mode", "global", "-n", "130")
     files = ("--csv", "a.csv", "--markdown", "a.md", "--html", "a.html")
     shown = {"terminal": _run(house, "bench", "tiny.onnx", "--trust", *options, *files)}
     shown |= {name: (house / name).read_text() for name in files[1::2]}

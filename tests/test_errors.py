@@ -113,7 +113,7 @@ def _export(_: Path, patch: pytest.MonkeyPatch) -> None:
     from yolotrt.model.export import _fix_and_slim
 
     patch.setitem(sys.modules, "onnxslim", SimpleNamespace(slim=lambda _: None))
-    _fix_and_slim(tiny_yolo(), Path("yolo26n-seg.pt"), 64)
+    _fix_and_slim(tiny_yolo(), Path("yolo26n-seg.pt"), (64, 64))
 
 
 def _calibration(folder: Path, _: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_the_command_line_shows_a_line_a_hint_and_the_code(
 ) -> None:
     error = _raised(name, tmp_path, monkeypatch)
 
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("yolotrt.cli.app.app", fail)
@@ -277,7 +277,7 @@ def test_the_command_line_shows_a_line_a_hint_and_the_code(
 
 
 def test_names_from_files_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ArtifactError("class \x1b]0;title\x07 \x1b[2J is unknown", hint="line\r\x9b31m")
 
     monkeypatch.setattr("yolotrt.cli.app.app", fail)
@@ -289,7 +289,7 @@ def test_names_from_files_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPa
 def test_anything_else_is_a_bug_with_its_traceback_and_where_to_report_it(tmp_path: Path) -> None:
     code = (
         "import sys; from yolotrt.cli import app\n"
-        "def broken(**_): return 1 // 0\n"
+        "def broken(*_, **__): return 1 // 0\n"
         "app.app = broken; sys.argv = ['yolotrt', 'doctor']; app.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -20,7 +20,8 @@ from yolotrt.artifacts.documents import read_json
 @pytest.fixture(scope="module")
 def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")
-    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    few = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    picture = cv2.resize(few, (640, 480), interpolation=cv2.INTER_CUBIC)
     for index in range(150):
         picture[0, 0, 0] = index
         cv2.imwrite(str(folder / f"{index}.jpg"), picture)
