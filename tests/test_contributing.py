@@ -63,8 +63,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     verb, line = _blocks("A verb")
     (package / "cli/count.py").write_text(verb)
-    _insert(package / "cli/app.py", "from yolotrt.cli.demo ", "from yolotrt.cli.count import count\n")
-    _insert(package / "cli/app.py", '    ("demo", demo,', f"    {line}")
+    _insert(package / "cli/app.py", '    ("demo", ', f"    {line}")
 
     write_tiny_yolo(folder / "tiny.onnx")
     (folder / "pictures").mkdir()

@@ -267,7 +267,7 @@ def test_the_command_line_shows_a_line_a_hint_and_the_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("yolotrt.cli.app.app", fail)
+    monkeypatch.setattr("yolotrt.cli.app.application", lambda _verb: fail)
     done = cli("doctor")
     assert done.code == error.exit_code
     assert done.err.splitlines()[0] == f"error: {error.message}".splitlines()[0]
@@ -280,7 +280,7 @@ def test_names_from_files_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> None:
         raise ArtifactError("class \x1b]0;title\x07 \x1b[2J is unknown", hint="line\r\x9b31m")
 
-    monkeypatch.setattr("yolotrt.cli.app.app", fail)
+    monkeypatch.setattr("yolotrt.cli.app.application", lambda _verb: fail)
     shown = cli("doctor").err
     assert not set(shown) & {"\x1b", "\x07", "\r", "\x9b"}
     assert "\\x1b[2J" in shown
@@ -290,7 +290,7 @@ def test_anything_else_is_a_bug_with_its_traceback_and_where_to_report_it(tmp_pa
     code = (
         "import sys; from yolotrt.cli import app\n"
         "def broken(*_, **__): return 1 // 0\n"
-        "app.app = broken; sys.argv = ['yolotrt', 'doctor']; app.main()"
+        "app.application = lambda _verb: broken; sys.argv = ['yolotrt', 'doctor']; app.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1

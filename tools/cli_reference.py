@@ -23,14 +23,14 @@ What `yolotrt --help` and `yolotrt VERB --help` print.
 
 def help_of(*words: str) -> str:
     """Return what the program prints for ``yolotrt WORDS --help``."""
-    from yolotrt.cli.app import app
+    from yolotrt.cli.app import application
 
     said = io.StringIO()
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
     os.environ |= {"COLUMNS": str(COLUMNS), "NO_COLOR": "1"}
     try:
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            app([*words, "--help"], prog_name="yolotrt", standalone_mode=False)
+            application("".join(words))([*words, "--help"], prog_name="yolotrt", standalone_mode=False)
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

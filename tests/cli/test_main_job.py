@@ -150,7 +150,7 @@ def test_an_unreadable_picture_is_named(cli: Cli, onnx: Path, tmp_path: Path) ->
     assert "bad.png" in done.err
 
 
-@pytest.mark.parametrize("verb", [name for name, _, _ in VERBS])
+@pytest.mark.parametrize("verb", [name for name, _ in VERBS])
 def test_every_help_shows_examples_line_by_line(cli: Cli, verb: str) -> None:
     done = cli(verb, "--help")
     assert done.code == 0
@@ -164,6 +164,6 @@ def test_every_help_shows_examples_line_by_line(cli: Cli, verb: str) -> None:
 def test_the_list_of_verbs_fits_a_narrow_terminal(cli: Cli) -> None:
     done = cli("--help")
     assert "Start with:" in done.out
-    for name, _, summary in VERBS:
+    for name, summary in VERBS:
         assert f"{name} " in done.out
         assert summary in done.out

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
-from yolotrt.cli.bench import bench
-from yolotrt.cli.build import build
-from yolotrt.cli.calibrate import calibrate
-from yolotrt.cli.compare import compare
 from yolotrt.cli.console import show_warnings, talk
-from yolotrt.cli.demo import demo
-from yolotrt.cli.doctor import doctor
-from yolotrt.cli.download import download
-from yolotrt.cli.eval import eval_
-from yolotrt.cli.export import export
 from yolotrt.cli.habits import as_option, called_here, rewritten
-from yolotrt.cli.inspect import inspect as inspect_verb
-from yolotrt.cli.mosaics import mosaics
-from yolotrt.cli.predict import predict
-from yolotrt.cli.profile import profile
-from yolotrt.cli.report import report
-from yolotrt.cli.run import run
-from yolotrt.cli.scenes import scenes
-from yolotrt.cli.tune import tune
 from yolotrt.distribution import __version__
 from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
 from yolotrt.text import visible
-
-app = typer.Typer(
-    name="yolotrt",
-    help="Make YOLO segmentation models fast on NVIDIA GPUs, and prove it.\n\n"
-    "\b\nStart with:  yolotrt demo\nYour model:  yolotrt build yolo26n-seg.pt --int8 --images DIR\n"
-    "             yolotrt bench --groups 1,2,4,8",
-    epilog="-q and -v go before or behind the verb.\n\n"
-    "Exit codes: 0 ok, 1 user or environment error, 2 usage, 3 a gate failed, 130 interrupted.",
-    no_args_is_help=True,
-    # Plain help needs no rich: `yolotrt --help` stays under a tenth of a second.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,8 +28,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def root(
+def _root(
     version: Annotated[
         bool,
         typer.Option("-V", "--version", callback=_print_version, is_eager=True, help="Print the version."),
@@ -71,30 +42,80 @@ def root(
     talk.quiet, talk.verbose = quiet, verbose
 
 
+_COMPLETING = "_YOLOTRT_COMPLETE"
+"""Set by the shell when it asks how words may go on; they are in a variable of its own then."""
+
 # One line each: the list of verbs has to fit a narrow terminal.
 VERBS = (
-    ("demo", demo, "The complete job on a carried model."),
-    ("download", download, "Exactly the COCO images needed, verified."),
-    ("export", export, "Weights to ONNX."),
-    ("calibrate", calibrate, "Activation ranges for INT8, cached."),
-    ("build", build, "Model to engine; exports and calibrates too."),
-    ("bench", bench, "Latency: tiled against global, over groups."),
-    ("tune", tune, "The fastest way that keeps budgets and accuracy."),
-    ("compare", compare, "Did it get slower? Two results."),
-    ("report", report, "A page, Markdown or CSV from results."),
-    ("eval", eval_, "Accuracy of engines, side by side."),
-    ("predict", predict, "What an engine finds in pictures and videos."),
-    ("run", run, "Keep up with a video or camera."),
-    ("profile", profile, "Time per layer of a TensorRT engine."),
-    ("scenes", scenes, "Synthetic 4K scenes with annotations."),
-    ("mosaics", mosaics, "Large annotated frames from small images."),
-    ("inspect", inspect_verb, "What is in a file."),
-    ("doctor", doctor, "What works on this machine."),
+    ("demo", "The complete job on a carried model."),
+    ("download", "Exactly the COCO images needed, verified."),
+    ("export", "Weights to ONNX."),
+    ("calibrate", "Activation ranges for INT8, cached."),
+    ("build", "Model to engine; exports and calibrates too."),
+    ("bench", "Latency: tiled against global, over groups."),
+    ("tune", "The fastest way that keeps budgets and accuracy."),
+    ("compare", "Did it get slower? Two results."),
+    ("report", "A page, Markdown or CSV from results."),
+    ("eval", "Accuracy of engines, side by side."),
+    ("predict", "What an engine finds in pictures and videos."),
+    ("run", "Keep up with a video or camera."),
+    ("profile", "Time per layer of a TensorRT engine."),
+    ("scenes", "Synthetic 4K scenes with annotations."),
+    ("mosaics", "Large annotated frames from small images."),
+    ("inspect", "What is in a file."),
+    ("doctor", "What works on this machine."),
 )
-for name, verb, summary in VERBS:
-    # The docstrings write the marker of a paragraph that keeps its lines as two visible characters.
-    text = inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n")
-    app.command(name, short_help=summary, help=text)(verb)
+"""Each verb, the function of its name in the module of its name, and what it does."""
+
+
+@functools.cache
+def application(verb: str) -> Callable[..., object]:
+    """Return the program's commands, of which only one is read: reading all takes longer than many a call.
+
+    Args:
+        verb: The one that is called; of the others only the summaries are there. With any other word that
+            holds for all of them.
+    """
+    app = typer.Typer(
+        name="yolotrt",
+        help="Make YOLO segmentation models fast on NVIDIA GPUs, and prove it.\n\n"
+        "\b\nStart with:  yolotrt demo\nYour model:  yolotrt build yolo26n-seg.pt --int8 --images DIR\n"
+        "             yolotrt bench --groups 1,2,4,8",
+        epilog="-q and -v go before or behind the verb.\n\n"
+        "Exit codes: 0 ok, 1 user or environment error, 2 usage, 3 a gate failed, 130 interrupted.",
+        no_args_is_help=True,
+        # Plain help needs no rich: `yolotrt --help` stays under a tenth of a second.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_root)
+    for name, summary in VERBS:
+        called = _function(name) if name == verb else _not_called
+        # The docstrings write the marker of a paragraph that keeps its lines as two visible characters.
+        text = inspect.cleandoc(called.__doc__ or "").replace("\\b\n", "\b\n")
+        app.command(name, short_help=summary, help=text)(called)
+    return get_command(app)
+
+
+def _function(verb: str) -> Callable[..., None]:
+    """Return the function of a verb; Python's own functions keep their names."""
+    module = import_module(f"yolotrt.cli.{verb}")
+    found: Callable[..., None] = getattr(module, f"{verb}_", None) or getattr(module, verb)
+    return found
+
+
+def _not_called() -> None:
+    raise AssertionError("another verb was read than the one that is called")
+
+
+def _verb_of(words: Sequence[str]) -> str:
+    """Return the verb that the words call, also when it is a shell that asks how they may go on."""
+    if _COMPLETING in os.environ:
+        typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        words = typed.split()[1:]
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def main() -> NoReturn:
@@ -113,7 +134,8 @@ def main() -> NoReturn:
             raise UsageError(
                 "Options have two dashes here, and no equals sign in between.", hint=f"Type: {pair}"
             )
-        code = app(rewritten(words), standalone_mode=False)
+        given = rewritten(words)
+        code = application(_verb_of(given))(given, standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code
             raise KeyboardInterrupt
     except YoloTrtError as exc:
@@ -154,8 +176,7 @@ def _usage_error(exc: Exception, words: list[str]) -> int:
     said = io.StringIO()
     show(said)
     print(visible(said.getvalue(), keep="\n"), end="", file=sys.stderr)
-    verb = next((word for word in words if not word.startswith("-")), "")
-    if here := called_here(verb, getattr(exc, "option_name", "")):
+    if here := called_here(_verb_of(words), getattr(exc, "option_name", "")):
         print(f"hint:  {exc.option_name} is here: {here}", file=sys.stderr)  # type: ignore[attr-defined]
     return int(exc.exit_code)
 

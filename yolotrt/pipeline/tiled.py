@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
-from yolotrt.pipeline.device.pipeline import DevicePipeline
-from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
@@ -26,6 +24,10 @@ from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
 from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
+
+if TYPE_CHECKING:
+    from yolotrt.pipeline.device.pipeline import DevicePipeline
+    from yolotrt.pipeline.device.share import Gpu
 
 
 class _Runner(Protocol):
@@ -79,10 +81,14 @@ class TiledPipeline:
         gpus = _gpus(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         # Boxes with several classes are decoded on the host only.
-        self._runner: _Runner = (
-            DevicePipeline([gpu.taking_turns() for gpu in gpus] if takes_turns else gpus, settings)
-            if gpus and not settings.decode.multi_label
-            else HostPipeline(engine, settings, global_engine=global_engine, clock=clock)
+        self._on_gpus: DevicePipeline | None = None
+        if gpus and not settings.decode.multi_label:
+            from yolotrt.pipeline.device.pipeline import DevicePipeline
+
+            shares = [gpu.taking_turns() for gpu in gpus] if takes_turns else gpus
+            self._on_gpus = DevicePipeline(shares, settings)
+        self._runner: _Runner = self._on_gpus or HostPipeline(
+            engine, settings, global_engine=global_engine, clock=clock
         )
 
     @classmethod
@@ -165,14 +171,14 @@ class TiledPipeline:
         pipeline; for one thread. On a processor it is ordinary memory.
         """
         with self._my_turn():
-            if isinstance(self._runner, DevicePipeline):
-                return self._runner.frame_buffer(frame_wh)
+            if self._on_gpus is not None:
+                return self._on_gpus.frame_buffer(frame_wh)
             return np.empty((frame_wh[1], frame_wh[0], 3), np.uint8)
 
     @property
     def group_bytes(self) -> tuple[int, ...]:
         """Device memory that a group's context took, bytes, by GPU; none before the first frame."""
-        workers = self._runner.workers if isinstance(self._runner, DevicePipeline) else ()
+        workers = self._on_gpus.workers if self._on_gpus is not None else ()
         return tuple(worker.group_bytes for worker in workers)
 
     @property
@@ -252,4 +258,8 @@ def _gpus(engine: Engine, global_engine: Engine | None) -> list[Gpu]:
             f"{names} are on different devices.",
             hint="Build both for one: see --backend of yolotrt build, or use --device.",
         )
+    if not tiles:
+        return []
+    from yolotrt.pipeline.device.share import Gpu  # a processor needs none of it
+
     return [Gpu(tile.device, tile, other) for tile, other in zip(tiles, globals_, strict=True)]
