@@ -58,11 +58,12 @@ class Campaign:
     problems: list[str] = field(default_factory=list)
 
 
-def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campaign:
+def campaign(verb: Verb, commands: Commands, kills: int, aimed: int, seed: int, work: Path) -> Campaign:
     """Kill a command; every other time it is to replace an earlier output.
 
     Args:
         verb: The command.
+        commands: What runs it.
         kills: Number of kills at random moments.
         aimed: Number of kills while a file is written.
         seed: Seed of the moments.
@@ -73,33 +74,30 @@ def campaign(verb: Verb, kills: int, aimed: int, seed: int, work: Path) -> Campa
     fresh, earlier, place = work / "fresh", work / "earlier", work / "place"
     fresh.mkdir(parents=True)
     shutil.copytree(fresh, earlier)
-    with Commands(verb.modules, work / "printed") as commands:
-        finished(commands, verb.earlier(), earlier)
-        verb.interrupt(earlier)
-        shutil.copytree(earlier, place)
+    finished(commands, verb.earlier(), earlier)
+    verb.interrupt(earlier)
+    shutil.copytree(earlier, place)
+    begin = time.monotonic()
+    finished(commands, verb.command(), place)
+    result.uninterrupted_s = longest = round(time.monotonic() - begin, 3)
+    for _ in range(20 * (kills + aimed)):
+        if result.kills == kills and result.aimed == aimed:
+            return result
+        random_moment = result.kills < kills
+        over_earlier = bool((result.kills + result.aimed) % 2)
+        shutil.rmtree(place)
+        shutil.copytree(earlier if over_earlier else fresh, place)
         begin = time.monotonic()
-        finished(commands, verb.command(), place)
-        result.uninterrupted_s = longest = round(time.monotonic() - begin, 3)
-        for _ in range(20 * (kills + aimed)):
-            if result.kills == kills and result.aimed == aimed:
-                return result
-            random_moment = result.kills < kills
-            over_earlier = bool((result.kills + result.aimed) % 2)
-            shutil.rmtree(place)
-            shutil.copytree(earlier if over_earlier else fresh, place)
-            begin = time.monotonic()
-            # Of a small file there is little to catch, so more kills come soon.
-            due = draw.uniform(0.0, longest) if random_moment else 0.02 * draw.random() ** 2
-            done = commands.run(verb.command(), place, Kill(due, writing=not random_moment))
-            if done.code >= 0:
-                result.problems += (
-                    [f"{verb.name} failed by itself: {done.stderr[-500:]}"] if done.code else []
-                )
-                longest *= 0.98 if random_moment else 1.0  # it had ended before: this machine is faster now
-                continue
-            result.kills += random_moment
-            result.aimed += not random_moment
-            _examine(verb, commands, place, result, time.monotonic() - begin, over_earlier=over_earlier)
+        # Of a small file there is little to catch, so more kills come soon.
+        due = draw.uniform(0.0, longest) if random_moment else 0.02 * draw.random() ** 2
+        done = commands.run(verb.command(), place, Kill(due, writing=not random_moment))
+        if done.code >= 0:
+            result.problems += [f"{verb.name} failed by itself: {done.stderr[-500:]}"] if done.code else []
+            longest *= 0.98 if random_moment else 1.0  # it had ended before: this machine is faster now
+            continue
+        result.kills += random_moment
+        result.aimed += not random_moment
+        _examine(verb, commands, place, result, time.monotonic() - begin, over_earlier=over_earlier)
     raise SystemExit(
         f"{verb.name} ends before it can be killed ({result.kills} + {result.aimed} times it could)"
     )
@@ -153,7 +151,8 @@ def main() -> None:
     for name in chosen.verb or VERBS:
         with tempfile.TemporaryDirectory(prefix="kills-") as folder, ExitStack() as stack:
             verb = VERBS[name](Path(folder) / "inputs", stack)
-            campaigns.append(campaign(verb, chosen.kills, aimed, chosen.seed, Path(folder)))
+            commands = stack.enter_context(Commands(verb.modules, Path(folder) / "printed"))
+            campaigns.append(campaign(verb, commands, chosen.kills, aimed, chosen.seed, Path(folder)))
         last = campaigns[-1]
         found = ", ".join(f"{state} {count} times" for state, count in last.found.items())
         print(f"{name}: killed {last.kills} + {last.aimed} times; found {found}", flush=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands
 from tests.tiny_yolo import write_tiny_yolo
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so the commands they start.
@@ -31,6 +33,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Starts commands as processes that need not import anything any more."""
+    with Commands(["tests.prepared"], tmp_path_factory.mktemp("printed")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

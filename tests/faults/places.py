@@ -10,69 +10,60 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
-_FULL = (
-    'out="$1"; mount -t tmpfs -o size="$2" tmpfs "$0" && cp -a "$out/." "$0/" || exit 99; shift 2;'
-    '(cd "$0" && "$@"); code=$?; rm -rf "$out"; cp -a "$0/." "$out/"; exit $code'
-)
+from benchmarks.forked import Commands, Done
+
+READ_ONLY, FULL = "tests.faults.within:become_read_only", "tests.faults.within:become_full"
 
 PAGE = 4096
 """A tmpfs counts whole pages."""
 
 
 @functools.cache
-def _unshare() -> tuple[str, ...] | None:
-    """Return the command that gives a namespace in which mounting works, or None where nothing does."""
+def _can_mount() -> bool:
+    """Return whether a process may have a namespace in which mounting works."""
+    if sys.platform != "linux":
+        return False
     with tempfile.TemporaryDirectory() as folder:
-        for command in (("unshare", "-m"), ("unshare", "-Urm")):
-            try:
-                tried = subprocess.run(
-                    [*command, "sh", "-c", _READ_ONLY, folder, "true"], capture_output=True
-                )
-            except FileNotFoundError:
-                return None
-            if tried.returncode == 0:
-                return command
-    return None
-
-
-def _require_mounts() -> tuple[str, ...]:
-    command = _unshare()
-    if command is None:
-        pytest.skip("mounting is not allowed here, not even in a namespace (unshare -Urm)")
-    return command
-
-
-def yolotrt(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "yolotrt", *map(str, arguments)]
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join(p for p in sys.path if p)
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": paths}
-    )
-
-
-def in_read_only(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command in ``folder``, which is on a read-only file system for it."""
-    return _run([*_require_mounts(), "sh", "-c", _READ_ONLY, str(folder), *command])
-
-
-def in_full(folder: Path, command: list[str], room: int) -> subprocess.CompletedProcess[str]:
-    """Run a command in a copy of ``folder`` on a disk with ``room`` bytes to spare, and copy it back."""
-    blocks = [-(-p.lstat().st_size // PAGE) for p in folder.rglob("*") if p.is_file()]
-    size = max(PAGE, sum(blocks) * PAGE + room)  # 0 would be no limit
-    with tempfile.TemporaryDirectory() as place:
-        done = _run(
-            [*_require_mounts(), "sh", "-c", _FULL, place, str(folder), str(size), *command],
+        code = f"from tests.faults.within import become_read_only as b; b({folder!r})"
+        return (
+            subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment()).returncode
+            == 0
         )
-    assert done.returncode != 99, done.stderr
-    return done
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that imports what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+def require_mounts() -> None:
+    if not _can_mount():
+        pytest.skip("mounting is not allowed here, not even in a namespace (unshare -Urm)")
+
+
+def in_read_only(commands: Commands, folder: Path, arguments: Sequence[object]) -> Done:
+    """Run a command in ``folder``, which is on a read-only file system for it."""
+    require_mounts()
+    return commands.start(arguments, folder, [READ_ONLY, folder]).done()
+
+
+def in_full(commands: Commands, folder: Path, arguments: Sequence[object], room: int) -> Done:
+    """Run a command in a copy of ``folder`` on a disk with ``room`` bytes to spare, and copy it back."""
+    require_mounts()
+    with tempfile.TemporaryDirectory() as place:
+        within = [FULL, place, folder, size_of(folder, room)]
+        return commands.start(arguments, folder, within).done()
+
+
+def size_of(folder: Path, room: int) -> int:
+    """Return the size in bytes of a disk that holds a folder's files and has so much room besides."""
+    blocks = [-(-p.lstat().st_size // PAGE) for p in folder.rglob("*") if p.is_file()]
+    return max(PAGE, sum(blocks) * PAGE + room)  # 0 would be no limit
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -84,8 +75,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def assert_one_clear_error(done: subprocess.CompletedProcess[str], reason: str) -> None:
-    assert done.returncode == 1, done.stderr
+def assert_one_clear_error(done: Done, reason: str) -> None:
+    assert done.code == 1, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.forked import Commands
 from benchmarks.kills import campaign
 from tests.data.coco.world import few_certificates  # noqa: F401
 from tests.faults.killed_verbs import VERBS
@@ -22,13 +23,15 @@ from yolotrt.model.onnxfile import read_spec
     "name", [*(n for n in VERBS if n != "export"), pytest.param("export", marks=pytest.mark.export)]
 )
 def test_killed_at_any_moment_nothing_is_lost_and_the_same_command_completes(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, commands: Commands
 ) -> None:
     if name == "export":
         pytest.importorskip("ultralytics", reason="needs the export extra (torch, ultralytics)")
     with ExitStack() as stack:
         verb = VERBS[name](tmp_path / "inputs", stack)
-        found = campaign(verb, kills=1, aimed=1, seed=1, work=tmp_path)
+        if name == "export":
+            commands = stack.enter_context(Commands(verb.modules, tmp_path / "printed"))
+        found = campaign(verb, commands, kills=1, aimed=1, seed=1, work=tmp_path)
     assert found.problems == []
     assert (found.kills, found.aimed) == (1, 1)
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.forked import Commands, Done
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.data.coco.world import make_world, unpacked_to
-from tests.faults.places import assert_one_clear_error, contents, in_full, in_read_only, yolotrt
+from tests.faults.places import (
+    assert_one_clear_error,
+    contents,
+    environment,
+    in_full,
+    in_read_only,
+    require_mounts,
+    size_of,
+)
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.artifacts.kinds import HTML_MARK, MARKDOWN_MARK
 from yolotrt.backends.sidecar import read_engine
@@ -46,7 +52,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def commands(inputs: Path, version: str, images: int) -> dict[str, Args]:
+def of_verbs(inputs: Path, version: str, images: int) -> dict[str, Args]:
     """Return every verb that leaves files, as it is run first (old) and then on a broken disk (new)."""
     model, pictures = inputs / version / "tiny.onnx", inputs / "pictures"
     return {
@@ -61,14 +67,12 @@ def commands(inputs: Path, version: str, images: int) -> dict[str, Args]:
 
 
 @pytest.fixture(scope="module")
-def earlier(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def earlier(inputs: Path, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an earlier run of every verb left."""
     folder = tmp_path_factory.mktemp("earlier")
     for verb in ("build", "download", "bench"):
-        done = subprocess.run(
-            yolotrt(*commands(inputs, "old", 3)[verb]), cwd=folder, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        done = commands.run(of_verbs(inputs, "old", 3)[verb], folder)
+        assert done.code == 0, done.stderr
     return folder
 
 
@@ -77,32 +81,27 @@ def folder(earlier: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(earlier, tmp_path / "work"))
 
 
-def limited(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+def limited(commands: Commands, folder: Path, arguments: Args) -> Done:
     """Run a command that may write no file of more than 1,000 bytes."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, preexec_fn=limit)
+    return commands.start(arguments, folder, ["tests.faults.within:become_limited", 1000]).done()
 
 
 VERBS = ("calibrate", "build", "download", "bench")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_read_only_folder(folder: Path, inputs: Path, verb: str) -> None:
+def test_a_read_only_folder(commands: Commands, folder: Path, inputs: Path, verb: str) -> None:
     before = contents(folder)
-    done = in_read_only(folder, yolotrt(*commands(inputs, "new", 9)[verb]))
+    done = in_read_only(commands, folder, of_verbs(inputs, "new", 9)[verb])
     assert_one_clear_error(done, "read-only")
     assert "source:" not in done.stderr, "bench has to find out before it measures"
     assert contents(folder) == before
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_full_disk(folder: Path, inputs: Path, verb: str) -> None:
+def test_a_full_disk(commands: Commands, folder: Path, inputs: Path, verb: str) -> None:
     before = contents(folder)
-    done = in_full(folder, yolotrt(*commands(inputs, "new", 9)[verb]), room=0)
+    done = in_full(commands, folder, of_verbs(inputs, "new", 9)[verb], room=0)
     assert_one_clear_error(done, "free" if verb == "download" else "disk is full")
     assert contents(folder) == before
 
@@ -184,19 +183,20 @@ LARGE = ("scenes", "mosaics", "predict", "report")
     ("place", "verb"),
     [(place, verb) for place in ("read-only", "full") for verb in LESSER] + [("limited", v) for v in LARGE],
 )
-def test_every_other_verb_that_writes(folder: Path, inputs: Path, place: str, verb: str) -> None:
+def test_every_other_verb_that_writes(
+    commands: Commands, folder: Path, inputs: Path, place: str, verb: str
+) -> None:
     name, arguments = lesser_commands(inputs)[verb]
     (folder / name).parent.mkdir(exist_ok=True)
     for path, text in EARLIER[verb].items():
         (folder / path).write_text(text)
     before = contents(folder)
-    command = yolotrt(*arguments)
     if place == "read-only":
-        done, reason = in_read_only(folder, command), "read-only"
+        done, reason = in_read_only(commands, folder, arguments), "read-only"
     elif place == "full":
-        done, reason = in_full(folder, command, room=0), "disk is full"
+        done, reason = in_full(commands, folder, arguments, room=0), "disk is full"
     else:
-        done, reason = limited(folder, command), "larger than allowed"
+        done, reason = limited(commands, folder, arguments), "larger than allowed"
     assert_one_clear_error(done, reason)
     if verb in ("run", "eval"):
         assert not done.stdout, f"{verb} has to find out before it measures"
@@ -204,21 +204,23 @@ def test_every_other_verb_that_writes(folder: Path, inputs: Path, place: str, ve
 
 
 @pytest.mark.parametrize("room", [24_000, 40_000, 60_000, 80_000])
-def test_a_disk_that_fills_up_on_the_way_to_an_engine(folder: Path, inputs: Path, room: int) -> None:
+def test_a_disk_that_fills_up_on_the_way_to_an_engine(
+    commands: Commands, folder: Path, inputs: Path, room: int
+) -> None:
     """Wherever the build stops, the calibration and the engine are the old ones or the new ones."""
     old = read_engine(folder / ENGINE)
-    done = in_full(folder, yolotrt(*commands(inputs, "new", 9)["build"]), room)
-    if done.returncode:
+    done = in_full(commands, folder, of_verbs(inputs, "new", 9)["build"], room)
+    if done.code:
         assert_one_clear_error(done, "disk is full")
     found = read_engine(folder / ENGINE)
-    assert (found.sources == old.sources) == bool(done.returncode)
+    assert (found.sources == old.sources) == bool(done.code)
     assert read_ranges(folder / "calib_data" / "tiny.calib.json")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_limit_on_file_sizes(folder: Path, inputs: Path, verb: str) -> None:
+def test_a_limit_on_file_sizes(commands: Commands, folder: Path, inputs: Path, verb: str) -> None:
     before = contents(folder)
-    done = limited(folder, yolotrt(*commands(inputs, "new", 9)[verb]))
+    done = limited(commands, folder, of_verbs(inputs, "new", 9)[verb])
     assert_one_clear_error(done, "larger than allowed")
     assert contents(folder) == before
 
@@ -251,7 +253,7 @@ def test_a_file_in_the_place_of_the_folder(
         "--json",
         "out/r.json",
     ]
-    arguments = {**commands(inputs, "new", 3), "eval": evaluation}[verb]
+    arguments = {**of_verbs(inputs, "new", 3), "eval": evaluation}[verb]
     if verb == "bench":
         arguments = [earlier / ENGINE if a == ENGINE else a for a in arguments[:-1]] + ["out/result.json"]
     if verb == "build":
@@ -321,14 +323,19 @@ for name, writer in writers.items():
 
 
 @pytest.mark.parametrize("place", ["read-only", "full"])
-def test_every_writer_says_so_and_leaves_what_was_there(folder: Path, place: str) -> None:
-    command = [sys.executable, "-c", WRITERS, place, ENGINE]
+def test_every_writer_says_so_and_leaves_what_was_there(folder: Path, tmp_path: Path, place: str) -> None:
+    require_mounts()
     before = contents(folder)
-    run: Callable[[], subprocess.CompletedProcess[str]] = {
-        "read-only": lambda: in_read_only(folder, command),
-        "full": lambda: in_full(folder, command, room=8192),
-    }[place]
-    done = run()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    there = (
+        f"become_read_only({str(folder)!r})"
+        if place == "read-only"
+        else f"become_full({str(disk)!r}, {str(folder)!r}, {str(size_of(folder, 8192))!r})"
+    )
+    code = f"from tests.faults.within import *\n{there}\n{WRITERS}"
+    command = [sys.executable, "-c", code, place, ENGINE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment())
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == (10 if place == "read-only" else 6)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,27 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands, Running
 from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
+from tests.faults.places import environment
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.sidecar import read_engine
-
-FIRST = """
-import sys, time
-from importlib import import_module
-from pathlib import Path
-module, name, begun, go, *arguments = sys.argv[1:]
-real = getattr(import_module(module), name)
-def held(*args, **options):
-    Path(begun).touch()
-    while not Path(go).exists():
-        time.sleep(0.01)
-    return real(*args, **options)
-setattr(import_module(module), name, held)
-from yolotrt.cli.app import main
-sys.argv = ["yolotrt", *arguments]
-main()
-"""
-"""A yolotrt command that stops in the middle of its work, in a function, until a file appears."""
 
 BUILD = ("yolotrt.workflow.build", "in_precision")
 CALIBRATION = ("yolotrt.quantization.cache", "collect")
@@ -56,67 +40,68 @@ def pictures(tmp_path: Path) -> Path:
 class Process:
     """A command whose talk can be waited for."""
 
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.started = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        self.said: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+    def __init__(self, started: Running) -> None:
+        self.started = started
 
-    def _read(self) -> None:
-        assert self.started.stderr is not None
-        self.said.extend(iter(self.started.stderr.readline, ""))
+    @property
+    def said(self) -> str:
+        return self.started.said
 
     def hears(self, words: str) -> bool:
-        return any(words in line for line in self.said)
+        return words in self.said
 
     def result(self) -> dict[str, object]:
-        assert self.started.stdout is not None
-        out = self.started.stdout.read()
-        assert self.started.wait(PATIENCE_S) == 0, self.said
-        self._reader.join()
-        found: dict[str, object] = json.loads(out)
+        done = self.started.done(PATIENCE_S)
+        assert done.code == 0, done.stderr
+        found: dict[str, object] = json.loads(done.stdout)
         return found
 
 
-def until(happens, why: object = "") -> None:
+def until(happens: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not happens():
-        assert time.monotonic() < deadline, why
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-@contextmanager
-def holding(tmp_path: Path, where: tuple[str, str], *arguments: object) -> Iterator[tuple[Process, Path]]:
-    """Give a command that is stopped in the middle of its work, and the file that lets it go on."""
-    begun, go = tmp_path / "begun", tmp_path / "go"
-    command = [sys.executable, "-c", FIRST, *where, str(begun), str(go), *map(str, arguments)]
-    first = Process(command, tmp_path)
-    until(lambda: begun.exists() or first.started.poll() is not None, first.said)
-    assert first.started.poll() is None, first.said
-    try:
-        yield first, go
-    finally:
-        first.started.kill()
-        first.started.wait()
+class Starts:
+    """Starts commands in a folder."""
+
+    def __init__(self, commands: Commands, folder: Path) -> None:
+        self._commands = commands
+        self._folder = folder
+
+    @contextmanager
+    def holding(self, where: tuple[str, str], *arguments: object) -> Iterator[tuple[Process, Path]]:
+        """Give a command that is stopped in the middle of its work, and the file that lets it go on."""
+        begun, go = self._folder / "begun", self._folder / "go"
+        within = ["tests.faults.within:hold", *where, begun, go]
+        first = Process(self._commands.start(arguments, self._folder, within))
+        until(lambda: begun.exists() or first.started.ended())
+        assert not first.started.ended(), first.said
+        try:
+            yield first, go
+        finally:
+            first.started.send(signal.SIGKILL)
+            first.started.ended(PATIENCE_S)
+
+    def second(self, *arguments: object) -> Process:
+        return Process(self._commands.start(arguments, self._folder))
 
 
-def second(tmp_path: Path, *arguments: object) -> Process:
-    return Process([sys.executable, "-m", "yolotrt", *map(str, arguments)], tmp_path)
+@pytest.fixture
+def starts(commands: Commands, tmp_path: Path) -> Starts:
+    return Starts(commands, tmp_path)
 
 
-def test_of_two_builds_one_builds_and_the_other_takes_its_engine(tmp_path: Path, tiny_onnx: Path) -> None:
+def test_of_two_builds_one_builds_and_the_other_takes_its_engine(
+    starts: Starts, tmp_path: Path, tiny_onnx: Path
+) -> None:
     arguments = ("build", tiny_onnx, "--fp32", "--json", "-")
-    with holding(tmp_path, BUILD, *arguments) as (first, go):
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process is producing tiny-seg.fp32"), other.said)
-        assert other.started.poll() is None
+    with starts.holding(BUILD, *arguments) as (first, go):
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process is producing tiny-seg.fp32"))
+        assert not other.started.ended()
         go.touch()
         built, taken = first.result(), other.result()
     assert (built["cached"], taken["cached"]) == (False, True)
@@ -126,33 +111,35 @@ def test_of_two_builds_one_builds_and_the_other_takes_its_engine(tmp_path: Path,
 
 
 def test_a_build_waits_for_the_calibration_that_another_process_makes(
-    tmp_path: Path, tiny_onnx: Path, pictures: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
-    with holding(tmp_path, CALIBRATION, "calibrate", tiny_onnx, "--images", pictures, "--json", "-") as (
+    with starts.holding(CALIBRATION, "calibrate", tiny_onnx, "--images", pictures, "--json", "-") as (
         first,
         go,
     ):
-        other = second(tmp_path, "build", tiny_onnx, "--int8", "--images", pictures, "--json", "-")
-        until(lambda: other.hears("Another process is producing tiny-seg.calib.json"), other.said)
+        other = starts.second("build", tiny_onnx, "--int8", "--images", pictures, "--json", "-")
+        until(lambda: other.hears("Another process is producing tiny-seg.calib.json"))
         go.touch()
         assert first.result()["cached"] is False
         assert other.result()["precision"] == "int8"
     assert other.hears("(cached, 2 images)")
 
 
-def test_the_lock_of_a_killed_build_does_not_block_who_waits_for_it(tmp_path: Path, tiny_onnx: Path) -> None:
+def test_the_lock_of_a_killed_build_does_not_block_who_waits_for_it(
+    starts: Starts, tmp_path: Path, tiny_onnx: Path
+) -> None:
     arguments = ("build", tiny_onnx, "--fp32", "--json", "-")
-    with holding(tmp_path, BUILD, *arguments) as (first, _go):
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process"), other.said)
-        first.started.kill()
-        first.started.wait()
+    with starts.holding(BUILD, *arguments) as (first, _go):
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process"))
+        first.started.send(signal.SIGKILL)
+        assert first.started.done().code == -signal.SIGKILL
         assert other.result()["cached"] is False
     assert (tmp_path / "engines" / ".tiny-seg.fp32.onnxruntime.onnx.lock").exists()
-    assert second(tmp_path, *arguments).result()["cached"] is True
+    assert starts.second(*arguments).result()["cached"] is True
 
 
-def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(tmp_path: Path) -> None:
+def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(starts: Starts, tmp_path: Path) -> None:
     go = threading.Event()
 
     def wait(path: str, _nth: int) -> None:
@@ -161,10 +148,10 @@ def test_of_two_downloads_one_fetches_and_the_other_takes_its_images(tmp_path: P
 
     with serving(make_world(20), fault=wait) as server:
         arguments = ("download", "--images", 5, "--out", "coco", "--base-url", server.url, "--json", "-")
-        first = second(tmp_path, *arguments)
-        until(lambda: server.asked("/val2017") or first.started.poll() is not None, first.said)
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process is producing manifest.json"), other.said)
+        first = starts.second(*arguments)
+        until(lambda: server.asked("/val2017") or first.started.ended())
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process is producing manifest.json"))
         go.set()
         assert (first.result()["fetched"], other.result()["fetched"]) == (5, 0)
         assert server.asked("/val2017") == 5
@@ -180,26 +167,26 @@ def bench(tiny_onnx: Path, source: Path, *options: str) -> tuple[object, ...]:
 
 
 def test_of_two_benches_of_one_result_the_second_is_refused_and_no_result_is_lost(
-    tmp_path: Path, tiny_onnx: Path, pictures: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
-    with holding(tmp_path, MEASURING, *bench(tiny_onnx, pictures / "0.png")) as (first, go):
-        other = second(tmp_path, *bench(tiny_onnx, pictures / "1.png"))
-        assert other.started.wait(PATIENCE_S) == 1
+    with starts.holding(MEASURING, *bench(tiny_onnx, pictures / "0.png")) as (first, go):
+        other = starts.second(*bench(tiny_onnx, pictures / "1.png"))
+        assert other.started.done(PATIENCE_S).code == 1
         go.touch()
         first.result()
-    until(lambda: other.hears("hint:"), other.said)
+    until(lambda: other.hears("hint:"))
     assert other.hears("Another process is writing r.json")
     written = json.loads((tmp_path / "r.json").read_text())
     assert written["settings"]["source"].endswith("0.png")
 
 
 def test_who_resumes_a_result_that_is_being_measured_waits_and_takes_it(
-    tmp_path: Path, tiny_onnx: Path, pictures: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
     arguments = bench(tiny_onnx, pictures / "0.png", "--resume")
-    with holding(tmp_path, MEASURING, *arguments) as (first, go):
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process is producing r.json"), other.said)
+    with starts.holding(MEASURING, *arguments) as (first, go):
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process is producing r.json"))
         go.touch()
         assert first.result()["cases"] == other.result()["cases"]
     assert other.hears("r.json is complete")
@@ -211,61 +198,61 @@ def tuning(tiny_onnx: Path, source: Path) -> tuple[object, ...]:
 
 
 def test_of_two_searches_the_second_waits_and_takes_what_the_first_found(
-    tmp_path: Path, tiny_onnx: Path, pictures: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
     arguments = tuning(tiny_onnx, pictures / "0.png")
-    with holding(tmp_path, HALVING, *arguments) as (first, go):
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process is producing t.json"), other.said)
+    with starts.holding(HALVING, *arguments) as (first, go):
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process is producing t.json"))
         go.touch()
         assert first.result()["kept"] == other.result()["kept"]
     assert other.hears("tune: continuing t.json")
 
 
 def test_a_search_for_something_else_does_not_replace_what_was_just_found(
-    tmp_path: Path, tiny_onnx: Path, pictures: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path, pictures: Path
 ) -> None:
     larger = pictures / "larger.png"
     cv2.imwrite(str(larger), np.zeros((90, 120, 3), np.uint8))
-    with holding(tmp_path, HALVING, *tuning(tiny_onnx, pictures / "0.png")) as (first, go):
-        other = second(tmp_path, *tuning(tiny_onnx, larger))
-        until(lambda: other.hears("Another process is producing t.json"), other.said)
+    with starts.holding(HALVING, *tuning(tiny_onnx, pictures / "0.png")) as (first, go):
+        other = starts.second(*tuning(tiny_onnx, larger))
+        until(lambda: other.hears("Another process is producing t.json"))
         go.touch()
         first.result()
-        assert other.started.wait(PATIENCE_S) == 1
-    until(lambda: other.hears("--state FILE"), other.said)
+        assert other.started.done(PATIENCE_S).code == 1
+    until(lambda: other.hears("--state FILE"))
     assert other.hears("Another process has just searched with t.json")
 
 
 def test_of_two_builds_of_models_of_one_name_the_second_does_not_replace_what_was_just_built(
-    tmp_path: Path, tiny_onnx: Path
+    starts: Starts, tmp_path: Path, tiny_onnx: Path
 ) -> None:
     """Neither engine was there when they began, so both want the plain name."""
     for folder, seed in (("a", 0), ("b", 1)):
         (tmp_path / folder).mkdir()
         write_tiny_yolo(tmp_path / folder / "best.onnx", seed=seed)
-    with holding(tmp_path, BUILD, "build", "a/best.onnx", "--fp32", "--json", "-") as (first, go):
-        other = second(tmp_path, "build", "b/best.onnx", "--fp32", "--json", "-")
-        until(lambda: other.hears("Another process is producing best.fp32"), other.said)
+    with starts.holding(BUILD, "build", "a/best.onnx", "--fp32", "--json", "-") as (first, go):
+        other = starts.second("build", "b/best.onnx", "--fp32", "--json", "-")
+        until(lambda: other.hears("Another process is producing best.fp32"))
         go.touch()
         built = first.result()
-        assert other.started.wait(PATIENCE_S) == 1
-    until(lambda: other.hears("hint:"), other.said)
+        assert other.started.done(PATIENCE_S).code == 1
+    until(lambda: other.hears("hint:"))
     assert other.hears("has just built")
     assert read_engine(tmp_path / str(built["path"])).sha256 == built["sha256"]
-    assert second(tmp_path, "build", "b/best.onnx", "--fp32", "--json", "-").result()["cached"] is False
+    assert starts.second("build", "b/best.onnx", "--fp32", "--json", "-").result()["cached"] is False
 
 
 @pytest.mark.export
-def test_of_two_exports_one_exports_and_the_other_takes_its_file(tmp_path: Path) -> None:
+def test_of_two_exports_one_exports_and_the_other_takes_its_file(starts: Starts, tmp_path: Path) -> None:
     pytest.importorskip("ultralytics", reason="needs the export extra (torch, ultralytics)")
     from tests.faults.killed_verbs import TINY_SEG
 
     (tmp_path / "tiny-seg.yaml").write_text(TINY_SEG)
     arguments = ("export", "tiny-seg.yaml", "--imgsz", 64, "--json", "-")
-    with holding(tmp_path, ("yolotrt.model.export", "load_weights"), *arguments) as (first, go):
-        other = second(tmp_path, *arguments)
-        until(lambda: other.hears("Another process is producing tiny-seg.onnx"), other.said)
+    with starts.holding(("yolotrt.model.export", "load_weights"), *arguments) as (first, go):
+        other = starts.second(*arguments)
+        until(lambda: other.hears("Another process is producing tiny-seg.onnx"))
         go.touch()
         assert (first.result()["cached"], other.result()["cached"]) == (False, True)
 
@@ -288,8 +275,11 @@ for index in range(100):
 def test_builds_that_share_a_timing_cache_lose_none_of_its_timings(tmp_path: Path) -> None:
     """The TensorRT library cannot be had here; its double has what our code calls, the lock is real."""
     file = tmp_path / "timing.cache"
-    commands = [[sys.executable, "-c", SAVES, str(file), name] for name in ("a", "b")]
-    processes = [Process(command, tmp_path) for command in commands]
+    both = [[sys.executable, "-c", SAVES, str(file), name] for name in ("a", "b")]
+    processes = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) for command in both
+    ]
     for process in processes:
-        assert process.started.wait(PATIENCE_S) == 0, process.said
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
     assert set(json.loads(file.read_bytes())) == {f"{name} {i}" for name in ("a", "b") for i in range(100)}
