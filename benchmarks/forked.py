@@ -65,6 +65,11 @@ class Running:
         self._code: int | None = None
 
     @property
+    def printed(self) -> str:
+        """What it has printed to standard output by now."""
+        return self._printed[0].read_text(errors="replace")
+
+    @property
     def said(self) -> str:
         """What it has printed to standard error by now."""
         return self._printed[1].read_text(errors="replace")

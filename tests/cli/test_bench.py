@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
 from yolotrt.artifacts.schema import schema
@@ -216,40 +214,27 @@ def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: P
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_bench_keeps_its_rounds_and_continues(
-    engine: Path, picture: Path, tmp_path: Path, how: signal.Signals
+    commands: Commands, engine: Path, picture: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "yolotrt", "bench", engine, "--source", picture, "--groups", "1",
-               "--mode", "global", "--warmup", "1", "-o", "r.json"]  # fmt: skip
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    running = subprocess.Popen(
-        [*map(str, command), "--duration", "600"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    command = ("bench", engine, "--source", picture, "--groups", 1,
+               "--mode", "global", "--warmup", 1, "-o", "r.json")  # fmt: skip
+    running = commands.start([*command, "--duration", 600], tmp_path)
     path = tmp_path / "r.json"
-    deadline = time.monotonic() + 240  # a busy machine takes long to start Python
+    deadline = time.monotonic() + 240
     while not path.exists() and time.monotonic() < deadline:
-        assert running.poll() is None, running.communicate()
+        assert not running.ended(), running.said
         time.sleep(0.05)
-    running.send_signal(how)
-    _, err = running.communicate(timeout=60)
+    running.send(how)
+    interrupted = running.done(60)
     partial = read_result(path)
     assert not partial.complete
     assert partial.rounds >= 1
     if how == signal.SIGINT:
-        assert running.returncode == 130
-        assert "--resume" in err
+        assert interrupted.code == 130
+        assert "--resume" in interrupted.stderr
     total = str(partial.rounds + 5)
-    done = subprocess.run(
-        [*map(str, command), "-n", total, "--resume"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
+    done = commands.run([*command, "-n", total, "--resume"], tmp_path)
+    assert done.code == 0, done.stderr
     result = read_result(path)
     assert result.rounds == int(total)
     assert result.resumed_at == (partial.rounds,)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands, Running
 from yolotrt.artifacts.documents import read_json
 
 
@@ -28,59 +27,43 @@ def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _start(folder: Path, *arguments: object, limit: int | None = None) -> subprocess.Popen[str]:
-    def prepare() -> None:
-        if limit is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        [sys.executable, "-m", "yolotrt", *map(str, arguments)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=prepare,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-
-
-def _wait_for(mark: Path, running: subprocess.Popen[str]) -> None:
-    """Wait for a file that a command makes when its work begins: a busy machine starts Python slowly."""
+def _wait_for(mark: Path, running: Running) -> None:
+    """Wait for a file that a command makes when its work begins: a busy machine is slow."""
     deadline = time.monotonic() + 120
     while not mark.exists():
-        assert running.poll() is None, running.communicate()
+        assert not running.ended(), running.said
         assert time.monotonic() < deadline, f"{mark.name} never came"
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_calibration_leaves_nothing_half_written(
-    tmp_path: Path, tiny_onnx: Path, many_pictures: Path, how: signal.Signals
+    commands: Commands, tmp_path: Path, tiny_onnx: Path, many_pictures: Path, how: signal.Signals
 ) -> None:
     arguments = ("calibrate", tiny_onnx, "--images", many_pictures)
-    running = _start(tmp_path, *arguments)
+    running = commands.start(arguments, tmp_path)
     _wait_for(tmp_path / "calib_data" / ".tiny-seg.calib.json.lock", running)
-    running.send_signal(how)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode in ((130,) if how != signal.SIGKILL else (-9,)), err
-    assert "Traceback" not in err
+    running.send(how)
+    done = running.done(60)
+    assert done.code == (130 if how != signal.SIGKILL else -9), done.stderr
+    assert "Traceback" not in done.stderr
     cache = tmp_path / "calib_data" / "tiny-seg.calib.json"
     assert not cache.exists() or read_json(cache)
     if how != signal.SIGKILL:
         assert not list(tmp_path.rglob("*.part"))
-    again = _start(tmp_path, *arguments, "--limit", 4)
-    _, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
+    again = commands.run([*arguments, "--limit", 4], tmp_path)
+    assert again.code == 0, again.stderr
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_full_disk_during_build_leaves_nothing_half_written(tmp_path: Path, tiny_onnx: Path) -> None:
-    running = _start(tmp_path, "build", tiny_onnx, limit=4096)
-    _, err = running.communicate(timeout=120)
-    assert running.returncode == 1
-    assert "Cannot write" in err
-    assert "Traceback" not in err
+def test_a_full_disk_during_build_leaves_nothing_half_written(
+    commands: Commands, tmp_path: Path, tiny_onnx: Path
+) -> None:
+    within = ["tests.faults.within:become_limited", 4096]
+    done = commands.start(["build", tiny_onnx], tmp_path, within).done()
+    assert done.code == 1
+    assert "Cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
     assert [p.name for p in (tmp_path / "engines").iterdir() if not p.name.startswith(".")] == []
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from tests.workflow.test_evaluate import tiny_engine
@@ -190,19 +189,20 @@ def test_the_ending_jsonl_means_json_lines(cli: Cli, engine: Path, pictures: Pat
     assert len([json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]) == 4
 
 
-def test_ctrl_c_leaves_no_half_film_and_no_half_records(engine: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_half_film_and_no_half_records(
+    commands: Commands, engine: Path, tmp_path: Path
+) -> None:
     clip(tmp_path / "v.mp4", 900, images=[np.zeros((240, 320, 3), np.uint8)] * 900)
-    command = [sys.executable, "-m", "yolotrt", "predict", str(engine), "v.mp4", "--save", "out",
-               "--jsonl", "-", "--json", "out/r.json"]  # fmt: skip
-    running = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
-    assert running.stdout is not None
-    lines = [json.loads(running.stdout.readline()) for _ in range(3)]
+    command = ("predict", engine, "v.mp4", "--save", "out", "--jsonl", "-", "--json", "out/r.json")
+    running = commands.start(command, tmp_path)
+    while (printed := running.printed).count("\n") < 3:
+        assert not running.ended(), running.said
+        time.sleep(0.01)
+    lines = [json.loads(line) for line in printed.splitlines()[:3]]
     assert [line["frame"] for line in lines] == [0, 1, 2], "each comes when it is found"
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
-    assert (running.returncode, "Traceback" in err) == (130, False), err
+    running.send(signal.SIGINT)
+    done = running.done(60)
+    assert (done.code, "Traceback" in done.stderr) == (130, False), done.stderr
     assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]
 
 

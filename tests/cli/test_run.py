@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from tests.data.streams import FFMPEG, RtspCamera, needs_ffmpeg
 from yolotrt.artifacts.documents import read_json
@@ -82,23 +83,19 @@ def test_bad_sources_are_one_line_and_a_hint(
 
 
 @needs_ffmpeg
-def test_a_long_run_ends_with_its_report_on_ctrl_c(engine: Path, tmp_path: Path) -> None:
+def test_a_long_run_ends_with_its_report_on_ctrl_c(commands: Commands, engine: Path, tmp_path: Path) -> None:
     pattern = ("-f", "lavfi", "-i", "testsrc=size=160x128:rate=25", "-t", "20")
     encode = [str(FFMPEG), "-loglevel", "error", *pattern, "-c:v", "mpeg4", str(tmp_path / "clip.mp4")]
     subprocess.run(encode, check=True)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", "clip.mp4", "--json", "run.json"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    assert running.stderr is not None
-    first = running.stderr.readline()
-    assert "out" in first
+    running = commands.start(["run", engine, "--source", "clip.mp4", "--json", "run.json"], tmp_path)
+    while "out" not in running.said:
+        assert not running.ended(), running.said
+        time.sleep(0.01)
     time.sleep(0.2)
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
-    assert running.returncode == 0, err
-    assert "frames out" in out
+    running.send(signal.SIGINT)
+    done = running.done(60)
+    assert done.code == 0, done.stderr
+    assert "frames out" in done.stdout
     assert read_json(tmp_path / "run.json")["processed"] > 0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
 from yolotrt.workflow.pipeline_yaml import read_pipeline
@@ -126,23 +126,24 @@ def test_chunks_are_tiles_per_batch(cli: Cli, tiny_onnx: Path, picture: Path, tm
     assert sorted(c["groups"] for c in [*found["candidates"], *found["dropped"]]) == [1, 2, 3]
 
 
-def test_a_killed_search_goes_on_with_the_samples_it_had(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_with_the_samples_it_had(
+    commands: Commands, tiny_onnx: Path, tmp_path: Path
+) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "street.png"), picture)
-    command = [sys.executable, "-m", "yolotrt", "tune", tiny_onnx, "--source", "street.png",
-               "--precisions", "fp32", *SMALL]  # fmt: skip
-    command = [str(part) for part in command]
+    command = ("tune", tiny_onnx, "--source", "street.png", "--precisions", "fp32", *SMALL)
     state = tmp_path / "runs" / "tune.json"
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    running = commands.start(command, tmp_path)
     deadline = time.monotonic() + 60
     while not (state.exists() and read_json(state)["cases"]) and time.monotonic() < deadline:
+        assert not running.ended(), running.said
         time.sleep(0.05)
-    running.kill()
-    running.wait(30)
+    running.send(signal.SIGKILL)
+    assert running.done().code == -signal.SIGKILL
     before = {json.dumps(e["case"]): e["samples"]["end_to_end"] for e in read_json(state)["cases"]}
     assert before
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = commands.run(command, tmp_path)
+    assert done.code == 0, done.stderr
     assert "continuing" in done.stderr
     after = {json.dumps(e["case"]): e["samples"]["end_to_end"] for e in read_json(state)["cases"]}
     assert after
