@@ -25,7 +25,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[EngineFile, Engin
     """The carried model as FP32 and INT8 engines, calibrated on one scene."""
     folder = tmp_path_factory.mktemp("engines")
     model = write_bytes(folder / "demo.onnx", demo_model())
-    write_scenes(folder / "calibration", 1, CALIBRATION_SEED, (1920, 1080))
+    write_scenes(folder / "calibration", 1, CALIBRATION_SEED, (1152, 640))  # two tiles
 
     def build(precision: Precision) -> EngineFile:
         request = BuildRequest(

@@ -139,7 +139,7 @@ def _interpolated(true: I64, counted: I64, objects: I64) -> F64:
     precision = np.divide(true, counted, out=np.zeros(true.shape), where=counted > 0)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = np.divide(true, objects[:, None], out=np.zeros(true.shape), where=objects[:, None] > 0)
-    passed = np.searchsorted(RECALLS, recall, side="right")
-    steps = np.diff(passed, axis=1, prepend=0)
+    steps = np.searchsorted(RECALLS, recall, side="right")
+    steps[:, 1:] -= steps[:, :-1].copy()
     result: F64 = (precision * steps).sum(axis=1) / len(RECALLS)
     return result

@@ -30,7 +30,7 @@ from yolotrt.backends.fused.tiles import Tile, candidates
 
 pytest.importorskip("triton")  # behind the import that makes it interpret
 
-HEIGHT, WIDTH, BATCH = 7, 9, 2
+HEIGHT, WIDTH, BATCH = 5, 9, 2
 RNG = np.random.default_rng(0)
 
 
