@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -273,11 +274,10 @@ def test_on_a_gpu_it_runs_in_the_callers_memory_and_can_be_captured(
     engine.close()
 
 
-def test_a_new_backend_works_with_every_verb_that_runs_engines(
-    cli: Cli, tmp_path: Path, pictures: Path
-) -> None:
+def test_a_new_backend_works_with_every_verb_that_runs_engines(cli: Cli, tmp_path: Path) -> None:
     """One line in the registry, and the seam does the rest."""
-    model = tmp_path / "tiny.onnx"
+    model, picture = tmp_path / "tiny.onnx", tmp_path / "a.png"
+    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 256, (64, 90, 3), np.uint8))
     model.write_bytes(MODEL.SerializeToString())
     assert choose("toy")[0].name == ToyBackend.name
     engine = str(tmp_path / "tiny.toy")
@@ -287,7 +287,7 @@ def test_a_new_backend_works_with_every_verb_that_runs_engines(
             "bench",
             engine,
             "--source",
-            pictures,
+            picture,
             "--groups",
             "1,2",
             "-n",
@@ -297,7 +297,7 @@ def test_a_new_backend_works_with_every_verb_that_runs_engines(
             "-o",
             "r.json",
         ),
-        ("predict", engine, pictures / "0.png"),
+        ("predict", engine, picture),
     ):
         done = cli(*words)
         assert done.code == 0, done.err
