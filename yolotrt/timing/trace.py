@@ -76,12 +76,15 @@ class FrameTrace:
 
     def stages(self) -> dict[str, float | None]:
         """Return seconds by stage: every host stage, None where not measured, and device stages as found."""
-        found = {stage: self.seconds(stage) for stage in STAGES}
+        measured: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for span in self.spans:
+            measured.setdefault((span.stage, span.on), []).append((span.begin_ns, span.end_ns))
+        found = {stage: _union(measured.get((stage, "host"), [])) for stage in STAGES}
         for stage in (*STAGES, *COPIES):
             for on in ("host", "device"):
                 name = stage if on == "host" else DEVICE + stage
-                if name not in found and (seconds := self.seconds(stage, on=on)) is not None:
-                    found[name] = seconds
+                if name not in found and (stage, on) in measured:
+                    found[name] = _union(measured[stage, on])
         return found
 
     def seconds(self, stage: str, *, scope: str | None = None, on: str = "host") -> float | None:
@@ -91,15 +94,22 @@ class FrameTrace:
         the wall time in which at least one group was in the stage. For groups one after another that
         is their sum; for groups side by side it is what the frame waited.
         """
-        chosen = sorted(
-            (s.begin_ns, s.end_ns)
-            for s in self.spans
-            if s.stage == stage and s.on == on and scope in (None, s.scope)
+        return _union(
+            [
+                (s.begin_ns, s.end_ns)
+                for s in self.spans
+                if s.stage == stage and s.on == on and scope in (None, s.scope)
+            ]
         )
-        if not chosen:
-            return None
-        total, reached = 0, chosen[0][0]
-        for begin, end in chosen:
-            total += max(0, end - max(begin, reached))
-            reached = max(reached, end)
-        return seconds_between(0, total)
+
+
+def _union(intervals: list[tuple[int, int]]) -> float | None:
+    """Return the seconds that intervals, in ns, cover together; None without any. Sorts them."""
+    if not intervals:
+        return None
+    intervals.sort()
+    total, reached = 0, intervals[0][0]
+    for begin, end in intervals:
+        total += max(0, end - max(begin, reached))
+        reached = max(reached, end)
+    return seconds_between(0, total)
