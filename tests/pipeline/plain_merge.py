@@ -104,17 +104,18 @@ def _covers(found: Detections, tile: np.ndarray, grid: TileGrid, settings: Merge
     seen = [_seen(t, grid) for t in tile]
     cut = [_cut(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
     near = [_near(b, s, grid, settings.border) for b, s in zip(found.boxes, seen, strict=True)]
+    is_cut, is_near = ([bool(sides.any()) for sides in each] for each in (cut, near))
     result: list[int | None] = []
     for i in range(len(found)):
         choices = []
         for j in range(len(found)):
-            if not near[i].any() or cut[j].any() or not _meet(found, tile, i, j):
+            if not is_near[i] or is_cut[j] or not _meet(found, tile, i, j):
                 continue
             beyond = (found.boxes[j] - seen[i]) * OUTWARDS
-            if cut[i].any():
+            if is_cut[i]:
                 covers = ((beyond > 0) & cut[i]).any()
             else:
-                covers = ((beyond > _slack(found.boxes[i])) & near[i]).any() and not near[j].any()
+                covers = ((beyond > _slack(found.boxes[i])) & near[i]).any() and not is_near[j]
                 covers &= found.scores[j] >= np.float32(0.8) * found.scores[i]
             if not covers:
                 continue
