@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli, cli  # noqa: F401
-from tests.faults.places import assert_one_clear_error, yolotrt
+from tests.faults.places import assert_one_clear_error
 from tests.workflow.test_evaluate import tiny_engine
 from yolotrt.artifacts.files import ensure_writable, write_bytes
 from yolotrt.errors import StorageError
@@ -52,10 +52,8 @@ def in_time() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_pipe_is_not_waited_for(place: Path) -> None:
-    done = subprocess.run(
-        yolotrt("inspect", "pipe.json"), cwd=place, capture_output=True, text=True, timeout=SECONDS
-    )
+def test_a_pipe_is_not_waited_for(commands: Commands, place: Path) -> None:
+    done = commands.start(["inspect", "pipe.json"], place).done(SECONDS)
     assert_one_clear_error(done, "pipe.json is a named pipe")
 
 
