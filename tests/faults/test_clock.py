@@ -59,7 +59,9 @@ def test_durations_caches_and_results_do_not_notice(
     jumping: dict[str, str], tmp_path: Path, tiny_onnx: Path
 ) -> None:
     picture = tmp_path / "a.png"
-    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 256, (80, 100, 3), np.uint8))
+    cv2.imwrite(
+        str(picture), cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8), (100, 80))
+    )
     build = yolotrt("build", tiny_onnx, "--int8", "--images", picture, "--json", "-")
     assert json.loads(run(build, tmp_path, jumping).stdout)["cached"] is False
     again = run(build, tmp_path, jumping)

@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Path:
     """A folder with an engine, a network, a picture, and pipes of every kind of name."""
     tiny_engine(tmp_path)
     (tmp_path / "pictures").mkdir()
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8), (64, 48))
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), picture)
     os.mkfifo(tmp_path / "pictures" / "b.jpg")
     for ending in ("onnx", "pt", "json", "yaml", "mp4", "jpg", "zip", "engine"):

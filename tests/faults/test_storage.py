@@ -44,7 +44,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     (folder / "pictures").mkdir()
     for index in range(3):
-        picture = np.random.default_rng(index).integers(0, 256, (120, 160, 3), np.uint8)
+        picture = cv2.resize(np.random.default_rng(index).integers(0, 256, (6, 8, 3), np.uint8), (160, 120))
         cv2.imwrite(str(folder / "pictures" / f"{index}.jpg"), picture)
     unpacked_to(folder / "mirror", make_world(20))
     truth = write_scenes(folder / "scenes", 1, 0, (320, 240))

@@ -32,7 +32,7 @@ def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for index in range(2):
-        picture = np.random.default_rng(index).integers(0, 256, (60, 80, 3), np.uint8)
+        picture = cv2.resize(np.random.default_rng(index).integers(0, 256, (6, 8, 3), np.uint8), (80, 60))
         cv2.imwrite(str(folder / f"{index}.png"), picture)
     return folder
 
