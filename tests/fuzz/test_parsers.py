@@ -108,10 +108,10 @@ def test_annotations_that_would_be_expensive_are_left_out(old: bytes, new: bytes
     assert old in seed
     path = tmp_path / "expensive.json"
     path.write_bytes(seed.replace(old, new))
-    begin = time.monotonic()
+    begin = time.process_time()
     with contextlib.suppress(YoloTrtError):
         assert load_ground_truth(path).notes
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2  # of this process: others may keep the machine busy
 
 
 @pytest.mark.parametrize("length", [2**62, 2**63 - 2])

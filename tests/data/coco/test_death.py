@@ -105,8 +105,8 @@ def test_interrupted_in_a_silent_connection_it_leaves_at_once(tmp_path: Path, nu
             time.sleep(0.01)
         begun = time.perf_counter()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=10)
-        assert time.perf_counter() - begun < 3.0
+        _, errors = process.communicate(timeout=60)
+        assert time.perf_counter() - begun < TransferSettings().stall_s / 2, "it waited for the connection"
         assert process.returncode == (130 if number == signal.SIGINT else -number), errors
         assert_sane(request.folder)
         there = len(list(request.folder.rglob("*.jpg")))
