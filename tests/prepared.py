@@ -1,7 +1,4 @@
-"""What the commands that tests start need, imported once: see ``benchmarks.forked``.
-
-The program's options are read once too. That takes longer than many a command.
-"""
+"""What the commands that tests start need, imported once: see ``benchmarks.forked``."""
 
 from __future__ import annotations
 
@@ -10,11 +7,8 @@ import gc
 import importlib
 import pkgutil
 
-from typer.main import get_command
-
 import tests.faults.within  # noqa: F401
 import yolotrt
-from yolotrt.cli import app
 
 for name in (
     "av",
@@ -31,5 +25,4 @@ for module in pkgutil.walk_packages(yolotrt.__path__, "yolotrt."):
     if not module.name.endswith("__main__") and ".kernels" not in module.name:
         with contextlib.suppress(ImportError):  # of an extra that is not installed
             importlib.import_module(module.name)
-app.app = get_command(app.app)  # type: ignore[assignment]
 gc.freeze()
