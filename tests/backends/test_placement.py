@@ -63,9 +63,10 @@ def test_devices_are_read_as_written(path: Path) -> None:
     assert place(file, "cpu").gpus == ()
     assert place(file, "cuda:3").gpus == (3,)
     assert str(place(file, "cuda:0,2")) == "cuda:0,2"
+    assert place(file, "cuda").gpus == place(file, "0").gpus == (0,)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cuda:0,0", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cuda:0,0", ""])
 def test_other_words_are_refused(path: Path, device: str) -> None:
     with pytest.raises(UsageError) as error:
         place(engine_file(path), device)
