@@ -4,6 +4,7 @@
     python -m benchmarks accuracy tiling    only these
     python -m benchmarks --list             what there is, and what it needs
     python -m benchmarks --readme           write the blocks from what was measured
+    python -m benchmarks whole-objects --frames 30    on fewer frames, where they are many
 
 Each writes ``benchmarks/results/NAME.json``. From those that README and docs quote blocks are made; a test
 holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder with ``coco-mini/`` and
@@ -21,10 +22,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import readme_pictures, readme_runs, readme_tables
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 
 WORK = Path("runs/bench")
@@ -43,12 +46,14 @@ class Figures:
         data: Whether real weights and images are needed.
         modules: Packages that are needed.
         browser: Whether Chromium is needed.
+        frames: Whether fewer frames can be asked for.
     """
 
-    measure: Callable[[Path], readme_runs.Json]
+    measure: Callable[..., readme_runs.Json]
     data: bool = False
     modules: tuple[str, ...] = ()
     browser: bool = False
+    frames: bool = False
 
     def lacks(self) -> str | None:
         """Return what is missing here, or None."""
@@ -66,7 +71,7 @@ FIGURES = {
     "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
     "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
     "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
-    "whole-objects": Figures(readme_runs.whole_objects, data=True, modules=("ultralytics",)),
+    "whole-objects": Figures(readme_runs.whole_objects, data=True, modules=("ultralytics",), frames=True),
     "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
     "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
     "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
@@ -98,6 +103,7 @@ def main() -> None:
     parser.add_argument(
         "--readme", action="store_true", help="write the blocks of README and docs without measuring"
     )
+    parser.add_argument("--frames", type=int, metavar="N", help="at most N frames of each kind")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(FIGURES):
         parser.error(f"there are no figures called {', '.join(sorted(unknown))}")
@@ -106,8 +112,11 @@ def main() -> None:
             print(f"{name}: {'needs ' + lacking if lacking else 'can run here'}", file=sys.stderr)
             continue
         print(f"== {name}", flush=True)
-        found = readme_runs.run(FIGURES[name].measure, WORK / name)
-        write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1) + "\n")
+        measure = FIGURES[name].measure
+        if FIGURES[name].frames:
+            measure = partial(measure, frames=arguments.frames)
+        found = readme_runs.run(measure, WORK / name)
+        write_text(RESULTS / f"{name}.json", json.dumps(as_values(found), indent=1) + "\n")
     if not arguments.list:
         write_pages()
 

@@ -85,13 +85,12 @@ def tiling(folder: Path) -> Json:
     return {"modes": found}
 
 
-def whole_objects(folder: Path) -> Json:
+def whole_objects(folder: Path, frames: int | None = None) -> Json:
     """Evaluate passes on mosaics and on single enlarged photographs, with and without doubt."""
     fp32, _ = _real_engines(folder, int8=False)
-    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics", quiet=True)
-    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out single --single", quiet=True)
-    given = (str(folder / fp32), str(folder / "mosaics"), str(folder / "single"), "--limit", "13", "60")
-    return _module(folder, "benchmarks.whole_objects", *given)
+    given = (fp32, *_annotated("coco-mini/val").split(), "--out", "whole")
+    fewer = () if frames is None else ("--frames", str(frames))
+    return _module(folder, "benchmarks.whole_objects", *(_inside(folder, word) for word in given), *fewer)
 
 
 def demo(folder: Path) -> Json:

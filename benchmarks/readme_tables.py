@@ -262,21 +262,33 @@ _SHOWN = {
 
 
 def whole_objects(found: Json) -> str:
-    """Return box and mask mAP of large and small objects by pass, on two kinds of large frames."""
+    """Return box mAP by pass on the frames that judge the rule, and on those on which it was chosen."""
     words = {"mosaics": "mosaics", "single": "enlarged photographs"}
-    rows = [
-        (
-            f"{row['frames']} {words[name]}",
-            str(row["conf"]),
-            row["way"],
-            *(_points(row["box"][size]) for size in ("ap", "small", "large")),
-            _points(row["mask"]["large"]),
-        )
-        for name, entries in found["sets"].items()
-        for row in sorted(entries, key=lambda row: row["conf"])
-    ]
-    head = ("frames", "conf", "pass", "box mAP50-95", "small", "large", "masks, large")
+    rows = []
+    for kind, entries in found["sets"]["judged"].items():
+        for row, chosen in zip(entries, found["sets"]["chosen"][kind], strict=True):
+            scores = [_points(row["box"][size]) for size in ("ap", "small", "large")]
+            earlier = f"{chosen['frames']}: {' / '.join(_points(chosen['box'][s]) for s in ('ap', 'large'))}"
+            low, high = (row["box_against_nothing_doubted"][end] for end in ("low", "high"))
+            known = low is not None and row["way"] in ("tiled+global", "tiled+global, also what is not seen")
+            against = f"{low * 100:+.1f} to {high * 100:+.1f}" if known else ""
+            rows.append((f"{row['frames']} {words[kind]}", str(row["conf"]), row["way"], *scores,
+                         _points(row["mask"]["large"]), against, earlier))  # fmt: skip
+    head = ("frames", "conf", "pass", "box mAP50-95", "small", "large", "masks, large",
+            "mAP against nothing doubted, 95 %", "chosen on: mAP / large")  # fmt: skip
     return _table(head, rows, left=3)
+
+
+def whole_objects_small(found: Json) -> str:
+    """Return the small objects of drawn scenes that are found at the confidence in use, by pass."""
+    sizes = {(row["width"], row["height"]): row for row in found["scenes"]}
+    shown = {(row["way"], row["width"]): f"{row['found']:,}" for row in found["scenes"]}
+    rows = [(way, *(shown[way, width] for width, _ in sizes)) for way in dict.fromkeys(w for w, _ in shown)]
+    head = (
+        f"{row['scenes']} scenes of {width}x{height}: of {row['small_objects']:,}"
+        for (width, height), row in sizes.items()
+    )
+    return _table(("small objects found, conf 0.25", *head), rows, left=1)
 
 
 def summary(*found: Json) -> str:
@@ -341,6 +353,7 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "int8-bound-engines": ("int8-bound", engines_table),
     "tiling": ("tiling", tiling),
     "whole-objects": ("whole-objects", whole_objects),
+    "whole-objects-small": ("whole-objects", whole_objects_small),
     "merging": ("merge-comparison", merging),
     "demo-model": ("demo-model", demo),
     "small-objects": ("small-objects", small_objects),

@@ -1,92 +1,186 @@
 """Objects that only the global pass sees whole: accuracy by pass and size, with and without doubt.
 
-Two kinds of large frames, made by ``yolotrt mosaics`` from the same annotated images: mosaics, whose objects
-the global pass mostly misses, and single enlarged photographs (``--single``), whose objects tiles see in
-pieces. Each frame is looked at once; passes are merged from that look, above two confidences: one at which a
-precision-recall curve is nearly complete, and the usual one of ``predict`` and ``run``.
+Large frames of two kinds, made of annotated images: mosaics, whose objects the global pass mostly misses, and
+single enlarged photographs, whose objects tiles see in pieces. The rule of ``yolotrt/geometry/doubt.py`` was
+chosen on frames of some of the images, and is judged on frames of the others, which nobody looked at before.
+Each frame is looked at once; passes are merged from that look, above two confidences: one at which a
+precision-recall curve is nearly complete, and the usual one of ``predict`` and ``run``. What was tried and
+dropped is measured beside: to doubt, too, what the global pass had to see by its size and did not.
 
-    python -m benchmarks.whole_objects ENGINE mosaics/ single/ [--limit 13 60] [--threads 2] [--json FILE]
+    python -m benchmarks.whole_objects ENGINE --images DIR --annotations FILE --out DIR [--frames N]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.output import emit
+from yolotrt.arrays import I64, Bits
+from yolotrt.artifacts.files import write_bytes, write_text
+from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.evaluation.coco import Evaluator
-from yolotrt.evaluation.groundtruth import load_ground_truth
+from yolotrt.data.scenes.scene import make_scene
+from yolotrt.evaluation.coco import Evaluation, Evaluator
+from yolotrt.evaluation.comparison import compare
+from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
+from yolotrt.evaluation.mosaic import plan_mosaics, write_mosaics
+from yolotrt.evaluation.recall import SmallRecall
 from yolotrt.evaluation.run import annotated_images
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.boxes import areas, box_overlap
+from yolotrt.geometry.detections import CONFIDENT, Detections, PerImage
+from yolotrt.geometry.doubt import doubted, halved
 from yolotrt.geometry.seams import GLOBAL_PASS
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.machine.environment import environment
 from yolotrt.pipeline.decode import DecodeSettings
-from yolotrt.pipeline.merge import Candidates, MergeSettings, merge_frame, seams
-from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
+from yolotrt.pipeline.merge import Candidates, best_of_views, joined_at_seams, merge_frame
+from yolotrt.pipeline.tiled import FrameResult, PipelineSettings, TiledPipeline
 from yolotrt.pipeline.wanted import wanted
+from yolotrt.progress import Progress
+from yolotrt.workflow.build import BuildRequest, build_engine
+from yolotrt.workflow.demo import are_found, demo_model, small_objects
 
-CONFIDENCES = (0.01, 0.25)
-WITHOUT = "tiled+global, nothing doubted"
-WAYS = ("global", "tiled", WITHOUT, "tiled+global")
+CONFIDENCES = (0.01, CONFIDENT)
+RULE = "tiled+global"
+NOTHING = "tiled+global, nothing doubted"
+UNSEEN = "tiled+global, also what is not seen"
+WAYS = ("global", "tiled", NOTHING, RULE, UNSEEN)
 SIZES = ("ap", "small", "medium", "large")
 
+FRAME_WH = (3840, 2160)
+CHOSEN_ON = {"mosaics": 13, "single": 60}
+"""The first mosaics and photographs: on these the rule was chosen. Those that judge it share no image."""
 
-def merged(
-    way: str, tiles: list[Detections], whole: Detections, grid: TileGrid, settings: PipelineSettings
-) -> Detections:
-    """Return what one way of looking finds."""
-    if way == "global":
-        return whole
-    if way == WITHOUT:
-        number = [
-            *(np.full(len(found), k) for k, found in enumerate(tiles)),
-            np.full(len(whole), GLOBAL_PASS),
-        ]
-        every = Detections.concatenate([*tiles, whole])
-        return seams(Candidates(every, np.concatenate(number).astype(np.int64), grid, False), MergeSettings())
-    return wanted(merge_frame(tiles, grid, None if way == "tiled" else whole), settings)
+SCENES = {(960, 640): 60, FRAME_WH: 20}
+"""Held-out scenes by size: two tiles, and 4K."""
 
 
-def measure(engine: Path, folder: Path, limit: int | None, threads: int) -> list[dict[str, Any]]:
+def ways(seen: FrameResult, grid: TileGrid, settings: PipelineSettings) -> dict[str, Detections]:
+    """Return what each way of looking finds above a confidence, from one look with a lower one."""
+    assert seen.global_pass is not None
+    *tiles, whole = (
+        found.take(found.scores > settings.decode.conf) for found in (*seen.tiles, seen.global_pass)
+    )
+    every = PerImage.of([*tiles, whole])
+    passes = np.where(every.image == len(tiles), GLOBAL_PASS, every.image)
+    objects, tile, touches = joined_at_seams(Candidates(every.found, passes, grid), settings.merge)
+    doubts = {NOTHING: np.zeros(len(objects), np.bool_)}
+    doubts[UNSEEN] = doubted(objects, tile == GLOBAL_PASS, touches) | unseen(objects, tile, touches, grid)
+    found = {
+        "global": whole,
+        "tiled": merge_frame(tiles, grid, None, settings.merge),
+        RULE: merge_frame(tiles, grid, whole, settings.merge),
+    }
+    for way, which in doubts.items():
+        weighed = replace(objects, scores=halved(objects.scores, which))
+        found[way] = best_of_views(weighed, tile, settings.merge)
+    return {way: wanted(found[way], settings) for way in WAYS}
+
+
+def unseen(objects: Detections, tile: I64, touches: Bits, grid: TileGrid) -> Bits:
+    """Return which objects the global pass had to see by their size, and saw nothing of their class there.
+
+    It sees squares of 16 px of its input, and had to see those of 24 px: fragments from the one size on, what
+    a tile saw whole from the other. It saw the same from an IoU of 0.3 on.
+    """
+    scale = min(tile / frame for tile, frame in zip(grid.content_wh, grid.frame_wh, strict=True))
+    least = np.where(touches, 16 / scale, 24 / scale) ** 2
+    seen = np.flatnonzero(tile == GLOBAL_PASS)
+    same = objects.classes[:, None] == objects.classes[seen][None]
+    agreed = ((box_overlap(objects.boxes, objects.boxes[seen]) > 0.3) & same).any(axis=1)
+    result: Bits = (tile != GLOBAL_PASS) & (areas(objects.boxes) >= least) & ~agreed
+    return result
+
+
+def measure(engine: Engine, folder: Path, limit: int | None) -> list[dict[str, Any]]:
     """Return a row for each way and confidence."""
     truth = load_ground_truth(folder / "instances.json", folder / "images", limit=limit)
-    settings = {
-        conf: PipelineSettings("tiled+global", cpu_threads=threads, decode=DecodeSettings(conf=conf))
-        for conf in CONFIDENCES
+    names, cases = engine.file.spec.names, [(way, conf) for conf in CONFIDENCES for way in WAYS]
+    judges = {case: Evaluator(truth, names) for case in cases}
+    small = {case: SmallRecall(truth, names) for case in cases}
+    settings = {conf: _settings(conf) for conf in CONFIDENCES}
+    with TiledPipeline(engine, settings[CONFIDENCES[0]]) as pipeline:
+        for image, pixels in annotated_images(truth, folder / "images", _told(folder.name)):
+            seen = pipeline(pixels)
+            wh = (pixels.shape[1], pixels.shape[0])
+            for conf, chosen in settings.items():
+                for way, found in ways(seen, chosen.grid(wh, pipeline.input_wh), chosen).items():
+                    judges[way, conf].add(image, found)
+                    small[way, conf].add(image, found)
+    results = {case: judge.result() for case, judge in judges.items()}
+    return [
+        {"way": way, "conf": conf, "small_found": small[way, conf].result()}
+        | _figures(results[way, conf], results[NOTHING, conf])
+        for way, conf in cases
+    ]
+
+
+def _figures(found: Evaluation, reference: Evaluation) -> dict[str, Any]:
+    accuracy, against = found.accuracy, compare(reference, found).box
+    assert accuracy.mask is not None
+    by_size = {
+        kind: {size: getattr(scores, size) for size in SIZES}
+        for kind, scores in (("box", accuracy.box), ("mask", accuracy.mask))
     }
-    with closing(load_engine(read_engine(engine))) as loaded:
-        names = loaded.file.spec.names
-        judges = {(way, conf): Evaluator(truth, names) for way in WAYS for conf in CONFIDENCES}
-        with TiledPipeline(loaded, settings[CONFIDENCES[0]]) as pipeline:
-            for image, pixels in annotated_images(truth, folder / "images", _told):
-                seen = pipeline(pixels)
-                grid = settings[CONFIDENCES[0]].grid((pixels.shape[1], pixels.shape[0]), pipeline.input_wh)
-                assert seen.global_pass is not None
-                for conf, chosen in settings.items():
-                    tiles = [found.take(found.scores > conf) for found in seen.tiles]
-                    whole = seen.global_pass.take(seen.global_pass.scores > conf)
-                    for way in WAYS:
-                        judges[way, conf].add(image, merged(way, tiles, whole, grid, chosen))
-    rows = []
-    for (way, conf), judge in judges.items():
-        accuracy = judge.result().accuracy
-        assert accuracy.mask is not None
-        figures = {kind: vars(getattr(accuracy, kind)) for kind in ("box", "mask")}
-        row = {kind: {size: found[size] for size in SIZES} for kind, found in figures.items()}
-        rows.append({"way": way, "conf": conf, "frames": accuracy.images, **row})
-    return rows
+    interval = {"value": against.absolute, "low": against.low, "high": against.high}
+    return {"frames": accuracy.images, **by_size, "box_against_nothing_doubted": interval}
 
 
-def _told(_step: str, done: int, total: int) -> None:
-    print(f"{done} of {total}", file=sys.stderr, flush=True)
+def small_objects_found(engine: Engine, wh: tuple[int, int], count: int) -> list[dict[str, Any]]:
+    """Count the small objects of drawn scenes that each way finds at the confidence in use."""
+    hits: dict[str, int] = dict.fromkeys(WAYS, 0)
+    objects = 0
+    settings, told = _settings(CONFIDENT), _told(f"scenes of {wh[0]}x{wh[1]}")
+    with TiledPipeline(engine, settings) as pipeline:
+        grid = settings.grid(wh, pipeline.input_wh)
+        for seed in range(count):
+            scene = make_scene(seed, wh)
+            small = small_objects(scene)
+            objects += len(small)
+            for way, found in ways(pipeline(scene.image), grid, settings).items():
+                hits[way] += int(are_found(small, found).sum())
+            told("", seed + 1, count)
+    same = {"scenes": count, "width": wh[0], "height": wh[1], "small_objects": objects}
+    return [{"way": way, "found": found, **same} for way, found in hits.items()]
+
+
+def compose(truth: GroundTruth, images: Path, annotations: Path, out: Path) -> None:
+    """Write frames of the images on which the rule was chosen, and of all others."""
+    plan = plan_mosaics([(i.id, i.size_wh) for i in truth.images], FRAME_WH)
+    chosen = {place.image_id for frame in plan[: CHOSEN_ON["mosaics"]] for place in frame}
+    chosen |= {image.id for image in truth.images[: CHOSEN_ON["single"]]}
+    document = json.loads(annotations.read_text())
+    document["images"] = [image for image in document["images"] if image["id"] not in chosen]
+    document["annotations"] = [a for a in document["annotations"] if a["image_id"] not in chosen]
+    others = load_ground_truth(write_text(out / "others.json", json.dumps(document)), images)
+    first = load_ground_truth(annotations, images, limit=CHOSEN_ON["single"])
+    for name, (whole, enlarged) in {"chosen": (truth, first), "judged": (others, others)}.items():
+        write_mosaics(whole, images, out / name / "mosaics", frame_wh=FRAME_WH)
+        write_mosaics(enlarged, images, out / name / "single", frame_wh=FRAME_WH, single=True)
+
+
+def _settings(conf: float) -> PipelineSettings:
+    return PipelineSettings("tiled+global", cpu_threads=1, decode=DecodeSettings(conf=conf))
+
+
+def _told(what: str) -> Progress:
+    def told(_step: str, done: int, total: int) -> None:
+        print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return told
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def main() -> None:
@@ -94,14 +188,32 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("engine", type=Path)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--limit", type=int, nargs="*", default=[], help="frames of each folder")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--annotations", type=Path, required=True, help="COCO instances")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the frames")
+    parser.add_argument("--frames", type=int, help="at most so many of each kind and half")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    limits = dict(zip(given.folders, given.limit, strict=False))
-    sets = {f.name: measure(given.engine, f, limits.get(f), given.threads) for f in given.folders}
-    emit({"engine": given.engine.name, "sets": sets, "environment": environment(given.threads)}, given.json)
+    compose(load_ground_truth(given.annotations, given.images), given.images, given.annotations, given.out)
+    sets: dict[str, dict[str, Any]] = {}
+    with closing(load_engine(read_engine(given.engine))) as engine:
+        for half in ("judged", "chosen"):
+            sets[half] = {}
+            for kind, limit in CHOSEN_ON.items():
+                most = _least(given.frames, limit if half == "chosen" else None)
+                sets[half][kind] = measure(engine, given.out / half / kind, most)
+    model = write_bytes(given.out / "demo.onnx", demo_model())
+    demo = build_engine(BuildRequest(model, engines=given.out, overwrite=True), say=lambda _m: None).file
+    with closing(load_engine(demo)) as engine:
+        scenes = [
+            row
+            for wh, count in SCENES.items()
+            for row in small_objects_found(engine, wh, _least(given.frames, count) or count)
+        ]
+    emit(
+        {"engine": given.engine.name, "sets": sets, "scenes": scenes, "environment": environment(1)},
+        given.json,
+    )
 
 
 if __name__ == "__main__":

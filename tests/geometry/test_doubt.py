@@ -1,4 +1,4 @@
-"""What the global pass had to see, and did not."""
+"""Pieces of what the global pass saw as something else."""
 
 from __future__ import annotations
 
@@ -7,55 +7,64 @@ import pytest
 
 from tests.pipeline.crowds import GRID, crowd
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.doubt import doubted, seen_areas
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.merge import merge_frame
 
 DOG, CAT = 0, 1
 FRAME = tile_grid((3840, 2160))
+TILE = 9
+"""Shows 640 px from (512, 512) on."""
+
+FUR = (900, 900, 1152, 1152)
+"""A box that ends at its right and lower border."""
 
 
 def one(*box: float, label: int, score: float) -> Detections:
     return Detections(np.array([box], np.float32), np.array([score], np.float32), np.array([label]))
 
 
-def merged(tiles: dict[int, Detections], whole: Detections) -> list[tuple[int, float]]:
-    found = merge_frame([tiles.get(t, Detections.empty(masks=False)) for t in range(32)], FRAME, whole)
+def merged(piece: Detections, whole: Detections | None) -> list[tuple[int, float]]:
+    tiles = [piece if t == TILE else Detections.empty(masks=False) for t in range(32)]
+    found = merge_frame(tiles, FRAME, whole)
     return [(int(c), round(float(s), 2)) for c, s in zip(found.classes, found.scores, strict=True)]
+
+
+def dog(score: float) -> Detections:
+    return one(100, 100, 1900, 1900, label=DOG, score=score)
 
 
 @pytest.mark.parametrize("label", [CAT, DOG])
 def test_a_piece_of_a_large_object_counts_half_if_it_is_taken_for_another(label: int) -> None:
-    dog = one(100, 100, 1900, 1900, label=DOG, score=0.9)
-    tile = 9  # of 640 px from (512, 512) on: fur up to its right and lower border
-    piece = one(900, 900, 1152, 1152, label=label, score=0.8)
-    assert merged({tile: piece}, dog) == ([(DOG, 0.9), (CAT, 0.4)] if label == CAT else [(DOG, 0.9)])
+    piece = one(*FUR, label=label, score=0.8)
+    assert merged(piece, dog(0.9)) == ([(DOG, 0.9), (CAT, 0.4)] if label == CAT else [(DOG, 0.9)])
 
 
-def test_what_the_global_pass_cannot_see_is_believed() -> None:
-    dog = one(100, 100, 1900, 1900, label=DOG, score=0.9)
-    bird = one(700, 700, 760, 760, label=CAT, score=0.7)  # in front of the dog: 10 px of the global pass
-    assert merged({9: bird}, dog) == [(DOG, 0.9), (CAT, 0.7)]
-    large = one(600, 600, 1000, 1000, label=CAT, score=0.7)
-    assert merged({9: large}, dog) == [(DOG, 0.9), (CAT, 0.35)]
-    seen = Detections.concatenate([dog, one(580, 620, 1010, 990, label=CAT, score=0.3)])
-    assert merged({9: large}, seen) == [(DOG, 0.9), (CAT, 0.7)]
+@pytest.mark.parametrize(("piece", "whole"), [(0.8, 0.7), (0.2, 0.24)], ids=["less sure", "not confident"])
+def test_only_what_is_confident_and_as_sure_contradicts(piece: float, whole: float) -> None:
+    assert (CAT, piece) in merged(one(*FUR, label=CAT, score=piece), dog(whole))
 
 
-def test_the_sizes_are_those_of_the_global_passes_input() -> None:
-    assert seen_areas(FRAME) == (96.0**2, 144.0**2)
-    objects = one(0, 0, 144, 144, label=DOG, score=0.5)
-    no, yes = np.array([False]), np.array([True])
-    assert doubted(objects, no, no, FRAME).all()
-    assert not doubted(objects, yes, no, FRAME).any(), "what the global pass saw is not held against it"
+@pytest.mark.parametrize("box", [(700, 700, 760, 760), (600, 600, 1000, 1000)], ids=["small", "large"])
+def test_what_a_tile_saw_whole_is_believed(box: tuple[int, ...]) -> None:
+    assert merged(one(*box, label=CAT, score=0.7), dog(0.9)) == [(DOG, 0.9), (CAT, 0.7)]
 
 
-def test_without_a_global_pass_nothing_is_doubted() -> None:
-    large = one(600, 600, 1000, 1000, label=CAT, score=0.7)
-    tiles = [large if t == 9 else Detections.empty(masks=False) for t in range(32)]
-    assert merge_frame(tiles, FRAME).scores.tolist() == pytest.approx([0.7])
-    nothing = Detections.empty(masks=False)
-    assert merge_frame(tiles, FRAME, nothing).scores.tolist() == pytest.approx([0.35])
+@pytest.mark.parametrize(
+    "whole", [None, Detections.empty(masks=False), one(2000, 0, 3000, 900, label=DOG, score=0.9)]
+)
+def test_what_the_global_pass_does_not_see_is_believed(whole: Detections | None) -> None:
+    assert (CAT, 0.8) in merged(one(*FUR, label=CAT, score=0.8), whole)
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3, 0.5, 0.6])
+def test_the_least_score_decides_nothing(least: float) -> None:
+    """What passes it is doubted exactly if it is without one: evaluation and application agree."""
+    scores = np.linspace(0.05, 0.95, 7).astype(np.float32)
+    for of_piece in scores[scores > least]:
+        for of_whole in scores:
+            whole = dog(of_whole) if of_whole > least else Detections.empty(masks=False)
+            piece = one(*FUR, label=CAT, score=of_piece)
+            assert dict(merged(piece, whole))[CAT] == dict(merged(piece, dog(of_whole)))[CAT]
 
 
 def test_crowds_have_some() -> None:

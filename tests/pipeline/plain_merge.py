@@ -49,24 +49,17 @@ def plain_merge(
 def _weighed(
     found: Detections, tile: np.ndarray, joined: list[bool], grid: TileGrid, settings: MergeSettings
 ) -> Detections:
-    """With the scores halved of what the global pass had to see and did not."""
-    scale = min(grid.content_wh[0] / grid.frame_wh[0], grid.content_wh[1] / grid.frame_wh[1])
+    """With the scores halved of pieces of what the global pass saw as another class."""
     scores = found.scores.copy()
     for i in range(len(found)):
-        if tile[i] == GLOBAL_PASS:
-            continue
         ends = joined[i] or _near(found.boxes[i], _seen(tile[i], grid), grid, settings.border).any()
+        if tile[i] == GLOBAL_PASS or not ends:
+            continue
         size = intersection_areas(found.boxes[i], found.boxes[i])
-        contradicted, agreed = False, False
-        for j in np.flatnonzero(tile == GLOBAL_PASS):
-            shared = intersection_areas(found.boxes[i], found.boxes[j])
-            if found.classes[i] != found.classes[j]:
-                contradicted |= bool(found.scores[j] >= np.float32(0.25) and shared > 0.8 * size)
-            else:
-                agreed |= bool(box_overlap(found.boxes[i : i + 1], found.boxes[j : j + 1])[0, 0] > 0.3)
-        least = ((16 if ends else 24) / scale) ** 2
-        if (contradicted and ends) or (size >= least and not agreed):
-            scores[i] *= np.float32(0.5)
+        for j in np.flatnonzero((tile == GLOBAL_PASS) & (found.classes != found.classes[i])):
+            sure = found.scores[j] >= max(found.scores[i], np.float32(0.25))
+            if sure and intersection_areas(found.boxes[i], found.boxes[j]) > 0.8 * size:
+                scores[i] = found.scores[i] * np.float32(0.5)
     return Detections(found.boxes, scores, found.classes, found.masks)
 
 

@@ -7,7 +7,8 @@ There are four ways in which two detections can be one object, and one to doubt 
    wins;
 2. two fragments of one object: they are joined, box and mask;
 3. a fragment that was taken for another class than the whole object: the whole one wins;
-4. what the global pass had to see and did not (:mod:`yolotrt.geometry.doubt`): its score is halved;
+4. a piece of what the global pass saw as another class (:mod:`yolotrt.geometry.doubt`): its score is
+   halved;
 5. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
@@ -24,7 +25,7 @@ from typing import cast
 
 import numpy as np
 
-from yolotrt.arrays import I64
+from yolotrt.arrays import I64, Bits
 from yolotrt.errors import UsageError
 from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
@@ -88,13 +89,11 @@ class Candidates:
         found: Detections in px of the frame.
         tile: (n,) index of the tile that each comes from, or ``WHOLE_FRAME``.
         grid: Where the tiles lie.
-        global_pass: Whether there was one, though it may have found nothing.
     """
 
     found: Detections
     tile: I64
     grid: TileGrid
-    global_pass: bool
 
 
 def merge_frame(
@@ -125,25 +124,38 @@ def merge_frame(
     if global_ is not None:
         found = Detections.concatenate([found, global_])
         tile = np.concatenate([tile, np.full(len(global_), GLOBAL_PASS)])
-    if len(found) < 2 and global_ is None:
+    if len(found) < 2:
         return found
-    return _function(settings.method)(Candidates(found, tile, grid, global_ is not None), settings)
+    return _function(settings.method)(Candidates(found, tile, grid), settings)
 
 
 def seams(seen: Candidates, settings: MergeSettings) -> Detections:
     """Join with what is known of the tiles' borders; see the module."""
+    joined, tile, touches = joined_at_seams(seen, settings)
+    which = doubted(joined, tile == GLOBAL_PASS, touches)
+    return best_of_views(replace(joined, scores=halved(joined.scores, which)), tile, settings)
+
+
+def joined_at_seams(seen: Candidates, settings: MergeSettings) -> tuple[Detections, I64, Bits]:
+    """Return the objects that fragments make up: the first three steps of the module.
+
+    Returns:
+        The objects in px of the frame, (n,) the tile that saw each best or ``GLOBAL_PASS``, and (n,) which
+        end at or near a border of that tile.
+    """
     views = Views.of(seen.found, seen.tile, seen.grid, settings.border)
     alone = np.arange(len(seen.found))
     alive = covered(views, settings.threshold) == alone
     owner = continued(views, settings.threshold, alive)
     alive &= ~mistaken(views, owner, alive)
     left = (alive & (owner == alone))[owner == alone]
-    joined, tile = join(seen.found, owner).take(left), seen.tile[owner == alone][left]
-    if seen.global_pass:
-        touches = views.ends_near_border[owner == alone][left]
-        which = doubted(joined, tile == GLOBAL_PASS, touches, seen.grid)
-        joined = replace(joined, scores=halved(joined.scores, which))
-    return suppress(joined, settings.duplicate_iou, metric="iou", source=tile)
+    tile, touches = (of_all[owner == alone][left] for of_all in (seen.tile, views.ends_near_border))
+    return join(seen.found, owner).take(left), tile, touches
+
+
+def best_of_views(objects: Detections, tile: I64, settings: MergeSettings) -> Detections:
+    """Keep the best of what different tiles saw at one place, best first: the last step of the module."""
+    return suppress(objects, settings.duplicate_iou, metric="iou", source=tile)
 
 
 def nmm(seen: Candidates, settings: MergeSettings) -> Detections:

@@ -140,28 +140,22 @@ extern "C" __global__ void __launch_bounds__(1024) join(const Work* work)
 
 __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.owner[i] == i; }
 
-// Halve the scores of objects that the global pass had to see, and did not; see doubt.py. Any grid.
+// Halve the scores of pieces of what the global pass saw as another class; see doubt.py. Any grid.
 extern "C" __global__ void weigh(const Work* work)
 {
     const Work w = *work;
     int tiled = w.headers[0]->records, count = count_of(w);
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < tiled; i += gridDim.x * blockDim.x) {
-        if (!contends(w, i)) continue;
+        if (!contends(w, i) || !w.views[i].near) continue;
         const float* box = w.boxes + 4 * i;
-        bool touches = w.views[i].near, contradicted = false, agreed = false;
-        double size = area(box);
-        for (int j = tiled; j < count; ++j) {
+        double least = INSIDE * area(box);
+        bool contradicted = false;
+        for (int j = tiled; j < count && !contradicted; ++j) {
             const View& seen = w.views[j];
-            double shared = shared_area(box, seen.box);
-            if (seen.label != w.views[i].label) {
-                contradicted |= seen.score >= CONFIDENT && shared > INSIDE * size;
-            } else {
-                double whole = size + area(seen.box) - shared;
-                agreed |= whole > 0 && shared / whole > AGREES;
-            }
+            contradicted = seen.label != w.views[i].label && seen.score >= CONFIDENT &&
+                           seen.score >= w.views[i].score && shared_area(box, seen.box) > least;
         }
-        bool unseen = size >= (touches ? w.seen_part : w.seen_whole) && !agreed;
-        if ((contradicted && touches) || unseen) w.views[i].score *= HALVED;
+        if (contradicted) w.views[i].score *= HALVED;
     }
 }
 

@@ -5,8 +5,7 @@ const int NONE = -1;
 const int MOST_EDGES = 4096;  // fragments that may be joined; with more, or too many pairs, the host merges
 const float NEAR = 0.1f;      // as _NEAR in seams.py, and so on
 const float RIVAL = 0.8f;
-const double INSIDE = 0.8;      // also in doubt.py, with the next three
-const double AGREES = 0.3;
+const double INSIDE = 0.8;  // also in doubt.py, with the next two
 const float CONFIDENT = 0.25f;
 const float HALVED = 0.5f;
 
@@ -88,7 +87,6 @@ struct Work {
     Object* objects;
     Piece* pieces;
     double border, threshold, duplicate;
-    double seen_part, seen_whole;  // px from which the global pass had to see an object; infinite without one
     int global_look;  // index into `looks`
     int room;   // for pairs, and for rivals
     int masks, unused;

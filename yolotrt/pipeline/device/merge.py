@@ -14,7 +14,6 @@ import numpy as np
 from yolotrt.arrays import U8
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.geometry.detections import Detections
-from yolotrt.geometry.doubt import seen_areas
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
@@ -43,7 +42,7 @@ WORK = np.dtype(
         *((name, "<u8") for name in ("looks", "state", "views", "fate", "rank", "group", "next", "boxes")),
         *((name, "<u8") for name in ("owner", "order", "waits", "pairs", "edges", "rivals")),
         *((name, "<u8") for name in ("found", "objects", "pieces")),
-        *((name, "<f8") for name in ("border", "threshold", "duplicate", "seen_part", "seen_whole")),
+        *((name, "<f8") for name in ("border", "threshold", "duplicate")),
         *((name, "<i4") for name in ("global_look", "room", "masks", "unused")),
     ]
 )
@@ -106,8 +105,6 @@ class DeviceMerger:
             work[name] = scope.buffer(nbytes).address
         work["border"], work["threshold"] = settings.border, settings.threshold
         work["duplicate"] = settings.duplicate_iou
-        seen = seen_areas(grid) if global_pass else (np.inf, np.inf)
-        work["seen_part"], work["seen_whole"] = seen
         work["global_look"], work["masks"] = len(grid.origins), masks
         self._work = work
 
