@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -45,6 +46,42 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     imported = _imported(tree)
     assert "rich.console" not in imported or path == ROOT / "cli" / "terminal.py", "use stdout()"
     assert "html" not in imported or path == ROOT / "text.py", "use yolotrt.text.html_text"
+
+
+def _contracts(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the imports of a copy of the package in a folder, by the contracts of the project."""
+    shutil.copytree(ROOT, folder / "yolotrt", ignore=shutil.ignore_patterns("__pycache__", "assets"))
+    shutil.copy(ROOT.parent / "pyproject.toml", folder)
+    for place, text in ARROWS.items():
+        (folder / place).write_text(text)
+    program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    environment = {"PATH": "", "PYTHONPATH": str(folder)}
+    options = ("--no-cache", "--contract", "rooms", "--contract", "backends")
+    return subprocess.run([*program, *options], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+ARROWS = {
+    "yolotrt/data/planted.py": "from yolotrt import TiledPipeline\n",
+    "yolotrt/geometry/planted.py": "def late():\n    from yolotrt.bench import sweep\n",
+    "yolotrt/bench/planted.py": "from yolotrt.backends.fused import parts\n",
+}
+"""Modules that import what they must not."""
+
+
+def test_an_arrow_that_points_upwards_or_into_a_backend_is_refused(tmp_path: Path) -> None:
+    done = _contracts(tmp_path)
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 broken" in said
+    for place in ARROWS:
+        assert f"{place[:-3].replace('/', '.')} -> yolotrt" in said, place
+
+
+def test_every_backends_package_is_protected() -> None:
+    settings = (ROOT.parent / "pyproject.toml").read_text()
+    (listed,) = re.findall(r"^protected_modules = \[(.*?)\]", settings, re.MULTILINE | re.DOTALL)
+    packages = {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")}
+    assert set(re.findall(r'"yolotrt\.backends\.(\w+)"', listed)) == packages
 
 
 def test_the_picture_of_the_house_is_of_the_code_as_it_is() -> None:
