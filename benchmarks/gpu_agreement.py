@@ -39,7 +39,7 @@ MOST_CANDIDATES = 3000
 
 
 @dataclass
-class Tally:
+class PairTally:
     """What both pipelines found.
 
     Attributes:
@@ -94,7 +94,7 @@ def agreement(
     )  # fmt: skip
     everything = replace(cpu, decode=replace(cpu.decode, iou=1.0, max_det=MOST_CANDIDATES))
     limit = 1.0 if gpu.engine.file.precision == "fp32" else 2.0
-    tallies = {name: Tally(limit) for name in ("tiles", "whole frame", "merged", "same outputs")}
+    tallies = {name: PairTally(limit) for name in ("tiles", "global pass", "merged", "same outputs")}
     merged_otherwise = 0
     with (
         TiledPipeline(on_cpu, cpu) as reference,
@@ -117,7 +117,7 @@ def compare_frame(
     expected: FrameResult,
     found: FrameResult,
     conf: float,
-    tallies: Mapping[str, Tally],
+    tallies: Mapping[str, PairTally],
     seen: Callable[[], FrameResult],
 ) -> None:
     """Compare a frame's tiles, the look at the whole of it, and what was made of both.
@@ -133,7 +133,7 @@ def compare_frame(
         compare(*pair, conf, tallies["tiles"], lambda t=tile: seen().tiles[t])
     for frame in (expected, found):
         assert frame.global_pass is not None
-    compare(expected.global_pass, found.global_pass, conf, tallies["whole frame"], lambda: seen().global_pass)
+    compare(expected.global_pass, found.global_pass, conf, tallies["global pass"], lambda: seen().global_pass)
     compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
 
 
@@ -175,7 +175,7 @@ def compare(
     expected: Detections,
     found: Detections,
     conf: float,
-    tally: Tally,
+    tally: PairTally,
     candidates: Callable[[], Detections],
 ) -> None:
     """Match the detections of one image and count what agrees.
@@ -210,7 +210,7 @@ def compare(
     tally.unmatched_beyond_threshold += int(np.count_nonzero(found.scores[free] > conf + ALIKE))
 
 
-def _is_candidate(found: Detections, j: int, among: Detections, score: float, tally: Tally) -> bool:
+def _is_candidate(found: Detections, j: int, among: Detections, score: float, tally: PairTally) -> bool:
     """Return whether a detection is one of these, of a score like that of the one that was kept instead."""
     alike = (among.classes == found.classes[j]) & (np.abs(among.scores - score) <= ALIKE)
     return any(tally.close(*_difference(among, i, found, j)) for i in np.flatnonzero(alike).tolist())

@@ -61,7 +61,7 @@ Calibrate = Callable[[Path, list[Path], Path], None]
 
 
 @dataclass(frozen=True)
-class Method:
+class Quantiser:
     """A way to INT8.
 
     Attributes:
@@ -141,12 +141,12 @@ def modelopt(**options: Any) -> Calibrate:
 
 
 METHODS = {
-    "fp32": Method(None, fake_quantized=False),
-    "ours, TensorRT": Method(ours("gpu"), fake_quantized=True),
-    "ours, CPU, as it runs": Method(ours("cpu"), fake_quantized=False),
-    "quantize_static as Ultralytics calls it": Method(onnxruntime_weighted_only, fake_quantized=True),
-    "ModelOpt": Method(modelopt(), fake_quantized=True),
-    "ModelOpt as Ultralytics calls it": Method(
+    "fp32": Quantiser(None, fake_quantized=False),
+    "ours, TensorRT": Quantiser(ours("gpu"), fake_quantized=True),
+    "ours, CPU, as it runs": Quantiser(ours("cpu"), fake_quantized=False),
+    "quantize_static as Ultralytics calls it": Quantiser(onnxruntime_weighted_only, fake_quantized=True),
+    "ModelOpt": Quantiser(modelopt(), fake_quantized=True),
+    "ModelOpt as Ultralytics calls it": Quantiser(
         modelopt(calibration_method="max", nodes_to_exclude=[r".*\.2/Conv$", r".*/dfl/"]), fake_quantized=True
     ),
 }

@@ -242,8 +242,8 @@ def gpu_frames(found: Json) -> str:
         cases = {c["engine"]: c for c in network["frame"]["cases"]}
         medians = {name: float(np.median(c["samples_s"]["end_to_end"])) for name, c in cases.items()}
         bare = medians["bare inference, one batch after another"]
-        ours = medians["whole frame, global beside the tiles"]
-        count = cases["whole frame, global beside the tiles"]["detections"]
+        ours = medians["frame, global beside the tiles"]
+        count = cases["frame, global beside the tiles"]["detections"]
         for name, seconds in medians.items():
             peer = name.startswith(("ultralytics", "sahi"))
             ratio = f"{seconds / ours:.1f}x ours" if peer else f"{seconds / bare:.2f}x"
@@ -254,9 +254,9 @@ def gpu_frames(found: Json) -> str:
 
 _SHOWN = {
     "bare inference, one batch after another": "bare inference: 32 tiles, then the frame",
-    "whole frame, global beside the tiles": "upload, tiles beside the frame, masks, merge",
-    "whole frame, global after the tiles": "the same, the frame after the tiles",
-    "whole frame, page-locked source": "the same, beside, camera writes into `frame_buffer`",
+    "frame, global beside the tiles": "upload, tiles beside the frame, masks, merge",
+    "frame, global after the tiles": "the same, the frame after the tiles",
+    "frame, page-locked source": "the same, beside, camera writes into `frame_buffer`",
 }
 """Cases that the README shows, and its words for them."""
 
@@ -292,7 +292,7 @@ def summary(*found: Json) -> str:
         milliseconds(
             next(float(np.median(c["samples_s"]["end_to_end"])) for c in frames if c["engine"] == name)
         )
-        for name in ("whole frame", "whole frame, page-locked source")
+        for name in ("frame", "frame, page-locked source")
     )
     card = run["gpu_before"]["name"]
     recall = {mode: f"{share * 100:.1f} %" for mode, share in small["recall"].items()}

@@ -40,7 +40,7 @@ def _module(model: onnx.ModelProto) -> Any:
 
     types = {1: torch.float32, 6: torch.int32, 7: torch.int64, 10: torch.float16}
 
-    class Network(torch.nn.Module):
+    class TorchNetwork(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             graph = model.graph
@@ -116,4 +116,4 @@ def _module(model: onnx.ModelProto) -> Any:
                     return torch.softmax(x[0], how["axis"])
             raise NotImplementedError(op)
 
-    return Network()
+    return TorchNetwork()

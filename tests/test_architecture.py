@@ -112,14 +112,32 @@ def test_a_module_is_read_in_one_sitting(path: Path) -> None:
     assert lines <= MOST_LINES, "split it by meaning"
 
 
+ALONGSIDE = sorted(p for room in ("benchmarks", "tools") for p in (ROOT.parent / room).rglob("*.py"))
+
+
 def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
+    """Beside the package, too; constants there are paths and sizes of each program."""
     places: dict[str, list[str]] = {}
-    for path in MODULES:
+    for path in (*MODULES, *ALONGSIDE):
         tree = ast.parse(path.read_text())
         names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-        constants = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
-        for name in (names | constants) - APART:
-            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+        if path in MODULES:
+            names |= {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
+        for name in names - APART:
+            places.setdefault(name, []).append(str(path.relative_to(ROOT.parent)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_two_types_are_called_alike() -> None:
+    """Aliases and type variables are told by their capitals: ``Name = ...``."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if re.match("[A-Z]\\w*[a-z]", name) and ast.unparse(node) not in APART:
+                    places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 50
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 

@@ -1,4 +1,4 @@
-"""A backend in sixty lines: ONNX's own reference evaluator, on a processor. It shows what a new one needs."""
+"""A small backend: ONNX's own reference evaluator, on a processor. It shows what a new one needs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The backend seam: build an engine file, load it, run batches on it, say what is in it.
 
 This is all that the rest of the project knows of a backend. A new one is a package with a class that has
-what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.names`. Nothing here knows about tiles,
-YOLO decoding or timing.
+what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.names`. Nothing here cuts frames, decodes
+or times. Tiles and letterbox are named only for engines that read frames themselves: :class:`FrameReader`
+is told where in a frame its images lie, and need not be offered.
 """
 
 from __future__ import annotations

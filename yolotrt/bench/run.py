@@ -19,6 +19,7 @@ from yolotrt.bench.rounds import Running
 from yolotrt.bench.settings import Settings
 from yolotrt.bench.source import source_files, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.errors import UsageError
 from yolotrt.machine.cudnn import cudnn_version
 from yolotrt.machine.environment import EngineRecord, Environment, environment
 from yolotrt.machine.watch import Watch
@@ -95,6 +96,7 @@ def run_bench(
         clock: Read by everything that measures.
 
     Raises:
+        UsageError: An engine is there twice.
         YoloTrtError: See :func:`yolotrt.bench.sweep.measure` and
             :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved, or its output
             is written by another process.
@@ -111,6 +113,9 @@ def _run(
     say: Callable[[str], None],
     clock: Clock,
 ) -> RunResult:
+    names = [pair.name for pair in engines]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{doubled[0]} would be measured twice.", hint="Name each engine once.")
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
     for note in () if earlier is None else unknown_source(earlier.settings, empty.settings):
@@ -169,7 +174,7 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     described = {engine.file.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = Settings(
-        **vars(request.settings),
+        **request.settings.recorded(),
         source=request.source,
         source_files=source_files(request.files),
         frames=len(frames),
