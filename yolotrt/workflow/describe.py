@@ -8,6 +8,7 @@ from typing import Any
 
 from yolotrt.artifacts.documents import as_values, read_json
 from yolotrt.artifacts.files import require_file
+from yolotrt.artifacts.kinds import is_json
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
@@ -23,13 +24,21 @@ from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.progress import Say
 from yolotrt.quantization.cache_file import CalibrationFile
 from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.workflow.describe_others import OTHER_KINDS, describe_annotations, describe_other
+from yolotrt.workflow.describe_others import (
+    OTHER_KINDS,
+    describe_annotations,
+    describe_lines,
+    describe_other,
+    is_lines,
+)
 from yolotrt.workflow.documents import DOCUMENTS, document_in
+from yolotrt.workflow.replies import INSPECTED, Inspected
 
-DESCRIPTION = "what yolotrt inspect --json wrote"
+DESCRIPTION = INSPECTED.what
 
 KINDS = (
     DESCRIPTION,
+    "empty list",
     *(
         "engine",
         "engine of another tool",
@@ -77,10 +86,17 @@ def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> 
         raise ArtifactError(f"{path} cannot be read as its ending says.", hint="Is it complete?") from exc
     if other is not None:
         return other
+    if is_json(path):
+        return _document(path, trust, warn)
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes networks, weights, engines, pictures, videos, and whatever yolotrt writes.",
     )
+
+
+def inspected(found: dict[str, Any]) -> Inspected:
+    """Return a description as the document that ``inspect --json`` writes."""
+    return Inspected(found["kind"], {key: value for key, value in found.items() if key != "kind"})
 
 
 def describe_roofline(
@@ -148,12 +164,16 @@ def _onnx(path: Path) -> dict[str, Any]:
 
 
 def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
+    if is_lines(path):
+        return describe_lines(path)
     found = read_json(path)
-    if isinstance(found, list) and found and all(RESULT.is_in(entry) for entry in found):
+    if found == []:
+        return {"kind": "empty list", "perhaps": "what yolotrt predict --json wrote, and nothing was found"}
+    if isinstance(found, list) and all(RESULT.is_in(entry) for entry in found):
         return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}
     if isinstance(found, list) and all(isinstance(e, dict) and e.keys() >= PREDICTION for e in found):
         return _predictions(found)
-    if isinstance(found, list) and found and all(document_in(entry) for entry in found):
+    if isinstance(found, list) and all(document_in(entry) for entry in found):
         return {"kind": "documents", "documents": [_told(path, entry) for entry in found]}
     if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
         return {"kind": DESCRIPTION, "of": found}
@@ -176,6 +196,8 @@ def _told(path: Path, found: Any) -> dict[str, Any]:
         return _result(value)
     if isinstance(value, CalibrationFile):
         return _calibration(value.ranges)
+    if isinstance(value, Inspected):
+        return {"kind": DESCRIPTION, "of": {"kind": value.kind, **value.found}}
     marks = ("format", "version")
     return {"kind": document.what, **{k: v for k, v in document.to_json(value).items() if k not in marks}}
 

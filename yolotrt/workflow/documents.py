@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from yolotrt.artifacts.documents import Document
+from yolotrt.artifacts.folders import DOCUMENT as FOLDER_LIST
 from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
 from yolotrt.bench.compare_file import DOCUMENT as COMPARISON
 from yolotrt.bench.result import DOCUMENT as RESULT
@@ -30,6 +31,7 @@ DOCUMENTS: tuple[Document[Any], ...] = (
     TUNED,
     EXAMINED,
     BUILT,
+    FOLDER_LIST,
     *REPLIES,
 )
 
