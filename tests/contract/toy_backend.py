@@ -56,6 +56,9 @@ class ToyBackend:
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
         return BuiltEngine(model.SerializeToString())
 
+    def timings(self, cache: Path) -> None:
+        return None
+
     def notes(self, file: EngineFile) -> tuple[str, ...]:
         return ()
 

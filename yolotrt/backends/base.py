@@ -36,6 +36,7 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.artifacts.kinds import Kind
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
 
@@ -104,6 +105,14 @@ class Backend(Protocol):
         Raises:
             UsageError: The library does not offer an option that ``config`` asks for.
             BuildError: The library refused the network.
+        """
+        ...
+
+    def timings(self, cache: Path) -> tuple[Path, Kind] | None:
+        """Return the file that builds read and update for ``--timing-cache``, and its kind; None for none.
+
+        Args:
+            cache: What the option names.
         """
         ...
 

@@ -7,6 +7,7 @@ from typing import Any
 from yolotrt.artifacts.documents import Document
 from yolotrt.artifacts.folders import DOCUMENT as FOLDER_LIST
 from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
+from yolotrt.backends.timings_file import DOCUMENT as KERNEL_TIMINGS
 from yolotrt.bench.compare_file import DOCUMENT as COMPARISON
 from yolotrt.bench.result import DOCUMENT as RESULT
 from yolotrt.bench.run_file import DOCUMENT as RUN
@@ -32,6 +33,7 @@ DOCUMENTS: tuple[Document[Any], ...] = (
     EXAMINED,
     BUILT,
     FOLDER_LIST,
+    KERNEL_TIMINGS,
     *REPLIES,
 )
 

@@ -108,6 +108,9 @@ class OnnxRuntimeBackend:
         progress("check with ONNX Runtime", 1, 1)
         return BuiltEngine(data)
 
+    def timings(self, cache: Path) -> None:
+        """Return None: it times nothing."""
+
     def load(self, file: EngineFile) -> OnnxRuntimeEngine:
         """Load an engine on the processor.
 
