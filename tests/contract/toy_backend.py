@@ -16,6 +16,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     LoadedOnDevice,
     Placement,
@@ -60,6 +61,9 @@ class ToyBackend:
         return None
 
     def notes(self, file: EngineFile) -> tuple[str, ...]:
+        return ()
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
         return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

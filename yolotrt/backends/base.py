@@ -9,7 +9,7 @@ is told where in a frame its images lie, and need not be offered.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from yolotrt.backends.engines import Context as Context
 from yolotrt.backends.engines import DeviceContext as DeviceContext
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
+
+
+Figure = Literal["latency", "accuracy"]
 
 
 class Backend(Protocol):
@@ -118,6 +121,16 @@ class Backend(Protocol):
 
     def notes(self, file: EngineFile) -> tuple[str, ...]:
         """Return what whoever built this engine should know before using it."""
+        ...
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return what makes figures of an engine mean something else than they seem to.
+
+        Args:
+            file: The engine.
+            of: Which figures: its latency, or its accuracy.
+            on_gpu: It runs on a GPU, and not on the processor.
+        """
         ...
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

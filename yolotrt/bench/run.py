@@ -11,6 +11,7 @@ from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.backends.base import Engine
+from yolotrt.backends.registry import backend
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.recorder import Recorder, take_up
@@ -25,8 +26,6 @@ from yolotrt.machine.environment import EngineRecord, Environment, environment
 from yolotrt.machine.watch import Watch
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
-
-CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,14 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         settings=settings,
         environment=replace(environment(request.settings.threads, _card(engines)), engines=described),
         cases=(),
-        notes=() if all(engine.parts for engine in loaded) else (CPU_NOTE,),
+        notes=tuple(dict.fromkeys(note for engine in loaded for note in _remarks(engine))),
         budgets=request.budgets,
     )
+
+
+def _remarks(engine: Engine) -> tuple[str, ...]:
+    file = engine.file
+    return backend(file.backend).remarks(file, "latency", on_gpu=bool(engine.parts))
 
 
 def _with_cudnn(known: Environment) -> Environment:

@@ -12,6 +12,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     Placement,
     Precision,
@@ -179,6 +180,10 @@ class FusedBackend:
             also = ", and so was what is INT8" if file.precision == "int8" else ""
             found.append(f"its kernels were chosen by rule{also}; built on the GPU itself they are timed.")
         return tuple(found)
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return nothing: latency and accuracy are what they seem to be."""
+        return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
         """Return batch sizes and, unless it is for the GPU at hand, the GPUs."""

@@ -12,6 +12,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     Placement,
     Precision,
@@ -138,6 +139,10 @@ class TensorRtBackend:
 
     def notes(self, file: EngineFile) -> tuple[str, ...]:
         """Return nothing: what should be known is in the README."""
+        return ()
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return nothing: latency and accuracy are what they seem to be."""
         return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
