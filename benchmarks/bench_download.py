@@ -26,7 +26,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.coco_server import IMAGES_ARCHIVE, make_archives, picture_stock, serve
+from benchmarks.coco_server import ARCHIVE, IMAGES_ARCHIVE, make_archives, picture_stock, serve
 from yolotrt.data.coco.request import FetchProgress, SubsetRequest
 from yolotrt.data.coco.subset import fetch_subset
 from yolotrt.data.fetch.http import TransferSettings

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
-    from yolotrt.report.accuracy import ReportedAccuracy
+    from yolotrt.workflow.accuracy_file import EngineFigures
 
 Html = Annotated[
     Path | None,
@@ -161,7 +161,7 @@ def write_outputs(
     markdown: Path | None,
     csv: Path | None,
     junit: Path | None = None,
-    accuracy: Sequence[ReportedAccuracy] = (),
+    accuracy: Sequence[EngineFigures] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
 
