@@ -8,6 +8,7 @@ import random
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def annotations_json() -> bytes:
     return json.dumps(document).encode()
 
 
-def write_sparse_zip(path: Path, members: list[tuple[str, int, int, int, int, bytes | None]]) -> None:
+def write_sparse_zip(path: Path, members: Sequence[tuple[str, int, int, int, int, bytes | None]]) -> None:
     """Write an archive of (name, method, crc, compressed, size, data); without data, a hole is left."""
     directory = b""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -130,10 +130,8 @@ def compare_frame(
         seen: Returns what the CPU pipeline chose from, before suppression.
     """
     for tile, pair in enumerate(zip(expected.tiles, found.tiles, strict=True)):
-        compare(*pair, conf, tallies["tiles"], lambda t=tile: seen().tiles[t])
-    for frame in (expected, found):
-        assert frame.global_pass is not None
-    compare(expected.global_pass, found.global_pass, conf, tallies["global pass"], lambda: seen().global_pass)
+        compare(*pair, conf, tallies["tiles"], partial(_tile, seen, tile))
+    compare(_global(expected), _global(found), conf, tallies["global pass"], lambda: _global(seen()))
     compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
 
 
@@ -157,6 +155,15 @@ def _downloaded(device: Device, address: int, kind: TensorType) -> F32:
         stream.copy(target.address, address, kind.nbytes)
         stream.synchronize()
         return target.array[: kind.nbytes].view(kind.dtype).reshape(kind.shape).astype(np.float32)
+
+
+def _tile(seen: Callable[[], FrameResult], tile: int) -> Detections:
+    return seen().tiles[tile]
+
+
+def _global(frame: FrameResult) -> Detections:
+    assert frame.global_pass is not None
+    return frame.global_pass
 
 
 def _all(seen: FrameResult) -> Detections:

@@ -18,6 +18,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,6 +65,10 @@ def named(package: str) -> str:
     return f"{package} {version(package)}"
 
 
+def _objects(pipeline: TiledPipeline, frame: Any) -> int:
+    return len(pipeline(frame).detections)
+
+
 def ours(paths: list[Path], device: str) -> Iterator[ToolRow]:
     """Yield yolotrt's whole frame with each engine, in the dispatch that ``auto`` takes."""
     for path in paths:
@@ -75,7 +80,7 @@ def ours(paths: list[Path], device: str) -> Iterator[ToolRow]:
             engine.file.precision,
             32,
             "tiles, frame, masks, merged",
-            lambda frame, run=pipeline: len(run(frame).detections),
+            partial(_objects, pipeline),
         )
 
 

@@ -60,6 +60,8 @@ def sweep(found: Json) -> str:
         base = ones.get(_variant(entry)) if case["groups"] > 1 else None
         ratio = None if base is None else paired_ratio(base["samples"]["end_to_end"], samples)
         summary = summarize(samples)
+        assert summary is not None
+        assert summary.p50_interval is not None
         told = (milliseconds(summary.p50), interval_text(summary.p50_interval))
         shown = (case["precision"], case["mode"], case["dispatch"], str(case["groups"]))
         rows.append((*shown, *told, ratio_text(ratio)))
@@ -119,8 +121,8 @@ def int8(found: Json) -> str:
             ]
         name = row["name"].replace("ModelOpt", f"ModelOpt {found['modelopt']}")
         rows.append((name, _points(row["box"]), _points(row["mask"]), *losses, *cells))
-    head = ("method", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss")
-    head += ("work in INT8", "CPU time, of plain inference", "memory, MiB")
+    accuracy = ("method", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss")
+    head = (*accuracy, "work in INT8", "CPU time, of plain inference", "memory, MiB")
     return _table(head, rows, left=1)
 
 
