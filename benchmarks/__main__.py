@@ -38,7 +38,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 @dataclass(frozen=True)
-class Figures:
+class Recipe:
     """One set of figures.
 
     Attributes:
@@ -66,21 +66,21 @@ class Figures:
 
 
 FIGURES = {
-    "demo-model": Figures(readme_runs.demo),
-    "accuracy": Figures(readme_runs.accuracy, data=True, modules=("ultralytics",)),
-    "int8-comparison": Figures(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
-    "calibration-cost": Figures(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
-    "tiling": Figures(readme_runs.tiling, data=True, modules=("ultralytics",)),
-    "whole-objects": Figures(readme_runs.whole_objects, data=True, modules=("ultralytics",), frames=True),
-    "rtx-layers": Figures(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
-    "quick-start": Figures(readme_runs.quick_start, data=True, modules=("ultralytics",)),
-    "merge-comparison": Figures(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
-    "eval-overhead": Figures(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
-    "small-objects": Figures(readme_runs.small_objects),
-    "download": Figures(readme_runs.download),
-    "overhead": Figures(readme_runs.overhead, data=True, modules=("ultralytics",)),
-    "peers": Figures(readme_runs.peers, data=True, modules=("ultralytics",)),
-    "pictures": Figures(readme_pictures.make, browser=True),
+    "demo-model": Recipe(readme_runs.demo),
+    "accuracy": Recipe(readme_runs.accuracy, data=True, modules=("ultralytics",)),
+    "int8-comparison": Recipe(readme_runs.int8_comparison, data=True, modules=("ultralytics", "modelopt")),
+    "calibration-cost": Recipe(readme_runs.calibration_cost, data=True, modules=("ultralytics",)),
+    "tiling": Recipe(readme_runs.tiling, data=True, modules=("ultralytics",)),
+    "whole-objects": Recipe(readme_runs.whole_objects, data=True, modules=("ultralytics",), frames=True),
+    "rtx-layers": Recipe(readme_runs.rtx_layers, data=True, modules=("ultralytics", "tensorrt_rtx")),
+    "quick-start": Recipe(readme_runs.quick_start, data=True, modules=("ultralytics",)),
+    "merge-comparison": Recipe(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
+    "eval-overhead": Recipe(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
+    "small-objects": Recipe(readme_runs.small_objects),
+    "download": Recipe(readme_runs.download),
+    "overhead": Recipe(readme_runs.overhead, data=True, modules=("ultralytics",)),
+    "peers": Recipe(readme_runs.peers, data=True, modules=("ultralytics",)),
+    "pictures": Recipe(readme_pictures.make, browser=True),
 }
 
 

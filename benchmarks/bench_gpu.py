@@ -33,7 +33,7 @@ import psutil
 from benchmarks.gpu_agreement import agreement
 from benchmarks.gpu_kernels import kernel_table
 from benchmarks.gpu_peers import peers, same_as_ultralytics
-from benchmarks.gpu_subjects import InferenceSubject, PipelineSubject
+from benchmarks.gpu_subjects import DeviceSubject, InferenceSubject
 from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.registry import backend
@@ -108,7 +108,7 @@ def loaded_libraries() -> list[str]:
 def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack) -> dict[str, Any]:
     """Measure all dispatch modes and group counts on tiles alone."""
     subjects = [
-        PipelineSubject("tiles", gpu, PipelineSettings("tiled", groups, dispatch, measure=True))
+        DeviceSubject("tiles", gpu, PipelineSettings("tiled", groups, dispatch, measure=True))
         for dispatch in DEVICE_DISPATCH
         for groups in GROUPS
     ]
@@ -128,12 +128,12 @@ def whole_frames(
     for measured_too, groups in ((False, GROUPS), (True, (1, 4))):
         for n in groups:
             for pinned in (False, True):
-                name = "whole frame" + ", page-locked source" * pinned + ", stages measured" * measured_too
+                name = "frame" + ", page-locked source" * pinned + ", stages measured" * measured_too
                 settings = replace(plain, groups=n, measure=measured_too)
-                subjects.append(PipelineSubject(name, gpu, settings, pinned=pinned))
+                subjects.append(DeviceSubject(name, gpu, settings, pinned=pinned))
     subjects += [
-        PipelineSubject("whole frame, global after the tiles", gpu, replace(after, measure=True)),
-        PipelineSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
+        DeviceSubject("frame, global after the tiles", gpu, replace(after, measure=True)),
+        DeviceSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
     ]
     measured = _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
     bare, *others = (case["p50_s"]["end_to_end"] for case in measured["cases"])
@@ -152,7 +152,7 @@ def beside_peers(
     if not options.weights:
         return {}
     ours = PipelineSettings("tiled+global", 1, "graph")
-    subjects = [PipelineSubject("whole frame", gpu, ours), *peers(options.weights, gpu.device)]
+    subjects = [DeviceSubject("frame", gpu, ours), *peers(options.weights, gpu.device)]
     measured = _measured(subjects, frame, options.peer_rounds, gpu.device, open_subjects)
     measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
     return measured
@@ -229,7 +229,7 @@ def _measured(
 
 
 def _case(subject: Any, result: CaseResult) -> dict[str, Any]:
-    workers = subject.pipeline.workers if isinstance(subject, PipelineSubject) else ()
+    workers = subject.pipeline.workers if isinstance(subject, DeviceSubject) else ()
     return {
         **asdict(result.case),
         "detections": result.detections,

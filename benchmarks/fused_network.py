@@ -134,7 +134,7 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
 
 
 @dataclass
-class Built:
+class LoadedFused:
     """An engine on the GPU, and what it was made of."""
 
     engine: Any
@@ -145,7 +145,7 @@ class Built:
 def build(
     network: onnx.ModelProto, spec: ModelSpec, precision: Precision, device: Device, batches: list[int],
     work: Path,
-) -> Built:  # fmt: skip
+) -> LoadedFused:  # fmt: skip
     """Build an engine of a network that holds its precision, and load it."""
     config = BuildConfig(
         spec, tuple(Profile.fixed(n) for n in batches), precision, timing_cache=work / "timing.cache"
@@ -158,11 +158,11 @@ def build(
         environment=backend.environment(config),
     )  # fmt: skip
     work.mkdir(parents=True, exist_ok=True)
-    return Built(load(write_engine(file, built.data), device), built.data, built.layers)
+    return LoadedFused(load(write_engine(file, built.data), device), built.data, built.layers)
 
 
 def _int8(
-    built: Built, runs: dict[str, Any], wanted: dict[str, list[np.ndarray]], batch: int, head: str
+    built: LoadedFused, runs: dict[str, Any], wanted: dict[str, list[np.ndarray]], batch: int, head: str
 ) -> dict[str, Any]:
     """Return the INT8 engine's layers, and how far it and the network with Q/DQ are from each other."""
     return {

@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def integer_steps(result: dict, network: str) -> set[str]:
+def integer_steps(result: dict[str, Any], network: str) -> set[str]:
     """Return the steps of an INT8 engine that multiply INT8, from what was measured of it."""
     runs = [result, *result.get("network", {}).values()]
     (found,) = [run["networks"][network] for run in runs if network in run.get("networks", {})]

@@ -39,7 +39,7 @@ MOST_CANDIDATES = 3000
 
 
 @dataclass
-class Tally:
+class PairTally:
     """What both pipelines found.
 
     Attributes:
@@ -94,7 +94,7 @@ def agreement(
     )  # fmt: skip
     everything = replace(cpu, decode=replace(cpu.decode, iou=1.0, max_det=MOST_CANDIDATES))
     limit = 1.0 if gpu.engine.file.precision == "fp32" else 2.0
-    tallies = {name: Tally(limit) for name in ("tiles", "whole frame", "merged", "same outputs")}
+    tallies = {name: PairTally(limit) for name in ("tiles", "global pass", "merged", "same outputs")}
     merged_otherwise = 0
     with (
         TiledPipeline(on_cpu, cpu) as reference,
@@ -117,7 +117,7 @@ def compare_frame(
     expected: FrameResult,
     found: FrameResult,
     conf: float,
-    tallies: Mapping[str, Tally],
+    tallies: Mapping[str, PairTally],
     seen: Callable[[], FrameResult],
 ) -> None:
     """Compare a frame's tiles, the look at the whole of it, and what was made of both.
@@ -130,10 +130,8 @@ def compare_frame(
         seen: Returns what the CPU pipeline chose from, before suppression.
     """
     for tile, pair in enumerate(zip(expected.tiles, found.tiles, strict=True)):
-        compare(*pair, conf, tallies["tiles"], lambda t=tile: seen().tiles[t])
-    for frame in (expected, found):
-        assert frame.global_pass is not None
-    compare(expected.global_pass, found.global_pass, conf, tallies["whole frame"], lambda: seen().global_pass)
+        compare(*pair, conf, tallies["tiles"], partial(_tile, seen, tile))
+    compare(_global(expected), _global(found), conf, tallies["global pass"], lambda: _global(seen()))
     compare(expected.detections, found.detections, conf, tallies["merged"], lambda: _all(seen()))
 
 
@@ -159,6 +157,15 @@ def _downloaded(device: Device, address: int, kind: TensorType) -> F32:
         return target.array[: kind.nbytes].view(kind.dtype).reshape(kind.shape).astype(np.float32)
 
 
+def _tile(seen: Callable[[], FrameResult], tile: int) -> Detections:
+    return seen().tiles[tile]
+
+
+def _global(frame: FrameResult) -> Detections:
+    assert frame.global_pass is not None
+    return frame.global_pass
+
+
 def _all(seen: FrameResult) -> Detections:
     return Detections.concatenate([*seen.tiles, *([seen.global_pass] if seen.global_pass else [])])
 
@@ -175,7 +182,7 @@ def compare(
     expected: Detections,
     found: Detections,
     conf: float,
-    tally: Tally,
+    tally: PairTally,
     candidates: Callable[[], Detections],
 ) -> None:
     """Match the detections of one image and count what agrees.
@@ -210,7 +217,7 @@ def compare(
     tally.unmatched_beyond_threshold += int(np.count_nonzero(found.scores[free] > conf + ALIKE))
 
 
-def _is_candidate(found: Detections, j: int, among: Detections, score: float, tally: Tally) -> bool:
+def _is_candidate(found: Detections, j: int, among: Detections, score: float, tally: PairTally) -> bool:
     """Return whether a detection is one of these, of a score like that of the one that was kept instead."""
     alike = (among.classes == found.classes[j]) & (np.abs(among.scores - score) <= ALIKE)
     return any(tally.close(*_difference(among, i, found, j)) for i in np.flatnonzero(alike).tolist())

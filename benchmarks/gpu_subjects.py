@@ -16,7 +16,7 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
 
 
-class PipelineSubject:
+class DeviceSubject:
     """A pipeline with its own settings; frames come from pageable or from its own page-locked memory."""
 
     def __init__(self, name: str, gpu: Gpu, settings: PipelineSettings, *, pinned: bool = False) -> None:

@@ -62,7 +62,7 @@ IMAGES = 40
 
 
 @dataclass(frozen=True)
-class Subject:
+class BoundSubject:
     """A network, unannotated images, and annotated ones."""
 
     name: str
@@ -73,7 +73,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Variant:
+class BoundVariant:
     """A way to quantise: images or their kind, how ranges are chosen and scaled, what is left out."""
 
     images: int | str = IMAGES
@@ -85,18 +85,18 @@ class Variant:
 
 
 VARIANTS = {
-    "as built": Variant(),
-    "all in INT8": Variant(exclude=()),
-    "minmax": Variant(algorithm="minmax", exclude=()),
-    "percentile": Variant(algorithm="percentile", exclude=()),
-    "20 images": Variant(images=20),
-    "noise": Variant(images="noise"),
-    "dark": Variant(images="dark"),
-    "ranges x0.9": Variant(scale=0.9, exclude=()),
-    "ranges x0.8": Variant(scale=0.8, exclude=()),
-    "ranges x0.7": Variant(scale=0.7, exclude=()),
-    "weights of 6 bits": Variant(weight_levels=31, exclude=(), styles=("cpu",)),
-    "weights of 5 bits": Variant(weight_levels=15, exclude=(), styles=("cpu",)),
+    "as built": BoundVariant(),
+    "all in INT8": BoundVariant(exclude=()),
+    "minmax": BoundVariant(algorithm="minmax", exclude=()),
+    "percentile": BoundVariant(algorithm="percentile", exclude=()),
+    "20 images": BoundVariant(images=20),
+    "noise": BoundVariant(images="noise"),
+    "dark": BoundVariant(images="dark"),
+    "ranges x0.9": BoundVariant(scale=0.9, exclude=()),
+    "ranges x0.8": BoundVariant(scale=0.8, exclude=()),
+    "ranges x0.7": BoundVariant(scale=0.7, exclude=()),
+    "weights of 6 bits": BoundVariant(weight_levels=31, exclude=(), styles=("cpu",)),
+    "weights of 5 bits": BoundVariant(weight_levels=15, exclude=(), styles=("cpu",)),
 }
 
 
@@ -112,7 +112,7 @@ def synthetic(kind: str, folder: Path) -> list[Path]:
     return paths
 
 
-def graph_of(subject: Subject, variant: Variant, style: QdqStyle, keep: Path) -> onnx.ModelProto:
+def graph_of(subject: BoundSubject, variant: BoundVariant, style: QdqStyle, keep: Path) -> onnx.ModelProto:
     """Calibrate, or take the calibration that is kept, and quantise."""
     model = load_onnx(subject.network)
     spec = read_spec(model, subject.network.stem)
@@ -154,7 +154,7 @@ def engine_of(graph: onnx.ModelProto, spec: ModelSpec, *, literal: bool) -> Iter
 Looked = tuple[Evaluation, list[Detections]]
 
 
-def looked(subject: Subject, graph: onnx.ModelProto, truth: GroundTruth, *, literal: bool) -> Looked:
+def looked(subject: BoundSubject, graph: onnx.ModelProto, truth: GroundTruth, *, literal: bool) -> Looked:
     """Evaluate an engine on the annotated images, and look at the unannotated ones."""
     spec = read_spec(graph, subject.network.stem)
     evaluator = Evaluator(truth, spec.names)
@@ -180,7 +180,7 @@ def kept(keep: Path, name: str, key: dict[str, Any], make: Callable[[], Looked])
     return found
 
 
-def measured(subject: Subject, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measured(subject: BoundSubject, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield one row for each engine of a network."""
     truth = load_ground_truth(subject.annotations, subject.images, limit=arguments.limit)
     model = load_onnx(subject.network)
@@ -245,7 +245,7 @@ def main() -> None:
     arguments.keep.mkdir(parents=True, exist_ok=True)
     rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
     for name, *paths in arguments.subject:
-        rows = together(rows, list(measured(Subject(name, *map(Path, paths)), arguments)))
+        rows = together(rows, list(measured(BoundSubject(name, *map(Path, paths)), arguments)))
     print(errors_table(rows) + "\n" + engines_table(rows))
     if arguments.json:
         write_text(arguments.json, json.dumps(rows, indent=1) + "\n")

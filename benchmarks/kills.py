@@ -150,7 +150,7 @@ def main() -> None:
     campaigns = []
     for name in chosen.verb or VERBS:
         with tempfile.TemporaryDirectory(prefix="kills-") as folder, ExitStack() as stack:
-            verb = VERBS[name](Path(folder) / "inputs", stack)
+            verb: Verb = VERBS[name](Path(folder) / "inputs", stack)
             commands = stack.enter_context(Commands(verb.modules, Path(folder) / "printed"))
             campaigns.append(campaign(verb, commands, chosen.kills, aimed, chosen.seed, Path(folder)))
         last = campaigns[-1]

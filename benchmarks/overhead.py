@@ -15,6 +15,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,7 @@ def int8_gain(fp32: Path, int8: Path, source: str, rounds: int, batch: int = 8) 
     tiles = tile_grid((frame.shape[1], frame.shape[0]), spec.input_wh).cut(frame)
     images = network_input([tiles[i % len(tiles)] for i in range(batch)])
     runs = [plain_session(fp32), plain_session(int8)]
-    samples = np.array([[timed(lambda run=run: run(images))[0] for run in runs] for _ in range(rounds + 1)])[
-        1:
-    ]
+    samples = np.array([[timed(partial(run, images))[0] for run in runs] for _ in range(rounds + 1)])[1:]
     return {
         "batch": batch,
         "fp32_s": float(np.median(samples[:, 0])),

@@ -18,7 +18,8 @@ def paced_rows(found: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     Args:
         found: Results of ``yolotrt bench`` as they are written.
     """
-    rows = [("frames", "work p50, ms", "p95", "queued p50", "J per frame", "W", "dropped")]
+    head = ("frames", "work p50, ms", "p95", "queued p50", "J per frame", "W", "dropped")
+    rows: list[tuple[str, ...]] = [head]
     for result in (DOCUMENT.parse(Path("paced.json"), one) for one in found):
         entry = next(e for e in result.cases if e.case.mode == DEFAULT_MODE)
         work, queued = (summarize(entry.samples.get(s, ())) for s in ("end_to_end", "queued"))

@@ -18,6 +18,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +46,7 @@ CONF, IOU, MAX_DET, OVERLAP = 0.25, 0.7, 300, 0.2
 TILE = 640
 
 
-class Row:
+class ToolRow:
     """A tool in one setting: what it is called, and a call that returns how many objects it found."""
 
     def __init__(self, tool: str, precision: str, batch: int, note: str, call: Callable[[Any], int]) -> None:
@@ -64,22 +65,26 @@ def named(package: str) -> str:
     return f"{package} {version(package)}"
 
 
-def ours(paths: list[Path], device: str) -> Iterator[Row]:
+def _objects(pipeline: TiledPipeline, frame: Any) -> int:
+    return len(pipeline(frame).detections)
+
+
+def ours(paths: list[Path], device: str) -> Iterator[ToolRow]:
     """Yield yolotrt's whole frame with each engine, in the dispatch that ``auto`` takes."""
     for path in paths:
         engine = load_engine(read_engine(path), device)
         pipeline = TiledPipeline(engine, PipelineSettings(cpu_threads=THREADS))
         backend = engine.file.backend
-        yield Row(
+        yield ToolRow(
             f"yolotrt ({backend})",
             engine.file.precision,
             32,
             "tiles, frame, masks, merged",
-            lambda frame, run=pipeline: len(run(frame).detections),
+            partial(_objects, pipeline),
         )
 
 
-class Ultralytics:
+class UltralyticsOnFrame:
     """Ultralytics' model, in FP16 on a GPU."""
 
     def __init__(self, weights: Path, device: str, compiled: bool) -> None:
@@ -125,7 +130,7 @@ def slicer(weights: Path, device: str, batch: int) -> Callable[[Any], int]:
     """Return supervision's slicer over Ultralytics' model."""
     import supervision
 
-    model = Ultralytics(weights, device, compiled=False)
+    model = UltralyticsOnFrame(weights, device, compiled=False)
 
     def found(tiles: list[Any]) -> list[Any]:
         return [supervision.Detections.from_ultralytics(result) for result in model.results(tiles)]
@@ -150,37 +155,37 @@ def lightly(checkpoint: Path, device: str) -> Callable[[Any], int]:
     return call
 
 
-def others(weights: Path, device: str, batch: int, checkpoint: Path | None) -> Iterator[Row]:
+def others(weights: Path, device: str, batch: int, checkpoint: Path | None) -> Iterator[ToolRow]:
     """Yield every other tool that is installed."""
     precision = "fp32" if device == "cpu" else "fp16"
     for compiled in (False, True):
-        model = Ultralytics(weights, device, compiled)
+        model = UltralyticsOnFrame(weights, device, compiled)
         how = "predict, compile=True" if compiled else "predict"
         note = f"{how} on tiles and frame, not merged"
-        yield Row(named("ultralytics"), precision, 32, note, model.on_tiles_and_frame)
+        yield ToolRow(named("ultralytics"), precision, 32, note, model.on_tiles_and_frame)
     for size in (1, batch):
         if find_spec("sahi"):
             note = "sliced and whole frame, merged"
-            yield Row(named("sahi"), "fp32", size, note, sahi(weights, device, size))
+            yield ToolRow(named("sahi"), "fp32", size, note, sahi(weights, device, size))
     if find_spec("supervision"):
         note = "InferenceSlicer, tiles only, merged"
-        yield Row(named("supervision"), precision, batch, note, slicer(weights, device, batch))
+        yield ToolRow(named("supervision"), precision, batch, note, slicer(weights, device, batch))
     if find_spec("lightly_train") and checkpoint is not None:
-        yield Row(
+        yield ToolRow(
             named("lightly-train"), "fp32", 33, f"predict_sahi with {checkpoint.name}, another network",
             lightly(checkpoint, device),
         )  # fmt: skip
 
 
-def networks(paths: list[Path], device: str) -> Iterator[Row]:
+def networks(paths: list[Path], device: str) -> Iterator[ToolRow]:
     """Yield the networks of the engines alone, on tiles of the frame."""
     for path in paths if device == "cpu" else ():
         precision = read_engine(path).precision
         for batch in (1, 8):
             note = f"network alone, batch {batch}"
-            yield Row(named("onnxruntime"), precision, batch, note, _onnxruntime(path, batch))
+            yield ToolRow(named("onnxruntime"), precision, batch, note, _onnxruntime(path, batch))
             if find_spec("openvino"):
-                yield Row(named("openvino"), precision, batch, note, _openvino(path, batch))
+                yield ToolRow(named("openvino"), precision, batch, note, _openvino(path, batch))
 
 
 def _tiles(frame: Any, batch: int) -> np.ndarray:
@@ -212,7 +217,7 @@ def _openvino(path: Path, batch: int) -> Callable[[Any], int]:
     return lambda frame: len(compiled([_tiles(frame, batch)])[0])
 
 
-def measured(rows: list[Row], frame: Any, rounds: int) -> list[dict[str, Any]]:
+def measured(rows: list[ToolRow], frame: Any, rounds: int) -> list[dict[str, Any]]:
     """Measure all rows in turn, and return what each took, beside the first of them."""
     running = [Running(row) for row in rows]
     measure_rounds(running, [frame], StopRule(rounds), WarmupRule(1))

@@ -112,7 +112,7 @@ def rtx_layers(folder: Path) -> Json:
         yolotrt(folder, f"{build} --batch 1{calibrated}", quiet=True)
         engine = f"engines/{REAL}.{precision}.tensorrt-rtx.engine"
         yolotrt(folder, f"inspect {engine} --json {precision}.json", quiet=True)
-        found = json.loads((folder / f"{precision}.json").read_text())
+        found = json.loads((folder / f"{precision}.json").read_text())["found"]
         kept = ("precision", "bytes", "layers", "convolutions", "activations_not_fused", "environment")
         rows.append({key: found[key] for key in kept})
     sizes = {}

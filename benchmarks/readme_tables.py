@@ -60,6 +60,8 @@ def sweep(found: Json) -> str:
         base = ones.get(_variant(entry)) if case["groups"] > 1 else None
         ratio = None if base is None else paired_ratio(base["samples"]["end_to_end"], samples)
         summary = summarize(samples)
+        assert summary is not None
+        assert summary.p50_interval is not None
         told = (milliseconds(summary.p50), interval_text(summary.p50_interval))
         shown = (case["precision"], case["mode"], case["dispatch"], str(case["groups"]))
         rows.append((*shown, *told, ratio_text(ratio)))
@@ -119,8 +121,8 @@ def int8(found: Json) -> str:
             ]
         name = row["name"].replace("ModelOpt", f"ModelOpt {found['modelopt']}")
         rows.append((name, _points(row["box"]), _points(row["mask"]), *losses, *cells))
-    head = ("method", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss")
-    head += ("work in INT8", "CPU time, of plain inference", "memory, MiB")
+    accuracy = ("method", "box mAP50-95", "mask mAP50-95", "box loss", "mask loss")
+    head = (*accuracy, "work in INT8", "CPU time, of plain inference", "memory, MiB")
     return _table(head, rows, left=1)
 
 
@@ -242,8 +244,8 @@ def gpu_frames(found: Json) -> str:
         cases = {c["engine"]: c for c in network["frame"]["cases"]}
         medians = {name: float(np.median(c["samples_s"]["end_to_end"])) for name, c in cases.items()}
         bare = medians["bare inference, one batch after another"]
-        ours = medians["whole frame, global beside the tiles"]
-        count = cases["whole frame, global beside the tiles"]["detections"]
+        ours = medians["frame, global beside the tiles"]
+        count = cases["frame, global beside the tiles"]["detections"]
         for name, seconds in medians.items():
             peer = name.startswith(("ultralytics", "sahi"))
             ratio = f"{seconds / ours:.1f}x ours" if peer else f"{seconds / bare:.2f}x"
@@ -254,9 +256,9 @@ def gpu_frames(found: Json) -> str:
 
 _SHOWN = {
     "bare inference, one batch after another": "bare inference: 32 tiles, then the frame",
-    "whole frame, global beside the tiles": "upload, tiles beside the frame, masks, merge",
-    "whole frame, global after the tiles": "the same, the frame after the tiles",
-    "whole frame, page-locked source": "the same, beside, camera writes into `frame_buffer`",
+    "frame, global beside the tiles": "upload, tiles beside the frame, masks, merge",
+    "frame, global after the tiles": "the same, the frame after the tiles",
+    "frame, page-locked source": "the same, beside, camera writes into `frame_buffer`",
 }
 """Cases that the README shows, and its words for them."""
 
@@ -304,7 +306,7 @@ def summary(*found: Json) -> str:
         milliseconds(
             next(float(np.median(c["samples_s"]["end_to_end"])) for c in frames if c["engine"] == name)
         )
-        for name in ("whole frame", "whole frame, page-locked source")
+        for name in ("frame", "frame, page-locked source")
     )
     card = run["gpu_before"]["name"]
     recall = {mode: f"{share * 100:.1f} %" for mode, share in small["recall"].items()}

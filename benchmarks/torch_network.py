@@ -40,7 +40,7 @@ def _module(model: onnx.ModelProto) -> Any:
 
     types = {1: torch.float32, 6: torch.int32, 7: torch.int64, 10: torch.float16}
 
-    class Network(torch.nn.Module):
+    class TorchNetwork(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             graph = model.graph
@@ -54,7 +54,7 @@ def _module(model: onnx.ModelProto) -> Any:
                     self.steps.append((node.op_type, list(node.input), list(node.output), given))
             self.source, self.results = graph.input[0].name, [o.name for o in graph.output]
             self.lists = {k: v.tolist() for k, v in constants.items() if v.size < 16}
-            self.weights = {}
+            self.weights: dict[str, str] = {}
             for name, value in constants.items():
                 if value.dtype in (np.float16, np.float32):
                     self.weights[name] = f"weight{len(self.weights)}"
@@ -116,4 +116,4 @@ def _module(model: onnx.ModelProto) -> Any:
                     return torch.softmax(x[0], how["axis"])
             raise NotImplementedError(op)
 
-    return Network()
+    return TorchNetwork()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -47,6 +48,42 @@ def test_whoever_prints_makes_names_safe(path: Path) -> None:
     assert "html" not in imported or path == ROOT / "text.py", "use yolotrt.text.html_text"
 
 
+def _contracts(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the imports of a copy of the package in a folder, by the contracts of the project."""
+    shutil.copytree(ROOT, folder / "yolotrt", ignore=shutil.ignore_patterns("__pycache__", "assets"))
+    shutil.copy(ROOT.parent / "pyproject.toml", folder)
+    for place, text in ARROWS.items():
+        (folder / place).write_text(text)
+    program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    environment = {"PATH": "", "PYTHONPATH": str(folder)}
+    options = ("--no-cache", "--contract", "rooms", "--contract", "backends")
+    return subprocess.run([*program, *options], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+ARROWS = {
+    "yolotrt/data/planted.py": "from yolotrt import TiledPipeline\n",
+    "yolotrt/geometry/planted.py": "def late():\n    from yolotrt.bench import sweep\n",
+    "yolotrt/bench/planted.py": "from yolotrt.backends.fused import parts\n",
+}
+"""Modules that import what they must not."""
+
+
+def test_an_arrow_that_points_upwards_or_into_a_backend_is_refused(tmp_path: Path) -> None:
+    done = _contracts(tmp_path)
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 broken" in said
+    for place in ARROWS:
+        assert f"{place[:-3].replace('/', '.')} -> yolotrt" in said, place
+
+
+def test_every_backends_package_is_protected() -> None:
+    settings = (ROOT.parent / "pyproject.toml").read_text()
+    (listed,) = re.findall(r"^protected_modules = \[(.*?)\]", settings, re.MULTILINE | re.DOTALL)
+    packages = {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")}
+    assert set(re.findall(r'"yolotrt\.backends\.(\w+)"', listed)) == packages
+
+
 def test_the_picture_of_the_house_is_of_the_code_as_it_is() -> None:
     assert architecture.PICTURE.read_text() == architecture.drawn(), "draw it again with: make architecture"
 
@@ -75,14 +112,32 @@ def test_a_module_is_read_in_one_sitting(path: Path) -> None:
     assert lines <= MOST_LINES, "split it by meaning"
 
 
+ALONGSIDE = sorted(p for room in ("benchmarks", "tools") for p in (ROOT.parent / room).rglob("*.py"))
+
+
 def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
+    """Beside the package, too; constants there are paths and sizes of each program."""
     places: dict[str, list[str]] = {}
-    for path in MODULES:
+    for path in (*MODULES, *ALONGSIDE):
         tree = ast.parse(path.read_text())
         names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-        constants = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
-        for name in (names | constants) - APART:
-            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+        if path in MODULES:
+            names |= {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
+        for name in names - APART:
+            places.setdefault(name, []).append(str(path.relative_to(ROOT.parent)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_two_types_are_called_alike() -> None:
+    """Aliases and type variables are told by their capitals: ``Name = ...``."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if re.match("[A-Z]\\w*[a-z]", name) and ast.unparse(node) not in APART:
+                    places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 50
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 

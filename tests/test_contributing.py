@@ -61,9 +61,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "data/formats/boxes_csv.py").write_text(reader)
     _insert(package / "data/formats/names.py", '    "yolotrt.data.formats.coco:', f"    {line}")
 
-    verb, line = _blocks("A verb")
+    verb, line, reply = _blocks("A verb")
     (package / "cli/count.py").write_text(verb)
     _insert(package / "cli/app.py", '    ("demo", ', f"    {line}")
+    replies = package / "workflow/replies.py"
+    _insert(replies, "REPLIES: tuple", reply)
+    _insert(replies, "CALIBRATED, EXPORTED, ", "COUNTED, ")
 
     write_tiny_yolo(folder / "tiny.onnx")
     (folder / "pictures").mkdir()
@@ -98,7 +101,8 @@ def _run(house: Path, *arguments: str) -> str:
 
 def test_a_new_verb_is_listed_and_runs(house: Path) -> None:
     assert "How many images are in a folder." in _run(house, "--help")
-    assert _run(house, "count", "pictures") == "pictures: 2 images\n"
+    assert _run(house, "count", "pictures", "--json", "counted.json") == "pictures: 2 images\n"
+    assert "what yolotrt count --json wrote" in " ".join(_run(house, "inspect", "counted.json").split())
 
 
 def test_a_new_backend_merge_method_and_format_work_together(house: Path) -> None:

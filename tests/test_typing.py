@@ -7,10 +7,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import yolotrt
+from yolotrt.pipeline.settings import PipelineKeywords, PipelineSettings
 
 ROOT = Path(yolotrt.__file__).parents[1]
 
@@ -29,10 +31,20 @@ with TiledPipeline.open("street.engine") as pipeline:
     reveal_type(list(pipeline.frames([])))
 """
 
+MISTAKES = """\
+from yolotrt import TiledPipeline
+
+TiledPipeline.open("e.onnx", mode="tiled", dispatch="graph", groups=4, device="cuda:0")
+TiledPipeline.open("e.onnx", mode="nonsense")
+TiledPipeline.open("e.onnx", dispatch="magic")
+TiledPipeline.open("e.onnx", groups="four")
+TiledPipeline.open("e.onnx", group=4)
+"""
+
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What strict mypy says about each of four programs, read in one go."""
+    """What strict mypy says about each of five programs, read in one go."""
     folder = tmp_path_factory.mktemp("application")
     readme = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exports = "\n".join(f"reveal_type(yolotrt.{name})" for name in sorted(yolotrt.__all__))
@@ -40,6 +52,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "types.py": PROGRAM,
         "example.py": textwrap.dedent((yolotrt.__doc__ or "").split("::\n", 1)[1]),
         "readme.py": "\n".join(readme),
+        "mistakes.py": MISTAKES,
         "exports.py": f"import yolotrt\n{exports}\nyolotrt.TiledPipelin\n",
     }
     for name, text in programs.items():
@@ -68,6 +81,16 @@ def test_a_program_of_an_application_sees_types(said: dict[str, list[str]]) -> N
 
 def test_the_examples_pass_a_strict_type_checker(said: dict[str, list[str]]) -> None:
     assert said["example.py"] + said["readme.py"] == []
+
+
+def test_settings_that_do_not_exist_are_refused_by_the_type_checker(said: dict[str, list[str]]) -> None:
+    lines = [int(line.split(":")[1]) for line in said["mistakes.py"] if ": error:" in line]
+    assert lines == [4, 5, 6, 7], said["mistakes.py"]
+
+
+def test_keywords_are_the_fields_of_the_settings() -> None:
+    fields = get_type_hints(PipelineSettings)
+    assert get_type_hints(PipelineKeywords) == fields
 
 
 def test_exported_names_have_types_and_others_are_unknown(

@@ -138,7 +138,7 @@ def drawn() -> str:
     above = reduced({room: others - set(ground) for room, others in edges.items() if room not in ground})
     rows = rows_of(above)
     (wide, high), (_, gap) = BOX_WH, GAP_WH
-    width = max(_row_width(row) for row in [*rows, [str(room) for room in ground]]) + 2 * MARGIN
+    width = max(_row_width(row) for row in [*rows, list[Node](ground)]) + 2 * MARGIN
     middle: dict[Node, tuple[float, float]] = {}
     for k, row in enumerate(rows):
         x = (width - _row_width(row)) / 2

@@ -50,7 +50,7 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
         rng = random.Random(seed)
         if rng.random() < 0.5:
             return damaged(data, rng, is_json=target.json)[:max_size]
-        return atheris.Mutate(data, max_size)
+        return bytes(atheris.Mutate(data, max_size))
 
     limits = [f"-max_total_time={seconds}", f"-timeout={TIMEOUT_S}", f"-rss_limit_mb={MEMORY_MIB}"]
     arguments = [
@@ -74,7 +74,7 @@ def run(name: str, seconds: int) -> dict[str, Any]:
         said = done.stdout + done.stderr
         figures = dict(re.findall(r"stat::(\w+): +(\d+)", said))
         coverage = re.findall(r"cov: (\d+)", said)
-        found = {
+        found: dict[str, Any] = {
             "seconds": round(time.monotonic() - begin),
             "inputs": int(figures.get("number_of_executed_units", 0)),
             "coverage_edges": [int(coverage[0]), int(coverage[-1])] if coverage else None,

@@ -31,7 +31,7 @@ LEAST_PX = 5
 SceneTensors = dict[str, torch.Tensor]
 
 
-class Scenes(Dataset[SceneTensors]):  # type: ignore[misc]
+class SceneTensorSet(Dataset[SceneTensors]):  # type: ignore[misc]
     """The scenes of consecutive seeds as tensors.
 
     ``image`` (h, w, 3) uint8 BGR; ``ids`` (h, w) uint8, number of the instance on top, 0 for none;
@@ -84,7 +84,7 @@ class ScenePool:
         self._wh = wh
         self._device = device
         loader = DataLoader(
-            Scenes(first_seed, size + steps, wh),
+            SceneTensorSet(first_seed, size + steps, wh),
             batch_size=None,
             num_workers=workers,
             pin_memory=device.type == "cuda",

@@ -125,3 +125,7 @@ class PictureWarning(UserWarning):
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class CacheWarning(UserWarning):
+    """A file that only saves time cannot be used."""

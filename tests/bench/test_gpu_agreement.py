@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.gpu_agreement import Tally, compare
+from benchmarks.gpu_agreement import PairTally, compare
 from yolotrt.geometry.detections import Detections, Mask
 
 
@@ -17,8 +17,8 @@ def _found(*objects: tuple[float, float]) -> Detections:
     return Detections(boxes, scores, np.zeros(len(objects), np.int64), masks)
 
 
-def _tally(expected: Detections, found: Detections, candidates: Detections) -> Tally:
-    tally = Tally(box_px_limit=2.0)
+def _tally(expected: Detections, found: Detections, candidates: Detections) -> PairTally:
+    tally = PairTally(box_px_limit=2.0)
     compare(expected, found, 0.25, tally, lambda: candidates)
     return tally
 

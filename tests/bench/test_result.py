@@ -74,6 +74,10 @@ def test_flat_metrics_are_medians_in_milliseconds_and_null_where_not_measured() 
         lambda d: d["cases"][0]["samples"].pop("end_to_end"),
         lambda d: d.pop("environment"),
         lambda d: d.update(cases=3),
+        lambda d: d.update(cases=[d["cases"][0]] * 2),
+        lambda d: d["settings"].update(frames=-5),
+        lambda d: d["settings"].update(overlap=1.5),
+        lambda d: d["settings"].update(groups=[0]),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(result: RunResult, tmp_path: Path, damage: object) -> None:

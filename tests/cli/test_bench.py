@@ -192,6 +192,20 @@ def test_json_of_other_verbs_is_called_what_it_is(
     assert "not a yolotrt.result file" in cli("report", "other.json").err
 
 
+def test_every_way_of_joining_tiles_can_be_measured_but_no_engine_twice(
+    cli: Cli, engine: Path, picture: Path, tmp_path: Path
+) -> None:
+    options = ("--source", picture, "--mode", "tiled", "--groups", 1, "--dispatch", "serial", "-n", 2)
+    for merge, said in (("nms", "nms ios-boxes:0.5"), ("seams", "seams")):
+        assert cli("bench", engine, *options, "--merge", merge, "-o", f"{merge}.json").code == 0
+        assert read_result(tmp_path / f"{merge}.json").settings.merge == said
+    apart = cli("compare", "seams.json", "nms.json")
+    assert "merge seams -> nms ios-boxes:0.5" in apart.err
+    doubled = cli("bench", engine, engine, *options)
+    assert (doubled.code, "would be measured twice" in doubled.err) == (2, True)
+    assert cli("run", engine, picture, "--merge", "nmm", "--merge-overlap", "iou-boxes:0.4").code == 0
+
+
 def test_a_pipeline_yaml_says_what_to_measure(cli: Cli, engine: Path, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(
         f"models:\n  yolo_global: {{engine: {engine}, enabled: true}}\n  yolo_tiles: {{engine: {engine}}}\n"

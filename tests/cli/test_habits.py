@@ -27,6 +27,8 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
     assert rewritten(["predict", "a", "--save", "d", "--max_det=5"]) == [
         "predict", "a", "--save", "d", "--max-det=5",
     ]  # fmt: skip
+    assert rewritten(["run", "e", "--whole", "g", "v.mp4"]) == ["run", "e", "--global-engine", "g", "v.mp4"]
+    assert rewritten(["run", "e", "--whole=g"]) == ["run", "e", "--global-engine=g"]
     assert as_option(["predict", "source=a.jpg"]) == "--source a.jpg"
     assert as_option(["bench", "--budget", "tiles=5ms"]) is None
     assert called_here("bench", "--batch") != called_here("predict", "--batch")

@@ -346,3 +346,11 @@ def test_names_near_the_limit_work_or_are_refused_in_one_line(cli: Cli, place: P
     assert asked.code == 1
     for done in (built, made, asked):
         assert done.err.count("error:") <= 1
+
+
+def test_timings_beside_the_cache_that_was_named_are_an_output_too(cli: Cli, place: Path) -> None:
+    (place / "mine.fused.json").write_text('{"mine": 1}')
+    done = cli("build", "m.onnx", "--fp16", "--backend", "fused", "--timing-cache", "mine.cache")
+    assert done.code == 1
+    assert "Cannot write mine.fused.json" in done.err
+    assert (place / "mine.fused.json").read_text() == '{"mine": 1}'

@@ -58,7 +58,7 @@ def test_from_onnx_to_the_time_of_each_layer(
 
     inspected = yolotrt(tmp_path, "inspect", str(engine), "--json", "-")
     assert inspected.returncode == 0, inspected.stderr
-    shown = json.loads(inspected.stdout)
+    shown = json.loads(inspected.stdout)["found"]
     assert shown["told_by"] == "TensorRT 10.99.0.1"
     assert shown["profiles"] == ["1", "4", "8", "16", "32"]
     assert "images: input FLOAT (batch, 3, 64, 64)" in shown["inputs_outputs"]

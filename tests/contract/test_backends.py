@@ -6,6 +6,7 @@ import functools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from tests.contract.toy_backend import ToyBackend
 from tests.gpu.conftest import gpu as gpu
 from yolotrt import TiledPipeline
 from yolotrt.backends import names
-from yolotrt.backends.base import Backend, BuildConfig, BuiltEngine, EngineFile, Precision
+from yolotrt.backends.base import Backend, BuildConfig, BuiltEngine, EngineFile, Figure, Precision
 from yolotrt.backends.loading import load_engine, open_engine
 from yolotrt.backends.placement import place
 from yolotrt.backends.profiles import batch_sizes, parse_profiles
@@ -128,6 +129,12 @@ def test_what_the_rest_asks_is_answered_anywhere(name: str, tmp_path: Path) -> N
         assert backend.runs_on_cpu or where.gpus
     file = EngineFile(tmp_path / f"e{backend.suffix}", name, "fp16", SPEC, (1, 4), "")
     assert all(isinstance(note, str) for note in backend.notes(file))
+    for figure in get_args(Figure):
+        assert all(
+            isinstance(note, str) for note in backend.remarks(file, figure, on_gpu=not backend.runs_on_cpu)
+        )
+    timings = backend.timings(tmp_path / "t.cache")
+    assert timings is None or timings[0].parent == tmp_path
     assert rebuild_command(file).startswith("yolotrt build MODEL --fp16 --backend " + name)
 
 

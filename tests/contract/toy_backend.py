@@ -1,4 +1,4 @@
-"""A backend in sixty lines: ONNX's own reference evaluator, on a processor. It shows what a new one needs."""
+"""A small backend: ONNX's own reference evaluator, on a processor. It shows what a new one needs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     LoadedOnDevice,
     Placement,
@@ -56,7 +57,13 @@ class ToyBackend:
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
         return BuiltEngine(model.SerializeToString())
 
+    def timings(self, cache: Path) -> None:
+        return None
+
     def notes(self, file: EngineFile) -> tuple[str, ...]:
+        return ()
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
         return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

@@ -50,7 +50,11 @@ class Verb(Protocol):
     """One command under test. Outputs go to the current folder, inputs lie elsewhere."""
 
     name: str
-    modules: tuple[str, ...]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What is imported before it is killed."""
+        ...
 
     def command(self) -> list[str]:
         """Return the command that is killed."""

@@ -63,7 +63,7 @@ def test_whatever_is_written_is_described(cli: Cli, pictures: Path) -> None:
         assert word in said[name], name
     assert "200, 150" in cli("inspect", pictures / "0.png").out
     done = cli("inspect", "broken.jsonl")
-    assert (done.code, "as its ending says" in done.err) == (1, True)
+    assert (done.code, "broken.jsonl:1 is no frame" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.fakes import machine, result_of
+from tests.report.worlds import accuracy_figures
 from yolotrt.bench.result import Case, RunResult
 from yolotrt.bench.statistics import Interval
 from yolotrt.machine.environment import EngineRecord
-from yolotrt.report.accuracy import ReportedAccuracy, accuracy_chart
+from yolotrt.report.accuracy import accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
 from yolotrt.report.figures import interval_percent, signed_percent
 from yolotrt.report.labels import DISPATCH_COLORS, looks
@@ -70,7 +71,7 @@ def test_a_single_point_gets_no_chart() -> None:
     assert len(latency_by_groups(_result(whole, tiled, replace(tiled, groups=2)))) == 1
     assert len(latency_by_groups(_result(tiled, replace(tiled, dispatch="threads")))) == 1
     result = replace(_result(whole, tiled), environment=machine(engines={"m": EngineRecord(sha256="a")}))
-    score = ReportedAccuracy("m", "a", "global", 3, 0.5, 0.4, None, None)
+    score = accuracy_figures("m", "a", 0.5, 0.4)
     assert accuracy_chart(result, [score]) == ""
     assert "circle" in accuracy_chart(result, [score, replace(score, mode="tiled")])
 

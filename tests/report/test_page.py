@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.bench.fakes import noise, run_fakes
-from tests.report.worlds import gpu_result
+from tests.report.worlds import accuracy_figures, gpu_result
 from tests.workflow.test_documents import SAMPLES
 from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.budgets import Budgets
@@ -25,11 +25,12 @@ from yolotrt.bench.settings import Settings
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule
 from yolotrt.machine.environment import EngineRecord, environment
-from yolotrt.report.accuracy import ReportedAccuracy, read_accuracy
+from yolotrt.report.accuracy import read_accuracy
 from yolotrt.report.figures import NOT_MEASURED, milliseconds, ratio_text
 from yolotrt.report.page import page
 from yolotrt.report.result_columns import FIGURES, speed_up
 from yolotrt.report.timeline import overlap_text, timeline_chart
+from yolotrt.workflow.accuracy_file import EngineFigures
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
@@ -97,12 +98,12 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def accuracy() -> list[ReportedAccuracy]:
+def accuracy() -> list[EngineFigures]:
     change = (-0.004, -0.006, -0.002)
     return [
-        ReportedAccuracy("yolo.fp32.onnx", "fp32" * 16, "global", 100, 0.4, 0.32, None, None),
-        ReportedAccuracy("yolo.int8.onnx", "int8" * 16, "global", 100, 0.396, 0.316, change, change),
-        ReportedAccuracy("other.onnx", "?", "global", 100, 0.1, None, None, None),
+        accuracy_figures("yolo.fp32.onnx", "fp32" * 16, 0.4, 0.32),
+        accuracy_figures("yolo.int8.onnx", "int8" * 16, 0.396, 0.316, change),
+        accuracy_figures("other.onnx", "?", 0.1, None),
     ]
 
 
@@ -194,7 +195,7 @@ def test_every_figure_on_the_page_is_that_of_the_result(result: RunResult, kind:
 
 
 def test_the_page_is_one_file_without_scripts_and_addresses(
-    result: RunResult, accuracy: list[ReportedAccuracy]
+    result: RunResult, accuracy: list[EngineFigures]
 ) -> None:
     text = page([result], accuracy)
     reader = _Reader(text)
@@ -211,7 +212,7 @@ def test_text_of_the_user_is_escaped(result: RunResult) -> None:
 
 
 def test_accuracy_is_shown_for_the_engines_that_were_timed(
-    result: RunResult, accuracy: list[ReportedAccuracy]
+    result: RunResult, accuracy: list[EngineFigures]
 ) -> None:
     text = page([result], accuracy)
     assert "Accuracy over latency" in text
@@ -324,7 +325,7 @@ def test_a_long_run_keeps_its_spike_in_the_picture() -> None:
 @pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="no Chromium here (apt-get install chromium)")
 @pytest.mark.parametrize("kind", ["host", "gpu"])
 def test_a_browser_renders_the_page_without_complaints(
-    result: RunResult, accuracy: list[ReportedAccuracy], tmp_path: Path, kind: str
+    result: RunResult, accuracy: list[EngineFigures], tmp_path: Path, kind: str
 ) -> None:
     """Also in an empty network: its figures equal the file's, it fits a phone, and it prints."""
     assert CHROMIUM is not None, "YOLOTRT_REQUIRE_BROWSER is set, but there is no Chromium"

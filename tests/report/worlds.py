@@ -10,10 +10,13 @@ import numpy as np
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, TimelineSpan
 from yolotrt.bench.settings import Settings
+from yolotrt.evaluation.coco import Scores
+from yolotrt.evaluation.comparison import AccuracyComparison, Difference
 from yolotrt.machine.environment import EngineRecord, Environment
 from yolotrt.machine.nvml import GpuState
 from yolotrt.machine.watch import During, WatchedGpu
 from yolotrt.timing.trace import STAGES
+from yolotrt.workflow.accuracy_file import EngineFigures
 
 ENGINE = "yolo26n-seg.fp16.engine"
 HOST = ("prepare_batch", "enqueue", "stream_sync", "decode", "merge")
@@ -123,3 +126,28 @@ def _groups(case: Case, begin: float, length: float) -> list[TimelineSpan]:
         )
         for group in range(case.groups)
     ]
+
+
+def accuracy_figures(
+    engine: str, sha256: str, box: float, mask: float | None, change: tuple[float, float, float] | None = None
+) -> EngineFigures:
+    """Return what an evaluation of 100 images found; ``change`` is a difference and its interval."""
+
+    def scores(ap: float) -> Scores:
+        return Scores(ap, ap, ap, None, ap, ap, {})
+
+    def difference(ap: float) -> Difference | None:
+        if change is None:
+            return None
+        absolute, low, high = change
+        return Difference(ap - absolute, ap, absolute, absolute / (ap - absolute), low, high, False)
+
+    box_difference = difference(box)
+    compared = None
+    if box_difference is not None:
+        compared = AccuracyComparison(box_difference, None if mask is None else difference(mask), 1000)
+    return EngineFigures(
+        images=100, objects=300, detections=200, box=scores(box), mask=None if mask is None else scores(mask),
+        unknown_classes=(), unmeasured_classes=(), engine=engine, precision="fp32", sha256=sha256,
+        mode="global", comparison=compared,
+    )  # fmt: skip

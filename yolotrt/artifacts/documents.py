@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
@@ -27,6 +28,7 @@ import msgspec
 from yolotrt.artifacts.files import require_file, write_text
 from yolotrt.artifacts.kinds import Kind, document, either, json_with
 from yolotrt.errors import ArtifactError, InputError
+from yolotrt.text import shell_words
 
 MAX_BYTES = 256 * 1024 * 1024
 """Documents of ours are far smaller; a larger file is not one of them."""
@@ -208,8 +210,14 @@ def require_document(path: Path, document: Any, *, format: str, version: int) ->
     Raises:
         ArtifactError: It is not.
     """
-    if not isinstance(document, dict) or document.get("format") != format:
-        raise ArtifactError(f"{path} is not a {format} file.")
+    said = document.get("format") if isinstance(document, dict) else None
+    if said != format:
+        named = isinstance(said, str) and re.fullmatch(r"[\w.-]{1,60}", said)
+        raise ArtifactError(
+            f"{path} is not a {format} file" + (f": it says that it is {said}." if named else "."),
+            hint=f"See what it is: yolotrt inspect {shell_words(str(path))}",
+        )
+    assert isinstance(document, dict)
     if document.get("version") != version:
         found = reprlib.repr(document.get("version"))
         raise ArtifactError(

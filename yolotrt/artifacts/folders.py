@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from yolotrt.artifacts.claims import suggested
-from yolotrt.artifacts.documents import read_document, write_document
+from yolotrt.artifacts.documents import Document
+from yolotrt.artifacts.fields import Count
 from yolotrt.artifacts.files import exclusive, mapped_os_errors, real
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.artifacts.kinds import Kind
@@ -21,11 +22,36 @@ from yolotrt.errors import StorageError, YoloTrtError
 from yolotrt.text import shell_words
 
 NAME = ".yolotrt-files.json"
-FORMAT = "yolotrt.files"
-VERSION = 1
 
 DRAWN = "yolotrt predict"
 """Who draws what was found: pictures that are no pictures of a camera any more."""
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """What one verb wrote into a folder.
+
+    Attributes:
+        finished: It ended; until then all in the folder counts as its own.
+        files: Sizes of its files, bytes, by their paths in the folder.
+    """
+
+    finished: bool = True
+    files: dict[str, Count] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FolderList:
+    """Which files of a folder are whose.
+
+    Attributes:
+        made: By the verb that wrote them, with the file's name where it is one file only.
+    """
+
+    made: dict[str, OwnFiles]
+
+
+DOCUMENT = Document("yolotrt.files", 1, FolderList, "the list of what yolotrt wrote into a folder")
 
 Watched = Callable[[Path], Iterable[Path]]
 """Lists the files of a folder among or over which a verb would write."""
@@ -98,18 +124,18 @@ def owning(
         _require_own(folder, {}, watched, maker, option)  # before there is even a lock in it
     with exclusive(folder / NAME, _silent):
         made = _read(folder)
-        own = made.get(maker, {"finished": True, "files": {}})
-        if known and own["finished"] and not overwrite:
-            _require_own(folder, own["files"], watched, maker, option)
-        _write(folder, {**made, maker: {**own, "finished": False}})
+        own = made.get(maker, OwnFiles())
+        if known and own.finished and not overwrite:
+            _require_own(folder, own.files, watched, maker, option)
+        _write(folder, {**made, maker: replace(own, finished=False)})
     try:
         yield
     finally:  # a list that cannot be written still says that all is ours
         with suppress(StorageError), exclusive(folder / NAME, _silent):
             made = _read(folder)
-            known = made.get(maker, {"files": {}})["files"]
-            files = {**known, **{_name(folder, path): path.stat().st_size for path in watched(folder)}}
-            _write(folder, {**made, maker: {"finished": True, "files": dict(sorted(files.items()))}})
+            before = made.get(maker, OwnFiles()).files
+            files = {**before, **{_name(folder, path): path.stat().st_size for path in watched(folder)}}
+            _write(folder, {**made, maker: OwnFiles(True, dict(sorted(files.items())))})
 
 
 def owning_file(
@@ -125,9 +151,7 @@ def by_list(what: str, maker: str) -> Kind:
 
     def is_own(path: Path) -> bool:
         known = _read(path.parent).get(f"{maker} {path.name}")
-        return known is not None and (
-            not known["finished"] or known["files"].get(path.name) == path.stat().st_size
-        )
+        return known is not None and (not known.finished or known.files.get(path.name) == path.stat().st_size)
 
     return Kind(what, is_own)
 
@@ -153,10 +177,10 @@ class FilesOfVerb:
     def look_into(self, folder: Path, names: Iterable[str]) -> None:
         """Read the list in a folder of these files, if it has one."""
         made = _read(folder).get(self._maker) if NAME in names else None
-        if made is not None and not made["finished"]:  # a verb is at work there, or was killed
+        if made is not None and not made.finished:  # a verb is at work there, or was killed
             self._wholly.append(folder)
         elif made is not None:
-            self._files |= {folder / name: size for name, size in made["files"].items()}
+            self._files |= {folder / name: size for name, size in made.files.items()}
 
     def hold(self, path: Path) -> bool:
         """Return whether a file is a result, as it was written."""
@@ -170,8 +194,8 @@ class FilesOfVerb:
 
 def foreign_files(folder: Path, maker: str, watched: Watched) -> Iterator[Path]:
     """Yield the watched files of a folder that are not a verb's own."""
-    own = _read(folder).get(maker, {"finished": True, "files": {}})
-    return _others(folder, own["files"], watched) if own["finished"] else iter(())
+    own = _read(folder).get(maker, OwnFiles())
+    return _others(folder, own.files, watched) if own.finished else iter(())
 
 
 def _others(folder: Path, own: Mapping[str, int], watched: Watched) -> Iterator[Path]:
@@ -193,19 +217,15 @@ def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, OwnFiles]:
     """Return what is known of each maker; nothing where there is no list or it is damaged."""
-    with suppress(YoloTrtError, KeyError, TypeError, AttributeError):
-        made = read_document(folder / NAME, format=FORMAT, version=VERSION)["made"]
-        return {
-            str(maker): {"finished": entry["finished"] is True, "files": dict(entry["files"])}
-            for maker, entry in made.items()
-        }
+    with suppress(YoloTrtError):
+        return DOCUMENT.read(folder / NAME).made
     return {}
 
 
-def _write(folder: Path, made: Mapping[str, Any]) -> None:
-    write_document(folder / NAME, format=FORMAT, version=VERSION, body={"made": dict(made)})
+def _write(folder: Path, made: Mapping[str, OwnFiles]) -> None:
+    DOCUMENT.write(folder / NAME, FolderList(dict(made)))
 
 
 def _silent(_message: str) -> None:

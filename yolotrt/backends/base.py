@@ -1,14 +1,15 @@
 """The backend seam: build an engine file, load it, run batches on it, say what is in it.
 
 This is all that the rest of the project knows of a backend. A new one is a package with a class that has
-what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.names`. Nothing here knows about tiles,
-YOLO decoding or timing.
+what :class:`Backend` lists, and one line in :mod:`yolotrt.backends.names`. Nothing here cuts frames, decodes
+or times. Tiles and letterbox are named only for engines that read frames themselves: :class:`FrameReader`
+is told where in a frame its images lie, and need not be offered.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from yolotrt.backends.engines import Context as Context
 from yolotrt.backends.engines import DeviceContext as DeviceContext
@@ -35,8 +36,12 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.artifacts.kinds import Kind
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
+
+
+Figure = Literal["latency", "accuracy"]
 
 
 class Backend(Protocol):
@@ -106,8 +111,26 @@ class Backend(Protocol):
         """
         ...
 
+    def timings(self, cache: Path) -> tuple[Path, Kind] | None:
+        """Return the file that builds read and update for ``--timing-cache``, and its kind; None for none.
+
+        Args:
+            cache: What the option names.
+        """
+        ...
+
     def notes(self, file: EngineFile) -> tuple[str, ...]:
         """Return what whoever built this engine should know before using it."""
+        ...
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return what makes figures of an engine mean something else than they seem to.
+
+        Args:
+            file: The engine.
+            of: Which figures: its latency, or its accuracy.
+            on_gpu: It runs on a GPU, and not on the processor.
+        """
         ...
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

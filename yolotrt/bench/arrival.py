@@ -29,7 +29,7 @@ HINT = "Like this: --arrival 30fps, --arrival poisson:30 or --arrival trace:FILE
 
 _RATE = re.compile(r"(?P<poisson>poisson:)?(?P<rate>\d+(\.\d+)?)(fps)?")
 
-Kind = Literal["fixed", "poisson", "trace"]
+ArrivalKind = Literal["fixed", "poisson", "trace"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Arrival:
         gaps: Seconds between recorded arrivals; repeated when they are used up. Empty for the others.
     """
 
-    kind: Kind
+    kind: ArrivalKind
     rate: float
     gaps: tuple[float, ...] = ()
 

@@ -92,6 +92,9 @@ class RunResult:
 def _check(result: RunResult) -> None:
     for entry in result.cases:
         require_even(entry)
+    cases = [entry.case for entry in result.cases]
+    if doubled := [case for case in cases if cases.count(case) > 1]:
+        raise ValueError(f"the case {doubled[0]} is there twice")
 
 
 def _with_metrics(result: RunResult) -> RunResult:

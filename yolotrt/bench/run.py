@@ -11,6 +11,7 @@ from yolotrt.arrays import Frame
 from yolotrt.artifacts.claims import require_own
 from yolotrt.artifacts.files import OVERNIGHT_S, exclusive
 from yolotrt.backends.base import Engine
+from yolotrt.backends.registry import backend
 from yolotrt.bench.batch_check import check_batches
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.recorder import Recorder, take_up
@@ -19,13 +20,12 @@ from yolotrt.bench.rounds import Running
 from yolotrt.bench.settings import Settings
 from yolotrt.bench.source import source_files, unknown_source
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.errors import UsageError
 from yolotrt.machine.cudnn import cudnn_version
 from yolotrt.machine.environment import EngineRecord, Environment, environment
 from yolotrt.machine.watch import Watch
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now
-
-CPU_NOTE = "ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for."
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def run_bench(
         clock: Read by everything that measures.
 
     Raises:
+        UsageError: An engine is there twice.
         YoloTrtError: See :func:`yolotrt.bench.sweep.measure` and
             :func:`yolotrt.bench.batch_check.check_batches`; a run cannot be resumed or saved, or its output
             is written by another process.
@@ -111,6 +112,9 @@ def _run(
     say: Callable[[str], None],
     clock: Clock,
 ) -> RunResult:
+    names = [pair.name for pair in engines]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{doubled[0]} would be measured twice.", hint="Name each engine once.")
     empty = _empty(engines, frames, request)
     earlier = take_up(request.output, empty) if request.resume and request.output else None
     for note in () if earlier is None else unknown_source(earlier.settings, empty.settings):
@@ -169,7 +173,7 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
     described = {engine.file.name: _described(engine) for engine in loaded}
     size = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
     settings = Settings(
-        **vars(request.settings),
+        **request.settings.recorded(),
         source=request.source,
         source_files=source_files(request.files),
         frames=len(frames),
@@ -179,9 +183,14 @@ def _empty(engines: Sequence[EnginePair], frames: Sequence[Frame], request: RunR
         settings=settings,
         environment=replace(environment(request.settings.threads, _card(engines)), engines=described),
         cases=(),
-        notes=() if all(engine.parts for engine in loaded) else (CPU_NOTE,),
+        notes=tuple(dict.fromkeys(note for engine in loaded for note in _remarks(engine))),
         budgets=request.budgets,
     )
+
+
+def _remarks(engine: Engine) -> tuple[str, ...]:
+    file = engine.file
+    return backend(file.backend).remarks(file, "latency", on_gpu=bool(engine.parts))
 
 
 def _with_cudnn(known: Environment) -> Environment:

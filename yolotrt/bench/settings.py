@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from yolotrt.artifacts.fields import Count, Seconds, Share, Some
 from yolotrt.bench.arrival import Arrival, Pace
 from yolotrt.bench.stopping import StopRule
 from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import require_overlap
+from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import COMPARED_MODES
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode
 
@@ -43,6 +46,7 @@ class Settings:
         arrival: How frames came, such as ``30fps``; None back to back.
         energy_s: Seconds for which each case was run to read its energy.
         orders: When the pass over the whole frame ran beside tiles on a GPU.
+        merge: How tiles were joined, and how detections were compared for it.
         source: What the user named.
         source_files: Every picture of the source, in the order of the frames; None for a synthetic scene.
         frames: Number of frames.
@@ -51,20 +55,21 @@ class Settings:
 
     modes: tuple[PassMode, ...] | None = None
     dispatch: tuple[Dispatch, ...] | None = None
-    groups: tuple[int, ...] | None = None
-    overlap: float | None = None
-    threads: int | None = None
-    iterations: int | None = None
-    duration_s: float | None = None
-    until_stable: float | None = None
-    warmup: int | None = None
-    depth: int | None = None
+    groups: tuple[Some, ...] | None = None
+    overlap: Share | None = None
+    threads: Some | None = None
+    iterations: Some | None = None
+    duration_s: Seconds | None = None
+    until_stable: Share | None = None
+    warmup: Count | None = None
+    depth: Some | None = None
     arrival: str | None = None
-    energy_s: float | None = None
+    energy_s: Seconds | None = None
     orders: tuple[GlobalOrder, ...] | None = None
+    merge: str = "seams"
     source: str | None = None
     source_files: tuple[SourceFile, ...] | None = None
-    frames: int | None = None
+    frames: Some | None = None
     frame_px: str | None = None
 
 
@@ -89,6 +94,7 @@ class SweepSettings:
         energy_s: Seconds for which each case runs alone to read its energy, where a GPU tells; 0 does not.
             With ``arrival`` it is read meanwhile.
         orders: When the global pass runs beside tiles on a GPU; each is a case of its own.
+        merge: How tiles are joined.
 
     Raises:
         UsageError: A value is out of range.
@@ -107,6 +113,7 @@ class SweepSettings:
     arrival: str | None = None
     energy_s: float = 0.5
     orders: tuple[GlobalOrder, ...] = ("concurrent",)
+    merge: MergeSettings = field(default_factory=MergeSettings)
 
     def __post_init__(self) -> None:
         self.stop  # noqa: B018 - refuses what makes no sense
@@ -117,6 +124,10 @@ class SweepSettings:
                 "are processed one by one.",
                 hint="Leave out one of the two.",
             )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the fields of :class:`Settings` that these are."""
+        return {**vars(self), "merge": self.merge.words}
 
     @property
     def pace(self) -> Pace | None:

@@ -226,7 +226,7 @@ def new_subjects(
             for dispatch, groups in ways:
                 pipeline = PipelineSettings(
                     mode, groups, dispatch, settings.overlap, settings.threads, depth, order,
-                    measure=True,
+                    measure=True, merge=settings.merge,
                 )  # fmt: skip
                 found.append(
                     PipelineSubject(

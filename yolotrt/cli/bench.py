@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.configured import from_config
+from yolotrt.cli.configured import announce, from_config
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.gates import (
     Arrivals,
@@ -28,12 +28,14 @@ from yolotrt.cli.options import (
     Device,
     JsonTarget,
     MeasuredSources,
+    MergeOption,
+    MergeOverlap,
     Overlap,
     Threads,
     Trust,
     choices,
     cores,
-    image_size,
+    merge_settings,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -86,6 +88,8 @@ def bench(
         ),
     ] = None,
     overlap: Overlap = 0.2,
+    merge: MergeOption = "seams",
+    merge_overlap: MergeOverlap = None,
     iterations: Annotated[
         int, typer.Option("-n", "--iterations", min=1, help="Measured frames per case.")
     ] = 20,
@@ -178,6 +182,7 @@ def bench(
         dispatch=choices(ways, "--dispatch", DISPATCHES[1:]) if ways else (),
         groups=whole_numbers(groups or chosen.get("groups", GROUPS), "--groups"),
         overlap=overlap,
+        merge=merge_settings(merge, merge_overlap),
         threads=threads or cores(),
         iterations=iterations,
         duration_s=duration,
@@ -211,7 +216,7 @@ def bench(
     with locked_output(request, say):
         pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
-            _announce(file, imgsz, device)
+            announce(file, imgsz, device)
         result = _measure(pairs, request, read_frames(source), device, loadgen)
     _show(result, json)
     if output is not None:
@@ -227,19 +232,6 @@ def emit_json_result(target: str | None, result: RunResult) -> None:
         from yolotrt.bench.result import to_json
 
         emit_json(target, to_json(result))
-
-
-def _announce(file: EngineFile, imgsz: str | None, device: str) -> None:
-    from yolotrt.backends.placement import place
-
-    placement = place(file, device)
-    say(f"engine: {file.path} ({file.precision}, {file.backend}) on {placement}: {placement.reason}")
-    width, height = file.spec.input_wh
-    if imgsz is not None and image_size(imgsz) != (height, width):
-        raise UsageError(
-            f"--imgsz {imgsz} does not fit {file.path}, which takes {height}x{width} px.",
-            hint=f"Export the weights with --imgsz {imgsz} and build that.",
-        )
 
 
 def _measure(

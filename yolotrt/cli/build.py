@@ -29,11 +29,12 @@ from yolotrt.cli.options import (
     cores,
     image_size,
 )
-from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of
+from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output, made_of, timing_outputs
 from yolotrt.data.coco.layout import means_coco
 from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
+    from yolotrt.artifacts.claims import Output
     from yolotrt.backends.base import EngineFile
     from yolotrt.workflow.accuracy_bound.search import BoundRequest
     from yolotrt.workflow.built import BuiltWithinBound
@@ -187,7 +188,7 @@ def build(
     small = None if max_drop_small is None else MaxDrop.parse(max_drop_small, "--max-drop-small")
     path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     inputs = (images, annotations, eval_images)
-    _claim(path, output, log, timing_cache, json, inputs, overwrite=overwrite)
+    _claim(path, output, log, timing_outputs(timing_cache, backend), json, inputs, overwrite=overwrite)
     calibrates = (int8 or fp8) and is_calibrated(path)
     if calibrates and means_coco(images):
         images = coco_images()
@@ -242,7 +243,7 @@ def _claim(
     model: Path,
     engine: Path | None,
     log: Path | None,
-    timings: Path | None,
+    timings: Sequence[Output],
     json: str | None,
     inputs: Sequence[Path | None],
     *,
@@ -254,13 +255,10 @@ def _claim(
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list
-    from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind
     from yolotrt.backends.own import engine_outputs
     from yolotrt.workflow.built import BUILT
 
-    timed = Kind("a timing cache", is_binary_of_no_known_kind)
-    outputs = [json_output(json, BUILT.kind)]
-    outputs += [Output("--timing-cache", timings, timed)] if timings else ()
+    outputs = [json_output(json, BUILT.kind), *timings]
     outputs += engine_outputs("-o", engine) if engine else ()
     if log is not None:
         outputs.append(Output("--log", log, by_list("a log of yolotrt", _LOG)))

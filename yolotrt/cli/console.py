@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolotrt.errors import PictureWarning
+from yolotrt.errors import CacheWarning, PictureWarning
 from yolotrt.progress import Progress, Say
 from yolotrt.text import visible
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -73,6 +73,9 @@ def show_warnings() -> None:
     said: set[str] = set()  # a folder is listed again, and a picture read again
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if isinstance(message, CacheWarning):
+            warn(str(message))
+            return
         if not isinstance(message, PictureWarning):
             others(message, category, *where, **more)
             return

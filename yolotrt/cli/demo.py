@@ -84,20 +84,19 @@ def demo(
 def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
     """Write pictures, accuracy and the page, and return what lies where."""
     from yolotrt.artifacts.files import write_text
-    from yolotrt.report.accuracy import accuracy_of
     from yolotrt.report.beside import before_and_after
     from yolotrt.report.draw import draw
     from yolotrt.report.page import page
-    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile
+    from yolotrt.workflow.accuracy_file import DOCUMENT, AccuracyFile, EngineFigures
     from yolotrt.workflow.demo import write_picture
 
     written = {"raw samples": outcome.result_file}
-    figures = []
+    figures: list[EngineFigures] = []
     for mode, entries in outcome.accuracy.items():
         engines = tuple(entry.figures() for entry in entries)
         target = out / f"accuracy-{mode}.json"
         written[f"accuracy, {mode}"] = DOCUMENT.write(target, AccuracyFile(mode, engines))
-        figures += [accuracy_of(engine) for engine in engines]
+        figures += engines
     pictures = {
         mode: draw(outcome.scene.image, found, outcome.names) for mode, found in outcome.found.items()
     }

@@ -12,6 +12,9 @@ PREDICTED = "runs/predict"
 _OPTIONAL_VALUES = {("predict", "--save"): PREDICTED}
 """Options whose value may be left out, with what it is then."""
 
+_FORMER = {("run", "--whole"): "--global-engine"}
+"""What options of ours were called first; still taken."""
+
 _HERE = {
     "--half": "--fp16 (yolotrt build MODEL --fp16).",
     "--data": "--annotations data.yaml for accuracy, and --images data.yaml for calibration.",
@@ -106,6 +109,8 @@ def rewritten(words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--") and "_" in name:
             word = name.replace("_", "-") + equals + value
+        if former := _FORMER.get((verb, name)):
+            word = former + equals + value
         rest.append(word)
         follows = words[place + 1] if place + 1 < len(words) else "-"
         if (left_out := _OPTIONAL_VALUES.get((verb, word))) and follows.startswith("-"):

@@ -52,21 +52,21 @@ def inspect(
     """
     from rich.table import Table
 
-    from yolotrt.artifacts.kinds import json_with
+    from yolotrt.artifacts.kinds import either, json_with
     from yolotrt.cli.terminal import lines
-    from yolotrt.workflow.describe import KINDS, describe, describe_roofline
+    from yolotrt.workflow.describe import KINDS, describe, describe_roofline, inspected
+    from yolotrt.workflow.replies import INSPECTED
 
     if not roofline and (gpu or batch):
         raise UsageError("--gpu and --batch belong to --roofline.", hint="Add --roofline.")
-    written = json_with(
-        "what yolotrt inspect --json wrote", ("kind",), fits=lambda found: found["kind"] in KINDS
-    )
-    claim_outputs([json_output(json, written)], file, overwrite=overwrite)
+    # The first ones did not say what they are.
+    first = json_with(INSPECTED.what, ("kind",), fits=lambda found: found["kind"] in KINDS)
+    claim_outputs([json_output(json, either(INSPECTED.kind, first))], file, overwrite=overwrite)
     if roofline:
         found = describe_roofline(file, gpu, batch, trust=trust, warn=warn)
         if json != "-":
             _print_roofline(file, found)
-        emit_json(json, found)
+        emit_json(json, INSPECTED.to_json(inspected(found)))
         return
     found = describe(file, trust=trust, warn=warn)
     rows = found.get("layer_table", [])
@@ -83,7 +83,7 @@ def inspect(
             for row in rows:
                 listed.add_row(*row.values())
             stdout().print(listed)
-    emit_json(json, found)
+    emit_json(json, INSPECTED.to_json(inspected(found)))
 
 
 def _print_roofline(file: Path, found: dict[str, Any]) -> None:

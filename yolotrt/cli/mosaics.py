@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, progress_bars, tell, warn
-from yolotrt.cli.options import AnnotatedImages, Annotations, JsonTarget, Split, choice, width_height
+from yolotrt.cli.options import AnnotatedImages, Annotations, JsonTarget, SplitOption, choice, width_height
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
 
 
@@ -18,7 +18,7 @@ def mosaics(
         Path, typer.Option("-o", "--output", "--out", help="Folder for images/ and instances.json.")
     ],
     images: AnnotatedImages = None,
-    split: Split = "val",
+    split: SplitOption = "val",
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height of a frame, px.")] = "3840x2160",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another layout.")] = 0,
     single: Annotated[

@@ -93,7 +93,7 @@ Annotations = Annotated[Path, typer.Option(help=f"{', or '.join(reversed(FORMATS
 AnnotatedImages = Annotated[
     Path | None, typer.Option(help="Folder of the annotated images; a data.yaml names its images itself.")
 ]
-Split = Annotated[str, typer.Option(help="Which images of a data.yaml: val, train or test.")]
+SplitOption = Annotated[str, typer.Option(help="Which images of a data.yaml: val, train or test.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
 Method = Annotated[
     str,
@@ -135,7 +135,7 @@ Overlap = Annotated[
 
 BY_OVERLAP = [name for name, method in METHODS.items() if method.by_overlap]
 
-MergeMethod = Annotated[
+MergeOption = Annotated[
     str,
     typer.Option(
         "--merge",

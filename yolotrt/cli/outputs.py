@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.bench.result import RunResult
-    from yolotrt.report.accuracy import ReportedAccuracy
+    from yolotrt.workflow.accuracy_file import EngineFigures
 
 Html = Annotated[
     Path | None,
@@ -118,6 +118,18 @@ def made_of(model: Path, *, engine: bool) -> list[tuple[str, Path]]:
     return found
 
 
+def timing_outputs(cache: Path | None, backend: str) -> list[Output]:
+    """Return the files that ``--timing-cache`` stands for, with every backend that may be chosen."""
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.backends.names import NAMES
+    from yolotrt.backends.registry import backend as backend_named
+
+    names = NAMES if backend == "auto" else (backend,)
+    kept = [backend_named(name).timings(cache) for name in names if cache]
+    by_path = {entry[0]: entry[1] for entry in kept if entry is not None}
+    return [Output("--timing-cache", path, kind) for path, kind in by_path.items()]
+
+
 def json_output(target: str | None, kind: Kind) -> Output | None:
     """Return what ``--json`` writes; None for nothing and for stdout."""
     from yolotrt.artifacts.claims import Output
@@ -149,7 +161,7 @@ def write_outputs(
     markdown: Path | None,
     csv: Path | None,
     junit: Path | None = None,
-    accuracy: Sequence[ReportedAccuracy] = (),
+    accuracy: Sequence[EngineFigures] = (),
 ) -> None:
     """Write what was asked for, and say where it is.
 

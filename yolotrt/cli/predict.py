@@ -24,7 +24,7 @@ from yolotrt.cli.detecting import (
 from yolotrt.cli.habits import PREDICTED
 from yolotrt.cli.options import (
     Device,
-    MergeMethod,
+    MergeOption,
     MergeOverlap,
     Mode,
     Overlap,
@@ -70,7 +70,7 @@ def predict(
     ] = None,
     hide_labels: Annotated[bool, typer.Option("--hide-labels", help="Draw no names and scores.")] = False,
     show_tiles: Annotated[bool, typer.Option("--show-tiles", help="Draw the borders of the tiles.")] = False,
-    merge: MergeMethod = "seams",
+    merge: MergeOption = "seams",
     merge_overlap: MergeOverlap = None,
     threads: Threads = None,
     device: Device = "auto",

@@ -27,6 +27,8 @@ from yolotrt.cli.metrics import address, serving
 from yolotrt.cli.options import (
     Device,
     JsonTarget,
+    MergeOption,
+    MergeOverlap,
     Mode,
     Overlap,
     Sources,
@@ -34,6 +36,7 @@ from yolotrt.cli.options import (
     Trust,
     choice,
     cores,
+    merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import InputError, UsageError
@@ -60,8 +63,10 @@ def run(
     classes: Classes = None,
     agnostic: Agnostic = False,
     overlap: Overlap = 0.2,
+    merge: MergeOption = "seams",
+    merge_overlap: MergeOverlap = None,
     global_engine: Annotated[
-        Path | None, typer.Option("--global-engine", "--whole", help="Another engine for the global pass.")
+        Path | None, typer.Option("--global-engine", help="Another engine for the global pass.")
     ] = None,
     fps: Annotated[
         float | None,
@@ -127,6 +132,7 @@ def run(
         "groups": groups,
         "dispatch": choice(dispatch, "--dispatch", DISPATCHES),
         "overlap": overlap,
+        "merge": merge_settings(merge, merge_overlap),
         "cpu_threads": threads or cores(),
         "device": device,
         "decode": detection_settings(conf, iou, max_det),

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 
 from yolotrt.errors import DeviceError
 
-Kind = Literal["pointer", "int", "float", "double"]
+ArgumentKind = Literal["pointer", "int", "float", "double"]
 """C type of a kernel argument: 8, 4, 4 and 8 bytes."""
 
-Argument = tuple[Kind, int | float]
+Argument = tuple[ArgumentKind, int | float]
 
 Dim = tuple[int, int, int]
 

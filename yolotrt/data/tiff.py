@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-Samples = Literal["uint", "int", "float"]
+SampleType = Literal["uint", "int", "float"]
 
 _TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """Types of a field's values that hold whole numbers."""
@@ -76,9 +76,9 @@ class Tiff:
         return self._one(_BITS, 1)
 
     @property
-    def kind(self) -> Samples | None:
+    def kind(self) -> SampleType | None:
         """What a sample is; None if it is no number of ours."""
-        kinds: dict[int, Samples] = {1: "uint", 2: "int", 3: "float", 4: "uint"}
+        kinds: dict[int, SampleType] = {1: "uint", 2: "int", 3: "float", 4: "uint"}
         return kinds.get(self._one(_FORMAT, 1))
 
     @property

@@ -15,7 +15,7 @@ MAX_SIDE = 16_384
 MIN_SIDE = 32
 """Smallest input size: the usual largest stride."""
 
-Side = Annotated[int, Meta(ge=MIN_SIDE, le=MAX_SIDE)]
+InputSide = Annotated[int, Meta(ge=MIN_SIDE, le=MAX_SIDE)]
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 Precision = Literal["fp32", "fp16", "int8", "fp8"]
@@ -48,7 +48,7 @@ class ModelSpec:
     name: str
     names: Names
     input_name: str
-    input_wh: tuple[Side, Side]
+    input_wh: tuple[InputSide, InputSide]
     batch: Few | None
     head: Head
     head_output: str

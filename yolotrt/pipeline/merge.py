@@ -80,6 +80,12 @@ class MergeSettings:
                 hint="Overlaps lie between 0 and 1; 0.5 is a good start.",
             )
 
+    @property
+    def words(self) -> str:
+        """The method and, if it goes by overlap, how it compares: as on the command line."""
+        by_overlap = METHODS[self.method].by_overlap
+        return f"{self.method} {self.metric}-{self.shape}:{self.threshold:g}" if by_overlap else self.method
+
 
 @dataclass(frozen=True)
 class Candidates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from yolotrt.errors import UsageError
 from yolotrt.geometry.tiles import TileGrid, require_overlap, tile_grid
@@ -21,6 +21,24 @@ a processor."""
 GlobalOrder = Literal["concurrent", "after"]
 GLOBAL_ORDERS: tuple[GlobalOrder, ...] = ("concurrent", "after")
 """Whether the global pass runs beside the tile groups or behind them, on a GPU."""
+
+
+class PipelineKeywords(TypedDict, total=False):
+    """The fields of :class:`PipelineSettings` as keywords, for a type checker of whoever gives them."""
+
+    mode: PassMode
+    groups: int
+    dispatch: Dispatch
+    overlap: float
+    cpu_threads: int
+    depth: int
+    global_order: GlobalOrder
+    bgr: bool
+    measure: bool
+    decode: DecodeSettings
+    merge: MergeSettings
+    classes: tuple[int | str, ...] | None
+    agnostic: bool
 
 
 @dataclass(frozen=True)

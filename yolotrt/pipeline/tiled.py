@@ -26,8 +26,11 @@ from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of the type checker; Python has it from 3.11 on
+
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.device.share import Gpu
+    from yolotrt.pipeline.settings import PipelineKeywords
 
 
 class _Runner(Protocol):
@@ -100,7 +103,7 @@ class TiledPipeline:
         device: str = "auto",
         trust: bool = False,
         warn: Callable[[str], None] = lambda _: None,
-        **settings: Any,
+        **settings: Unpack[PipelineKeywords],
     ) -> TiledPipeline:
         """Load engines from their files into a pipeline that owns them.
 

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.artifacts.documents import read_json
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import summarize
 from yolotrt.errors import ArtifactError
-from yolotrt.evaluation.comparison import Difference
 from yolotrt.report.figures import milliseconds
 from yolotrt.report.labels import Look, case_label, highlights, legend, looks, short_names
 from yolotrt.report.svg import WIDTH, Scale, SvgCanvas, round_ticks, x_axis, y_axis
 from yolotrt.workflow.accuracy_file import DOCUMENT, EngineFigures
 
-Change = tuple[float, float | None, float | None]
-"""A difference and the ends of its interval."""
 
-
-@dataclass(frozen=True)
-class ReportedAccuracy:
-    """What one engine reached on annotated images.
-
-    Attributes:
-        engine: Its file name.
-        sha256: Its hash: what was timed and what was evaluated must be the same bytes.
-        mode: Pass that was evaluated.
-        images: Number of images.
-        box: Box mAP50-95 in [0, 1], or None.
-        mask: Mask mAP50-95 in [0, 1], or None.
-        box_change: Difference of the box mAP to the reference's with the ends of its 95 % interval, which
-            are None for a single image; or None.
-        mask_change: The same of the mask mAP.
-    """
-
-    engine: str
-    sha256: str
-    mode: str
-    images: int
-    box: float | None
-    mask: float | None
-    box_change: Change | None
-    mask_change: Change | None
-
-
-def read_accuracy(path: Path) -> list[ReportedAccuracy]:
+def read_accuracy(path: Path) -> list[EngineFigures]:
     """Read what ``yolotrt eval --json`` wrote.
 
     Raises:
@@ -58,37 +27,16 @@ def read_accuracy(path: Path) -> list[ReportedAccuracy]:
         raise ArtifactError(
             f"{path} holds no accuracy figures.", hint="Write them with: yolotrt eval ... --json FILE"
         )
-    return [accuracy_of(entry) for entry in DOCUMENT.parse(path, found).engines]
+    return list(DOCUMENT.parse(path, found).engines)
 
 
-def accuracy_of(entry: EngineFigures) -> ReportedAccuracy:
-    """Return the figures of one engine for one pass."""
-    against = entry.comparison
-    return ReportedAccuracy(
-        entry.engine,
-        entry.sha256,
-        entry.mode,
-        entry.images,
-        entry.box.ap,
-        entry.mask.ap if entry.mask else None,
-        _change(against.box if against else None),
-        _change(against.mask if against else None),
-    )
-
-
-def _change(difference: Difference | None) -> Change | None:
-    return None if difference is None else (difference.absolute, difference.low, difference.high)
-
-
-def matches(
-    result: RunResult, entry: CaseResult, accuracy: Sequence[ReportedAccuracy]
-) -> list[ReportedAccuracy]:
+def matches(result: RunResult, entry: CaseResult, accuracy: Sequence[EngineFigures]) -> list[EngineFigures]:
     """Return the accuracy figures of the very engine that a case timed."""
     about = result.environment.engines.get(entry.case.engine)
     return [a for a in accuracy if about is not None and a.sha256 == about.sha256]
 
 
-def accuracy_chart(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
+def accuracy_chart(result: RunResult, accuracy: Sequence[EngineFigures]) -> str:
     """Return mask mAP (box mAP without masks) over latency: up and to the left is better.
 
     Empty with fewer than two points: one cannot be further up or left.
@@ -98,7 +46,7 @@ def accuracy_chart(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> s
     for entry in highlights(result):
         summary = summarize(entry.samples["end_to_end"])
         for found in matches(result, entry, accuracy):
-            score = found.box if found.mask is None else found.mask
+            score = (found.mask or found.box).ap
             if summary is not None and score is not None and found.mode == entry.case.mode:
                 points.append((summary.p50, score, case_label(entry.case, names), look[entry.case]))
     if len(points) < 2:

@@ -23,14 +23,16 @@ WORST = 3
 
 
 @dataclass(frozen=True)
-class _Scored:
+class AccuracyRow:
     """What boxes or masks of one engine reached in one pass; a second row does not name it again."""
 
     engine: str
     mode: str
     of: str
+    images: str
     scores: Scores
     time: str | None
+    difference: Difference | None
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,31 @@ class _Lost:
     difference: Difference
 
 
-def _score(take: Callable[[Scores], float | None]) -> Callable[[_Scored], float | None]:
+def _change(difference: Difference) -> str:
+    absolute = signed_points(difference.absolute)
+    if difference.low is None or difference.high is None:
+        return absolute
+    return f"{absolute} ({signed_points(difference.low)} to {signed_points(difference.high)})"
+
+
+def _score(take: Callable[[Scores], float | None]) -> Callable[[AccuracyRow], float | None]:
     return lambda row: take(row.scores)
 
 
-ACCURACY: tuple[Column[_Scored], ...] = (
+ACCURACY: tuple[Column[AccuracyRow], ...] = (
     Column("engine", lambda r: r.engine, words=True, key=True),
     Column("pass", lambda r: r.mode, words=True, key=True),
     Column("of", lambda r: r.of, words=True, key=True),
+    Column("images", lambda r: r.images, media=("page",)),
     Column("mAP50-95", _score(lambda s: s.ap), points),
     Column("mAP50", _score(lambda s: s.ap50), points, rank=1),
     Column("small", _score(lambda s: s.small), points, rank=3),
     Column("medium", _score(lambda s: s.medium), points, rank=4),
     Column("large", _score(lambda s: s.large), points, rank=5),
     Column("ms", lambda r: r.time, rank=2),
+    Column("against reference", lambda r: r.difference, _change, media=("page",)),
 )
+"""Of the terminal and the page; there a second table, :data:`LOSS`, says more about the differences."""
 
 LOSS: tuple[Column[_Lost], ...] = (
     Column("engine", lambda r: r.engine, words=True, key=True),
@@ -74,15 +86,22 @@ def accuracy_table(entries: Sequence[EngineFigures], width: int | None = None) -
     """Return two rows per engine and pass, boxes and masks: mAP in points, and median time of an image."""
     first = entries[0]
     images = f"{first.images} image{'s' * (first.images != 1)}"
+    title = f"mAP in points on {images} with {first.objects} objects"
+    return terminal_table(RowTable(title, ACCURACY, accuracy_rows(entries)), width=width)
+
+
+def accuracy_rows(entries: Sequence[EngineFigures]) -> list[AccuracyRow]:
+    """Return two rows per engine and pass, boxes and masks; one where there are no masks."""
     rows = []
     for names, entry in zip(_names(entries), entries, strict=True):
-        seconds = entry.median_seconds
+        seconds, against = entry.median_seconds, entry.comparison
         time = None if seconds is None else milliseconds(seconds)
-        rows.append(_Scored(*names, "box", entry.box, time))
+        box = against.box if against else None
+        rows.append(AccuracyRow(*names, "box", str(entry.images), entry.box, time, box))
         if entry.mask is not None:
-            rows.append(_Scored("", "", "mask", entry.mask, ""))
-    title = f"mAP in points on {images} with {first.objects} objects"
-    return terminal_table(RowTable(title, ACCURACY, rows), width=width)
+            mask = against.mask if against else None
+            rows.append(AccuracyRow("", "", "mask", "", entry.mask, "", mask))
+    return rows
 
 
 def loss_table(entries: Sequence[EngineFigures], width: int | None = None) -> Table | None:

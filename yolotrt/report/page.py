@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from yolotrt.artifacts.kinds import HTML_MARK
 from yolotrt.bench.result import RunResult
-from yolotrt.report.accuracy import ReportedAccuracy, accuracy_chart
+from yolotrt.report.accuracy import accuracy_chart
 from yolotrt.report.charts import every_frame, latency_by_groups, percentile_curves
 from yolotrt.report.labels import case_label, left_out, short_names, timeline_cases
 from yolotrt.report.markup import figure, heading
@@ -15,6 +15,7 @@ from yolotrt.report.page_tables import accuracy_table, cases_table, machine_tabl
 from yolotrt.report.page_top import TITLE, budgets, cards, header, warnings
 from yolotrt.report.stacks import has_device_times, stage_stacks
 from yolotrt.report.timeline import overlap_text, timeline_chart
+from yolotrt.workflow.accuracy_file import EngineFigures
 
 _HOW_LATENCY = "Median milliseconds per frame, with 95 % intervals. Lower is better."
 _HOW_STAGES = (
@@ -41,7 +42,7 @@ _HOW_TABLE = (
 _HOW_ACCURACY = "mAP50-95 in points over median milliseconds. Up and to the left is better."
 
 
-def page(results: Sequence[RunResult], accuracy: Sequence[ReportedAccuracy] = ()) -> str:
+def page(results: Sequence[RunResult], accuracy: Sequence[EngineFigures] = ()) -> str:
     """Return the HTML of a page.
 
     Args:
@@ -62,7 +63,7 @@ def page(results: Sequence[RunResult], accuracy: Sequence[ReportedAccuracy] = ()
     )
 
 
-def _section(result: RunResult, accuracy: Sequence[ReportedAccuracy], index: int) -> str:
+def _section(result: RunResult, accuracy: Sequence[EngineFigures], index: int) -> str:
     charts = [figure(f"Latency, {title}", chart, _HOW_LATENCY) for title, chart in latency_by_groups(result)]
     if chart := accuracy_chart(result, accuracy):
         charts.append(figure("Accuracy over latency", chart, _HOW_ACCURACY))

@@ -8,13 +8,14 @@ from typing import Any
 from yolotrt.bench.result import RunResult
 from yolotrt.bench.statistics import median
 from yolotrt.machine.environment import EngineRecord
-from yolotrt.report.accuracy import Change, ReportedAccuracy, matches
+from yolotrt.report.accuracy import matches
+from yolotrt.report.accuracy_tables import ACCURACY, accuracy_rows
 from yolotrt.report.columns import Column, RowTable
-from yolotrt.report.figures import points, signed_points
 from yolotrt.report.markup import heading, table
 from yolotrt.report.tables import latencies, stage_medians
 from yolotrt.text import html_text
 from yolotrt.timing.trace import COPIES, DEVICE, STAGES
+from yolotrt.workflow.accuracy_file import EngineFigures
 
 
 def cases_table(result: RunResult, index: int) -> str:
@@ -34,27 +35,12 @@ def stages_table(result: RunResult, index: int) -> str:
     return heading("Medians of every stage, milliseconds") + shown
 
 
-def accuracy_table(result: RunResult, accuracy: Sequence[ReportedAccuracy]) -> str:
+def accuracy_table(result: RunResult, accuracy: Sequence[EngineFigures]) -> str:
     """Return the accuracy of the engines that were timed; empty without any."""
-    timed = {a: None for entry in result.cases for a in matches(result, entry, accuracy)}
-    title = "Accuracy, mAP50-95 in points"
-    return heading(title) + table(RowTable(title, ACCURACY, list(timed))) if timed else ""
-
-
-def _change(change: Change) -> str:
-    absolute, *ends = (signed_points(value) for value in change if value is not None)
-    return f"{absolute} ({' to '.join(ends)})" if ends else absolute
-
-
-ACCURACY: tuple[Column[ReportedAccuracy], ...] = (
-    Column("engine", lambda a: a.engine, words=True, key=True),
-    Column("pass", lambda a: a.mode, words=True, key=True),
-    Column("images", lambda a: a.images),
-    Column("box", lambda a: a.box, points),
-    Column("against reference", lambda a: a.box_change, _change),
-    Column("mask", lambda a: a.mask, points),
-    Column("against reference", lambda a: a.mask_change, _change),
-)
+    found = [a for entry in result.cases for a in matches(result, entry, accuracy)]
+    timed = [a for k, a in enumerate(found) if all(a is not other for other in found[:k])]
+    title = "Accuracy, mAP in points"
+    return heading(title) + table(RowTable(title, ACCURACY, accuracy_rows(timed))) if timed else ""
 
 
 def machine_table(result: RunResult) -> str:

@@ -13,12 +13,15 @@ from yolotrt.bench.result import DOCUMENT as RESULT
 from yolotrt.bench.result import RunResult, read_results
 from yolotrt.bench.run_file import DOCUMENT as RUN
 from yolotrt.bench.run_file import RunReport
+from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.report.accuracy_tables import accuracy_table, loss_table
 from yolotrt.report.sustain_tables import sustain_table
 from yolotrt.report.tables import comparison_table
 from yolotrt.report.tune_tables import given_up_table, tune_table
+from yolotrt.text import shell_words
 from yolotrt.workflow.accuracy_file import DOCUMENT as ACCURACY
 from yolotrt.workflow.accuracy_file import AccuracyFile
+from yolotrt.workflow.describe import describe
 from yolotrt.workflow.tune.outcome_file import DOCUMENT as TUNED
 from yolotrt.workflow.tune.outcome_file import OutcomeFile
 
@@ -36,8 +39,31 @@ def read_reported(path: Path) -> list[tuple[Document[Any], RunResult | Shown]]:
 
     Raises:
         InputError: The file is missing or unreadable.
-        ArtifactError: It is damaged, of a later version, or of another kind.
+        ArtifactError: It is damaged, of a later version, or of another kind, which is named.
     """
+    try:
+        return _read(path)
+    except ArtifactError as exc:
+        kind = _other_kind(path)
+        if kind is None:
+            raise
+        raise ArtifactError(
+            f"report has nothing to show of {path}: {kind}.",
+            hint=f"See what is in it: yolotrt inspect {shell_words(str(path))}   "
+            "report takes what bench, eval, run, compare and tune wrote.",
+        ) from exc
+
+
+def _other_kind(path: Path) -> str | None:
+    """Return what a file is that is not shown; None if it is, or nobody knows."""
+    try:
+        kind = str(describe(path)["kind"])
+    except YoloTrtError:
+        return None
+    return None if kind in {"benchmark result", *(document.what for document in SHOWN)} else kind
+
+
+def _read(path: Path) -> list[tuple[Document[Any], RunResult | Shown]]:
     found = read_json(path)
     entries = found if isinstance(found, list) and found else [found]
     kinds = [next((known for known in SHOWN if known.is_in(entry)), None) for entry in entries]

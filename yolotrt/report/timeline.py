@@ -14,7 +14,7 @@ from yolotrt.timing.trace import PASSES
 
 _LEFT, _PITCH, _BAR = 80.0, 18.0, 13.0
 
-Row = tuple[bool, int, int, int]
+TimelineRow = tuple[bool, int, int, int]
 """On the device, pass, group (-1 without one), and lane: spans of one group that overlap lie in lanes."""
 
 _SCOPES = ("tiles", "global", "frame")
@@ -77,7 +77,7 @@ def _drawn(spans: Sequence[TimelineSpan]) -> list[TimelineSpan]:
     ]
 
 
-def _placed(spans: Sequence[TimelineSpan]) -> list[tuple[Row, TimelineSpan]]:
+def _placed(spans: Sequence[TimelineSpan]) -> list[tuple[TimelineRow, TimelineSpan]]:
     """Give every span a row; those of one group that overlap, such as of two GPUs, go to further lanes."""
     ends: dict[tuple[bool, int, int], list[float]] = {}
     placed = []
@@ -90,7 +90,7 @@ def _placed(spans: Sequence[TimelineSpan]) -> list[tuple[Row, TimelineSpan]]:
     return placed
 
 
-def _name(row: Row) -> str:
+def _name(row: TimelineRow) -> str:
     device, scope, group, _lane = row
     name = f"group {group + 1}" if group >= 0 else ("tiles", "global", "frame")[scope]
     return f"GPU {name}" if device else name

@@ -8,6 +8,7 @@ from typing import Any
 
 from yolotrt.artifacts.documents import as_values, read_json
 from yolotrt.artifacts.files import require_file
+from yolotrt.artifacts.kinds import is_json
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
@@ -17,19 +18,27 @@ from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
 from yolotrt.bench.case import Case
 from yolotrt.bench.result import DOCUMENT as RESULT
 from yolotrt.bench.result import RunResult
-from yolotrt.cuda.machine import HERE
+from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError
 from yolotrt.model.onnxfile import load_onnx, metadata, onnx_key, read_spec
 from yolotrt.progress import Say
 from yolotrt.quantization.cache_file import CalibrationFile
 from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.workflow.describe_others import OTHER_KINDS, describe_annotations, describe_other
+from yolotrt.workflow.describe_others import (
+    OTHER_KINDS,
+    describe_annotations,
+    describe_lines,
+    describe_other,
+    is_lines,
+)
 from yolotrt.workflow.documents import DOCUMENTS, document_in
+from yolotrt.workflow.replies import INSPECTED, Inspected
 
-DESCRIPTION = "what yolotrt inspect --json wrote"
+DESCRIPTION = INSPECTED.what
 
 KINDS = (
     DESCRIPTION,
+    "empty list",
     *(
         "engine",
         "engine of another tool",
@@ -49,13 +58,16 @@ PREDICTION = frozenset({"category_id", "bbox", "score"})
 """Fields of each record that ``predict --json`` writes."""
 
 
-def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> dict[str, Any]:
+def describe(
+    path: Path, *, trust: bool = False, warn: Say = lambda _: None, machine: Machine = HERE
+) -> dict[str, Any]:
     """Return what is in a file, as JSON values; ``kind`` says what it is.
 
     Args:
         path: The file.
         trust: Also load engines that no matching sidecar vouches for.
         warn: Told when that was needed.
+        machine: Whose GPU engines may be asked on.
 
     Raises:
         InputError: It is missing, a directory, or unreadable.
@@ -64,39 +76,52 @@ def describe(path: Path, *, trust: bool = False, warn: Say = lambda _: None) -> 
     """
     require_file(path, "a network, an engine, or what yolotrt wrote")
     if has_sidecar(path):
-        return _engine(admit(path, trust=trust, warn=warn))
+        return _engine(admit(path, trust=trust, warn=warn, machine=machine), machine)
     if path.suffix == ".onnx":
         return _onnx(path)
     if path.suffix == ".json":
-        return _document(path, trust, warn)
+        return _document(path, trust, warn, machine)
     if any(path.suffix in backend(name).foreign_suffixes for name in NAMES):
-        return _foreign(admit(path, trust=trust, warn=warn))
+        return _foreign(admit(path, trust=trust, warn=warn, machine=machine), machine)
     try:
         other = describe_other(path)
     except (ValueError, AttributeError, StopIteration) as exc:  # its ending promises more than it holds
         raise ArtifactError(f"{path} cannot be read as its ending says.", hint="Is it complete?") from exc
     if other is not None:
         return other
+    if is_json(path):
+        return _document(path, trust, warn, machine)
     raise ArtifactError(
         f"{path} is no file that yolotrt knows.",
         hint="inspect takes networks, weights, engines, pictures, videos, and whatever yolotrt writes.",
     )
 
 
+def inspected(found: dict[str, Any]) -> Inspected:
+    """Return a description as the document that ``inspect --json`` writes."""
+    return Inspected(found["kind"], {key: value for key, value in found.items() if key != "kind"})
+
+
 def describe_roofline(
-    path: Path, gpu: str | None, batch: int | None, *, trust: bool = False, warn: Say = lambda _: None
+    path: Path,
+    gpu: str | None,
+    batch: int | None,
+    *,
+    trust: bool = False,
+    warn: Say = lambda _: None,
+    machine: Machine = HERE,
 ) -> dict[str, Any]:
     """Return an engine's layers against what a GPU can do; see :meth:`.Backend.roofline`.
 
     Raises:
         YoloTrtError: It is no engine, or its backend cannot say.
     """
-    file = admit(path, trust=trust, warn=warn)
-    return backend(file.backend).roofline(file, gpu, batch, HERE)
+    file = admit(path, trust=trust, warn=warn, machine=machine)
+    return backend(file.backend).roofline(file, gpu, batch, machine)
 
 
-def _engine(file: EngineFile) -> dict[str, Any]:
-    inside = backend(file.backend).describe(file, HERE) if file.path.exists() else {}
+def _engine(file: EngineFile, machine: Machine) -> dict[str, Any]:
+    inside = backend(file.backend).describe(file, machine) if file.path.exists() else {}
     return {
         "kind": "engine",
         "backend": file.backend,
@@ -114,7 +139,7 @@ def _engine(file: EngineFile) -> dict[str, Any]:
     }
 
 
-def _foreign(file: EngineFile) -> dict[str, Any]:
+def _foreign(file: EngineFile, machine: Machine) -> dict[str, Any]:
     return {
         "kind": "engine of another tool",
         "backend": file.backend,
@@ -123,7 +148,7 @@ def _foreign(file: EngineFile) -> dict[str, Any]:
         "head": file.spec.head,
         "input_wh": list(file.spec.input_wh),
         "classes": list(file.spec.names),
-        **backend(file.backend).describe(file, HERE),
+        **backend(file.backend).describe(file, machine),
     }
 
 
@@ -147,13 +172,17 @@ def _onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
+def _document(path: Path, trust: bool, warn: Say, machine: Machine) -> dict[str, Any]:
+    if is_lines(path):
+        return describe_lines(path)
     found = read_json(path)
-    if isinstance(found, list) and found and all(RESULT.is_in(entry) for entry in found):
+    if found == []:
+        return {"kind": "empty list", "perhaps": "what yolotrt predict --json wrote, and nothing was found"}
+    if isinstance(found, list) and all(RESULT.is_in(entry) for entry in found):
         return {"kind": "benchmark results", "results": [_result(RESULT.parse(path, e)) for e in found]}
     if isinstance(found, list) and all(isinstance(e, dict) and e.keys() >= PREDICTION for e in found):
         return _predictions(found)
-    if isinstance(found, list) and found and all(document_in(entry) for entry in found):
+    if isinstance(found, list) and all(document_in(entry) for entry in found):
         return {"kind": "documents", "documents": [_told(path, entry) for entry in found]}
     if isinstance(found, dict) and "format" not in found and found.get("kind") in KINDS:
         return {"kind": DESCRIPTION, "of": found}
@@ -161,7 +190,9 @@ def _document(path: Path, trust: bool, warn: Say) -> dict[str, Any]:
         return annotations
     if SIDECAR.is_in(found):
         engine = path.with_suffix("")
-        return _engine(admit(engine, trust=trust, warn=warn) if engine.exists() else read_sidecar(engine))
+        there = engine.exists()
+        described = admit(engine, trust=trust, warn=warn, machine=machine) if there else read_sidecar(engine)
+        return _engine(described, machine)
     return _told(path, found)
 
 
@@ -176,6 +207,8 @@ def _told(path: Path, found: Any) -> dict[str, Any]:
         return _result(value)
     if isinstance(value, CalibrationFile):
         return _calibration(value.ranges)
+    if isinstance(value, Inspected):
+        return {"kind": DESCRIPTION, "of": {"kind": value.kind, **value.found}}
     marks = ("format", "version")
     return {"kind": document.what, **{k: v for k, v in document.to_json(value).items() if k not in marks}}
 

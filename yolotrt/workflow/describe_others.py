@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.artifacts.kinds import HTML, MARKDOWN, head_of, is_binary_of_no_known_kind
+from yolotrt.artifacts.kinds import HTML, JUNIT, MARKDOWN, head_of, is_binary_of_no_known_kind
 from yolotrt.data.foreign import VIDEO_ENDINGS
 from yolotrt.data.formats.reader import SPLITS, names_images, read_annotations
 from yolotrt.data.formats.yolo_files import find_split
 from yolotrt.data.images import EXTENSIONS, read_image
 from yolotrt.data.video_file import VideoFile
-from yolotrt.errors import YoloTrtError
+from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.model.peek import peek
 from yolotrt.text import shell_words
+
+_LONGEST = 64 << 20
+"""Bytes of the longest line that is read."""
 
 WEIGHTS_ENDINGS = (".pt", ".pth")
 
@@ -31,6 +34,7 @@ OTHER_KINDS = (
     "video",
     "page of yolotrt",
     "Markdown of yolotrt",
+    "JUnit XML of yolotrt",
     "table (CSV)",
     "calibration table of TensorRT",
     "timing cache",
@@ -49,7 +53,7 @@ def describe_other(path: Path) -> dict[str, Any] | None:
     if ending in WEIGHTS_ENDINGS:
         found = _weights(path)
     elif ending == ".jsonl":
-        found = _lines(path)
+        return describe_lines(path)
     elif ending in (".yaml", ".yml"):
         found = _yaml(path)
     elif ending in EXTENSIONS:
@@ -61,6 +65,8 @@ def describe_other(path: Path) -> dict[str, Any] | None:
         found = {"kind": "page of yolotrt", "open_with": "any browser; it needs no network"}
     elif MARKDOWN.is_own(path):
         found = {"kind": "Markdown of yolotrt", "lines": len(path.read_text("utf-8").splitlines())}
+    elif JUNIT.is_own(path):
+        found = {"kind": "JUnit XML of yolotrt", "open_with": "whatever shows the tests of a CI job"}
     elif head_of(path).startswith(b"TRT-"):
         lines = path.read_text("utf-8", errors="replace").splitlines()
         found = {"kind": "calibration table of TensorRT", "made_for": lines[0], "tensors": len(lines) - 1}
@@ -102,18 +108,37 @@ def _weights(path: Path) -> dict[str, Any]:
     }
 
 
-def _lines(path: Path) -> dict[str, Any]:
+def is_lines(path: Path) -> bool:
+    """Return whether a file holds a frame a line, as ``predict --jsonl`` writes it, whatever it is called."""
+    try:
+        with path.open("rb") as lines:
+            first = json.loads(lines.readline(_LONGEST))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and first.keys() >= {"image", "objects", "width", "height"}
+
+
+def describe_lines(path: Path) -> dict[str, Any]:
+    """Return what is in a file with a frame a line.
+
+    Raises:
+        ArtifactError: A line is no frame.
+    """
     frames, counts = 0, Counter[str]()
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            entry = json.loads(line)
-            frames += 1
-            counts.update(str(o.get("category", o.get("category_id"))) for o in entry.get("objects", ()))
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                entry = json.loads(line)
+                counts.update(str(o.get("category", o.get("category_id"))) for o in entry.get("objects", ()))
+                frames += 1
+    except (ValueError, AttributeError, TypeError, RecursionError) as exc:
+        raise ArtifactError(f"{path}:{frames + 1} is no frame of objects.", hint="Is it complete?") from exc
     return {
         "kind": "predictions, a frame a line",
         "frames": frames,
         "objects": counts.total(),
         "categories": dict(counts.most_common()),
+        "bytes": path.stat().st_size,
     }
 
 

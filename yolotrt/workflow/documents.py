@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from yolotrt.artifacts.documents import Document
+from yolotrt.artifacts.folders import DOCUMENT as FOLDER_LIST
 from yolotrt.backends.sidecar_file import DOCUMENT as SIDECAR
+from yolotrt.backends.timings_file import DOCUMENT as KERNEL_TIMINGS
 from yolotrt.bench.compare_file import DOCUMENT as COMPARISON
 from yolotrt.bench.result import DOCUMENT as RESULT
 from yolotrt.bench.run_file import DOCUMENT as RUN
@@ -30,6 +32,8 @@ DOCUMENTS: tuple[Document[Any], ...] = (
     TUNED,
     EXAMINED,
     BUILT,
+    FOLDER_LIST,
+    KERNEL_TIMINGS,
     *REPLIES,
 )
 

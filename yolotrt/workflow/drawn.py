@@ -14,7 +14,7 @@ from yolotrt.data.sources import Shot, Source, video_rates
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError
 
-Draw = Callable[[Shot, Frame], None]
+TakeDrawn = Callable[[Shot, Frame], None]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 """Kinds of pictures that are drawn as such; the others become PNG."""
@@ -36,7 +36,7 @@ def drawn_names(source: Source) -> dict[str, str]:
 
 
 @contextmanager
-def drawing(source: Source, folder: Path) -> Iterator[Draw]:
+def drawing(source: Source, folder: Path) -> Iterator[TakeDrawn]:
     """Give a function that writes the drawn frame of a shot.
 
     A video is complete when the first shot of another source is written, or the block ends.
@@ -50,7 +50,7 @@ def drawing(source: Source, folder: Path) -> Iterator[Draw]:
     """
     names, moving = drawn_names(source), video_rates(source)
     current: str | None = None
-    append: Draw | None = None
+    append: TakeDrawn | None = None
     for name in moving:
         ensure_writable(folder / names[name])
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ def _write_picture(target: Path, picture: Frame) -> None:
 
 
 @contextmanager
-def _video(target: Path, fps: float) -> Iterator[Draw]:
+def _video(target: Path, fps: float) -> Iterator[TakeDrawn]:
     """Give a function that appends a frame to a video, which begins with the first one: it has the size."""
     with ExitStack() as stack:
         append: Append | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.placement import place
+from yolotrt.backends.registry import backend
 from yolotrt.bench.statistics import median
 from yolotrt.bench.verdict import GROSS, Outcome, outcome
 from yolotrt.errors import UsageError
@@ -144,13 +145,9 @@ def eval_notes(file: EngineFile, device: str) -> list[str]:
     Raises:
         UsageError: It cannot run there.
     """
-    notes = [own_suppression(file.spec)]
-    if file.precision == "fp16" and not place(file, device).gpus:
-        notes.append(
-            f"{file.path.name} is computed in FP32 here: on a CPU, ONNX Runtime keeps FP16's weights but not "
-            "its arithmetic, so this is not the loss that FP16 has on a GPU."
-        )
-    return [note for note in notes if note is not None]
+    own = own_suppression(file.spec)
+    on_gpu = bool(place(file, device).gpus)
+    return [*([own] if own else []), *backend(file.backend).remarks(file, "accuracy", on_gpu=on_gpu)]
 
 
 def evaluate_engines(

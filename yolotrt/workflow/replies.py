@@ -211,6 +211,19 @@ class Verified:
     request: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What a file is.
+
+    Attributes:
+        kind: Its kind, in words.
+        found: What is in it; which facts these are depends on the kind.
+    """
+
+    kind: str
+    found: Mapping[str, Any]
+
+
 Fields = dict[str, Any]
 
 
@@ -245,9 +258,10 @@ MOSAICS = reply("mosaics", Mosaics, "frames", "size_wh", "seed")
 SCENES = reply("scenes", Scenes, "seed", "size_wh")
 PROFILED = reply("profile", Profiled, "engine", "batch", "layers")
 DOWNLOADED = reply("download", Downloaded, "folder", "manifest", "parts", first=_foreign_files)
+INSPECTED = reply("inspect", Inspected)
 VERIFIED = reply("download --verify", Verified, "folder", "complete", "problems", first=_foreign_files)
 
 REPLIES: tuple[Document[Any], ...] = (
-    CALIBRATED, EXPORTED, MOSAICS, SCENES, PROFILED, DOWNLOADED, VERIFIED,
+    CALIBRATED, EXPORTED, MOSAICS, SCENES, PROFILED, DOWNLOADED, VERIFIED, INSPECTED,
 )  # fmt: skip
 """The order matters for files that do not say what they are: mosaics have all fields of scenes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,10 @@ from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.fused.frame_stem import every_step
 from yolotrt.backends.fused.tiles import Tile
-from yolotrt.backends.fused.tuning import GpuTuner, Timed
+from yolotrt.backends.fused.timings import Timed, Timings, timings_beside
+from yolotrt.backends.fused.tuning import GpuTuner
+from yolotrt.backends.timings_file import DOCUMENT
+from yolotrt.errors import CacheWarning
 from yolotrt.progress import no_progress
 
 
@@ -45,3 +49,61 @@ def test_timings_are_used_again_unless_they_are_to_be_fresh(
     assert asked == [], "what is known is neither compiled nor timed"
     _, asked = tune(fresh=True)
     assert min(asked) > steps
+
+
+TILE = Tile(64, 32)
+
+
+def test_builds_side_by_side_add_to_one_document(tmp_path: Path) -> None:
+    path = timings_beside(tmp_path / "timing.cache")
+    assert path.name == "timing.fused.json"
+    one, other = Timings(path, "GPU a"), Timings(path, "GPU b")
+    one.put("k", Timed(TILE, 2.5))
+    other.put("l", Timed(TILE, 1))
+    one.write()
+    other.write()
+    assert Timings(path, "GPU a").get("k") == Timed(TILE, 2.5)
+    assert Timings(path, "GPU b").get("l") == Timed(TILE, 1.0)
+    assert json.loads(path.read_text())["format"] == DOCUMENT.format
+
+
+def test_files_of_the_first_builds_are_read_and_written_as_documents(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"GPU a": {"k": {"tile": TILE.as_dict(), "us": 2.5}}}))
+    timings = Timings(path, "GPU a")
+    assert timings.get("k") == Timed(TILE, 2.5)
+    timings.put("l", Timed(TILE, 1.0))
+    timings.write()
+    assert DOCUMENT.read(path).timings["GPU a"].keys() == {"k", "l"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"mine": 1}', True),
+        ("[1, 2]", True),
+        ("my notes", True),
+        ('{"GPU a": {"k": 7}}', True),
+        (
+            '{"format": "yolotrt.kernel-timings", "version": 1, "timings": {"GPU a": {"k": {"tile": 3}}}}',
+            False,
+        ),
+        ('{"format": "yolotrt.kernel-timings", "version": 1, "timi', False),
+    ],
+)
+def test_what_is_damaged_is_made_anew_and_what_is_of_others_stays(
+    tmp_path: Path, text: str, kept: bool
+) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(text)
+    with pytest.warns(CacheWarning, match="not used"):
+        timings = Timings(path, "GPU a")
+    assert timings.get("k") is None
+    timings.put("k", Timed(TILE, 1.0))
+    if not kept:
+        timings.write()
+        assert Timings(path, "GPU a").get("k") is not None
+        return
+    with pytest.warns(CacheWarning, match="not kept"):
+        timings.write()
+    assert path.read_text() == text

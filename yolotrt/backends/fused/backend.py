@@ -12,6 +12,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     Placement,
     Precision,
@@ -26,6 +27,7 @@ from yolotrt.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from yolotrt.artifacts.kinds import Kind
     from yolotrt.backends.fused.runtime import FusedEngine
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
@@ -128,6 +130,7 @@ class FusedBackend:
         from yolotrt.backends.fused.file import write
         from yolotrt.backends.fused.planner import NetworkPlan
         from yolotrt.backends.fused.selection import select
+        from yolotrt.backends.fused.timings import timings_beside
         from yolotrt.backends.fused.tuning import GpuTuner
 
         progress("plan", 0, 1)
@@ -136,13 +139,19 @@ class FusedBackend:
         targets, device = _targets(config), _device()
         tuner = None
         if device is not None and device.info.arch in targets:
-            cache = config.timing_cache and config.timing_cache.with_suffix(".fused.json")
+            cache = config.timing_cache and timings_beside(config.timing_cache)
             compiler = f"triton {require_triton()} recipe {RECIPE}"
             tuner = GpuTuner(device, cache, compiler, fresh=config.retune)
         selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
         network = plan.network(selection.chosen)
         engine = assemble(network, targets, config.profiles, tuner, progress)
         return BuiltEngine(write(engine), layers_of(network, selection.reasons))
+
+    def timings(self, cache: Path) -> tuple[Path, Kind]:
+        """Return the document beside the cache that holds times of kernels."""
+        from yolotrt.backends.fused.timings import KIND, timings_beside
+
+        return timings_beside(cache), KIND
 
     def load(self, file: EngineFile) -> FusedEngine:
         """Refuse: the kernels run on GPUs only.
@@ -171,6 +180,10 @@ class FusedBackend:
             also = ", and so was what is INT8" if file.precision == "int8" else ""
             found.append(f"its kernels were chosen by rule{also}; built on the GPU itself they are timed.")
         return tuple(found)
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return nothing: latency and accuracy are what they seem to be."""
+        return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:
         """Return batch sizes and, unless it is for the GPU at hand, the GPUs."""

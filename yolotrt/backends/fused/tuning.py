@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from yolotrt.artifacts.files import write_bytes
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, Space, WeightsBlob
 from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
@@ -18,6 +14,7 @@ from yolotrt.backends.fused.frame_stem import SampleFrame, every_step
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
+from yolotrt.backends.fused.timings import Timed, Timings
 from yolotrt.cuda.device import Device, Kernel, Scope, Stream
 from yolotrt.cuda.device import Launch as Started
 from yolotrt.cuda.driver import Argument
@@ -29,14 +26,6 @@ REPEATS = 20
 
 ROUNDS = 3
 """Measured graphs of which the fastest counts: whatever else the GPU did only makes it slower."""
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A tile and how long its kernel takes, µs."""
-
-    tile: Tile
-    microseconds: float
 
 
 class GpuTuner:
@@ -55,7 +44,7 @@ class GpuTuner:
     def __init__(self, device: Device, cache: Path | None, compiler: str, *, fresh: bool = False) -> None:
         self.device = device
         self.target = device.info.arch
-        self._cache = _Cache(cache, f"{device.info.name} {device.info.arch} {compiler}")
+        self._cache = Timings(cache, f"{device.info.name} {device.info.arch} {compiler}")
         self._fresh = fresh
         self._timed: set[str] = set()
 
@@ -71,7 +60,7 @@ class GpuTuner:
         """Return how long each step takes with its fastest tile; see :class:`.selection.Measuring`."""
         found = self.timed(network, batch, progress)[: len(network.steps)]
         self._cache.write()
-        return [t.microseconds * 1e-6 for t in found]
+        return [t.us * 1e-6 for t in found]
 
     def timed(self, network: Network, batch: int, progress: Progress) -> list[Timed]:
         """Return the fastest tile of every step and of those that read frames, and how long it takes."""
@@ -211,34 +200,6 @@ def graph_seconds(device: Device, scope: Scope, stream: Stream, work: Callable[[
         stream.synchronize()
         times.append(device.seconds(begin, end))
     return min(times)
-
-
-class _Cache:
-    """Timings by GPU, compiler and what was timed."""
-
-    def __init__(self, path: Path | None, owner: str) -> None:
-        self._path, self._owner = path, owner
-        self._all: dict[str, dict[str, Any]] = {}
-        if path is not None and path.exists():
-            try:
-                self._all = json.loads(path.read_text())
-            except ValueError:
-                self._all = {}  # damaged: everything is timed again
-        self._mine = self._all.setdefault(owner, {})
-
-    def get(self, key: str) -> Timed | None:
-        """Return the fastest tile that was found before."""
-        found = self._mine.get(key)
-        return None if found is None else Timed(Tile(**found["tile"]), float(found["us"]))
-
-    def put(self, key: str, timed: Timed) -> None:
-        """Remember the fastest tile."""
-        self._mine[key] = {"tile": timed.tile.as_dict(), "us": timed.microseconds}
-
-    def write(self) -> None:
-        """Write the file."""
-        if self._path is not None:
-            write_bytes(self._path, json.dumps(self._all, indent=1, sort_keys=True).encode())
 
 
 def _key(network: Network, step: Step, batch: int, tiles: list[Tile]) -> str:

@@ -13,6 +13,7 @@ from yolotrt.backends.base import (
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     Placement,
     Precision,
@@ -108,6 +109,9 @@ class OnnxRuntimeBackend:
         progress("check with ONNX Runtime", 1, 1)
         return BuiltEngine(data)
 
+    def timings(self, cache: Path) -> None:
+        """Return None: it times nothing."""
+
     def load(self, file: EngineFile) -> OnnxRuntimeEngine:
         """Load an engine on the processor.
 
@@ -143,6 +147,19 @@ class OnnxRuntimeBackend:
         """Return what FP16 means on a processor."""
         if file.precision == "fp16":
             return ("a CPU computes FP16 in FP32; this engine is not faster than --fp32 here.",)
+        return ()
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return where a processor's time goes, and in what it computes FP16."""
+        if on_gpu:
+            return ()
+        if of == "latency":
+            return ("ONNX Runtime's CPU provider computes inside enqueue; there is no stream to wait for.",)
+        if file.precision == "fp16":
+            return (
+                f"{file.path.name} is computed in FP32 here: on a CPU, ONNX Runtime keeps FP16's weights but "
+                "not its arithmetic, so this is not the loss that FP16 has on a GPU.",
+            )
         return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from yolotrt.artifacts.kinds import Kind, is_binary_of_no_known_kind
 from yolotrt.backends.base import (
     Availability,
     BuildConfig,
     BuiltEngine,
     Engine,
     EngineFile,
+    Figure,
     LayerTime,
     Placement,
     Precision,
@@ -131,8 +133,16 @@ class TensorRtBackend:
     def network(self, file: EngineFile) -> None:
         """Return None: a plan holds no ONNX."""
 
+    def timings(self, cache: Path) -> tuple[Path, Kind]:
+        """Return the cache itself, in TensorRT's own format."""
+        return cache, Kind("a timing cache", is_binary_of_no_known_kind)
+
     def notes(self, file: EngineFile) -> tuple[str, ...]:
         """Return nothing: what should be known is in the README."""
+        return ()
+
+    def remarks(self, file: EngineFile, of: Figure, *, on_gpu: bool) -> tuple[str, ...]:
+        """Return nothing: latency and accuracy are what they seem to be."""
         return ()
 
     def build_options(self, file: EngineFile, *, batches: str | None, here: bool) -> list[str]:

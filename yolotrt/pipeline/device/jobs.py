@@ -67,7 +67,7 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bo
         first = share.tiles.start
         for i, group in enumerate(share.groups):
             rows = [_rows(grid, tile) for tile in group]
-            if ahead and slot.tiles.input.source and slot.tiles.owner.one_batch(i):
+            if ahead and slot.tiles.reads_frames and slot.tiles.one_batch(i):
                 for need in sorted(set(rows)):
                     images = [t - first for t, r in zip(group, rows, strict=True) if r == need]
                     band = range(images[0], images[-1] + 1)
@@ -104,13 +104,11 @@ def _begin(slot: Slot, tiles: PassSlot, part: int, images: range, opens: bool, s
         begin, prepared, _, _ = group_marks(slot.groups[part])
         slot.mark(begin, stream)
         slot.mark(prepared, stream)
-    assert tiles.input.source is not None
-    tiles.owner.begin(part, images, stream, tiles.input.source)
+    tiles.begin(part, images, stream)
 
 
 def _resume(slot: Slot, tiles: PassSlot, part: int, stream: Stream) -> None:
-    assert tiles.input.source is not None
-    tiles.owner.resume(part, stream, tiles.input.source)
+    tiles.resume(part, stream)
     _find(slot, tiles, part, stream)
 
 

@@ -63,7 +63,7 @@ class DevicePass:
         self.images = len(origins)
         self.placement = placement
         self.origins = origins
-        self._masks = decode.masks
+        self.masks = decode.masks
         self._shared = shared
         sizes = [[len(batch) for batch in batches] for batches in self._batches]
         self._contexts = _contexts(engine, sizes, lanes, shared=shared)
@@ -145,20 +145,12 @@ class DevicePass:
         """Return this pass for one frame in flight, from which ``given`` gives it pixels."""
         width, height = self.placement.image_wh
         words = self.images * -(-width // WORD) * height  # as if masks covered every image once
+        return self.slot_with_room(scope, given, words)
+
+    def slot_with_room(self, scope: Scope, given: PassInput, words: int) -> PassSlot:
+        """Return this pass for one frame in flight, with room for masks of so many words."""
         results = Results(scope, self.images, self.decoder.limit, words)
         return PassSlot(self, given, results, self.decoder.into(results, self.parts))
-
-    def enlarge(self, slot: PassSlot, scope: Scope) -> PassSlot:
-        """Return the slot with room for all the masks that its last frame needed."""
-        words = int((slot.results.words + slot.results.missing_words) * _SPARE)
-        results = Results(scope, self.images, self.decoder.limit, words)
-        return PassSlot(self, slot.input, results, self.decoder.into(results, self.parts))
-
-    def read(self, slot: PassSlot, bits: U8) -> PassFound:
-        """Return what was found, with the bits of its masks."""
-        found = slot.results.read(self.origins, bits if self._masks else None)
-        require_named(found.records["label"], self.spec)
-        return found
 
     def close(self) -> None:
         """Let the contexts go, before the memory that they use."""
@@ -179,6 +171,15 @@ class PassSlot:
     results: Results
     decode: DecodeWork
 
+    @property
+    def reads_frames(self) -> bool:
+        """Whether the engine takes its images from the frame itself."""
+        return self.input.source is not None
+
+    def one_batch(self, part: int) -> bool:
+        """Whether a group runs at once, so that some of its images can begin before the others are there."""
+        return self.owner.one_batch(part)
+
     def prepare(self, part: int, stream: Stream) -> None:
         """Start writing one group's input; nothing where the engine reads the frame."""
         if self.input.prepare:
@@ -187,6 +188,31 @@ class PassSlot:
     def infer(self, part: int, stream: Stream) -> None:
         """Start the inference of one group."""
         self.owner.infer(part, stream, self.input.source)
+
+    def begin(self, part: int, images: range, stream: Stream) -> None:
+        """Start what can be done for some images of a group, where the engine reads frames."""
+        assert self.input.source is not None
+        self.owner.begin(part, images, stream, self.input.source)
+
+    def resume(self, part: int, stream: Stream) -> None:
+        """Start the rest of a group's inference, when all its images have begun."""
+        assert self.input.source is not None
+        self.owner.resume(part, stream, self.input.source)
+
+    def enlarged(self, scope: Scope) -> PassSlot:
+        """Return the slot with room for all the masks that its last frame needed."""
+        words = int((self.results.words + self.results.missing_words) * _SPARE)
+        return self.owner.slot_with_room(scope, self.input, words)
+
+    def read(self, bits: U8) -> PassFound:
+        """Return what was found, with the bits of its masks.
+
+        Raises:
+            ExecutionError: An output of the engine is broken.
+        """
+        found = self.results.read(self.owner.origins, bits if self.owner.masks else None)
+        require_named(found.records["label"], self.owner.spec)
+        return found
 
 
 def _contexts(

@@ -93,7 +93,7 @@ class Slot:
         for group in self.groups:
             pairs = pairwise(group_marks(group))
             found += [span(s, group, "tiles", *pair) for s, pair in zip(_OF_GROUPS, pairs, strict=True)]
-        reads = self.tiles.input.source is not None
+        reads = self.tiles.reads_frames
         return [s for s in found if not (reads and s.stage == "prepare_batch")]
 
 

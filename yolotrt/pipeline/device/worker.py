@@ -155,10 +155,8 @@ class DeviceWorker:
         # One copy of both, since the masks of objects come from both.
         bits = np.concatenate(drawn, out=self._memory.take(sum(map(len, drawn))))
         first = len(drawn[0]) if slot.tiles else 0
-        tiles = slot.tiles.owner.read(slot.tiles, bits[:first]) if slot.tiles else None
-        global_pass = (
-            slot.global_pass.owner.read(slot.global_pass, bits[first:]) if slot.global_pass else None
-        )
+        tiles = slot.tiles.read(bits[:first]) if slot.tiles else None
+        global_pass = slot.global_pass.read(bits[first:]) if slot.global_pass else None
         masks = bits if self._settings.decode.masks else None
         self.device.wait(slot.done)
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
@@ -286,8 +284,8 @@ class DeviceWorker:
         slot = self._slots[index]
         self._main.synchronize()
         old, slot.scope = slot.scope, self.device.scope()
-        slot.tiles = slot.tiles and slot.tiles.owner.enlarge(slot.tiles, slot.scope)
-        slot.global_pass = slot.global_pass and slot.global_pass.owner.enlarge(slot.global_pass, slot.scope)
+        slot.tiles = slot.tiles and slot.tiles.enlarged(slot.scope)
+        slot.global_pass = slot.global_pass and slot.global_pass.enlarged(slot.scope)
         self._set_merge(slot)
         old.close()
         self._rehearse(index)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from yolotrt.arrays import Frame
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.placement import place
-from yolotrt.cuda.machine import HERE
+from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.machine.environment import environment
 from yolotrt.workflow.tune.request import TuneRequest
@@ -18,6 +18,7 @@ def search_key(
     files: Sequence[EngineFile],
     frames: Sequence[Frame],
     truth: GroundTruth | None,
+    machine: Machine = HERE,
 ) -> dict[str, object]:
     """Return what must be the same for a search to be continued, by names that a person reads.
 
@@ -26,15 +27,16 @@ def search_key(
         files: The engines.
         frames: What they are timed on.
         truth: The annotated images; None if no accuracy is measured.
+        machine: Whose GPUs they are timed on.
 
     Raises:
         InputError: An annotated image is missing.
     """
-    machine = environment(request.sweep.threads, _card(request, files))
+    about = environment(request.sweep.threads, _card(request, files, machine))
     return {
         "engines": {f.path.name: f.sha256 for f in files},
-        "machine": {k: getattr(machine, k) for k in ("cpu", "cores", "threads", "yolotrt")},
-        "GPU": machine.gpu and machine.gpu.name,
+        "machine": {k: getattr(about, k) for k in ("cpu", "cores", "threads", "yolotrt")},
+        "GPU": about.gpu and about.gpu.name,
         "passes": list(request.sweep.modes),
         "overlap": request.sweep.overlap,
         "frame sizes": [list(frame.shape) for frame in frames],
@@ -44,7 +46,7 @@ def search_key(
     }
 
 
-def _card(request: TuneRequest, files: Sequence[EngineFile]) -> str | None:
+def _card(request: TuneRequest, files: Sequence[EngineFile], machine: Machine) -> str | None:
     """Return where the first GPU sits that an engine will run on; None if all run on the processor."""
     gpus = [index for file in files for index in place(file, request.device).gpus]
-    return HERE.gpu(gpus[0]).info.pci_bus_id if gpus else None
+    return machine.gpu(gpus[0]).info.pci_bus_id if gpus else None
