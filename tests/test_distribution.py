@@ -122,7 +122,7 @@ def test_beside_a_wheel_a_hint_names_the_packages(installed: Path, extra: str) -
     words = shlex.split(install_hint(extra))
     assert words[:2] == ["pip", "install"]
     inner = [r for r in EXTRAS[extra] if not r.startswith(NAME)]
-    if extra.startswith("tensorrt"):
+    if f"{NAME}[cuda]" in EXTRAS[extra]:
         inner += EXTRAS["cuda"]
     assert words[2:] == inner
 

@@ -152,3 +152,14 @@ def test_a_stage_that_appears_late_is_null_before() -> None:
     running.add(Measurement({"end_to_end": 1.0, "device_enqueue": 0.5}))
     assert running.result().samples["device_enqueue"] == [None, 0.5]
     assert {len(values) for values in running.result().samples.values()} == {2}
+
+
+def test_what_ctrl_c_cuts_within_a_frame_is_left_out() -> None:
+    running = Running(FakeSubject("a", lambda *_: 1.0, FakeClock()))
+    for _ in range(2):
+        running.add(Measurement({"end_to_end": 1.0, "decode": 0.5}, 0, ()))
+    running.samples["end_to_end"].append(1.0)  # and then the signal came
+    assert {stage: len(values) for stage, values in running.result().samples.items()}.items() >= {
+        ("end_to_end", 2),
+        ("decode", 2),
+    }

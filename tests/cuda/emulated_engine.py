@@ -35,7 +35,7 @@ class EmulatedEngine:
         self.driver, self.reads_frames = driver, reads_frames
         self.model = onnx.load(path)
         spec = read_spec(self.model, path.stem)
-        self.file = EngineFile(path, "emulator", "fp32", spec, (), "")
+        self.file = EngineFile(path, "onnxruntime", "fp32", spec, (), "")
         self.context_bytes = context_bytes
         self.lanes: list[int] = []
         self.scratch = next(self._scratch)

@@ -92,9 +92,10 @@ class Running:
             self.recent.append((seconds, measurement.spans))
 
     def result(self) -> CaseResult:
-        """Return what was measured so far."""
+        """Return what was measured so far, in whole frames: Ctrl-C can come between two stages of one."""
+        whole = min(map(len, self.samples.values()))
         samples = {
-            stage: [None if v is None else round(v, 9) for v in values]
+            stage: [None if v is None else round(v, 9) for v in values[:whole]]
             for stage, values in self.samples.items()
         }
         return CaseResult(
