@@ -49,7 +49,7 @@ class Done:
     stderr: str
 
 
-class Running:
+class StartedCommand:
     """A command that was started.
 
     Args:
@@ -136,7 +136,7 @@ class Commands:
         place: Path,
         within: Sequence[object] = (),
         env: Mapping[str, str] | None = None,
-    ) -> Running:
+    ) -> StartedCommand:
         """Start ``yolotrt ARGUMENTS`` in a folder.
 
         Args:
@@ -160,7 +160,7 @@ class Commands:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(vars(order)) + "\n")
         self._process.stdin.flush()
-        return Running(printed, status)
+        return StartedCommand(printed, status)
 
 
 @dataclass(frozen=True)

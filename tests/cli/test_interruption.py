@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.forked import Commands, Running
+from benchmarks.forked import Commands, StartedCommand
 from yolotrt.artifacts.documents import read_json
 
 
@@ -27,7 +27,7 @@ def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _wait_for(mark: Path, running: Running) -> None:
+def _wait_for(mark: Path, running: StartedCommand) -> None:
     """Wait for a file that a command makes when its work begins: a busy machine is slow."""
     deadline = time.monotonic() + 120
     while not mark.exists():

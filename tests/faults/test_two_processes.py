@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.forked import Commands, Running
+from benchmarks.forked import Commands, StartedCommand
 from tests.data.coco.world import few_certificates, make_world, serving  # noqa: F401
 from tests.faults.places import environment
 from tests.tiny_yolo import write_tiny_yolo
@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
 class Process:
     """A command whose talk can be waited for."""
 
-    def __init__(self, started: Running) -> None:
+    def __init__(self, started: StartedCommand) -> None:
         self.started = started
 
     @property
