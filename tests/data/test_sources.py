@@ -15,7 +15,7 @@ from yolotrt.data.kinds import SCENE
 from yolotrt.data.measured import MAX_FRAMES, read_frames, source_files
 from yolotrt.data.named import Live, Stills, label, local_paths, named
 from yolotrt.data.sources import open_source
-from yolotrt.data.stream import Stream
+from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video import moving_sources
 from yolotrt.errors import InputError, PictureWarning, UsageError
 
@@ -85,7 +85,7 @@ def test_cameras_and_streams_are_named_without_their_passwords(tmp_path: Path) -
         named(str(tmp_path / "*.jpg"))
     cameras = moving_sources(["0", "rtsp://u:p@b/x", "1"])
     assert [source.name for source in cameras] == ["camera 0", "rtsp://b/x", "camera 1"]
-    assert [type(source) for source in cameras] == [Capture, Stream, Capture]
+    assert [type(source) for source in cameras] == [Capture, NetworkStream, Capture]
     assert isinstance(moving_sources("rtsp://b/x", decoder="opencv")[0], Capture)
     with pytest.raises(UsageError, match="cameras of this machine"):
         moving_sources("0", decoder="pyav")

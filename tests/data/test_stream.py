@@ -16,7 +16,7 @@ import pytest
 from tests.data.clips import clip, number
 from tests.data.streams import RtspCamera, needs_ffmpeg
 from yolotrt.data.pixels import FULL_RANGE, VIDEO_RANGE
-from yolotrt.data.stream import Stream
+from yolotrt.data.stream import NetworkStream
 from yolotrt.data.timeline import LiveTimeline
 from yolotrt.data.video import MovingSource, moving_sources
 from yolotrt.data.video_decoders import Decoder, decoder_states
@@ -228,4 +228,4 @@ def test_each_decoder_says_what_it_can_do() -> None:
     assert set(states) == {"pyav", "opencv"}
     assert states["pyav"][0]
     assert "h264" in states["pyav"][1]
-    assert isinstance(moving_sources("rtsp://x/y")[0], Stream)
+    assert isinstance(moving_sources("rtsp://x/y")[0], NetworkStream)

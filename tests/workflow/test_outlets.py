@@ -16,12 +16,12 @@ from tests.data.clips import WH, number, shade
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.geometry.detections import Detections
 from yolotrt.workflow.identity import own_ids
-from yolotrt.workflow.outlets import Opening, Outlet, Seen, function_output, line_output, video_output
+from yolotrt.workflow.outlets import Opening, Outlet, SeenFrame, function_output, line_output, video_output
 
 
-def seen(index: int, time_s: float | None = None) -> Seen:
+def seen(index: int, time_s: float | None = None) -> SeenFrame:
     moment = Moment(index, index / 25 if time_s is None else time_s, None)
-    return Seen(
+    return SeenFrame(
         name=f"cam#{index}", frame_wh=WH, detections=Detections.empty(), names=("a",), moment=moment,
         source="cam", frame=shade(index), read_at=1e9,
     )  # fmt: skip
@@ -39,7 +39,7 @@ class Slow:
         self.taken: list[int] = []
         self.begun, self.go = threading.Event(), threading.Event()
 
-    def __call__(self, found: Seen) -> None:
+    def __call__(self, found: SeenFrame) -> None:
         self.begun.set()
         assert self.go.wait(20)
         assert found.moment is not None
@@ -75,7 +75,7 @@ def test_a_source_that_loses_nothing_waits() -> None:
 
 @pytest.mark.parametrize("lossless", [True, False])
 def test_a_function_that_fails_is_called_no_more_and_the_place_is_said(lossless: bool) -> None:
-    def broken(found: Seen) -> None:
+    def broken(found: SeenFrame) -> None:
         raise KeyError(found.source)
 
     made, said = outlet(function_output(broken), lossless=lossless)
@@ -146,8 +146,8 @@ def test_a_run_without_frames_makes_no_film(tmp_path: Path) -> None:
 
 def test_a_reader_that_has_gone_ends_the_run() -> None:
     @contextmanager
-    def gone() -> Iterator[Callable[[Seen], object]]:
-        def take(_: Seen) -> None:
+    def gone() -> Iterator[Callable[[SeenFrame], object]]:
+        def take(_: SeenFrame) -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
         yield take

@@ -39,7 +39,7 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
-from yolotrt.cli.run_outputs import Lines, OnFrame, Outputs, Video
+from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Video
 from yolotrt.errors import InputError, StorageError, UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
@@ -168,7 +168,7 @@ def run(
         decoder=choice(decoder, "--decoder", DECODERS),
         raw=None if size is None else RawFormat.parse(size, pixel_format),
     )
-    outputs = Outputs(jsonl, save, on_frame, len(found))
+    outputs = RunOutputs(jsonl, save, on_frame, len(found))
     claim_outputs([json_output(json, DOCUMENT.kind), *outputs.claims], *read, overwrite=overwrite)
     name = found[0].name if len(found) == 1 else label(wanted)
     if arrival is not None and (fps is not None or policy == "block"):

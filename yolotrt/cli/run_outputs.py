@@ -44,7 +44,7 @@ OnFrame = Annotated[
 ]
 
 
-class Outputs:
+class RunOutputs:
     """What was asked for.
 
     Args:
@@ -161,7 +161,7 @@ def _deliver(
 ) -> Deliver:
     from yolotrt.data.queued import Queued
     from yolotrt.pipeline.frames import FrameResult
-    from yolotrt.workflow.outlets import Seen
+    from yolotrt.workflow.outlets import SeenFrame
 
     since_1970_ns = time.time_ns() - now()
 
@@ -169,7 +169,7 @@ def _deliver(
         if not outlets:
             return
         source = sources[queued.source]
-        seen = Seen(
+        seen = SeenFrame(
             name=f"{source}#{queued.moment.index}",
             frame_wh=result.frame_wh,
             detections=result.detections,

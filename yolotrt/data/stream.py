@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HINT = "Try it with ffprobe; check the address, the password and the network."
 
 
-class Stream:
+class NetworkStream:
     """A network stream; see :class:`yolotrt.data.video.MovingSource`.
 
     Args:
@@ -71,14 +71,16 @@ class Stream:
         """Return the next frame; see :class:`yolotrt.data.video.MovingSource`."""
         import av
 
+        begin = now()
         try:
             frame = next(self._coming, None)
         except (av.FFmpegError, OSError):
             frame = None
-        if frame is None:
+        at = now()
+        # What the decoder held back comes after a timeout, late.
+        if frame is None or seconds_between(begin, at) >= self._timeout_s:
             self._coming = iter(())
             return None
-        at = now()
         self._first_ns = self._first_ns or at
         base = frame.time_base
         stamp_s = None if frame.pts is None or base is None else float(frame.pts * base)

@@ -11,7 +11,7 @@ from yolotrt.data.capture import Capture
 from yolotrt.data.images import read_image
 from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, named
 from yolotrt.data.piped import PipedSource, RawFormat
-from yolotrt.data.stream import Stream
+from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video_decoders import Decoder
 from yolotrt.data.video_file import Moment, VideoFile, VideoFrameAt
 from yolotrt.errors import UsageError
@@ -104,14 +104,16 @@ def _moving(one: Named, timeout_s: float, decoder: Decoder, raw: RawFormat | Non
     )
 
 
-def live_source(found: Live, *, timeout_s: float = TIMEOUT_S, decoder: Decoder = "auto") -> Stream | Capture:
+def live_source(
+    found: Live, *, timeout_s: float = TIMEOUT_S, decoder: Decoder = "auto"
+) -> NetworkStream | Capture:
     """Return a camera or stream; nothing is opened yet.
 
     Raises:
         UsageError: The decoder does not open cameras of this machine.
     """
     if isinstance(found.address, str) and decoder != "opencv":
-        return Stream(found.name, found.address, timeout_s=timeout_s)
+        return NetworkStream(found.name, found.address, timeout_s=timeout_s)
     if decoder == "pyav":
         raise UsageError(
             f"--decoder pyav does not open {found.name}: cameras of this machine go through OpenCV.",

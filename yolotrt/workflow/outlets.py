@@ -38,7 +38,7 @@ PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen(Found):
+class SeenFrame(Found):
     """What was found in a frame of a run, with the frame.
 
     Attributes:
@@ -52,7 +52,7 @@ class Seen(Found):
     read_at: float
 
 
-Sink = Callable[[Seen], object]
+Sink = Callable[[SeenFrame], object]
 Opening = Callable[[], AbstractContextManager[Sink]]
 
 
@@ -72,7 +72,7 @@ class Outlet:
     ) -> None:
         self._name, self._opening, self._capacity = name, opening, capacity
         self._lossless, self._warn = lossless, warn
-        self._queue: deque[Seen] = deque()
+        self._queue: deque[SeenFrame] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._written = self._dropped = 0
@@ -80,7 +80,7 @@ class Outlet:
         self._thread = threading.Thread(target=self._work, name="yolotrt-outlet", daemon=True)
         self._thread.start()
 
-    def put(self, seen: Seen) -> None:
+    def put(self, seen: SeenFrame) -> None:
         """Hand over a result.
 
         Raises:
@@ -141,7 +141,7 @@ class Outlet:
             if self.failure is None:
                 self._failed(exc)
 
-    def _next(self) -> Seen | None:
+    def _next(self) -> SeenFrame | None:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             taken = self._queue.popleft() if self._queue else None
@@ -169,7 +169,7 @@ def line_output(target: str, ids: RecordIds) -> Opening:
         ids: The ids.
     """
 
-    def line(seen: Seen) -> bytes:
+    def line(seen: SeenFrame) -> bytes:
         record = {"source": seen.source, "read_at": round(seen.read_at, 6), **frame_record(seen, ids)}
         return json.dumps(record, allow_nan=False).encode() + b"\n"
 
@@ -183,7 +183,7 @@ def line_output(target: str, ids: RecordIds) -> Opening:
             return
         with atomic_target(Path(target)) as temporary, temporary.open("wb", buffering=0) as out:
 
-            def take(seen: Seen) -> None:
+            def take(seen: SeenFrame) -> None:
                 whole = out.tell()
                 try:
                     with mapped_os_errors(Path(target)):
@@ -208,7 +208,7 @@ def video_output(target: Path, fps: float, draw: Callable[[Frame, Detections], F
         video: AbstractContextManager[Append] | None = None
         append: Append | None = None
 
-        def take(seen: Seen) -> None:
+        def take(seen: SeenFrame) -> None:
             nonlocal video, append
             if append is None:
                 video = new_video(target, fps, seen.frame_wh)
