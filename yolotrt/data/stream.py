@@ -47,8 +47,11 @@ class NetworkStream:
         import av
 
         self.close()
-        # RTP within the connection: over UDP a firewall or a full buffer loses packets, and pictures tear.
-        options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
+        # Two frames tell the rate: to watch twenty, as FFmpeg does, delays each opening.
+        options = {"fpsprobesize": "2"}
+        if self._address.lower().startswith("rtsp"):
+            # RTP within the connection: over UDP a firewall or a full buffer loses packets, and pictures tear.
+            options["rtsp_transport"] = "tcp"
         timeout = (self._timeout_s, self._timeout_s)
         try:
             container = av.open(
