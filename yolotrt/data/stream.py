@@ -50,7 +50,7 @@ class NetworkStream:
         # Two frames tell the rate: to watch twenty, as FFmpeg does, delays each opening.
         options = {"fpsprobesize": "2"}
         if self._address.lower().startswith("rtsp"):
-            # RTP within the connection: over UDP a firewall or a full buffer loses packets, and pictures tear.
+            # RTP within the connection: over UDP a full buffer loses packets, and pictures tear.
             options["rtsp_transport"] = "tcp"
         timeout = (self._timeout_s, self._timeout_s)
         try:
