@@ -14,14 +14,19 @@ from tests.data.clips import clip
 from tests.data.streams import Camera, RtspCamera, TcpCamera, ffmpeg, needs_ffmpeg
 from yolotrt.arrays import Frame
 from yolotrt.data.feed import DropPolicy, Feed
-from yolotrt.data.video import moving_source
+from yolotrt.data.video import MovingSource, moving_sources
 from yolotrt.errors import ImageError, InputError
+
+
+def moving_source(text: str, timeout_s: float = 5.0) -> MovingSource:
+    (source,) = moving_sources(text, timeout_s=timeout_s)
+    return source
 
 
 class Script:
     """A source that does what it is told: frames, None for an interruption, an error to raise."""
 
-    name, fps, time_s = "script", None, None
+    name, fps, moment = "script", None, None
 
     def __init__(self, steps: Sequence[object], *, live: bool = False) -> None:
         self.live, self._steps, self.opened, self.closed = live, iter(steps), 0, False

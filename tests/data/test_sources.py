@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.data.clips import clip
+from yolotrt.data.capture import Capture
 from yolotrt.data.kinds import SCENE
 from yolotrt.data.measured import MAX_FRAMES, read_frames, source_files
 from yolotrt.data.named import Live, Stills, label, local_paths, named
 from yolotrt.data.sources import open_source
-from yolotrt.data.video import moving_source
+from yolotrt.data.stream import NetworkStream
+from yolotrt.data.video import moving_sources
 from yolotrt.errors import InputError, PictureWarning, UsageError
 
 
@@ -81,5 +83,17 @@ def test_cameras_and_streams_are_named_without_their_passwords(tmp_path: Path) -
         open_source("63")
     with pytest.raises(InputError, match="matches nothing"):
         named(str(tmp_path / "*.jpg"))
-    with pytest.raises(UsageError, match="are 2 sources"):
-        moving_source(["0", "1"])
+    cameras = moving_sources(["0", "rtsp://u:p@b/x", "1"])
+    assert [source.name for source in cameras] == ["camera 0", "rtsp://b/x", "camera 1"]
+    assert [type(source) for source in cameras] == [Capture, NetworkStream, Capture]
+    assert isinstance(moving_sources("rtsp://b/x", decoder="opencv")[0], Capture)
+    with pytest.raises(UsageError, match="cameras of this machine"):
+        moving_sources("0", decoder="pyav")
+    with pytest.raises(UsageError, match="neither"):
+        moving_sources("-", decoder="opencv")
+    with pytest.raises(UsageError, match="do not say their size"):
+        moving_sources("-")
+    with pytest.raises(InputError, match="yolotrt run"):
+        open_source("-")
+    with pytest.raises(InputError, match="yolotrt run"):
+        read_frames("-")

@@ -6,7 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from yolotrt.artifacts.documents import Document
+from yolotrt.artifacts.fields import Count
 from yolotrt.bench.sustain import Sustained
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of results that were handed on.
+
+    Attributes:
+        target: Where they went.
+        written: Results that are there.
+        dropped: Results that are not: the target was too slow, or had failed.
+        complaint: Why it took no more; None while it does.
+    """
+
+    target: str
+    written: Count
+    dropped: Count
+    complaint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +34,12 @@ class RunReport(Sustained):
     Attributes:
         remarks: What makes the figures doubtful.
         packages: Versions of the libraries that the figures depend on.
+        deliveries: What became of the results, by target.
     """
 
     remarks: tuple[str, ...] = ()
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
 
 
 DOCUMENT = Document(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.artifacts.fields import Count, Seconds
+from yolotrt.bench.cameras import Camera, CameraTally, fairness
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, summarize
-from yolotrt.data.feed import Feed, FeedCounts
+from yolotrt.data.feed import Feed
+from yolotrt.data.feeds import Feeds
+from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.machine.energy import Energy, EnergyMeter, energy_meter
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -45,6 +49,9 @@ class Sustained:
         deadline_s: When a result must be there, seconds from reading its frame; None without a deadline.
         late: Frames without a result by then, dropped and failed ones among them.
         energy: What the GPUs consumed; None without one that tells.
+        cameras: Each source, where there are several.
+        fairness: Jain's index over the cameras, of the parts of their frames that came out: 1 is fair; None
+            for less than two.
     """
 
     seconds: float
@@ -63,6 +70,8 @@ class Sustained:
     deadline_s: Seconds | None = None
     late: Count | None = None
     energy: Energy | None = None
+    cameras: tuple[Camera, ...] = ()
+    fairness: float | None = None
 
 
 class _Tally:
@@ -74,7 +83,9 @@ class _Tally:
         memory: Callable[[], float | None],
         deadline_s: float | None,
         meter: EnergyMeter | None,
+        feeds: Sequence[Feed],
     ) -> None:
+        self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
         self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
         self._first = meter.reading() if meter else None
         self.begin_ns = clock()
@@ -90,8 +101,19 @@ class _Tally:
     def seconds(self) -> float:
         return seconds_between(self.begin_ns, self.clock())
 
-    def add(self, latency_s: float, age_s: float, detections: int) -> None:
+    @property
+    def hopeless(self) -> bool:
+        """Whether frames failed from the first one on, with every source."""
+        return not self.latency.seen and all(camera.failed for camera in self.cameras)
+
+    def fail(self, source: int, complaint: str) -> None:
+        """Count a frame that does not fit."""
+        self.failed, self.complaint = self.failed + 1, complaint
+        self.cameras[source].fail(complaint)
+
+    def add(self, source: int, latency_s: float, age_s: float, detections: int) -> None:
         """Count a frame that came out."""
+        self.cameras[source].add(latency_s, age_s)
         self.latency.add(latency_s)
         self.age.add(age_s)
         self.queued.add(age_s - latency_s)
@@ -110,6 +132,7 @@ class _Tally:
             self._pace.add(now_s, sum(self._since_tick) / len(self._since_tick))
             self._since_tick.clear()
         growth = slope(self._used.points)
+        cameras = tuple(c.report() for c in self.cameras) if len(self.cameras) > 1 else ()
         return Sustained(
             now_s,
             counts,
@@ -127,6 +150,8 @@ class _Tally:
             self._deadline_s,
             None if self._deadline_s is None else self._late + counts.dropped + self.failed,
             self._energy(),
+            cameras,
+            fairness(cameras),
         )
 
     def _energy(self) -> Energy | None:
@@ -135,30 +160,35 @@ class _Tally:
         return self._first.energy_to(self._meter.reading(), self.latency.seen)
 
 
+Deliver = Callable[[Queued, FrameResult], None]
+
+
 def sustain(
     pipeline: TiledPipeline,
-    feed: Feed,
+    feed: Feed | Feeds,
     *,
     duration_s: float | None = None,
     tick: Callable[[Sustained], None] = lambda _: None,
     clock: Clock = now,
     memory: Callable[[], float | None] | None = None,
     deadline_s: float | None = None,
+    deliver: Deliver = lambda _queued, _result: None,
 ) -> Sustained:
     """Process what a feed gives until it ends or the time is up.
 
     A frame of a new size that the pipeline's groups do not fit, or whose groups the engine has no profile
-    for, is counted and left out, unless it is the first one. Meanwhile the objects
-    that existed before are left out of garbage collections (``gc.freeze``).
+    for, is counted and left out, unless it is the first one (of several sources: of each). Meanwhile the
+    objects that existed before are left out of garbage collections (``gc.freeze``).
 
     Args:
         pipeline: What processes the frames.
-        feed: A started feed; it stays open.
+        feed: A started feed, or several together; it stays open.
         duration_s: Seconds to run; None goes on to the source's end.
         tick: Told about once a second, and once more when an error or Ctrl-C ends the run.
         clock: The clock that the feed stamps frames with.
         memory: Returns the MiB that the process uses; None asks the system.
         deadline_s: Frames without a result so many seconds after they were read are counted.
+        deliver: Given each frame with its result, once its time was taken; the next frame waits for it.
 
     Raises:
         UsageError: The groups do not fit the first frame.
@@ -167,10 +197,10 @@ def sustain(
         ImageError: A frame of a folder cannot be read.
     """
     with energy_meter(pipeline.pci_bus_ids, clock) as meter:
-        tally = _Tally(clock, memory or resident_mib, deadline_s, meter)
+        tally = _Tally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
             with _steady_heap():
-                _process(pipeline, feed, duration_s, tally, tick)
+                _process(pipeline, feed, duration_s, tally, tick, deliver)
         except BaseException:
             if tally.latency.seen:
                 tick(tally.report(feed.counts))
@@ -180,10 +210,11 @@ def sustain(
 
 def _process(
     pipeline: TiledPipeline,
-    feed: Feed,
+    feed: Feed | Feeds,
     duration_s: float | None,
     tally: _Tally,
     tick: Callable[[Sustained], None],
+    deliver: Deliver,
 ) -> None:
     clock, due_s = tally.clock, TICK_S
     while duration_s is None or tally.seconds < duration_s:
@@ -193,13 +224,14 @@ def _process(
             try:
                 result = pipeline(queued.frame)
             except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
-                if not tally.latency.seen:
+                tally.fail(queued.source, exc.message)
+                if tally.hopeless:
                     raise
-                tally.failed, tally.complaint = tally.failed + 1, exc.message
             else:
                 end = clock()
                 age_s = seconds_between(queued.read_ns, end)
-                tally.add(seconds_between(begin, end), age_s, len(result.detections))
+                tally.add(queued.source, seconds_between(begin, end), age_s, len(result.detections))
+                deliver(queued, result)
         elif feed.ended:
             break
         if tally.seconds >= due_s:

@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
-    r"""Check Python, packages, backends, GPU, driver and CUDA.
+    r"""Check Python, packages, backends, decoders of videos, GPU, driver and CUDA.
 
     CUDA is asked before TensorRT is touched: without a driver, TensorRT can crash the process.
 
@@ -43,6 +43,7 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
 def _examine() -> dict[str, Any]:
     from yolotrt.backends.registry import availabilities
     from yolotrt.cli.options import cores
+    from yolotrt.data.video_decoders import decoder_states
     from yolotrt.distribution import NAME, changed_files, rivals
     from yolotrt.machine.environment import environment, package_version, packages
 
@@ -64,6 +65,9 @@ def _examine() -> dict[str, Any]:
         "packages": {**packages(), **{name: package_version(name) for name in PACKAGES}},
         "backends": {
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
+        },
+        "decoders": {
+            name: {"usable": works, "reason": why} for name, (works, why) in decoder_states().items()
         },
     }
 
@@ -119,10 +123,12 @@ def _print(report: dict[str, Any]) -> None:
         if not isinstance(value, dict):
             machine.add_row(key.replace("_", " "), str(value))
     backends = Table("backend", "", "why", title="Backends", title_justify="left")
-    for name, state in report["backends"].items():
-        backends.add_row(name, "usable" if state["usable"] else "no", state["reason"])
+    decoders = Table("decoder", "", "what, or why not", title="Decoders of videos", title_justify="left")
+    for table, states in ((backends, report["backends"]), (decoders, report["decoders"])):
+        for name, state in states.items():
+            table.add_row(name, "usable" if state["usable"] else "no", state["reason"])
     packages = Table(title="Packages", title_justify="left", show_header=False)
     for name, found in report["packages"].items():
         packages.add_row(name, found or "not installed")
-    for table in (machine, backends, packages):
+    for table in (machine, backends, decoders, packages):
         console.print(table)

@@ -1,4 +1,4 @@
-"""``yolotrt run``: does it keep up with a camera, for as long as it takes?"""
+"""``yolotrt run``: keeps up with cameras for as long as it takes, and hands on what it finds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
-from yolotrt.errors import InputError, UsageError
+from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Video
+from yolotrt.errors import InputError, StorageError, UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
@@ -90,16 +91,31 @@ def run(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without a frame after which a stream is opened again.")
     ] = 5.0,
+    jsonl: Lines = None,
+    save: Video = None,
+    on_frame: OnFrame = None,
+    decoder: Annotated[
+        str,
+        typer.Option(help="What decodes streams: auto (pyav), pyav or opencv; yolotrt doctor tells more."),
+    ] = "auto",
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Of the raw frames on stdin, for the source -.")
+    ] = None,
+    pixel_format: Annotated[
+        str, typer.Option("--pixel-format", help="Of those: bgr24, rgb24, gray, nv12 or yuv420p.")
+    ] = "bgr24",
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
-    r"""Process a video or camera continuously, and report what came out.
+    r"""Process videos or cameras continuously, hand their results on, and report what came out.
 
-    A reader thread fills a short queue. A stream that stalls, ends or changes its size is opened again and
-    the run goes on; Ctrl-C or an error ends it with the report.
+    For each source a thread fills a short queue; several take turns. A stream that stalls, ends or changes
+    its size is opened again and the run goes on; Ctrl-C or an error ends it with the report. Results go
+    where --jsonl, --save and --on-frame say, each at its own speed: what one cannot take in time is dropped
+    and counted, or with --drop block waited for.
 
     \b
     Examples:
@@ -108,6 +124,9 @@ def run(
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
       yolotrt run engines/m.engine --source street.mp4 --arrival poisson:30 --deadline 33ms
       yolotrt run engines/m.engine --source rtsp://camera/main --metrics :9400
+      yolotrt run engines/m.engine --source rtsp://a/1 --source rtsp://b/1 -o found.jsonl --save seen.mp4
+      ffmpeg -i street.mp4 -f rawvideo -pix_fmt nv12 - | yolotrt run engines/m.engine - --size 1920x1080 \
+        --pixel-format nv12 -o -
     """
     from yolotrt.bench.arrival import Arrival
     from yolotrt.bench.budgets import Budgets
@@ -115,18 +134,22 @@ def run(
     from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
     from yolotrt.data.feed import DROP_POLICIES, Feed
-    from yolotrt.data.named import local_paths
-    from yolotrt.data.video import moving_source
+    from yolotrt.data.feeds import Feeds
+    from yolotrt.data.named import label, local_paths
+    from yolotrt.data.piped import RawFormat
+    from yolotrt.data.video import moving_sources
+    from yolotrt.data.video_decoders import DECODERS
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
-    from yolotrt.report.sustain_tables import sustain_table
+    from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted))
-    claim_outputs([json_output(json, DOCUMENT.kind)], *read, overwrite=overwrite)
+    if json == "-" == jsonl:
+        raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
     settings: dict[str, Any] = {
         "mode": choice(mode, "--mode", PASS_MODES),
         "groups": groups,
@@ -139,15 +162,27 @@ def run(
         **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
-    found = moving_source(wanted, timeout_s=timeout)
+    found = moving_sources(
+        wanted,
+        timeout_s=timeout,
+        decoder=choice(decoder, "--decoder", DECODERS),
+        raw=None if size is None else RawFormat.parse(size, pixel_format),
+    )
+    outputs = RunOutputs(jsonl, save, on_frame, len(found))
+    claim_outputs([json_output(json, DOCUMENT.kind), *outputs.claims], *read, overwrite=overwrite)
+    name = found[0].name if len(found) == 1 else label(wanted)
     if arrival is not None and (fps is not None or policy == "block"):
         raise UsageError(
             "--arrival says when frames come: --fps and --drop block would say otherwise.",
             hint="Leave out one of them.",
         )
     deadline_s = Budgets.parse((), deadline=deadline).deadline_s
-    times = None if arrival is None else Arrival.parse(arrival).times()
-    feed = Feed(found, policy=policy, fps=fps, arrivals=times)
+    times = [] if arrival is None else [Arrival.parse(arrival).times() for _ in found]
+    feed = (
+        Feed(found[0], policy=policy, fps=fps, arrivals=times[0] if times else None)
+        if len(found) == 1
+        else Feeds(found, policy=policy, fps=fps, arrivals=times, deadline_s=deadline_s, warn=warn)
+    )
     where = None if metrics is None else address(metrics)
     last: list[Sustained] = []
     failure: BaseException | None = None
@@ -155,7 +190,7 @@ def run(
         TiledPipeline.open(
             engine, global_engine=global_engine, trust=trust, warn=warn, **settings
         ) as pipeline,
-        _live(found.name) as show,
+        _live(name) as show,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
         if note := threshold_note(engine):
@@ -165,11 +200,17 @@ def run(
             last[:] = [seen]
             show(seen)
             if publish is not None:
-                publish(exposition(seen, engine.name, found.name))
+                publish(exposition(seen, engine.name, name))
 
         feed.start()
+        rates = [(source.name, source.fps) for source in found]
         try:
-            last[:] = [sustain(pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s)]
+            with outputs.opened(pipeline, rates, lossless=policy == "block") as (deliver, outlets):
+                last[:] = [
+                    sustain(
+                        pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=deliver
+                    )
+                ]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise
@@ -178,18 +219,30 @@ def run(
             feed.close()
     (end,) = last
     if json != "-":
-        stdout().print(sustain_table(end, f"{found.name} through {engine.name}"))
+        console = stderr() if jsonl == "-" else stdout()
+        console.print(sustain_table(end, f"{name} through {engine.name}"))
+        for table in camera_tables(end, console.width):
+            console.print(table)
     if end.latency is not None and (rough := left_out(end.latency.count)):
         say(f"note: {rough}")
-    remarks = tuple(found.remarks())
-    report = RunReport(**vars(end), remarks=remarks, packages=packages())
+    deliveries = tuple(outlet.delivery for outlet in outlets)
+    remarks = tuple(remark for source in found for remark in source.remarks())
+    report = RunReport(**vars(end), remarks=remarks, packages=packages(), deliveries=deliveries)
     emit_json(json, DOCUMENT.to_json(report) if json else None)
     for remark in remarks:
         warn(remark)
     if failure is not None:
         raise failure
     if not end.processed:
-        raise InputError(f"{found.name} gave no frame.", hint="Try it with ffprobe, or raise --timeout.")
+        raise InputError(f"{name} gave no frame.", hint="Try it with ffprobe, or raise --timeout.")
+    for delivery in deliveries:
+        if delivery.complaint is not None:
+            raise StorageError(
+                f"{delivery.target} got {delivery.written} results of {end.processed}: {delivery.complaint}",
+                hint="The figures above hold; the other outputs are complete.",
+            )
+        if delivery.dropped:
+            warn(f"{delivery.target} was too slow for {delivery.dropped} of {end.processed} results.")
 
 
 @contextmanager

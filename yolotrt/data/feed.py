@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 from yolotrt.arrays import Frame
+from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.data.video import MovingSource
+from yolotrt.data.video_file import Moment
 from yolotrt.errors import UsageError, YoloTrtError
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -21,39 +23,13 @@ FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 5.0
 
 
-@dataclass(frozen=True)
-class Queued:
-    """A frame and when it was read, in ns of the clock."""
-
-    frame: Frame
-    read_ns: int
-
-
-@dataclass(frozen=True)
-class FeedCounts:
-    """What a feed has seen.
-
-    Attributes:
-        read: Frames that came from the source at the wanted rate.
-        skipped: Frames of a live source that came sooner than that.
-        dropped: Frames read that were thrown away because newer ones came.
-        interruptions: Times that a live source stopped giving frames.
-        reconnects: Times that it was opened again.
-        longest_gap_s: Longest time between two frames, seconds.
-        sizes: Frame sizes in px, in the order in which they first came.
-    """
-
-    read: int = 0
-    skipped: int = 0
-    dropped: int = 0
-    interruptions: int = 0
-    reconnects: int = 0
-    longest_gap_s: float = 0.0
-    sizes: tuple[tuple[int, int], ...] = ()
-
-
 class Feed:
     """Reads a source in a thread of its own.
+
+    Attributes:
+        opened: Whether the source could be opened at first; None before that was tried.
+        trouble: Why it could not.
+        failure: What ended the reading for good, or None.
 
     Args:
         source: What to read; opened by :meth:`start`, closed by :meth:`close`.
@@ -65,6 +41,8 @@ class Feed:
         capacity: Frames in the queue.
         arrivals: Seconds at which the frames of a file come, from the first one on, instead of at a rate.
         clock: What frames are stamped with.
+        changed: Notified when a frame or the end comes; several feeds may share one.
+        warn: Told, in the thread, why a source cannot be opened that is opened there.
     """
 
     def __init__(
@@ -76,6 +54,8 @@ class Feed:
         capacity: int = CAPACITY,
         arrivals: Iterator[float] | None = None,
         clock: Clock = now,
+        changed: threading.Condition | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         if arrivals is not None and source.live:
             raise UsageError(
@@ -86,13 +66,26 @@ class Feed:
         self._source, self._policy, self._fps = source, policy, fps
         self._capacity, self._clock = capacity, clock
         self._queue: deque[Queued] = deque()
-        self._changed = threading.Condition()
+        self._changed, self._warn = changed or threading.Condition(), warn
         self._stop = threading.Event()
         self._own_times = False
         self._ended = False
-        self._failure: BaseException | None = None
+        self._first_ns: int | None = None
+        self.failure: BaseException | None = None
+        self.trouble: YoloTrtError | None = None
+        self.opened: bool | None = None
         self._counts = FeedCounts()
         self._thread = threading.Thread(target=self._read, name="yolotrt-reader", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """The name of the source; without passwords."""
+        return self._source.name
+
+    @property
+    def parts(self) -> tuple[Feed, ...]:
+        """The feeds that it consists of: itself."""
+        return (self,)
 
     @property
     def counts(self) -> FeedCounts:
@@ -111,8 +104,15 @@ class Feed:
         Raises:
             InputError: It cannot be opened.
         """
-        self._source.open()
-        self._own_times = self._fps is None and self._policy == "latest" and not self._source.live
+        self._open()
+        self._thread.start()
+        return self
+
+    def start_apart(self) -> Feed:
+        """Open the source in the thread: a camera that is not there yet holds nobody up.
+
+        A live source is tried again until it is there; of another one :attr:`failure` tells.
+        """
         self._thread.start()
         return self
 
@@ -125,26 +125,69 @@ class Feed:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._ended, timeout_s)
             if self._queue:
-                taken = self._queue.popleft()
-                self._changed.notify_all()
-                return taken
-            if self._failure is not None:
-                raise self._failure
+                return self.take()
+            if self.failure is not None:
+                raise self.failure
         return None
 
-    def close(self) -> None:
-        """End the thread and close the source."""
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame waits; for whoever holds the condition."""
+        return bool(self._queue)
+
+    def take(self, deadline_s: float | None = None) -> Queued:
+        """Return the frame that waits longest; for whoever holds the condition.
+
+        Args:
+            deadline_s: Frames that are older, seconds, are dropped as long as a newer one waits, unless the
+                source is to lose none.
+        """
+        if deadline_s is not None and self._policy == "latest":
+            oldest = self._clock() - round(deadline_s * 1e9)
+            while len(self._queue) > 1 and self._queue[0].read_ns < oldest:
+                self._drop_oldest()
+        taken = self._queue.popleft()
+        self._changed.notify_all()
+        return taken
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread and close the source."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join()
 
+    def _open(self) -> None:
+        self._source.open()
+        self.opened = True
+        self._own_times = self._fps is None and self._policy == "latest" and not self._source.live
+
+    def _open_apart(self) -> bool:
+        """Open the source in the thread; return whether there is something to read."""
+        try:
+            self._open()
+        except YoloTrtError as exc:
+            self.trouble, self.opened = exc, False
+            if not self._source.live:
+                raise
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+        if self.trouble is not None:
+            self._warn(f"{self.trouble.message} It is tried again.")
+        return self.trouble is None or self._reconnect()
+
     def _read(self) -> None:
         try:
-            self._read_until_the_end()
+            if self.opened or self._open_apart():
+                self._read_until_the_end()
         except BaseException as exc:  # handed to whoever takes the frames
-            self._failure = exc
+            self.failure = exc
         finally:
             self._source.close()
             with self._changed:
@@ -159,8 +202,8 @@ class Feed:
                 self._stop.wait(
                     max(0.0, seconds_between(self._clock(), begin + round(next(self._arrivals) * 1e9)))
                 )
-            elif self._own_times and frame is not None and self._source.time_s is not None:
-                begin += self._wait_until(begin + round(self._source.time_s * 1e9))
+            elif self._own_times and frame is not None and self._source.moment is not None:
+                begin += self._wait_until(begin + round(self._source.moment.time_s * 1e9))
             stamp = self._clock()
             if frame is None:
                 if not self._source.live or not self._reconnect():
@@ -173,7 +216,7 @@ class Feed:
                 continue
             self._see(frame, seconds_between(last, stamp))
             last = stamp
-            self._put(Queued(frame, stamp))
+            self._put(Queued(frame, stamp, self._moment(stamp)))
             due = max(due, stamp - period) + period
             if not self._source.live and self._arrivals is None:
                 self._stop.wait(seconds_between(self._clock(), due))
@@ -189,6 +232,15 @@ class Feed:
             return 0
         return max(0, late - round(1e9 / (self._source.fps or 25)))
 
+    def _moment(self, stamp: int) -> Moment:
+        self._first_ns = stamp if self._first_ns is None else self._first_ns
+        passed = seconds_between(self._first_ns, stamp)
+        return self._source.moment or Moment(self._counts.read - 1, passed, None)
+
+    def _drop_oldest(self) -> None:
+        self._queue.popleft()
+        self._counts = replace(self._counts, dropped=self._counts.dropped + 1)
+
     def _see(self, frame: Frame, gap_s: float) -> None:
         counts, size = self._counts, (frame.shape[1], frame.shape[0])
         self._counts = replace(
@@ -203,8 +255,7 @@ class Feed:
             if self._policy == "block":
                 self._changed.wait_for(lambda: len(self._queue) < self._capacity or self._stop.is_set())
             elif len(self._queue) >= self._capacity:
-                self._queue.popleft()
-                self._counts = replace(self._counts, dropped=self._counts.dropped + 1)
+                self._drop_oldest()
             self._queue.append(queued)
             self._changed.notify_all()
 

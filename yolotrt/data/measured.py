@@ -11,7 +11,7 @@ from pathlib import Path
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.data.images import read_image
-from yolotrt.data.named import Live, Named, Stills, VideoPath, named
+from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ImageError, InputError, PictureWarning
@@ -89,6 +89,8 @@ def _frames(found: Named, seed: int, limit: int) -> Generator[Frame, None, None]
                 yield image
         finally:
             stream.close()
+    elif isinstance(found, Piped):
+        raise InputError("Raw frames on stdin are for: yolotrt run.", hint="Name a file, or use yolotrt run.")
     else:
         from yolotrt.data.scenes.scene import make_scene
 

@@ -1,7 +1,7 @@
 """What a user names as a source, told apart in one place: every verb that reads frames takes the same.
 
 A picture, a folder of pictures, a video, a pattern such as ``street/*.jpg``, a camera by its number, the
-address of a stream, ``scene``; and several of them.
+address of a stream, ``scene``, ``-`` for raw frames on stdin; and several of them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,15 @@ class Stills:
     paths: dict[str, Path]
 
 
-Named = Synthetic | Live | VideoPath | Stills
+@dataclass(frozen=True)
+class Piped:
+    """Raw frames on stdin."""
+
+    name: str = "stdin"
+
+
+Named = Synthetic | Live | VideoPath | Stills | Piped
+PIPE = "-"
 
 
 def named(texts: str | Sequence[str]) -> tuple[Named, ...]:
@@ -126,15 +134,17 @@ def local_paths(texts: str | Sequence[str]) -> list[Path]:
     given = [texts] if isinstance(texts, str) else list(texts)
     found: list[Path] = []
     for text in given:
-        if text == SCENE or _STREAM.match(text) or _CAMERA.fullmatch(text):
+        if text in (SCENE, PIPE) or _STREAM.match(text) or _CAMERA.fullmatch(text):
             continue
         matches = [] if os.path.lexists(text) or not has_magic(text) else glob(text, recursive=True)
         found += [Path(match) for match in sorted(matches)] or [Path(text)]
     return found
 
 
-def _places(text: str) -> Iterator[Synthetic | Live | Path]:
-    if text == SCENE or _CAMERA.fullmatch(text):
+def _places(text: str) -> Iterator[Synthetic | Live | Piped | Path]:
+    if text == PIPE:
+        yield Piped()
+    elif text == SCENE or _CAMERA.fullmatch(text):
         if os.path.exists(text):
             what = "the synthetic frame" if text == SCENE else f"camera {text}"
             said = f"{text} is {what}; what is called so here is ./{text}."

@@ -12,12 +12,11 @@ from typing import Protocol
 from yolotrt.arrays import Frame
 from yolotrt.data.images import read_image
 from yolotrt.data.kinds import SCENE
-from yolotrt.data.named import Live, Named, Stills, VideoPath, label, named
+from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, label, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import Moment, VideoFile
-from yolotrt.errors import ImageError
+from yolotrt.errors import ImageError, InputError
 from yolotrt.progress import Say
-from yolotrt.timing.clock import now, seconds_between
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,10 @@ class LiveSource:
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
         """See :class:`Source`; can be read once."""
-        index, first = 0, None
         while (image := self._stream.read()) is not None:
-            at = now()
-            first = at if first is None else first
-            yield Shot(f"{self.name}#{index}", image, Moment(index, seconds_between(first, at), None))
-            index += 1
+            moment = self._stream.moment
+            assert moment is not None, "every live source says when a frame was"
+            yield Shot(f"{self.name}#{moment.index}", image, moment)
         say(f"note: {self.label} gives no more frames")
 
     def close(self) -> None:
@@ -248,4 +245,6 @@ def _opened(found: Named) -> Source:
         return LiveSource(found)
     if isinstance(found, VideoPath):
         return VideoSource(found.path, VideoFile(found.path), found.name)
+    if isinstance(found, Piped):
+        raise InputError("Raw frames on stdin are for: yolotrt run.", hint="Name a file, or use yolotrt run.")
     return Pictures(found.name, found.paths) if isinstance(found, Stills) else SceneSource()

@@ -1,22 +1,20 @@
-"""Moving sources: video files, network streams, folders of images, as if they were cameras."""
+"""Moving sources: files, network streams, raw frames on stdin, folders of images, as if they were cameras."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import cv2
-import numpy as np
+from typing import Protocol
 
 from yolotrt.arrays import Frame
+from yolotrt.data.capture import Capture
 from yolotrt.data.images import read_image
-from yolotrt.data.named import Live, Stills, VideoPath, label, named
-from yolotrt.data.quiet import quiet
-from yolotrt.data.video_file import VideoFile, VideoFrameAt
-from yolotrt.errors import InputError, UsageError
-from yolotrt.timing.clock import now, seconds_between
+from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, named
+from yolotrt.data.piped import PipedSource, RawFormat
+from yolotrt.data.stream import NetworkStream
+from yolotrt.data.video_decoders import Decoder
+from yolotrt.data.video_file import Moment, VideoFile, VideoFrameAt
+from yolotrt.errors import UsageError
 
 TIMEOUT_S = 5.0
 """A stream that gives nothing for this long counts as interrupted."""
@@ -29,14 +27,13 @@ class MovingSource(Protocol):
         name: What it is called in messages; without passwords.
         live: Whether it goes on by itself: a missing frame is lost, and an end is an interruption.
         fps: Frames per second that it says it has, or None.
-        time_s: When the frame that was read last is shown, seconds since the first; None where only the
-            rate says it.
+        moment: When the frame that was read last is shown; None where only the rate says it.
     """
 
     name: str
     live: bool
     fps: float | None
-    time_s: float | None
+    moment: Moment | None
 
     def open(self) -> None:
         """Open it, again if need be.
@@ -59,27 +56,45 @@ class MovingSource(Protocol):
         ...
 
 
-def moving_source(texts: str | Sequence[str], *, timeout_s: float = TIMEOUT_S) -> MovingSource:
-    """Return the source of one or several names; nothing is opened yet.
+def moving_sources(
+    texts: str | Sequence[str],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    decoder: Decoder = "auto",
+    raw: RawFormat | None = None,
+) -> tuple[MovingSource, ...]:
+    """Return the sources of one or several names; nothing is opened yet.
 
     Args:
-        texts: See :func:`yolotrt.data.named.named`. Several pictures and folders play one after another.
+        texts: See :func:`yolotrt.data.named.named`. Pictures and folders that follow each other are one
+            source, and play one after another.
         timeout_s: How long a stream may give nothing.
+        decoder: What decodes; see :data:`yolotrt.data.video_decoders.DECODERS`.
+        raw: What the bytes on stdin are, for ``-``.
 
     Raises:
         InputError: A path does not exist, or cannot be read.
         ImageError: A folder holds no images.
-        UsageError: More than one video, camera or stream.
+        UsageError: The decoder does not open such a source, stdin's format was not said, or a source that
+            does not move.
     """
-    found = named(texts)
-    if len(found) != 1:
-        raise UsageError(
-            f"{label(texts)} are {len(found)} sources, and one is run at a time.",
-            hint="Name one video, camera or stream, or pictures and folders of pictures alone.",
-        )
-    (one,) = found
+    return tuple(_moving(one, timeout_s, decoder, raw) for one in named(texts))
+
+
+def _moving(one: Named, timeout_s: float, decoder: Decoder, raw: RawFormat | None) -> MovingSource:
     if isinstance(one, Live):
-        return live_source(one, timeout_s=timeout_s)
+        return live_source(one, timeout_s=timeout_s, decoder=decoder)
+    if decoder == "opencv":
+        raise UsageError(
+            f"--decoder opencv opens cameras and streams; {one.name} is neither.", hint="Leave it out."
+        )
+    if isinstance(one, Piped):
+        if raw is None:
+            raise UsageError(
+                "Raw frames on stdin do not say their size.",
+                hint="Like this: --size 1920x1080 --pixel-format bgr24",
+            )
+        return PipedSource(raw, timeout_s=timeout_s)
     if isinstance(one, VideoPath):
         return FileSource(one.path)
     if isinstance(one, Stills):
@@ -89,9 +104,22 @@ def moving_source(texts: str | Sequence[str], *, timeout_s: float = TIMEOUT_S) -
     )
 
 
-def live_source(found: Live, *, timeout_s: float = TIMEOUT_S) -> StreamSource:
-    """Return a camera or stream; nothing is opened yet."""
-    return StreamSource(found.name, found.address, timeout_s=timeout_s)
+def live_source(
+    found: Live, *, timeout_s: float = TIMEOUT_S, decoder: Decoder = "auto"
+) -> NetworkStream | Capture:
+    """Return a camera or stream; nothing is opened yet.
+
+    Raises:
+        UsageError: The decoder does not open cameras of this machine.
+    """
+    if isinstance(found.address, str) and decoder != "opencv":
+        return NetworkStream(found.name, found.address, timeout_s=timeout_s)
+    if decoder == "pyav":
+        raise UsageError(
+            f"--decoder pyav does not open {found.name}: cameras of this machine go through OpenCV.",
+            hint="Leave it out, or name the camera's address (rtsp://...).",
+        )
+    return Capture(found.name, found.address, timeout_s=timeout_s)
 
 
 class FileSource:
@@ -102,7 +130,7 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self.fps: float | None = None
-        self.time_s: float | None = None
+        self.moment: Moment | None = None
         self._path = path
         self._video: VideoFile | None = None
         self._coming: Iterator[VideoFrameAt] = iter(())
@@ -120,7 +148,7 @@ class FileSource:
         if found is None:
             self._remarks = () if self._video is None else self._video.remarks()
             return None
-        self.time_s = found.moment.time_s
+        self.moment = found.moment
         return found.image
 
     def close(self) -> None:
@@ -135,83 +163,12 @@ class FileSource:
         return self._remarks
 
 
-class StreamSource:
-    """A network stream or a camera of this machine.
-
-    Streams go through OpenCV's FFmpeg, the one whose timeouts hold on every kind of stream; cameras through
-    Video4Linux.
-    """
-
-    live = True
-
-    def __init__(self, name: str, address: int | str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.name = name
-        self.fps: float | None = None
-        self.time_s: float | None = None
-        self._address, self._timeout_ms = address, round(timeout_s * 1e3)
-        self._capture: Any = None
-
-    def open(self) -> None:
-        """Open it; see :class:`MovingSource`."""
-        self.close()
-        # FFmpeg's own messages would mix with ours; ours say what matters.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        options = [
-            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms,
-            cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms,
-        ]  # fmt: skip
-        local = isinstance(self._address, int)
-        with quiet():
-            capture = (
-                cv2.VideoCapture(self._address, cv2.CAP_V4L2)
-                if local
-                else cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
-            )
-        if not capture.isOpened():
-            capture.release()
-            if local:
-                raise InputError(
-                    f"{self.name} cannot be opened: /dev/video{self._address} is not there, gives nothing, "
-                    "or is used by another program.",
-                    hint="List them with: ls /dev/video*",
-                )
-            raise InputError(
-                f"{self.name} cannot be opened as a video.",
-                hint="Try it with ffprobe; check the address, the password and the network.",
-            )
-        self._capture = capture
-        fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if 0 < fps < 1000 else None  # OpenCV says 0, or 90000 for some streams
-
-    def read(self) -> Frame | None:
-        """Return the next frame; see :class:`MovingSource`."""
-        if self._capture is None:
-            return None
-        begin = now()
-        with quiet():
-            done, frame = self._capture.read()
-        if seconds_between(begin, now()) * 1e3 >= self._timeout_ms:
-            # After a timeout OpenCV still gives what the decoder held: late, and each after another.
-            return None
-        return np.ascontiguousarray(frame, dtype=np.uint8) if done and frame is not None else None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return nothing: what a stream lost is counted while it is read."""
-        return ()
-
-
 class FolderSource:
     """Pictures, each once, in their order."""
 
     live = False
     fps: float | None = None
-    time_s: float | None = None
+    moment: Moment | None = None
 
     def __init__(self, name: str, paths: list[Path]) -> None:
         self.name, self._paths = name, paths

@@ -13,7 +13,7 @@ from yolotrt.machine.nvml import GpuState
 
 @dataclass(frozen=True)
 class Usable:
-    """Whether a backend can be used here.
+    """Whether a backend or decoder can be used here.
 
     Attributes:
         usable: Whether it can.
@@ -45,6 +45,7 @@ class Examined:
         gpu: The GPU; None without one.
         packages: Version by library; None for what is not installed.
         backends: By name.
+        decoders: Of videos, by name.
     """
 
     distribution: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Examined:
     gpu: GpuState | None
     packages: Mapping[str, str | None]
     backends: Mapping[str, Usable]
+    decoders: Mapping[str, Usable] = field(default_factory=dict)
 
 
 EXAMINED = Document(

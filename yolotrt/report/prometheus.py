@@ -6,14 +6,17 @@ would bring a registry, locks and a second set of counters beside those of the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from yolotrt.bench.cameras import Camera
 from yolotrt.bench.percentiles import QUANTILES
 from yolotrt.bench.statistics import Summary
 from yolotrt.bench.sustain import Sustained
 from yolotrt.text import visible
+
+_Values: TypeAlias = "list[tuple[Mapping[str, str], float]]"
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -73,7 +76,24 @@ def _metrics(run: Sustained, what: Mapping[str, str]) -> Iterator[_Metric]:
     memory = None if run.memory_mib is None else run.memory_mib * mib
     yield _Metric("memory_bytes", "gauge", "Resident set of the process.", _one(memory))
     joules = None if run.energy is None else run.energy.joules
+    for name, about, take in _OF_CAMERAS:
+        values: _Values = [({"camera": camera.name}, take(camera)) for camera in run.cameras]
+        yield _Metric(f"camera_{name}", "counter", about, values)
+    ages: _Values = [
+        ({"camera": camera.name, **labels}, value)
+        for camera in run.cameras
+        for labels, value in _quantiles(camera.age)
+    ]
+    yield _Metric("camera_response_seconds", "gauge", "From a frame's arrival to its result.", ages)
     yield _Metric("gpu_energy_joules_total", "counter", "Consumed by the GPUs in use.", _one(joules))
+
+
+_OF_CAMERAS: tuple[tuple[str, str, Callable[[Camera], float]], ...] = (
+    ("frames_read_total", "Frames that came from one of several sources.", lambda c: c.counts.read),
+    ("frames_processed_total", "Its frames that came out.", lambda c: c.processed),
+    ("frames_dropped_total", "Its frames thrown away for newer ones.", lambda c: c.counts.dropped),
+    ("interruptions_total", "Times it gave nothing.", lambda c: c.counts.interruptions),
+)
 
 
 def _one(value: float | None) -> list[tuple[Mapping[str, str], float]]:

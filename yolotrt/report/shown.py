@@ -15,7 +15,7 @@ from yolotrt.bench.run_file import DOCUMENT as RUN
 from yolotrt.bench.run_file import RunReport
 from yolotrt.errors import ArtifactError, YoloTrtError
 from yolotrt.report.accuracy_tables import accuracy_table, loss_table
-from yolotrt.report.sustain_tables import sustain_table
+from yolotrt.report.sustain_tables import camera_tables, sustain_table
 from yolotrt.report.tables import comparison_table
 from yolotrt.report.tune_tables import given_up_table, tune_table
 from yolotrt.text import shell_words
@@ -85,6 +85,7 @@ def tables(value: Shown, title: str, width: int) -> Iterator[Table]:
     """
     if isinstance(value, RunReport):
         yield sustain_table(value, title)
+        yield from camera_tables(value, width)
     elif isinstance(value, ComparisonFile):
         yield comparison_table(value, width)
     elif isinstance(value, AccuracyFile):

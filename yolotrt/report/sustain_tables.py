@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from yolotrt.bench.cameras import Camera
 from yolotrt.bench.statistics import Summary
 from yolotrt.bench.sustain import Sustained
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import NOT_MEASURED, milliseconds, signed
-from yolotrt.report.fitting import headless_table
+from yolotrt.report.fitting import headless_table, terminal_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,3 +106,25 @@ LINES: dict[str, Callable[[Sustained], str]] = {
     "longest gap": lambda run: f"{run.counts.longest_gap_s:.2f} s",
 }
 """What is said of a run, a line each."""
+
+
+def camera_tables(run: Sustained, width: int) -> Iterator[Table]:
+    """Return the table of several cameras, a line for each; none for one."""
+    if run.cameras:
+        fair = "" if run.fairness is None else f": fairness {run.fairness:.3f} (Jain's index; 1 is fair)"
+        yield terminal_table(RowTable(f"Cameras{fair}", CAMERA, run.cameras), width=width)
+
+
+CAMERA: tuple[Column[Camera], ...] = (
+    Column("camera", lambda c: c.name, words=True, key=True),
+    Column("in", lambda c: c.counts.read),
+    Column("out", lambda c: c.processed),
+    Column("dropped", lambda c: c.counts.dropped),
+    Column("failed", lambda c: c.failed, rank=2),
+    Column("late", lambda c: c.late),
+    Column("latency p50", lambda c: c.latency and c.latency.p50, milliseconds, "ms", rank=2),
+    Column("age p50", lambda c: c.age and c.age.p50, milliseconds, "ms"),
+    Column("age p99", lambda c: c.age and c.age.p99, milliseconds, "ms"),
+    Column("interruptions", lambda c: c.counts.interruptions, rank=1),
+    Column("trouble", lambda c: c.complaint, words=True, rank=3),
+)

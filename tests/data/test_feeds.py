@@ -1,0 +1,121 @@
+"""Several sources at once: turns, and one that fails, stalls or is not there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.data.test_feed import Script
+from yolotrt.arrays import Frame
+from yolotrt.data.feeds import Feeds
+from yolotrt.data.queued import Queued
+from yolotrt.errors import ImageError, InputError
+
+
+def _frame(value: int) -> Frame:
+    return np.full((6, 8, 3), value, np.uint8)
+
+
+def _taken(feeds: Feeds) -> list[tuple[int, int]]:
+    """Return source and value of each frame until the end."""
+    found = []
+    while (queued := feeds.get(0.2)) is not None or not feeds.ended:
+        if queued is not None:
+            found.append((queued.source, int(queued.frame[0, 0, 0])))
+    return found
+
+
+def test_sources_take_turns_however_many_frames_one_of_them_has() -> None:
+    feeds = Feeds(
+        [Script([_frame(k) for k in range(9)]), Script([_frame(k) for k in range(3)])], policy="block"
+    )
+    feeds.start()
+    for part in feeds.parts:
+        while not part.ended and len(part._queue) < 2:
+            time.sleep(0.001)
+    found = _taken(feeds)
+    assert [source for source, _ in found[:4]] == [0, 1, 0, 1]
+    assert [value for source, value in found if source == 0] == list(range(9))
+    assert [value for source, value in found if source == 1] == list(range(3))
+    assert (feeds.counts.read, feeds.counts.dropped, feeds.counts.sizes) == (12, 0, ((8, 6),))
+    feeds.close()
+
+
+def test_one_that_cannot_be_read_hurts_none_of_the_others() -> None:
+    said: list[str] = []
+    steps: Sequence[object] = [_frame(0), ImageError("broken")]
+    feeds = Feeds(
+        [Script(steps), Script([_frame(k) for k in range(5)])], policy="block", warn=said.append
+    ).start()
+    assert sorted(_taken(feeds)) == [(0, 0), *((1, k) for k in range(5))]
+    assert said == ["script is given up, the others go on: broken"]
+    assert str(feeds.parts[0].failure) == "broken"
+    feeds.close()
+
+
+def test_when_all_have_failed_the_first_failure_ends_it() -> None:
+    feeds = Feeds([Script([ImageError("one")]), Script([ImageError("two")])], policy="block").start()
+    with pytest.raises(ImageError, match="one"):
+        _taken(feeds)
+    feeds.close()
+
+
+class Absent(Script):
+    """What is not there."""
+
+    def open(self) -> None:
+        raise InputError("camera 7 cannot be opened.")
+
+
+def test_a_camera_that_is_not_there_yet_holds_nobody_up() -> None:
+    said: list[str] = []
+    feeds = Feeds([Absent([], live=True), Script([_frame(1)])], policy="block", warn=said.append).start()
+    queued = feeds.get(5)
+    assert queued is not None
+    assert queued.source == 1
+    assert not feeds.ended, "the camera may come"
+    feeds.close()
+    assert said == ["camera 7 cannot be opened. It is tried again."]
+    assert feeds.counts.interruptions == 1
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_nothing_that_can_be_opened_is_an_error(live: bool) -> None:
+    with pytest.raises(InputError, match="camera 7"):
+        Feeds([Absent([], live=live)] * 2).start()
+    assert not any(t.name == "yolotrt-reader" for t in threading.enumerate())
+
+
+def test_a_frame_that_waited_too_long_gives_way_to_a_newer_one_of_its_camera() -> None:
+    class Clock:
+        now_ns = 0
+
+        def __call__(self) -> int:
+            return self.now_ns
+
+    clock = Clock()
+    feeds = Feeds([Script([])], deadline_s=0.1, clock=clock)
+    (feed,) = feeds.parts
+
+    def wait(*values: int) -> None:
+        for value in values:
+            feed._see(_frame(value), 0)
+            feed._put(Queued(_frame(value), clock.now_ns, feed._moment(clock.now_ns)))
+            clock.now_ns += 80_000_000
+
+    def taken() -> int:
+        queued = feeds.get(0)
+        assert queued is not None
+        return int(queued.frame[0, 0, 0])
+
+    wait(1, 2)
+    assert taken() == 2, "the first is 160 ms old, and a newer one waits"
+    clock.now_ns += 10**9
+    wait(3)
+    clock.now_ns += 10**9
+    assert taken() == 3, "the only one is taken, however old it is"
+    assert feeds.counts.dropped == 1

@@ -1,0 +1,187 @@
+"""Where ``yolotrt run`` puts its results: lines of JSON, annotated videos, a function of the user's."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolotrt.cli.console import say, warn
+from yolotrt.errors import UsageError
+from yolotrt.timing.clock import now
+
+if TYPE_CHECKING:
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.bench.sustain import Deliver
+    from yolotrt.pipeline.tiled import TiledPipeline
+    from yolotrt.workflow.outlets import Opening, Outlet
+
+MAKER = "yolotrt run"
+
+Lines = Annotated[
+    str | None,
+    typer.Option("--jsonl", "-o", metavar="FILE|-", help="Also write one line of JSON per frame."),
+]
+Video = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        metavar="FILE.mp4",
+        help="Also write a video with the detections drawn; of several sources FILE-1.mp4, FILE-2.mp4, ...",
+    ),
+]
+OnFrame = Annotated[
+    str | None,
+    typer.Option(
+        "--on-frame", metavar="MODULE:FUNCTION", help="Also call this function of yours with each result."
+    ),
+]
+
+
+class RunOutputs:
+    """What was asked for.
+
+    Args:
+        lines: ``--jsonl``.
+        video: ``--save``.
+        on_frame: ``--on-frame``.
+        sources: How many sources there are.
+
+    Raises:
+        UsageError: The video is no MP4, or the function is not there.
+    """
+
+    def __init__(self, lines: str | None, video: Path | None, on_frame: str | None, sources: int) -> None:
+        self.lines, self._on_frame = lines, on_frame
+        if video is not None and video.suffix.lower() != ".mp4":
+            raise UsageError(f"--save {video} is no .mp4.", hint="Like this: --save found.mp4")
+        self.videos = [] if video is None else [video]
+        if video is not None and sources > 1:
+            self.videos = [video.with_name(f"{video.stem}-{k}{video.suffix}") for k in range(1, sources + 1)]
+        self._function = None if on_frame is None else loaded(on_frame)
+
+    @property
+    def claims(self) -> list[Output]:
+        """What will be written, for :func:`yolotrt.cli.outputs.claim_outputs`."""
+        from yolotrt.artifacts.claims import Output
+        from yolotrt.artifacts.folders import by_list
+        from yolotrt.artifacts.kinds import begins
+
+        found = [Output("--save", path, by_list("a video of yolotrt run", MAKER)) for path in self.videos]
+        if self.lines not in (None, "-"):
+            found.append(Output("--jsonl", Path(str(self.lines)), begins("results of yolotrt run", _BEGIN)))
+        return found
+
+    @contextmanager
+    def opened(
+        self, pipeline: TiledPipeline, named: Sequence[tuple[str, float | None]], *, lossless: bool
+    ) -> Iterator[tuple[Deliver, list[Outlet]]]:
+        """Give what takes each frame with its result, and the outlets; they are closed after the block.
+
+        Args:
+            pipeline: Gives the class names.
+            named: Name and frame rate of each source.
+            lossless: Let the run wait rather than drop results.
+        """
+        from yolotrt.artifacts.folders import owning_file
+        from yolotrt.workflow.outlets import FRAMES, LINES, Outlet
+
+        with ExitStack() as owned:
+            for path in self.videos:  # they were claimed before
+                owned.enter_context(owning_file(path, MAKER, option="--save", overwrite=True))
+            outlets: list[tuple[int | None, Outlet]] = []
+            try:
+                for name, only, opening, pictures in self._openings(pipeline, named):
+                    capacity = FRAMES if pictures else LINES
+                    outlet = Outlet(name, opening, capacity=capacity, lossless=lossless, warn=warn)
+                    outlets.append((only, outlet))
+                yield _deliver(pipeline.names, [name for name, _ in named], outlets), [o for _, o in outlets]
+            finally:
+                for _, outlet in outlets:
+                    outlet.close()
+        for path in self.videos:
+            if path.exists():
+                say(f"video: {path}")
+        if self.lines not in (None, "-"):
+            say(f"JSON Lines: {self.lines}")
+
+    def _openings(
+        self, pipeline: TiledPipeline, named: Sequence[tuple[str, float | None]]
+    ) -> Iterator[tuple[str, int | None, Opening, bool]]:
+        from yolotrt.report.draw import draw
+        from yolotrt.workflow.drawn import USUAL_FPS
+        from yolotrt.workflow.identity import own_ids
+        from yolotrt.workflow.outlets import function_output, line_output, video_output
+
+        names = pipeline.names
+        if self.lines is not None:
+            target = "stdout" if self.lines == "-" else self.lines
+            yield target, None, line_output(self.lines, own_ids(names, None)), False
+        for place, path in enumerate(self.videos):
+            opening = video_output(path, named[place][1] or USUAL_FPS, lambda f, d: draw(f, d, names))
+            yield str(path), place, opening, True
+        if self._function is not None:
+            yield str(self._on_frame), None, function_output(self._function), True
+
+
+_BEGIN = '{"source": '
+
+
+def loaded(text: str) -> Callable[[Any], object]:
+    """Return the function that ``module:function`` names; modules of the working directory count, too.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    module, _, name = text.partition(":")
+    hint = "Like this: --on-frame alarm:check, for the function check(found) in alarm.py"
+    if not module or not name:
+        raise UsageError(f"--on-frame {text!r} names no function.", hint=hint)
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as exc:
+        raise UsageError(f"--on-frame {text}: {exc}.", hint=hint) from exc
+    if not callable(found):
+        raise UsageError(f"--on-frame {text} is no function.", hint=hint)
+    return found  # type: ignore[no-any-return]
+
+
+def _deliver(
+    names: tuple[str, ...], sources: Sequence[str], outlets: Sequence[tuple[int | None, Outlet]]
+) -> Deliver:
+    from yolotrt.data.queued import Queued
+    from yolotrt.pipeline.frames import FrameResult
+    from yolotrt.workflow.outlets import SeenFrame
+
+    since_1970_ns = time.time_ns() - now()
+
+    def deliver(queued: Queued, result: FrameResult) -> None:
+        if not outlets:
+            return
+        source = sources[queued.source]
+        seen = SeenFrame(
+            name=f"{source}#{queued.moment.index}",
+            frame_wh=result.frame_wh,
+            detections=result.detections,
+            names=names,
+            moment=queued.moment,
+            seconds=result.seconds,
+            source=source,
+            frame=queued.frame,
+            read_at=(queued.read_ns + since_1970_ns) / 1e9,
+        )
+        for only, outlet in outlets:
+            if only is None or only == queued.source:
+                outlet.put(seen)
+
+    return deliver
