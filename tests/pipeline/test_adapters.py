@@ -68,6 +68,10 @@ def test_classes_that_are_not_there(pipeline: TiledPipeline, tmp_path: Path, pic
     path = next((tmp_path / "engines").glob("*.onnx"))
     with TiledPipeline.open(path, classes=("Dog", 0), decode=DecodeSettings(conf=0.5)) as some:
         assert set(some(read_image(pictures / "0.png")).detections.classes) <= {0, 1}
+    with TiledPipeline.open(path, classes=(np.int64(1),)) as some:  # type: ignore[arg-type]
+        assert set(some(read_image(pictures / "0.png")).detections.classes) <= {1}
+    with TiledPipeline.open(path, classes="dog") as some:  # type: ignore[arg-type]
+        assert set(some(read_image(pictures / "0.png")).detections.classes) <= {1}
     with pytest.raises(UsageError, match="no class 'bird'"):
         TiledPipeline.open(path, classes=("bird",))
     with pytest.raises(UsageError, match="no class 9"):

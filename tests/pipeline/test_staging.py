@@ -42,6 +42,16 @@ def test_a_frame_that_lies_in_place_is_told_of_as_work_needs_it() -> None:
     assert told == [(0, 64), (64, 100)]
 
 
+def test_a_frame_that_lies_in_place_the_other_way_round_is_copied() -> None:
+    target = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    turned = target.transpose(1, 0, 2)
+    wanted = turned.copy()
+    copier = Staging(2)
+    copier.run(turned, target, [20], lambda *_: None)
+    copier.close()
+    np.testing.assert_array_equal(target, wanted)
+
+
 @pytest.mark.parametrize("where", ["copy", "arrived"])
 def test_a_failure_leaves_no_thread_writing(where: str) -> None:
     frame = np.ones((100, 9, 3), np.uint8)

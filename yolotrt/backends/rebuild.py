@@ -31,6 +31,10 @@ def rebuild_command(
             words += ["--least-int8", least]
         if small := file.sources.get("bound_max_drop_small"):
             words += ["--max-drop-small", small]
+        if file.sources.get("bound_criterion", "").startswith(
+            "mAP"
+        ):  # by annotations, whose place it does not keep
+            words += ["--annotations", "FILE"]
     if made_here:  # never over an engine of somebody else's
         words += ["-o", str(file.path), "--force"]
     return shell_words(*words)

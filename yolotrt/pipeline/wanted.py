@@ -26,7 +26,8 @@ def resolved(settings: PipelineSettings, names: Sequence[str]) -> PipelineSettin
     """
     if settings.classes is None:
         return settings
-    return replace(settings, classes=tuple(_index(one, names) for one in settings.classes))
+    given = (settings.classes,) if isinstance(settings.classes, str) else settings.classes
+    return replace(settings, classes=tuple(_index(one, names) for one in given))
 
 
 def wanted(found: Detections, settings: PipelineSettings) -> Detections:
@@ -47,9 +48,9 @@ def wanted(found: Detections, settings: PipelineSettings) -> Detections:
 
 
 def _index(one: int | str, names: Sequence[str]) -> int:
-    if isinstance(one, int):
+    if not isinstance(one, str):  # of Python or of NumPy
         if 0 <= one < len(names):
-            return one
+            return int(one)
         raise UsageError(
             f"The network has no class {one}.", hint=f"It has {len(names)}, from 0 ({names[0]}) on."
         )

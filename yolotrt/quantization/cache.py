@@ -127,7 +127,7 @@ def load_or_calibrate(
     Raises:
         ModelError: The network cannot be read, or is not in FP32.
         ImageError: None of the images can be read.
-        CalibrationError: A tensor holds NaN or infinity, or every image is of one colour.
+        CalibrationError: A tensor holds NaN or infinity, or every image is noise or of one colour.
         StorageError: The cache cannot be written, or another process has just made it of another network.
     """
     require_own(cache, CALIBRATION, overwrite=overwrite)

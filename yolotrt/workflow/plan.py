@@ -24,7 +24,7 @@ from yolotrt.quantization.trt_table import only_behind, trt_table
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 3
+RECIPE = 4
 """Version of the way from FP32 to other precisions; part of every engine's key."""
 
 

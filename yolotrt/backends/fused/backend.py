@@ -107,20 +107,21 @@ class FusedBackend:
 
     def environment(self, config: BuildConfig) -> dict[str, str]:
         """Return targets, batch sizes, compiler and the GPU that kernels are timed on."""
-        device = _device()
+        targets, device = _targets(config), _device()
+        timed = device is not None and device.info.arch in targets
         found = {
             "recipe": RECIPE,
             "triton": require_triton(),
-            "targets": ",".join(target.upper().replace("_", "") for target in _targets(config)),
+            "targets": ",".join(target.upper().replace("_", "") for target in targets),
             "profiles": ",".join(map(str, config.profiles)),
-            "tuned_on": device.info.name if device else "nothing",
+            "tuned_on": device.info.name if device is not None and timed else "nothing",
         }
-        if device is not None:
+        if device is not None and timed:
             found["driver"] = f"CUDA {device.info.driver}"
         return found
 
     def build(self, model: onnx.ModelProto, config: BuildConfig, progress: Progress) -> BuiltEngine:
-        """NetworkPlan the network, time its kernels where a GPU allows it, and compile them.
+        """Plan the network, time its kernels where a GPU allows it, and compile them.
 
         Raises:
             MissingDependency: Triton is not installed.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def plan(model: onnx.ModelProto, spec: ModelSpec, chosen: Collection[str] | None = None) -> Network:
-    """NetworkPlan a network.
+    """Plan a network.
 
     Args:
         model: The network, its layers in FP16 or FP32, some perhaps INT8 by Q/DQ. The engine computes in FP16
@@ -78,7 +78,7 @@ class NetworkPlan:
         """Return the network, placed in its arena; see :func:`plan` for ``chosen``."""
         forms = self.forms(chosen)
         network = Lowering(self._draft, self._homes, self._tail, self._spec, self._graph, forms).run()
-        network.rounded = bool(self.possible)
+        network.rounded = bool(set(self.possible if chosen is None else chosen) & set(self.possible))
         network.ahead = steps_ahead(network)
         arena.place(network)
         return network

@@ -29,7 +29,7 @@ class ShareFound:
 
 @dataclass(frozen=True)
 class FrameFound:
-    """What all GPUs found; see :class:`yolotrt.pipeline.frames.Seen`."""
+    """What all GPUs found; see :class:`yolotrt.pipeline.frames.Unmerged`."""
 
     shares: Sequence[ShareFound]
 

@@ -26,12 +26,15 @@ class ReusedMemory:
         fitting = next((i for i, b in enumerate(self._free) if len(b) >= nbytes), None)
         # A quarter more than is needed, since frames differ.
         block = bytearray(nbytes + nbytes // 4 + 1) if fitting is None else self._free.pop(fitting)
+        del self._free[:-_KEPT]
         array: U8 = np.frombuffer(block, np.uint8, nbytes)
         # Views of the array keep it alive, and not the block alone: the block is no array.
         weakref.finalize(array, self._give_back, block).atexit = False
         return array
 
     def _give_back(self, block: bytearray) -> None:
-        """Keep a block for the next results; called wherever the last of its arrays goes."""
+        """Keep a block for the next results; called wherever the last of its arrays goes.
+
+        That can be in the middle of :meth:`take`, so it only appends: what was found there stays where it is.
+        """
         self._free.append(block)
-        del self._free[:-_KEPT]

@@ -44,7 +44,12 @@ class Staging:
             arrived: Told in order, by the calling thread.
         """
         height = len(frame)
-        if frame.ctypes.data == target.ctypes.data:
+        in_place = frame.ctypes.data == target.ctypes.data
+        if (
+            in_place and frame.strides != target.strides
+        ):  # the same memory, turned: it cannot be read while written
+            frame, in_place = frame.copy(), False
+        if in_place:
             for band in pairwise([0, *bounds] if frame.nbytes >= _COPY_ALONE else [0, height]):
                 arrived(*band)
             return

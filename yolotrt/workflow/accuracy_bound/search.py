@@ -255,7 +255,7 @@ def _terms(request: BoundRequest, criterion: Criterion, runs_here: bool) -> dict
         "bound_judged_on": criterion.key(),
         "bound_judged_by": "engine" if runs_here else "Q/DQ graph",
         "bound_least_int8": f"{request.least_int8 * 100:g}%",
-        **({} if request.max_drop_small is None else {"bound_max_drop_small": str(request.max_drop_small)}),
+        "bound_max_drop_small": "" if request.max_drop_small is None else str(request.max_drop_small),
         "bound_recipe": str(RECIPE),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def threshold_note(engine: Path, conf: float = CONFIDENT) -> str | None:
         if not at.differs:
             return None
         change = at.found / at.reference - 1
-        moved = "" if at.equal is None else f": use {conf + at.equal - at.conf:.2f} for as many"
+        known = at.equal is not None and math.isclose(conf, at.conf)
+        moved = f": use {at.equal:.2f} for as many" if known else ""
     except (YoloTrtError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     return (

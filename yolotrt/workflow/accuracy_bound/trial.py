@@ -254,7 +254,10 @@ class Trial:
     def _build(self, excluded: tuple[str, ...], shift: float) -> EngineFile:
         place = self.folder / self.plan.engine().path.name
         plan = excluding(self.plan, excluded, place, shift=shift)
-        plan = replace(plan, request=replace(plan.request, force=False))
+        options = plan.request.options
+        if place.exists() and options.get("retune"):  # timed once: other times would choose other INT8 layers
+            options = {**options, "retune": False}
+        plan = replace(plan, request=replace(plan.request, force=False, options=options))
         return build_planned(plan, progress=self.progress, say=quiet).file
 
 
