@@ -254,3 +254,14 @@ def test_an_interrupted_bench_keeps_its_rounds_and_continues(
     assert result.resumed_at == (partial.rounds,)
     kept = result.cases[0].samples["end_to_end"][: partial.rounds]
     assert kept == partial.cases[0].samples["end_to_end"]
+
+
+def test_groups_that_nobody_asked_for_fit_the_frame(cli: Cli, tiny_onnx: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((64, 100, 3), np.uint8))
+    options = ("--source", "small.png", "--mode", "tiled", "--dispatch", "serial", "-n", 1, "--warmup", 0)
+    done = cli("bench", tiny_onnx, "--trust", *options, "-o", "r.json")
+    assert done.code == 0, done.err
+    assert "note: the frame has few tiles: groups 1" in done.err
+    asked = cli("bench", tiny_onnx, "--trust", *options, "--groups", "1,8")
+    assert asked.code == 2
+    assert "8 groups are too many" in asked.err

@@ -22,21 +22,31 @@ def place(file: EngineFile, device: str = "auto") -> Placement:
         UsageError: The words are no device, or the engine cannot run there.
     """
     owner = backend(file.backend)
-    if device == "cuda":
-        device = "cuda:0"
+    gpus = require_device(device)
     if device == "auto":
         return owner.placement(file.precision)
-    if device == "cpu":
+    if gpus is None:
         if not owner.runs_on_cpu:
             raise UsageError(
                 f"{file.path} is a {file.backend} engine: it runs on a GPU only.",
                 hint=f"For the processor: yolotrt build MODEL --{file.precision} --backend {EMBEDDED}",
             )
         return Placement((), "asked for")
-    found = re.fullmatch(r"(?:cuda:)?(\d+(?:,\d+)*)", device)
+    return Placement(gpus, "asked for")
+
+
+def require_device(device: str) -> tuple[int, ...] | None:
+    """Return the GPUs that words name; None for the processor, or if they leave it open.
+
+    Raises:
+        UsageError: The words are no device, or name one twice.
+    """
+    if device in ("auto", "cpu"):
+        return None
+    found = re.fullmatch(r"(?:cuda:)?(\d+(?:,\d+)*)", "0" if device == "cuda" else device)
     if not found:
         raise UsageError(f"{device!r} is no device.", hint="Like this: auto, cpu, cuda:0 (or 0), cuda:0,1")
     gpus = tuple(int(index) for index in found[1].split(","))
     if len(set(gpus)) != len(gpus):
         raise UsageError(f"{device!r} names a GPU twice.", hint="Name each once, as in cuda:0,1")
-    return Placement(gpus, "asked for")
+    return gpus

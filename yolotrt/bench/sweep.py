@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from yolotrt.arrays import Frame
-from yolotrt.backends.base import Engine
+from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.bench.energy_use import measure_energy
 from yolotrt.bench.paced import measure_paced
 from yolotrt.bench.result import Case, CaseResult
@@ -190,6 +190,20 @@ def _running(subjects: Sequence[PipelineSubject], earlier: Sequence[CaseResult])
     return [Running.resume(subject, known[subject.case]) for subject in subjects]
 
 
+def with_fitting_groups(
+    settings: SweepSettings, frame_wh: tuple[int, int], files: Iterable[EngineFile]
+) -> SweepSettings:
+    """Return settings without the numbers of groups that are larger than a frame's number of tiles.
+
+    Args:
+        settings: Their groups are a default, and nobody's wish.
+        frame_wh: Width and height of the frame, px.
+        files: The engines of the tiles.
+    """
+    tiles = min(len(tile_grid(frame_wh, file.spec.input_wh, settings.overlap).origins) for file in files)
+    return replace(settings, groups=tuple(n for n in settings.groups if n <= tiles) or (1,))
+
+
 def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: Engine) -> None:
     """Refuse impossible group counts before minutes of measuring, not after."""
     if not any("tiled" in mode for mode in settings.modes):
@@ -197,8 +211,8 @@ def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: En
     tiles = len(tile_grid(frame_wh, engine.file.spec.input_wh, settings.overlap).origins)
     if max(settings.groups) > tiles:
         raise UsageError(
-            "A frame of {}x{} px has {} tiles; ".format(*frame_wh, tiles)
-            + f"{max(settings.groups)} groups are too many.",
+            f"A frame of {frame_wh[0]}x{frame_wh[1]} px has {tiles} tile{'s'[: tiles != 1]}; "
+            f"{max(settings.groups)} groups are too many.",
             hint=f"Use --groups up to {tiles}, or a larger --source.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,7 +168,7 @@ def bench(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.result import RESULT
     from yolotrt.bench.run import RunRequest, locked_output
-    from yolotrt.bench.sweep import SweepSettings
+    from yolotrt.bench.sweep import SweepSettings, with_fitting_groups
     from yolotrt.data.measured import read_frames, source_files
     from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
@@ -217,7 +218,14 @@ def bench(
         pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
             announce(file, imgsz, device)
-        result = _measure(pairs, request, read_frames(source), device, loadgen)
+        frames = read_frames(source)
+        if groups is None and "groups" not in chosen and any("tiled" in name for name in settings.modes):
+            frame_wh = (frames[0].shape[1], frames[0].shape[0])
+            fitting = with_fitting_groups(settings, frame_wh, [pair[0] for pair in pairs])
+            request = replace(request, settings=fitting)
+            if fitting.groups != settings.groups:
+                say(f"note: the frame has few tiles: groups {', '.join(map(str, fitting.groups))}")
+        result = _measure(pairs, request, frames, device, loadgen)
     _show(result, json)
     if output is not None:
         say(f"result: {output}")

@@ -137,6 +137,8 @@ def progress_bars() -> Iterator[Progress]:
     def report(name: str, done: int, total: int) -> None:
         if name not in steps:
             steps[name] = bars.add_task(visible(name), total=total or None)
+        elif not done:  # a step of that name begins once more, with a clock of its own
+            bars.reset(steps[name])
         bars.update(steps[name], completed=done, total=total or None)
 
     with bars:
@@ -163,6 +165,8 @@ class Lines:
     def report(self, name: str, done: int, total: int) -> None:
         """See :data:`yolotrt.progress.Progress`."""
         at = self._clock()
+        if not done:  # a step of that name may have been there before: this one has a clock of its own
+            self._steps.pop(name, None)
         begin, first = self._steps.setdefault(name, (at, done))
         if talk.verbose and total and done >= total:
             self._say(f"{name}: {total}, took {seconds_between(begin, at):.1f} s")

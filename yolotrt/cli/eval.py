@@ -206,8 +206,8 @@ def _hold(gates: list[_Gate], held: HeldBound, strict: bool) -> None:
     for name, kind, difference, bound in gates:
         chance = bound.chance(difference)
         loses = (
-            f"{name} loses {0.0 - difference.absolute * 100:.2f} points of {kind} "
-            f"({0.0 - (difference.relative or 0):.1%} relative"
+            f"{name} {'gains' if difference.absolute > 0 else 'loses'} {abs(difference.absolute) * 100:.2f} "
+            f"points of {kind} ({abs(difference.relative or 0):.1%} relative"
             + ("" if chance is None else f", more than {bound} with a probability of {chance:.0%}")
             + ")"
         )

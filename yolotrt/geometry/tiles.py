@@ -120,7 +120,7 @@ def split_groups(n_tiles: int, groups: int) -> list[range]:
     """
     if not 1 <= groups <= n_tiles:
         raise UsageError(
-            f"{n_tiles} tiles cannot be dealt out to {groups} groups.",
+            f"{n_tiles} tile{'s'[: n_tiles != 1]} cannot be dealt out to {groups} groups.",
             hint=f"Use --groups between 1 and {n_tiles}.",
         )
     bounds = [n_tiles * g // groups for g in range(groups + 1)]

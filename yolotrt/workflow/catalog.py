@@ -11,7 +11,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
-from yolotrt.backends.placement import place
+from yolotrt.backends.placement import place, require_device
 from yolotrt.backends.registry import backend
 from yolotrt.backends.sidecar import FORMAT, has_sidecar, read_sidecar
 from yolotrt.data.foreign import VIDEO_ENDINGS
@@ -94,8 +94,10 @@ def newest_engine(engines: Path, device: str = "auto", say: Say = lambda _: None
         say: Told which was taken and why, and which others there are.
 
     Raises:
+        UsageError: The device is none.
         InputError: There is none, or none that can run here.
     """
+    require_device(device)
     sidecars = [p for p in engines.glob("*.json") if p.with_suffix("").is_file() and _is_sidecar(p)]
     if not sidecars:
         raise InputError(
