@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -10,8 +11,6 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-
-import pytest
 
 import yolotrt
 from tools import architecture
@@ -21,8 +20,13 @@ ROOT = Path(yolotrt.__file__).parent
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _imports(path: Path) -> list[str]:
-    return _imported(ast.parse(path.read_text()))
+    return _imported(_tree(path))
 
 
 def _imported(tree: ast.Module) -> list[str]:
@@ -35,17 +39,21 @@ def _imported(tree: ast.Module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_whoever_prints_makes_names_safe(path: Path) -> None:
+def test_whoever_prints_makes_names_safe() -> None:
     """Names come from elsewhere: verbs print by the functions of one module, which make them safe."""
-    tree = ast.parse(path.read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    prints = any(getattr(call.func, "id", None) == "print" for call in calls)
     own = {"cli/console.py", "cli/app.py", "backends/tensorrt/log.py", "machine/memory.py"}
-    assert not prints or str(path.relative_to(ROOT)) in own, "use tell, say or warn of yolotrt.cli.console"
-    imported = _imported(tree)
-    assert "rich.console" not in imported or path == ROOT / "cli" / "terminal.py", "use stdout()"
-    assert "html" not in imported or path == ROOT / "text.py", "use yolotrt.text.html_text"
+    wrong: list[str] = []
+    for path in MODULES:
+        tree, name = _tree(path), str(path.relative_to(ROOT))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        if any(getattr(call.func, "id", None) == "print" for call in calls) and name not in own:
+            wrong.append(f"{name} prints: use tell, say or warn of yolotrt.cli.console")
+        imported = _imported(tree)
+        if "rich.console" in imported and name != "cli/terminal.py":
+            wrong.append(f"{name} makes a console: use stdout()")
+        if "html" in imported and name != "text.py":
+            wrong.append(f"{name} escapes: use yolotrt.text.html_text")
+    assert wrong == []
 
 
 def _contracts(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -106,10 +114,9 @@ APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 4"}
 """Constants that mean something else in each module: documents count their versions for themselves."""
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_module_is_read_in_one_sitting(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    assert lines <= MOST_LINES, "split it by meaning"
+def test_a_module_is_read_in_one_sitting() -> None:
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: many for name, many in lines.items() if many > MOST_LINES} == {}, "split it by meaning"
 
 
 ALONGSIDE = sorted(p for room in ("benchmarks", "tools") for p in (ROOT.parent / room).rglob("*.py"))
@@ -119,7 +126,7 @@ def test_no_two_classes_share_a_name_and_no_constant_is_defined_twice() -> None:
     """Beside the package, too; constants there are paths and sizes of each program."""
     places: dict[str, list[str]] = {}
     for path in (*MODULES, *ALONGSIDE):
-        tree = ast.parse(path.read_text())
+        tree = _tree(path)
         names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
         if path in MODULES:
             names |= {ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)}
@@ -132,7 +139,7 @@ def test_no_two_types_are_called_alike() -> None:
     """Aliases and type variables are told by their capitals: ``Name = ...``."""
     places: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.parse(path.read_text()).body:
+        for node in _tree(path).body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             for name in (target.id for target in targets if isinstance(target, ast.Name)):
                 if re.match("[A-Z]\\w*[a-z]", name) and ast.unparse(node) not in APART:
@@ -164,14 +171,19 @@ def test_help_needs_no_heavy_library() -> None:
 OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", OTHERS, ids=lambda p: str(p.relative_to(ROOT.parent)))
-def test_what_code_around_the_package_imports_from_it_is_there(path: Path) -> None:
+def test_what_code_around_the_package_imports_from_it_is_there() -> None:
     """Benchmarks run on GPUs alone, and import some of it only when called."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yolotrt"):
-            for alias in node.names:
-                assert _is_there(node.module or "", alias.name), f"{node.module} has no {alias.name}"
+    missing = [
+        f"{path.relative_to(ROOT.parent)}: {node.module} has no {alias.name}"
+        for path in OTHERS
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yolotrt")
+        for alias in node.names
+        if not _is_there(node.module or "", alias.name)
+    ]
+    assert missing == []
 
 
+@functools.cache
 def _is_there(module: str, name: str) -> bool:
     return hasattr(import_module(module), name) or find_spec(f"{module}.{name}") is not None

@@ -270,6 +270,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _write(self, data: bytes) -> None:
-        self.wfile.write(data)
-        with self.state.lock:
+        with self.state.lock:  # before: whoever has it all may ask at once
             self.state.sent += len(data)
+        self.wfile.write(data)
