@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One process more than cores, since some tests wait; whoever has nothing left takes from the others.
-# Tests on a GPU take turns.
-PARALLEL = -n $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())') --dist worksteal
+# On every core; whoever has nothing left takes from the others. Tests on a GPU take turns.
+# (One process more than cores makes what they share once more, and is no faster.)
+PARALLEL := -n logical --dist worksteal
 # Extra arguments for pip, such as a constraints file: make setup PIP_ARGS="-c constraints.txt"
 PIP_ARGS ?=
 
