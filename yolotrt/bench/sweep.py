@@ -200,7 +200,7 @@ def with_fitting_groups(
         frame_wh: Width and height of the frame, px.
         files: The engines of the tiles.
     """
-    tiles = min(len(tile_grid(frame_wh, file.spec.input_wh, settings.overlap).origins) for file in files)
+    tiles = min(_tiles(settings, frame_wh, file) for file in files)
     return replace(settings, groups=tuple(n for n in settings.groups if n <= tiles) or (1,))
 
 
@@ -208,13 +208,18 @@ def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: En
     """Refuse impossible group counts before minutes of measuring, not after."""
     if not any("tiled" in mode for mode in settings.modes):
         return
-    tiles = len(tile_grid(frame_wh, engine.file.spec.input_wh, settings.overlap).origins)
+    tiles = _tiles(settings, frame_wh, engine.file)
     if max(settings.groups) > tiles:
         raise UsageError(
             f"A frame of {frame_wh[0]}x{frame_wh[1]} px has {tiles} tile{'s'[: tiles != 1]}; "
             f"{max(settings.groups)} groups are too many.",
             hint=f"Use --groups up to {tiles}, or a larger --source.",
         )
+
+
+def _tiles(settings: SweepSettings, frame_wh: tuple[int, int], file: EngineFile) -> int:
+    """Return into how many tiles an engine's input size cuts a frame."""
+    return len(tile_grid(frame_wh, file.spec.input_wh, settings.overlap).origins)
 
 
 def new_subjects(

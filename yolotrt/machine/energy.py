@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.machine.nvml import handle_of
+from yolotrt.machine.nvml import handle_of, library
 from yolotrt.timing.clock import Clock, now, seconds_between
 
 
@@ -84,24 +84,14 @@ def energy_meter(pci_bus_ids: Sequence[str], clock: Clock = now) -> Iterator[Ene
         pci_bus_ids: Where the GPUs sit; see :func:`yolotrt.machine.nvml.handle_of`.
         clock: What is read beside the counters.
     """
-    try:
-        import pynvml as nvml
-    except ImportError:
-        nvml = None
-    if nvml is None or not pci_bus_ids:
+    if not pci_bus_ids:
         yield None
         return
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        yield None
-        return
-    try:
-        try:
-            meter = EnergyMeter(nvml, [handle_of(nvml, one) for one in dict.fromkeys(pci_bus_ids)], clock)
-            meter.joules()
-        except nvml.NVMLError:
-            meter = None
+    with library() as nvml:
+        meter = None
+        if nvml is not None:
+            with suppress(nvml.NVMLError):
+                found = EnergyMeter(nvml, [handle_of(nvml, one) for one in dict.fromkeys(pci_bus_ids)], clock)
+                found.joules()
+                meter = found
         yield meter
-    finally:
-        nvml.nvmlShutdown()

@@ -111,8 +111,8 @@ def handle_of(nvml: Any, pci_bus_id: str | None) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(pci_bus_id: str | None) -> Iterator[tuple[Any, Any] | None]:
-    """Open the library for the block; None without package, driver or GPU."""
+def library() -> Iterator[Any]:
+    """Open NVML for the block; None without package or driver."""
     try:
         import pynvml as nvml
     except ImportError:
@@ -124,10 +124,17 @@ def _opened(pci_bus_id: str | None) -> Iterator[tuple[Any, Any] | None]:
         yield None
         return
     try:
-        try:
-            handle = handle_of(nvml, pci_bus_id)
-        except nvml.NVMLError:
-            handle = None
-        yield None if handle is None else (nvml, handle)
+        yield nvml
     finally:
         nvml.nvmlShutdown()
+
+
+@contextlib.contextmanager
+def _opened(pci_bus_id: str | None) -> Iterator[tuple[Any, Any] | None]:
+    """Open the library for the block; None without package, driver or GPU."""
+    with library() as nvml:
+        handle = None
+        if nvml is not None:
+            with contextlib.suppress(nvml.NVMLError):
+                handle = handle_of(nvml, pci_bus_id)
+        yield None if handle is None else (nvml, handle)
