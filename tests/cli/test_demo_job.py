@@ -28,9 +28,10 @@ def test_scenes_build_eval_bench_predict(cli: Cli) -> None:
     done = cli("eval", *built.values(), *truth, "--mode", "tiled", "--max-drop", "3%", "--json", "a.json")
     assert done.code == 0, done.err
     fp32, int8 = json.loads(Path("a.json").read_text())["engines"]
-    assert fp32["box"]["ap"] > 0.65
-    assert fp32["mask"]["ap"] > 0.60
+    assert fp32["box"]["ap"] > 0.80
+    assert fp32["mask"]["ap"] > 0.75
     assert int8["comparison"]["box"]["relative"] > -0.03
+    assert int8["comparison"]["mask"]["relative"] > -0.03
 
     frame = sorted(Path("held-out/images").iterdir())[0]
     done = cli(

@@ -25,7 +25,7 @@ from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
 
 HOST = 0
-"""The host, as a stream: what it waits for comes before whatever it issues later."""
+"""The host, as a stream: what one of its threads waits for comes before whatever that thread issues later."""
 
 
 @dataclass
@@ -89,6 +89,7 @@ class HostDriver:
         self._memory: dict[int, npt.NDArray[np.uint8]] = {}
         self._host: dict[int, npt.NDArray[np.uint8]] = {}
         self._last: dict[int, int] = {}
+        self._waited: dict[int | None, int] = {}
         self._events: dict[int, int | None] = {}
         self._modules: dict[int, tuple[str, dict[str, int]]] = {}
         self._functions: dict[int, tuple[str, dict[str, int]]] = {}
@@ -230,7 +231,7 @@ class HostDriver:
     def launch_graph(self, graph: int, stream: int) -> None:
         self.calls.append("launch_graph")
         with self._lock:
-            before = {self._last.get(stream, -1), self._last.get(HOST, -1)}
+            before = {self._last.get(stream, -1), *self._host_waited_for()}
             placed: list[int] = []
             for name, after, work in self._graphs[graph].nodes:
                 inner = {placed[a] for a in after if a >= 0}
@@ -258,6 +259,7 @@ class HostDriver:
         """Start a new record; all streams are idle."""
         self.operations.clear()
         self._last.clear()
+        self._waited.clear()
         self._events = dict.fromkeys(self._events)
 
     def names(self) -> list[str]:
@@ -302,7 +304,7 @@ class HostDriver:
         return self._capture is not None and stream in self._capture.streams
 
     def _submit(self, name: str, stream: int, work: Work, after: set[int]) -> None:
-        self._run(name, stream, work, after | {self._last.get(stream, -1), self._last.get(HOST, -1)})
+        self._run(name, stream, work, after | {self._last.get(stream, -1), *self._host_waited_for()})
         self._last[stream] = len(self.operations) - 1
 
     def _submit_captured(self, name: str, stream: int, work: Work, after: set[int]) -> None:
@@ -316,9 +318,19 @@ class HostDriver:
         self.operations.append(operation)
 
     def _host_waits_for(self, operation: int | None) -> None:
-        after = {self._last.get(HOST, -1), -1 if operation is None else operation}
+        after = {*self._host_waited_for(), -1 if operation is None else operation}
         self._run("host waits", HOST, lambda op: None, after)
-        self._last[HOST] = len(self.operations) - 1
+        self._waited[threading.get_ident()] = len(self.operations) - 1
+
+    def _host_waited_for(self) -> set[int]:
+        """Return the last waits that come before what this thread issues.
+
+        The main thread hands out work and waits for it, so it knows of all waits; another one knows of its own
+        and of the main one's, since it may run before or after the rest.
+        """
+        main, this = threading.main_thread().ident, threading.get_ident()
+        known = self._waited if this == main else {main, this} & self._waited.keys()
+        return {self._waited[thread] for thread in known} | {-1}
 
     def _require_alive(self, name: str) -> None:
         if self.fails_at and name == self.fails_at:
