@@ -150,7 +150,7 @@ def _filled(value: str, known: dict[str, str]) -> str:
 def test_metrics_are_served_while_a_run_goes_on(cli: Cli, tiny_onnx: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     clip.mkdir()
-    for index in range(60):
+    for index in range(30):
         cv2.imwrite(str(clip / f"{index:02}.png"), np.full((96, 128, 3), index, np.uint8))
     seen: list[str] = []
     port = _free_port()

@@ -120,7 +120,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
         deadline = time.monotonic() + 60
         while camera.requests.count("PLAY") == played and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(3)
+        time.sleep(2)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     finally:
