@@ -59,6 +59,7 @@ VERBS = (
     ("eval", "Accuracy of engines, side by side."),
     ("predict", "What an engine finds in pictures and videos."),
     ("run", "Keep up with a video or camera."),
+    ("batch", "Any number of inputs, by many workers."),
     ("profile", "Time per layer of a TensorRT engine."),
     ("scenes", "Synthetic 4K scenes with annotations."),
     ("mosaics", "Large annotated frames from small images."),

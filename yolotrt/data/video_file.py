@@ -24,6 +24,8 @@ MAX_FPS = 1000
 """A header that names a higher rate names a clock instead."""
 
 _PLAYLISTS = ("hls", "concat", "dash", "sdp", "rtsp", "imf")
+_INDEXED = ("mov", "matroska")
+"""Containers that say where their key frames are: in others a search lands somewhere near, or nowhere."""
 _CONVERT = "Try it with ffprobe, or convert it: ffmpeg -i IN -c:v libx264 out.mp4"
 
 
@@ -97,6 +99,13 @@ class VideoFile:
         Raises:
             ImageError: It ends without a single frame.
         """
+        for found, _stamp in self._timed():
+            yield found
+        if not self._came:
+            raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
+
+    def _timed(self) -> Iterator[tuple[VideoFrameAt, int | None]]:
+        """Decode frame after frame, each with its time stamp in the stream's own steps."""
         convert = Converter()
         for frame in self._decoded():
             stamp = frame.pts if frame.pts is not None else frame.dts
@@ -106,9 +115,49 @@ class VideoFile:
             moment = Moment(self._came, self._timeline.place(stamp_s, lasts_s), stamp_s)
             self._came += 1
             self._end_stamp_s = (stamp_s or 0.0) + (lasts_s or 0.0)
-            yield VideoFrameAt(convert(frame), moment)
-        if not self._came:
-            raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
+            yield VideoFrameAt(convert(frame), moment), stamp
+
+    @property
+    def searchable(self) -> bool:
+        """Whether frames can be found by their time stamps."""
+        return self._container.format.name.startswith(_INDEXED)
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds of one step of its time stamps."""
+        return self._stream.time_base or Fraction(1)
+
+    def stamps(self) -> Iterator[tuple[int | None, bool]]:
+        """Read the file to its end without decoding; give each frame's time stamp, and if it is a key frame.
+
+        They come as they are stored, which need not be the order in which they are shown.
+        """
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.FFmpegError, OSError):
+                return
+            if packet.size and not packet.is_discard:
+                yield packet.pts, packet.is_keyframe
+
+    def frames_between(self, begin: int | None, end: int | None) -> Iterator[VideoFrameAt]:
+        """Decode what is shown from one time stamp on and before another; numbers count from there.
+
+        Args:
+            begin: Time stamp of a key frame, in steps of :attr:`time_base`; None begins with the file.
+            end: Time stamp, or None for the end of the file.
+        """
+        if begin is not None:
+            self._container.seek(begin, stream=self._stream, backward=True)
+        for found, stamp in self._timed():
+            if stamp is None or (begin is not None and stamp < begin):
+                continue
+            if end is not None and stamp >= end:
+                return
+            yield found
 
     def remarks(self) -> tuple[str, ...]:
         """Return what is wrong with the file, after its last frame was read."""

@@ -15,6 +15,7 @@ from yolotrt.data.coco.manifest import DOCUMENT as MANIFEST
 from yolotrt.machine.examined import EXAMINED
 from yolotrt.quantization.cache_file import DOCUMENT as CALIBRATION
 from yolotrt.workflow.accuracy_file import DOCUMENT as ACCURACY
+from yolotrt.workflow.batched import BATCH, PLAN
 from yolotrt.workflow.built import BUILT
 from yolotrt.workflow.replies import REPLIES
 from yolotrt.workflow.tune.outcome_file import DOCUMENT as TUNED
@@ -34,6 +35,8 @@ DOCUMENTS: tuple[Document[Any], ...] = (
     BUILT,
     FOLDER_LIST,
     KERNEL_TIMINGS,
+    PLAN,
+    BATCH,
     *REPLIES,
 )
 

@@ -1,0 +1,189 @@
+"""What a worker does, wherever it is: it holds an engine, looks at a shard's items and writes the result."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yolotrt.arrays import Frame
+from yolotrt.artifacts.hashing import sha256_bytes
+from yolotrt.data.coco.names import category_ids
+from yolotrt.data.images import decode_image
+from yolotrt.data.video_file import Moment
+from yolotrt.data.video_parts import part_frames
+from yolotrt.errors import ImageError, InputError, PictureWarning
+from yolotrt.pipeline.adapters import Record
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.tiled import TiledPipeline
+from yolotrt.scale.layouts import layout, write_records
+from yolotrt.scale.plan import Item, Shard
+from yolotrt.workflow.identity import RecordIds
+from yolotrt.workflow.predict import Found
+from yolotrt.workflow.records import frame_record
+
+SHARDS = "shards"
+"""Folder of the results."""
+
+_AGAIN = "Run the same command again: it plans anew, and keeps what is done."
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a batch are told; small enough to be sent anywhere.
+
+    Attributes:
+        engine: The engine's file.
+        settings: How frames are cut, run, decoded and merged.
+        folder: Where results go; every worker must see it.
+        layout: How they are written.
+        device: Where the engine runs.
+        trust: Also load an engine that nothing vouches for.
+    """
+
+    engine: str
+    settings: PipelineSettings
+    folder: str
+    layout: str = "jsonl"
+    device: str = "auto"
+    trust: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a shard went.
+
+    Attributes:
+        shard: Its number.
+        frames: Frames that were looked at.
+        objects: What was found in them.
+        seconds: How long it took.
+        unread: Inputs that could not be read.
+        first_unread: What was wrong with the first one.
+        was_there: Another worker had written it: nothing was computed.
+        remarks: What had to be guessed about pictures, each kind once.
+    """
+
+    shard: int
+    frames: int = 0
+    objects: int = 0
+    seconds: float = 0.0
+    unread: int = 0
+    first_unread: str | None = None
+    was_there: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class _ShardCount:
+    frames: int = 0
+    objects: int = 0
+    unread: list[str] = field(default_factory=list)
+
+
+class Worker:
+    """Computes shards, one after another. For one thread.
+
+    Args:
+        job: What is to be done.
+
+    Raises:
+        YoloTrtError: The engine does not load here.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        layout(job.layout)
+        self._pipeline = TiledPipeline.open(
+            job.engine, device=job.device, trust=job.trust, **vars(job.settings)
+        )
+        self._names = self._pipeline.names
+        self._classes = tuple(category_ids(self._names))
+
+    @property
+    def where(self) -> str:
+        """Machine and process."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def do(self, shard: Shard) -> Outcome:
+        """Compute a shard and write its result under its name; one that is there already stays.
+
+        Raises:
+            InputError: An input is not what was planned.
+            StorageError: The result cannot be written.
+            ExecutionError: The engine failed.
+        """
+        target = result_path(Path(self._job.folder), shard, self._job.layout)
+        if target.exists():
+            return Outcome(shard.index, was_there=True)
+        begin, tally = time.perf_counter(), _ShardCount()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", PictureWarning)
+            records = [record for item in shard.items for record in self._look(item, tally)]
+        write_records(self._job.layout, records, target)
+        kinds = {w.message.kind: str(w.message) for w in said if isinstance(w.message, PictureWarning)}
+        return Outcome(
+            shard.index,
+            tally.frames,
+            tally.objects,
+            time.perf_counter() - begin,
+            len(tally.unread),
+            next(iter(tally.unread), None),
+            remarks=tuple(kinds.values()),
+        )
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._pipeline.close()
+
+    def _look(self, item: Item, tally: _ShardCount) -> Iterator[Record]:
+        """Give a record for each frame of an item; what cannot be read has one, too, which says so."""
+        try:
+            for name, image, moment in _frames(item):
+                result = self._pipeline(image)
+                number = item.first_id + (0 if moment is None else moment.index)
+                ids = RecordIds({name: number}, self._classes, {})
+                found = Found(name, result.frame_wh, result.detections, self._names, moment)
+                tally.frames += 1
+                tally.objects += len(result.detections)
+                yield frame_record(found, ids)
+        except ImageError as exc:  # of these bytes it will say the same again
+            tally.unread.append(exc.message)
+            yield {"image_id": item.first_id, "image": item.name, "error": exc.message, "objects": []}
+
+
+def result_path(folder: Path, shard: Shard, layout_name: str) -> Path:
+    """Return where the result of a shard is, or will be."""
+    return folder / SHARDS / (shard.name + layout(layout_name).suffix)
+
+
+def _frames(item: Item) -> Iterator[tuple[str, Frame, Moment | None]]:
+    if item.error is not None:
+        raise ImageError(item.error)
+    path = Path(item.path)
+    if item.part is not None:
+        if not _as_planned(item, path):
+            raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
+        for found in part_frames(path, item.part):
+            yield f"{item.name}#{found.moment.index}", found.image, found.moment
+        return
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"{item.name} cannot be read any more ({exc.strerror}).", hint=_AGAIN) from exc
+    if sha256_bytes(data) != item.sha256:
+        raise InputError(f"{item.name} was changed after the batch was planned.", hint=_AGAIN)
+    yield item.name, decode_image(data, path), None
+
+
+def _as_planned(item: Item, path: Path) -> bool:
+    """Return whether a video is the one that was hashed, by length and time: a hash costs a reading."""
+    try:
+        state = path.stat()
+    except OSError:
+        return False
+    return (state.st_size, state.st_mtime_ns) == (item.bytes, item.changed_ns)
