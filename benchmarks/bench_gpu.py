@@ -54,6 +54,7 @@ from yolotrt.pipeline.settings import PipelineSettings
 
 SECTIONS = ("sweep", "frame", "peers", "kernels", "agreement", "soak")
 GROUPS = (1, 2, 4, 8)
+"""Groups of tiles that are tried unless others are named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,12 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gpu = Gpu(device, loaded(options.engine, device))
     subjects = contextlib.ExitStack()
     sections: dict[str, Callable[[], Any]] = {
-        "sweep": lambda: sweep(gpu, frame, options.rounds, subjects),
+        "sweep": lambda: sweep(gpu, frame, options, subjects),
         "frame": lambda: whole_frames(gpu, frame, options, subjects),
         "peers": lambda: beside_peers(gpu, frame, options, subjects),
         "kernels": lambda: kernel_table(gpu, frame, PipelineSettings("tiled+global", measure=False)),
         "agreement": lambda: agreements(options, device),
-        "soak": lambda: soak(gpu, frame, options.soak),
+        "soak": lambda: soak(gpu, frame, options.soak, options.groups[-1]),
     }
     report: dict[str, Any] = {
         "environment": {
@@ -105,14 +106,16 @@ def loaded_libraries() -> list[str]:
     return sorted(file.name for file in files)
 
 
-def sweep(gpu: Gpu, frame: Any, rounds: int, open_subjects: contextlib.ExitStack) -> dict[str, Any]:
+def sweep(
+    gpu: Gpu, frame: Any, options: argparse.Namespace, open_subjects: contextlib.ExitStack
+) -> dict[str, Any]:
     """Measure all dispatch modes and group counts on tiles alone."""
     subjects = [
         DeviceSubject("tiles", gpu, PipelineSettings("tiled", groups, dispatch, measure=True))
         for dispatch in DEVICE_DISPATCH
-        for groups in GROUPS
+        for groups in options.groups
     ]
-    return _measured(subjects, frame, rounds, gpu.device, open_subjects)
+    return _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
 
 
 def whole_frames(
@@ -125,7 +128,7 @@ def whole_frames(
     plain = PipelineSettings("tiled+global", 1, "graph")
     after = replace(plain, global_order="after")
     subjects: list[Any] = [InferenceSubject("bare inference, one batch after another", gpu, after, frame)]
-    for measured_too, groups in ((False, GROUPS), (True, (1, 4))):
+    for measured_too, groups in ((False, options.groups), (True, (1, 4))):
         for n in groups:
             for pinned in (False, True):
                 name = "frame" + ", page-locked source" * pinned + ", stages measured" * measured_too
@@ -191,11 +194,12 @@ def agreements(options: argparse.Namespace, device: Device) -> dict[str, Any]:
     return found
 
 
-def soak(gpu: Gpu, frame: Any, frames: int) -> dict[str, Any]:
+def soak(gpu: Gpu, frame: Any, frames: int, groups: int) -> dict[str, Any]:
     """Process many frames and compare memory early on and at the end."""
     samples = []
     process = psutil.Process()
-    with DevicePipeline([gpu], PipelineSettings("tiled+global", 2, "graph", depth=2)) as pipeline:
+    settings = PipelineSettings("tiled+global", groups, "graph", depth=2)
+    with DevicePipeline([gpu], settings) as pipeline:
         for index, _ in enumerate(pipeline.frames(frame for _ in range(frames))):
             if index % max(frames // 20, 1) == max(frames // 20, 1) - 1:
                 samples.append((index + 1, gpu.device.memory()[0], process.memory_info().rss))
@@ -271,6 +275,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="import torch first, whose cuDNN is used then;\notherwise ONNX Runtime takes what it finds",
     )
+    parser.add_argument("--groups", type=int, nargs="*", default=GROUPS, help="groups of tiles to try")
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--peer-rounds", type=int, default=10, help="of the peers, which take long")
     parser.add_argument("--soak", type=int, default=2000)

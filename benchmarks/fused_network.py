@@ -76,15 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "gpu_before": gpu_state(device.info.pci_bus_id),
         "networks": {},
     }  # fmt: skip
-    for path in options.networks:
-        report["networks"][path.stem] = network(path, device, batches, options)
+
+    def measured(name: str, found: dict[str, Any]) -> None:
+        report["networks"][name] = found
         report["gpu_after"] = gpu_state(device.info.pci_bus_id)
         write_document(options.output, format="yolotrt.fused-bench", version=1, body=report)
+
+    for path in options.networks:
+        network(path, device, batches, options, measured)
     return 0
 
 
-def network(path: Path, device: Device, batches: list[int], options: argparse.Namespace) -> dict[str, Any]:
-    """Build an engine of a network and measure it and its peers."""
+def network(
+    path: Path, device: Device, batches: list[int], options: argparse.Namespace,
+    measured: Callable[[str, dict[str, Any]], None],
+) -> None:  # fmt: skip
+    """Build an engine of a network and measure it and its peers; tell what is known after each batch size."""
     model = onnx.load(path)
     spec = read_spec(model, path.stem)
     half = to_fp16(model, spec)
@@ -93,7 +100,8 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
     if options.calibration:
         ranges = read_ranges(options.calibration)
         whole = in_precision(model, spec, "int8", "gpu", ranges)
-        built["fused INT8"] = build(whole, spec, "int8", device, batches, options.work)
+        sizes = [n for n in batches if n in (options.int8_batches or batches)]
+        built["fused INT8"] = build(whole, spec, "int8", device, sizes, options.work)
         wholes["q/dq"] = quantize(model, ranges, "gpu")
     pictures = _pictures(options.images, spec.input_wh)
     fused, file = built["fused"], built["fused"].engine.file
@@ -109,6 +117,7 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
             runs: dict[str, tuple[Start, list[np.ndarray]]] = {
                 k: _context(device, scope, b.engine.new_context(batch), spec, images)
                 for k, b in built.items()
+                if batch in b.engine.file.batches
             }
             if "onnxruntime" in options.peers:
                 peer = _onnxruntime(half, file, options.work, device)
@@ -120,7 +129,7 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
                 "samples_ms": _measured({k: v[0] for k, v in runs.items()}, options.rounds),
                 "layers": _layers(fused.engine, read(fused.data), batch),
             }
-            if options.calibration:
+            if "fused INT8" in runs:
                 found["batches"][str(batch)] |= _int8(built["fused INT8"], runs, wanted, batch, spec.head)
         result = found["batches"][str(batch)]
         medians = {k: float(np.median(v)) for k, v in result["samples_ms"].items()}
@@ -128,9 +137,9 @@ def network(path: Path, device: Device, batches: list[int], options: argparse.Na
         print(path.stem, batch, {k: round(v, 4) for k, v in medians.items()}, file=sys.stderr)
         for name, numbers in result["agreement"].items():
             print("   ", name, {k: float(f"{v:.3g}") for k, v in numbers.items()}, file=sys.stderr)
+        measured(path.stem, found)
     for one in built.values():
         one.engine.close()
-    return found
 
 
 @dataclass
@@ -277,6 +286,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("engines"), help="folder for engines and timings")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--calibration", type=Path, help="of the network, for its INT8 engine")
+    parser.add_argument(
+        "--int8-batches", type=int, nargs="*", help="those that INT8 is measured at, if not all"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fused.json"))
     options = parser.parse_args(arguments)
     if "torch" in options.peers:

@@ -170,7 +170,7 @@ def _decode(slot: PassSlot | None, scope: str) -> Any:
 def _merge(slot: Slot) -> Any:
     """All kernels of merging together: their time is that of six launches more than of what they move."""
     if slot.merge is not None:
-        masks = sum(p.results.masks().nbytes for p in slot.passes)
+        masks = sum(p.results.mask_bytes for p in slot.passes)
         count = sum(len(_records(p)) for p in slot.passes)
         yield "merging", slot.merge.enqueue, count * RECORD.itemsize + masks
 
@@ -190,4 +190,4 @@ def _mask_bytes(slot: PassSlot, records: Any) -> int:
     )
     sides = (records["right"] - records["left"]).clip(0), (records["bottom"] - records["top"]).clip(0)
     window = sum(np.ceil(w * scale_x + 1) * np.ceil(h * scale_x + 1) for w, h in zip(*sides, strict=True))
-    return int(window) * protos.shape[1] * protos.dtype.itemsize + slot.results.masks().nbytes
+    return int(window) * protos.shape[1] * protos.dtype.itemsize + slot.results.mask_bytes

@@ -18,6 +18,8 @@ def captured(model: onnx.ModelProto, images: np.ndarray) -> tuple[Any, Any]:
     """
     import torch
 
+    # Of another batch size seen before, it would compile for any, which is slower.
+    torch.compiler.reset()
     module = _module(model).cuda().eval()
     compiled = torch.compile(module)
     inputs = torch.from_numpy(images).cuda().contiguous(memory_format=torch.channels_last)

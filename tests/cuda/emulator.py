@@ -69,6 +69,7 @@ class HostDriver:
         operations: Everything that ran, in the order in which it was issued.
         memory_limit: Bytes of device memory.
         fails_at: Name of an operation that finds the GPU lost; empty for none.
+        locked: Host memory of others that is page-locked: address and size.
     """
 
     name = "the emulator"
@@ -88,6 +89,7 @@ class HostDriver:
         self._marks: dict[int, int] = {}
         self._memory: dict[int, npt.NDArray[np.uint8]] = {}
         self._host: dict[int, npt.NDArray[np.uint8]] = {}
+        self.locked: dict[int, int] = {}
         self._last: dict[int, int] = {}
         self._waited: dict[int | None, int] = {}
         self._events: dict[int, int | None] = {}
@@ -130,6 +132,15 @@ class HostDriver:
 
     def free_host(self, address: int) -> None:
         del self._host[address]
+
+    def lock_host(self, address: int, nbytes: int) -> int:
+        assert address % 4096 == nbytes % 4096 == 0
+        assert address not in self.locked
+        self.locked[address] = nbytes
+        return address
+
+    def unlock_host(self, address: int) -> None:
+        del self.locked[address]
 
     def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
         def work(op: Operation) -> None:

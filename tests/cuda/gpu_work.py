@@ -17,6 +17,7 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device.decode import DeviceDecoder, Outputs
+from yolotrt.pipeline.device.mask_memory import Drawn
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.results import BYTE, HEADER, RECORD, WORD, PassFound, Results
 from yolotrt.pipeline.device.share import FrameBuffer, PassBuffers, cut_tiles, letterbox
@@ -109,11 +110,20 @@ def decoded(
         width, height = placement.image_wh
         words = len(head) * decoder.limit * -(-width // WORD) * height
         results, stream = Results(scope, len(head), decoder.limit, words), scope.stream()
+        drawn = scope.pinned(words * 4)
+        results.draw_into(drawn.address)
         decoder.into(results).enqueue(stream)
         stream.synchronize()
         assert results.missing_words == 0
-        bits = results.masks().copy() if settings.masks else None
+        bits = drawn.array[: results.mask_bytes].copy() if settings.masks else None
         return list(results.read([(0, 0)] * len(head), bits).detections)
+
+
+def _drawn(bits: list[Array]) -> Drawn:
+    """Return the masks of passes with a gap between them, as in the memory of a frame in flight."""
+    gap = np.full(12, 0xFF, np.uint8)
+    begins = [0, len(bits[0]) + len(gap)][: len(bits)]
+    return Drawn(np.concatenate([bits[0], gap, *bits[1:]]), begins, [len(b) for b in bits])
 
 
 def merged(
@@ -136,8 +146,7 @@ def merged(
         for _ in range(2):  # the second time over what the first has left
             work.enqueue(stream)
             stream.synchronize()
-        bits = [found.bits for found in passes if found.bits is not None]
-        found = work.read(np.concatenate(bits) if masks else None)
+        found = work.read(_drawn([p.bits for p in passes if p.bits is not None]) if masks else None)
     expected = merge_frame(
         passes[0].detections, grid, passes[1].detections[0] if global_pass is not None else None, settings
     )

@@ -188,7 +188,7 @@ def lay_out(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[
 
 def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
     (header, records, head, head_size, begin, step, source_step, coefficients, prototypes, proto_w, proto_h,
-     taps_x, taps_y, _unit_rows, bits, host_bits, capacity, host_header) = args  # fmt: skip
+     taps_x, taps_y, _unit_rows, bits, host_place, capacity, host_header) = args  # fmt: skip
     top = m.read(header, HEADER, 1)[0]
     found = m.read(records, RECORD, int(top["records"]))
     if not len(found):
@@ -198,6 +198,7 @@ def draw_masks(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tup
     protos = m.read(prototypes, _float(defines["PROTO_HALF"]), images, coefficients, proto_h, proto_w)
     columns = m.read(taps_x, TAPS, int(found["right"].max()))
     rows = m.read(taps_y, TAPS, int(found["bottom"].max()))
+    host_bits = int(m.read(host_place, np.uint64, 1)[0])
     copies = [m.write(address, np.uint32, capacity) for address in (bits, host_bits)]
     for r in found:
         width, height = int(r["right"] - r["left"]), int(r["bottom"] - r["top"])

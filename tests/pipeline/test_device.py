@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import staging
@@ -381,11 +383,27 @@ def test_the_host_merges_what_the_gpu_had_no_room_to_merge(run: _Runner, frame: 
         worker = pipeline.workers[0]
         merge = worker.slots[0].merge
         assert merge is not None
+        pipeline.submit(frame)
         merge.found.array.view(FOUND)["overflow"] = 1
         found = FrameFound([worker.read(0)])
         assert found.merged is None
         grid = tile_grid((frame.shape[1], frame.shape[0]), (64, 64))
         assert_same(found.merge(grid, MergeSettings()), expected.detections, exactly=True)
+
+
+def test_masks_leave_in_the_memory_that_the_gpu_wrote(run: _Runner, frame: Frame) -> None:
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(8)]
+    with run.pipeline(mode="tiled+global", depth=2) as pipeline:
+        wanted = [pipeline(f).detections for f in frames]
+        wanted = [replace(w, masks=PackedMasks.of(w.masks or ())) for w in wanted]
+        gc.collect()
+        blocks = len(run.driver.locked)
+        kept = [r.detections for r in pipeline.frames(frames)]  # more of them than there may be blocks
+        assert len(run.driver.locked) == blocks <= 6
+        assert len({id(k.masks.bits) for k in kept if isinstance(k.masks, PackedMasks)}) == len(frames)
+    assert run.driver.locked == {}
+    for found, expected in zip(kept, wanted, strict=True):  # which stay what they are
+        assert_same(found, expected, exactly=True)
 
 
 @pytest.mark.parametrize("method", ["nmm", "nms"])

@@ -7,6 +7,7 @@ first; closing the device closes all its scopes. Nothing else frees anything.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,21 @@ class Scope:
         array = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
         array[:] = 0
         return PinnedBuffer(address, array)
+
+    def lock(self, memory: mmap.mmap) -> int:
+        """Page-lock memory that outlives this scope, and return its address for kernels.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough that can be page-locked.
+        """
+        address = np.frombuffer(memory, np.uint8).ctypes.data
+        at = self._driver.lock_host(address, len(memory))
+
+        def unlock(begin: int, _held: mmap.mmap = memory) -> None:  # it may go only when it is unlocked
+            self._driver.unlock_host(begin)
+
+        self._own("locked", address, unlock)
+        return at
 
     def stream(self) -> Stream:
         """Return a new stream that does not synchronise with the default stream."""

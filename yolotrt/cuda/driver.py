@@ -134,6 +134,19 @@ class Driver(Protocol):
         """Free page-locked host memory."""
         ...
 
+    def lock_host(self, address: int, nbytes: int) -> int:
+        """Page-lock host memory that is somebody else's, and return its address for kernels.
+
+        Args:
+            address: Where it begins: the first byte of a page.
+            nbytes: Its size, whole pages.
+        """
+        ...
+
+    def unlock_host(self, address: int) -> None:
+        """Let host memory be ordinary again; it is as before."""
+        ...
+
     def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Copy between any two of device and page-locked memory, in the stream's order."""
         ...

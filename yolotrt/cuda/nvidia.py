@@ -99,6 +99,14 @@ class NvidiaDriver:
     def free_host(self, address: int) -> None:
         self._do(self._cuda.cuMemFreeHost(address))
 
+    def lock_host(self, address: int, nbytes: int) -> int:
+        flags = self._cuda.CU_MEMHOSTREGISTER_DEVICEMAP | self._cuda.CU_MEMHOSTREGISTER_PORTABLE
+        self._do(self._cuda.cuMemHostRegister(address, nbytes, flags), nbytes)
+        return int(self._do(self._cuda.cuMemHostGetDevicePointer(address, 0)))
+
+    def unlock_host(self, address: int) -> None:
+        self._do(self._cuda.cuMemHostUnregister(address))
+
     def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._do(self._cuda.cuMemcpyAsync(target, source, nbytes, stream))
 

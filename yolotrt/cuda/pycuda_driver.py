@@ -127,6 +127,18 @@ class PycudaDriver:
         with self._errors():
             self._pinned.pop(address).base.free()
 
+    def lock_host(self, address: int, nbytes: int) -> int:
+        flags = self._cuda.mem_host_register_flags.DEVICEMAP | self._cuda.mem_host_register_flags.PORTABLE
+        with self._errors(nbytes):
+            array = self._cuda.register_host_memory(_array(address, nbytes), flags)
+            at = int(array.base.get_device_pointer())
+        self._pinned[address] = array
+        return at
+
+    def unlock_host(self, address: int) -> None:
+        with self._errors():
+            self._pinned.pop(address).base.unregister()
+
     def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
         queue = self._objects[stream]
         with self._errors():

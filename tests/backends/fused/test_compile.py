@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from multiprocessing import get_context
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 import pytest
 
 from tests.backends.fused.networks import Shape, yolo
+from tests.backends.fused.resources import resources
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.fused.arguments import WeightsBlob
@@ -20,6 +22,7 @@ from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.compile import (
     SHARED_LIMITS,
     TARGETS,
+    Compiler,
     Variant,
     _compile_quietly,
     compile_all,
@@ -51,20 +54,23 @@ def test_what_the_compiler_prints_reaches_nobody(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_compile_for_every_target_and_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     tasks = [(v, t) for v in variants() for t in ("sm_80", "sm_86", "sm_89", "sm_120")]
     seen: list[tuple[int, int]] = []
-    codes = compile_all(tasks, lambda done, count: seen.append((done, count)))
+    with Compiler() as compiler:
+        codes = compiler.all(tasks, lambda done, count: seen.append((done, count)))
+        assert compiler.all([*tasks[:1], *tasks[:1]]) == {tasks[0]: codes[tasks[0]]}
     assert set(codes) == set(tasks)
-    assert seen[-1] == (len(tasks), len(tasks))
+    assert seen[-1] == (len(tasks), len(tasks)), "nothing is compiled twice"
     for (variant, target), code in codes.items():
         assert code.cubin[:4] == b"\x7fELF"
         assert code.name == variant.kernel
         assert code.threads == 32 * variant.warps
         assert code.shared <= SHARED_LIMITS[target] * 1024
-        assert 0 < code.registers <= 255
-        assert code.spilled == 0
+        registers, spilled = resources(code.cubin, tmp_path)
+        assert 0 < registers <= 255
+        assert spilled == 0
 
 
 def test_the_same_kernel_of_two_layers_is_compiled_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from tests.backends.fused.interpreted import Interpreted
 from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.quantised import Forced, quantised
+from tests.backends.fused.resources import resources
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.assemble import layers_of
 from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, compile_all, variant_of
@@ -162,7 +164,7 @@ def test_bytes_of_int8_are_half(with_pairs: onnx.ModelProto) -> None:
 
 
 def test_int8_kernels_compile_for_every_target_and_fit_it(
-    with_pairs: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+    with_pairs: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     network = NetworkPlan(with_pairs, read_spec(with_pairs, "mini")).network()
@@ -175,5 +177,6 @@ def test_int8_kernels_compile_for_every_target_and_fit_it(
     tasks = [(v, t) for v in variants for t in ("sm_80", "sm_86", "sm_89", "sm_120")]
     for (_, target), code in compile_all(tasks).items():
         assert code.shared <= SHARED_LIMITS[target] * 1024
-        assert 0 < code.registers <= 255
-        assert code.spilled == 0
+        registers, spilled = resources(code.cubin, tmp_path)
+        assert 0 < registers <= 255
+        assert spilled == 0

@@ -26,9 +26,18 @@ Choices = Mapping[tuple[str, int], Sequence[Tile]]
 
 
 class Tuner(Protocol):
-    """Measures which tiles are fastest on the GPU at hand."""
+    """Measures which tiles are fastest on the GPU at hand.
+
+    Attributes:
+        target: That GPU, such as ``sm_90``.
+    """
 
     target: str
+
+    @property
+    def codes(self) -> Mapping[tuple[Variant, str], Code]:
+        """Machine code of all that was timed."""
+        ...
 
     def tune(self, network: Network, batches: Sequence[int], progress: Progress) -> Choices:
         """Return the fastest tile of every step, for each batch size."""
@@ -58,11 +67,12 @@ def assemble(
     weights = WeightsBlob()
     launcher = Launcher(network, weights)
     best = sorted({p.best for p in profiles})
+    codes: dict[tuple[Variant, str], Code] = {}
     tuned: Choices = {}
     if tuner is not None and tuner.target in targets:
         tuned = tuner.tune(network, best, progress)
+        codes |= tuner.codes
     plans: dict[tuple[str, int], list[KernelLaunch]] = {}
-    codes: dict[tuple[Variant, str], Code] = {}
     untuned = [(t, b) for t in targets for b in best if (t, b) not in tuned]
     plausible(network, launcher, untuned, plans, codes, progress)
     for (target, batch), tiles in tuned.items():

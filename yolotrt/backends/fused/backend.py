@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -138,14 +139,15 @@ class FusedBackend:
         plan = NetworkPlan(model, config.spec)
         progress("plan", 1, 1)
         targets, device = _targets(config), _device()
-        tuner = None
-        if device is not None and device.info.arch in targets:
-            cache = config.timing_cache and timings_beside(config.timing_cache)
-            compiler = f"triton {require_triton()} recipe {RECIPE}"
-            tuner = GpuTuner(device, cache, compiler, fresh=config.retune)
-        selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
-        network = plan.network(selection.chosen)
-        engine = assemble(network, targets, config.profiles, tuner, progress)
+        with ExitStack() as processes:
+            tuner = None
+            if device is not None and device.info.arch in targets:
+                cache = config.timing_cache and timings_beside(config.timing_cache)
+                compiler = f"triton {require_triton()} recipe {RECIPE}"
+                tuner = processes.enter_context(GpuTuner(device, cache, compiler, fresh=config.retune))
+            selection = select(plan, targets, max(p.best for p in config.profiles), tuner, progress)
+            network = plan.network(selection.chosen)
+            engine = assemble(network, targets, config.profiles, tuner, progress)
         return BuiltEngine(write(engine), layers_of(network, selection.reasons))
 
     def timings(self, cache: Path) -> tuple[Path, Kind]:

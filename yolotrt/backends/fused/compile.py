@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -57,16 +54,12 @@ class Code:
         name: Of the function in it.
         threads: Per program.
         shared: Bytes of dynamic shared memory.
-        registers: Per thread.
-        spilled: Bytes per thread that did not fit into registers.
     """
 
     cubin: bytes
     name: str
     threads: int
     shared: int
-    registers: int = 0
-    spilled: int = 0
 
 
 def variant_of(launch: KernelLaunch) -> Variant:
@@ -99,6 +92,70 @@ def variant_of(launch: KernelLaunch) -> Variant:
     )
 
 
+class Compiler:
+    """Compiles variants, each once, on all processors, which are started once for many calls.
+
+    A context manager: the processes end with it.
+
+    Attributes:
+        codes: All that it has compiled.
+    """
+
+    def __init__(self) -> None:
+        self.codes: dict[tuple[Variant, str], Code] = {}
+        self._failed: dict[tuple[Variant, str], str] = {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def all(
+        self,
+        wanted: Sequence[tuple[Variant, str]],
+        done: Callable[[int, int], None] = lambda _done, _all: None,
+        *,
+        lenient: bool = False,
+    ) -> dict[tuple[Variant, str], Code]:
+        """Return the machine code of variants; see :func:`compile_all`."""
+        require_triton()
+        tasks = list(dict.fromkeys(wanted))
+        fresh = [t for t in tasks if t not in self.codes and t not in self._failed]
+        jobs = {self._processes().submit(_try, *task): task for task in fresh}
+        for number, job in enumerate(as_completed(jobs), 1):
+            task, result = jobs[job], job.result()
+            if isinstance(result, Code):
+                self.codes[task] = result
+            else:
+                self._failed[task] = result
+                if not lenient:
+                    break
+            done(number, len(fresh))
+        failed = [task for task in tasks if task in self._failed]
+        if failed and not lenient:
+            kernel, target = failed[0][0].kernel, failed[0][1]
+            raise BuildError(
+                f"Triton could not compile the kernel {kernel} for {target} ({self._failed[failed[0]]}).",
+                hint=f"Update it: {install_hint('fused')} -U",
+            )
+        return {task: self.codes[task] for task in tasks if task in self.codes}
+
+    def close(self) -> None:
+        """End the processes; what is not compiled yet never will be."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Compiler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            workers = len(os.sched_getaffinity(0))
+            # Fresh processes: this one may hold a GPU's context, which does not survive being copied.
+            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _compile_quietly)
+        return self._pool
+
+
 def compile_all(
     wanted: Sequence[tuple[Variant, str]],
     done: Callable[[int, int], None] = lambda _done, _all: None,
@@ -116,31 +173,8 @@ def compile_all(
         MissingDependency: Triton is not installed.
         BuildError: Triton could not compile a kernel.
     """
-    require_triton()
-    tasks = list(dict.fromkeys(wanted))
-    found: dict[tuple[Variant, str], Code] = {}
-    workers = min(len(tasks), len(os.sched_getaffinity(0)))
-    if not tasks:
-        return found
-    # Fresh processes: this one may hold a GPU's context, which does not survive being copied.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _compile_quietly) as pool:
-        jobs = {pool.submit(_try, *task): task for task in tasks}
-        _collect(((jobs[j], j.result()) for j in as_completed(jobs)), found, len(tasks), done, lenient)
-    return found
-
-
-def _collect(
-    results: Any, found: dict[tuple[Variant, str], Code], count: int, done: Any, lenient: bool
-) -> None:
-    for i, (task, result) in enumerate(results):
-        if isinstance(result, Code):
-            found[task] = result
-        elif not lenient:
-            raise BuildError(
-                f"Triton could not compile the kernel {task[0].kernel} for {task[1]} ({result}).",
-                hint=f"Update it: {install_hint('fused')} -U",
-            )
-        done(i + 1, count)
+    with Compiler() as compiler:
+        return compiler.all(wanted, done, lenient=lenient)
 
 
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
@@ -201,21 +235,7 @@ def compile_one(variant: Variant, target: str) -> Code:
     meta = made.metadata
     if getattr(meta, "global_scratch_size", 0):
         raise BuildError(f"{variant.kernel} needs scratch memory of its own.")
-    registers, spilled = _resources(made.asm["cubin"])
-    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared, registers, spilled)
-
-
-def _resources(cubin: bytes) -> tuple[int, int]:
-    """Return registers and stack bytes per thread, as NVIDIA's tool beside the compiler reads them."""
-    from triton import knobs
-
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", told)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared)
 
 
 def require_triton() -> str:

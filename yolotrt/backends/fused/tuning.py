@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, Space, WeightsBlob
-from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.compile import Code, Compiler, Variant, variant_of
 from yolotrt.backends.fused.frame_stem import SampleFrame, every_step
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
@@ -29,7 +29,7 @@ ROUNDS = 3
 
 
 class GpuTuner:
-    """Times kernels on one GPU.
+    """Times kernels on one GPU. A context manager, since it has processes that compile.
 
     Args:
         device: The GPU.
@@ -47,6 +47,18 @@ class GpuTuner:
         self._cache = Timings(cache, f"{device.info.name} {device.info.arch} {compiler}")
         self._fresh = fresh
         self._timed: set[str] = set()
+        self._compiler = Compiler()
+
+    @property
+    def codes(self) -> Mapping[tuple[Variant, str], Code]:
+        """Machine code of all that was timed."""
+        return self._compiler.codes
+
+    def __enter__(self) -> GpuTuner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._compiler.close()
 
     def tune(
         self, network: Network, batches: Sequence[int], progress: Progress
@@ -92,7 +104,7 @@ class GpuTuner:
             [launcher.launch(step, tile) for tile in tiles]
             for step, tiles in zip(every_step(network), options, strict=True)
         ]
-        codes = compile_all(
+        codes = self._compiler.all(
             [(variant_of(launch), self.target) for some in launches for launch in some],
             lambda done, count: progress("compile candidates", done, count),
             lenient=True,

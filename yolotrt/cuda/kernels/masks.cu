@@ -119,18 +119,19 @@ __device__ int owner(const Record* records, int count, int unit)
 //                  [image * head_size + coefficient_begin + k * coefficient_step + s * source_step]
 // prototypes       (images, coefficients, proto_height, proto_width)
 // taps_x, taps_y   (width), (height) of the image's frame
-// bits             `capacity` words on the device; bit j of a word is the j-th pixel of its 32; `host_bits`
-//                  gets a copy
+// bits             `capacity` words on the device; bit j of a word is the j-th pixel of its 32
+// host_place       where on the host a copy goes; another place for each frame
 extern "C" __global__ void draw_masks(const Header* header, const Record* records, const Head* head,
                                       int head_size, int coefficient_begin, int coefficient_step,
                                       int source_step, int coefficients, const Prototype* prototypes,
                                       int proto_width, int proto_height, const Taps* taps_x,
                                       const Taps* taps_y, int unit_rows, unsigned* bits,
-                                      unsigned* host_bits, int capacity, Header* host_header)
+                                      unsigned* const* host_place, int capacity, Header* host_header)
 {
     extern __shared__ float window[];
     __shared__ float weights[MOST_COEFFICIENTS];
     __shared__ Record shared_record;
+    unsigned* host_bits = *host_place;
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
 
     for (int unit = blockIdx.x; unit < header->units; unit += gridDim.x) {

@@ -246,7 +246,7 @@ class DeviceDecoder:
             ("pointer", rows.address),
             ("int", tables.unit_rows),
             ("pointer", results.drawn.address),
-            ("pointer", results.bits.address),
+            ("pointer", results.place.address),
             ("int", results.words),
             ("pointer", results.header.address),
         ]

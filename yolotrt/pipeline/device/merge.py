@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolotrt.arrays import U8
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
+from yolotrt.pipeline.device.mask_memory import Drawn
 from yolotrt.pipeline.device.results import Results
 from yolotrt.pipeline.merge import MergeSettings
 
@@ -159,24 +159,24 @@ class MergeWork:
         for launch in self.launches:
             launch(stream)
 
-    def read(self, bits: U8 | None) -> Detections | None:
+    def read(self, drawn: Drawn | None) -> Detections | None:
         """Return one detection per object, best first, in px of the frame.
 
         Args:
-            bits: The bits of the tiles' masks and then of the global pass's, or None without masks.
+            drawn: The masks of the tiles and of the global pass, or None without masks.
 
         Returns:
-            Detections independent of the GPU's memory if ``bits`` are; None if there was no room to decide.
+            Detections independent of the GPU's memory; None if there was no room to decide.
         """
         found = self.found.array.view(FOUND)[0]
         if found["overflow"]:
             return None
         objects = self.objects.array[: int(found["objects"]) * OBJECT.itemsize].view(OBJECT)
         masks = None
-        if bits is not None:
+        if drawn is not None:
             pieces = self.pieces.array[: int(found["pieces"]) * PIECE_BYTES].view(np.int64).reshape(-1, 6)
             spans = np.stack([objects["first"], objects["end"]], axis=1).astype(np.int64)
-            masks = PackedMasks(bits, pieces.copy(), spans)
+            masks = PackedMasks(drawn.bits, drawn.placed(pieces), spans)
         boxes, scores = objects["box"].copy(), objects["score"].copy()
         return Detections(boxes, scores, objects["label"].astype(np.int64), masks)
 

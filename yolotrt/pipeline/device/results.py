@@ -65,7 +65,7 @@ class Results:
     def __init__(self, scope: Scope, images: int, limit: int, words: int) -> None:
         self.header: PinnedBuffer = scope.pinned(HEADER.itemsize)
         self.records: PinnedBuffer = scope.pinned(images * limit * RECORD.itemsize)
-        self.bits: PinnedBuffer = scope.pinned(words * 4)
+        self.place: PinnedBuffer = scope.pinned(8)  # where the host's copy of the bits goes
         self.drawn: Buffer = scope.buffer(words * 4)  # the same bits, to be compared on the GPU
         self.words = words
 
@@ -74,16 +74,21 @@ class Results:
         """Words that the masks needed beyond the room they had; until it is 0 masks are incomplete."""
         return max(0, int(self._header["words"]) - self.words)
 
-    def masks(self) -> U8:
-        """Return the bits of all masks, still in this memory."""
-        return self.bits.array[: int(self._header["words"]) * WORD // 8]
+    @property
+    def mask_bytes(self) -> int:
+        """Bytes that the masks took."""
+        return int(self._header["words"]) * WORD // 8
+
+    def draw_into(self, address: int) -> None:
+        """Let the next masks go to page-locked memory of :attr:`words` words."""
+        self.place.array.view(np.uint64)[0] = address
 
     def read(self, origins: list[tuple[int, int]], bits: U8 | None) -> PassFound:
-        """Return what the pass found, independent of this memory if ``bits`` are.
+        """Return what the pass found, independent of this memory.
 
         Args:
             origins: Upper left corner (x, y) of each image in the frame, px; one per image.
-            bits: What :meth:`masks` returned, or a copy of it; None if no masks were drawn.
+            bits: The first :attr:`mask_bytes` of what was drawn; None without masks.
 
         Raises:
             ExecutionError: An output that matters here holds NaN or infinity.

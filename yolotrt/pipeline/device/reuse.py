@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import weakref
+from dataclasses import dataclass
 
 import numpy as np
 
 from yolotrt.arrays import U8
+from yolotrt.cuda.device import Device, Scope
 
 _KEPT = 4
 """Blocks that wait for the next results."""
@@ -38,3 +41,77 @@ class ReusedMemory:
         That can be in the middle of :meth:`take`, so it only appends: what was found there stays where it is.
         """
         self._free.append(block)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Page-locked memory.
+
+    Attributes:
+        memory: On the host.
+        address: Where kernels find it.
+        scope: Unlocks it.
+    """
+
+    memory: mmap.mmap
+    address: int
+    scope: Scope
+
+
+class LockedMemory:
+    """Page-locked blocks that kernels write and that leave the pipeline as they are.
+
+    A block comes back when its array and all views of it are gone. What is still held when this closes stays
+    valid: it is ordinary memory then.
+
+    Args:
+        device: The GPU that writes there.
+        most: Blocks at once. Page-locked memory is the whole machine's, and results may be kept for long.
+    """
+
+    def __init__(self, device: Device, most: int) -> None:
+        self._device, self._most = device, most
+        self._free: list[Block] = []
+        self._blocks: set[Block] = set()
+
+    def take(self, nbytes: int) -> Block | None:
+        """Return a block of at least so many bytes that nobody holds, or None if there may be no more.
+
+        Raises:
+            OutOfDeviceMemory: There is not enough that can be page-locked.
+        """
+        free = list(self._free)  # others may come back meanwhile: they are only ever appended
+        for block in free:
+            self._free.remove(block)
+            if len(block.memory) >= nbytes:
+                return block
+            self._drop(block)
+        return self.make(nbytes) if len(self._blocks) < self._most else None
+
+    def make(self, nbytes: int) -> Block:
+        """Return a new block, however many there are; see :meth:`take`."""
+        memory = mmap.mmap(-1, -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE)
+        scope = self._device.scope()
+        block = Block(memory, scope.lock(memory), scope)
+        self._blocks.add(block)
+        return block
+
+    def lend(self, block: Block) -> U8:
+        """Return a block's bytes as an array; the block comes back when that is gone."""
+        array: U8 = np.frombuffer(block.memory, np.uint8)
+        # Views of the array keep it alive, and not the block alone: the block is no array.
+        weakref.finalize(array, self._free.append, block).atexit = False
+        return array
+
+    def give_back(self, block: Block) -> None:
+        """Return a block that was not lent."""
+        self._free.append(block)
+
+    def close(self) -> None:
+        """Unlock all blocks, those that are held, too."""
+        while self._blocks:
+            self._drop(next(iter(self._blocks)))
+
+    def _drop(self, block: Block) -> None:
+        self._blocks.discard(block)
+        block.scope.close()

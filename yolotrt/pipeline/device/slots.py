@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from yolotrt.cuda.device import Device, Event, Scope, Stream
+from yolotrt.pipeline.device.mask_memory import MaskMemory
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.share import FrameBuffer
@@ -36,6 +37,7 @@ class Slot:
         frame: Its pixels.
         tiles: The tiled pass, if this GPU has tiles.
         global_pass: The global pass, if this GPU runs it.
+        masks: Where their masks go.
         merge: Merging of both, if this GPU does it.
         done: Reached when all results are on the host.
         groups: Numbers of this GPU's tile groups.
@@ -48,6 +50,7 @@ class Slot:
     frame: FrameBuffer
     tiles: PassSlot | None
     global_pass: PassSlot | None
+    masks: MaskMemory
     merge: MergeWork | None
     arrived: list[Event]
     drawn: Event

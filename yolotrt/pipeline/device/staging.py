@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from queue import SimpleQueue
+from threading import Thread
+from typing import Literal
 
 import numpy as np
 
@@ -14,12 +15,18 @@ from yolotrt.arrays import Frame
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
-_BANDS = 16
+_BANDS = 24
 """Bands in which a frame is copied: some go up while others are copied. More of them cost more than they
-gain, probably since a thread has to be given the interpreter behind each."""
+gain, since a thread has to be given the interpreter behind each."""
 
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
+
+_Band = tuple[int, Frame, Frame]
+"""Number of a band, where its rows go, and the rows."""
+
+_Done = SimpleQueue[int | Literal["ended"] | BaseException]
+"""Numbers of bands that are copied; a thread's last word is that it has ended, or why it failed."""
 
 
 class Staging:
@@ -32,7 +39,7 @@ class Staging:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="yolotrt-copy")
+        self._inboxes: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
 
     def run(self, frame: Frame, target: Frame, bounds: Sequence[int], arrived: Arrived) -> None:
         """Copy a frame, and say of each band when it is there.
@@ -64,42 +71,56 @@ class Staging:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown()
+        while self._inboxes:
+            self._inboxes.pop().put(None)
 
     def _copy(self, frame: Frame, target: Frame, bands: list[tuple[int, int]], arrived: Arrived) -> None:
-        done: SimpleQueue[int | BaseException] = SimpleQueue()
-
-        def work(thread: int) -> None:
-            try:
-                for number in range(thread, len(bands), self.threads):
-                    first, end = bands[number]
-                    np.copyto(target[first:end], frame[first:end])
-                    done.put(number)
-            except BaseException as exc:
-                done.put(exc)
-
-        copying = [self._pool.submit(work, thread) for thread in range(self.threads)]
+        done: _Done = SimpleQueue()
+        parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
+        for number, inbox in enumerate(self._threads()):  # all at once: each has the interpreter once a band
+            inbox.put((done, parts[number :: self.threads]))
+        ready: set[int] = set()
+        told = ended = 0
         try:
-            ready: set[int] = set()
-            told = 0
             while told < len(bands):
-                _take(done, ready)
+                news = done.get()
+                if news == "ended":
+                    ended += 1
+                elif isinstance(news, BaseException):
+                    ended += 1
+                    raise news
+                else:
+                    ready.add(news)
                 next_one = told
                 while next_one in ready:
                     next_one += 1
-                if next_one > told:  # as one: each call keeps the interpreter from the threads
+                # All that is there as one: each call keeps the interpreter from the threads.
+                if next_one > told and done.empty():
                     arrived(bands[told][0], bands[next_one - 1][1])
                     told = next_one
-        finally:
-            wait(copying)  # whoever handles an error frees the memory that they write to
+        except BaseException:
+            while ended < self.threads:  # whoever handles an error frees the memory that they write to
+                ended += not isinstance(done.get(), int)
+            raise
+
+    def _threads(self) -> list[SimpleQueue[tuple[_Done, list[_Band]] | None]]:
+        """Return the inboxes of the threads, which are started for the first frame that is copied."""
+        if not self._inboxes:
+            self._inboxes = [SimpleQueue() for _ in range(self.threads)]
+            for inbox in self._inboxes:
+                Thread(target=_work, args=(inbox,), name="yolotrt-copy", daemon=True).start()
+        return self._inboxes
 
 
-def _take(done: SimpleQueue[int | BaseException], ready: set[int]) -> None:
-    """Wait for a band that is done, and take all others that are, too."""
-    while True:
-        news = done.get()
-        if isinstance(news, BaseException):
-            raise news
-        ready.add(news)
-        if done.empty():
-            return
+def _work(inbox: SimpleQueue[tuple[_Done, list[_Band]] | None]) -> None:
+    """Copy bands until there is no more work."""
+    while (job := inbox.get()) is not None:
+        done, parts = job
+        try:
+            for number, target, source in parts:
+                np.copyto(target, source)
+                done.put(number)
+            done.put("ended")
+        except BaseException as exc:
+            done.put(exc)
+        job = parts = target = source = None  # type: ignore[assignment]  # no frame is held while it waits

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-
-import numpy as np
+from collections.abc import Sequence
 
 from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.cuda.driver import DeviceLost
@@ -13,15 +12,19 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of
+from yolotrt.pipeline.device.mask_memory import MaskMemory
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.pass_input import PassInput, global_input, tiles_input
-from yolotrt.pipeline.device.passes import DevicePass
-from yolotrt.pipeline.device.reuse import ReusedMemory
+from yolotrt.pipeline.device.passes import DevicePass, PassSlot
+from yolotrt.pipeline.device.reuse import LockedMemory, ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
 from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
+
+_HELD = 4
+"""Results that may keep page-locked memory with their masks at once; the masks of others are copied."""
 
 
 class DeviceWorker:
@@ -59,7 +62,8 @@ class DeviceWorker:
         self._jobs: list[FrameJobs] = []
         self._waiting: list[tuple[int, FramePart]] = []
         self._lanes = Lanes()
-        self._memory = ReusedMemory()
+        self._copies = ReusedMemory()
+        self._locked = LockedMemory(device, settings.depth + _HELD)
         device.bind()
         self._scope = device.scope()
         self._main, self._upload = self._scope.stream(), self._scope.stream()
@@ -151,13 +155,10 @@ class DeviceWorker:
         self.device.bind()
         while any(p.results.missing_words for p in slot.passes):
             self._enlarge(index)
-        drawn = [p.results.masks() for p in slot.passes]
-        # One copy of both, since the masks of objects come from both.
-        bits = np.concatenate(drawn, out=self._memory.take(sum(map(len, drawn))))
-        first = len(drawn[0]) if slot.tiles else 0
-        tiles = slot.tiles.read(bits[:first]) if slot.tiles else None
-        global_pass = slot.global_pass.read(bits[first:]) if slot.global_pass else None
-        masks = bits if self._settings.decode.masks else None
+        drawn = slot.masks.read()
+        tiles = slot.tiles.read(drawn.of(0)) if slot.tiles else None
+        global_pass = slot.global_pass.read(drawn.of(-1)) if slot.global_pass else None
+        masks = drawn if self._settings.decode.masks else None
         self.device.wait(slot.done)
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
@@ -186,6 +187,7 @@ class DeviceWorker:
         self._lanes.give_back()
         while self._slots:
             self._slots.pop().scope.close()
+        self._locked.close()
         self._scope.close()
 
     def _make_passes(self, frame: FrameBuffer) -> None:
@@ -242,7 +244,8 @@ class DeviceWorker:
             global_pass = self._global_pass.slot(scope, self._global_input(frame, self._global_pass))
         groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
         events = self._scope.event(), self._scope.event()
-        slot = Slot(frame, tiles, global_pass, None, [], *events, groups, scope)
+        masks = self._mask_memory([p for p in (tiles, global_pass) if p])
+        slot = Slot(frame, tiles, global_pass, masks, None, [], *events, groups, scope)
         if self._settings.measure:
             slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
         self._set_merge(slot)
@@ -259,6 +262,9 @@ class DeviceWorker:
             self.device, self._scope, frame, global_pass.placement, global_pass.buffers,
             bgr=self._settings.bgr, reads=self._gpu.for_global.reads_frames,
         )  # fmt: skip
+
+    def _mask_memory(self, passes: Sequence[PassSlot]) -> MaskMemory:
+        return MaskMemory(self._locked, self._copies, [p.results for p in passes])
 
     def _set_merge(self, slot: Slot) -> None:
         """Let merging read the slot's results."""
@@ -286,6 +292,8 @@ class DeviceWorker:
         old, slot.scope = slot.scope, self.device.scope()
         slot.tiles = slot.tiles and slot.tiles.enlarged(slot.scope)
         slot.global_pass = slot.global_pass and slot.global_pass.enlarged(slot.scope)
+        slot.masks.close()
+        slot.masks = self._mask_memory(slot.passes)
         self._set_merge(slot)
         old.close()
         self._rehearse(index)
