@@ -10,7 +10,7 @@ import typer
 from yolotrt.cli.console import emit_json, progress_bars, tell
 from yolotrt.cli.options import JsonTarget, choice, width_height
 from yolotrt.cli.outputs import Overwrite, claim_outputs, in_folder, json_output
-from yolotrt.data.scenes.film_kinds import FILMS
+from yolotrt.data.scenes.footage_kinds import FOOTAGE
 from yolotrt.errors import UsageError
 
 
@@ -28,10 +28,10 @@ def scenes(
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also or instead: a video (.mp4, .avi) of one scene.")
     ] = None,
-    film: Annotated[
+    footage: Annotated[
         str,
         typer.Option(
-            help=f"What the video shows: {', '.join(f'{k} ({e.summary})' for k, e in FILMS.items())}."
+            help=f"What the video shows: {', '.join(f'{k} ({e.summary})' for k, e in FOOTAGE.items())}."
         ),
     ] = "drift",
     truth: Annotated[
@@ -56,21 +56,21 @@ def scenes(
       yolotrt eval ENGINE --images scenes/images --annotations scenes/instances.json --mode tiled
       yolotrt scenes --count 20 --tile 640 --out tiles/
       yolotrt scenes --video moving.mp4 --seconds 5 --size 1920x1080
-      yolotrt scenes --video rain.mp4 --film rain --truth rain.json --seconds 60
+      yolotrt scenes --video rain.mp4 --footage rain --truth rain.json --seconds 60
     """
     from dataclasses import replace
 
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.folders import by_list
     from yolotrt.data.scenes.files import write_scenes
-    from yolotrt.data.scenes.film_files import TRUTH, VIDEO_MAKER, write_video
+    from yolotrt.data.scenes.footage_files import TRUTH, VIDEO_MAKER, write_video
     from yolotrt.workflow.replies import SCENES, Scenes
 
     if out is None and video is None:
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
     if truth is not None and video is None:
         raise UsageError("--truth says what a video shows, and none is written.", hint="Add --video FILE.mp4")
-    kind = choice(film, "--film", tuple(FILMS))
+    kind = choice(footage, "--footage", tuple(FOOTAGE))
     wh = width_height(size, "--size")
     outputs = [json_output(json, SCENES.kind)]
     if video is not None:
@@ -90,7 +90,7 @@ def scenes(
                 video,
                 seed,
                 wh,
-                film=kind,
+                footage=kind,
                 truth=truth,
                 fps=fps,
                 seconds=seconds,

@@ -125,7 +125,7 @@ class Canvas:
         Args:
             shape: The shape.
             sprite: The shape as pixels.
-            track: What the shape is called in every frame of a film; None counts from 1.
+            track: What the shape is called in every frame of a video; None counts from 1.
         """
         if self._shadow.darkness and shape.size >= 32:
             self._cast_shadow(sprite, shape.size)

@@ -26,7 +26,7 @@ class SceneInstance:
         mask: Its visible pixels in the scene's frame, cut to their bounding box.
         box: (4,) float32, xyxy px around the visible pixels.
         whole_px: How many pixels it would have if nothing hid it and the frame had no edge.
-        track: What it is called in every frame of a film.
+        track: What it is called in every frame of a video.
     """
 
     class_id: int
@@ -62,7 +62,7 @@ def visible_instance(
         y: Row of ``bits[0, :]`` in the frame, px.
         bits: (h, w) bool, visible pixels.
         whole_px: How many pixels it would have if nothing hid it.
-        track: What it is called in every frame of a film.
+        track: What it is called in every frame of a video.
     """
     rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
     visible = int(np.count_nonzero(bits))

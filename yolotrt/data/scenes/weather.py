@@ -45,7 +45,7 @@ class Sway:
             leaves, (leaves.shape[1] * 12, leaves.shape[0] * 12), interpolation=cv2.INTER_LINEAR_EXACT
         )[: h + 2 * reach, : w + 2 * reach]
         green = cv2.merge([tone // 4 + 20, tone // 2 + 50, tone // 3 + 20])
-        return cls(np.ascontiguousarray(green), x, y, reach, draws.between(900, 2200))  # type: ignore[arg-type]
+        return cls(np.ascontiguousarray(green), x, y, reach, draws.between(900, 2200))
 
     def paint(self, image: U8, corner: tuple[int, int], ms: int) -> None:
         """Paint it as it hangs at a time.

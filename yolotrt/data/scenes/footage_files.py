@@ -1,4 +1,4 @@
-"""Films as files: a video, and what every frame of it shows."""
+"""Videos as files: a video, and what every frame of it shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.folders import owning_file
 from yolotrt.artifacts.kinds import Kind, json_with
 from yolotrt.data.scenes.files import categories, instance_record, require_size
-from yolotrt.data.scenes.film import film_scene
-from yolotrt.data.scenes.film_kinds import Film
+from yolotrt.data.scenes.footage import camera_scene
+from yolotrt.data.scenes.footage_kinds import FootageKind
 from yolotrt.data.scenes.scene import WH, Scene, moving_scene
 from yolotrt.data.video_writer import CODECS, new_video
 from yolotrt.errors import UsageError
@@ -25,13 +25,13 @@ VIDEO_MAKER = "yolotrt scenes --video"
 TRUTH: Kind = json_with("what a video of yolotrt scenes shows", ("videos", "images", "annotations"))
 
 
-def film_frames(
-    film: Film, seed: int, wh: tuple[int, int], *, fps: int, count: int
+def video_frames(
+    footage: FootageKind, seed: int, wh: tuple[int, int], *, fps: int, count: int
 ) -> Iterator[tuple[int, Scene]]:
-    """Draw the frames of a film.
+    """Draw the frames of a video.
 
     Args:
-        film: Which one.
+        footage: Which one.
         seed: Its seed.
         wh: Width and height, px.
         fps: Frames per second.
@@ -40,7 +40,9 @@ def film_frames(
     Yields:
         Each frame's time in milliseconds, and the frame.
     """
-    moving = moving_scene(seed, wh) if film == "drift" else film_scene(film, seed, wh, count * 1000 // fps)
+    moving = (
+        moving_scene(seed, wh) if footage == "drift" else camera_scene(footage, seed, wh, count * 1000 // fps)
+    )
     for index in range(count):
         ms = index * 1000 // fps
         yield ms, moving.at(ms)
@@ -51,21 +53,21 @@ def write_video(
     seed: int = 0,
     wh: tuple[int, int] = WH,
     *,
-    film: Film = "drift",
+    footage: FootageKind = "drift",
     truth: Path | None = None,
     fps: int = 30,
     seconds: float = 5.0,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
-    """Write a film.
+    """Write a video.
 
     Args:
         target: The video; its ending chooses the format, one of :data:`CODECS`.
-        seed: Seed of the film.
+        seed: Seed of the video.
         wh: Width and height, px; even numbers.
-        film: Which one.
-        truth: Also write what every frame shows; see :class:`FilmTruth`.
+        footage: Which one.
+        truth: Also write what every frame shows; see :class:`VideoTruth`.
         fps: Frames per second.
         seconds: Length; at least one frame is written.
         overwrite: Replace also a file that is no video of scenes.
@@ -85,11 +87,11 @@ def write_video(
             f"{target.name}: the ending {ending!r} names no video format.", hint=f"Use {' or '.join(CODECS)}."
         )
     count = max(1, round(fps * seconds))
-    shown = FilmTruth(target.name, wh, fps)
+    shown = VideoTruth(target.name, wh, fps)
     with ExitStack() as stack:
         stack.enter_context(owning_file(target, VIDEO_MAKER, option="--video", overwrite=overwrite))
         append = stack.enter_context(new_video(target, float(fps), wh))
-        for index, (_, scene) in enumerate(film_frames(film, seed, wh, fps=fps, count=count)):
+        for index, (_, scene) in enumerate(video_frames(footage, seed, wh, fps=fps, count=count)):
             progress("draw frames", index, count)
             append(scene.image)
             if truth is not None:
@@ -101,7 +103,7 @@ def write_video(
 
 
 @dataclass
-class FilmTruth:
+class VideoTruth:
     """What the frames of a video show, in COCO's format with a track for every object.
 
     An image for each frame, with ``video_id`` and ``frame_index`` as in YouTube-VIS; an annotation for each
@@ -141,7 +143,7 @@ class FilmTruth:
         width, height = self.wh
         video = {"id": 1, "file_name": self.name, "width": width, "height": height, "fps": self.fps}
         return {
-            "info": {"description": "A synthetic film made by yolotrt"},
+            "info": {"description": "A synthetic video made by yolotrt"},
             "videos": [{**video, "length": len(self._images)}],
             "images": self._images,
             "annotations": self._annotations,

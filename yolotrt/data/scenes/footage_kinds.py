@@ -1,21 +1,21 @@
-"""Which films there are; imports no library, so that ``--help`` can name them."""
+"""Which videos there are; imports no library, so that ``--help`` can name them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Film = Literal["drift", "day", "dusk", "rain", "sway", "pan", "crowd"]
+FootageKind = Literal["drift", "day", "dusk", "rain", "sway", "pan", "crowd"]
 
 
 @dataclass(frozen=True)
 class Events:
-    """What happens in a film.
+    """What happens in a video.
 
     Attributes:
         summary: In a few words.
         every_ms: Time from one shape that comes in to the next.
-        ahead: How many have set out before the film begins.
+        ahead: How many have set out before the video begins.
         speed: Least and most speed of what moves, px a second in a frame of 1080 lines.
         sizes: Least and most size of what moves, px.
         waits: Percent of what moves that waits on the way.
@@ -43,7 +43,7 @@ class Events:
     shake: int = 0
 
 
-FILMS: dict[Film, Events] = {
+FOOTAGE: dict[FootageKind, Events] = {
     "drift": Events("all shapes of a scene drift"),
     "day": Events("a fixed camera; few shapes move"),
     "dusk": Events("the light fails, and the sensor's noise grows", noise=14, dusk=45),

@@ -1,6 +1,6 @@
-"""Films of a fixed or slowly moving camera, with what every frame shows: the same seed gives the same pixels.
+"""Videos of a fixed or slowly moving camera, and what every frame shows: a seed always gives the same.
 
-A film has shapes that stay where they are, and others that come in over every border of the frame, cross it,
+A video has shapes that stay where they are, and others that come in over every border of the frame, cross it,
 perhaps wait on the way, and leave. The whole ground is painted and lit once; a frame costs a copy of it, its
 moving shapes, and what the weather does.
 """
@@ -17,7 +17,7 @@ from yolotrt.arrays import U8
 from yolotrt.data.scenes.backgrounds import light_and_grain, make_background, make_light
 from yolotrt.data.scenes.canvas import Canvas, PlacedShape, Shadow
 from yolotrt.data.scenes.draws import TURN, UNIT, Draws, sine
-from yolotrt.data.scenes.film_kinds import FILMS, Film
+from yolotrt.data.scenes.footage_kinds import FOOTAGE, FootageKind
 from yolotrt.data.scenes.instances import Scene
 from yolotrt.data.scenes.scene import placed_shape
 from yolotrt.data.scenes.shapes import SUBPIXEL
@@ -53,19 +53,19 @@ class Mover:
         return self.shape.drifted(min(gone, stop) + max(gone - go, 0))
 
 
-class FilmScene:
-    """What a camera sees of a film.
+class CameraScene:
+    """What a camera sees of a video.
 
     Args:
-        kind: Which film.
+        kind: Which video.
         seed: Non-negative.
         wh: Width and height of the frame, px.
-        length_ms: How long the film is; a camera that moves needs ground for it.
+        length_ms: How long the video is; a camera that moves needs ground for it.
     """
 
-    def __init__(self, kind: Film, seed: int, wh: tuple[int, int], length_ms: int) -> None:
+    def __init__(self, kind: FootageKind, seed: int, wh: tuple[int, int], length_ms: int) -> None:
         self._kind, self._seed, self._wh, self._length_ms = kind, seed, wh, length_ms
-        self.events = FILMS[kind]
+        self.events = FOOTAGE[kind]
         travel = self.events.pan * length_ms // 1000 + 2 * self.events.shake
         self._world_wh = (wh[0] + travel, wh[1] + 2 * self.events.shake)
         look = Draws(seed, 21)
@@ -79,7 +79,7 @@ class FilmScene:
         self.movers = self._all_movers(Draws(seed, 27))
 
     def at(self, ms: int) -> Scene:
-        """Return what is seen ``ms`` milliseconds after the film's beginning."""
+        """Return what is seen ``ms`` milliseconds after the video's beginning."""
         x, y = self._camera(ms)
         canvas = self._world.view(x, y, self._wh)
         for sway in self._sway:
@@ -115,10 +115,10 @@ class FilmScene:
                     break
 
     def _all_movers(self, draws: Draws) -> list[Mover]:
-        """Return all movers of the film: one comes every so often, over each border in turn."""
+        """Return all movers of the video: one comes every so often, over each border in turn."""
         found: list[Mover] = []
         every = self.events.every_ms
-        # The first ones set out before the film begins, so that its first frame is as busy as the others.
+        # The first ones set out before the video begins, so that its first frame is as busy as the others.
         for number, begin in enumerate(range(-self.events.ahead * every, self._length_ms, every)):
             found.append(self._mover(draws, number, begin + draws.between(0, every - 1)))
         return found
@@ -166,6 +166,6 @@ class FilmScene:
         cv2.subtract(cv2.add(image, up), down, dst=image)
 
 
-def film_scene(kind: Film, seed: int, wh: tuple[int, int], length_ms: int) -> FilmScene:
-    """Return a film, of which any moment can be drawn."""
-    return FilmScene(kind, seed, wh, length_ms)
+def camera_scene(kind: FootageKind, seed: int, wh: tuple[int, int], length_ms: int) -> CameraScene:
+    """Return a video, of which any moment can be drawn."""
+    return CameraScene(kind, seed, wh, length_ms)
