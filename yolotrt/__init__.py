@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from yolotrt.pipeline.frames import FrameResult as FrameResult
     from yolotrt.pipeline.merge import MergeSettings as MergeSettings
     from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
+    from yolotrt.pipeline.tile_choice import TileChoice as TileChoice
     from yolotrt.pipeline.tiled import TiledPipeline as TiledPipeline
     from yolotrt.timing.trace import FrameTrace as FrameTrace
 
@@ -51,6 +52,7 @@ __all__ = [
     "Mask",
     "MergeSettings",
     "PipelineSettings",
+    "TileChoice",
     "TiledPipeline",
     "YoloTrtError",
     "__version__",
@@ -64,6 +66,7 @@ _HOMES = {
     "Mask": "yolotrt.geometry.mask",
     "MergeSettings": "yolotrt.pipeline.merge",
     "PipelineSettings": "yolotrt.pipeline.settings",
+    "TileChoice": "yolotrt.pipeline.tile_choice",
     "TiledPipeline": "yolotrt.pipeline.tiled",
     "YoloTrtError": "yolotrt.errors",
 }

@@ -63,9 +63,9 @@ class Watched:
     def pci_bus_ids(self) -> tuple[str, ...]:
         return self.pipeline.pci_bus_ids
 
-    def __call__(self, frame: Any) -> FrameResult:
+    def __call__(self, frame: Any, **camera: Any) -> FrameResult:
         begin = time.process_time()
-        result = self.pipeline(frame)
+        result = self.pipeline(frame, **camera)
         self.cpu_s.append(time.process_time() - begin)
         self.after(result)
         if self.frames % EVERY == 0:

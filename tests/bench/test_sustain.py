@@ -45,7 +45,7 @@ def test_every_frame_of_a_blocking_source_comes_out(pipeline: TiledPipeline) -> 
     assert run.age is not None
     assert run.age.p50 >= run.latency.p50 > 0
     json.dumps(DOCUMENT.to_json(RunReport(**vars(run))), allow_nan=False)
-    assert sustain_table(run, "x").row_count == 13
+    assert sustain_table(run, "x").row_count == 14
     assert "out 12" in sustain_line(run)
 
 

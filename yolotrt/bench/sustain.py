@@ -19,6 +19,7 @@ from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.machine.energy import Energy, EnergyMeter, energy_meter
 from yolotrt.pipeline.frames import FrameResult
+from yolotrt.pipeline.tile_use import TileUse, UseTally
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -52,6 +53,7 @@ class Sustained:
         cameras: Each source, where there are several.
         fairness: Jain's index over the cameras, of the parts of their frames that came out: 1 is fair; None
             for less than two.
+        tiles: Which tiles were looked at, of all cameras together; None where all were.
     """
 
     seconds: float
@@ -72,6 +74,7 @@ class Sustained:
     energy: Energy | None = None
     cameras: tuple[Camera, ...] = ()
     fairness: float | None = None
+    tiles: TileUse | None = None
 
 
 class _Tally:
@@ -96,6 +99,7 @@ class _Tally:
         self._used, self._peak = Course(), 0.0
         self._pace = Course()
         self._since_tick: list[float] = []
+        self.tiles = UseTally()
 
     @property
     def seconds(self) -> float:
@@ -152,6 +156,7 @@ class _Tally:
             self._energy(),
             cameras,
             fairness(cameras),
+            self.tiles.report(),
         )
 
     def _energy(self) -> Energy | None:
@@ -222,7 +227,7 @@ def _process(
         if queued is not None:
             begin = clock()
             try:
-                result = pipeline(queued.frame)
+                result = pipeline(queued.frame, stream=queued.source)
             except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
                 tally.fail(queued.source, exc.message)
                 if tally.hopeless:
@@ -231,6 +236,8 @@ def _process(
                 end = clock()
                 age_s = seconds_between(queued.read_ns, end)
                 tally.add(queued.source, seconds_between(begin, end), age_s, len(result.detections))
+                if result.looked is not None:
+                    tally.tiles.add(result.looked)
                 deliver(queued, result)
         elif feed.ended:
             break

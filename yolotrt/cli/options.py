@@ -133,6 +133,26 @@ Overlap = Annotated[
     ),
 ]
 
+TileOption = Annotated[
+    str,
+    typer.Option(
+        "--tiles",
+        metavar="all|adaptive[:N]|roi:FILE",
+        help="Which tiles run: all; where something may have changed, each at least every N frames (15); "
+        "those that touch the polygons of a file; or the last two, with a comma.",
+    ),
+]
+Track = Annotated[
+    bool, typer.Option("--track", help="Number the objects of each video, from frame to frame (extra track).")
+]
+
+
+def tiles_file(text: str) -> Path | None:
+    """Return the file that ``--tiles`` reads, which no output may replace."""
+    _, found, name = text.partition("roi:")
+    return Path(name) if found else None
+
+
 BY_OVERLAP = [name for name, method in METHODS.items() if method.by_overlap]
 
 MergeOption = Annotated[

@@ -30,10 +30,13 @@ from yolotrt.cli.options import (
     Overlap,
     Sources,
     Threads,
+    TileOption,
+    Track,
     Trust,
     choice,
     cores,
     merge_settings,
+    tiles_file,
 )
 from yolotrt.cli.outputs import Overwrite, own_predictions
 from yolotrt.errors import UsageError
@@ -50,6 +53,8 @@ def predict(
     classes: Classes = None,
     agnostic: Agnostic = False,
     overlap: Overlap = 0.2,
+    tiles: TileOption = "all",
+    track: Track = False,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     save: Annotated[
         Path | None,
@@ -110,6 +115,7 @@ def predict(
       yolotrt predict street/ --save
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx a.jpg 'street/*.png' clip.mp4 --save found/
       yolotrt predict street/ --classes person,car --conf 0.4 --save-txt
+      yolotrt predict clip.mp4 --tiles adaptive --track --save found/ --jsonl found.jsonl
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
@@ -117,9 +123,12 @@ def predict(
     """
     from yolotrt.data.named import local_paths
     from yolotrt.data.sources import open_source, video_rates
+    from yolotrt.pipeline.tile_choice import TileChoice
+    from yolotrt.pipeline.tile_use import UseTally
     from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
     from yolotrt.report.draw import draw
     from yolotrt.report.figures import milliseconds
+    from yolotrt.report.tile_words import tile_words
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
     from yolotrt.workflow.identity import Misfits, ids_of, own_ids
     from yolotrt.workflow.label_files import label_files
@@ -152,10 +161,12 @@ def predict(
         cpu_threads=threads or cores(),
         decode=detection_settings(conf, iou, max_det),
         merge=merge_settings(merge, merge_overlap),
+        tiles=TileChoice.parse(tiles),
+        track=track,
         **chosen_classes(classes, agnostic),
     )
     own = own_predictions(
-        [engine, *local_paths(read), annotations],
+        [engine, *local_paths(read), annotations, tiles_file(tiles)],
         save,
         [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
         overwrite=overwrite,
@@ -182,10 +193,11 @@ def predict(
         found = run(
             pipeline,
             frames,
-            lambda frame, detections: draw(
+            lambda frame, found: draw(
                 frame,
-                detections,
+                found.detections,
                 names,
+                **found.marks,
                 line_width=line_width,
                 labels=not hide_labels,
                 grid=settings.grid((frame.shape[1], frame.shape[0]), pipeline.input_wh)
@@ -196,8 +208,11 @@ def predict(
             progress=progress,
             say=say,
         )
+        use = UseTally()
         with closing(found):
             for entry in found:
+                if entry.looked is not None:
+                    use.add(entry.looked)
                 misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
                 for take in takes:
                     take(entry)
@@ -208,6 +223,8 @@ def predict(
     if annotations is not None:
         for remark in misfits.remarks(annotations, names):
             warn(remark)
+    if (used := use.report()) is not None:
+        say(f"tiles: {tile_words(used)}")
     if save is not None:
         say(f"pictures: {save}")
     for _, target, what, _ in outputs:

@@ -33,10 +33,13 @@ from yolotrt.cli.options import (
     Overlap,
     Sources,
     Threads,
+    TileOption,
+    Track,
     Trust,
     choice,
     cores,
     merge_settings,
+    tiles_file,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Video
@@ -54,6 +57,8 @@ def run(
     targets: Targets = None,
     source: Sources = None,
     mode: Mode = DEFAULT_MODE,
+    tiles: TileOption = "all",
+    track: Track = False,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     dispatch: Annotated[
         str, typer.Option(help="How groups run: auto, serial, threads; on a GPU also streams, graph.")
@@ -124,6 +129,7 @@ def run(
       yolotrt run engines/m.engine --source street.mp4 --drop block --json run.json
       yolotrt run engines/m.engine --source street.mp4 --arrival poisson:30 --deadline 33ms
       yolotrt run engines/m.engine --source rtsp://camera/main --metrics :9400
+      yolotrt run engines/m.engine rtsp://camera/main --tiles adaptive --track -o found.jsonl
       yolotrt run engines/m.engine --source rtsp://a/1 --source rtsp://b/1 -o found.jsonl --save seen.mp4
       ffmpeg -i street.mp4 -f rawvideo -pix_fmt nv12 - | yolotrt run engines/m.engine - --size 1920x1080 \
         --pixel-format nv12 -o -
@@ -141,13 +147,14 @@ def run(
     from yolotrt.data.video_decoders import DECODERS
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
+    from yolotrt.pipeline.tile_choice import TileChoice
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
 
     engine, wanted = engine_and_sources(targets, source, device)
-    read = (engine, global_engine, local_paths(wanted))
+    read = (engine, global_engine, local_paths(wanted), tiles_file(tiles))
     if json == "-" == jsonl:
         raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
     settings: dict[str, Any] = {
@@ -159,6 +166,8 @@ def run(
         "cpu_threads": threads or cores(),
         "device": device,
         "decode": detection_settings(conf, iou, max_det),
+        "tiles": TileChoice.parse(tiles),
+        "track": track,
         **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)

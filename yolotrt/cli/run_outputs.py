@@ -17,10 +17,12 @@ from yolotrt.errors import UsageError
 from yolotrt.timing.clock import now
 
 if TYPE_CHECKING:
+    from yolotrt.arrays import Frame
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.sustain import Deliver
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.workflow.outlets import Opening, Outlet
+    from yolotrt.workflow.predict import Found
 
 MAKER = "yolotrt run"
 
@@ -123,8 +125,12 @@ class RunOutputs:
         if self.lines is not None:
             target = "stdout" if self.lines == "-" else self.lines
             yield target, None, line_output(self.lines, own_ids(names, None)), False
+
+        def drawn(frame: Frame, seen: Found) -> Frame:
+            return draw(frame, seen.detections, names, **seen.marks)
+
         for place, path in enumerate(self.videos):
-            opening = video_output(path, named[place][1] or USUAL_FPS, lambda f, d: draw(f, d, names))
+            opening = video_output(path, named[place][1] or USUAL_FPS, drawn)
             yield str(path), place, opening, True
         if self._function is not None:
             yield str(self._on_frame), None, function_output(self._function), True
@@ -179,6 +185,8 @@ def _deliver(
             source=source,
             frame=queued.frame,
             read_at=(queued.read_ns + since_1970_ns) / 1e9,
+            ids=result.ids,
+            looked=result.looked,
         )
         for only, outlet in outlets:
             if only is None or only == queued.source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from yolotrt.errors import YoloTrtError
@@ -24,6 +25,24 @@ class Pending(Protocol):
     def drop(self) -> None:
         """Let go of a frame whose result nobody wants."""
         ...
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A frame that nothing was done with yet.
+
+    Attributes:
+        process: Does all of it.
+    """
+
+    process: Callable[[], FrameResult]
+
+    def result(self) -> FrameResult:
+        """Process the frame; see :class:`Pending`."""
+        return self.process()
+
+    def drop(self) -> None:
+        """There is nothing to let go of."""
 
 
 def in_order(

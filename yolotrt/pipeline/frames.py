@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yolotrt.arrays import Bits, Frame
+from yolotrt.arrays import I64, Bits, Frame
 from yolotrt.data.coco.names import category_ids
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline import adapters
+from yolotrt.pipeline.tile_use import FrameTiles
 from yolotrt.timing.trace import FrameTrace
 
 
@@ -50,6 +51,9 @@ class FrameResult:
         seen: What was found before merging.
         frame_wh: Width and height of the frame, px.
         names: Class names by index.
+        looked: Which tiles were looked at, and what was carried; None where all were.
+        ids: (n,) number of each detection, which its object keeps from frame to frame, or -1 for one that has
+            none yet; None without tracking.
     """
 
     detections: Detections
@@ -57,6 +61,8 @@ class FrameResult:
     seen: Unmerged
     frame_wh: tuple[int, int]
     names: Sequence[str]
+    looked: FrameTiles | None = None
+    ids: I64 | None = None
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
 from yolotrt.pipeline.failed_layer import naming_layer
-from yolotrt.pipeline.flights import Pending
+from yolotrt.pipeline.flights import Pending, Waiting
 from yolotrt.pipeline.frames import FrameResult, Passes, as_frame
 from yolotrt.pipeline.merge import merge_frame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -71,7 +70,7 @@ class HostPipeline:
     def submit(self, frame: Any) -> Pending:
         """Take a frame; it is processed when its result is asked for."""
         given = as_frame(frame)
-        return _Waiting(lambda: self._run(given))
+        return Waiting(lambda: self._run(given))
 
     def _run(self, frame: Frame) -> FrameResult:
         plan = self._plan_for((frame.shape[1], frame.shape[0]))
@@ -163,19 +162,6 @@ class _HostPlan:
     def close(self) -> None:
         if self.dispatcher is not None:
             self.dispatcher.close()
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A frame that nothing was done with yet."""
-
-    process: Callable[[], FrameResult]
-
-    def result(self) -> FrameResult:
-        return self.process()
-
-    def drop(self) -> None:
-        pass
 
 
 def _host_dispatch(settings: PipelineSettings) -> DispatchMode:

@@ -12,6 +12,7 @@ from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import DEFAULT_MODE
 from yolotrt.pipeline.modes import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.modes import PassMode as PassMode
+from yolotrt.pipeline.tile_choice import ALL_TILES, TileChoice
 
 Dispatch = Literal["auto", "serial", "threads", "streams", "graph"]
 DISPATCHES: tuple[Dispatch, ...] = ("auto", "serial", "threads", "streams", "graph")
@@ -39,6 +40,8 @@ class PipelineKeywords(TypedDict, total=False):
     merge: MergeSettings
     classes: tuple[int | str, ...] | None
     agnostic: bool
+    tiles: TileChoice
+    track: bool
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,11 @@ class PipelineSettings:
             what is better seen as another class is none of these.
         agnostic: Of detections of different classes that overlap by more than ``decode.iou``, too, only the
             best stays.
+        tiles: Which tiles run: all, or those that :meth:`TileChoice.parse` names.
+        track: Number the objects of a camera, so that one keeps its number from frame to frame.
 
     Raises:
-        UsageError: A value is out of range.
+        UsageError: A value is out of range, or two contradict each other.
     """
 
     mode: PassMode = DEFAULT_MODE
@@ -82,6 +87,8 @@ class PipelineSettings:
     merge: MergeSettings = field(default_factory=MergeSettings)
     classes: tuple[int | str, ...] | None = None
     agnostic: bool = False
+    tiles: TileChoice = ALL_TILES
+    track: bool = False
 
     def __post_init__(self) -> None:
         for value, choices in (
@@ -98,13 +105,24 @@ class PipelineSettings:
         if self.depth not in (1, 2):
             raise UsageError(f"A pipeline depth of {self.depth} is not supported.", hint="Use 1 or 2.")
         require_overlap(self.overlap)
+        if self.tiles != ALL_TILES and "tiled" not in self.mode:
+            raise UsageError(
+                f"Which tiles run (--tiles {self.tiles.words}) means nothing without tiles.",
+                hint="Use --mode tiled+global or tiled.",
+            )
+        if self.tiles.adaptive is not None and self.depth > 1:
+            raise UsageError(
+                "--tiles adaptive chooses by the frame before, so that two cannot be in flight.",
+                hint="Leave out --pipeline-depth.",
+            )
 
     def grid(self, frame_wh: tuple[int, int], tile_wh: tuple[int, int]) -> TileGrid:
         """Return where the tiles of a frame lie; without a tiled pass there are none.
 
         Raises:
-            UsageError: The frame would have too many; see :func:`yolotrt.geometry.tiles.tile_grid`.
+            UsageError: The frame would have too many (see :func:`yolotrt.geometry.tiles.tile_grid`), or none
+                touches the regions.
         """
         if "tiled" in self.mode:
-            return tile_grid(frame_wh, tile_wh, self.overlap)
+            return self.tiles.of(tile_grid(frame_wh, tile_wh, self.overlap))
         return TileGrid(frame_wh, tile_wh, ())

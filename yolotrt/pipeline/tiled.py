@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
+from yolotrt.pipeline.adaptive import AdaptivePipeline, Runner
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
@@ -31,16 +32,7 @@ if TYPE_CHECKING:
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.device.share import Gpu
     from yolotrt.pipeline.settings import PipelineKeywords
-
-
-class _Runner(Protocol):
-    """What processes the frames, one call at a time."""
-
-    def submit(self, frame: Any) -> Pending: ...
-
-    def prepare(self, frame_wh: tuple[int, int]) -> None: ...
-
-    def close(self) -> None: ...
+    from yolotrt.pipeline.tracking import Tracking
 
 
 class TiledPipeline:
@@ -83,16 +75,30 @@ class TiledPipeline:
         settings = resolved(settings or PipelineSettings(), engine.file.spec.names)
         gpus = _gpus(engine, global_engine)
         self._depth = settings.depth if gpus else 1
-        # Boxes with several classes are decoded on the host only.
         self._on_gpus: DevicePipeline | None = None
-        if gpus and not settings.decode.multi_label:
+        self._tracking = _tracking() if settings.track else None
+        self._adaptive: AdaptivePipeline | None = None
+
+        def plain(settings: PipelineSettings, *, takes_turns: bool) -> HostPipeline | DevicePipeline:
+            if not gpus or settings.decode.multi_label:  # boxes with several classes: on the host only
+                return HostPipeline(engine, settings, global_engine=global_engine, clock=clock)
             from yolotrt.pipeline.device.pipeline import DevicePipeline
 
             shares = [gpu.taking_turns() for gpu in gpus] if takes_turns else gpus
-            self._on_gpus = DevicePipeline(shares, settings)
-        self._runner: _Runner = self._on_gpus or HostPipeline(
-            engine, settings, global_engine=global_engine, clock=clock
-        )
+            return DevicePipeline(shares, settings)
+
+        self._runner: Runner
+        if settings.tiles.adaptive is None:
+            self._runner = plain(settings, takes_turns=takes_turns)
+            self._on_gpus = None if isinstance(self._runner, HostPipeline) else self._runner
+        else:  # its pipelines take turns among themselves
+            self._runner = self._adaptive = AdaptivePipeline(
+                lambda settings: plain(settings, takes_turns=True),
+                engine.file,
+                settings,
+                on_gpu=bool(gpus),
+                clock=clock,
+            )
 
     @classmethod
     def open(
@@ -137,12 +143,14 @@ class TiledPipeline:
         pipeline._owned = owned
         return pipeline
 
-    def __call__(self, frame: Any) -> FrameResult:
+    def __call__(self, frame: Any, *, stream: Hashable = None) -> FrameResult:
         """Detect objects in a frame.
 
         Args:
             frame: (h, w, 3) uint8, BGR: a NumPy array, or an array of another library that speaks DLPack or
                 ``__cuda_array_interface__`` (copied to the host if it lives on a GPU).
+            stream: Which camera the frame is of, where several share the pipeline and tiles are chosen or
+                objects tracked: any value that is the same for all its frames.
 
         Raises:
             ImageError: It is not a picture of this kind.
@@ -151,7 +159,7 @@ class TiledPipeline:
             ExecutionError: The engine failed.
         """
         with self._my_turn():
-            return self._runner.submit(frame).result()
+            return self._numbered(self._taken(frame, stream).result(), stream)
 
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
@@ -233,7 +241,15 @@ class TiledPipeline:
 
     def _submit(self, frame: Any) -> Pending:
         with self._my_turn():
-            return _InTurn(self._runner.submit(frame), self._turn)
+            return _InTurn(self._taken(frame, None), self._turn, self._numbered)
+
+    def _taken(self, frame: Any, stream: Hashable) -> Pending:
+        if self._adaptive is not None:
+            return self._adaptive.submit(frame, stream)
+        return self._runner.submit(frame)
+
+    def _numbered(self, result: FrameResult, stream: Hashable = None) -> FrameResult:
+        return result if self._tracking is None else self._tracking.numbered(result, stream)
 
 
 @dataclass(frozen=True)
@@ -242,14 +258,21 @@ class _InTurn:
 
     pending: Pending
     turn: threading.Lock
+    finish: Callable[[FrameResult], FrameResult]
 
     def result(self) -> FrameResult:
         with self.turn:
-            return self.pending.result()
+            return self.finish(self.pending.result())
 
     def drop(self) -> None:
         with self.turn:
             self.pending.drop()
+
+
+def _tracking() -> Tracking:
+    from yolotrt.pipeline.tracking import Tracking  # an extra
+
+    return Tracking()
 
 
 def _gpus(engine: Engine, global_engine: Engine | None) -> list[Gpu]:

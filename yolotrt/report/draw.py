@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from yolotrt.arrays import Frame
+from yolotrt.arrays import I64, Bits, Frame
 from yolotrt.geometry.detections import Detections, Mask
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.report.drawn_labels import Color, draw_labels
@@ -28,6 +28,8 @@ def draw(
     line_width: int | None = None,
     labels: bool = True,
     grid: TileGrid | None = None,
+    ids: I64 | None = None,
+    carried: Bits | None = None,
 ) -> Frame:
     """Return a copy of the image with every detection drawn, the most certain on top.
 
@@ -41,6 +43,8 @@ def draw(
         line_width: Width of lines, px; None takes one that suits the picture's size.
         labels: Whether names and scores are drawn.
         grid: Tiles whose borders are drawn, too.
+        ids: (n,) numbers of the objects, for their labels; -1 for none.
+        carried: (n,) which were carried from an earlier frame: they have ``~`` in their labels.
     """
     canvas: Frame = image.copy()
     names = [visible(name) for name in names]
@@ -55,8 +59,17 @@ def draw(
         left, top, right, bottom = (round(float(v)) for v in detections.boxes[i])
         cv2.rectangle(canvas, (left, top), (right, bottom), colors[i], pen, cv2.LINE_AA)
     if labels:
-        draw_labels(canvas, detections, names, [colors[i] for i in range(len(order))], order)
+        texts = [_label(detections, names, i, ids, carried) for i in range(len(order))]
+        draw_labels(canvas, detections, names, texts, [colors[i] for i in range(len(order))], order)
     return canvas
+
+
+def _label(
+    detections: Detections, names: Sequence[str], i: int, ids: I64 | None, carried: Bits | None
+) -> str:
+    number = "" if ids is None or ids[i] < 0 else f"#{ids[i]} "
+    mark = "~" if carried is not None and carried[i] else ""
+    return f"{mark}{number}{names[int(detections.classes[i])]} {detections.scores[i]:.2f}"
 
 
 def _draw_tiles(canvas: Frame, grid: TileGrid, pen: int) -> None:

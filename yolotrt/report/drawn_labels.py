@@ -33,14 +33,20 @@ _WIDEST = 4.0
 
 
 def draw_labels(
-    canvas: Frame, detections: Detections, names: Sequence[str], colors: Sequence[Color], order: Sequence[int]
+    canvas: Frame,
+    detections: Detections,
+    names: Sequence[str],
+    labels: Sequence[str],
+    colors: Sequence[Color],
+    order: Sequence[int],
 ) -> None:
-    """Draw name and score of each detection, the most certain first; count those without a free place.
+    """Draw the label of each detection, the most certain first; count those without a free place.
 
     Args:
         canvas: (h, w, 3) uint8, drawn on.
         detections: In px of the canvas.
         names: Class names by index, safe to show.
+        labels: What is written at each detection.
         colors: Of each detection, BGR.
         order: Of the detections, the most certain first.
     """
@@ -49,8 +55,7 @@ def draw_labels(
     left_out: Counter[str] = Counter()
     for i in order:
         name = names[int(detections.classes[i])]
-        label = f"{name} {detections.scores[i]:.2f}"
-        if not _placed(canvas, label, detections.boxes[i], colors[i], usual, taken):
+        if not _placed(canvas, labels[i], detections.boxes[i], colors[i], usual, taken):
             left_out[name] += 1
     if left_out:
         listed = ", ".join(f"{count} {name}" for name, count in left_out.most_common(5))

@@ -11,6 +11,7 @@ from yolotrt.bench.sustain import Sustained
 from yolotrt.report.columns import Column, RowTable
 from yolotrt.report.figures import NOT_MEASURED, milliseconds, signed
 from yolotrt.report.fitting import headless_table, terminal_table
+from yolotrt.report.tile_words import tile_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -100,6 +101,7 @@ LINES: dict[str, Callable[[Sustained], str]] = {
     "age at the end, ms": lambda run: _percentiles(run.age),
     "late": _late,
     "energy": _energy,
+    "tiles": lambda run: NOT_MEASURED if run.tiles is None else tile_words(run.tiles),
     "objects in the last frame": lambda run: str(run.detections),
     "memory, MiB": _memory,
     "interruptions": lambda run: f"{run.counts.interruptions}, reconnected {run.counts.reconnects} times",

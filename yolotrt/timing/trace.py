@@ -20,6 +20,9 @@ PASSES = ("tiles", "global", "end_to_end")
 COPIES = ("upload", "download")
 """Further stages of a pipeline on a GPU: the frame to the device, detections and masks back."""
 
+DECIDE = "decide"
+"""A further stage where not all tiles run: choosing them."""
+
 INTERVAL = "interval"
 """Time from one frame's result to the next, where several frames are in flight."""
 
@@ -39,7 +42,7 @@ class Span:
     """One measured interval.
 
     Attributes:
-        stage: One of :data:`STAGES` or :data:`COPIES`.
+        stage: One of :data:`STAGES` or :data:`COPIES`, or :data:`DECIDE`.
         group: The tile group it belongs to, or None for the global pass.
         begin_ns: Clock at its start.
         end_ns: Clock at its end.
@@ -80,7 +83,7 @@ class FrameTrace:
         for span in self.spans:
             measured.setdefault((span.stage, span.on), []).append((span.begin_ns, span.end_ns))
         found = {stage: _union(measured.get((stage, "host"), [])) for stage in STAGES}
-        for stage in (*STAGES, *COPIES):
+        for stage in (*STAGES, *COPIES, DECIDE):
             for on in ("host", "device"):
                 name = stage if on == "host" else DEVICE + stage
                 if name not in found and (stage, on) in measured:

@@ -25,9 +25,8 @@ from yolotrt.artifacts.files import atomic_target, mapped_os_errors
 from yolotrt.bench.run_file import Delivery
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import YoloTrtError
-from yolotrt.geometry.detections import Detections
 from yolotrt.workflow.identity import RecordIds
-from yolotrt.workflow.predict import Found
+from yolotrt.workflow.predict import Draw, Found
 from yolotrt.workflow.records import frame_record
 
 LINES, FRAMES = 64, 4
@@ -197,7 +196,7 @@ def line_output(target: str, ids: RecordIds) -> Opening:
     return opened
 
 
-def video_output(target: Path, fps: float, draw: Callable[[Frame, Detections], Frame]) -> Opening:
+def video_output(target: Path, fps: float, draw: Draw) -> Opening:
     """Return what writes a video of the frames with their detections drawn, at the frames' own times.
 
     Its size is that of the first frame; it is complete at the end, or not there.
@@ -213,7 +212,7 @@ def video_output(target: Path, fps: float, draw: Callable[[Frame, Detections], F
             if append is None:
                 video = new_video(target, fps, seen.frame_wh)
                 append = video.__enter__()
-            picture = draw(seen.frame, seen.detections)
+            picture = draw(seen.frame, seen)
             append(np.asarray(picture, np.uint8), None if seen.moment is None else seen.moment.time_s)
 
         yield take

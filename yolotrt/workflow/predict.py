@@ -6,17 +6,17 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from yolotrt.arrays import Frame
+from yolotrt.arrays import I64, Frame
 from yolotrt.data.sources import Source
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError
 from yolotrt.geometry.detections import Detections
+from yolotrt.pipeline.tile_use import FrameTiles
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.drawn import drawing
-
-Draw = Callable[[Frame, Detections], Frame]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Found:
         names: Class names of the model, by index.
         moment: When the frame is shown, in a video.
         seconds: From pixels to merged detections; reading and drawing are not in it.
+        ids: (n,) number that each object keeps from frame to frame, or -1; None without tracking.
+        looked: Which tiles were looked at, and what was carried; None where all were.
     """
 
     name: str
@@ -38,6 +40,17 @@ class Found:
     names: tuple[str, ...]
     moment: Moment | None = None
     seconds: float = 0.0
+    ids: I64 | None = None
+    looked: FrameTiles | None = None
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What is drawn of objects besides what they are: arguments of :func:`yolotrt.report.draw.draw`."""
+        return {"ids": self.ids, "carried": None if self.looked is None else self.looked.carried}
+
+
+Draw = Callable[[Frame, Found], Frame]
+"""Returns a copy of a frame with what was found in it."""
 
 
 def predict(
@@ -54,7 +67,7 @@ def predict(
     Args:
         pipeline: Runs the engine; stays open while the frames are taken.
         source: Where the frames come from.
-        draw: Draws detections on a copy of a frame.
+        draw: Draws what was found.
         save: Folder for the drawn pictures, or the drawn video, which is complete after the last frame; None
             draws nothing.
         progress: Told after each frame.
@@ -74,12 +87,21 @@ def predict(
         write = None if save is None else stack.enter_context(drawing(source, save))
         for shot in shots:
             progress("predict", done, source.total)
-            result = pipeline(shot.image)
-            detections = result.detections
-            if write is not None:
-                write(shot, draw(shot.image, detections))
+            result = pipeline(shot.image, stream=shot.video or shot.name)
             height, width = shot.image.shape[:2]
-            yield Found(shot.name, (width, height), detections, names, shot.moment, result.seconds)
+            found = Found(
+                shot.name,
+                (width, height),
+                result.detections,
+                names,
+                shot.moment,
+                result.seconds,
+                result.ids,
+                result.looked,
+            )
+            if write is not None:
+                write(shot, draw(shot.image, found))
+            yield found
             done += 1
         progress("predict", done, done)
         if not done:

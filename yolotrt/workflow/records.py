@@ -27,7 +27,8 @@ def result_records(found: Found, ids: RecordIds) -> list[Record]:
 
     Each has ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in px), ``score`` and, with masks,
     ``segmentation`` (run lengths, ``counts`` as text); further ``image`` and ``category``, the names, and of
-    a video ``frame``, ``time_s`` and ``stamp_s`` (see :class:`yolotrt.data.video_file.Moment`).
+    a video ``frame``, ``time_s`` and ``stamp_s`` (see :class:`yolotrt.data.video_file.Moment`). With tracking
+    each has its ``track_id``, None before it has one; where tiles are chosen, whether it was ``carried``.
     Format: https://cocodataset.org/#format-results.
     """
     about = _about(found, ids)
@@ -146,7 +147,14 @@ def _about(found: Found, ids: RecordIds) -> Record:
 
 def _objects(found: Found, ids: RecordIds) -> list[tuple[Record, float]]:
     """Return the record of each object and its area, px."""
-    return coco_objects(found.detections, found.frame_wh, ids.classes, found.names)
+    objects = coco_objects(found.detections, found.frame_wh, ids.classes, found.names)
+    for i, (record, _) in enumerate(objects):
+        if found.ids is not None:
+            number = int(found.ids[i])
+            record["track_id"] = None if number < 0 else number
+        if found.looked is not None:
+            record["carried"] = bool(found.looked.carried[i])
+    return objects
 
 
 @contextmanager

@@ -96,6 +96,7 @@ class Scenes:
         images: Their folder.
         annotations: Their annotations.
         video: The video; None for none.
+        truth: What its frames show; None for nothing written.
     """
 
     seed: int
@@ -104,6 +105,7 @@ class Scenes:
     images: str | None = None
     annotations: str | None = None
     video: str | None = None
+    truth: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from yolotrt.data.scenes.files import coco_instances, write_scenes, write_video
+from yolotrt.data.scenes.files import coco_instances, write_scenes
+from yolotrt.data.scenes.footage_files import write_video
 from yolotrt.data.scenes.scene import CLASS_NAMES, make_scene
 from yolotrt.errors import StorageError, UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
@@ -99,7 +100,7 @@ def test_a_disk_too_full_for_a_video_is_a_clear_error(tmp_path: Path) -> None:
     """A limit on file sizes is such a disk."""
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from yolotrt.data.scenes.files import write_video\n"
+        "from yolotrt.data.scenes.footage_files import write_video\n"
         "from yolotrt.errors import StorageError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
         "try: write_video(Path(sys.argv[1]), 3, (320, 240), fps=10, seconds=1.0)\n"

@@ -53,6 +53,15 @@ class PlacedShape:
         )
         return replace(self, centre=(x, y), angle=self.angle + self.spin * ms // 1000)
 
+    def drifted(self, ms: int) -> PlacedShape:
+        """Return the shape ``ms`` milliseconds later, in a world without edges."""
+        x, y = (c + v * ms // 1000 for c, v in zip(self.centre, self.velocity, strict=True))
+        return replace(self, centre=(x, y), angle=self.angle + self.spin * ms // 1000)
+
+    def setting_out(self, centre: tuple[int, int], velocity: tuple[int, int], spin: int) -> PlacedShape:
+        """Return the shape at another place and with another motion."""
+        return replace(self, centre=centre, velocity=velocity, spin=spin)
+
 
 @dataclass(frozen=True)
 class Shadow:
@@ -76,6 +85,7 @@ class Canvas:
         self._owner = np.zeros(ground.shape[:2], np.int16)  # number of the shape on top, from 1
         self._painted: list[tuple[PlacedShape, Sprite]] = []
         self._visible = [0]
+        self._tracks: list[int] = []
 
     def mean_colour(self, size: int, centre: tuple[int, int]) -> npt.NDArray[np.int64]:
         """Return the mean colour in a square around a place (1/256 px), (3,) BGR."""
@@ -99,16 +109,34 @@ class Canvas:
             for number in (np.flatnonzero(covered[1:]) + 1).tolist()
         )
 
-    def paint(self, shape: PlacedShape, sprite: Sprite) -> None:
-        """Paint a shape, and first its shadow, over what is there."""
+    def view(self, x: int, y: int, wh: tuple[int, int]) -> Canvas:
+        """Return a copy of the part that a camera of ``wh`` px sees, its upper left corner at (x, y) px."""
+        rows, columns = slice(y, y + wh[1]), slice(x, x + wh[0])
+        seen = Canvas(self.image[rows, columns], self._shadow)
+        seen._owner = self._owner[rows, columns].copy()
+        seen._painted = [(s, replace(p, x=p.x - x, y=p.y - y)) for s, p in self._painted]
+        seen._visible = list(self._visible)
+        seen._tracks = list(self._tracks)
+        return seen
+
+    def paint(self, shape: PlacedShape, sprite: Sprite, track: int | None = None) -> None:
+        """Paint a shape, and first its shadow, over what is there.
+
+        Args:
+            shape: The shape.
+            sprite: The shape as pixels.
+            track: What the shape is called in every frame of a video; None counts from 1.
+        """
         if self._shadow.darkness and shape.size >= 32:
             self._cast_shadow(sprite, shape.size)
         rows, columns, inside = _clipped(self._owner.shape, sprite.x, sprite.y, sprite.bits.shape)
         alpha, bits = sprite.alpha[inside], sprite.bits[inside]
-        over = cv2.merge([alpha, alpha, alpha]).astype(np.uint16)
-        target = self.image[rows, columns]
-        target[:] = (target * (255 - over) + sprite.bgr[inside] * over + 127) // np.uint16(255)
+        if alpha.size:  # nothing of what is still outside of the frame
+            over = cv2.merge([alpha, alpha, alpha]).astype(np.uint16)
+            target = self.image[rows, columns]
+            target[:] = (target * (255 - over) + sprite.bgr[inside] * over + 127) // np.uint16(255)
         self._painted.append((shape, sprite))
+        self._tracks.append(len(self._painted) if track is None else track)
         owner = self._owner[rows, columns]
         for number, count in enumerate(np.bincount(owner[bits]).tolist()):
             self._visible[number] -= count
@@ -121,9 +149,8 @@ class Canvas:
         for number, (shape, sprite) in enumerate(self._painted, 1):
             rows, columns, _ = _clipped(self._owner.shape, sprite.x, sprite.y, sprite.bits.shape)
             bits = self._owner[rows, columns] == number
-            found.append(
-                visible_instance(shape.class_id, columns.start, rows.start, bits, self._whole(number))
-            )
+            place, whole = (columns.start, rows.start), self._whole(number)
+            found.append(visible_instance(shape.class_id, *place, bits, whole, self._tracks[number - 1]))
         return tuple(instance for instance in found if instance)
 
     def _whole(self, number: int) -> int:
@@ -141,6 +168,8 @@ class Canvas:
         y = sprite.y - 2 * step + size * self._shadow.y // 100
         rows, columns, inside = _clipped(self._owner.shape, x, y, coarse.shape)
         part = coarse[inside]
+        if not part.size:
+            return
         light = 255 - cv2.merge([part, part, part]).astype(np.uint16)
         target = self.image[rows, columns]
         target[:] = target * light // np.uint16(255)

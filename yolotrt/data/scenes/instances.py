@@ -26,12 +26,14 @@ class SceneInstance:
         mask: Its visible pixels in the scene's frame, cut to their bounding box.
         box: (4,) float32, xyxy px around the visible pixels.
         whole_px: How many pixels it would have if nothing hid it and the frame had no edge.
+        track: What it is called in every frame of a video.
     """
 
     class_id: int
     mask: Mask
     box: F32
     whole_px: int
+    track: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Scene:
     instances: tuple[SceneInstance, ...]
 
 
-def visible_instance(class_id: int, x: int, y: int, bits: Bits, whole_px: int) -> SceneInstance | None:
+def visible_instance(
+    class_id: int, x: int, y: int, bits: Bits, whole_px: int, track: int = 0
+) -> SceneInstance | None:
     """Return the instance of these visible pixels, or None if too few are left to judge it by.
 
     An instance is annotated if at least 40 px and a third of it can be seen.
@@ -58,6 +62,7 @@ def visible_instance(class_id: int, x: int, y: int, bits: Bits, whole_px: int) -
         y: Row of ``bits[0, :]`` in the frame, px.
         bits: (h, w) bool, visible pixels.
         whole_px: How many pixels it would have if nothing hid it.
+        track: What it is called in every frame of a video.
     """
     rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
     visible = int(np.count_nonzero(bits))
@@ -66,7 +71,7 @@ def visible_instance(class_id: int, x: int, y: int, bits: Bits, whole_px: int) -
     tight = bits[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
     left, top = x + int(columns[0]), y + int(rows[0])
     box = np.array([left, top, left + tight.shape[1], top + tight.shape[0]], np.float32)
-    return SceneInstance(class_id, Mask(left, top, tight), box, whole_px)
+    return SceneInstance(class_id, Mask(left, top, tight), box, whole_px, track)
 
 
 def cut_tile(scene: Scene, xy: tuple[int, int], tile_wh: tuple[int, int]) -> Scene:
@@ -91,7 +96,7 @@ def cut_tile(scene: Scene, xy: tuple[int, int], tile_wh: tuple[int, int]) -> Sce
         if not bits.any():
             continue
         place = (mask.x + left - x, mask.y + top - y)
-        found = visible_instance(instance.class_id, *place, bits, instance.whole_px)
+        found = visible_instance(instance.class_id, *place, bits, instance.whole_px, instance.track)
         if found:
             inside.append(found)
     return Scene(image, tuple(inside))

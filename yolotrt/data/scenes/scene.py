@@ -15,7 +15,7 @@ from yolotrt.data.scenes.backgrounds import blurred, light_and_grain, make_backg
 from yolotrt.data.scenes.canvas import Canvas, PlacedShape, Shadow
 from yolotrt.data.scenes.draws import TURN, Draws, log_size
 from yolotrt.data.scenes.instances import Scene, SceneInstance, cut_tile
-from yolotrt.data.scenes.shapes import CLASS_NAMES, SUBPIXEL, Bgr, outline, random_fill
+from yolotrt.data.scenes.shapes import CLASS_NAMES, SUBPIXEL, Bgr, Outline, outline, random_fill
 
 __all__ = ["CLASS_NAMES", "MovingScene", "Scene", "SceneInstance", "cut_tile", "make_scene", "moving_scene"]
 
@@ -103,7 +103,7 @@ class MovingScene:
         def anywhere() -> tuple[int, int]:
             return draws.between(0, width - 1), draws.between(0, height - 1)
 
-        shapes = [self._place(draws, self._any_class(draws), size, anywhere) for size in sizes]
+        shapes = [self._place(draws, _any_class(draws), size, anywhere) for size in sizes]
         for _ in range(max(1, int(draws.between(5, 9) * share))):
             shapes += self._swarm(draws, anywhere(), min(SWARM_SIZES[1], largest))
         return [shape for shape in shapes if shape]
@@ -111,7 +111,7 @@ class MovingScene:
     def _swarm(self, draws: Draws, middle: tuple[int, int], largest: int) -> list[PlacedShape | None]:
         """Place small shapes of about one size around a point, sometimes all of one class."""
         spread = draws.between(120, 480)
-        same = self._any_class(draws) if draws.chance(40) else None
+        same = _any_class(draws) if draws.chance(40) else None
         leading = log_size(draws, SWARM_SIZES[0], largest)
 
         def nearby() -> tuple[int, int]:
@@ -120,7 +120,7 @@ class MovingScene:
 
         shapes = []
         for _ in range(draws.between(6, 14)):
-            class_id = self._any_class(draws) if same is None else same
+            class_id = _any_class(draws) if same is None else same
             size = max(leading * draws.between(75, 130) // 100, SIZES[0])
             shapes.append(self._place(draws, class_id, size, nearby))
         return shapes
@@ -135,33 +135,46 @@ class MovingScene:
         form = outline(class_id, draws)
         for _ in range(8):
             x, y = (c * SUBPIXEL + draws.between(0, SUBPIXEL - 1) for c in where())
-            shape = PlacedShape(
-                class_id,
-                form,
-                random_fill(draws, self._colour(draws, size, (x, y)), size),
-                size,
-                angle=draws.between(0, TURN - 1),
-                centre=(x, y),
-                velocity=(draws.between(-180, 180) * SUBPIXEL, draws.between(-180, 180) * SUBPIXEL),
-                spin=draws.between(-TURN // 4, TURN // 4),
-            )
+            shape = _shape(draws, self._canvas, class_id, form, size, (x, y))
             sprite = shape.sprite()
             if not self._canvas.would_hide(sprite):
                 self._canvas.paint(shape, sprite)
                 return shape
         return None
 
-    @staticmethod
-    def _any_class(draws: Draws) -> int:
-        return draws.between(0, len(CLASS_NAMES) - 1)
 
-    def _colour(self, draws: Draws, size: int, centre: tuple[int, int]) -> Bgr:
-        """Return a colour that differs from what is at this place."""
-        ground = self._canvas.mean_colour(size, centre)
-        colour: Bgr = (0, 0, 0)
-        for _ in range(16):
-            b, g, r = (min(max(c + draws.between(-24, 24), 0), 255) for c in draws.one_of(_COLOURS))
-            colour = (b, g, r)
-            if np.abs(ground - colour).sum() >= _CONTRAST[size >= 40]:
-                break
-        return colour
+def placed_shape(draws: Draws, canvas: Canvas, size: int, centre: tuple[int, int]) -> PlacedShape:
+    """Return a shape of any class at a place (1/256 px) of a canvas, from whose ground it stands out."""
+    class_id = _any_class(draws)
+    return _shape(draws, canvas, class_id, outline(class_id, draws), size, centre)
+
+
+def _shape(
+    draws: Draws, canvas: Canvas, class_id: int, form: Outline, size: int, centre: tuple[int, int]
+) -> PlacedShape:
+    return PlacedShape(
+        class_id,
+        form,
+        random_fill(draws, _colour(draws, canvas, size, centre), size),
+        size,
+        angle=draws.between(0, TURN - 1),
+        centre=centre,
+        velocity=(draws.between(-180, 180) * SUBPIXEL, draws.between(-180, 180) * SUBPIXEL),
+        spin=draws.between(-TURN // 4, TURN // 4),
+    )
+
+
+def _any_class(draws: Draws) -> int:
+    return draws.between(0, len(CLASS_NAMES) - 1)
+
+
+def _colour(draws: Draws, canvas: Canvas, size: int, centre: tuple[int, int]) -> Bgr:
+    """Return a colour that differs from what is at this place."""
+    ground = canvas.mean_colour(size, centre)
+    colour: Bgr = (0, 0, 0)
+    for _ in range(16):
+        b, g, r = (min(max(c + draws.between(-24, 24), 0), 255) for c in draws.one_of(_COLOURS))
+        colour = (b, g, r)
+        if np.abs(ground - colour).sum() >= _CONTRAST[size >= 40]:
+            break
+    return colour

@@ -1,0 +1,94 @@
+"""Which tiles of a frame run: all, those that touch drawn regions, those where something may have changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yolotrt.errors import UsageError
+from yolotrt.geometry.regions import Regions
+from yolotrt.geometry.tiles import TileGrid
+
+REFRESH = 15
+"""Frames after which every tile has been looked at again, unless asked otherwise: half a second of 30 fps."""
+
+_HINT = "Like this: --tiles adaptive, adaptive:30, roi:lane.json, or adaptive,roi:lane.json"
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """How tiles are chosen frame by frame; see :mod:`yolotrt.pipeline.choosing`.
+
+    Attributes:
+        refresh: Every tile is looked at at least every so many frames, whatever happens: what nothing else
+            gives away is found by then at the latest.
+        all_above: Part of the tiles above which all of them run: little is saved, and the plain way is surer.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    refresh: int = REFRESH
+    all_above: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.refresh <= 10_000 and 0 < self.all_above <= 1):
+            raise UsageError(
+                f"Looking at every tile at least every {self.refresh} frames, and at all above "
+                f"{self.all_above:g} of them, makes no sense.",
+                hint=_HINT,
+            )
+
+
+@dataclass(frozen=True)
+class TileChoice:
+    """Which tiles of a frame run.
+
+    Attributes:
+        regions: Only tiles that touch these; None for the whole frame.
+        adaptive: Of those, only tiles where something may have changed; None for all.
+    """
+
+    regions: Regions | None = None
+    adaptive: Adaptive | None = field(default=None)
+
+    @classmethod
+    def parse(cls, text: str) -> TileChoice:
+        """Read ``all``, ``adaptive``, ``adaptive:N``, ``roi:FILE``, or two of them with a comma.
+
+        Raises:
+            UsageError: It is none of these.
+            InputError: The file cannot be read, or holds no polygons.
+        """
+        from yolotrt.data.regions import read_regions
+
+        regions, adaptive = None, None
+        for word in text.split(",", 1) if not text.startswith("roi:") else [text]:
+            name, _, value = word.strip().partition(":")
+            if name == "all" and not value:
+                continue
+            if name == "adaptive" and (not value or value.isdecimal()):
+                adaptive = Adaptive(int(value)) if value else Adaptive()
+            elif name == "roi" and value:
+                regions = read_regions(Path(value))
+            else:
+                raise UsageError(f"--tiles {text!r} is unknown.", hint=_HINT)
+        return cls(regions, adaptive)
+
+    def of(self, grid: TileGrid) -> TileGrid:
+        """Return the tiles that may run, of all tiles of a frame.
+
+        Raises:
+            UsageError: None touches the regions.
+        """
+        return grid if self.regions is None else self.regions.of(grid)
+
+    @property
+    def words(self) -> str:
+        """As on the command line."""
+        parts = [] if self.adaptive is None else [f"adaptive:{self.adaptive.refresh}"]
+        parts += [] if self.regions is None else [f"roi:{self.regions.label}"]
+        return ",".join(parts) or "all"
+
+
+ALL_TILES = TileChoice()

@@ -1,0 +1,96 @@
+"""What became of a frame's tiles where not all of them run, and of what is told about many frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from yolotrt.arrays import Bits
+from yolotrt.artifacts.fields import Count
+from yolotrt.pipeline.choosing import Chosen
+
+
+@dataclass(frozen=True)
+class TileUse:
+    """How tiles were chosen in many frames.
+
+    Attributes:
+        bound: Frames after which every tile has been looked at again: a new object is looked at by then at
+            the latest.
+        waited: The longest that a tile has waited, frames; never more than the bound.
+        tiles: Tiles of a frame.
+        frames: Frames that were chosen for.
+        run: Tiles that were looked at, of all frames together.
+        all: Frames in which all tiles were.
+        reasons: Tiles that were looked at, by reason; see :mod:`yolotrt.pipeline.choosing`.
+        carried: Detections that were carried from an earlier frame, of all frames together.
+    """
+
+    bound: Count
+    waited: Count
+    tiles: Count
+    frames: Count
+    run: Count
+    all: Count
+    reasons: dict[str, int]
+    carried: Count
+
+    @property
+    def on_average(self) -> float:
+        """Tiles that a frame ran on average."""
+        return self.run / max(self.frames, 1)
+
+
+@dataclass(frozen=True)
+class FrameTiles:
+    """How the tiles of one frame were chosen.
+
+    Attributes:
+        chosen: Which were looked at, and why.
+        carried: (n,) which of the frame's detections no tile and no pass looked at in this frame.
+        bound: Frames after which every tile is looked at again.
+    """
+
+    chosen: Chosen
+    carried: Bits
+    bound: int
+
+
+@dataclass
+class UseTally:
+    """Counts frame by frame."""
+
+    _bound: int = 0
+    _frames: int = 0
+    _run: int = 0
+    _all: int = 0
+    _tiles: int = 0
+    _waited: int = 0
+    _carried: int = 0
+    _reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, seen: FrameTiles) -> None:
+        """Count a frame."""
+        self._bound = max(self._bound, seen.bound)
+        self._frames += 1
+        self._run += len(seen.chosen.reasons)
+        self._all += seen.chosen.all
+        self._tiles = max(self._tiles, seen.chosen.tiles)
+        self._waited = max(self._waited, seen.chosen.waited)
+        self._carried += int(seen.carried.sum())
+        self._reasons.update(seen.chosen.reasons.values())
+
+    def report(self) -> TileUse | None:
+        """Return everything so far; None without a frame."""
+        if not self._frames:
+            return None
+        return TileUse(
+            self._bound,
+            self._waited,
+            self._tiles,
+            self._frames,
+            self._run,
+            self._all,
+            dict(self._reasons.most_common()),
+            self._carried,
+        )
