@@ -336,8 +336,8 @@ class HostDriver:
     def _host_waited_for(self) -> set[int]:
         """Return the last waits that come before what this thread issues.
 
-        The main thread hands out work and waits for it, so it knows of all waits; another one knows of its own
-        and of the main one's, since it may run before or after the rest.
+        The main thread hands out work and waits for it, so it knows of all waits; another one knows of its
+        own and of the main one's, since it may run before or after the rest.
         """
         main, this = threading.main_thread().ident, threading.get_ident()
         known = self._waited if this == main else {main, this} & self._waited.keys()
