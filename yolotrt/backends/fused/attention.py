@@ -16,7 +16,7 @@ _MOVES = {"Reshape", "Transpose", "Split", "Slice", "Mul", "Cast", "Identity", "
 
 
 @dataclass(frozen=True)
-class Block:
+class AttentionBlock:
     """Softmax attention and the positional convolution that is added to it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Block:
         return 1 / math.sqrt(self.key)
 
 
-def find_blocks(graph: NetworkGraph, elsewhere: set[str]) -> list[Block]:
+def find_blocks(graph: NetworkGraph, elsewhere: set[str]) -> list[AttentionBlock]:
     """Return the attention blocks of a network.
 
     Args:
@@ -58,7 +58,7 @@ def find_blocks(graph: NetworkGraph, elsewhere: set[str]) -> list[Block]:
     return [_find(graph, n) for n in graph.nodes if n.op == "Softmax" and n.name not in elsewhere]
 
 
-def attended(block: Block, source: F32, weight: F32, bias: F32) -> F32:
+def attended(block: AttentionBlock, source: F32, weight: F32, bias: F32) -> F32:
     """Compute a block, as a reference.
 
     Args:
@@ -93,7 +93,7 @@ def _depthwise(x: F32, weight: F32, bias: F32) -> F32:
     return np.asarray(sums + bias[None, :, None, None], np.float32)
 
 
-def _find(graph: NetworkGraph, softmax: Node) -> Block:
+def _find(graph: NetworkGraph, softmax: Node) -> AttentionBlock:
     first = _before(graph, softmax.inputs[0], {"MatMul"})
     second = _behind(graph, softmax.outputs[0], {"MatMul"})
     total = _behind(graph, second.outputs[0] if second else "", {"Add"})
@@ -107,7 +107,7 @@ def _find(graph: NetworkGraph, softmax: Node) -> Block:
     scores, out = graph.shapes[softmax.outputs[0]], graph.shapes[second.outputs[0]]
     areas, heads = scores[0], scores[1]
     pixels = int(np.prod(graph.shapes[source][2:]))
-    block = Block(
+    block = AttentionBlock(
         source=source,
         result=result,
         heads=heads,
@@ -121,7 +121,7 @@ def _find(graph: NetworkGraph, softmax: Node) -> Block:
     return block
 
 
-def _prove(graph: NetworkGraph, block: Block, softmax: Node) -> None:
+def _prove(graph: NetworkGraph, block: AttentionBlock, softmax: Node) -> None:
     """Refuse a block that computes anything else than it should on random numbers."""
     shape, node = graph.shapes[block.source], block.positional
     weight, bias = (graph.constant(node, i).astype(np.float32) for i in (1, 2))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from yolotrt.backends.fused.attention import Block
+from yolotrt.backends.fused.attention import AttentionBlock
 from yolotrt.backends.fused.graph import NetworkGraph, Node, refusal
 from yolotrt.backends.fused.integers import scale_of
 from yolotrt.backends.fused.plan_ops import (
@@ -38,7 +38,9 @@ class Importer:
         skip: Names of nodes that decode detections.
     """
 
-    def __init__(self, graph: NetworkGraph, input_name: str, blocks: list[Block], skip: set[str]) -> None:
+    def __init__(
+        self, graph: NetworkGraph, input_name: str, blocks: list[AttentionBlock], skip: set[str]
+    ) -> None:
         self.graph = graph
         self.draft = NetworkDraft()
         self._input = input_name
@@ -269,7 +271,7 @@ class Importer:
         _, _, height, width = self.graph.shapes[node.inputs[0]]
         self._append("pools", node, [value], height, width, kernel, 1, kernel // 2, None)
 
-    def _attention(self, block: Block) -> None:
+    def _attention(self, block: AttentionBlock) -> None:
         node = block.nodes[-1]
         value = self.draft.values[block.source]
         if len(value) != 1 or value[0].zoom != 1:
