@@ -33,18 +33,16 @@ class Importer:
 
     Args:
         graph: The network.
-        input_name: Its input.
+        entry: Name of its input.
         blocks: Its attention blocks.
         skip: Names of nodes that decode detections.
     """
 
-    def __init__(
-        self, graph: NetworkGraph, input_name: str, blocks: list[AttentionBlock], skip: set[str]
-    ) -> None:
+    def __init__(self, graph: NetworkGraph, entry: str, blocks: list[AttentionBlock], skip: set[str]) -> None:
         self.graph = graph
         self.draft = NetworkDraft()
-        self._input = input_name
-        self._images = {input_name}  # the input under all its names
+        self._input = entry
+        self._images = {entry}  # the input under all its names
         self._skip = skip | {n.name for block in blocks for n in block.nodes}
         self._blocks = {block.nodes[-1].name: block for block in blocks}
         self._gates: dict[str, str] = {}  # sigmoids, and what they are of
