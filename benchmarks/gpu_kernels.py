@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def kernel_table(gpu: Gpu, frame: Any, settings: PipelineSettings) -> dict[str, 
             "copy_bytes_per_second": bandwidth,
             "kernels": rows,
             "staging": staging(frame, scope),
+            "copying": copying(frame, scope),
             "upload": {"seconds": upload, "bytes": frame.nbytes, "bytes_per_second": frame.nbytes / upload},
         }
 
@@ -85,6 +87,28 @@ def staging(frame: Any, scope: Scope) -> dict[str, dict[str, float]]:
             alls.append(seconds_between(begin, stamps[-1]))
         staged.close()
         found[str(threads)] = {"first_s": float(np.median(firsts)), "all_s": float(np.median(alls))}
+    return found
+
+
+def copying(frame: Any, scope: Scope) -> dict[str, dict[str, float]]:
+    """Return the time of a frame where threads copy one after the other, each its own: what memory gives."""
+    frames = [frame.copy() for _ in range(COLD)]
+    targets = [scope.pinned(frame.nbytes).array[: frame.nbytes].reshape(frame.shape) for _ in range(COLD)]
+    found = {}
+    for threads in (1, 2, 4, 8, 12, 16):
+        if threads > len(os.sched_getaffinity(0)):
+            continue
+
+        def work(thread: int) -> None:
+            for turn in range(COLD // 2):
+                np.copyto(targets[(thread + turn) % COLD], frames[(5 * thread + turn) % COLD])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda _: time.sleep(0.001), range(threads)))  # all have started
+            begin = now()
+            list(pool.map(work, range(threads)))
+            spent = seconds_between(begin, now())
+        found[str(threads)] = {"seconds_per_frame": spent / (threads * (COLD // 2))}
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.arrays import I64, U8
 from yolotrt.geometry.packed import BIT
 from yolotrt.pipeline.device.results import Results
-from yolotrt.pipeline.device.reuse import Block, LockedMemory, ReusedMemory
+from yolotrt.pipeline.device.reuse import LockedBlock, LockedMemory, ReusedMemory
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class MaskMemory:
         """Give the block back."""
         self._locked.give_back(self._block)
 
-    def _draw_into(self, block: Block) -> Block:
+    def _draw_into(self, block: LockedBlock) -> LockedBlock:
         for results, begin in zip(self._results, self._begins, strict=True):
             results.draw_into(block.address + begin)
         return block

@@ -44,7 +44,7 @@ class ReusedMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class LockedBlock:
     """Page-locked memory.
 
     Attributes:
@@ -71,10 +71,10 @@ class LockedMemory:
 
     def __init__(self, device: Device, most: int) -> None:
         self._device, self._most = device, most
-        self._free: list[Block] = []
-        self._blocks: set[Block] = set()
+        self._free: list[LockedBlock] = []
+        self._blocks: set[LockedBlock] = set()
 
-    def take(self, nbytes: int) -> Block | None:
+    def take(self, nbytes: int) -> LockedBlock | None:
         """Return a block of at least so many bytes that nobody holds, or None if there may be no more.
 
         Raises:
@@ -88,22 +88,22 @@ class LockedMemory:
             self._drop(block)
         return self.make(nbytes) if len(self._blocks) < self._most else None
 
-    def make(self, nbytes: int) -> Block:
+    def make(self, nbytes: int) -> LockedBlock:
         """Return a new block, however many there are; see :meth:`take`."""
         memory = mmap.mmap(-1, -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE)
         scope = self._device.scope()
-        block = Block(memory, scope.lock(memory), scope)
+        block = LockedBlock(memory, scope.lock(memory), scope)
         self._blocks.add(block)
         return block
 
-    def lend(self, block: Block) -> U8:
+    def lend(self, block: LockedBlock) -> U8:
         """Return a block's bytes as an array; the block comes back when that is gone."""
         array: U8 = np.frombuffer(block.memory, np.uint8)
         # Views of the array keep it alive, and not the block alone: the block is no array.
         weakref.finalize(array, self._free.append, block).atexit = False
         return array
 
-    def give_back(self, block: Block) -> None:
+    def give_back(self, block: LockedBlock) -> None:
         """Return a block that was not lent."""
         self._free.append(block)
 
@@ -112,6 +112,6 @@ class LockedMemory:
         while self._blocks:
             self._drop(next(iter(self._blocks)))
 
-    def _drop(self, block: Block) -> None:
+    def _drop(self, block: LockedBlock) -> None:
         self._blocks.discard(block)
         block.scope.close()
