@@ -210,6 +210,15 @@ class Device:
         return self._driver.captures
 
     @property
+    def waits_across(self) -> bool:
+        """Whether its streams can wait for events of other GPUs."""
+        return self._driver.waits_across
+
+    def reach(self, other: Device) -> bool:
+        """Let kernels here read another GPU's memory, and return whether they can. The GPU must be bound."""
+        return self._driver.reach(other._driver)
+
+    @property
     def live(self) -> dict[str, int]:
         """Number of resources in use, by kind; what is all freed is left out."""
         return {kind: n for kind, n in self._live.items() if n}
