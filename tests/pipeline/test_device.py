@@ -366,12 +366,12 @@ def test_several_gpus_give_masks_the_room_that_they_need(
 def test_several_gpus_leave_merging_to_the_host_where_they_cannot_wait_for_each_other(
     tiny_onnx: Path, frame: Frame
 ) -> None:
-    drivers, gpus = several(tiny_onnx, 2)
+    _, gpus = several(tiny_onnx, 2)
     settings = PipelineSettings("tiled+global", 2, decode=DECODE)
     with DevicePipeline(gpus, settings) as pipeline:
         expected = pipeline(frame).detections
-    for driver in drivers:
-        driver.waits_across = False
+    for gpu in gpus:
+        gpu.device.waits_across = False
     with DevicePipeline(gpus, settings) as pipeline:
         result = pipeline(frame)
     assert result.trace.seconds("merge") is not None
