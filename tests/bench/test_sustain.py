@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 
 from tests.data.test_feed import Script
 from yolotrt.backends.onnxruntime.fixed import fixed_batch
+from yolotrt.bench.lanes import lanes_of
 from yolotrt.bench.run_file import DOCUMENT, RunReport
 from yolotrt.bench.sustain import Sustained, resident_mib, sustain
 from yolotrt.data.feed import Feed
-from yolotrt.errors import ImageError, UsageError
+from yolotrt.data.feeds import Feeds
+from yolotrt.data.queued import Queued
+from yolotrt.errors import ExecutionError, ImageError, UsageError
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.report.sustain_tables import sustain_line, sustain_table
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -96,6 +101,67 @@ def test_the_time_is_kept(pipeline: TiledPipeline) -> None:
     assert 1.3 <= run.seconds < 5
     assert ticks
     assert run.memory_mib is not None
+
+
+def test_sources_are_dealt_out_to_pipelines_that_run_side_by_side(
+    pipeline: TiledPipeline, engine: Path
+) -> None:
+    """Each source's frames stay in their order; a pipeline that fails ends the run."""
+    sizes = ((128, 128), (192, 128), (128, 192))
+    feeds = Feeds([Script(_frames(*[wh] * 3)) for wh in sizes], policy="block").start()
+    met = threading.Barrier(2, timeout=30)
+    found: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    lanes: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+
+    def first_frames_meet(queued: Queued, result: FrameResult) -> None:
+        found[queued.source].append(queued.moment.index)
+        assert result.frame_wh == sizes[queued.source]
+
+    with TiledPipeline.open(engine, groups=4) as other:
+        both = [_Watched(pipeline, lanes, met), _Watched(other, lanes, met)]
+        run = sustain(both, feeds, deliver=first_frames_meet)  # type: ignore[arg-type]
+        feeds.close()
+        assert found == {0: [0, 1, 2], 1: [0, 1, 2], 2: [0, 1, 2]}
+        assert lanes[0] == lanes[2] != lanes[1], "source k goes through pipeline k modulo 2"
+        assert (run.processed, [camera.processed for camera in run.cameras]) == (9, [3, 3, 3])
+        feeds = Feeds([Script(_frames((128, 128)) * 50) for _ in range(2)], policy="block").start()
+        with pytest.raises(ExecutionError, match="broken"):
+            sustain([pipeline, _Broken()], feeds)  # type: ignore[list-item]
+        assert not feeds.ended, "the others end, too"
+        feeds.close()
+
+
+class _Broken:
+    pci_bus_ids = ()
+
+    def __call__(self, frame: object, *, stream: int) -> FrameResult:
+        raise ExecutionError("The engine is broken.")
+
+
+class _Watched:
+    """A pipeline that notes its thread; both meet at their first frames, which they do only side by side."""
+
+    pci_bus_ids = ()
+
+    def __init__(self, pipeline: TiledPipeline, lanes: dict[int, set[int]], met: threading.Barrier) -> None:
+        self._pipeline, self._lanes, self._met, self._frames = pipeline, lanes, met, 0
+
+    def __call__(self, frame: object, *, stream: int) -> FrameResult:
+        self._lanes[stream].add(threading.get_ident())
+        if not self._frames:
+            self._met.wait()
+        self._frames += 1
+        return self._pipeline(frame, stream=stream)
+
+
+def test_gpus_are_dealt_out_to_sources() -> None:
+    assert lanes_of("cuda:0,1", 2) == ["cuda:0", "cuda:1"]
+    assert lanes_of("cuda:0,1", 5) == ["cuda:0", "cuda:1"]
+    assert lanes_of("cuda:0,1,2,3", 2) == ["cuda:0,2", "cuda:1,3"]
+    for device, sources, deal in (("cuda:0,1", 1, "auto"), ("cuda:0,1", 2, "tiles"), ("cpu", 3, "auto")):
+        assert lanes_of(device, sources, deal) == [device]  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="several sources and several GPUs"):
+        lanes_of("cuda:0", 2, "sources")
 
 
 def test_memory_is_that_of_this_process() -> None:

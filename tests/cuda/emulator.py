@@ -69,6 +69,14 @@ class HostDriver:
         operations: Everything that ran, in the order in which it was issued.
         memory_limit: Bytes of device memory.
         fails_at: Name of an operation that finds the GPU lost; empty for none.
+        reached: GPUs whose memory it reads.
+
+    Args:
+        index: Its number.
+        memory_limit: As above.
+        captures: Whether it captures graphs.
+        beside: Another GPU of the same machine: operations of both are in one record, and in one order.
+        peers: Whether it can read the memory of others.
         locked: Host memory of others that is page-locked: address and size.
     """
 
@@ -78,11 +86,18 @@ class HostDriver:
     def count() -> int:
         return 1
 
-    def __init__(self, index: int = 0, *, memory_limit: int = 1 << 34, captures: bool = True) -> None:
+    waits_across = True
+
+    def __init__(
+        self, index: int = 0, *, memory_limit: int = 1 << 34, captures: bool = True,
+        beside: HostDriver | None = None, peers: bool = True,
+    ) -> None:  # fmt: skip
         self.index, self.memory_limit, self.captures = index, memory_limit, captures
         self.operations: list[Operation] = []
         self.fails_at = ""
-        self.bound: set[int] = set()
+        self.reached: list[int] = []
+        self._peers = peers
+        self._current: dict[int, HostDriver] = {}
         self.calls: list[str] = []
         self._handles = count(1000 * (index + 1))
         self._clock = count()
@@ -98,6 +113,10 @@ class HostDriver:
         self._capture: Captured | None = None
         self._graphs: dict[int, Captured] = {}
         self._lock = threading.RLock()
+        if beside is not None:
+            order = ("operations", "_clock", "_marks", "_last", "_waited", "_events")
+            for name in (*order, "_current", "_handles", "_lock"):
+                setattr(self, name, getattr(beside, name))
 
     # -- the driver ----------------------------------------------------------------------------------------
 
@@ -106,7 +125,12 @@ class HostDriver:
         return DeviceInfo(self.index, "Emulator", "sm_90", 4, self.memory_limit, "13.0", place)
 
     def bind(self) -> None:
-        self.bound.add(threading.get_ident())
+        self._current[threading.get_ident()] = self
+
+    def reach(self, other: HostDriver) -> bool:
+        if self._peers:
+            self.reached.append(other.index)
+        return self._peers
 
     def release(self) -> None:
         self.calls.append("release")
@@ -258,7 +282,7 @@ class HostDriver:
     def submit(self, name: str, stream: int, work: Work) -> None:
         """Run work in a stream's order, or capture it."""
         self._require_alive(name)
-        assert threading.get_ident() in self.bound, f"{name} from a thread without the device"
+        assert self._current.get(threading.get_ident()) is self, f"{name} from a thread without the device"
         with self._lock:
             if self._captures(stream):
                 assert self._capture is not None
@@ -271,7 +295,7 @@ class HostDriver:
         self.operations.clear()
         self._last.clear()
         self._waited.clear()
-        self._events = dict.fromkeys(self._events)
+        self._events.update(dict.fromkeys(self._events))
 
     def names(self) -> list[str]:
         """Names of all operations that ran."""

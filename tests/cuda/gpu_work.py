@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -17,6 +18,7 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device.decode import DeviceDecoder, Outputs
+from yolotrt.pipeline.device.gather import DrawnCopy, FarPass, FoundCopy, gathering
 from yolotrt.pipeline.device.mask_memory import Drawn
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.results import BYTE, HEADER, RECORD, WORD, PassFound, Results
@@ -122,8 +124,8 @@ def decoded(
 def _drawn(bits: list[Array]) -> Drawn:
     """Return the masks of passes with a gap between them, as in the memory of a frame in flight."""
     gap = np.full(12, 0xFF, np.uint8)
-    begins = [0, len(bits[0]) + len(gap)][: len(bits)]
-    return Drawn(np.concatenate([bits[0], gap, *bits[1:]]), begins, [len(b) for b in bits])
+    begins = [sum(len(b) + len(gap) for b in bits[:i]) for i in range(len(bits))]
+    return Drawn(np.concatenate([part for b in bits for part in (b, gap)]), begins, [len(b) for b in bits])
 
 
 def merged(
@@ -132,24 +134,29 @@ def merged(
     grid: TileGrid,
     global_pass: Detections | None,
     settings: MergeSettings,
+    parts: Sequence[range] | None = None,
 ) -> tuple[Detections | None, Detections]:
-    """Return what the GPU merges, and what the host merges of the same."""
-    passes = [_packed(tiles, list(grid.origins))]
+    """Return what the GPU merges of tiles in several passes, and what the host merges of all in one."""
+    whole = _packed(tiles, list(grid.origins))
+    parts = parts or [range(len(tiles))]
+    passes = [_packed(tiles[p.start : p.stop], list(grid.origins[p.start : p.stop])) for p in parts]
     if global_pass is not None:
         passes.append(_packed([global_pass], [(0, 0)]))
     with device.scope() as scope:
         decoders, results = zip(*(_on_device(scope, found) for found in passes), strict=True)
         masks = passes[0].bits is not None
-        pair = (*decoders, None)[:2]
-        merger = DeviceMerger(device, scope, grid, *pair, settings, masks=masks)
+        decoders, results, far = _brought(scope, decoders, results)
+        merger = DeviceMerger(device, scope, grid, decoders, settings, masks=masks)
+        bring = gathering(device, scope, merger.table(results)[: len(far)], far) if far else None
         work, stream = merger.into(scope, results), scope.stream()
         for _ in range(2):  # the second time over what the first has left
+            if bring:
+                bring(stream)
             work.enqueue(stream)
             stream.synchronize()
         found = work.read(_drawn([p.bits for p in passes if p.bits is not None]) if masks else None)
-    expected = merge_frame(
-        passes[0].detections, grid, passes[1].detections[0] if global_pass is not None else None, settings
-    )
+    frame = passes[-1].detections[0] if global_pass is not None else None
+    expected = merge_frame(whole.detections, grid, frame, settings)
     return found, expected
 
 
@@ -197,10 +204,22 @@ def _on_device(scope: Scope, found: PassFound) -> tuple[Any, Any]:
     header["records"], header["words"] = len(found.records), len(bits) * 8 // WORD
     room = np.zeros(len(found.records) + 3, RECORD)
     room[: len(found.records)] = found.records
-    decoder = SimpleNamespace(
-        images=1, limit=len(room), header=scope.constant(header), records=scope.constant(room)
-    )
+    held = {"header": scope.constant(header), "records": scope.constant(room)}
+    decoder = SimpleNamespace(images=len(found.origins), limit=len(room), **held)
     return decoder, SimpleNamespace(drawn=scope.constant(bits), words=len(bits) * 8 // WORD)
+
+
+def _brought(
+    scope: Scope, decoders: Sequence[Any], results: Sequence[Any]
+) -> tuple[list[Any], list[Any], list[FarPass]]:
+    """Return passes of which all but the last two are of other GPUs, read in both ways in turn."""
+    found, drawn, far = list(decoders), list(results), []
+    for i in range(len(found) - 2):
+        place = scope.constant(np.array([drawn[i].drawn.address], np.uint64))
+        held = vars(drawn[i]) | {"header": found[i].header, "records": found[i].records, "place": place}
+        far.append(FarPass(found[i], cast(Any, SimpleNamespace(**held)), reached=i % 2 == 0))
+        found[i], drawn[i] = FoundCopy.of(scope, found[i]), DrawnCopy.of(scope, drawn[i])
+    return found, drawn, far
 
 
 def random_heads(head: str, *, images: int, seed: int, size: int = 64) -> tuple[ModelSpec, Array, Array]:

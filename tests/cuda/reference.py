@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.tiles import TileGrid
+from yolotrt.pipeline.device.gather import FAR
 from yolotrt.pipeline.device.masks import TAPS
-from yolotrt.pipeline.device.merge import FOUND, LOOK, OBJECT, WORK
+from yolotrt.pipeline.device.merge import FOUND, LOOK, OBJECT, PASS, WORK
 from yolotrt.pipeline.device.results import BYTE, CANDIDATE, HEADER, RECORD, WORD, PassFound
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
@@ -252,18 +253,21 @@ def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: t
         border=float(work["border"]),
     )
     passes = []
-    for index, origins in enumerate((list(tiles.origins), [(0, 0)])):
-        if not work["headers"][index]:
-            continue
-        header = m.read(int(work["headers"][index]), HEADER, 1)[0]
-        records = m.read(int(work["records"][index]), RECORD, int(header["records"]))
+    table = m.read(int(work["passes"]), PASS, int(work["pass_count"]))
+    corners = [*tiles.origins, (0, 0)]
+    ends = [*table["first"][1:], tiled + (table["first"][-1] == tiled)]
+    for row, end in zip(table, ends, strict=True):
+        header = m.read(int(row["header"]), HEADER, 1)[0]
+        records = m.read(int(row["records"]), RECORD, int(header["records"]))
         words = int(header["words"])
-        if words > work["capacity"][index]:  # whatever comes out, the frame will be run again
+        if words > row["capacity"]:  # whatever comes out, the frame will be run again
             m.write(int(work["found"]), FOUND, 1)[0] = (0, 0, 1, 0)
             return
-        bits = m.read(int(work["bits"][index]), np.uint32, words).view(np.uint8)
+        bits = m.read(int(row["bits"]), np.uint32, words).view(np.uint8)
+        origins = corners[int(row["first"]) : int(end)]
         passes.append(PassFound(records, bits if work["masks"] else None, origins).detections)
-    merged = merge_frame(passes[0], tiles, passes[1][0] if len(passes) > 1 else None, settings)
+    whole = passes.pop()[0] if table["first"][-1] == tiled else None
+    merged = merge_frame([found for each in passes for found in each], tiles, whole, settings)
     found = m.write(int(work["found"]), FOUND, 1)
     objects = m.write(int(work["objects"]), OBJECT, len(merged))
     objects["box"], objects["score"], objects["label"] = merged.boxes, merged.scores, merged.classes
@@ -281,6 +285,18 @@ def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: t
 
 MERGE_STEPS = ("look", "relate", "compare", "join", "weigh", "find_rivals")
 
+
+def gather(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    """Each pass's results from where they lie to this GPU, as far as there is room."""
+    for to, far in zip(m.read(args[0], PASS, grid[1]), m.read(args[1], FAR, grid[1]), strict=True):
+        header = m.read(int(far["header"]), HEADER, 1)
+        m.write(int(to["header"]), HEADER, 1)[:] = header
+        records, words = int(header["records"][0]), min(int(header["words"][0]), int(to["capacity"]))
+        m.write(int(to["records"]), RECORD, records)[:] = m.read(int(far["records"]), RECORD, records)
+        bits = int(m.read(int(far["place"]), np.uint64, 1)[0]) if far["place"] else int(far["bits"])
+        m.write(int(to["bits"]), np.uint32, words)[:] = m.read(bits, np.uint32, words)
+
+
 Reference = Callable[[Memory, Mapping[str, int], list[Any], tuple[int, int, int]], None]
 KERNELS: dict[str, Reference] = {
     f.__name__: f
@@ -293,5 +309,6 @@ KERNELS: dict[str, Reference] = {
         lay_out,
         draw_masks,
         keep_objects,
+        gather,
     )
 } | dict.fromkeys(MERGE_STEPS, _merge_step)

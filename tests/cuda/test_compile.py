@@ -21,6 +21,7 @@ VARIANTS = [
     ("masks", {"HEAD_HALF": 0, "PROTO_HALF": 1}),
     ("masks", {"HEAD_HALF": 1, "PROTO_HALF": 1}),
     ("merge", {}),
+    ("gather", {}),
 ]
 
 
@@ -35,7 +36,7 @@ def _needs_nvrtc() -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_compiles_ahead_of_time(arch: str, tmp_path: Path) -> None:
     # All variants for the newest, one of each kernel file for the others.
-    variants = VARIANTS if arch == ARCHITECTURES[-1] else VARIANTS[1::2]
+    variants = VARIANTS if arch == ARCHITECTURES[-1] else [*VARIANTS[1::2], VARIANTS[-1]]
     for name, defines in variants:
         cubin = compiled(name, arch, defines, tmp_path)
         assert cubin[:4] == b"\x7fELF"

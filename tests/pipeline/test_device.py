@@ -300,21 +300,82 @@ def test_any_frame_size(run: _Runner, tiny_onnx: Path, wh: tuple[int, int]) -> N
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
 
 
-@pytest.mark.parametrize("devices", [1, 2, 3, 5])
-@pytest.mark.parametrize("mode", ["tiled", "tiled+global"])
-def test_several_gpus_find_the_same(tiny_onnx: Path, frame: Frame, devices: int, mode: PassMode) -> None:
-    settings = PipelineSettings(mode=mode, groups=4, decode=DECODE)
-    found = []
-    for count in (1, devices):
-        drivers = [HostDriver(i) for i in range(count)]
-        gpus = [Gpu(emulated(d), EmulatedEngine(d, tiny_onnx)) for d in drivers]
-        with DevicePipeline(gpus, settings) as pipeline:
-            found.append(pipeline(frame))
-        for driver, gpu in zip(drivers, gpus, strict=True):
-            assert driver.races() == []
-            assert gpu.device.live == {}
-    assert_same(found[1].detections, found[0].detections, exactly=True)
-    assert_same_passes(found[1], found[0])
+def several(path: Path, count: int, **world: bool) -> tuple[list[HostDriver], list[Gpu]]:
+    """Return the GPUs of one machine."""
+    drivers = [HostDriver(0, **world)]  # type: ignore[arg-type]
+    drivers += [HostDriver(i, beside=drivers[0], **world) for i in range(1, count)]  # type: ignore[arg-type]
+    return drivers, [Gpu(emulated(driver), EmulatedEngine(driver, path)) for driver in drivers]
+
+
+@pytest.mark.parametrize(
+    ("devices", "dispatch", "depth", "mode", "peers"),
+    [
+        (2, "graph", 1, "tiled+global", True),
+        (2, "graph", 2, "tiled", False),
+        (2, "serial", 2, "tiled+global", True),
+        (3, "threads", 1, "tiled", True),
+        (4, "streams", 2, "tiled+global", False),
+        (5, "graph", 2, "tiled+global", True),
+    ],
+)
+def test_several_gpus_find_the_same_and_one_of_them_merges(
+    tiny_onnx: Path, frame: Frame, devices: int, dispatch: DeviceDispatch, depth: int, mode: PassMode,
+    peers: bool,
+) -> None:  # fmt: skip
+    """Also from a frame that is not copied first, and however results come to the one that merges."""
+    settings = PipelineSettings(mode, 4, dispatch, depth=depth, decode=DECODE, measure=True)
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    drivers, gpus = several(tiny_onnx, devices, peers=peers)
+    with DevicePipeline(gpus[:1], settings) as pipeline:
+        expected = [pipeline(f) for f in frames]
+    for gpu in gpus:
+        gpu.engine.reads_frames = devices == 2  # type: ignore[misc]
+    with DevicePipeline(gpus, settings) as pipeline:
+        found = list(pipeline.frames(frames))
+        home = len(pipeline.workers) - 1
+        buffer = pipeline.frame_buffer(frame.shape[1::-1])
+        buffer[:] = frames[1]
+        assert_same(pipeline(buffer).detections, expected[1].detections, exactly=True)
+        assert drivers[home].reached == list(range(home)) * peers
+    assert drivers[0].races() == []
+    for one, other in zip(found, expected, strict=True):
+        assert one.trace.seconds("merge") is None  # the host merges nothing
+        assert one.trace.seconds("merge", on="device") is not None
+        assert_same(one.detections, other.detections, exactly=True)
+        assert_same_passes(one, other)
+    assert [gpu.device.live for gpu in gpus] == [{}] * devices
+
+
+def test_several_gpus_give_masks_the_room_that_they_need(
+    tiny_onnx: Path, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.roll(frame, 17 * i, axis=1) for i in range(3)]
+    settings = PipelineSettings("tiled+global", 2, depth=2, decode=DECODE)
+    drivers, gpus = several(tiny_onnx, 2)
+    with DevicePipeline(gpus[:1], settings) as pipeline:
+        expected = [pipeline(f).detections for f in frames]
+    monkeypatch.setattr("yolotrt.pipeline.device.passes.WORD", 100_000)  # room for nearly nothing
+    with DevicePipeline(gpus, settings) as pipeline:
+        found = [r.detections for r in pipeline.frames(frames)]
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, exactly=True)
+    assert drivers[0].races() == []
+    assert [gpu.device.live for gpu in gpus] == [{}] * 2
+
+
+def test_several_gpus_leave_merging_to_the_host_where_they_cannot_wait_for_each_other(
+    tiny_onnx: Path, frame: Frame
+) -> None:
+    _, gpus = several(tiny_onnx, 2)
+    settings = PipelineSettings("tiled+global", 2, decode=DECODE)
+    with DevicePipeline(gpus, settings) as pipeline:
+        expected = pipeline(frame).detections
+    for gpu in gpus:
+        gpu.device.waits_across = False
+    with DevicePipeline(gpus, settings) as pipeline:
+        result = pipeline(frame)
+    assert result.trace.seconds("merge") is not None
+    assert_same(result.detections, expected, exactly=True)
 
 
 @pytest.mark.parametrize("groups", [0, 1, 2, 5, 8])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.bench.cameras import Camera, CameraTally, fairness
-from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
-from yolotrt.bench.statistics import Summary, summarize
+from yolotrt.bench.lanes import LaneFeed, in_lanes
+from yolotrt.bench.sustained import Sustained as Sustained
+from yolotrt.bench.sustained import Tally
 from yolotrt.data.feed import Feed
 from yolotrt.data.feeds import Feeds
-from yolotrt.data.queued import FeedCounts, Queued
+from yolotrt.data.queued import Queued
 from yolotrt.errors import ArtifactError, UsageError
-from yolotrt.machine.energy import Energy, EnergyMeter, energy_meter
+from yolotrt.machine.energy import energy_meter
 from yolotrt.pipeline.frames import FrameResult
-from yolotrt.pipeline.tile_use import TileUse, UseTally
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -27,149 +26,11 @@ PATIENCE_S = 0.2
 TICK_S = 1.0
 
 
-@dataclass(frozen=True)
-class Sustained:
-    """A run so far, or at its end.
-
-    Attributes:
-        seconds: Time since it began.
-        counts: What the feed has seen.
-        processed: Frames that came out.
-        failed: Frames of a size that the pipeline's groups or the engine's profiles do not fit.
-        latency: Seconds in the pipeline; None before the first frame. Of a long run, statistics of a fair
-            sample of its frames.
-        latency_drift: Median of the last third of the run over that of the third before it; None for a
-            short run.
-        age: Seconds from reading a frame to its detections.
-        detections: Number of detections in the last frame.
-        memory_mib: Memory of the process (resident set) now, MiB; None where the system does not tell.
-        memory_peak_mib: The largest seen.
-        memory_trend: MiB per minute by which it grows, after a first third; None for a short run.
-        complaint: Why frames failed.
-        queued: Seconds from reading a frame to the begin of its work; None before the first frame.
-        deadline_s: When a result must be there, seconds from reading its frame; None without a deadline.
-        late: Frames without a result by then, dropped and failed ones among them.
-        energy: What the GPUs consumed; None without one that tells.
-        cameras: Each source, where there are several.
-        fairness: Jain's index over the cameras, of the parts of their frames that came out: 1 is fair; None
-            for less than two.
-        tiles: Which tiles were looked at, of all cameras together; None where all were.
-    """
-
-    seconds: float
-    counts: FeedCounts
-    processed: int
-    failed: int
-    latency: Summary | None
-    latency_drift: float | None
-    age: Summary | None
-    detections: int
-    memory_mib: float | None
-    memory_peak_mib: float | None
-    memory_trend: float | None
-    complaint: str | None
-    queued: Summary | None = None
-    deadline_s: Seconds | None = None
-    late: Count | None = None
-    energy: Energy | None = None
-    cameras: tuple[Camera, ...] = ()
-    fairness: float | None = None
-    tiles: TileUse | None = None
-
-
-class _Tally:
-    """Counts while the run goes on."""
-
-    def __init__(
-        self,
-        clock: Clock,
-        memory: Callable[[], float | None],
-        deadline_s: float | None,
-        meter: EnergyMeter | None,
-        feeds: Sequence[Feed],
-    ) -> None:
-        self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
-        self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
-        self._first = meter.reading() if meter else None
-        self.begin_ns = clock()
-        self.latency, self.age, self.queued = Reservoir(), Reservoir(), Reservoir()
-        self._late = 0
-        self.failed, self.detections = 0, 0
-        self.complaint: str | None = None
-        self._used, self._peak = Course(), 0.0
-        self._pace = Course()
-        self._since_tick: list[float] = []
-        self.tiles = UseTally()
-
-    @property
-    def seconds(self) -> float:
-        return seconds_between(self.begin_ns, self.clock())
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether frames failed from the first one on, with every source."""
-        return not self.latency.seen and all(camera.failed for camera in self.cameras)
-
-    def fail(self, source: int, complaint: str) -> None:
-        """Count a frame that does not fit."""
-        self.failed, self.complaint = self.failed + 1, complaint
-        self.cameras[source].fail(complaint)
-
-    def add(self, source: int, latency_s: float, age_s: float, detections: int) -> None:
-        """Count a frame that came out."""
-        self.cameras[source].add(latency_s, age_s)
-        self.latency.add(latency_s)
-        self.age.add(age_s)
-        self.queued.add(age_s - latency_s)
-        if self._deadline_s is not None and age_s > self._deadline_s:
-            self._late += 1
-        self.detections = detections
-        self._since_tick.append(latency_s)
-
-    def report(self, counts: FeedCounts) -> Sustained:
-        """Take a sample of the memory and return everything so far."""
-        now_s, used = self.seconds, self._memory()
-        if used is not None:
-            self._used.add(now_s, used)
-            self._peak = max(self._peak, used)
-        if self._since_tick:
-            self._pace.add(now_s, sum(self._since_tick) / len(self._since_tick))
-            self._since_tick.clear()
-        growth = slope(self._used.points)
-        cameras = tuple(c.report() for c in self.cameras) if len(self.cameras) > 1 else ()
-        return Sustained(
-            now_s,
-            counts,
-            self.latency.seen,
-            self.failed,
-            summarize(self.latency.values),
-            late_over_early(self._pace.points),
-            summarize(self.age.values),
-            self.detections,
-            used,
-            self._peak or None,
-            None if growth is None else growth.value * 60,
-            self.complaint,
-            summarize(self.queued.values),
-            self._deadline_s,
-            None if self._deadline_s is None else self._late + counts.dropped + self.failed,
-            self._energy(),
-            cameras,
-            fairness(cameras),
-            self.tiles.report(),
-        )
-
-    def _energy(self) -> Energy | None:
-        if self._meter is None or self._first is None:
-            return None
-        return self._first.energy_to(self._meter.reading(), self.latency.seen)
-
-
 Deliver = Callable[[Queued, FrameResult], None]
 
 
 def sustain(
-    pipeline: TiledPipeline,
+    pipeline: TiledPipeline | Sequence[TiledPipeline],
     feed: Feed | Feeds,
     *,
     duration_s: float | None = None,
@@ -186,7 +47,8 @@ def sustain(
     objects that existed before are left out of garbage collections (``gc.freeze``).
 
     Args:
-        pipeline: What processes the frames.
+        pipeline: What processes the frames; several process those of several sources side by side, in threads
+            of their own: source k goes through pipeline k modulo their number.
         feed: A started feed, or several together; it stays open.
         duration_s: Seconds to run; None goes on to the source's end.
         tick: Told about once a second, and once more when an error or Ctrl-C ends the run.
@@ -201,11 +63,15 @@ def sustain(
         ExecutionError: The engine failed.
         ImageError: A frame of a folder cannot be read.
     """
-    with energy_meter(pipeline.pci_bus_ids, clock) as meter:
-        tally = _Tally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
+    pipelines = pipeline if isinstance(pipeline, Sequence) else (pipeline,)
+    with energy_meter([place for one in pipelines for place in one.pci_bus_ids], clock) as meter:
+        tally = Tally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
             with _steady_heap():
-                _process(pipeline, feed, duration_s, tally, tick, deliver)
+                if len(pipelines) > 1 and isinstance(feed, Feeds):
+                    _process_in_lanes(pipelines, feed, duration_s, tally, tick, deliver)
+                else:
+                    _process(pipelines[0], feed, duration_s, tally, tick, deliver)
         except BaseException:
             if tally.latency.seen:
                 tick(tally.report(feed.counts))
@@ -213,15 +79,42 @@ def sustain(
         return tally.report(feed.counts)
 
 
-def _process(
-    pipeline: TiledPipeline,
-    feed: Feed | Feeds,
+def _process_in_lanes(
+    pipelines: Sequence[TiledPipeline],
+    feeds: Feeds,
     duration_s: float | None,
-    tally: _Tally,
+    tally: Tally,
     tick: Callable[[Sustained], None],
     deliver: Deliver,
 ) -> None:
-    clock, due_s = tally.clock, TICK_S
+    """Process with several pipelines side by side; one result is handed on at a time."""
+    handing = threading.Lock()
+
+    def hand_on(queued: Queued, result: FrameResult) -> None:
+        with handing:
+            deliver(queued, result)
+
+    def process(pipeline: TiledPipeline, feed: LaneFeed) -> None:
+        _process(pipeline, feed, duration_s, tally, lambda _: None, hand_on, tick_s=math.inf)
+
+    def watch() -> None:
+        gc.collect()
+        tick(tally.report(feeds.counts))
+
+    in_lanes(pipelines, feeds, process, watch, TICK_S)
+
+
+def _process(
+    pipeline: TiledPipeline,
+    feed: Feed | Feeds | LaneFeed,
+    duration_s: float | None,
+    tally: Tally,
+    tick: Callable[[Sustained], None],
+    deliver: Deliver,
+    *,
+    tick_s: float = TICK_S,
+) -> None:
+    clock, due_s = tally.clock, tick_s
     while duration_s is None or tally.seconds < duration_s:
         queued = feed.get(PATIENCE_S)
         if queued is not None:
@@ -242,7 +135,7 @@ def _process(
         elif feed.ended:
             break
         if tally.seconds >= due_s:
-            due_s = tally.seconds + TICK_S
+            due_s = tally.seconds + tick_s
             gc.collect()
             tick(tally.report(feed.counts))
 

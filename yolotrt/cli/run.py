@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,6 +111,13 @@ def run(
     ] = "bgr24",
     threads: Threads = None,
     device: Device = "auto",
+    deal: Annotated[
+        str,
+        typer.Option(
+            help="What several GPUs share: tiles of every frame, or sources, each with all its frames; "
+            "auto deals out sources if there are several."
+        ),
+    ] = "auto",
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -131,11 +138,13 @@ def run(
       yolotrt run engines/m.engine --source rtsp://camera/main --metrics :9400
       yolotrt run engines/m.engine rtsp://camera/main --tiles adaptive --track -o found.jsonl
       yolotrt run engines/m.engine --source rtsp://a/1 --source rtsp://b/1 -o found.jsonl --save seen.mp4
+      yolotrt run engines/m.engine --source rtsp://a/1 --source rtsp://b/1 --device cuda:0,1   # one each
       ffmpeg -i street.mp4 -f rawvideo -pix_fmt nv12 - | yolotrt run engines/m.engine - --size 1920x1080 \
         --pixel-format nv12 -o -
     """
     from yolotrt.bench.arrival import Arrival
     from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.lanes import DEALS, lanes_of
     from yolotrt.bench.percentiles import left_out
     from yolotrt.bench.run_file import DOCUMENT, RunReport
     from yolotrt.bench.sustain import sustain
@@ -164,7 +173,6 @@ def run(
         "overlap": overlap,
         "merge": merge_settings(merge, merge_overlap),
         "cpu_threads": threads or cores(),
-        "device": device,
         "decode": detection_settings(conf, iou, max_det),
         "tiles": TileChoice.parse(tiles),
         "track": track,
@@ -177,6 +185,7 @@ def run(
         decoder=choice(decoder, "--decoder", DECODERS),
         raw=None if size is None else RawFormat.parse(size, pixel_format),
     )
+    lanes = lanes_of(device, len(found), choice(deal, "--deal", DEALS))
     outputs = RunOutputs(jsonl, save, on_frame, len(found))
     claim_outputs([json_output(json, DOCUMENT.kind), *outputs.claims], *read, overwrite=overwrite)
     name = found[0].name if len(found) == 1 else label(wanted)
@@ -196,12 +205,18 @@ def run(
     last: list[Sustained] = []
     failure: BaseException | None = None
     with (
-        TiledPipeline.open(
-            engine, global_engine=global_engine, trust=trust, warn=warn, **settings
-        ) as pipeline,
+        ExitStack() as opened,
         _live(name) as show,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
+        pipelines = [
+            opened.enter_context(
+                TiledPipeline.open(
+                    engine, global_engine=global_engine, device=lane, trust=trust, warn=warn, **settings
+                )
+            )
+            for lane in lanes
+        ]
         if note := threshold_note(engine):
             say(f"note: {note}")
 
@@ -214,10 +229,15 @@ def run(
         feed.start()
         rates = [(source.name, source.fps) for source in found]
         try:
-            with outputs.opened(pipeline, rates, lossless=policy == "block") as (deliver, outlets):
+            with outputs.opened(pipelines[0], rates, lossless=policy == "block") as (deliver, outlets):
                 last[:] = [
                     sustain(
-                        pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=deliver
+                        pipelines,
+                        feed,
+                        duration_s=duration,
+                        tick=tick,
+                        deadline_s=deadline_s,
+                        deliver=deliver,
                     )
                 ]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it

@@ -23,6 +23,7 @@ OPTIONS = {
     "candidates": ("--fmad=false",),  # thresholds compare the same numbers as the CPU does
     "masks": (),
     "merge": ("--fmad=false",),
+    "gather": (),
 }
 """Compiler options by the name of the kernel file."""
 

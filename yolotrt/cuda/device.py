@@ -188,6 +188,9 @@ class Device:
     Args:
         driver: Its primary context through some binding.
         compiler: Gives the machine code of a kernel file; see :func:`yolotrt.cuda.compile.compiled`.
+
+    Attributes:
+        captures, waits_across: As the driver's.
     """
 
     def __init__(self, driver: Driver, compiler: Compiler = compiled) -> None:
@@ -198,16 +201,16 @@ class Device:
         self._scopes: list[Scope] = []
         self._modules: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
         self.info: DeviceInfo = driver.info()
+        self.captures, self.waits_across = driver.captures, driver.waits_across
 
     @property
     def name(self) -> str:
         """What the command line calls it, such as ``cuda:0``."""
         return f"cuda:{self.info.index}"
 
-    @property
-    def captures(self) -> bool:
-        """Whether graphs can be captured."""
-        return self._driver.captures
+    def reach(self, other: Device) -> bool:
+        """Let kernels here read another GPU's memory, and return whether they can. The GPU must be bound."""
+        return self._driver.reach(other._driver)
 
     @property
     def live(self) -> dict[str, int]:

@@ -88,10 +88,12 @@ class Driver(Protocol):
     Attributes:
         name: Name of the binding.
         captures: It can capture graphs; the graph operations below are only called if so.
+        waits_across: A stream of one GPU can wait for an event of another.
     """
 
     name: str
     captures: bool
+    waits_across: bool
 
     @staticmethod
     def count() -> int:
@@ -116,6 +118,14 @@ class Driver(Protocol):
 
     def memory(self) -> tuple[int, int]:
         """Return free and total memory, bytes."""
+        ...
+
+    def reach(self, other: Any) -> bool:
+        """Let kernels of this GPU read the memory of another; return whether they can.
+
+        Args:
+            other: The other GPU's driver, of the same binding.
+        """
         ...
 
     def allocate(self, nbytes: int) -> int:

@@ -24,6 +24,11 @@ _TYPES: dict[str, Any] = {
 }
 
 
+_REACHED_BEFORE = 704
+_UNREACHED = (217, 711)
+"""``CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED``; ``..._UNSUPPORTED`` and ``TOO_MANY_PEERS``."""
+
+
 class NvidiaDriver:
     """A GPU's primary context: the one that inference libraries in the same process use too.
 
@@ -33,7 +38,7 @@ class NvidiaDriver:
     """
 
     name = "cuda-bindings"
-    captures = True
+    captures = waits_across = True
 
     def __init__(self, index: int = 0) -> None:
         self._cuda = _bindings()
@@ -84,6 +89,16 @@ class NvidiaDriver:
     def memory(self) -> tuple[int, int]:
         free, total = self._all(self._cuda.cuMemGetInfo())
         return free, total
+
+    def reach(self, other: NvidiaDriver) -> bool:
+        if not self._do(self._cuda.cuDeviceCanAccessPeer(self._device, other._device)):
+            return False
+        result = self._cuda.cuCtxEnablePeerAccess(other._context, 0)
+        if int(result[0]) in _UNREACHED:
+            return False
+        if int(result[0]) != _REACHED_BEFORE:
+            self._do(result)
+        return True
 
     def allocate(self, nbytes: int) -> int:
         return int(self._do(self._cuda.cuMemAlloc(nbytes), nbytes))

@@ -41,7 +41,7 @@ class PycudaDriver:
     """
 
     name = "pycuda"
-    captures = False
+    captures = waits_across = False
 
     def __init__(self, index: int = 0) -> None:
         self._cuda = _pycuda()
@@ -106,6 +106,9 @@ class PycudaDriver:
         with self._errors():
             free, total = self._cuda.mem_get_info()
         return int(free), int(total)
+
+    def reach(self, other: Any) -> bool:
+        return False
 
     def allocate(self, nbytes: int) -> int:
         with self._errors(nbytes):

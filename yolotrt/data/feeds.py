@@ -88,15 +88,23 @@ class Feeds:
             raise first
         return self
 
-    def get(self, timeout_s: float) -> Queued | None:
+    def get(self, timeout_s: float, places: Sequence[int] | None = None) -> Queued | None:
         """Return the next frame, or None if there is none in time.
+
+        Args:
+            timeout_s: How long to wait for it.
+            places: Of which sources; None for all.
 
         Raises:
             YoloTrtError: Reading failed for good, with all of them.
         """
+        places = range(len(self.parts)) if places is None else places
+        parts = [self.parts[place] for place in places]
         with self._changed:
-            self._changed.wait_for(lambda: any(p.waiting for p in self.parts) or self.ended, timeout_s)
-            ready = [place for place, part in enumerate(self.parts) if part.waiting]
+            self._changed.wait_for(
+                lambda: any(p.waiting for p in parts) or all(p.ended for p in parts), timeout_s
+            )
+            ready = [place for place in places if self.parts[place].waiting]
             if ready:
                 place = min(ready, key=lambda ready: self._turns[ready])
                 self._served += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from threading import Lock
 
 from yolotrt.arrays import Bits
 from yolotrt.artifacts.fields import Count
@@ -58,7 +59,7 @@ class FrameTiles:
 
 @dataclass
 class UseTally:
-    """Counts frame by frame."""
+    """Counts frame by frame, for one thread or several."""
 
     _bound: int = 0
     _frames: int = 0
@@ -68,17 +69,19 @@ class UseTally:
     _waited: int = 0
     _carried: int = 0
     _reasons: Counter[str] = field(default_factory=Counter)
+    _lock: Lock = field(default_factory=Lock)
 
     def add(self, seen: FrameTiles) -> None:
         """Count a frame."""
-        self._bound = max(self._bound, seen.bound)
-        self._frames += 1
-        self._run += len(seen.chosen.reasons)
-        self._all += seen.chosen.all
-        self._tiles = max(self._tiles, seen.chosen.tiles)
-        self._waited = max(self._waited, seen.chosen.waited)
-        self._carried += int(seen.carried.sum())
-        self._reasons.update(seen.chosen.reasons.values())
+        with self._lock:
+            self._bound = max(self._bound, seen.bound)
+            self._frames += 1
+            self._run += len(seen.chosen.reasons)
+            self._all += seen.chosen.all
+            self._tiles = max(self._tiles, seen.chosen.tiles)
+            self._waited = max(self._waited, seen.chosen.waited)
+            self._carried += int(seen.carried.sum())
+            self._reasons.update(seen.chosen.reasons.values())
 
     def report(self) -> TileUse | None:
         """Return everything so far; None without a frame."""

@@ -7,18 +7,20 @@
 // All kernels take everything from a Work, since they pass much on to each other.
 
 #include "records.cuh"
+#include "passes.cuh"
 #include "views.cuh"
 
 // -- views ---------------------------------------------------------------------------------------------------
 
-__device__ View view_of(const Work& w, int pass, const Record& r)
+__device__ View view_of(const Work& w, const Pass& pass, const Record& r)
 {
     View v;
-    const Look& look = w.looks[pass ? w.global_look : r.image];
+    int image = pass.first + r.image;
+    const Look& look = w.looks[image];
     const float box[4] = {r.x0, r.y0, r.x1, r.y1};
     v.score = r.score;
     v.label = r.label;
-    v.tile = pass ? GLOBAL_PASS : r.image;
+    v.tile = image == w.global_look ? GLOBAL_PASS : image;
     v.cut = v.near = 0;
     for (int k = 0; k < 4; ++k) {
         v.box[k] = box[k] + (float)look.seen[k % 2];
@@ -37,9 +39,9 @@ __device__ View view_of(const Work& w, int pass, const Record& r)
     v.bottom = r.bottom + look.seen[1];
     v.begin = r.left / BYTE * BYTE + look.seen[0];
     v.step = words_per_row(r);
-    v.words = w.bits[pass] + r.word;
+    v.words = pass.bits + r.word;
     // A mask that had no room was not drawn; the host will run the frame again.
-    if (r.word + (long long)v.step * (r.bottom - r.top) > w.capacity[pass]) v.right = v.left;
+    if (r.word + (long long)v.step * (r.bottom - r.top) > pass.capacity) v.right = v.left;
     return v;
 }
 
@@ -47,11 +49,10 @@ __device__ View view_of(const Work& w, int pass, const Record& r)
 extern "C" __global__ void look(const Work* work)
 {
     const Work w = *work;
-    int tiled = w.headers[0]->records, count = count_of(w);
+    int count = count_of(w);
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
-        int pass = i >= tiled;
-        View v = view_of(w, pass, w.records[pass][pass ? i - tiled : i]);
-        w.views[i] = v;
+        const Place at = place_of(w, i);
+        w.views[i] = view_of(w, w.passes[at.pass], w.passes[at.pass].records[at.record]);
         w.fate[i] = OPEN;
         w.group[i] = i;
         w.next[i] = NONE;
@@ -144,7 +145,7 @@ __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.o
 extern "C" __global__ void weigh(const Work* work)
 {
     const Work w = *work;
-    int tiled = w.headers[0]->records, count = count_of(w);
+    int tiled = tiled_of(w), count = count_of(w);
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < tiled; i += gridDim.x * blockDim.x) {
         if (!contends(w, i) || !w.views[i].near) continue;
         const float* box = w.boxes + 4 * i;
@@ -197,11 +198,13 @@ extern "C" __global__ void find_rivals(const Work* work)
 
 __device__ Piece piece_of(const Work& w, int i)
 {
-    int tiled = w.headers[0]->records, pass = i >= tiled;
-    const Record& r = w.records[pass][pass ? i - tiled : i];
-    const Look& look = w.looks[pass ? w.global_look : r.image];
+    const Place at = place_of(w, i);
+    const Pass& pass = w.passes[at.pass];
+    const Record& r = pass.records[at.record];
+    const Look& look = w.looks[pass.first + r.image];
     bool empty = r.right <= r.left || r.bottom <= r.top;
-    long long word = r.word + (pass ? w.headers[0]->words : 0);  // the host puts the bits of both passes together
+    long long word = r.word;
+    for (int p = 0; p < at.pass; ++p) word += w.passes[p].header->words;  // as if all bits lay behind each other
     return {r.left + look.seen[0], r.top + look.seen[1], empty ? 0 : r.right - r.left, empty ? 0 : r.bottom - r.top,
             word * WORD + r.left % BYTE, (long long)words_per_row(r) * WORD};
 }

@@ -65,12 +65,9 @@ struct Piece {
 };
 
 struct Work {
-    const Header* headers[2];  // of the tiles, and of the global pass or null
-    const Record* records[2];
-    const unsigned* bits[2];
-    long long capacity[2];  // words of `bits`
-    const Look* looks;      // of each tile, then of the global pass
-    State* state;           // zeroed
+    const Pass* passes;  // over tiles, in their order, and perhaps the global pass behind them
+    const Look* looks;   // of each tile, then of the global pass
+    State* state;        // zeroed
     View* views;
     int* fate;
     int* rank;   // from best to worst
@@ -89,10 +86,35 @@ struct Work {
     double border, threshold, duplicate;
     int global_look;  // index into `looks`
     int room;   // for pairs, and for rivals
-    int masks, unused;
+    int masks, pass_count;
 };
 
-__device__ int count_of(const Work& w) { return w.headers[0]->records + (w.headers[1] ? w.headers[1]->records : 0); }
+__device__ int count_of(const Work& w)
+{
+    int count = 0;
+    for (int p = 0; p < w.pass_count; ++p) count += w.passes[p].header->records;
+    return count;
+}
+
+// How many views are of tiles; those of the global pass come behind them.
+__device__ int tiled_of(const Work& w)
+{
+    int count = 0;
+    for (int p = 0; p < w.pass_count && w.passes[p].first < w.global_look; ++p) count += w.passes[p].header->records;
+    return count;
+}
+
+struct Place {
+    int pass, record;
+};
+
+// The record that a view is of.
+__device__ Place place_of(const Work& w, int i)
+{
+    int pass = 0;
+    for (; pass + 1 < w.pass_count && i >= w.passes[pass].header->records; ++pass) i -= w.passes[pass].header->records;
+    return {pass, i};
+}
 
 // -- boxes --------------------------------------------------------------------------------------------------
 

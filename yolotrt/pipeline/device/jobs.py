@@ -85,6 +85,13 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bo
     )
 
 
+def rows_of(share: Share, grid: TileGrid) -> range:
+    """Return the rows of the frame that a GPU's share of it reads."""
+    if share.runs_global:
+        return range(grid.frame_wh[1])
+    return range(min(grid.origins[t][1] for t in share.tiles), max(_rows(grid, t) for t in share.tiles))
+
+
 def _rows(grid: TileGrid, tile: int) -> int:
     """Return how many rows of the frame a tile reads, from the first on."""
     return min(grid.origins[tile][1] + grid.tile_wh[1], grid.frame_wh[1])

@@ -38,9 +38,9 @@ class Drawn:
             pieces: See :attr:`yolotrt.geometry.packed.PackedMasks.pieces`.
         """
         found: I64 = pieces.copy()
-        if len(self.sizes) > 1:
-            behind = self.sizes[0] * 8
-            found[found[:, BIT] >= behind, BIT] += self.begins[1] * 8 - behind
+        ends = np.cumsum(self.sizes)[:-1] * 8
+        index = np.searchsorted(ends, found[:, BIT], side="right")
+        found[:, BIT] += np.array(self.begins)[index] * 8 - np.array([0, *ends])[index]
         return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
+from yolotrt.pipeline.device.decode import THREADS
 from yolotrt.pipeline.device.mask_memory import Drawn
-from yolotrt.pipeline.device.results import Results
+from yolotrt.pipeline.device.share import Share
 from yolotrt.pipeline.merge import MergeSettings
+from yolotrt.pipeline.merge_methods import METHODS
+from yolotrt.pipeline.settings import PipelineSettings
 
 LOOK = np.dtype([("seen", "<i4", 4), ("inner", "<i4")])
 """``Look`` of views.cuh."""
@@ -35,18 +38,24 @@ PIECE_BYTES = 48
 
 WORK = np.dtype(
     [
-        ("headers", "<u8", 2),
-        ("records", "<u8", 2),
-        ("bits", "<u8", 2),
-        ("capacity", "<i8", 2),
-        *((name, "<u8") for name in ("looks", "state", "views", "fate", "rank", "group", "next", "boxes")),
+        *((name, "<u8") for name in ("passes", "looks", "state", "views", "fate", "rank", "group", "next")),
+        ("boxes", "<u8"),
         *((name, "<u8") for name in ("owner", "order", "waits", "pairs", "edges", "rivals")),
         *((name, "<u8") for name in ("found", "objects", "pieces")),
         *((name, "<f8") for name in ("border", "threshold", "duplicate")),
-        *((name, "<i4") for name in ("global_look", "room", "masks", "unused")),
+        *((name, "<i4") for name in ("global_look", "room", "masks", "pass_count")),
     ]
 )
 """``Work`` of views.cuh."""
+
+PASS = np.dtype(
+    [
+        *((name, "<u8") for name in ("header", "records", "bits")),
+        ("capacity", "<i8"),
+        *((name, "<i4") for name in ("first", "unused")),
+    ]
+)
+"""``Pass`` of passes.cuh."""
 
 VIEW_BYTES, PAIR_BYTES, RIVAL_BYTES, STATE_BYTES = 88, 24, 8, 16
 """Sizes of structures of views.cuh that only the GPU reads."""
@@ -64,6 +73,50 @@ _ONE_BLOCK = 1024
 """Threads of the kernels that decide for the whole frame."""
 
 
+def merges_alone(share: Share, grid: TileGrid, settings: PipelineSettings) -> bool:
+    """Whether a GPU sees all that is merged, in a way that it can merge."""
+    runs_all = share.tiles == range(len(grid.origins)) and share.runs_global == ("global" in settings.mode)
+    return runs_all and METHODS[settings.merge.method].on_gpu
+
+
+class FoundHere(Protocol):
+    """What a pass finds, on this GPU; see :class:`yolotrt.pipeline.device.decode.DeviceDecoder`."""
+
+    @property
+    def images(self) -> int:
+        """Images of the pass."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """Most detections of an image."""
+        ...
+
+    @property
+    def header(self) -> Buffer:
+        """One of ``HEADER``."""
+        ...
+
+    @property
+    def records(self) -> Buffer:
+        """(images * limit) of ``RECORD``."""
+        ...
+
+
+class DrawnHere(Protocol):
+    """The masks that belong to it; see :class:`yolotrt.pipeline.device.results.Results`."""
+
+    @property
+    def drawn(self) -> Buffer:
+        """Their bits."""
+        ...
+
+    @property
+    def words(self) -> int:
+        """Room for them, in words of 32 pixels."""
+        ...
+
+
 class DeviceMerger:
     """Scratch memory and tables for merging frames of one size.
 
@@ -71,8 +124,7 @@ class DeviceMerger:
         device: The GPU.
         scope: Owns the memory.
         grid: Where the tiles lie.
-        tiles: Decodes all tiles.
-        global_pass: Decodes the global pass, if there is one.
+        passes: Over the tiles, in their order, each over some; and perhaps last the global pass.
         settings: How detections are joined, by ``seams``.
         masks: Whether masks are drawn, and compared.
     """
@@ -82,19 +134,17 @@ class DeviceMerger:
         device: Device,
         scope: Scope,
         grid: TileGrid,
-        tiles: DeviceDecoder,
-        global_pass: DeviceDecoder | None,
+        passes: Sequence[FoundHere],
         settings: MergeSettings,
         *,
         masks: bool,
     ) -> None:
         self._device = device
         self._masks = masks
-        self._most = sum(d.images * d.limit for d in (tiles, global_pass) if d)
+        self._passes = list(passes)
+        self._most = sum(p.images * p.limit for p in passes)
         self._state = scope.buffer(STATE_BYTES)
         work = np.zeros(1, WORK)
-        work["headers"] = [d.header.address if d else 0 for d in (tiles, global_pass)]
-        work["records"] = [d.records.address if d else 0 for d in (tiles, global_pass)]
         work["looks"] = scope.constant(_looks(grid)).address
         work["state"] = self._state.address
         work["room"] = room = _PAIRS_PER_DETECTION * self._most
@@ -105,18 +155,26 @@ class DeviceMerger:
             work[name] = scope.buffer(nbytes).address
         work["border"], work["threshold"] = settings.border, settings.threshold
         work["duplicate"] = settings.duplicate_iou
-        work["global_look"], work["masks"] = len(grid.origins), masks
+        work["global_look"], work["masks"], work["pass_count"] = len(grid.origins), masks, len(passes)
         self._work = work
 
-    def into(self, scope: Scope, passes: Sequence[Results]) -> MergeWork:
-        """Return the work of merging what these results of the tiles, and of the global pass, hold."""
+    def table(self, drawn: Sequence[DrawnHere]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+        """Return where the passes' results lie, for kernels: (passes,) of :data:`PASS`."""
+        table = np.zeros(len(self._passes), PASS)
+        first = 0
+        for row, found, masks in zip(table, self._passes, drawn, strict=True):
+            row["header"], row["records"] = found.header.address, found.records.address
+            row["bits"], row["capacity"], row["first"] = masks.drawn.address, masks.words, first
+            first += found.images
+        return table
+
+    def into(self, scope: Scope, drawn: Sequence[DrawnHere]) -> MergeWork:
+        """Return the work of merging what the passes found, with these masks of one frame in flight."""
         found = scope.pinned(FOUND.itemsize)
         objects = scope.pinned(self._most * OBJECT.itemsize)
         pieces = scope.pinned(self._most * PIECE_BYTES if self._masks else 0)
         work = self._work.copy()
-        for index, results in enumerate(passes):
-            work["bits"][0, index] = results.drawn.address
-            work["capacity"][0, index] = results.words
+        work["passes"] = scope.constant(self.table(drawn)).address
         work["found"], work["objects"], work["pieces"] = found.address, objects.address, pieces.address
         address = scope.constant(work).address
         many = self._device.info.multiprocessors * _BLOCKS
@@ -163,7 +221,7 @@ class MergeWork:
         """Return one detection per object, best first, in px of the frame.
 
         Args:
-            drawn: The masks of the tiles and of the global pass, or None without masks.
+            drawn: The masks of all passes, or None without masks.
 
         Returns:
             Detections independent of the GPU's memory; None if there was no room to decide.

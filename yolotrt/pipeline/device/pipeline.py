@@ -11,9 +11,9 @@ from typing import Any
 
 from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
-from yolotrt.pipeline.device.share import Gpu, deal
+from yolotrt.pipeline.device.plan import DevicePlan
+from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.flights import Pending, in_order
@@ -45,7 +45,7 @@ class DevicePipeline:
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
         self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
-        self._plan: _DevicePlan | None = None
+        self._plan: DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
 
@@ -127,12 +127,12 @@ class DevicePipeline:
             self._drop_plan()
             raise
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _DevicePlan:
+    def _plan_for(self, frame_wh: tuple[int, int]) -> DevicePlan:
         if self._plan is None or self._plan.grid.frame_wh != frame_wh:
             while self._flying:
                 self._finish(self._flying[0])
             self._drop_plan()
-            self._plan = _DevicePlan.make(self._gpus, self._settings, frame_wh)
+            self._plan = DevicePlan.make(self._gpus, self._settings, frame_wh)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -154,8 +154,7 @@ class DevicePipeline:
         self._upload(frame, plan, slot)
         staged = now()
         plan.turn = (slot + 1) % self._settings.depth
-        for worker in plan.workers:
-            worker.submit(slot)
+        plan.submit(slot)
         flight = _Flight(self, plan, slot, begin, staged, now())
         self._flying.append(flight)
         return flight
@@ -176,7 +175,7 @@ class DevicePipeline:
                     worker.wait(flight.slot)
             self._flying.remove(flight)
 
-    def _upload(self, frame: Frame, plan: _DevicePlan, slot: int) -> None:
+    def _upload(self, frame: Frame, plan: DevicePlan, slot: int) -> None:
         """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there."""
 
         def arrived(first: int, end: int) -> None:
@@ -185,6 +184,9 @@ class DevicePipeline:
 
         for worker in plan.workers:
             worker.begin(slot)
+        if len(plan.workers) > 1 and _is_same(frame, plan.next_buffer):
+            plan.upload_at_once(slot)
+            return
         self._staging.run(frame, plan.next_buffer, plan.bounds, arrived)
 
     def _collect(self, flight: _Flight) -> FrameResult:
@@ -193,54 +195,20 @@ class DevicePipeline:
         for worker in plan.workers:
             worker.wait(slot)
         stamps.append(now())
-        found = FrameFound([worker.read(slot) for worker in plan.workers])
+        found = FrameFound(plan.read(slot))
         stamps.append(now())
         by_gpu, settings = found.merged, self._settings
         merged = wanted(found.merge(plan.grid, settings.merge) if by_gpu is None else by_gpu, settings)
         stamps.append(now())
         trace = flight.trace(settings.mode, stamps, merges=by_gpu is None)
-        for worker in plan.workers:
-            trace.spans.extend(worker.device_spans(slot, flight.begin))
+        trace.spans.extend(plan.device_spans(slot, flight.begin))
         names = self._gpus[0].engine.file.spec.names
         return FrameResult(merged, trace, found, plan.grid.frame_wh, names)
 
 
-@dataclass
-class _DevicePlan:
-    """What depends on the frame's size."""
-
-    grid: TileGrid
-    workers: list[DeviceWorker]
-    turn: int = 0
-
-    @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _DevicePlan:
-        grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
-        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
-        shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
-        plan = cls(grid, [])
-        try:
-            for gpu, share in zip(gpus, shares, strict=False):
-                pinned = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
-                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned))
-        except BaseException:
-            plan.close()
-            raise
-        return plan
-
-    @property
-    def bounds(self) -> list[int]:
-        """Rows of the frame behind which work can start on some GPU, in order; the last are all of them."""
-        return sorted({rows for worker in self.workers for rows in worker.bounds})
-
-    @property
-    def next_buffer(self) -> Frame:
-        """The page-locked memory of the next frame; all GPUs upload from it."""
-        return self.workers[0].slots[self.turn].frame.array
-
-    def close(self) -> None:
-        while self.workers:  # the first one owns the page-locked frames and goes last
-            self.workers.pop().close()
+def _is_same(frame: Frame, buffer: Frame) -> bool:
+    """Whether a frame is what lies in a buffer already, the same way up."""
+    return frame.ctypes.data == buffer.ctypes.data and frame.strides == buffer.strides
 
 
 @dataclass(eq=False)
@@ -248,7 +216,7 @@ class _Flight:
     """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
 
     pipeline: DevicePipeline
-    plan: _DevicePlan
+    plan: DevicePlan
     slot: int
     begin: int
     staged: int

@@ -11,19 +11,18 @@ from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
-from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of
+from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of, rows_of
 from yolotrt.pipeline.device.mask_memory import MaskMemory
-from yolotrt.pipeline.device.merge import DeviceMerger
+from yolotrt.pipeline.device.merge import DeviceMerger, merges_alone
 from yolotrt.pipeline.device.pass_input import PassInput, global_input, tiles_input
 from yolotrt.pipeline.device.passes import DevicePass, PassSlot
 from yolotrt.pipeline.device.reuse import LockedMemory, ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
-from yolotrt.pipeline.merge_methods import METHODS
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
-_HELD = 4
+HELD = 4
 """Results that may keep page-locked memory with their masks at once; the masks of others are copied."""
 
 
@@ -38,6 +37,8 @@ class DeviceWorker:
         pinned: Page-locked frames to use, one per frame in flight; empty makes its own.
 
     Attributes:
+        mode: How its groups run.
+        main: The stream in which everything begins and ends.
         group_bytes: Device memory that the first group's context took, bytes.
 
     Raises:
@@ -53,23 +54,23 @@ class DeviceWorker:
         settings: PipelineSettings,
         pinned: list[PinnedBuffer],
     ) -> None:
-        self._mode = chosen_dispatch(settings.dispatch, gpu)
+        self.mode = chosen_dispatch(settings.dispatch, gpu)
         device = gpu.device
         self.device, self._gpu, self._grid = device, gpu, grid
-        self._share, self._settings = share, settings
+        self._share, self._settings, self._rows = share, settings, rows_of(share, grid)
         self.group_bytes = 0
         self._slots: list[Slot] = []
         self._jobs: list[FrameJobs] = []
         self._waiting: list[tuple[int, FramePart]] = []
         self._lanes = Lanes()
         self._copies = ReusedMemory()
-        self._locked = LockedMemory(device, settings.depth + _HELD)
+        self._locked = LockedMemory(device, settings.depth + HELD)
         device.bind()
         self._scope = device.scope()
-        self._main, self._upload = self._scope.stream(), self._scope.stream()
+        self.main, self._upload = self._scope.stream(), self._scope.stream()
         self._beside = bool(share.groups) and share.runs_global and settings.global_order == "concurrent"
         jobs = len(share.groups) + self._beside
-        self._dispatcher = new_device_dispatcher(self._mode, device, self._scope, max(jobs, 1))
+        self._dispatcher = new_device_dispatcher(self.mode, device, self._scope, max(jobs, 1))
         self._tiles: DevicePass | None = None
         self._global_pass: DevicePass | None = None
         self._merger: DeviceMerger | None = None
@@ -100,7 +101,7 @@ class DeviceWorker:
         """Begin a slot's frame: its work comes after that of frames before."""
         self.device.bind()
         self._slots[index].mark("upload_begin", self._upload)
-        self._dispatcher.fork(self._main)
+        self._dispatcher.fork(self.main)
         self._waiting = list(enumerate(self._jobs[index].parts))
 
     def upload(self, index: int, first: int, end: int) -> None:
@@ -113,12 +114,13 @@ class DeviceWorker:
             ExecutionError: The engine refused the work.
         """
         self.device.bind()
-        slot = self._slots[index]
-        slot.frame.upload(self._upload, first, end)
+        slot, rows = self._slots[index], range(max(first, self._rows.start), min(end, self._rows.stop))
+        if rows:
+            slot.frame.upload(self._upload, rows.start, rows.stop)
         ready = [entry for entry in self._waiting if entry[1].rows <= end]
         for number, part in ready:
             self._upload.record(slot.arrived[number])
-            self._dispatcher.start(part.lane, part.job, self._main, slot.arrived[number])
+            self._dispatcher.start(part.lane, part.job, self.main, slot.arrived[number])
         self._waiting = [entry for entry in self._waiting if entry not in ready]
 
     def submit(self, index: int) -> None:
@@ -130,15 +132,15 @@ class DeviceWorker:
         slot = self._slots[index]
         self.device.bind()
         slot.mark("upload_end", self._upload)
-        self._dispatcher.join(self._main)
+        self._dispatcher.join(self.main)
         self._upload.record(slot.arrived[-1])
-        self._main.wait(slot.arrived[-1])
+        self.main.wait(slot.arrived[-1])
         jobs = self._jobs[index]
-        jobs.draw(self._main)
-        self._main.record(slot.drawn)
+        jobs.draw(self.main)
+        self.main.record(slot.drawn)
         if jobs.merge is not None:
-            jobs.merge(self._main)
-        self._main.record(slot.done)
+            jobs.merge(self.main)
+        self.main.record(slot.done)
 
     def wait(self, index: int) -> None:
         """Wait on the host until all masks of a slot's frame are there; merging may still be on its way."""
@@ -154,13 +156,20 @@ class DeviceWorker:
         slot = self._slots[index]
         self.device.bind()
         while any(p.results.missing_words for p in slot.passes):
-            self._enlarge(index)
+            self.enlarge(index)
         drawn = slot.masks.read()
         tiles = slot.tiles.read(drawn.of(0)) if slot.tiles else None
         global_pass = slot.global_pass.read(drawn.of(-1)) if slot.global_pass else None
         masks = drawn if self._settings.decode.masks else None
         self.device.wait(slot.done)
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
+
+    def run(self, index: int) -> None:
+        """Run a slot's frame, which is in its page-locked memory, and wait for it."""
+        self.begin(index)
+        self.upload(index, 0, self._grid.frame_wh[1])
+        self.submit(index)
+        self.main.synchronize()
 
     def device_spans(self, index: int, begin_ns: int) -> list[Span]:
         """Return the device's spans of a frame that is done; none unless they are measured.
@@ -178,7 +187,7 @@ class DeviceWorker:
         self._dispatcher.close()
         with contextlib.suppress(DeviceLost):
             self._upload.synchronize()
-            self._main.synchronize()
+            self.main.synchronize()
             for stream in self._dispatcher.streams:
                 stream.synchronize()
         for owner in (self._tiles, self._global_pass):
@@ -196,9 +205,9 @@ class DeviceWorker:
             origins = [grid.origins[t] for t in self._share.tiles]
             self._tiles = DevicePass(
                 self.device, self._scope, self._gpu.engine, grid.placement, self._share.groups, origins,
-                settings.decode, self._lanes, shared=self._mode == "serial",
+                settings.decode, self._lanes, shared=self.mode == "serial",
             )  # fmt: skip
-            streams = [self._dispatcher.stream_of(g, self._main) for g in range(len(self._share.groups))]
+            streams = [self._dispatcher.stream_of(g, self.main) for g in range(len(self._share.groups))]
             source = self._tiles_input(frame, self._tiles).source
             self.group_bytes = self._tiles.warm_up(streams, source)
         if self._share.runs_global:
@@ -208,25 +217,14 @@ class DeviceWorker:
                 settings.decode, self._lanes, shared=False,
             )  # fmt: skip
             beside = (
-                self._dispatcher.stream_of(len(self._share.groups), self._main)
-                if self._beside
-                else self._main
+                self._dispatcher.stream_of(len(self._share.groups), self.main) if self._beside else self.main
             )
             self._global_pass.warm_up([beside], self._global_input(frame, self._global_pass).source)
-        if self._tiles and self._merges():
+        if self._tiles and merges_alone(self._share, grid, settings):
+            decoders = [p.decoder for p in (self._tiles, self._global_pass) if p]
             self._merger = DeviceMerger(
-                self.device, self._scope, grid, self._tiles.decoder,
-                self._global_pass.decoder if self._global_pass else None, settings.merge,
-                masks=settings.decode.masks,
-            )  # fmt: skip
-
-    def _merges(self) -> bool:
-        """Whether this GPU sees all that is merged, in a way that it can merge."""
-        share, settings = self._share, self._settings
-        alone = share.tiles == range(len(self._grid.origins)) and share.runs_global == (
-            "global" in settings.mode
-        )
-        return alone and METHODS[settings.merge.method].on_gpu
+                self.device, self._scope, grid, decoders, settings.merge, masks=settings.decode.masks
+            )
 
     def _new_slot(self, frame: FrameBuffer) -> Slot:
         scope = self.device.scope()
@@ -274,21 +272,18 @@ class DeviceWorker:
     def _rehearse(self, index: int) -> None:
         """Run a slot's work once, and capture it if frames are to be graphs."""
         slot = self._slots[index]
-        ahead = self._mode != "threads"  # which would not keep the order of a group's parts
+        ahead = self.mode != "threads"  # which would not keep the order of a group's parts
         jobs = jobs_of(slot, self._share, self._grid, beside=self._beside, ahead=ahead)
         slot.arrived = [slot.scope.event() for _ in range(len(jobs.parts) + 1)]
         self._jobs[index : index + 1] = [jobs]
-        self.begin(index)
-        self.upload(index, 0, self._grid.frame_wh[1])
-        self.submit(index)
-        self._main.synchronize()
-        if self._mode == "graph":
-            self._jobs[index] = jobs.captured(slot.scope, self._dispatcher, self._main)
+        self.run(index)
+        if self.mode == "graph":
+            self._jobs[index] = jobs.captured(slot.scope, self._dispatcher, self.main)
 
-    def _enlarge(self, index: int) -> None:
+    def enlarge(self, index: int) -> None:
         """Give a slot's masks the room that they turned out to need, and run its frame again."""
         slot = self._slots[index]
-        self._main.synchronize()
+        self.main.synchronize()
         old, slot.scope = slot.scope, self.device.scope()
         slot.tiles = slot.tiles and slot.tiles.enlarged(slot.scope)
         slot.global_pass = slot.global_pass and slot.global_pass.enlarged(slot.scope)
