@@ -25,6 +25,7 @@ from yolotrt.cli.detecting import (
 from yolotrt.cli.gates import Arrivals, Deadline
 from yolotrt.cli.metrics import address, serving
 from yolotrt.cli.options import (
+    Depth,
     Device,
     JsonTarget,
     MergeOption,
@@ -96,7 +97,7 @@ def run(
     on_frame: OnFrame = None,
     decoder: Annotated[
         str,
-        typer.Option(help="What decodes streams: auto (pyav), pyav or opencv; yolotrt doctor tells more."),
+        typer.Option(help="What decodes: auto, nvdec, pyav or opencv; yolotrt doctor tells which works."),
     ] = "auto",
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Of the raw frames on stdin, for the source -.")
@@ -104,6 +105,7 @@ def run(
     pixel_format: Annotated[
         str, typer.Option("--pixel-format", help="Of those: bgr24, rgb24, gray, nv12 or yuv420p.")
     ] = "bgr24",
+    pipeline_depth: Depth = 1,
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -145,6 +147,7 @@ def run(
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
+    from yolotrt.workflow.decoding import decode_where_processed
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted))
@@ -158,14 +161,16 @@ def run(
         "merge": merge_settings(merge, merge_overlap),
         "cpu_threads": threads or cores(),
         "device": device,
+        "depth": pipeline_depth,
         "decode": detection_settings(conf, iou, max_det),
         **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
+    chosen = choice(decoder, "--decoder", DECODERS)
     found = moving_sources(
         wanted,
         timeout_s=timeout,
-        decoder=choice(decoder, "--decoder", DECODERS),
+        decoder=chosen,
         raw=None if size is None else RawFormat.parse(size, pixel_format),
     )
     outputs = RunOutputs(jsonl, save, on_frame, len(found))
@@ -202,6 +207,7 @@ def run(
             if publish is not None:
                 publish(exposition(seen, engine.name, name))
 
+        decode_where_processed(found, chosen, pipeline.gpu, lambda text: say(f"note: {text}"))
         feed.start()
         rates = [(source.name, source.fps) for source in found]
         try:

@@ -177,7 +177,7 @@ def _deliver(
             moment=queued.moment,
             seconds=result.seconds,
             source=source,
-            frame=queued.frame,
+            pixels=queued.frame,
             read_at=(queued.read_ns + since_1970_ns) / 1e9,
         )
         for only, outlet in outlets:

@@ -28,6 +28,7 @@ from yolotrt.timing.clock import Clock, now
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # of the type checker; Python has it from 3.11 on
 
+    from yolotrt.cuda.device import Device
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.device.share import Gpu
     from yolotrt.pipeline.settings import PipelineKeywords
@@ -153,6 +154,26 @@ class TiledPipeline:
         with self._my_turn():
             return self._runner.submit(frame).result()
 
+    def submit(self, frame: Any) -> Pending:
+        """Start the work on a frame and return what waits for it; see :meth:`__call__`.
+
+        Up to :attr:`depth` frames may be on their way; another one waits for the oldest of them. A processor
+        begins when the result is asked for.
+        """
+        with self._my_turn():
+            return _InTurn(self._runner.submit(frame), self._turn)
+
+    @property
+    def depth(self) -> int:
+        """Frames that may be on their way: 1 on a processor."""
+        return self._depth
+
+    @property
+    def gpu(self) -> Device | None:
+        """The GPU that frames are processed on; None on a processor, and with several GPUs."""
+        parts = self._engine.parts if self._on_gpus is not None else ()
+        return parts[0].device if len(parts) == 1 else None
+
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
 
@@ -160,7 +181,7 @@ class TiledPipeline:
         this one, may use the pipeline meanwhile. A frame that cannot be processed raises its error after the
         results of all before it.
         """
-        return in_order(self._submit, frames, self._depth)
+        return in_order(self.submit, frames, self._depth)
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
@@ -230,10 +251,6 @@ class TiledPipeline:
             if self._closed:
                 raise UsageError("The pipeline is closed.", hint="Open another: TiledPipeline.open(...)")
             yield
-
-    def _submit(self, frame: Any) -> Pending:
-        with self._my_turn():
-            return _InTurn(self._runner.submit(frame), self._turn)
 
 
 @dataclass(frozen=True)

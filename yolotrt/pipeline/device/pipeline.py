@@ -10,12 +10,15 @@ from types import TracebackType
 from typing import Any
 
 from yolotrt.arrays import Frame
+from yolotrt.data.colours import Colours
+from yolotrt.data.yuv import AnyFrame, YuvFrame
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import FrameFound
-from yolotrt.pipeline.device.share import Gpu, deal
+from yolotrt.pipeline.device.plan import DevicePlan
+from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.device.worker import DeviceWorker
+from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -45,7 +48,8 @@ class DevicePipeline:
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
         self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
-        self._plan: _DevicePlan | None = None
+        self._alone = self._gpus[0].device.info.index if len(self._gpus) == 1 else None
+        self._plan: DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
 
@@ -59,7 +63,7 @@ class DevicePipeline:
 
         Args:
             frame: (h, w, 3) uint8; see :func:`yolotrt.pipeline.frames.as_frame`. One that
-                :meth:`frame_buffer` gave is not copied.
+                :meth:`frame_buffer` gave is not copied. One that a decoder left on the GPU is read as it is.
 
         Returns:
             Detections in px of the frame, and the host's spans; the device's too if they are measured.
@@ -79,7 +83,7 @@ class DevicePipeline:
         With a depth of 2, a frame is uploaded while the one before it computes. If both places are taken, the
         older frame is waited for.
         """
-        given = as_frame(frame)
+        given = frame if isinstance(frame, YuvFrame) and frame.gpu == self._alone else as_frame(frame)
         with self._guard():
             return self._submit(given)
 
@@ -127,12 +131,12 @@ class DevicePipeline:
             self._drop_plan()
             raise
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> _DevicePlan:
-        if self._plan is None or self._plan.grid.frame_wh != frame_wh:
+    def _plan_for(self, frame_wh: tuple[int, int], colours: Colours | None = None) -> DevicePlan:
+        if self._plan is None or (self._plan.grid.frame_wh, self._plan.colours) != (frame_wh, colours):
             while self._flying:
                 self._finish(self._flying[0])
             self._drop_plan()
-            self._plan = _DevicePlan.make(self._gpus, self._settings, frame_wh)
+            self._plan = DevicePlan.make(self._gpus, self._settings, frame_wh, colours)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -146,8 +150,9 @@ class DevicePipeline:
         for flight in [f for f in self._flying if f.slot == slot]:
             self._finish(flight)
 
-    def _submit(self, frame: Frame) -> _Flight:
-        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+    def _submit(self, frame: AnyFrame) -> _Flight:
+        colours = frame.colours if isinstance(frame, YuvFrame) else None
+        plan = self._plan_for((frame.shape[1], frame.shape[0]), colours)
         slot = plan.turn
         self._land(slot)
         begin = now()
@@ -156,7 +161,7 @@ class DevicePipeline:
         plan.turn = (slot + 1) % self._settings.depth
         for worker in plan.workers:
             worker.submit(slot)
-        flight = _Flight(self, plan, slot, begin, staged, now())
+        flight = _Flight(self, plan, slot, begin, staged, now(), frame)
         self._flying.append(flight)
         return flight
 
@@ -166,6 +171,7 @@ class DevicePipeline:
                 raise ExecutionError("This frame was lost: the pipeline was closed, or failed on another.")
             with self._guard():
                 flight.found = self._collect(flight)
+            flight.frame = None
             self._flying.remove(flight)
         return flight.found
 
@@ -176,8 +182,11 @@ class DevicePipeline:
                     worker.wait(flight.slot)
             self._flying.remove(flight)
 
-    def _upload(self, frame: Frame, plan: _DevicePlan, slot: int) -> None:
-        """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there."""
+    def _upload(self, frame: AnyFrame, plan: DevicePlan, slot: int) -> None:
+        """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there.
+
+        One that a decoder left on the GPU is copied there.
+        """
 
         def arrived(first: int, end: int) -> None:
             for worker in plan.workers:
@@ -185,7 +194,14 @@ class DevicePipeline:
 
         for worker in plan.workers:
             worker.begin(slot)
-        self._staging.run(frame, plan.next_buffer, plan.bounds, arrived)
+        into = plan.workers[0].slots[slot].frame
+        if isinstance(into, YuvBuffer):
+            assert isinstance(frame, YuvFrame), "the plan is of such frames"
+            into.source = frame
+            arrived(0, frame.shape[0])
+        else:
+            assert not isinstance(frame, YuvFrame), "the plan is of pictures"
+            self._staging.run(frame, plan.next_buffer, plan.bounds, arrived)
 
     def _collect(self, flight: _Flight) -> FrameResult:
         plan, slot = flight.plan, flight.slot
@@ -205,54 +221,20 @@ class DevicePipeline:
         return FrameResult(merged, trace, found, plan.grid.frame_wh, names)
 
 
-@dataclass
-class _DevicePlan:
-    """What depends on the frame's size."""
-
-    grid: TileGrid
-    workers: list[DeviceWorker]
-    turn: int = 0
-
-    @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _DevicePlan:
-        grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
-        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
-        shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
-        plan = cls(grid, [])
-        try:
-            for gpu, share in zip(gpus, shares, strict=False):
-                pinned = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
-                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned))
-        except BaseException:
-            plan.close()
-            raise
-        return plan
-
-    @property
-    def bounds(self) -> list[int]:
-        """Rows of the frame behind which work can start on some GPU, in order; the last are all of them."""
-        return sorted({rows for worker in self.workers for rows in worker.bounds})
-
-    @property
-    def next_buffer(self) -> Frame:
-        """The page-locked memory of the next frame; all GPUs upload from it."""
-        return self.workers[0].slots[self.turn].frame.array
-
-    def close(self) -> None:
-        while self.workers:  # the first one owns the page-locked frames and goes last
-            self.workers.pop().close()
-
-
 @dataclass(eq=False)
 class _Flight:
-    """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
+    """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted.
+
+    It keeps the frame: one on the GPU may be copied only now.
+    """
 
     pipeline: DevicePipeline
-    plan: _DevicePlan
+    plan: DevicePlan
     slot: int
     begin: int
     staged: int
     submitted: int
+    frame: AnyFrame | None
     found: FrameResult | None = None
 
     def result(self) -> FrameResult:

@@ -9,6 +9,7 @@ from yolotrt.cuda.device import Device, Event, Scope, Stream
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.share import FrameBuffer
+from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.timing.trace import Span, SpanScope
 
 _INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
@@ -45,7 +46,7 @@ class Slot:
         marks: Timing events by name; empty unless device times are measured.
     """
 
-    frame: FrameBuffer
+    frame: FrameBuffer | YuvBuffer
     tiles: PassSlot | None
     global_pass: PassSlot | None
     merge: MergeWork | None
