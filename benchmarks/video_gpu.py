@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from benchmarks.video_agreement import agreement, exact_bgr
 from benchmarks.video_clips import repeated
-from yolotrt.arrays import Frame
+from benchmarks.video_sources import OpenCvFile
 from yolotrt.artifacts.documents import as_values, write_document
 from yolotrt.bench.sustain import sustain
 from yolotrt.cuda.device import Device
@@ -35,7 +34,7 @@ from yolotrt.data.feed import Feed
 from yolotrt.data.packets import OnGpu
 from yolotrt.data.pixels import planes
 from yolotrt.data.video import FileSource, MovingSource
-from yolotrt.data.video_file import Moment, VideoFile
+from yolotrt.data.video_file import VideoFile
 from yolotrt.data.yuv import YuvFrame
 from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
@@ -44,35 +43,6 @@ from yolotrt.timing.clock import now
 
 WARM_UP = 48
 """Frames before the steady state, left out."""
-
-
-class OpenCvFile:
-    """A video through OpenCV, as ``run`` read it once: frames on the host."""
-
-    live = False
-    fps: float | None = None
-    moment: Moment | None = None
-
-    def __init__(self, path: Path) -> None:
-        self.name, self._path = str(path), path
-        self._capture: Any = None
-
-    def open(self) -> None:
-        """Open it."""
-        self._capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
-
-    def read(self) -> Frame | None:
-        """Return the next frame, or None after the last."""
-        there, frame = self._capture.read()
-        return frame if there else None
-
-    def close(self) -> None:
-        """Close it."""
-        self._capture = None
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()
 
 
 def on_gpu(device: Device) -> OnGpu:
