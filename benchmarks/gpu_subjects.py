@@ -10,7 +10,7 @@ from yolotrt.bench.rounds import Measurement
 from yolotrt.cuda.device import Device
 from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.pipeline import DevicePipeline
-from yolotrt.pipeline.device.share import Gpu, cut_tiles, letterbox
+from yolotrt.pipeline.device.share import FrameBuffer, Gpu, cut_tiles, letterbox
 from yolotrt.pipeline.device.slots import Slot
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.clock import now, seconds_between
@@ -86,6 +86,7 @@ class InferenceSubject:
 def prepare_input(device: Device, settings: PipelineSettings, slot: Slot, frame: Any) -> None:
     """Fill the input of a slot's passes from its frame, also where the engine would read the frame itself."""
     grid = settings.grid((frame.shape[1], frame.shape[0]), slot.passes[0].owner.spec.input_wh)
+    assert isinstance(slot.frame, FrameBuffer), "pictures are uploaded"
     with device.scope() as scope:
         stream = scope.stream()
         if slot.tiles:

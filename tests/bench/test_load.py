@@ -63,7 +63,12 @@ class Watched:
     def pci_bus_ids(self) -> tuple[str, ...]:
         return self.pipeline.pci_bus_ids
 
-    def __call__(self, frame: Any, **camera: Any) -> FrameResult:
+    depth = 1
+
+    def submit(self, frame: Any, **camera: Any) -> Pending:
+        return Waiting(lambda: self._process(frame, **camera))
+
+    def _process(self, frame: Any, **camera: Any) -> FrameResult:
         begin = time.process_time()
         result = self.pipeline(frame, **camera)
         self.cpu_s.append(time.process_time() - begin)

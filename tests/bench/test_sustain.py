@@ -18,6 +18,7 @@ from yolotrt.data.feed import Feed
 from yolotrt.data.feeds import Feeds
 from yolotrt.data.queued import Queued
 from yolotrt.errors import ExecutionError, ImageError, UsageError
+from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.report.sustain_tables import sustain_line, sustain_table
@@ -133,8 +134,9 @@ def test_sources_are_dealt_out_to_pipelines_that_run_side_by_side(
 
 class _Broken:
     pci_bus_ids = ()
+    depth = 1
 
-    def __call__(self, frame: object, *, stream: int) -> FrameResult:
+    def submit(self, frame: object, *, stream: int) -> Pending:
         raise ExecutionError("The engine is broken.")
 
 
@@ -142,16 +144,17 @@ class _Watched:
     """A pipeline that notes its thread; both meet at their first frames, which they do only side by side."""
 
     pci_bus_ids = ()
+    depth = 1
 
     def __init__(self, pipeline: TiledPipeline, lanes: dict[int, set[int]], met: threading.Barrier) -> None:
         self._pipeline, self._lanes, self._met, self._frames = pipeline, lanes, met, 0
 
-    def __call__(self, frame: object, *, stream: int) -> FrameResult:
+    def submit(self, frame: object, *, stream: int) -> Pending:
         self._lanes[stream].add(threading.get_ident())
         if not self._frames:
             self._met.wait()
         self._frames += 1
-        return self._pipeline(frame, stream=stream)
+        return self._pipeline.submit(frame, stream=stream)
 
 
 def test_gpus_are_dealt_out_to_sources() -> None:

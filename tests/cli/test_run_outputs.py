@@ -143,7 +143,8 @@ def test_a_function_of_the_user_s_gets_every_result(
         (("--save", "seen.avi"), "is no .mp4"),
         (("-o", "-", "--json", "-"), "cannot share stdout"),
         (("--size", "big"), "no size of frames"),
-        (("--decoder", "nvdec"), "auto, pyav, opencv"),
+        (("--decoder", "vaapi"), "auto, nvdec, pyav, opencv"),
+        (("--decoder", "nvdec"), "--device cuda:0"),
         (("--decoder", "opencv"), "neither"),
     ],
 )

@@ -11,15 +11,15 @@ import onnx
 import onnxruntime as ort
 
 from tests.cuda.emulator import HostDriver, Operation
-from tests.cuda.reference import cut_tiles
-from yolotrt.backends.base import EngineFile, FrameSource, TilesOf
+from tests.cuda.reference import cut_tiles, cut_tiles_yuv, letterbox_yuv
+from yolotrt.backends.base import EngineFile, FrameSource, TilesOf, YuvOnDevice
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.model.onnxfile import read_spec
-from yolotrt.pipeline.device.sources import table_of
+from yolotrt.pipeline.device.sources import chroma_table_of, table_of
 
 
 class EmulatedEngine:
@@ -32,7 +32,7 @@ class EmulatedEngine:
     def __init__(
         self, driver: HostDriver, path: Path, *, context_bytes: int = 0, reads_frames: bool = False
     ) -> None:
-        self.driver, self.reads_frames = driver, reads_frames
+        self.driver, self.reads_frames, self.reads_yuv = driver, reads_frames, False
         self.model = onnx.load(path)
         spec = read_spec(self.model, path.stem)
         self.file = EngineFile(path, "onnxruntime", "fp32", spec, (), "")
@@ -101,7 +101,9 @@ class EmulatedContext:
         frame, kind = source.frame, self.tensors[self._engine.file.spec.input_name]
         _, _, height, width = kind.shape
         out = np.zeros((1, 3, height, width), np.float32)
-        if isinstance(source, TilesOf):
+        if isinstance(frame, YuvOnDevice):
+            self._read_yuv(op, source, frame, image, out)
+        elif isinstance(source, TilesOf):
             at = [source.origins + 8 * image, out.ctypes.data]
             where = [frame.address, frame.width, frame.height, *at, width, height, int(frame.bgr)]
             cut_tiles(op, {"HALF": 0}, where, (1, 1, 1))
@@ -115,6 +117,24 @@ class EmulatedContext:
             out[0] = (rgb.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
         op.writes = [w for w in op.writes if w[0] != out.ctypes.data]
         return out[0].astype(kind.dtype)
+
+    def _read_yuv(
+        self, op: Operation, source: FrameSource, frame: YuvOnDevice, image: int, out: np.ndarray
+    ) -> None:
+        _, _, height, width = out.shape
+        defines, image_wh = {"HALF": 0, "WIDE": int(frame.wide)}, (frame.width, frame.height)
+        colours = [*frame.site, frame.colours]
+        if isinstance(source, TilesOf):
+            at = [source.origins + 8 * image, out.ctypes.data, width, height]
+            cut_tiles_yuv(op, defines, [frame.address, *image_wh, *at, *colours], (1, 1, 1))
+            return
+        box = Letterbox.fit(image_wh, (width, height))
+        tables = (source.across_chroma, source.down_chroma)
+        for axis, (table, size) in enumerate(zip(tables, (width, height), strict=True)):
+            assert (op.read(table, np.int32, size, 4) == chroma_table_of(box, axis, frame.site)).all()
+        scales = [image_wh[axis] / box.resized_wh[axis] for axis in (0, 1)]
+        where = [out.ctypes.data, width, height, *box.pad_xy, *box.resized_wh, *scales]
+        letterbox_yuv(op, defines, [frame.address, *image_wh, *where, *colours], (1, 1, 1))
 
     def close(self) -> None:
         assert not self._closed

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from yolotrt.backends.base import EngineFile
 from yolotrt.cuda.device import Buffer, Device, Scope
 from yolotrt.cuda.tensor import TensorType
+from yolotrt.data.colours import Colours
+from yolotrt.data.yuv import YuvFrame
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
@@ -23,6 +25,7 @@ from yolotrt.pipeline.device.mask_memory import Drawn
 from yolotrt.pipeline.device.merge import DeviceMerger
 from yolotrt.pipeline.device.results import BYTE, HEADER, RECORD, WORD, PassFound, Results
 from yolotrt.pipeline.device.share import FrameBuffer, PassBuffers, cut_tiles, letterbox
+from yolotrt.pipeline.device.yuv import YuvBuffer, cut_tiles_yuv, letterbox_yuv
 from yolotrt.pipeline.merge import MergeSettings, merge_frame
 
 Array = npt.NDArray[Any]
@@ -87,6 +90,27 @@ def letterboxed(
     with device.scope() as scope:
         source, target = _frame(scope, frame), _input(scope, box.model_wh, 1, dtype)
         kernel, stream = letterbox(device, source, box, target, bgr=True), scope.stream()
+        source.upload(stream)
+        kernel(stream)
+        stream.synchronize()
+        return download(scope, target.input_buffer.address, target.input)
+
+
+def prepared_yuv(
+    device: Device, samples: Array, colours: Colours, how: TileGrid | Letterbox, *, dtype: Any = np.float32
+) -> Array:
+    """Return tiles, or a letterboxed frame, as prepared from a decoder's frame of (3 h / 2, w) samples."""
+    wh = samples.shape[1], samples.shape[0] * 2 // 3
+    with device.scope() as scope:
+        source, stream = YuvBuffer(scope, wh, colours), scope.stream()
+        held = upload(scope, samples)
+        source.source = YuvFrame(held.address, wh, colours, 0, lambda: samples)
+        if isinstance(how, TileGrid):
+            target = _input(scope, how.tile_wh, len(how.origins), dtype)
+            kernel = cut_tiles_yuv(device, scope, source, how, range(len(how.origins)), target, 0)
+        else:
+            target = _input(scope, how.model_wh, 1, dtype)
+            kernel = letterbox_yuv(device, source, how, target)
         source.upload(stream)
         kernel(stream)
         stream.synchronize()

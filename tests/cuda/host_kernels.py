@@ -41,7 +41,7 @@ def _heads(source: str) -> list[str]:
 
 
 @cache
-def library(file: str) -> tuple[ctypes.CDLL, dict[str, list[Any]]]:
+def library(file: str, wide: bool = False) -> tuple[ctypes.CDLL, dict[str, list[Any]]]:
     """Compile a kernel file and return it with the argument types of its kernels."""
     source = kernel_source(file).replace("extern __shared__ float window[];", "")
     wrappers, types = [], {}
@@ -60,7 +60,7 @@ def library(file: str) -> tuple[ctypes.CDLL, dict[str, list[Any]]]:
     contraction = "off" if "--fmad=false" in OPTIONS[file] else "fast"
     command = [
         str(compiler()), "-std=c++17", "-O1", "-shared", "-fPIC", "-w",
-        f"-ffp-contract={contraction}", *(f"-D{name}=0" for name in variant),
+        f"-ffp-contract={contraction}", *(f"-D{name}=0" for name in variant), f"-DWIDE={int(wide)}",
         "-o", str(built), str(folder / "kernels.cpp"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -88,8 +88,9 @@ def _start(
     shared: int,
     packed: list[Any],
 ) -> None:
-    assert not any(defines.values()), "FP16 needs a GPU"
+    wide = bool(defines.get("WIDE"))
+    assert not any(value for name, value in defines.items() if name != "WIDE"), "FP16 needs a GPU"
     assert shared <= 4 << 16, "more shared memory than host_cuda.h has"
-    compiled, types = library(file_of(name))
+    compiled, types = library(file_of(name), wide)
     arguments = [kind(value) for kind, value in zip(types[name], packed, strict=True)]
     getattr(compiled, f"run_{name}")(grid[0], grid[1], block[0], *arguments)

@@ -63,6 +63,57 @@ def letterbox(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tupl
     m.write(target, _float(defines["HALF"]), 3, model_h, model_w)[:] = _planes(canvas, swap)
 
 
+def cut_tiles_yuv(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    frame, width, height, origins, tiles, tile_w, tile_h, site_x, site_y, table = args
+    luma, between, factors = _yuv(m, defines, frame, width, height, table)
+    colours = between((np.arange(height) - site_y / 2) / 2, (np.arange(width) - site_x / 2) / 2)
+    image = _levels(luma.astype(np.float64), colours, factors)
+    out = m.write(tiles, _float(defines["HALF"]), grid[1], 3, tile_h, tile_w)
+    for (x, y), planes in zip(m.read(origins, np.int32, grid[1], 2), out, strict=True):
+        tile = np.full((tile_h, tile_w, 3), PADDING, np.uint8)
+        part = image[y : y + tile_h, x : x + tile_w]
+        tile[: len(part), : part.shape[1]] = part
+        planes[:] = _planes(tile, 0)
+
+
+def letterbox_yuv(m: Memory, defines: Mapping[str, int], args: list[Any], grid: tuple[int, int, int]) -> None:
+    (frame, width, height, target, model_w, model_h, pad_x, pad_y, resized_w, resized_h, scale_x, scale_y,
+     site_x, site_y, table) = args  # fmt: skip
+    luma, between, factors = _yuv(m, defines, frame, width, height, table)
+    x, y = ((np.arange(n) + 0.5) * s - 0.5 for n, s in ((resized_w, scale_x), (resized_h, scale_y)))
+    bright = _at(_at(luma[..., None].astype(np.float64), y, 0), x, 1)[..., 0]
+    colours = between((y - site_y / 2) / 2, (x - site_x / 2) / 2)
+    canvas = np.full((model_h, model_w, 3), PADDING, np.uint8)
+    canvas[pad_y : pad_y + resized_h, pad_x : pad_x + resized_w] = _levels(bright, colours, factors)
+    m.write(target, _float(defines["HALF"]), 3, model_h, model_w)[:] = _planes(canvas, 0)
+
+
+def _yuv(
+    m: Memory, defines: Mapping[str, int], frame: int, width: int, height: int, table: int
+) -> tuple[npt.NDArray[Any], Callable[..., npt.NDArray[Any]], npt.NDArray[np.float32]]:
+    """Return brightness, what interpolates colour samples, and the factors; samples as 16-bit numbers."""
+    kind: Any = np.uint16 if defines["WIDE"] else np.uint8
+    samples = m.read(frame, kind, height * 3 // 2, width).astype(np.int64) << (0 if defines["WIDE"] else 8)
+    pairs = samples[height:].reshape(height // 2, width // 2, 2).astype(np.float64)
+    return samples[:height], lambda y, x: _at(_at(pairs, y, 0), x, 1), m.read(table, np.float32, 8)
+
+
+def _at(values: npt.NDArray[Any], places: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    """Interpolate linearly along an axis; beyond the ends the last value holds."""
+    first = np.floor(places).astype(int)
+    share = (places - first).reshape(-1, *[1] * (values.ndim - 1 - axis))
+    one, two = (np.take(values, np.clip(first + k, 0, values.shape[axis] - 1), axis) for k in (0, 1))
+    return one * (1 - share) + two * share
+
+
+def _levels(
+    y: npt.NDArray[Any], colours: npt.NDArray[Any], t: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
+    u, v = colours[..., 0], colours[..., 1]
+    rgb = [y * t[0] + v * t[1] + t[5], y * t[0] + u * t[2] + v * t[3] + t[6], y * t[0] + u * t[4] + t[7]]
+    return np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
+
+
 def _neighbours(
     target: int, scale: float, source: int, *, clamp_share: bool
 ) -> tuple[npt.NDArray[np.int64], ...]:
@@ -303,6 +354,8 @@ KERNELS: dict[str, Reference] = {
     for f in (
         cut_tiles,
         letterbox,
+        cut_tiles_yuv,
+        letterbox_yuv,
         find_candidates,
         keep_best,
         read_end2end,

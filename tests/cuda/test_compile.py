@@ -15,6 +15,8 @@ nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC: pip install -e
 VARIANTS = [
     ("prepare", {"HALF": 0}),
     ("prepare", {"HALF": 1}),
+    ("prepare_yuv", {"HALF": 0, "WIDE": 0}),
+    ("prepare_yuv", {"HALF": 1, "WIDE": 1}),
     ("candidates", {"HALF": 0}),
     ("candidates", {"HALF": 1}),
     ("masks", {"HEAD_HALF": 0, "PROTO_HALF": 0}),

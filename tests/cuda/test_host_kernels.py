@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 
 from tests.cuda.emulator import emulated
-from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
+from tests.cuda.gpu_work import (
+    assert_identical,
+    cut,
+    decoded,
+    letterboxed,
+    merged,
+    prepared_yuv,
+    random_heads,
+)
 from tests.cuda.host_kernels import CompiledDriver, compiler
 from tests.cuda.test_reference import picture
+from tests.data.yuv_frames import COLOURS, bgr, noise, soft
 from tests.pipeline.crowds import GRID, crowd, without_masks
 from yolotrt.cuda.device import Device
+from yolotrt.data.colours import Colours
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import split_groups, tile_grid
@@ -37,6 +47,25 @@ def test_cut_tiles(device: Device, wh: tuple[int, int]) -> None:
 def test_letterbox(device: Device, wh: tuple[int, int]) -> None:
     frame, box = picture(wh), Letterbox.fit(wh, (64, 32))
     np.testing.assert_array_equal(letterboxed(device, frame, box), letterboxed(emulated(), frame, box))
+
+
+def planes(images: np.ndarray) -> np.ndarray:
+    return images[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255)
+
+
+@pytest.mark.parametrize("colours", COLOURS, ids=str)
+def test_frames_of_decoders(device: Device, colours: Colours) -> None:
+    """Tiles are those of the picture in exact colours, to a level; the letterbox is close to its own."""
+    samples, grid = noise((70, 50), colours), tile_grid((70, 50), (32, 32), 0.3)
+    tiles = planes(np.stack(grid.cut(bgr(samples, colours))))
+    for one in (device, emulated()):
+        assert np.abs(prepared_yuv(one, samples, colours, grid) - tiles).max() <= 1.01 / 255
+    box = Letterbox.fit((70, 50), (64, 32))
+    found = prepared_yuv(device, samples, colours, box)
+    assert np.abs(found - prepared_yuv(emulated(), samples, colours, box)).max() <= 1.01 / 255
+    even = soft((70, 50), colours)
+    image = planes(box.apply(bgr(even, colours))[None])
+    assert np.abs(prepared_yuv(device, even, colours, box) - image).max() <= 3.01 / 255
 
 
 @pytest.mark.parametrize("head", ["raw", "end2end"])

@@ -15,7 +15,7 @@ import pytest
 
 from tests.data.clips import clip, number
 from tests.data.streams import RtspCamera, needs_ffmpeg
-from yolotrt.data.pixels import FULL_RANGE, VIDEO_RANGE
+from yolotrt.data.colours import FULL_RANGE, VIDEO_RANGE
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.timeline import LiveTimeline
 from yolotrt.data.video import MovingSource, moving_sources

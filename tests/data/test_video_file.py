@@ -12,9 +12,10 @@ import pytest
 
 from tests.data.clips import clip, number, shade, sound, turn
 from yolotrt.bench.sustain import resident_mib
+from yolotrt.data.colours import FULL_RANGE, VIDEO_RANGE
 from yolotrt.data.kinds import is_picture
 from yolotrt.data.measured import read_frames
-from yolotrt.data.pixels import FULL_RANGE, VIDEO_RANGE, Converter, upright
+from yolotrt.data.pixels import Converter, upright
 from yolotrt.data.sources import Pictures, VideoSource, open_source
 from yolotrt.data.timeline import Timeline
 from yolotrt.data.video_file import VideoFile, VideoFrameAt

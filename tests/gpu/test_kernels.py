@@ -9,9 +9,19 @@ import numpy.typing as npt
 import pytest
 
 from tests.cuda.emulator import emulated
-from tests.cuda.gpu_work import assert_identical, cut, decoded, letterboxed, merged, random_heads
+from tests.cuda.gpu_work import (
+    assert_identical,
+    cut,
+    decoded,
+    letterboxed,
+    merged,
+    prepared_yuv,
+    random_heads,
+)
+from tests.data.yuv_frames import COLOURS, noise
 from tests.pipeline.crowds import FRAME_WH, GRID, crowd, filled, seen_by_tiles, without_masks
 from yolotrt.cuda.device import Device
+from yolotrt.data.colours import Colours
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import tile_grid
@@ -44,6 +54,17 @@ def test_letterbox(gpu: Device, wh: tuple[int, int], dtype: Any) -> None:
     frame, box = picture(wh), Letterbox.fit(wh, (96, 64))
     expected = letterboxed(emulated(), frame, box, dtype=dtype)
     np.testing.assert_array_equal(letterboxed(gpu, frame, box, dtype=dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("colours", COLOURS, ids=str)
+def test_frames_of_decoders(gpu: Device, colours: Colours, dtype: Any) -> None:
+    for wh in ((200, 150), (64, 64), (642, 482), (2, 2), (4, 200)):
+        samples = noise(wh, colours)
+        for how in (tile_grid(wh, (64, 96), 0.3), Letterbox.fit(wh, (96, 64))):
+            expected = prepared_yuv(emulated(), samples, colours, how, dtype=dtype)
+            found = prepared_yuv(gpu, samples, colours, how, dtype=dtype)
+            assert np.abs(found.astype(np.float32) - expected).max() <= 1.2 / 255
 
 
 @pytest.mark.parametrize("head", ["raw", "end2end"])

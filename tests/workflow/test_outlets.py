@@ -23,7 +23,7 @@ def seen(index: int, time_s: float | None = None) -> SeenFrame:
     moment = Moment(index, index / 25 if time_s is None else time_s, None)
     return SeenFrame(
         name=f"cam#{index}", frame_wh=WH, detections=Detections.empty(), names=("a",), moment=moment,
-        source="cam", frame=shade(index), read_at=1e9,
+        source="cam", pixels=shade(index), read_at=1e9,
     )  # fmt: skip
 
 

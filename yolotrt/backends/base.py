@@ -21,6 +21,7 @@ from yolotrt.backends.engines import FrameSource as FrameSource
 from yolotrt.backends.engines import LetterboxOf as LetterboxOf
 from yolotrt.backends.engines import LoadedOnDevice as LoadedOnDevice
 from yolotrt.backends.engines import TilesOf as TilesOf
+from yolotrt.backends.engines import YuvOnDevice as YuvOnDevice
 from yolotrt.backends.files import RECORDED_ONLY as RECORDED_ONLY
 from yolotrt.backends.files import Availability as Availability
 from yolotrt.backends.files import BuildConfig as BuildConfig

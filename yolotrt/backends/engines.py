@@ -67,6 +67,28 @@ class FrameOnDevice:
 
 
 @dataclass(frozen=True)
+class YuvOnDevice:
+    """A frame as decoders give it in a GPU's memory.
+
+    Attributes:
+        address: Of (height, width) brightness, and behind it (height / 2, width / 2, 2) colour samples, U
+            first, without gaps.
+        width: Pixels; even.
+        height: Pixels; even.
+        wide: Samples have 16 bits, of which the upper ones hold the value (P010); 8 otherwise (NV12).
+        site: Where a colour sample lies, in half pixels right of and below the upper left one of its four.
+        colours: Device address of what :meth:`yolotrt.data.colours.Colours.table` gives.
+    """
+
+    address: int
+    width: int
+    height: int
+    wide: bool
+    site: tuple[int, int]
+    colours: int
+
+
+@dataclass(frozen=True)
 class TilesOf:
     """Tiles of a frame as a context's images, in the frame's resolution.
 
@@ -76,7 +98,7 @@ class TilesOf:
             lies right of or below the frame is grey, :data:`yolotrt.geometry.letterbox.PADDING`.
     """
 
-    frame: FrameOnDevice
+    frame: FrameOnDevice | YuvOnDevice
     origins: int
 
 
@@ -89,11 +111,15 @@ class LetterboxOf:
         across: Device address of (input width, 4) int32: the two columns of the frame that a column is made
             of, and their weights in 1/2048; the first is -1 where the column is padding.
         down: Device address of (input height, 4) int32: likewise for rows.
+        across_chroma: Likewise for the columns of colour samples, if the frame has some.
+        down_chroma: And for their rows.
     """
 
-    frame: FrameOnDevice
+    frame: FrameOnDevice | YuvOnDevice
     across: int
     down: int
+    across_chroma: int = 0
+    down_chroma: int = 0
 
 
 FrameSource = TilesOf | LetterboxOf
@@ -165,6 +191,11 @@ class DeviceEngine(Protocol):
     @property
     def reads_frames(self) -> bool:
         """Whether its contexts are :class:`FrameReader`, so that nobody has to prepare their input."""
+        ...
+
+    @property
+    def reads_yuv(self) -> bool:
+        """Whether they also read frames as decoders give them (:class:`YuvOnDevice`)."""
         ...
 
     @property

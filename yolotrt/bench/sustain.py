@@ -6,6 +6,7 @@ import gc
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from yolotrt.data.feeds import Feeds
 from yolotrt.data.queued import Queued
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.machine.energy import energy_meter
+from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -115,29 +117,54 @@ def _process(
     tick_s: float = TICK_S,
 ) -> None:
     clock, due_s = tally.clock, tick_s
-    while duration_s is None or tally.seconds < duration_s:
-        queued = feed.get(PATIENCE_S)
-        if queued is not None:
-            begin = clock()
-            try:
-                result = pipeline(queued.frame, stream=queued.source)
-            except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
-                tally.fail(queued.source, exc.message)
-                if tally.hopeless:
-                    raise
-            else:
-                end = clock()
-                age_s = seconds_between(queued.read_ns, end)
-                tally.add(queued.source, seconds_between(begin, end), age_s, len(result.detections))
-                if result.looked is not None:
-                    tally.tiles.add(result.looked)
-                deliver(queued, result)
-        elif feed.ended:
-            break
-        if tally.seconds >= due_s:
-            due_s = tally.seconds + tick_s
-            gc.collect()
-            tick(tally.report(feed.counts))
+    flying: deque[tuple[Queued, int, Pending]] = deque()
+
+    @contextmanager
+    def counted(queued: Queued) -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
+            tally.fail(queued.source, exc.message)
+            if tally.hopeless:
+                raise
+
+    def start(queued: Queued) -> None:
+        begin = clock()
+        with counted(queued):
+            flying.append((queued, begin, pipeline.submit(queued.frame, stream=queued.source)))
+
+    def land() -> None:
+        queued, begin, pending = flying.popleft()
+        with counted(queued):
+            finish(queued, begin, pending.result())
+
+    def finish(queued: Queued, begin: int, result: FrameResult) -> None:
+        end = clock()
+        age_s = seconds_between(queued.read_ns, end)
+        tally.add(queued.source, seconds_between(begin, end), age_s, len(result.detections))
+        if result.looked is not None:
+            tally.tiles.add(result.looked)
+        deliver(queued, result)
+
+    try:
+        while duration_s is None or tally.seconds < duration_s:
+            queued = feed.get(0 if flying else PATIENCE_S)
+            if queued is not None:
+                start(queued)
+            elif not flying and feed.ended:
+                break
+            # Where no frame waits, none is to be had by leaving results where they are.
+            if flying and (queued is None or len(flying) == pipeline.depth):
+                land()
+            if tally.seconds >= due_s:
+                due_s = tally.seconds + tick_s
+                gc.collect()
+                tick(tally.report(feed.counts))
+        while flying:
+            land()
+    finally:
+        for _, _, pending in flying:
+            pending.drop()
 
 
 @contextmanager

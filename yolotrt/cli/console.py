@@ -61,6 +61,11 @@ def say(message: str) -> None:
         print(visible(message), file=sys.stderr, flush=True)
 
 
+def note(text: str) -> None:
+    """Say something that a reader should know, and that is no fault."""
+    say(f"note: {text}")
+
+
 def warn(message: str) -> None:
     """Write one warning to stderr."""
     say(f"warning: {message}")

@@ -15,7 +15,7 @@ from yolotrt.errors import EnvironmentFault
 
 PACKAGES = (
     "httpx", "rich", "typer", "torch", "ultralytics", "onnxslim", "cuda-core", "cuda-bindings",
-    "nvidia-cuda-nvrtc", "pycuda",
+    "nvidia-cuda-nvrtc", "pycuda", "PyNvVideoCodec",
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
 def _examine() -> dict[str, Any]:
     from yolotrt.backends.registry import availabilities
     from yolotrt.cli.options import cores
+    from yolotrt.cuda.nvdec_check import nvdec_state
     from yolotrt.data.video_decoders import decoder_states
     from yolotrt.distribution import NAME, changed_files, rivals
     from yolotrt.machine.environment import environment, package_version, packages
@@ -67,7 +68,8 @@ def _examine() -> dict[str, Any]:
             name: {"usable": state.usable, "reason": state.reason} for name, state in availabilities().items()
         },
         "decoders": {
-            name: {"usable": works, "reason": why} for name, (works, why) in decoder_states().items()
+            name: {"usable": works, "reason": why}
+            for name, (works, why) in {"nvdec": nvdec_state(), **decoder_states()}.items()
         },
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import emit_json, say, stderr, stdout, warn
+from yolotrt.cli.console import emit_json, note, say, stderr, stdout, warn
 from yolotrt.cli.detecting import (
     Agnostic,
     Classes,
@@ -25,6 +25,7 @@ from yolotrt.cli.detecting import (
 from yolotrt.cli.gates import Arrivals, Deadline
 from yolotrt.cli.metrics import address, serving
 from yolotrt.cli.options import (
+    Depth,
     Device,
     JsonTarget,
     MergeOption,
@@ -101,7 +102,7 @@ def run(
     on_frame: OnFrame = None,
     decoder: Annotated[
         str,
-        typer.Option(help="What decodes streams: auto (pyav), pyav or opencv; yolotrt doctor tells more."),
+        typer.Option(help="What decodes: auto, nvdec, pyav or opencv; yolotrt doctor tells which works."),
     ] = "auto",
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Of the raw frames on stdin, for the source -.")
@@ -109,6 +110,7 @@ def run(
     pixel_format: Annotated[
         str, typer.Option("--pixel-format", help="Of those: bgr24, rgb24, gray, nv12 or yuv420p.")
     ] = "bgr24",
+    pipeline_depth: Depth = 1,
     threads: Threads = None,
     device: Device = "auto",
     deal: Annotated[
@@ -161,6 +163,7 @@ def run(
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
+    from yolotrt.workflow.decoding import decode_where_processed
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted), tiles_file(tiles))
@@ -173,16 +176,18 @@ def run(
         "overlap": overlap,
         "merge": merge_settings(merge, merge_overlap),
         "cpu_threads": threads or cores(),
+        "depth": pipeline_depth,
         "decode": detection_settings(conf, iou, max_det),
         "tiles": TileChoice.parse(tiles),
         "track": track,
         **chosen_classes(classes, agnostic),
     }
     policy = choice(drop, "--drop", DROP_POLICIES)
+    chosen = choice(decoder, "--decoder", DECODERS)
     found = moving_sources(
         wanted,
         timeout_s=timeout,
-        decoder=choice(decoder, "--decoder", DECODERS),
+        decoder=chosen,
         raw=None if size is None else RawFormat.parse(size, pixel_format),
     )
     lanes = lanes_of(device, len(found), choice(deal, "--deal", DEALS))
@@ -217,8 +222,8 @@ def run(
             )
             for lane in lanes
         ]
-        if note := threshold_note(engine):
-            say(f"note: {note}")
+        if known := threshold_note(engine):
+            note(known)
 
         def tick(seen: Sustained) -> None:
             last[:] = [seen]
@@ -226,20 +231,16 @@ def run(
             if publish is not None:
                 publish(exposition(seen, engine.name, name))
 
+        for lane, part in enumerate(pipelines):
+            decode_where_processed(found[lane :: len(lanes)], chosen, part.gpu, note)
         feed.start()
         rates = [(source.name, source.fps) for source in found]
         try:
             with outputs.opened(pipelines[0], rates, lossless=policy == "block") as (deliver, outlets):
-                last[:] = [
-                    sustain(
-                        pipelines,
-                        feed,
-                        duration_s=duration,
-                        tick=tick,
-                        deadline_s=deadline_s,
-                        deliver=deliver,
-                    )
-                ]
+                ended = sustain(
+                    pipelines, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=deliver
+                )
+                last[:] = [ended]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise
@@ -253,7 +254,7 @@ def run(
         for table in camera_tables(end, console.width):
             console.print(table)
     if end.latency is not None and (rough := left_out(end.latency.count)):
-        say(f"note: {rough}")
+        note(rough)
     deliveries = tuple(outlet.delivery for outlet in outlets)
     remarks = tuple(remark for source in found for remark in source.remarks())
     report = RunReport(**vars(end), remarks=remarks, packages=packages(), deliveries=deliveries)

@@ -183,7 +183,7 @@ def _deliver(
             moment=queued.moment,
             seconds=result.seconds,
             source=source,
-            frame=queued.frame,
+            pixels=queued.frame,
             read_at=(queued.read_ns + since_1970_ns) / 1e9,
             ids=result.ids,
             looked=result.looked,

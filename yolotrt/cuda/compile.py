@@ -20,6 +20,7 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 
 OPTIONS = {
     "prepare": (),
+    "prepare_yuv": (),
     "candidates": ("--fmad=false",),  # thresholds compare the same numbers as the CPU does
     "masks": (),
     "merge": ("--fmad=false",),

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from yolotrt.arrays import Frame
 from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.data.video import MovingSource
 from yolotrt.data.video_file import Moment
+from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import UsageError, YoloTrtError
 from yolotrt.timing.clock import Clock, now, seconds_between
 
@@ -241,7 +241,7 @@ class Feed:
         self._queue.popleft()
         self._counts = replace(self._counts, dropped=self._counts.dropped + 1)
 
-    def _see(self, frame: Frame, gap_s: float) -> None:
+    def _see(self, frame: AnyFrame, gap_s: float) -> None:
         counts, size = self._counts, (frame.shape[1], frame.shape[0])
         self._counts = replace(
             counts,

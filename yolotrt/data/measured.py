@@ -14,6 +14,7 @@ from yolotrt.data.images import read_image
 from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import VideoFile
+from yolotrt.data.yuv import on_host
 from yolotrt.errors import ImageError, InputError, PictureWarning
 
 MAX_FRAMES = 16
@@ -74,7 +75,7 @@ def _frames(found: Named, seed: int, limit: int) -> Generator[Frame, None, None]
             count = 0
             for one in islice(video.frames(), limit):
                 count += 1
-                yield one.image
+                yield on_host(one.image)
             for remark in video.remarks() if count < limit else ():
                 warnings.warn(PictureWarning(remark, "video"), stacklevel=2)
     elif isinstance(found, Live):
@@ -84,9 +85,9 @@ def _frames(found: Named, seed: int, limit: int) -> Generator[Frame, None, None]
             first = stream.read()
             if first is None:
                 raise InputError(f"{found.name} gave no frame.", hint="Try it with ffprobe.")
-            yield first
+            yield on_host(first)
             while (image := stream.read()) is not None:
-                yield image
+                yield on_host(image)
         finally:
             stream.close()
     elif isinstance(found, Piped):

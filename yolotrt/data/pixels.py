@@ -1,35 +1,21 @@
-"""From a decoder's frame to upright BGR: colours as the stream's tags say, turned as its player would.
-
-A video stores brightness and colour differences. Which matrix turns them into red, green and blue, and which
-range they have, are tags of the stream; without them the size decides, as players do (ITU-R BT.709 from 720
-lines on, BT.601 below). Transfer curves stay: a video in HDR is not tone-mapped.
-"""
+"""From a decoder's frame to upright BGR: colours as the stream's tags say, turned as its player would."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from yolotrt.arrays import Frame
+from yolotrt.data.colours import BT601, BT709, FULL_RANGE, VIDEO_RANGE, Colours, matrix_of
 
 if TYPE_CHECKING:
     from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
-
-
-HD_LINES = 720
-"""Frames of so many lines are BT.709 if nothing says otherwise."""
-
-BT709, BT601, BT2020 = 1, 5, 9
-"""Numbers of the matrices in FFmpeg's ``sws_getCoefficients``."""
-VIDEO_RANGE, FULL_RANGE = 1, 2
-
-_MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: BT2020, 10: BT2020}
-"""The matrix by a stream's tag (ITU-T H.273, table 4)."""
 
 
 class Converter:
@@ -43,22 +29,59 @@ class Converter:
 
     def __call__(self, frame: VideoFrame) -> Frame:
         """Return a decoded frame as (h, w, 3) uint8 BGR, upright."""
-        matrix = _MATRICES.get(int(frame.colorspace)) or (BT709 if frame.height >= HD_LINES else BT601)
-        full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
-        # PyAV before 17 leaves all of this unused where nothing differs between source and destination; that
-        # of RGB has no meaning.
-        picture = self._scaler.reformat(
-            frame,
-            format="bgr24",
-            src_colorspace=matrix,
-            dst_colorspace=BT709 if matrix == BT601 else BT601,
-            src_color_range=FULL_RANGE if full else VIDEO_RANGE,
-            dst_color_range=FULL_RANGE,
-        ).to_ndarray()
+        matrix, full = matrix_of(int(frame.colorspace), frame.height), has_full_range(frame)
+        picture = _bgr(self._scaler, frame, matrix, full=full)
         # Looking at the side data ties a frame into a cycle, which holds it until garbage is collected.
         if self._turn is None or self._turn[0] != frame.rotation:
             self._turn = frame.rotation, display_matrix(frame)
-        return upright(np.asarray(picture, np.uint8), self._turn[1])
+        return upright(picture, self._turn[1])
+
+
+def converted(samples: npt.NDArray[Any], wh: tuple[int, int], colours: Colours) -> Frame:
+    """Return a picture of samples as (h, w, 3) uint8 BGR.
+
+    Args:
+        samples: (3 h / 2, w): NV12 as uint8, or P010 as uint16.
+        wh: Width and height, px.
+        colours: What they mean.
+    """
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    name = "yuv420p" if samples.dtype == np.uint8 else "yuv420p10le"
+    frame = av.VideoFrame.from_ndarray(planes(samples, wh[1]), format=name)
+    return _bgr(VideoReformatter(), frame, colours.matrix, full=colours.full)
+
+
+def _bgr(scaler: VideoReformatter, frame: VideoFrame, matrix: int, *, full: bool) -> Frame:
+    # PyAV before 17 leaves all of this unused where nothing differs between source and destination; that of
+    # RGB has no meaning.
+    picture = scaler.reformat(
+        frame,
+        format="bgr24",
+        src_colorspace=matrix,
+        dst_colorspace=BT709 if matrix == BT601 else BT601,
+        src_color_range=FULL_RANGE if full else VIDEO_RANGE,
+        dst_color_range=FULL_RANGE,
+    ).to_ndarray()
+    return np.asarray(picture, np.uint8)
+
+
+def planes(samples: npt.NDArray[Any], height: int) -> npt.NDArray[Any]:
+    """Return NV12 or P010 as the three planes of yuv420p, or of yuv420p10, one below the other.
+
+    Args:
+        samples: (3 h / 2, w) uint8 or uint16.
+        height: Lines of the picture.
+    """
+    pairs = samples[height:].reshape(-1, 2)
+    flat = np.concatenate([samples[:height].reshape(-1), pairs[:, 0], pairs[:, 1]])
+    return (flat >> 6 if flat.dtype == np.uint16 else flat).reshape(samples.shape)
+
+
+def has_full_range(frame: VideoFrame) -> bool:
+    """Return whether a frame says that its samples have full range; FFmpeg has old formats of their own."""
+    return int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:

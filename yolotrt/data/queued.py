@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from yolotrt.arrays import Frame
 from yolotrt.data.video_file import Moment
+from yolotrt.data.yuv import AnyFrame
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Queued:
     """A frame that waits.
 
     Attributes:
-        frame: (h, w, 3) uint8 BGR.
+        frame: (h, w, 3) uint8 BGR on the host, or as a GPU decoded it.
         read_ns: When it was read, ns of the clock.
         moment: When it is shown; where the source does not say it, when it was read.
         source: Which of several sources it is of.
     """
 
-    frame: Frame
+    frame: AnyFrame
     read_ns: int
     moment: Moment
     source: int = 0

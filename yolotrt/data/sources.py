@@ -15,6 +15,7 @@ from yolotrt.data.kinds import SCENE
 from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, label, named
 from yolotrt.data.video import live_source
 from yolotrt.data.video_file import Moment, VideoFile
+from yolotrt.data.yuv import on_host
 from yolotrt.errors import ImageError, InputError
 from yolotrt.progress import Say
 
@@ -134,7 +135,7 @@ class VideoSource:
                     f"note: {self.path} changes its size to {width}x{height} px at frame "
                     f"{found.moment.index}; a saved video keeps its first size"
                 )
-            yield Shot(f"{self.name}#{found.moment.index}", found.image, found.moment)
+            yield Shot(f"{self.name}#{found.moment.index}", on_host(found.image), found.moment)
         for remark in self._video.remarks():
             say(f"warning: {remark}")
 
@@ -180,7 +181,7 @@ class LiveSource:
         while (image := self._stream.read()) is not None:
             moment = self._stream.moment
             assert moment is not None, "every live source says when a frame was"
-            yield Shot(f"{self.name}#{moment.index}", image, moment)
+            yield Shot(f"{self.name}#{moment.index}", on_host(image), moment)
         say(f"note: {self.label} gives no more frames")
 
     def close(self) -> None:

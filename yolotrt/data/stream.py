@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from yolotrt.arrays import Frame
-from yolotrt.data.pixels import Converter
+from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
 from yolotrt.data.timeline import LiveTimeline
 from yolotrt.data.video_file import MAX_FPS, Moment
+from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import InputError
 from yolotrt.timing.clock import now, seconds_between
 
@@ -27,6 +27,9 @@ class NetworkStream:
         name: What it is called in messages; without passwords.
         address: What FFmpeg opens.
         timeout_s: How long it may give nothing: no byte, or bytes of which no frame comes.
+
+    Attributes:
+        on_gpu: How to decode it on a GPU, from the next opening on; None leaves it to the processor.
     """
 
     live = True
@@ -37,8 +40,9 @@ class NetworkStream:
         self.moment: Moment | None = None
         self._address, self._timeout_s = address, timeout_s
         self._container: InputContainer | None = None
-        self._coming: Iterator[VideoFrame] = iter(())
-        self._convert = Converter()
+        self._coming: Iterator[VideoFrame | GpuFrame] = iter(())
+        self._decode: PacketDecoder | None = None
+        self.on_gpu: OnGpu | None = None
         self._timeline, self._first_ns = LiveTimeline(), 0
         self._damaged = 0
 
@@ -66,11 +70,12 @@ class NetworkStream:
             raise InputError(f"{self.name} cannot be opened as a video (it holds none).", hint=_HINT)
         rate = stream.average_rate or stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
-        self._container, self._coming = container, self._decoded(container, stream)
-        self._convert = Converter()
+        self._container = container
+        self._decode = PacketDecoder(stream, self.name, self.on_gpu)
+        self._coming = self._decoded(container, stream, self._decode)
         self._timeline.restart()
 
-    def read(self) -> Frame | None:
+    def read(self) -> AnyFrame | None:
         """Return the next frame; see :class:`yolotrt.data.video.MovingSource`."""
         import av
 
@@ -89,11 +94,15 @@ class NetworkStream:
         stamp_s = None if frame.pts is None or base is None else float(frame.pts * base)
         time_s = self._timeline.place(stamp_s, seconds_between(self._first_ns, at))
         self.moment = Moment(0 if self.moment is None else self.moment.index + 1, time_s, stamp_s)
-        return self._convert(frame)
+        assert self._decode is not None, "opened"
+        return self._decode.picture(frame)
 
     def close(self) -> None:
         """Close the connection."""
         self._coming = iter(())
+        if self._decode is not None:
+            self._decode.close()
+            self._decode = None
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -104,17 +113,19 @@ class NetworkStream:
             return ()
         return (f"{self.name} was damaged on its way: {self._damaged} packets could not be decoded.",)
 
-    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    def _decoded(
+        self, container: InputContainer, stream: VideoStream, decode: PacketDecoder
+    ) -> Iterator[VideoFrame | GpuFrame]:
         import av
 
         came = now()
         for packet in container.demux(stream):
             self._damaged += packet.is_corrupt
             try:
-                for frame in stream.decode(packet):
+                for frame in decode(packet):
                     yield frame
                     came = now()
-            except av.FFmpegError:
+            except (av.FFmpegError, DamagedPacket):
                 self._damaged += 1
             if seconds_between(came, now()) > self._timeout_s:
                 return  # whatever it sends, no picture can be made of it

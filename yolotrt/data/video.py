@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +10,12 @@ from yolotrt.arrays import Frame
 from yolotrt.data.capture import Capture
 from yolotrt.data.images import read_image
 from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, named
+from yolotrt.data.packets import OnGpu
 from yolotrt.data.piped import PipedSource, RawFormat
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video_decoders import Decoder
 from yolotrt.data.video_file import Moment, VideoFile, VideoFrameAt
+from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import UsageError
 
 TIMEOUT_S = 5.0
@@ -43,8 +45,11 @@ class MovingSource(Protocol):
         """
         ...
 
-    def read(self) -> Frame | None:
-        """Return the next (h, w, 3) uint8 BGR frame, or None at an end or interruption."""
+    def read(self) -> AnyFrame | None:
+        """Return the next frame, or None at an end or interruption.
+
+        It is (h, w, 3) uint8 BGR on the host, or stays on the GPU that decoded it.
+        """
         ...
 
     def close(self) -> None:
@@ -88,6 +93,8 @@ def _moving(one: Named, timeout_s: float, decoder: Decoder, raw: RawFormat | Non
         raise UsageError(
             f"--decoder opencv opens cameras and streams; {one.name} is neither.", hint="Leave it out."
         )
+    if decoder == "nvdec" and not isinstance(one, VideoPath):
+        raise UsageError(f"NVDEC decodes videos and streams; {one.name} is neither.", hint="Leave it out.")
     if isinstance(one, Piped):
         if raw is None:
             raise UsageError(
@@ -114,20 +121,37 @@ def live_source(
     """
     if isinstance(found.address, str) and decoder != "opencv":
         return NetworkStream(found.name, found.address, timeout_s=timeout_s)
-    if decoder == "pyav":
+    if decoder in ("pyav", "nvdec"):
         raise UsageError(
-            f"--decoder pyav does not open {found.name}: cameras of this machine go through OpenCV.",
+            f"--decoder {decoder} does not open {found.name}: cameras of this machine go through OpenCV.",
             hint="Leave it out, or name the camera's address (rtsp://...).",
         )
     return Capture(found.name, found.address, timeout_s=timeout_s)
 
 
+def decode_on_gpu(sources: Iterable[MovingSource], on_gpu: Callable[[bool], OnGpu]) -> None:
+    """Have files and streams decoded on a GPU, from their next opening on; others stay as they are.
+
+    Args:
+        sources: The sources.
+        on_gpu: Says how, told whether a source is live.
+    """
+    for source in sources:
+        if isinstance(source, FileSource | NetworkStream):
+            source.on_gpu = on_gpu(source.live)
+
+
 class FileSource:
-    """A video file."""
+    """A video file.
+
+    Attributes:
+        on_gpu: How to decode it on a GPU, from the next opening on; None leaves it to the processor.
+    """
 
     live = False
 
     def __init__(self, path: Path) -> None:
+        self.on_gpu: OnGpu | None = None
         self.name = str(path)
         self.fps: float | None = None
         self.moment: Moment | None = None
@@ -139,10 +163,10 @@ class FileSource:
     def open(self) -> None:
         """Begin with the first frame; see :class:`MovingSource`."""
         self.close()
-        self._video = VideoFile(self._path)
+        self._video = VideoFile(self._path, self.on_gpu)
         self.fps, self._coming = self._video.fps, self._video.frames()
 
-    def read(self) -> Frame | None:
+    def read(self) -> AnyFrame | None:
         """Return the next frame, or None after the last."""
         found = next(self._coming, None)
         if found is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-Decoder = Literal["auto", "pyav", "opencv"]
-DECODERS: tuple[Decoder, ...] = ("auto", "pyav", "opencv")
-"""``auto`` takes PyAV for files, streams and pipes, and OpenCV for cameras of this machine."""
+Decoder = Literal["auto", "nvdec", "pyav", "opencv"]
+DECODERS: tuple[Decoder, ...] = ("auto", "nvdec", "pyav", "opencv")
+"""``auto`` takes NVDEC for files and streams where frames are processed on a GPU that can decode them, PyAV
+for all others and for pipes, and OpenCV for cameras of this machine."""
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mjpeg", "mpeg4")
 """What cameras and files mostly have."""

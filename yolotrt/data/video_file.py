@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import require_file
 from yolotrt.data.kinds import is_motion_jpeg
-from yolotrt.data.pixels import Converter
+from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
 from yolotrt.data.timeline import Timeline
+from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import ImageError
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ class VideoFrameAt:
     """A frame and its moment.
 
     Attributes:
-        image: (h, w, 3) uint8 BGR, upright; its size may change within a video.
+        image: Upright, (h, w, 3) uint8 BGR on the host, or where a GPU decoded it; its size may change within
+            a video.
         moment: When it is shown.
     """
 
-    image: Frame
+    image: AnyFrame
     moment: Moment
 
 
@@ -66,8 +67,12 @@ class VideoFile:
         announced: The number of frames by its header, by its duration if it names none, or None.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_gpu: OnGpu | None = None) -> None:
         """Open it.
+
+        Args:
+            path: The file.
+            on_gpu: How to decode it on a GPU; None leaves it to the processor.
 
         Raises:
             InputError: It is missing or no regular file.
@@ -92,21 +97,21 @@ class VideoFile:
         )
         self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
         self._timeline = Timeline(1 / self.fps if self.fps else 0.04)
+        self._decode = PacketDecoder(self._stream, self.name, on_gpu)
 
     def frames(self) -> Iterator[VideoFrameAt]:
         """Decode frame after frame; what is damaged is left out and counted.
 
         Raises:
             ImageError: It ends without a single frame.
+            UsageError: A GPU is required, and cannot decode it.
         """
-        for found, _stamp in self._timed():
-            yield found
+        yield from (found for found, _stamp in self._timed())
         if not self._came:
             raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
 
     def _timed(self) -> Iterator[tuple[VideoFrameAt, int | None]]:
         """Decode frame after frame, each with its time stamp in the stream's own steps."""
-        convert = Converter()
         for frame in self._decoded():
             stamp = frame.pts if frame.pts is not None else frame.dts
             base = frame.time_base or self._stream.time_base
@@ -115,7 +120,7 @@ class VideoFile:
             moment = Moment(self._came, self._timeline.place(stamp_s, lasts_s), stamp_s)
             self._came += 1
             self._end_stamp_s = (stamp_s or 0.0) + (lasts_s or 0.0)
-            yield VideoFrameAt(convert(frame), moment), stamp
+            yield VideoFrameAt(self._decode.picture(frame), moment), stamp
 
     @property
     def searchable(self) -> bool:
@@ -178,6 +183,7 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._decode.close()
         self._container.close()
         self._file.close()
 
@@ -244,7 +250,7 @@ class VideoFile:
         missing = self._length_s - max(self._timeline.end_s, self._end_stamp_s)
         return short and missing > 1.5 * self._timeline.longest_gap_s
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Iterator[VideoFrame | GpuFrame]:
         import av
 
         packets = self._container.demux(self._stream)
@@ -258,8 +264,8 @@ class VideoFile:
                 packet = None
             self._damaged += packet is not None and packet.is_corrupt
             try:
-                yield from self._stream.decode(packet)
-            except av.FFmpegError:
+                yield from self._decode(packet)
+            except (av.FFmpegError, DamagedPacket):
                 self._damaged += 1
             if packet is None:
                 return

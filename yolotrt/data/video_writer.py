@@ -13,7 +13,7 @@ import numpy as np
 
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import atomic_target, ensure_writable
-from yolotrt.data.pixels import BT601, BT709, FULL_RANGE, VIDEO_RANGE
+from yolotrt.data.colours import BT601, BT709, FULL_RANGE, VIDEO_RANGE
 from yolotrt.errors import EnvironmentFault, StorageError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -43,6 +44,31 @@ class Waiting:
 
     def drop(self) -> None:
         """There is nothing to let go of."""
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """A frame on its way in a pipeline that others use too.
+
+    Attributes:
+        pending: The frame.
+        turn: Held by whoever uses the pipeline.
+        finish: What is done with the result.
+    """
+
+    pending: Pending
+    turn: threading.Lock
+    finish: Callable[[FrameResult], FrameResult]
+
+    def result(self) -> FrameResult:
+        """Wait for it; see :class:`Pending`."""
+        with self.turn:
+            return self.finish(self.pending.result())
+
+    def drop(self) -> None:
+        """Let go of it."""
+        with self.turn:
+            self.pending.drop()
 
 
 def in_order(

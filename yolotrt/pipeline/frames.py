@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from yolotrt.arrays import I64, Bits, Frame
 from yolotrt.data.coco.names import category_ids
+from yolotrt.data.yuv import YuvFrame
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline import adapters
@@ -136,6 +137,8 @@ def as_frame(frame: Any) -> Frame:
 def _on_host(frame: Any) -> npt.NDArray[Any]:
     if isinstance(frame, np.ndarray):
         return frame
+    if isinstance(frame, YuvFrame):
+        return frame.bgr
     if (interface := getattr(frame, "__cuda_array_interface__", None)) is not None:
         return _copy_from_gpu(interface)
     if hasattr(frame, "__dlpack__"):

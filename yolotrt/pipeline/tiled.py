@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.adaptive import AdaptivePipeline, Runner
-from yolotrt.pipeline.flights import Pending, in_order
+from yolotrt.pipeline.flights import InTurn, Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
@@ -29,6 +29,7 @@ from yolotrt.timing.clock import Clock, now
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # of the type checker; Python has it from 3.11 on
 
+    from yolotrt.cuda.device import Device
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.device.share import Gpu
     from yolotrt.pipeline.settings import PipelineKeywords
@@ -161,6 +162,26 @@ class TiledPipeline:
         with self._my_turn():
             return self._numbered(self._taken(frame, stream).result(), stream)
 
+    def submit(self, frame: Any, *, stream: Hashable = None) -> Pending:
+        """Start the work on a frame and return what waits for it; see :meth:`__call__`.
+
+        Up to :attr:`depth` frames may be on their way; another one waits for the oldest of them. A processor
+        begins when the result is asked for.
+        """
+        with self._my_turn():
+            return InTurn(self._taken(frame, stream), self._turn, partial(self._numbered, stream=stream))
+
+    @property
+    def depth(self) -> int:
+        """Frames that may be on their way: 1 on a processor."""
+        return self._depth
+
+    @property
+    def gpu(self) -> Device | None:
+        """The GPU that frames are processed on; None on a processor, and with several GPUs."""
+        parts = self._engine.parts if self._on_gpus is not None else ()
+        return parts[0].device if len(parts) == 1 else None
+
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
 
@@ -168,7 +189,7 @@ class TiledPipeline:
         this one, may use the pipeline meanwhile. A frame that cannot be processed raises its error after the
         results of all before it.
         """
-        return in_order(self._submit, frames, self._depth)
+        return in_order(self.submit, frames, self._depth)
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
         """Make contexts and buffers for frames of this size now rather than at the first frame."""
@@ -239,10 +260,6 @@ class TiledPipeline:
                 raise UsageError("The pipeline is closed.", hint="Open another: TiledPipeline.open(...)")
             yield
 
-    def _submit(self, frame: Any) -> Pending:
-        with self._my_turn():
-            return _InTurn(self._taken(frame, None), self._turn, self._numbered)
-
     def _taken(self, frame: Any, stream: Hashable) -> Pending:
         if self._adaptive is not None:
             return self._adaptive.submit(frame, stream)
@@ -250,23 +267,6 @@ class TiledPipeline:
 
     def _numbered(self, result: FrameResult, stream: Hashable = None) -> FrameResult:
         return result if self._tracking is None else self._tracking.numbered(result, stream)
-
-
-@dataclass(frozen=True)
-class _InTurn:
-    """A frame on its way in a pipeline that others use too."""
-
-    pending: Pending
-    turn: threading.Lock
-    finish: Callable[[FrameResult], FrameResult]
-
-    def result(self) -> FrameResult:
-        with self.turn:
-            return self.finish(self.pending.result())
-
-    def drop(self) -> None:
-        with self.turn:
-            self.pending.drop()
 
 
 def _tracking() -> Tracking:

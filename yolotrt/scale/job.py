@@ -18,6 +18,7 @@ from yolotrt.data.video_file import Moment
 from yolotrt.data.video_parts import part_frames
 from yolotrt.errors import ImageError, InputError, PictureWarning
 from yolotrt.pipeline.adapters import Record
+from yolotrt.pipeline.frames import as_frame
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.scale.layouts import layout, write_records
@@ -169,7 +170,7 @@ def _frames(item: Item) -> Iterator[tuple[str, Frame, Moment | None]]:
         if not _as_planned(item, path):
             raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
         for found in part_frames(path, item.part):
-            yield f"{item.name}#{found.moment.index}", found.image, found.moment
+            yield f"{item.name}#{found.moment.index}", as_frame(found.image), found.moment
         return
     try:
         data = path.read_bytes()

@@ -24,6 +24,7 @@ from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import atomic_target, mapped_os_errors
 from yolotrt.bench.run_file import Delivery
 from yolotrt.data.video_writer import Append, new_video
+from yolotrt.data.yuv import AnyFrame, on_host
 from yolotrt.errors import YoloTrtError
 from yolotrt.workflow.identity import RecordIds
 from yolotrt.workflow.predict import Draw, Found
@@ -42,13 +43,18 @@ class SeenFrame(Found):
 
     Attributes:
         source: The camera, stream or file; without passwords.
-        frame: (h, w, 3) uint8 BGR; for reading only.
+        pixels: The frame, perhaps on the GPU that decoded it.
         read_at: When it was read, seconds since 1970 (UTC).
     """
 
     source: str
-    frame: Frame
+    pixels: AnyFrame
     read_at: float
+
+    @property
+    def frame(self) -> Frame:
+        """The frame as (h, w, 3) uint8 BGR, for reading only; one on a GPU is copied."""
+        return on_host(self.pixels)
 
 
 Sink = Callable[[SeenFrame], object]

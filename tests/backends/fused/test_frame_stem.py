@@ -10,18 +10,23 @@ from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.reference import Reference
 from tests.backends.fused.test_kernels import dense
 from tests.backends.fused.test_planner import computed, planned
+from tests.cuda.emulator import emulated
+from tests.cuda.gpu_work import prepared_yuv
+from tests.data.yuv_frames import COLOURS, bgr, noise, soft
 from yolotrt.backends.fused import arena
 from yolotrt.backends.fused.frame_stem import FrameStem, SampleFrame, every_step, frame_stems, steps_ahead
 from yolotrt.backends.fused.parts import Kept, Map, Rounding, Slice
 from yolotrt.backends.fused.steps import Network, Stem, Sum
 from yolotrt.backends.fused.tiles import Tile
+from yolotrt.data.colours import Colours
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.device.sources import table_of
+from yolotrt.pipeline.device.sources import chroma_table_of, table_of
 
 pytest.importorskip("triton")
 
 SIDE = 16
+AXES = ("across", "down")
 
 
 def network_of(outputs: int = 24, *, int8: bool = False) -> Network:
@@ -42,7 +47,9 @@ def picture(wh: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(sum(wh)).integers(0, 256, (wh[1], wh[0], 3), np.uint8)
 
 
-def compare(network: Network, kind: str, images: np.ndarray, found: Interpreted, tile: Tile) -> None:
+def compare(
+    network: Network, kind: str, images: np.ndarray, found: Interpreted, tile: Tile, atol: float = 4e-3
+) -> None:
     """Compare what the step made of a frame with what the first convolution makes of prepared images."""
     batch = len(images)
     wanted = Reference(network, batch)
@@ -54,7 +61,7 @@ def compare(network: Network, kind: str, images: np.ndarray, found: Interpreted,
     there = Reference(network, batch)
     there.arena[:] = found.arena[: len(there.arena)]
     part = network.steps[0].store  # type: ignore[attr-defined]
-    np.testing.assert_allclose(there.read(part), wanted.read(part), rtol=4e-3, atol=4e-3)
+    np.testing.assert_allclose(there.read(part), wanted.read(part), rtol=4e-3, atol=atol)
     beside = there.map(0)[..., : part.first]
     assert np.isnan(beside).all(), "it wrote where other channels are"
 
@@ -87,6 +94,27 @@ def test_the_letterboxed_frame_is_read_from_the_frame(wh: tuple[int, int], bgr: 
     found.frame = {"frame": frame, "across": table_of(box, 0), "down": table_of(box, 1)}
     found.given = {"frame_width": wh[0], "frame_height": wh[1], "frame_bgr": int(bgr)}
     compare(network, "letterbox", box.apply(frame)[None], found, TILES[0])
+
+
+@pytest.mark.parametrize("wh", [(38, 30), (6, 4)], ids=str)
+@pytest.mark.parametrize("colours", COLOURS, ids=str)
+def test_frames_of_decoders_are_read(wh: tuple[int, int], colours: Colours) -> None:
+    samples, network, grid = noise(wh, colours), network_of(), tile_grid(wh, (SIDE, SIDE))
+    given = {"frame_width": wh[0], "frame_height": wh[1], "frame_wide": int(colours.bits > 8), "frame_bgr": 1}
+    found = Interpreted(network, len(grid.origins))
+    memory = {"frame": samples.view(np.uint8), "colours": colours.table()}
+    found.given = given | {"site_x": colours.site[0], "site_y": colours.site[1]}
+    found.frame = memory | {"origins": np.array(grid.origins, np.int32)}
+    compare(network, "tiles_yuv", np.stack(grid.cut(bgr(samples, colours))), found, TILES[wh[0] % 4 // 2])
+    box, network = Letterbox.fit(wh, (SIDE, SIDE)), network_of(8)
+    found = Interpreted(network, 1)
+    even = soft(wh, colours)
+    found.given, found.frame = given, memory | {"frame": even.view(np.uint8)}
+    found.frame |= {f"{name}_chroma": chroma_table_of(box, i, colours.site) for i, name in enumerate(AXES)}
+    found.frame |= {name: table_of(box, i) for i, name in enumerate(AXES)}
+    image = prepared_yuv(emulated(), even, colours, box)[0].transpose(1, 2, 0)[..., ::-1]
+    levels = np.rint(image * 255).astype(np.uint8)
+    compare(network, "letterbox_yuv", levels[None], found, TILES[0], atol=2e-2)
 
 
 def test_what_is_read_from_a_frame_becomes_int8() -> None:
@@ -122,7 +150,7 @@ def test_a_network_computes_from_a_frame_what_onnx_runtime_does_from_tiles() -> 
 
 def test_other_first_convolutions_read_prepared_input_only() -> None:
     network = network_of()
-    assert [type(s) for s in every_step(network)] == [Stem, FrameStem, FrameStem]
+    assert [type(s) for s in every_step(network)] == [Stem, *[FrameStem] * 4]
     network.steps[0].kernel = 5  # type: ignore[attr-defined]
     assert every_step(network) == network.steps
 

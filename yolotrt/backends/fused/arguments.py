@@ -8,10 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Space = Literal["arena", "weights", "input", "head", "protos", "frame", "origins", "across", "down"]
+Space = Literal[
+    "arena", "weights", "input", "head", "protos", "frame", "origins", "across", "down", "across_chroma",
+    "down_chroma", "colours",
+]  # fmt: skip
 Element = Literal["fp16", "fp32", "i32", "i8", "u8"]
 
-CALLERS: frozenset[Space] = frozenset({"input", "frame", "origins", "across", "down"})
+CALLERS: frozenset[Space] = frozenset(
+    {"input", "frame", "origins", "across", "down", "across_chroma", "down_chroma", "colours"}
+)
 """Memory of the caller's about whose addresses nothing is assumed."""
 
 
@@ -47,7 +52,11 @@ class Count:
 
 @dataclass(frozen=True)
 class Given:
-    """An integer that the caller says of his frame: ``frame_width``, ``frame_height``, ``frame_bgr``."""
+    """An integer that the caller says of his frame.
+
+    That is ``frame_width``, ``frame_height``, ``frame_bgr``, or of one as decoders give it ``frame_wide``,
+    ``site_x`` and ``site_y``.
+    """
 
     name: str
 

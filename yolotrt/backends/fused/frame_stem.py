@@ -1,4 +1,4 @@
-"""The first convolution once more, from a frame of bytes: for tiles, and for the frame letterboxed."""
+"""The first convolution once more, from a frame: for tiles, and for the frame letterboxed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from yolotrt.arrays import I32, U8
 from yolotrt.backends.fused.arguments import Address, Arg, Count, Given, Space, WeightsBlob
 from yolotrt.backends.fused.steps import Network, Stem, Step
+from yolotrt.data.colours import BT709, LEFT, Colours
 from yolotrt.geometry.letterbox import PADDING
 
-FrameKind = Literal["tiles", "letterbox"]
+FrameKind = Literal["tiles", "letterbox", "tiles_yuv", "letterbox_yuv"]
+FRAME_KINDS: tuple[FrameKind, ...] = ("tiles", "letterbox", "tiles_yuv", "letterbox_yuv")
+"""How images lie in a frame of (height, width, 3) bytes, and in one as decoders give it (NV12 or P010)."""
 
 KERNEL = 3
 """Size of the convolution that the kernels are written for: that of all YOLO networks from version 8 on."""
@@ -27,7 +31,7 @@ LEAST = 8
 
 @dataclass(kw_only=True)
 class FrameStem(Stem):
-    """The first convolution, which reads a (height, width, 3) frame of bytes.
+    """The first convolution, which reads a frame.
 
     Attributes:
         kind: How its images lie in the frame.
@@ -42,8 +46,7 @@ def frame_stems(network: Network) -> list[FrameStem]:
     if len(stems) != 1 or stems[0].kernel != KERNEL or stems[0].channels != 3:
         return []
     given = {field.name: getattr(stems[0], field.name) for field in fields(Stem)}
-    kinds: tuple[FrameKind, ...] = ("tiles", "letterbox")
-    return [FrameStem(**given, kind=kind) for kind in kinds]
+    return [FrameStem(**given, kind=kind) for kind in FRAME_KINDS]
 
 
 def steps_ahead(network: Network) -> int:
@@ -80,15 +83,23 @@ def frame_arguments(
         weights: Filled with its constants.
     """
     width, height = step.out_wh
+    yuv = step.kind.endswith("_yuv")
     args: dict[str, Arg] = {"frame": Address("frame", "u8", 0, 0), "width": Given("frame_width")}
+    if yuv:
+        args |= {"height": Given("frame_height"), "wide": Given("frame_wide")}
     if step.kind == "tiles":
-        args |= {
-            "height": Given("frame_height"), "swap": Given("frame_bgr"),
-            "origins": Address("origins", "i32", 0, 0, 8),
-        }  # fmt: skip
-    else:
+        args |= {"height": Given("frame_height"), "swap": Given("frame_bgr")}
+    elif step.kind == "letterbox":
         args["swap"] = Given("frame_bgr")
+    elif step.kind == "tiles_yuv":
+        args |= {"site_x": Given("site_x"), "site_y": Given("site_y")}
+    if step.kind.startswith("tiles"):
+        args["origins"] = Address("origins", "i32", 0, 0, 8)
+    else:
         args |= {name: Address(name, "i32", 0, 0) for name in _TABLES}
+        args |= {name: Address(name, "i32", 0, 0) for name in _CHROMA_TABLES if yuv}
+    if yuv:
+        args["colours"] = Address("colours", "fp32", 0, 0)
     args |= {
         "w": weights.add(step.dense.weight), "b": weights.add(step.dense.bias), "y": store,
         "rows": Count(width * height, 0),
@@ -102,6 +113,7 @@ def frame_arguments(
 
 
 _TABLES: tuple[Space, ...] = ("across", "down")
+_CHROMA_TABLES: tuple[Space, ...] = ("across_chroma", "down_chroma")
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,8 @@ class SampleFrame:
     """A frame of 3840 x 2160 to time kernels on, and where images lie in it.
 
     Attributes:
-        pixels: (height, width, 3); random, since zeros would run faster than pictures do.
+        pixels: (height, width, 3); random, since zeros would run faster than pictures do. What reads NV12
+            takes the first half of it.
         origins: (batch, 2).
         across: (input width, 4).
         down: (input height, 4).
@@ -135,7 +148,21 @@ class SampleFrame:
     @property
     def given(self) -> dict[str, int]:
         """What kernels are told of it."""
-        return {"frame_width": self.pixels.shape[1], "frame_height": self.pixels.shape[0], "frame_bgr": 1}
+        size = {"frame_width": self.pixels.shape[1], "frame_height": self.pixels.shape[0]}
+        return size | {"frame_bgr": 1, "frame_wide": 0, "site_x": LEFT[0], "site_y": LEFT[1]}
+
+    @property
+    def memory(self) -> dict[Space, npt.NDArray[Any]]:
+        """What lies in the memory that kernels read it from."""
+        halved = {
+            name: table // np.array([2, 2, 1, 1], np.int32)
+            for name, table in (("across_chroma", self.across), ("down_chroma", self.down))
+        }
+        return {
+            "frame": self.pixels, "origins": self.origins, "across": self.across, "down": self.down,
+            "across_chroma": halved["across_chroma"], "down_chroma": halved["down_chroma"],
+            "colours": Colours(BT709, full=False).table(),
+        }  # fmt: skip
 
 
 def _spread(count: int, pixels: int) -> I32:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from yolotrt.arrays import F32
-from yolotrt.backends.base import EngineFile, FrameSource, TilesOf
+from yolotrt.backends.base import EngineFile, FrameSource
 from yolotrt.backends.fused.arguments import Address, Given, Space
 from yolotrt.backends.fused.file import Damaged, FusedFile, Program, Start, read
+from yolotrt.backends.fused.frame_source import given_by, kind_of
 from yolotrt.backends.fused.lane import FusedLane
 from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.sidecar import require_unchanged
@@ -75,6 +76,12 @@ class FusedEngine:
         """Whether its first convolution was also built to read frames."""
         mine = [p for p in self.content.programs if p.target == self.device.info.arch]
         return all(p.frames for p in mine)
+
+    @property
+    def reads_yuv(self) -> bool:
+        """Whether also frames as decoders give them."""
+        mine = [p for p in self.content.programs if p.target == self.device.info.arch]
+        return all("tiles_yuv" in p.frames for p in mine)
 
     @property
     def parts(self) -> tuple[FusedEngine]:
@@ -261,8 +268,7 @@ class FusedContext:
             }  # fmt: skip
             starts = list(self.program.starts)
             if source:
-                kind = "tiles" if isinstance(source, TilesOf) else "letterbox"
-                index, start = self.program.frames[kind]
+                index, start = self.program.frames[kind_of(source)]
                 starts[index] = start
             given = given_by(source, spaces)
             self._launches[key] = [self._bind(start, spaces, given, images) for start in starts]
@@ -284,16 +290,3 @@ class FusedContext:
                 arguments.append(("int", arg.per_image * len(images) + arg.fixed))
         arguments += [("pointer", 0), ("pointer", 0)]  # scratch memory of Triton's, which no kernel has
         return self._engine.kernel(start.kernel).launch(start.programs(len(images)), arguments)
-
-
-def given_by(source: FrameSource | None, spaces: dict[Space, int]) -> dict[str, int]:
-    """Return what a source says of its frame, and add the memory that it names."""
-    if source is None:
-        return {}
-    frame = source.frame
-    spaces["frame"] = frame.address
-    if isinstance(source, TilesOf):
-        spaces["origins"] = source.origins
-    else:
-        spaces |= {"across": source.across, "down": source.down}
-    return {"frame_width": frame.width, "frame_height": frame.height, "frame_bgr": int(frame.bgr)}

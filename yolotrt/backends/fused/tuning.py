@@ -149,10 +149,7 @@ class _Bench:
             "input": self._scope.constant(images).address,
             "head": self._scope.buffer(head).address,
             "protos": self._scope.buffer(protos).address,
-            "frame": self._scope.constant(frame.pixels).address,
-            "origins": self._scope.constant(frame.origins).address,
-            "across": self._scope.constant(frame.across).address,
-            "down": self._scope.constant(frame.down).address,
+            **{name: self._scope.constant(array).address for name, array in frame.memory.items()},
         }
         self._given = frame.given
 

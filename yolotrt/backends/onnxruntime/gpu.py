@@ -74,10 +74,11 @@ class OnnxRuntimeCudaEngine:
         device: The GPU.
         capturable: Contexts may be captured in a CUDA graph once they have run.
         reads_frames: Its contexts want prepared input.
+        reads_yuv: Likewise.
     """
 
     capturable = True
-    reads_frames = False
+    reads_frames = reads_yuv = False
 
     def __init__(self, file: EngineFile, device: Device) -> None:
         import onnx

@@ -100,9 +100,10 @@ class TensorRtEngine:
         library: The library it belongs to.
         device: The GPU.
         reads_frames: Its contexts want prepared input.
+        reads_yuv: Likewise.
     """
 
-    reads_frames = False
+    reads_frames = reads_yuv = False
 
     def __init__(self, library: Library, native: trt.ICudaEngine, device: Device, file: EngineFile) -> None:
         self.file = file

@@ -2,42 +2,7 @@
 //
 // Compiled with -DHALF=1 for FP16 and -DHALF=0 for FP32 values.
 
-#if HALF
-typedef unsigned short Value;
-__device__ __forceinline__ Value value(float x)
-{
-    Value bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
-    return bits;
-}
-#else
-typedef float Value;
-__device__ __forceinline__ Value value(float x) { return x; }
-#endif
-
-const int PIXELS = 8;      // pixels per thread: 24 bytes in, at least 16 bytes per channel out
-const unsigned PADDING = 114;
-
-// level / 255, correctly rounded as a division is, in three operations.
-__device__ __forceinline__ float unit(unsigned level)
-{
-    const float reciprocal = 1.0f / 255.0f;
-    float x = (float)level, quotient = x * reciprocal;
-    return fmaf(fmaf(-quotient, 255.0f, x), reciprocal, quotient);
-}
-
-union Packed {
-    Value values[PIXELS];
-    uint4 vectors[PIXELS * sizeof(Value) / sizeof(uint4)];
-};
-
-// Store 8 pixels of one channel.
-__device__ __forceinline__ void store(Value* target, const Packed& packed)
-{
-#pragma unroll
-    for (int i = 0; i < PIXELS * sizeof(Value) / sizeof(uint4); ++i)
-        reinterpret_cast<uint4*>(target)[i] = packed.vectors[i];
-}
+#include "input.cuh"
 
 // Read the 24 bytes of 8 pixels from any address, as aligned words. The frame's buffer is at least
 // 4 bytes longer than the frame.
@@ -104,27 +69,6 @@ extern "C" __global__ void cut_tiles(const unsigned char* frame, int width, int 
         }
         store(target + (swap ? 2 - channel : channel) * plane, packed);
     }
-}
-
-// The two neighbours of a pixel along one axis of an enlarged or reduced picture, and their weights in
-// 1/2048, exactly as OpenCV's bilinear resizing of 8-bit pictures has them.
-struct Neighbours {
-    int first, second;
-    int weight_first, weight_second;
-};
-
-__device__ Neighbours neighbours(int index, double scale, int size, bool clamp_share)
-{
-    float at = (float)__dadd_rn(__dmul_rn(index + 0.5, scale), -0.5);
-    int first = (int)floorf(at);
-    float share = at - first;
-    if (clamp_share && (first < 0 || first >= size - 1)) share = 0;
-    Neighbours n;
-    n.first = min(max(first, 0), size - 1);
-    n.second = min(max(first + 1, 0), size - 1);
-    n.weight_first = __float2int_rn((1 - share) * 2048);
-    n.weight_second = __float2int_rn(share * 2048);
-    return n;
 }
 
 // Letterbox a frame: scaled by bilinear sampling between pixel centres, padded with grey. Pixel for pixel

@@ -11,7 +11,14 @@ from yolotrt.cuda.device import Device, Launch, Scope
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.share import FrameBuffer, PassBuffers, cut_tiles, letterbox
-from yolotrt.pipeline.device.sources import LetterboxedFrame, Source, Tiles, upload_tables
+from yolotrt.pipeline.device.sources import (
+    LetterboxedFrame,
+    Source,
+    Tiles,
+    upload_chroma_tables,
+    upload_tables,
+)
+from yolotrt.pipeline.device.yuv import YuvBuffer, cut_tiles_yuv, letterbox_yuv
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class PassInput:
 def tiles_input(
     device: Device,
     scope: Scope,
-    frame: FrameBuffer,
+    frame: FrameBuffer | YuvBuffer,
     grid: TileGrid,
     groups: Sequence[range],
     into: PassBuffers,
@@ -48,12 +55,15 @@ def tiles_input(
         groups: Tiles of each group, contiguous; the first of them is the pass's first image.
         into: Memory of the pass.
         bgr: Channel order of the frame.
-        reads: The engine reads frames.
+        reads: The engine reads such frames.
     """
     start = groups[0].start
     if reads:
         corners = np.array([grid.origins[t] for group in groups for t in group], np.int32)
         return PassInput(Tiles(frame.read_as(bgr=bgr), scope.constant(corners).address))
+    if isinstance(frame, YuvBuffer):
+        cut = (cut_tiles_yuv(device, scope, frame, grid, g, into, g.start - start) for g in groups)
+        return PassInput(None, tuple(cut))
     return PassInput(
         None,
         tuple(
@@ -66,7 +76,7 @@ def tiles_input(
 def global_input(
     device: Device,
     scope: Scope,
-    frame: FrameBuffer,
+    frame: FrameBuffer | YuvBuffer,
     placement: Letterbox,
     into: PassBuffers,
     *,
@@ -74,6 +84,11 @@ def global_input(
     reads: bool,
 ) -> PassInput:
     """Return how the global pass gets its pixels; see :func:`tiles_input`."""
+    if isinstance(frame, YuvBuffer):
+        if not reads:
+            return PassInput(None, (letterbox_yuv(device, frame, placement, into),))
+        chroma = upload_chroma_tables(scope, placement, frame.site)
+        return PassInput(LetterboxedFrame(frame.read_as(), *upload_tables(scope, placement), *chroma))
     if reads:
         return PassInput(LetterboxedFrame(frame.read_as(bgr=bgr), *upload_tables(scope, placement)))
     return PassInput(None, (letterbox(device, frame, placement, into, bgr=bgr),))

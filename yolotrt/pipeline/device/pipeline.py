@@ -10,12 +10,15 @@ from types import TracebackType
 from typing import Any
 
 from yolotrt.arrays import Frame
+from yolotrt.data.colours import Colours
+from yolotrt.data.yuv import AnyFrame, YuvFrame
 from yolotrt.errors import ExecutionError
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.plan import DevicePlan
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.device.staging import Staging
 from yolotrt.pipeline.device.worker import DeviceWorker
+from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.pipeline.flights import Pending, in_order
 from yolotrt.pipeline.frames import FrameResult, as_frame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -45,6 +48,7 @@ class DevicePipeline:
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings | None = None) -> None:
         self._gpus = list(gpus)
         self._settings = settings or PipelineSettings()
+        self._alone = self._gpus[0].device.info.index if len(self._gpus) == 1 else None
         self._plan: DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
@@ -59,7 +63,7 @@ class DevicePipeline:
 
         Args:
             frame: (h, w, 3) uint8; see :func:`yolotrt.pipeline.frames.as_frame`. One that
-                :meth:`frame_buffer` gave is not copied.
+                :meth:`frame_buffer` gave is not copied. One that a decoder left on the GPU is read as it is.
 
         Returns:
             Detections in px of the frame, and the host's spans; the device's too if they are measured.
@@ -79,7 +83,7 @@ class DevicePipeline:
         With a depth of 2, a frame is uploaded while the one before it computes. If both places are taken, the
         older frame is waited for.
         """
-        given = as_frame(frame)
+        given = frame if isinstance(frame, YuvFrame) and frame.gpu == self._alone else as_frame(frame)
         with self._guard():
             return self._submit(given)
 
@@ -127,12 +131,12 @@ class DevicePipeline:
             self._drop_plan()
             raise
 
-    def _plan_for(self, frame_wh: tuple[int, int]) -> DevicePlan:
-        if self._plan is None or self._plan.grid.frame_wh != frame_wh:
+    def _plan_for(self, frame_wh: tuple[int, int], colours: Colours | None = None) -> DevicePlan:
+        if self._plan is None or (self._plan.grid.frame_wh, self._plan.colours) != (frame_wh, colours):
             while self._flying:
                 self._finish(self._flying[0])
             self._drop_plan()
-            self._plan = DevicePlan.make(self._gpus, self._settings, frame_wh)
+            self._plan = DevicePlan.make(self._gpus, self._settings, frame_wh, colours)
         return self._plan
 
     def _drop_plan(self) -> None:
@@ -146,8 +150,9 @@ class DevicePipeline:
         for flight in [f for f in self._flying if f.slot == slot]:
             self._finish(flight)
 
-    def _submit(self, frame: Frame) -> _Flight:
-        plan = self._plan_for((frame.shape[1], frame.shape[0]))
+    def _submit(self, frame: AnyFrame) -> _Flight:
+        colours = frame.colours if isinstance(frame, YuvFrame) else None
+        plan = self._plan_for((frame.shape[1], frame.shape[0]), colours)
         slot = plan.turn
         self._land(slot)
         begin = now()
@@ -155,7 +160,7 @@ class DevicePipeline:
         staged = now()
         plan.turn = (slot + 1) % self._settings.depth
         plan.submit(slot)
-        flight = _Flight(self, plan, slot, begin, staged, now())
+        flight = _Flight(self, plan, slot, begin, staged, now(), frame)
         self._flying.append(flight)
         return flight
 
@@ -165,6 +170,7 @@ class DevicePipeline:
                 raise ExecutionError("This frame was lost: the pipeline was closed, or failed on another.")
             with self._guard():
                 flight.found = self._collect(flight)
+            flight.frame = None
             self._flying.remove(flight)
         return flight.found
 
@@ -175,8 +181,11 @@ class DevicePipeline:
                     worker.wait(flight.slot)
             self._flying.remove(flight)
 
-    def _upload(self, frame: Frame, plan: DevicePlan, slot: int) -> None:
-        """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there."""
+    def _upload(self, frame: AnyFrame, plan: DevicePlan, slot: int) -> None:
+        """Copy a frame into page-locked memory and on to the GPUs, which begin as soon as rows are there.
+
+        One that a decoder left on the GPU is copied there.
+        """
 
         def arrived(first: int, end: int) -> None:
             for worker in plan.workers:
@@ -184,6 +193,13 @@ class DevicePipeline:
 
         for worker in plan.workers:
             worker.begin(slot)
+        into = plan.workers[0].slots[slot].frame
+        if isinstance(into, YuvBuffer):
+            assert isinstance(frame, YuvFrame), "the plan is of such frames"
+            into.source = frame
+            arrived(0, frame.shape[0])
+            return
+        assert not isinstance(frame, YuvFrame), "the plan is of pictures"
         if len(plan.workers) > 1 and _is_same(frame, plan.next_buffer):
             plan.upload_at_once(slot)
             return
@@ -213,7 +229,10 @@ def _is_same(frame: Frame, buffer: Frame) -> bool:
 
 @dataclass(eq=False)
 class _Flight:
-    """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted."""
+    """A submitted frame: where it runs, and the host clock when it began, was copied and was submitted.
+
+    It keeps the frame: one on the GPU may be copied only now.
+    """
 
     pipeline: DevicePipeline
     plan: DevicePlan
@@ -221,6 +240,7 @@ class _Flight:
     begin: int
     staged: int
     submitted: int
+    frame: AnyFrame | None
     found: FrameResult | None = None
 
     def result(self) -> FrameResult:

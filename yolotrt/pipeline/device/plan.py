@@ -1,4 +1,4 @@
-"""What a pipeline makes for frames of one size, and keeps."""
+"""What a pipeline makes for frames of one size, and of one kind of pixels, and keeps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
 from yolotrt.arrays import Frame
+from yolotrt.data.colours import Colours
 from yolotrt.geometry.tiles import TileGrid, split_groups
 from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.joint import JointMerge
-from yolotrt.pipeline.device.share import Gpu, deal
+from yolotrt.pipeline.device.share import FrameBuffer, Gpu, deal
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
@@ -18,31 +19,40 @@ from yolotrt.timing.trace import Span
 
 @dataclass
 class DevicePlan:
-    """What depends on the frame's size.
+    """What depends on the frame's size, and on how its pixels are stored.
 
     Attributes:
         grid: Where the tiles lie.
         workers: What runs on each GPU.
+        colours: Of frames that a decoder leaves on the GPU; None for pictures that are uploaded.
         turn: Which of the frames in flight comes next.
         joint: Merges on one of several GPUs, where that is possible.
     """
 
     grid: TileGrid
     workers: list[DeviceWorker]
+    colours: Colours | None
     turn: int = 0
     joint: JointMerge | None = None
 
     @classmethod
-    def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> DevicePlan:
+    def make(
+        cls,
+        gpus: Sequence[Gpu],
+        settings: PipelineSettings,
+        frame_wh: tuple[int, int],
+        colours: Colours | None,
+    ) -> DevicePlan:
         """Make everything on each GPU; see :class:`DeviceWorker`."""
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
         groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
         shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
-        plan = cls(grid, [])
+        plan = cls(grid, [], colours)
         try:
             for gpu, share in zip(gpus, shares, strict=False):
-                pinned = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
-                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned))
+                shared = [slot.frame.pinned for slot in plan.workers[0].slots] if plan.workers else []
+                pinned = [buffer for buffer in shared if buffer is not None]
+                plan.workers.append(DeviceWorker(gpu, grid, share, settings, pinned, colours))
             if grid.origins and JointMerge.possible(plan.workers, settings):
                 plan.joint = JointMerge(plan.workers, grid, settings)
         except BaseException:
@@ -58,7 +68,9 @@ class DevicePlan:
     @property
     def next_buffer(self) -> Frame:
         """The page-locked memory of the next frame; all GPUs upload from it."""
-        return self.workers[0].slots[self.turn].frame.array
+        frame = self.workers[0].slots[self.turn].frame
+        assert isinstance(frame, FrameBuffer), "the plan is of pictures"
+        return frame.array
 
     def upload_at_once(self, slot: int) -> None:
         """Start the upload of a frame that is in page-locked memory, the first rows of each GPU first."""

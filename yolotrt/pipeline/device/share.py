@@ -21,8 +21,9 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import Outputs
 from yolotrt.pipeline.device.sources import Source
 
-_THREADS = 256
-_PIXELS = 8
+THREADS = 256
+"""Of a block of the kernels that prepare input."""
+PIXELS = 8
 """Pixels per thread of the tile kernel, as in prepare.cu."""
 
 FRAME_SLACK = 16
@@ -77,6 +78,11 @@ class TakingTurns:
     def reads_frames(self) -> bool:
         """Whether its contexts read frames."""
         return self._engine.reads_frames
+
+    @property
+    def reads_yuv(self) -> bool:
+        """Whether they read frames as decoders give them."""
+        return self._engine.reads_yuv
 
 
 @dataclass(frozen=True)
@@ -240,12 +246,12 @@ def cut_tiles(
         ("int", height),
         ("int", int(bgr)),
     ]
-    threads = height * width // _PIXELS
+    threads = height * width // PIXELS
     return device.launch(
         "prepare",
         "cut_tiles",
-        grid=(-(-threads // _THREADS), len(tiles), 1),
-        block=(_THREADS, 1, 1),
+        grid=(-(-threads // THREADS), len(tiles), 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )
@@ -274,8 +280,8 @@ def letterbox(
     return device.launch(
         "prepare",
         "letterbox",
-        grid=(-(-width * height // _THREADS), 1, 1),
-        block=(_THREADS, 1, 1),
+        grid=(-(-width * height // THREADS), 1, 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )

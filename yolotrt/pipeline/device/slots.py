@@ -10,6 +10,7 @@ from yolotrt.pipeline.device.mask_memory import MaskMemory
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
 from yolotrt.pipeline.device.share import FrameBuffer
+from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.timing.trace import Span, SpanScope
 
 _INTERVALS: tuple[tuple[str, SpanScope, str, str], ...] = (
@@ -47,7 +48,7 @@ class Slot:
         marks: Timing events by name; empty unless device times are measured.
     """
 
-    frame: FrameBuffer
+    frame: FrameBuffer | YuvBuffer
     tiles: PassSlot | None
     global_pass: PassSlot | None
     masks: MaskMemory

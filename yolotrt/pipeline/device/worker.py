@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from yolotrt.cuda.device import PinnedBuffer, Scope
 from yolotrt.cuda.driver import DeviceLost
+from yolotrt.data.colours import Colours
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
@@ -19,6 +20,7 @@ from yolotrt.pipeline.device.passes import DevicePass, PassSlot
 from yolotrt.pipeline.device.reuse import LockedMemory, ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
+from yolotrt.pipeline.device.yuv import YuvBuffer, reads
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.timing.trace import Span
 
@@ -35,6 +37,7 @@ class DeviceWorker:
         share: What this GPU does.
         settings: How.
         pinned: Page-locked frames to use, one per frame in flight; empty makes its own.
+        colours: Of frames that a decoder leaves on the GPU; None for pictures that are uploaded.
 
     Attributes:
         mode: How its groups run.
@@ -53,6 +56,7 @@ class DeviceWorker:
         share: Share,
         settings: PipelineSettings,
         pinned: list[PinnedBuffer],
+        colours: Colours | None = None,
     ) -> None:
         self.mode = chosen_dispatch(settings.dispatch, gpu)
         device = gpu.device
@@ -75,10 +79,7 @@ class DeviceWorker:
         self._global_pass: DevicePass | None = None
         self._merger: DeviceMerger | None = None
         try:
-            frames = [
-                FrameBuffer(self._scope, grid.frame_wh, pinned[i] if pinned else None)
-                for i in range(settings.depth)
-            ]
+            frames = [self._new_frame(colours, pinned[i : i + 1]) for i in range(settings.depth)]
             self._make_passes(frames[0])
             for index, frame in enumerate(frames):
                 self._slots.append(self._new_slot(frame))
@@ -199,7 +200,11 @@ class DeviceWorker:
         self._locked.close()
         self._scope.close()
 
-    def _make_passes(self, frame: FrameBuffer) -> None:
+    def _new_frame(self, colours: Colours | None, pinned: list[PinnedBuffer]) -> FrameBuffer | YuvBuffer:
+        wh = self._grid.frame_wh
+        return YuvBuffer(self._scope, wh, colours) if colours else FrameBuffer(self._scope, wh, *pinned)
+
+    def _make_passes(self, frame: FrameBuffer | YuvBuffer) -> None:
         settings, grid = self._settings, self._grid
         if self._share.groups:
             origins = [grid.origins[t] for t in self._share.tiles]
@@ -226,7 +231,7 @@ class DeviceWorker:
                 self.device, self._scope, grid, decoders, settings.merge, masks=settings.decode.masks
             )
 
-    def _new_slot(self, frame: FrameBuffer) -> Slot:
+    def _new_slot(self, frame: FrameBuffer | YuvBuffer) -> Slot:
         scope = self.device.scope()
         try:
             return self._slot(scope, frame)
@@ -234,7 +239,7 @@ class DeviceWorker:
             scope.close()
             raise
 
-    def _slot(self, scope: Scope, frame: FrameBuffer) -> Slot:
+    def _slot(self, scope: Scope, frame: FrameBuffer | YuvBuffer) -> Slot:
         tiles = global_pass = None
         if self._tiles:
             tiles = self._tiles.slot(scope, self._tiles_input(frame, self._tiles))
@@ -249,16 +254,16 @@ class DeviceWorker:
         self._set_merge(slot)
         return slot
 
-    def _tiles_input(self, frame: FrameBuffer, tiles: DevicePass) -> PassInput:
+    def _tiles_input(self, frame: FrameBuffer | YuvBuffer, tiles: DevicePass) -> PassInput:
         return tiles_input(
             self.device, self._scope, frame, self._grid, self._share.groups, tiles.buffers,
-            bgr=self._settings.bgr, reads=self._gpu.engine.reads_frames,
+            bgr=self._settings.bgr, reads=reads(self._gpu.engine, frame),
         )  # fmt: skip
 
-    def _global_input(self, frame: FrameBuffer, global_pass: DevicePass) -> PassInput:
+    def _global_input(self, frame: FrameBuffer | YuvBuffer, global_pass: DevicePass) -> PassInput:
         return global_input(
             self.device, self._scope, frame, global_pass.placement, global_pass.buffers,
-            bgr=self._settings.bgr, reads=self._gpu.for_global.reads_frames,
+            bgr=self._settings.bgr, reads=reads(self._gpu.for_global, frame),
         )  # fmt: skip
 
     def _mask_memory(self, passes: Sequence[PassSlot]) -> MaskMemory:

@@ -16,6 +16,8 @@ from yolotrt.backends.fused.kernels.channels import total as total
 from yolotrt.backends.fused.kernels.convolution import conv as conv
 from yolotrt.backends.fused.kernels.frame import stem_letterbox as stem_letterbox
 from yolotrt.backends.fused.kernels.frame import stem_tiles as stem_tiles
+from yolotrt.backends.fused.kernels.frame_yuv import stem_letterbox_yuv as stem_letterbox_yuv
+from yolotrt.backends.fused.kernels.frame_yuv import stem_tiles_yuv as stem_tiles_yuv
 from yolotrt.backends.fused.kernels.grow import grow as grow
 from yolotrt.backends.fused.kernels.select import best as best
 from yolotrt.backends.fused.kernels.select import select as select

@@ -1,0 +1,86 @@
+"""Which decoder gets which packets, and what becomes of a stream that a GPU cannot decode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.data.clips import WH, clip, number
+from yolotrt.data.colours import BT601, Colours
+from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu
+from yolotrt.data.pixels import display_matrix
+from yolotrt.data.video_file import VideoFile
+from yolotrt.data.yuv import YuvFrame, on_host
+from yolotrt.errors import UsageError
+
+
+class StandIn:
+    """Decodes on the processor what a GPU would, and gives frames whose samples are on the host."""
+
+    def __init__(self, why: str | None = None, damaged: int | None = None) -> None:
+        self.why, self.damaged, self.closed, self.packets = why, damaged, 0, 0
+
+    def start(self, stream: Any, first: Any) -> str | None:
+        import av
+
+        assert (first.width, first.height) == WH
+        if display_matrix(first) is not None:
+            return "it is to be turned"
+        self._decoder = av.CodecContext.create(stream.codec_context.name, "r")
+        self._decoder.extradata = stream.codec_context.extradata
+        return self.why
+
+    def decode(self, packet: Any) -> Iterator[GpuFrame]:
+        self.packets += 1
+        if self.packets == self.damaged:
+            raise DamagedPacket("broken")
+        last = packet is None or not packet.size
+        for frame in self._decoder.decode(None if last else packet):
+            samples = frame.reformat(format="nv12").to_ndarray()
+            image = YuvFrame(0, WH, Colours(BT601, full=False), 0, lambda samples=samples: samples)
+            yield GpuFrame(image, frame.pts, frame.dts, frame.duration, packet.time_base if packet else None)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_gpu_gets_every_packet_from_the_first_on(tmp_path: Path) -> None:
+    """With B-frames, so that the processor holds packets of several frames when the first is complete."""
+    times = [0, 40, 90, 120, 170, 200, 260, 300, 330, 370]
+    path = clip(tmp_path / "v.mp4", times_ms=times, options={"bf": "2"})
+    gpu = StandIn()
+    video = VideoFile(path, OnGpu(lambda: gpu, required=True))
+    found = list(video.frames())
+    assert all(isinstance(f.image, YuvFrame) for f in found)
+    assert [number(on_host(f.image)) for f in found] == list(range(10))
+    assert [round(f.moment.time_s * 1e3) for f in found] == times
+    assert video.remarks() == ()
+    video.close()
+    assert gpu.closed == 1
+
+
+def test_what_a_gpu_cannot_decode_is_the_processors_or_an_error(tmp_path: Path) -> None:
+    path = clip(tmp_path / "v.mp4", 5)
+    told: list[str] = []
+    gpu = StandIn("it is green")
+    video = VideoFile(path, OnGpu(lambda: gpu, note=told.append))
+    found = [f.image for f in video.frames()]
+    assert [number(image) for image in found if isinstance(image, np.ndarray)] == list(range(5))
+    assert told == [f"the processor decodes {path}: it is green"]
+    assert gpu.closed == 1
+    video.close()
+    strict = VideoFile(path, OnGpu(lambda: StandIn("it is green"), required=True))
+    with pytest.raises(UsageError, match=r"NVDEC does not decode .*: it is green"):
+        list(strict.frames())
+    strict.close()
+
+
+def test_a_packet_that_a_gpu_cannot_decode_is_counted(tmp_path: Path) -> None:
+    video = VideoFile(clip(tmp_path / "v.mkv", 6), OnGpu(lambda: StandIn(damaged=4)))
+    assert len(list(video.frames())) < 6
+    assert "errors in 1 places" in video.remarks()[0] or "breaks off" in video.remarks()[0]
+    video.close()

@@ -1,0 +1,147 @@
+"""From packets to frames: by the processor, or by a GPU where one is given and can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+from yolotrt.arrays import Frame
+from yolotrt.data.pixels import Converter
+from yolotrt.data.yuv import AnyFrame, YuvFrame
+from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+class DamagedPacket(Exception):
+    """A GPU could not decode a packet."""
+
+
+@dataclass(frozen=True)
+class GpuFrame:
+    """A frame that a GPU decoded, with the times of its packet.
+
+    Attributes:
+        image: The frame.
+        pts: When it is shown, in ``time_base``; None where the stream does not say.
+        dts: When it is decoded.
+        duration: How long it is shown.
+        time_base: Seconds.
+    """
+
+    image: YuvFrame
+    pts: int | None
+    dts: int | None
+    duration: int | None
+    time_base: Fraction | None
+
+
+class GpuDecoder(Protocol):
+    """Decodes one stream on a GPU."""
+
+    def start(self, stream: VideoStream, first: VideoFrame) -> str | None:
+        """Begin.
+
+        Args:
+            stream: The stream.
+            first: Its first frame, as a processor decoded it: its tags hold for all.
+
+        Returns:
+            Why it cannot be decoded; None if it can.
+        """
+        ...
+
+    def decode(self, packet: Packet[VideoStream] | None) -> Iterable[GpuFrame]:
+        """Return the frames that are complete with a packet; None is the end.
+
+        Raises:
+            DamagedPacket: It cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the decoder go. Frames that somebody holds stay."""
+        ...
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """How streams are to be decoded on a GPU.
+
+    Attributes:
+        new: Returns a decoder for one stream.
+        required: A stream that cannot be decoded there is an error; otherwise a processor decodes it.
+        note: Told why a processor does.
+    """
+
+    new: Callable[[], GpuDecoder]
+    required: bool = False
+    note: Callable[[str], None] = lambda _: None
+
+
+class PacketDecoder:
+    """Decodes the packets of one stream.
+
+    A processor decodes up to the first frame, whose tags tell whether a GPU can; that then gets the same
+    packets once more.
+
+    Args:
+        stream: The stream.
+        name: Of the source, for messages.
+        on_gpu: How to decode on a GPU; None leaves it to the processor.
+    """
+
+    def __init__(self, stream: VideoStream, name: str, on_gpu: OnGpu | None) -> None:
+        self._stream, self._name, self._on_gpu = stream, name, on_gpu
+        self._gpu: GpuDecoder | None = None
+        self._held: list[Packet[VideoStream] | None] = []
+        self._convert = Converter()
+
+    def __call__(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame | GpuFrame]:
+        """Give the frames that are complete with a packet; None is the end.
+
+        Raises:
+            av.FFmpegError: The processor cannot decode it.
+            DamagedPacket: The GPU cannot.
+            UsageError: The GPU is required and cannot decode this stream.
+        """
+        if self._gpu is not None:
+            yield from self._gpu.decode(packet)
+            return
+        if self._on_gpu is None:
+            yield from self._stream.decode(packet)
+            return
+        self._held.append(packet)
+        frames = self._stream.decode(packet)
+        if not frames:
+            return
+        gpu, on_gpu, held = self._on_gpu.new(), self._on_gpu, self._held
+        why = gpu.start(self._stream, frames[0])
+        self._on_gpu, self._held = None, []
+        if why is None:
+            self._gpu = gpu
+            for one in held:
+                yield from gpu.decode(one)
+            return
+        gpu.close()
+        if on_gpu.required:
+            raise UsageError(f"NVDEC does not decode {self._name}: {why}.", hint="Leave out --decoder nvdec.")
+        on_gpu.note(f"the processor decodes {self._name}: {why}")
+        yield from frames
+
+    def picture(self, frame: VideoFrame | GpuFrame) -> AnyFrame:
+        """Return a frame upright: on the host as (h, w, 3) uint8 BGR, or where the GPU decoded it."""
+        if isinstance(frame, GpuFrame):
+            return frame.image
+        picture: Frame = self._convert(frame)
+        return picture
+
+    def close(self) -> None:
+        """Let the GPU's decoder go."""
+        if self._gpu is not None:
+            self._gpu.close()
