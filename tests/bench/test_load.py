@@ -26,6 +26,7 @@ from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.sustain import Sustained, resident_mib, sustain
 from yolotrt.data.feed import Feed
 from yolotrt.pipeline.decode import DecodeSettings
+from yolotrt.pipeline.flights import Pending, Waiting
 from yolotrt.pipeline.tiled import FrameResult, TiledPipeline
 from yolotrt.workflow.build import BuildRequest, build_engine
 
