@@ -16,8 +16,8 @@ from yolotrt.quantization.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 5
-"""Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
+METHOD_VERSION = 6
+"""Raised whenever the same images would give other results: caches of an older method are rebuilt."""
 
 OFF = -6.0
 """Where a SiLU counts as off: its result there is -0.015."""
@@ -121,12 +121,15 @@ class CalibrationRanges:
         noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result; see
             :mod:`yolotrt.quantization.sensitivity`.
         seen: What the images showed; None for caches of earlier versions.
+        shift: By Q/DQ style, what added to all logits brings the scores of the default INT8 network back to
+            FP32's; see :mod:`yolotrt.quantization.alignment`. Empty for caches of earlier versions.
     """
 
     tensors: Mapping[str, TensorRange]
     key: CalibrationKey
     noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seen: Seen | None = None
+    shift: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_ranges(

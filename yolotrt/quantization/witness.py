@@ -39,10 +39,10 @@ class Witness:
         Args:
             outputs: The network's outputs by name; of a head of unknown shape nothing is noted.
         """
-        best = _best_scores(outputs.get(self._spec.head_output), self._spec)
-        if best is not None:
-            self._pictures += len(best)
-            self._found += int((best >= CONFIDENT).sum())
+        scores = position_scores(outputs.get(self._spec.head_output), self._spec)
+        if scores is not None:
+            self._pictures += len(scores)
+            self._found += int((scores.max(axis=1, initial=0.0) >= CONFIDENT).sum())
 
     def seen(self, images: int, blank: int, noise: int = 0, light: float | None = None) -> Seen:
         """Return what was seen.
@@ -66,18 +66,23 @@ class Witness:
         return Seen(images, blank, self._pictures, self._found, noise, brightness)
 
 
-def _best_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
-    """Return the (n,) best score of each picture; None for a shape that is not the head's."""
+def position_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
+    """Return the (n, positions) best score of each position of each picture.
+
+    Args:
+        head: The network's head output; None if there is none.
+        spec: Its interface. For a head of another shape None is returned.
+    """
     classes = len(spec.names)
     if head is None or head.ndim != 3:
         return None
     if spec.head == "raw" and head.shape[1] == 4 + classes + spec.mask_coeffs:
-        scores = head[:, 4 : 4 + classes].reshape(len(head), -1)
+        scores = head[:, 4 : 4 + classes].max(axis=1)
     elif spec.head == "end2end" and head.shape[2] == 6 + spec.mask_coeffs:
         scores = head[:, :, 4]
     else:
         return None
-    return np.asarray(scores.max(axis=1, initial=0.0), np.float32)
+    return np.asarray(scores, np.float32)
 
 
 def saw(ranges: CalibrationRanges) -> str | None:
