@@ -192,7 +192,9 @@ def _calibrated(
     histograms = collect(model, batches, total=len(images), progress=progress, threads=threads, look=look)
     seen = witness.seen(feed.read, feed.blank, feed.noise, feed.light)
     ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-    shift = {style: alignment.shift(quantize(model, ranges, style), threads) for style in STYLES}
+    shift: dict[str, float] = {
+        style: alignment.shift(quantize(model, ranges, style), threads) for style in STYLES
+    }
     return replace(ranges, seen=seen, shift=shift), feed
 
 
