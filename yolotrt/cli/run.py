@@ -45,6 +45,8 @@ from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.bench.sustain import Sustained
+    from yolotrt.data.queued import Queued
+    from yolotrt.pipeline.frames import FrameResult
 
 LINE_EVERY = 10
 """Ticks between two lines of a log; a terminal shows a live table instead."""
@@ -145,6 +147,7 @@ def run(
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
+    from yolotrt.workflow.calibrated_light import light_note
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted))
@@ -206,11 +209,21 @@ def run(
         rates = [(source.name, source.fps) for source in found]
         try:
             with outputs.opened(pipeline, rates, lossless=policy == "block") as (deliver, outlets):
+                lit: list[str | None] = []
+
+                def handed_on(queued: Queued, result: FrameResult) -> None:
+                    if not lit:
+                        lit.append(light_note(engine, [queued.frame]))
+                        if lit[0]:
+                            say(f"note: {lit[0]}")
+                    deliver(queued, result)
+
                 last[:] = [
                     sustain(
-                        pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=deliver
+                        pipeline, feed, duration_s=duration, tick=tick, deadline_s=deadline_s,
+                        deliver=handed_on,
                     )
-                ]
+                ]  # fmt: skip
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise

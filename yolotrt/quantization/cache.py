@@ -190,7 +190,7 @@ def _calibrated(
         alignment.look(outputs)
 
     histograms = collect(model, batches, total=len(images), progress=progress, threads=threads, look=look)
-    seen = witness.seen(feed.read, feed.blank, feed.noise, feed.light)
+    seen = witness.seen(feed.read, feed.blank, feed.noise, feed.lights)
     ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
     shift: dict[str, float] = {
         style: alignment.shift(quantize(model, ranges, style), threads) for style in STYLES

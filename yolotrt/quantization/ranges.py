@@ -101,6 +101,8 @@ class Seen:
         found: In how many of these FP32 found something.
         noise: How many of the images are nothing but noise.
         brightness: Mean brightness of the images, in [0, 1]; None for caches of earlier versions.
+        spread: Standard deviation of the images' brightness; None likewise.
+        objects: Objects that FP32 found in the pictures; None likewise.
     """
 
     images: Count
@@ -109,6 +111,8 @@ class Seen:
     found: Count
     noise: Count = 0
     brightness: Real | None = None
+    spread: Real | None = None
+    objects: Count | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import measured_as
 from yolotrt.quantization.trt_table import only_behind, trt_table
+from yolotrt.workflow.calibrated_light import light_source
 
 if TYPE_CHECKING:
     import onnx
@@ -150,6 +151,7 @@ class BuildPlan:
             ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
             sources["calibration"] = content_key(ranges)
             sources["calibration_algorithm"] = self.ranges.key.algorithm
+            sources |= light_source(self.ranges.seen)
             if request.exclude is None:  # the calibration chooses what stays in high precision
                 sources["noise"] = content_key(self.ranges.noise.get(measured_as(backend.qdq_style), {}))
         if request.exclude is not None:
