@@ -46,14 +46,18 @@ from yolotrt.evaluation.run import annotated_images
 from yolotrt.geometry.detections import Detections
 from yolotrt.model.held import held_precision
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
+from yolotrt.model.scores import score_convolutions, with_shifted_scores
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.quantization.batches import spread
 from yolotrt.quantization.cache import load_or_calibrate
-from yolotrt.quantization.qdq import quantize
+from yolotrt.quantization.graph import WEIGHTED, GraphView
+from yolotrt.quantization.qdq import careful_exclusions, quantize
+from yolotrt.quantization.qdq_gpu import ONE_SCALE_NOISE
 from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.quantization.styles import STYLES, QdqStyle
-from yolotrt.workflow.accuracy_bound.likeness import JUDGED_DECODE, likeness
+from yolotrt.quantization.styles import STYLES, QdqStyle, measured_as
+from yolotrt.workflow.accuracy_bound.criterion import DRIFT
+from yolotrt.workflow.accuracy_bound.likeness import JUDGED_DECODE, likeness, with_logits_moved
 from yolotrt.workflow.evaluate import COCO_DECODE
 
 THREADS = len(os.sched_getaffinity(0))
@@ -74,18 +78,27 @@ class BoundSubject:
 
 @dataclass(frozen=True)
 class BoundVariant:
-    """A way to quantise: images or their kind, how ranges are chosen and scaled, what is left out."""
+    """A way to quantise: images or their kind, how ranges are chosen and scaled, what is left out.
+
+    ``careful`` leaves out what ``build --max-drop`` leaves out first, and moves scores as it does;
+    ``one_scale`` is the noise up to which a weight has one scale, if not the usual.
+    """
 
     images: int | str = IMAGES
     algorithm: str = "mse"
     scale: float = 1.0
     exclude: tuple[str, ...] | None = None
+    careful: bool = False
+    one_scale: float | None = None
     weight_levels: int = 127
     styles: tuple[QdqStyle, ...] = STYLES
 
 
 VARIANTS = {
     "as built": BoundVariant(),
+    "within a bound": BoundVariant(careful=True),
+    "some weights with one scale": BoundVariant(styles=("rtx",)),
+    "weights with one scale": BoundVariant(one_scale=1.0, styles=("rtx",)),
     "all in INT8": BoundVariant(exclude=()),
     "minmax": BoundVariant(algorithm="minmax", exclude=()),
     "percentile": BoundVariant(algorithm="percentile", exclude=()),
@@ -134,7 +147,14 @@ def graph_of(subject: BoundSubject, variant: BoundVariant, style: QdqStyle, keep
                 threads=THREADS,
             )
     ranges = scaled(ranges, variant.scale)
-    return quantize(model, ranges, style, exclude=variant.exclude, weight_levels=variant.weight_levels)
+    exclude: Sequence[str] | None = variant.exclude
+    if variant.careful:
+        exclude = careful_exclusions(model, ranges, style)
+    elif exclude is None and score_convolutions(model, spec):
+        model = with_shifted_scores(model, spec, ranges.shift[measured_as(style)])
+    noise = ONE_SCALE_NOISE if variant.one_scale is None else variant.one_scale
+    with patch("yolotrt.quantization.qdq_gpu.ONE_SCALE_NOISE", noise):
+        return quantize(model, ranges, style, exclude=exclude, weight_levels=variant.weight_levels)
 
 
 def scaled(ranges: CalibrationRanges, by: float) -> CalibrationRanges:
@@ -151,22 +171,27 @@ def engine_of(graph: onnx.ModelProto, spec: ModelSpec, *, literal: bool) -> Iter
         yield FakeQuantizedEngine(graph, file) if literal else OnnxRuntimeEngine(file)
 
 
-Looked = tuple[Evaluation, list[Detections]]
+Looked = tuple[Evaluation, list[Detections], list[Detections]]
+"""Of annotated images, and what was found in unannotated and in annotated ones (these without masks)."""
 
 
 def looked(subject: BoundSubject, graph: onnx.ModelProto, truth: GroundTruth, *, literal: bool) -> Looked:
     """Evaluate an engine on the annotated images, and look at the unannotated ones."""
     spec = read_spec(graph, subject.network.stem)
     evaluator = Evaluator(truth, spec.names)
+    annotated = []
     with engine_of(graph, spec, literal=literal) as engine:
         settings = PipelineSettings("global", cpu_threads=THREADS, decode=COCO_DECODE)
         with TiledPipeline(engine, settings) as pipeline:
             for image_id, pixels in annotated_images(truth, subject.images):
-                evaluator.add(image_id, pipeline(pixels).detections)
+                detections = pipeline(pixels).detections
+                evaluator.add(image_id, detections)
+                confident = detections.take(detections.scores >= JUDGED_DECODE.conf)
+                annotated.append(replace(confident, masks=None))
         with TiledPipeline(engine, replace(settings, decode=JUDGED_DECODE)) as pipeline:
             images = spread(list_images(subject.calib), IMAGES)
             found = [pipeline(read_image(path)).detections for path in images]
-    return evaluator.result(), found
+    return evaluator.result(), found, annotated
 
 
 def kept(keep: Path, name: str, key: dict[str, Any], make: Callable[[], Looked]) -> Looked:
@@ -199,12 +224,14 @@ def measured(subject: BoundSubject, arguments: argparse.Namespace) -> Iterator[d
                 arguments.keep,
                 f"{subject.name} {name} {style}",
                 {**common, "graph": onnx_key(graph)},
-                lambda graph=graph, style=style: looked(subject, graph, truth, literal=style == "gpu"),  # type: ignore[misc]
+                lambda graph=graph, style=style: looked(subject, graph, truth, literal=style != "cpu"),  # type: ignore[misc]
             )
             row = {"subject": subject.name, "variant": name, "style": style, **losses(reference, other)}
+            row["work"] = int8_work(model, graph)
             row["said"] = {
                 str(IMAGES // step): said(reference[1][::step], other[1][::step]) for step in (1, 2)
             }
+            row["drift"] = drift(reference, other, aligned=variant.careful)
             print(json.dumps(row), file=sys.stderr, flush=True)
             yield row
 
@@ -223,6 +250,37 @@ def said(reference: list[Detections], found: list[Detections]) -> dict[str, Any]
     """Return what the criterion makes of an engine."""
     judged = likeness(reference, found)
     return {"figures": judged.figures, "losses": judged.losses}
+
+
+def drift(reference: Looked, other: Looked, *, aligned: bool) -> float:
+    """Return how scores lie to FP32's on the annotated images, which took no part in choosing a shift.
+
+    Args:
+        reference: What FP32 finds.
+        other: What the engine finds.
+        aligned: Move the logits as ``build --max-drop`` does, by what it sees in the unannotated images.
+    """
+    moved = other[2]
+    shift = likeness(reference[1], other[1]).shift if aligned else None
+    if shift is not None:
+        moved = [with_logits_moved(each, shift) for each in moved]
+    return float(likeness(reference[2], moved).figures[DRIFT])
+
+
+def int8_work(model: onnx.ModelProto, graph: onnx.ModelProto) -> float:
+    """Return which part of the convolutions' multiply-adds a Q/DQ graph has in INT8."""
+    view, quantized = GraphView(model), GraphView(graph)
+    in_int8 = {
+        n.name
+        for n in quantized.nodes
+        if n.op_type in WEIGHTED
+        and all(
+            p is not None and p.op_type == "DequantizeLinear"
+            for p in map(quantized.producer.get, n.input[:2])
+        )
+    }
+    work = {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
+    return sum(work[name] for name in in_int8) / sum(work.values())
 
 
 def together(earlier: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -30,7 +30,6 @@ SWEEP = (
     f"bench engines/{REAL}.fp32.onnxruntime.onnx engines/{REAL}.int8.onnxruntime.onnx --source frame.jpg "
     "--groups 1,4 -n 10"
 )
-RTX_PRECISIONS = ("fp32", "fp16", "int8", "fp8")
 RTX_BUILD = "--backend tensorrt-rtx --compute-capability SM120"
 RTX_BATCHES = ("1", "4", "32", "1-32")
 
@@ -102,19 +101,11 @@ def demo(folder: Path) -> Json:
 
 
 def rtx_layers(folder: Path) -> Json:
-    """Build with TensorRT-RTX in four precisions, and read what the engines say of their layers."""
+    """Build with TensorRT-RTX in every form of a network, and read what the builder says of the layers."""
     _link(folder)
     yolotrt(folder, f"export {REAL}.pt", quiet=True)
-    rows = []
-    for precision in RTX_PRECISIONS:
-        calibrated = " --images coco-mini/calib/images" if precision in ("int8", "fp8") else ""
-        build = f"build engines/{REAL}.onnx --{precision} {RTX_BUILD}"
-        yolotrt(folder, f"{build} --batch 1{calibrated}", quiet=True)
-        engine = f"engines/{REAL}.{precision}.tensorrt-rtx.engine"
-        yolotrt(folder, f"inspect {engine} --json {precision}.json", quiet=True)
-        found = json.loads((folder / f"{precision}.json").read_text())["found"]
-        kept = ("precision", "bytes", "layers", "convolutions", "activations_not_fused", "environment")
-        rows.append({key: found[key] for key in kept})
+    given = (f"engines/{REAL}.onnx", "coco-mini/calib/images")
+    found = _module(folder, "benchmarks.rtx_variants", *(_inside(folder, word) for word in given))
     sizes = {}
     for batch in RTX_BATCHES:
         engine = f"batch-{batch}.engine"
@@ -122,7 +113,7 @@ def rtx_layers(folder: Path) -> Json:
             folder, f"build engines/{REAL}.onnx --fp16 {RTX_BUILD} --batch {batch} -o {engine}", quiet=True
         )
         sizes[batch] = (folder / engine).stat().st_size
-    return {"engines": rows, "fp16_bytes_by_batch": sizes}
+    return {**found, "fp16_bytes_by_batch": sizes}
 
 
 def int8_comparison(folder: Path) -> Json:

@@ -200,20 +200,24 @@ def rtx_layers(found: Json) -> str:
     """Return what the engines say of their layers."""
     rows = [
         (
-            e["precision"],
+            e["variant"],
+            f"{e['moved_bytes'] / 1e6:.0f} MB",
             f"{e['bytes'] / 1e6:.1f} MB",
             str(e["layers"]),
             ", ".join(f"{count} {kind}" for kind, count in e["convolutions"].items()),
+            str(e["writing_fp32"]),
             str(e["activations_not_fused"]),
         )
         for e in found["engines"]
     ]
     head = (
-        "precision",
-        "size",
+        "network",
+        "moved for each frame",
+        "engine",
         "layers",
         "convolutions",
-        "convolutions whose activation is a separate layer",
+        "8-bit ones that write FP32",
+        "with a separate activation",
     )
     return _table(head, rows, left=1)
 

@@ -110,7 +110,7 @@ def test_an_arrow_that_others_imply_is_left_out() -> None:
 
 SOURCES = [*MODULES, *sorted(ROOT.rglob("*.cu")), *sorted(ROOT.rglob("*.cuh"))]
 MOST_LINES = 300
-APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 4"}
+APART = {"T = TypeVar('T')", "VERSION = 1", "VERSION = 2", "RECIPE = 5"}
 """Constants that mean something else in each module: documents count their versions for themselves."""
 
 

@@ -52,8 +52,10 @@ def test_the_report_of_a_build_gives_the_layers_of_the_last_profile() -> None:
         "fp8_myl1_5",
     ]
     assert layers[0] == Layer(
-        "/a/Conv [profile 1]_myl1_1", "correlation", ("INT8",), ("INT8", "FP32"), ("FP32",), ("a",)
-    )
+        "/a/Conv [profile 1]_myl1_1", "correlation", ("INT8",), ("INT8", "FP32"), ("FP32",), ("a",),
+        moved_bytes=16 * 8 * 8 * (1 + 4),
+    )  # fmt: skip
+    assert summarise(layers).moved_bytes == 16 * 8 * 8 * sum((1 + 4, 4 + 1, 2 + 2, 2 + 2 + 2, 1 + 4))
     assert [is_convolution(layer) for layer in layers] == [True, False, True, False, True]
     assert summarise(layers).convolutions == {"INT8": 1, "FP16": 1, "FP8": 1}
 

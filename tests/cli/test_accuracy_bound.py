@@ -39,9 +39,28 @@ def test_the_trade_is_printed_and_a_second_run_is_up_to_date(
     assert read_json(tmp_path / "p.json")["cached"]
 
 
+def test_the_precision_that_is_fastest_here_is_chosen_by_measurement(
+    cli: Cli, tiny_onnx: Path, pictures: Path, tmp_path: Path
+) -> None:
+    done = cli("build", tiny_onnx, "--int8=auto", "--backend", "onnxruntime", "--images", pictures,
+               "--max-drop", "50%", "--json", "a.json")  # fmt: skip
+    assert done.code == 0, done.err
+    found = read_json(tmp_path / "a.json")
+    assert {entry["precision"] for entry in found["precisions"]} == {"fp32", "int8"}
+    assert all(entry["p50_s"] > 0 for entry in found["precisions"])
+    chosen = next(e for e in found["precisions"] if e["path"] == found["path"])
+    assert chosen["precision"] == found["precision"]
+    assert found["reason"] in done.err.replace("\n", " ")
+    assert "Is INT8 worth it here?" in done.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--precision", "auto", "--int8"), "chooses"),
+        (("--precision", "auto", "-o", "e.onnx"), "-o"),
+        (("--precision", "int4"), "int4"),
+        (("--precision", "fp16", "--int8"), "exclude each other"),
         (("--max-drop", "1%"), "--int8"),
         (("--int8", "--max-drop", "1"), "--max-drop '1'"),
         (("--int8", "--eval-images", "."), "--max-drop"),

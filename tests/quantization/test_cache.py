@@ -55,7 +55,7 @@ def test_a_second_call_reads_the_cache(setting: Setting) -> None:
     assert (first.cached, first.images, first.changed) == (False, 4, ())
     assert (second.cached, second.images, second.warning) == (True, 4, None)
     assert again == made
-    assert set(made.noise) == set(STYLES)
+    assert set(made.noise) == set(made.shift) == set(STYLES)
     assert all(made.noise.values())
 
 
@@ -116,8 +116,8 @@ def test_what_is_written_is_read_back(setting: Setting, tmp_path: Path) -> None:
 def test_caches_that_call_the_gpu_style_by_its_earlier_name_are_read(setting: Setting) -> None:
     made, _ = setting.calibrate()
     text = setting.cache.read_text()
-    assert text.count('"gpu": ') == 1
-    setting.cache.write_text(text.replace('"gpu": ', '"tensorrt": '))
+    assert text.count('"gpu": {') == 1
+    setting.cache.write_text(text.replace('"gpu": {', '"tensorrt": {'))
     assert read_ranges(setting.cache) == made
     assert setting.calibrate()[1].cached
 

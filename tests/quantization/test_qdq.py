@@ -16,7 +16,8 @@ from yolotrt.errors import CalibrationError
 from yolotrt.quantization import qdq
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.observe import collect
-from yolotrt.quantization.qdq import default_exclusions, quantize
+from yolotrt.quantization.qdq import careful_exclusions, default_exclusions, quantize
+from yolotrt.quantization.qdq_gpu import ONE_SCALE_NOISE, rounding_noise
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges, find_ranges
 from yolotrt.quantization.sensitivity import LayerNoise, layers_of
 from yolotrt.quantization.styles import STYLES, QdqStyle
@@ -222,6 +223,26 @@ def test_82_percent_of_the_work_stay_in_int8_if_so_much_can_be() -> None:
     assert left_out(quantised_elsewhere=0.8095, never={"p1.conv", "proto"}) == []
 
 
+def test_tensorrt_rtx_gets_one_weight_scale_where_that_costs_little() -> None:
+    model = c3k2()
+    weights = {t.name: t for t in model.graph.initializer}
+    loud = next(n for n in model.graph.node if n.name == "b2.conv").input[1]
+    uneven = numpy_helper.to_array(weights[loud]).copy()
+    uneven[0] *= 100  # the others would be left a step or two
+    weights[loud].CopyFrom(numpy_helper.from_array(uneven, loud))
+    low, per_channel = quantized("rtx", model), quantized("gpu", model)
+    kinds = {n: sources(low, n) for n in ("b1.conv", "b2.conv")}
+    assert kinds == {n: sources(per_channel, n) for n in kinds}
+    scales = {n.name: constants(low)[GraphView(low).producer[n.input[1]].input[1]].ndim
+              for n in low.graph.node if n.name in kinds}  # fmt: skip
+    assert scales == {"b1.conv": 0, "b2.conv": 1}
+    for exact, rough in zip(run(c3k2(), images(8)), run(quantized("rtx"), images(8)), strict=True):
+        assert np.square(rough - exact).mean() / exact.var() < 0.06
+    even = np.random.default_rng(0).uniform(-1, 1, (8, 4, 3, 3)).astype(np.float32)
+    assert rounding_noise(even, 1 / 127) == pytest.approx((1 / 127) ** 2 / 12 * 3, rel=0.2)
+    assert rounding_noise(even, 1 / 127) < ONE_SCALE_NOISE < rounding_noise(even, 1 / 8)
+
+
 def test_ranges_of_another_network_are_refused() -> None:
     net = Net()
     other = net.model([net.conv(net.conv_silu("x", "other", 3, 4), "end", 4, 2)])
@@ -270,3 +291,7 @@ def test_the_default_leaves_82_percent_in_int8_if_so_much_can_be(
     monkeypatch.setattr(qdq, "layers_of", lambda *_: layers)
     ranges = SimpleNamespace(noise={})
     assert default_exclusions(onnx.ModelProto(), ranges, "cpu") == ["loud"] * left_out  # type: ignore[arg-type]
+    careful = careful_exclusions(onnx.ModelProto(), ranges, "cpu")  # type: ignore[arg-type]
+    assert careful == ["loud"] * (cost < 0.15 and quantisable - cost >= 0.81)
+    most = careful_exclusions(onnx.ModelProto(), ranges, "cpu", least=0.95)  # type: ignore[arg-type]
+    assert most == ["loud"] * (quantisable - cost >= 0.95)

@@ -30,14 +30,26 @@ def test_pictures_in_which_something_is_found_are_counted() -> None:
     head[1, 5, 3], head[2, 4, 0] = 0.25, 0.2
     witness = Witness(RAW)
     witness.look({"output0": head, "output1": head})
-    assert witness.seen(3, 1) == Seen(3, 1, 3, 1)
+    assert witness.seen(3, 1) == Seen(3, 1, 3, 1, objects=1)
+    assert witness.seen(2, 0, 0, (2, 0.8, 0.34)) == Seen(2, 0, 3, 1, 0, 0.4, 0.1, 1)
     rows = np.zeros((2, 5, 6 + 4), np.float32)
     rows[..., :4] = rows[..., 5:] = 9.0
     rows[0, 2, 4] = 0.9
     witness = Witness(END2END)
     witness.look({"output0": rows})
     witness.look({"output0": rows})
-    assert witness.seen(4, 0) == Seen(4, 0, 4, 2)
+    assert witness.seen(4, 0) == Seen(4, 0, 4, 2, objects=2)
+
+
+def test_positions_that_overlap_are_one_object() -> None:
+    head = np.zeros((1, 4 + 2 + 4, 5), np.float32)
+    head[0, :4] = np.array([[10, 10, 8, 8], [10.2, 10, 8, 8], [40, 40, 8, 8], [10, 10, 8, 8], [5, 5, 2, 2]]).T
+    head[0, 4, :3], head[0, 5, 3], head[0, 4, 4] = 0.9, 0.8, 0.2  # two of a kind, one apart, one of another
+    witness = Witness(RAW)
+    witness.look({"output0": head})
+    seen = witness.seen(1, 0, 0, (1, 0.5, 0.25))
+    assert seen.objects == 3
+    assert "finds 3 objects in 1 of 1 pictures" in (saw(_ranges(seen)) or "")
 
 
 @pytest.mark.parametrize("shape", [(2, 11, 7), (2, 7, 11), (20, 7)])
@@ -140,6 +152,6 @@ def test_what_was_seen_is_told(tmp_path: Path, pictures: Path) -> None:
     brightness = np.mean([cv2.imread(str(p))[::16, ::16].mean() / 255 for p in pictures.iterdir()])
     assert ranges.seen.brightness == pytest.approx(brightness, abs=1e-3)
     assert status.saw == saw(ranges)
-    assert (status.saw or "").startswith("5 images, 1 of them copies, FP32 finds something in ")
+    assert (status.saw or "").startswith("5 images, 1 of them copies, FP32 finds ")
     assert setting.calibrate()[1].saw == status.saw
     assert saw(_ranges(None)) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ import pytest
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
 from yolotrt.backends.loading import load_engine
+from yolotrt.backends.registry import backend
 from yolotrt.errors import ArtifactError, CalibrationError, UsageError
+from yolotrt.model.onnxfile import load_onnx, read_spec
+from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges
 from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine, plan_build
+from yolotrt.workflow.plan import BuildPlan
+
+DEMO = Path(str(files("yolotrt.data") / "assets" / "demo-yolo26-seg.onnx"))
 
 
 def _build(folder: Path, precision: Precision, **fields: object) -> tuple[BuildOutcome, list[str]]:
@@ -65,6 +72,30 @@ def test_nothing_is_done_twice_and_every_change_is_seen(folder: Path, pictures: 
     outcome, said = _build(folder, "int8", images=pictures)
     assert not outcome.cached
     assert any("model" in line and "changed" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shift"),
+    [
+        ({}, 0.0625),
+        ({"score_shift": 0.5}, 0.5),
+        ({"score_shift": 0.0}, 0.0),
+        ({"exclude": ()}, 0.0),
+        ({"precision": "fp8"}, 0.0),
+        ({"implicit": True}, 0.0),
+    ],
+)
+def test_scores_move_by_what_the_calibration_found_for_these_layers(
+    fields: dict[str, Any], shift: float
+) -> None:
+    model = load_onnx(DEMO)
+    request = BuildRequest(DEMO, **{"precision": "int8", **fields})
+    key = CalibrationKey("", (), {}, "mse")
+    ranges = CalibrationRanges({}, key, shift={"cpu": 0.0625, "gpu": 0.25})
+    plan = BuildPlan(request, backend("onnxruntime"), DEMO, model, read_spec(model, "demo"), ranges)
+    assert plan.score_shift == shift
+    assert plan.engine().sources.get("score_shift") == (f"{shift:.4f}" if shift else None)
+    assert (plan.fp32 is model) == (shift == 0.0)
 
 
 def test_a_damaged_engine_is_built_again(folder: Path) -> None:

@@ -25,6 +25,8 @@ class Layer:
         nodes: Names of the ONNX nodes that it computes, wholly or in part.
         activation_elsewhere: Nodes of the activation function behind this convolution that another layer
             computes: a fusion that was lost.
+        moved_bytes: Size of what it reads and writes besides constants, for the batch that its shapes
+            name; None if the library does not tell.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Layer:
     outputs: tuple[str, ...]
     nodes: tuple[str, ...]
     activation_elsewhere: tuple[str, ...] = ()
+    moved_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ class LayerSummary:
         convolutions: Number of convolutions by the type of their inputs, such as ``{"INT8": 83}``.
         unfused: Convolutions whose activation function is computed by another layer, which moves the
             data through memory once more.
+        moved_bytes: Size of what all layers read and write besides constants; None if it is not known.
     """
 
     layers: int
     convolutions: Mapping[str, int]
     unfused: tuple[str, ...]
+    moved_bytes: int | None = None
 
 
 def summarise(layers: Sequence[Layer]) -> LayerSummary:
@@ -35,7 +37,8 @@ def summarise(layers: Sequence[Layer]) -> LayerSummary:
     convolutions = [layer for layer in layers if is_convolution(layer)]
     types = Counter(layer.inputs[0] if layer.inputs else "?" for layer in convolutions)
     unfused = tuple(layer.name for layer in convolutions if layer.activation_elsewhere)
-    return LayerSummary(len(layers), dict(types.most_common()), unfused)
+    moved = [layer.moved_bytes for layer in layers if layer.moved_bytes is not None]
+    return LayerSummary(len(layers), dict(types.most_common()), unfused, sum(moved) if moved else None)
 
 
 def is_convolution(layer: Layer) -> bool:
@@ -59,6 +62,7 @@ def describe_layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
         "layers": summary.layers,
         "convolutions": dict(summary.convolutions),
         "activations_not_fused": len(summary.unfused),
+        **({} if summary.moved_bytes is None else {"moved_bytes": summary.moved_bytes}),
         "layer_table": [_row(layer) for layer in layers],
     }
 

@@ -172,6 +172,7 @@ def bench(
     from yolotrt.data.measured import read_frames, source_files
     from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
+    from yolotrt.workflow.calibrated_light import light_note
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
     if resume and output is None:
@@ -219,6 +220,9 @@ def bench(
         for file in (file for pair in pairs for file in pair):
             announce(file, imgsz, device)
         frames = read_frames(source)
+        for file in (file for pair in pairs for file in pair):
+            if note := light_note(file.path, frames):
+                say(f"note: {note}")
         if groups is None and "groups" not in chosen and any("tiled" in name for name in settings.modes):
             frame_wh = (frames[0].shape[1], frames[0].shape[0])
             fitting = with_fitting_groups(settings, frame_wh, [pair[0] for pair in pairs])

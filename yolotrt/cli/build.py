@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.build_ways import build_bounded, build_fastest, emit_built, require_automatic
 from yolotrt.cli.calibration_images import coco_images, may_fetch, offered_images
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
+from yolotrt.cli.console import progress_bars, say, tell
 from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import (
     CALIB_DATA,
@@ -35,9 +36,6 @@ from yolotrt.errors import UsageError
 
 if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
-    from yolotrt.backends.base import EngineFile
-    from yolotrt.workflow.accuracy_bound.search import BoundRequest
-    from yolotrt.workflow.built import BuiltWithinBound
 
 _LOG = "yolotrt build --log"
 
@@ -53,6 +51,13 @@ def build(
     fp16: Annotated[bool, typer.Option("--fp16", help="16-bit (gains nothing on a CPU).")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="32-bit. [default]")] = False,
     fp8: Annotated[bool, typer.Option("--fp8", help="8-bit float, TensorRT on Ada and newer.")] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|NAME",
+            help="One of these by name, or auto: build those that may be fastest, measure here, choose.",
+        ),
+    ] = None,
     backend: Backend = "auto",
     images: Images = None,
     limit: Limit = None,
@@ -138,6 +143,9 @@ def build(
 ) -> None:
     r"""Build an engine: export and calibrate first where needed, each step from its cache when it holds.
 
+    --precision auto answers whether INT8 is worth it on this machine: a lower precision is chosen if it is
+    certainly faster, and within --max-drop if that is given.
+
     --max-drop is an accuracy bound: layers are taken out of INT8 until the measured loss is within it. The
     loss itself counts, not its interval, so this is stricter than --max-drop of eval. The build fails
     (exit 3) if no engine keeps the bound with at least --least-int8 of the work in INT8.
@@ -152,6 +160,7 @@ def build(
       yolotrt build yolo11n-seg.pt --fp16 --backend fused --targets sm_86,sm_120
       yolotrt build yolo11n-seg.pt --fp16 --backend fused --retune
       yolotrt build --int8
+      yolotrt build yolo11n-seg.pt --precision auto --images street/ --max-drop 1%
       yolotrt build yolo11n-seg.pt --int8 --images street/ --max-drop 1% \
         --eval-images coco/val --annotations coco/instances.json
       yolotrt build yolo26n-seg.pt --int8 --tiles --images street/ --max-drop 1% --mode tiled+global
@@ -171,13 +180,21 @@ def build(
 
     flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "fp32": fp32, "fp8": fp8}
     chosen = [name for name, wanted in flags.items() if wanted]
-    if len(chosen) > 1:
+    automatic = precision == "auto"
+    if precision is not None and not automatic:
+        chosen.append(choice(precision, "--precision", (*flags, "auto")))  # type: ignore[arg-type]
+    if len(set(chosen)) > 1:
         raise UsageError(
             f"--{' and --'.join(chosen)} exclude each other.", hint="Build one engine at a time."
         )
+    if automatic:
+        require_automatic(chosen, output, implicit=implicit)
+        chosen = ["int8"]  # what needs images, and what a bound is about
+    int8, fp8 = "int8" in chosen, "fp8" in chosen
     if implicit and not int8:
         raise UsageError("--implicit is a way to INT8.", hint="Add --int8.")
-    if max_drop is None and (annotations or eval_images or mode or least_int8 or max_drop_small):
+    needs_bound = (annotations, eval_images, least_int8, max_drop_small, None if automatic else mode)
+    if max_drop is None and any(needs_bound):
         raise UsageError(
             "--annotations, --eval-images, --mode, --least-int8 and --max-drop-small belong to --max-drop.",
             hint="Add --max-drop 1%.",
@@ -223,11 +240,15 @@ def build(
             "retune": retune,
         },
     )
+    limits = None
+    if bound is not None:
+        limits = BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least, small)
     with _own_log(log, overwrite=overwrite):
-        if bound is not None:
-            _within_bound(
-                BoundRequest(request, bound, annotations, eval_images, cores(), judged_in, least, small), json
-            )
+        if automatic:
+            build_fastest(request, limits, judged_in, json)
+            return
+        if limits is not None:
+            build_bounded(limits, json)
             return
         with progress_bars() as progress:
             outcome = build_engine(request, progress=progress, say=say)
@@ -236,7 +257,7 @@ def build(
         say(f"note: {note}")
     if json != "-":
         tell(str(file.path))
-    _emit(json, file, outcome.cached)
+    emit_built(json, file, outcome.cached)
 
 
 def _claim(
@@ -269,29 +290,3 @@ def _own_log(log: Path | None, *, overwrite: bool) -> AbstractContextManager[Non
     from yolotrt.artifacts.folders import owning_file
 
     return owning_file(log, _LOG, option="--log", overwrite=overwrite) if log else nullcontext()
-
-
-def _within_bound(wanted: BoundRequest, json: str | None) -> None:
-    """Build an engine that keeps a bound, and print what that costs."""
-    from yolotrt.report.bound_tables import bound_table
-    from yolotrt.workflow.accuracy_bound.search import build_within_bound
-    from yolotrt.workflow.built import BuiltWithinBound
-
-    with progress_bars() as progress:
-        outcome = build_within_bound(wanted, progress=progress, say=say)
-    if json != "-":
-        console = stdout()
-        console.print(bound_table(outcome, console.width))
-        tell(str(outcome.file.path))
-    facts = (outcome.criterion, outcome.mode, outcome.bound, outcome.reference, outcome.attempts)
-    _emit(json, outcome.file, outcome.cached, BuiltWithinBound(*facts))
-
-
-def _emit(json: str | None, file: EngineFile, cached: bool, bound: BuiltWithinBound | None = None) -> None:
-    from yolotrt.workflow.built import BUILT, Built
-
-    sources = {name: value for name, value in file.sources.items() if name != "bound_outcome"}
-    facts = (str(file.path), file.backend, file.precision, file.batches, file.sha256, cached, sources)
-    found = BUILT.to_json(Built(*facts, bound))
-    # "promise" is what the key was called first: scripts that read it go on.
-    emit_json(json, found if bound is None else {**found, "promise": found["accuracy_bound"]})

@@ -12,6 +12,9 @@ PREDICTED = "runs/predict"
 _OPTIONAL_VALUES = {("predict", "--save"): PREDICTED}
 """Options whose value may be left out, with what it is then."""
 
+_SPELT = {("build", "--int8=auto"): "--precision=auto"}
+"""Options with a value that is another option's here."""
+
 _FORMER = {("run", "--whole"): "--global-engine"}
 """What options of ours were called first; still taken."""
 
@@ -109,6 +112,7 @@ def rewritten(words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--") and "_" in name:
             word = name.replace("_", "-") + equals + value
+        word = _SPELT.get((verb, word), word)
         if former := _FORMER.get((verb, name)):
             word = former + equals + value
         rest.append(word)

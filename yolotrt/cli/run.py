@@ -163,6 +163,7 @@ def run(
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
+    from yolotrt.workflow.calibrated_light import noting_light
     from yolotrt.workflow.decoding import decode_where_processed
 
     engine, wanted = engine_and_sources(targets, source, device)
@@ -237,8 +238,9 @@ def run(
         rates = [(source.name, source.fps) for source in found]
         try:
             with outputs.opened(pipelines[0], rates, lossless=policy == "block") as (deliver, outlets):
+                lit = noting_light(engine, deliver, note)
                 ended = sustain(
-                    pipelines, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=deliver
+                    pipelines, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=lit
                 )
                 last[:] = [ended]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it

@@ -20,6 +20,7 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import Algorithm
+from yolotrt.quantization.alignment import Alignment
 from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.cache_file import CALIBRATION as CALIBRATION
 from yolotrt.quantization.cache_file import DOCUMENT
@@ -180,14 +181,21 @@ def _calibrated(
     feed = ImageFeed(images, preprocessing, batch, full)
     sample: list[F32] = []
     # One image at a time where possible: the audit holds two networks' tensors.
-    batches = _keeping(feed, sample, len(images) // batch, size=batch if full else 1)
+    alignment = Alignment(spec, len(images) // batch, batch)
+    batches = _keeping(feed, sample, alignment, len(images) // batch, size=batch if full else 1)
     witness = Witness(spec)
-    histograms = collect(
-        model, batches, total=len(images), progress=progress, threads=threads, look=witness.look
-    )
-    seen = witness.seen(feed.read, feed.blank, feed.noise, feed.light)
+
+    def look(outputs: Mapping[str, F32]) -> None:
+        witness.look(outputs)
+        alignment.look(outputs)
+
+    histograms = collect(model, batches, total=len(images), progress=progress, threads=threads, look=look)
+    seen = witness.seen(feed.read, feed.blank, feed.noise, feed.lights)
     ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-    return replace(ranges, seen=seen), feed
+    shift: dict[str, float] = {
+        style: alignment.shift(quantize(model, ranges, style), threads) for style in STYLES
+    }
+    return replace(ranges, seen=seen, shift=shift), feed
 
 
 def _known(
@@ -206,12 +214,15 @@ def _known(
     return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known), saw(known))
 
 
-def _keeping(batches: Iterable[F32], kept: list[F32], total: int, size: int) -> Iterator[F32]:
+def _keeping(
+    batches: Iterable[F32], kept: list[F32], alignment: Alignment, total: int, size: int
+) -> Iterator[F32]:
     """Pass about ``total`` batches on, and keep ``size`` images of some of them, evenly spread."""
     wanted = max(1, AUDITED // size)
     for i, batch in enumerate(batches):
         if i % max(1, total // wanted) == 0 and len(kept) < wanted:
             kept.append(batch[:size].copy())
+        alignment.keep(batch)
         yield batch
 
 

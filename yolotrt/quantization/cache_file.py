@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class CalibrationFile:
         tensors: Range by tensor name.
         noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result.
         seen: What the images showed; None for files of earlier versions.
+        shift: By Q/DQ style, what added to all logits brings INT8's scores back to FP32's; empty for files of
+            earlier versions.
         images: The images, in their order.
     """
 
@@ -55,6 +57,7 @@ class CalibrationFile:
     tensors: Mapping[str, TensorRange]
     noise: Mapping[str, Mapping[str, Real]]
     seen: Seen | None = None
+    shift: Mapping[str, Real] = field(default_factory=dict)
     images: tuple[CalibrationImage, ...]
 
     @property
@@ -63,7 +66,7 @@ class CalibrationFile:
         images = tuple((image.file, image.sha256) for image in self.images)
         key = CalibrationKey(self.model, images, self.preprocessing, self.algorithm, self.method)
         noise = _by_style(self.noise)
-        return CalibrationRanges(self.tensors, key, noise, self.seen)
+        return CalibrationRanges(self.tensors, key, noise, self.seen, self.shift)
 
 
 def _by_style(noise: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
@@ -121,6 +124,7 @@ def write_ranges(target: Path, ranges: CalibrationRanges, model_file: Path | Non
         tensors=ranges.tensors,
         noise=ranges.noise,
         seen=ranges.seen,
+        shift=ranges.shift,
         images=tuple(CalibrationImage(name, digest) for name, digest in key.images),
     )
     return DOCUMENT.write(target, file)

@@ -76,7 +76,7 @@ class QdqWriter:
         Args:
             node: The convolution.
             values: Its weights, output channels first.
-            scales: (channels,) scales.
+            scales: (channels,) scales, or () one for all.
             levels: Largest magnitude used, 127 or less.
         """
         column = scales.reshape(-1, *[1] * (values.ndim - 1))
@@ -120,11 +120,12 @@ class QdqWriter:
         name = f"{node.input[slot]}.of.{node.output[0]}"
         parts = [f"{name}.quantized", f"{name}.scale", f"{name}.zero_point"]
         for part, values in zip(
-            parts, (integers, scales, np.zeros(len(scales), integers.dtype)), strict=True
+            parts, (integers, scales, np.zeros(np.shape(scales), integers.dtype)), strict=True
         ):
             self._add(part, values)
+        axis = {"axis": 0} if np.ndim(scales) else {}
         dequantize = helper.make_node(
-            "DequantizeLinear", parts, [f"{name}.dequantized"], name=f"{name}.dequantize", axis=0
+            "DequantizeLinear", parts, [f"{name}.dequantized"], name=f"{name}.dequantize", **axis
         )
         self._first.append(dequantize)
         self._rename[self._position[id(node)], slot] = f"{name}.dequantized"

@@ -13,15 +13,21 @@ from yolotrt.quantization.qdq_cpu import integer_convolutions, quantize_for_cpu
 from yolotrt.quantization.qdq_gpu import int8_convolutions, quantize_for_gpu
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.sensitivity import choose_exclusions, layers_of
-from yolotrt.quantization.styles import QdqStyle
+from yolotrt.quantization.styles import QdqStyle, measured_as
 
-BUDGET: dict[QdqStyle, float] = {"cpu": 0.08, "gpu": 0.12}
+BUDGET: dict[QdqStyle, float] = {"cpu": 0.08, "gpu": 0.12, "rtx": 0.12}
 """Share of the convolutions' multiply-adds that may stay in high precision where that prevents most harm."""
 
 LEAST_IN_INT8 = 0.82
 """Share of the convolutions' multiply-adds that the default leaves in INT8, if so much of it can be."""
 
-_FIRST_OPSET: dict[QdqStyle, int] = {"cpu": 13, "gpu": 19}
+CAREFUL = 0.15
+"""The same share where an accuracy bound is to be kept: noise falls by a quarter to a third."""
+
+CAREFULLY_IN_INT8 = 0.81
+"""Share that stays in INT8 then, if so much of it can be."""
+
+_FIRST_OPSET: dict[QdqStyle, int] = {"cpu": 13, "gpu": 19, "rtx": 19}
 """First opset whose QuantizeLinear knows scales per channel, and scales in FP16."""
 
 
@@ -53,7 +59,7 @@ def quantize(
     model = _with_opset(model, _FIRST_OPSET[style])
     if style == "cpu":
         return quantize_for_cpu(model, ranges, exclude, weight_levels)
-    return quantize_for_gpu(model, ranges, exclude)
+    return quantize_for_gpu(model, ranges, exclude, one_scale=style == "rtx")
 
 
 def quantized_convolutions(
@@ -65,9 +71,29 @@ def quantized_convolutions(
 
 def default_exclusions(model: onnx.ModelProto, ranges: CalibrationRanges, style: QdqStyle) -> list[str]:
     """Return the convolutions that stay in high precision unless asked otherwise."""
-    layers = layers_of(model, ranges.noise.get(style, {}))
-    spare = sum(layer.cost for layer in layers) - LEAST_IN_INT8
-    return choose_exclusions(layers, max(0.0, min(BUDGET[style], spare)))
+    return _exclusions(model, ranges, style, BUDGET[style], LEAST_IN_INT8)
+
+
+def careful_exclusions(
+    model: onnx.ModelProto, ranges: CalibrationRanges, style: QdqStyle, least: float = 0.0
+) -> list[str]:
+    """Return the convolutions that stay in high precision where an accuracy bound is to be kept.
+
+    Args:
+        model: The FP32 model.
+        ranges: Its calibration.
+        style: For which kernels.
+        least: Share of the convolutions' multiply-adds that must be INT8, if so much of it can be.
+    """
+    return _exclusions(model, ranges, style, CAREFUL, max(CAREFULLY_IN_INT8, least))
+
+
+def _exclusions(
+    model: onnx.ModelProto, ranges: CalibrationRanges, style: QdqStyle, budget: float, least: float
+) -> list[str]:
+    layers = layers_of(model, ranges.noise.get(measured_as(style), {}))
+    spare = sum(layer.cost for layer in layers) - least
+    return choose_exclusions(layers, max(0.0, min(budget, spare)))
 
 
 def _with_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:

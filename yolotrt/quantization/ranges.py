@@ -16,8 +16,8 @@ from yolotrt.quantization.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 5
-"""Raised whenever the same images would give other ranges: caches of an older method are rebuilt."""
+METHOD_VERSION = 6
+"""Raised whenever the same images would give other results: caches of an older method are rebuilt."""
 
 OFF = -6.0
 """Where a SiLU counts as off: its result there is -0.015."""
@@ -101,6 +101,8 @@ class Seen:
         found: In how many of these FP32 found something.
         noise: How many of the images are nothing but noise.
         brightness: Mean brightness of the images, in [0, 1]; None for caches of earlier versions.
+        spread: Standard deviation of the images' brightness; None likewise.
+        objects: Objects that FP32 found in the pictures; None likewise.
     """
 
     images: Count
@@ -109,6 +111,8 @@ class Seen:
     found: Count
     noise: Count = 0
     brightness: Real | None = None
+    spread: Real | None = None
+    objects: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,15 @@ class CalibrationRanges:
         noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result; see
             :mod:`yolotrt.quantization.sensitivity`.
         seen: What the images showed; None for caches of earlier versions.
+        shift: By Q/DQ style, what added to all logits brings the scores of the default INT8 network back to
+            FP32's; see :mod:`yolotrt.quantization.alignment`. Empty for caches of earlier versions.
     """
 
     tensors: Mapping[str, TensorRange]
     key: CalibrationKey
     noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seen: Seen | None = None
+    shift: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_ranges(

@@ -1,11 +1,17 @@
-"""The two styles of Q/DQ graphs, each for one kind of kernels."""
+"""The styles of Q/DQ graphs, each for one kind of kernels."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
-QdqStyle = Literal["cpu", "gpu"]
-"""``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``gpu`` for TensorRT 10, 11 and RTX
-(int8 symmetric)."""
+QdqStyle = Literal["cpu", "gpu", "rtx"]
+"""``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``gpu`` for TensorRT 10 and 11 (int8
+symmetric), ``rtx`` for TensorRT-RTX: the same, with one scale for a whole weight where that costs little."""
 
-STYLES: tuple[QdqStyle, ...] = get_args(QdqStyle)
+STYLES: tuple[QdqStyle, ...] = ("cpu", "gpu")
+"""Those whose noise and shift of scores a calibration measures."""
+
+
+def measured_as(style: QdqStyle) -> QdqStyle:
+    """Return the style whose noise and shift stand for those of another."""
+    return style if style in STYLES else "gpu"

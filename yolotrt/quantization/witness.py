@@ -6,6 +6,7 @@ number and kind of real pictures hardly matters. In real ones FP32 finds somethi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,8 +14,12 @@ import numpy as np
 from yolotrt.arrays import F32
 from yolotrt.errors import CalibrationError
 from yolotrt.geometry.detections import CONFIDENT
+from yolotrt.geometry.merge import nms
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.ranges import CalibrationRanges, Seen
+
+SAME = 0.7
+"""Overlap above which two boxes are of one object."""
 
 FEW_IMAGES = 10
 MOST = 0.5
@@ -31,7 +36,7 @@ class Witness:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
-        self._pictures, self._found = 0, 0
+        self._pictures, self._found, self._objects = 0, 0, 0
 
     def look(self, outputs: Mapping[str, F32]) -> None:
         """Take note of one batch.
@@ -39,19 +44,33 @@ class Witness:
         Args:
             outputs: The network's outputs by name; of a head of unknown shape nothing is noted.
         """
-        best = _best_scores(outputs.get(self._spec.head_output), self._spec)
-        if best is not None:
-            self._pictures += len(best)
-            self._found += int((best >= CONFIDENT).sum())
+        head = outputs.get(self._spec.head_output)
+        scores = position_scores(head, self._spec)
+        if head is not None and scores is not None:
+            self._pictures += len(scores)
+            self._found += int((scores.max(axis=1, initial=0.0) >= CONFIDENT).sum())
+            self._objects += sum(map(self._count, head, scores))
 
-    def seen(self, images: int, blank: int, noise: int = 0, light: float | None = None) -> Seen:
+    def _count(self, head: F32, scores: F32) -> int:
+        """Return how many objects a picture shows."""
+        sure = scores >= CONFIDENT
+        if self._spec.head == "end2end" or not sure.any():
+            return int(sure.sum())
+        centre, size = head[:2, sure].T, head[2:4, sure].T
+        boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+        classes = head[4 : 4 + len(self._spec.names), sure].argmax(axis=0)
+        return len(nms(boxes, scores[sure], classes, SAME))
+
+    def seen(
+        self, images: int, blank: int, noise: int = 0, lights: tuple[int, float, float] | None = None
+    ) -> Seen:
         """Return what was seen.
 
         Args:
             images: Number of images read.
             blank: How many of them are of one colour.
             noise: How many of them are nothing but noise.
-            light: Sum of their brightness; None if it was not measured.
+            lights: Number of images, sum of their brightness and of its squares; None if not measured.
 
         Raises:
             CalibrationError: All of them are one or the other.
@@ -62,22 +81,32 @@ class Witness:
                 f"Every image ({images} of {images}) is {what}: there are no ranges to be found.",
                 hint="Give about 100 pictures like those of your camera, with what the model looks for.",
             )
-        brightness = None if light is None or not images else round(light / images, 4)
-        return Seen(images, blank, self._pictures, self._found, noise, brightness)
+        if lights is None or not lights[0]:
+            return Seen(images, blank, self._pictures, self._found, noise, objects=self._objects)
+        count, total, squares = lights
+        mean = total / count
+        spread = math.sqrt(max(0.0, squares / count - mean**2))
+        known = (self._pictures, self._found, noise, round(mean, 4), round(spread, 4), self._objects)
+        return Seen(images, blank, *known)
 
 
-def _best_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
-    """Return the (n,) best score of each picture; None for a shape that is not the head's."""
+def position_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
+    """Return the (n, positions) best score of each position of each picture.
+
+    Args:
+        head: The network's head output; None if there is none.
+        spec: Its interface. For a head of another shape None is returned.
+    """
     classes = len(spec.names)
     if head is None or head.ndim != 3:
         return None
     if spec.head == "raw" and head.shape[1] == 4 + classes + spec.mask_coeffs:
-        scores = head[:, 4 : 4 + classes].reshape(len(head), -1)
+        scores = head[:, 4 : 4 + classes].max(axis=1)
     elif spec.head == "end2end" and head.shape[2] == 6 + spec.mask_coeffs:
         scores = head[:, :, 4]
     else:
         return None
-    return np.asarray(scores.max(axis=1, initial=0.0), np.float32)
+    return np.asarray(scores, np.float32)
 
 
 def saw(ranges: CalibrationRanges) -> str | None:
@@ -90,9 +119,11 @@ def saw(ranges: CalibrationRanges) -> str | None:
     if copies:
         parts.append(f"{copies} of them copies")
     if seen.pictures:
-        parts.append(f"FP32 finds something in {seen.found} of {seen.pictures} pictures made of them")
+        objects = "something" if seen.objects is None else f"{seen.objects} objects"
+        parts.append(f"FP32 finds {objects} in {seen.found} of {seen.pictures} pictures made of them")
     if seen.brightness is not None:
-        parts.append(f"brightness {seen.brightness:.0%}")
+        spread = "" if seen.spread is None else f" (± {seen.spread:.0%})"
+        parts.append(f"brightness {seen.brightness:.0%}{spread}")
     return ", ".join(parts)
 
 

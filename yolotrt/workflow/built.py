@@ -31,6 +31,31 @@ class BuiltWithinBound:
 
 
 @dataclass(frozen=True)
+class BuiltPrecision:
+    """A precision that ``--precision auto`` tried.
+
+    Attributes:
+        precision: The precision.
+        path: Its engine; None if none is kept.
+        device: What it was timed on.
+        size: Size of the engine, bytes.
+        p50_s: Median time of a frame, seconds.
+        int8_work: Part of the convolutions' multiply-adds in INT8, where a bound was kept.
+        loss: What counts against the bound, in its unit.
+        refused: Why it is out of question, if it is.
+    """
+
+    precision: Precision
+    path: str | None = None
+    device: str | None = None
+    size: int | None = None
+    p50_s: float | None = None
+    int8_work: float | None = None
+    loss: float | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
 class Built:
     """An engine that was built.
 
@@ -43,6 +68,8 @@ class Built:
         cached: It was up to date, so nothing was built.
         sources: Content keys it was made from.
         accuracy_bound: How its accuracy bound was kept; None without one.
+        precisions: What ``--precision auto`` tried; None without that.
+        reason: Why it chose this one.
     """
 
     path: str
@@ -53,6 +80,8 @@ class Built:
     cached: bool
     sources: Mapping[str, str]
     accuracy_bound: BuiltWithinBound | None = None
+    precisions: tuple[BuiltPrecision, ...] | None = None
+    reason: str | None = None
 
 
 BUILT = reply(

@@ -15,16 +15,18 @@ from yolotrt.backends.profiles import Profile, batch_sizes
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import onnx_key
-from yolotrt.model.scores import with_shifted_scores
+from yolotrt.model.scores import score_convolutions, with_shifted_scores
 from yolotrt.model.spec import Head, ModelSpec
 from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.styles import measured_as
 from yolotrt.quantization.trt_table import only_behind, trt_table
+from yolotrt.workflow.calibrated_light import light_source
 
 if TYPE_CHECKING:
     import onnx
 
-RECIPE = 4
+RECIPE = 5
 """Version of the way from FP32 to other precisions; part of every engine's key."""
 
 
@@ -49,7 +51,8 @@ class BuildRequest:
         calib_data: Folder for calibration caches.
         implicit: Leave INT8 to TensorRT 10 and its calibration table instead of writing Q/DQ nodes.
         exclude: Convolutions that 8 bits leave in high precision; None lets the calibration choose.
-        score_shift: What is added to the logits of all classes, so that scores are those of FP32.
+        score_shift: What is added to the logits of all classes, so that scores are those of FP32; None takes
+            what the calibration found.
         trust: Load weights without Ultralytics' restricted loader; they can run any code.
         force: Build again even if everything is up to date.
         overwrite: Put the engine also in the place of a file that is no engine of ours.
@@ -71,7 +74,7 @@ class BuildRequest:
     calib_data: Path = Path("calib_data")
     implicit: bool = False
     exclude: tuple[str, ...] | None = None
-    score_shift: float = 0.0
+    score_shift: float | None = None
     trust: bool = False
     force: bool = False
     overwrite: bool = False
@@ -106,9 +109,20 @@ class BuildPlan:
         return self.request.implicit and self.ranges is not None
 
     @property
+    def score_shift(self) -> float:
+        """What is added to the logits of all classes; only INT8 of the default layers was measured."""
+        request = self.request
+        if request.score_shift is not None:
+            return request.score_shift
+        measured = request.precision == "int8" and request.exclude is None and not request.implicit
+        if not measured or self.ranges is None or not score_convolutions(self.model, self.spec):
+            return 0.0
+        return round(self.ranges.shift.get(measured_as(self.backend.qdq_style), 0.0), 4)
+
+    @property
     def fp32(self) -> onnx.ModelProto:
         """The FP32 network with the scores that the engine is to have."""
-        shift = self.request.score_shift
+        shift = self.score_shift
         return with_shifted_scores(self.model, self.spec, shift) if shift else self.model
 
     def config(self) -> BuildConfig:
@@ -137,12 +151,13 @@ class BuildPlan:
             ranges = {n: asdict(r) for n, r in self.ranges.tensors.items()}
             sources["calibration"] = content_key(ranges)
             sources["calibration_algorithm"] = self.ranges.key.algorithm
+            sources |= light_source(self.ranges.seen)
             if request.exclude is None:  # the calibration chooses what stays in high precision
-                sources["noise"] = content_key(self.ranges.noise.get(backend.qdq_style, {}))
+                sources["noise"] = content_key(self.ranges.noise.get(measured_as(backend.qdq_style), {}))
         if request.exclude is not None:
             sources["excluded"] = json.dumps(request.exclude)
-        if request.score_shift:
-            sources["score_shift"] = f"{request.score_shift:.4f}"
+        if self.score_shift:
+            sources["score_shift"] = f"{self.score_shift:.4f}"
         return EngineFile(
             path=request.output or self._default_place(sources["onnx"]),
             backend=backend.name,

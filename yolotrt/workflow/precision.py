@@ -89,4 +89,4 @@ def in_precision(
     quantized = quantize(model, ranges, style, exclude=exclude)
     if precision == "fp8":
         quantized = to_fp8(quantized, model)
-    return to_fp16(quantized, spec) if style == "gpu" else quantized
+    return quantized if style == "cpu" else to_fp16(quantized, spec)

@@ -37,7 +37,6 @@ class TensorRtBackend:
 
     suffix = ".engine"
     foreign_suffixes = (".engine", ".plan", ".trt")
-    qdq_style: QdqStyle = "gpu"
     runs_on_cpu = False
     any_batch = False
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
@@ -47,6 +46,7 @@ class TensorRtBackend:
     def __init__(self, product: Product) -> None:
         self.name = product.backend
         self.packages = (product.backend,)
+        self.qdq_style: QdqStyle = product.qdq_style
         self._product = product
 
     def availability(self) -> Availability:

@@ -8,6 +8,7 @@ profiling verbosity, and neither format is documented, so everything is read len
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -31,6 +32,8 @@ _TYPES = (
     (re.compile(r"bool", re.I), "BOOL"),
     (re.compile(r"float|fp32", re.I), "FP32"),
 )
+_TENSOR = re.compile(r"Dimensions: \[([-\d,]*)\].*?Datatype: (\w+)")
+_BYTES = {"FP8": 1, "BF16": 2, "FP16": 2, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP32": 4}
 _HOLDS_ACTIVATION = re.compile(r"^__myl_\w*Silu")
 """Fused kernels are named after what they hold; of some, the list of ONNX nodes is cut short."""
 
@@ -106,7 +109,8 @@ def _from_line(line: str) -> Layer:
         tuple(map(_type_in, re.findall(r"Datatype: (\w+)", tensors)))
         for tensors in (inputs, weights, outputs)
     )
-    return Layer(name, kind, read, constant, written, _nodes_in(rest))
+    moved = _moved(_TENSOR.findall(inputs + outputs))
+    return Layer(name, kind, read, constant, written, _nodes_in(rest), moved_bytes=moved)
 
 
 def _from_entry(entry: Mapping[str, Any]) -> Layer:
@@ -120,6 +124,20 @@ def _from_entry(entry: Mapping[str, Any]) -> Layer:
         outputs=_types_of(entry.get("Outputs")),
         nodes=_nodes_in(str(entry.get("Metadata", ""))),
     )
+
+
+def _moved(tensors: Iterable[tuple[str, str]]) -> int | None:
+    """Return the bytes of tensors, given as dimensions and type; None if one of them is not known.
+
+    Dimensions that the engine leaves open count as 1.
+    """
+    total = 0
+    for dimensions, kind in tensors:
+        size = _BYTES.get(_type_in(kind))
+        if size is None:
+            return None
+        total += size * math.prod(max(1, int(d)) for d in dimensions.split(",") if d.strip("-"))
+    return total or None
 
 
 def _types_of(tensors: Any) -> tuple[str, ...]:

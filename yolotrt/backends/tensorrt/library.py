@@ -15,6 +15,7 @@ from yolotrt.backends.tensorrt.log import MessageLog, new_logger
 from yolotrt.cuda.probe import FoundGpu
 from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
+from yolotrt.quantization.styles import QdqStyle
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -28,11 +29,13 @@ class Product:
         backend: What ``--backend`` calls it.
         title: What its maker calls it.
         module: Its Python package.
+        qdq_style: Q/DQ graphs that its kernels want.
     """
 
     backend: str
     title: str
     module: str
+    qdq_style: QdqStyle = "gpu"
 
     @property
     def package(self) -> str:
@@ -45,7 +48,7 @@ class Product:
 
 
 TENSORRT = Product("tensorrt", "TensorRT", "tensorrt")
-TENSORRT_RTX = Product("tensorrt-rtx", "TensorRT-RTX", "tensorrt_rtx")
+TENSORRT_RTX = Product("tensorrt-rtx", "TensorRT-RTX", "tensorrt_rtx", "rtx")
 
 
 class Library:

@@ -115,7 +115,7 @@ class AgreementCriterion:
 
     def moved(self, shift: float) -> Judgement:
         """Judge the last engine as if its logits were elsewhere; see ``Criterion``."""
-        return likeness(self._reference, [_with_logits_moved(each, shift) for each in self._found])
+        return likeness(self._reference, [with_logits_moved(each, shift) for each in self._found])
 
 
 def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Judgement:
@@ -135,7 +135,8 @@ def likeness(reference: Sequence[Detections], found: Sequence[Detections]) -> Ju
     return replace(judged, threshold=threshold(_scores(reference), _scores(found)), shift=shift)
 
 
-def _with_logits_moved(found: Detections, shift: float) -> Detections:
+def with_logits_moved(found: Detections, shift: float) -> Detections:
+    """Return detections with ``shift`` added to the logit of each score."""
     scores = np.clip(found.scores.astype(np.float64), 1e-6, 1 - 1e-6)
     moved = 1 / (1 + np.exp(-shift) * (1 - scores) / scores)
     return replace(found, scores=moved.astype(np.float32))

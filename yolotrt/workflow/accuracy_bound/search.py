@@ -32,7 +32,7 @@ from yolotrt.workflow.build import plan_build
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.plan import BuildPlan, BuildRequest, up_to_date
 
-RECIPE = 4
+RECIPE = 5
 """Version of the search; part of what makes such an engine up to date."""
 
 LEAST_INT8 = 0.5
@@ -167,10 +167,14 @@ def build_within_bound(
         reference = trial.reference()
         if isinstance(criterion, AgreementCriterion):
             say(criterion.caveat)
-        steps = [step for step in ladder(plan) if int8_share(plan, step[1]) >= request.least_int8]
+        steps = [
+            step
+            for step in ladder(plan, request.least_int8)
+            if int8_share(plan, step[1]) >= request.least_int8
+        ]
         if not steps:
             raise GateFailed(
-                f"Only {int8_share(plan, next(ladder(plan))[1]):.1%} of the multiply-adds of "
+                f"Only {int8_share(plan, ()):.1%} of the multiply-adds of "
                 f"{plan.onnx_path.name} can be INT8, less than the {request.least_int8:.0%} asked for.",
                 hint="Build it with --fp16 or --fp32, or accept less with --least-int8.",
             )

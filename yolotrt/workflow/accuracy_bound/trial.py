@@ -18,8 +18,9 @@ from yolotrt.backends.sidecar import write_engine
 from yolotrt.model.scores import score_convolutions
 from yolotrt.progress import Progress, Say
 from yolotrt.quantization.graph import WEIGHTED, GraphView
-from yolotrt.quantization.qdq import BUDGET, default_exclusions, quantize, quantized_convolutions
+from yolotrt.quantization.qdq import CAREFUL, careful_exclusions, quantize, quantized_convolutions
 from yolotrt.quantization.sensitivity import LayerNoise, choose_exclusions, damages, layers_of
+from yolotrt.quantization.styles import measured_as
 from yolotrt.workflow.accuracy_bound.criterion import DRIFT, Criterion, Judgement
 from yolotrt.workflow.accuracy_bound.thresholds import Threshold
 from yolotrt.workflow.build import build_engine, build_planned
@@ -104,13 +105,18 @@ def exclusions(layers: Sequence[LayerNoise], budget: float) -> list[str]:
     return chosen
 
 
-def ladder(plan: BuildPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Yield budgets and exclusions: the default, ever larger budgets, everything; no choice twice."""
+def ladder(plan: BuildPlan, least: float = 0.0) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Yield budgets and exclusions: a careful choice, ever larger budgets, everything; no choice twice.
+
+    Args:
+        plan: What is to be built.
+        least: Share of the multiply-adds that must be INT8, which the first choice keeps if that can be.
+    """
     style, ranges = plan.backend.qdq_style, plan.ranges
     assert ranges is not None
-    budget = BUDGET[style]
-    layers = layers_of(plan.model, ranges.noise.get(style, {}))
-    last = tuple(default_exclusions(plan.model, ranges, style))
+    budget = CAREFUL
+    layers = layers_of(plan.model, ranges.noise.get(measured_as(style), {}))
+    last = tuple(careful_exclusions(plan.model, ranges, style, least))
     yield budget, last
     while (budget := 2 * budget) < 1:
         chosen = tuple(exclusions(layers, budget))

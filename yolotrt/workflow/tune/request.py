@@ -59,5 +59,6 @@ class TuneRequest:
         if self.max_drop is not None and self.annotations is None:
             raise UsageError(
                 "--max-drop needs annotated images.",
-                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO.",
+                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO. Or "
+                "choose by an estimate: yolotrt build MODEL --precision auto --max-drop 1%",
             )

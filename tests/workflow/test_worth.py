@@ -1,0 +1,54 @@
+"""Which precision is worth it, by what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.backends.base import Precision
+from yolotrt.backends.registry import backend
+from yolotrt.errors import UsageError
+from yolotrt.report.worth_table import worth_table
+from yolotrt.workflow.build import BuildRequest
+from yolotrt.workflow.worth import Tried, Worth, choose, choose_precision
+
+
+def _tried(precision: Precision, *seconds: float) -> Tried:
+    return Tried(precision, size=1_000_000, samples=seconds * (20 // len(seconds)))
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen", "words"),
+    [
+        ([_tried("fp32", 0.1, 0.101), _tried("int8", 0.07, 0.0705)], "int8", ["INT8 is worth it here: 1.4"]),
+        (
+            [_tried("fp32", 0.1, 0.101), _tried("fp16", 0.05, 0.051), _tried("int8", 0.06, 0.061)],
+            "fp16",
+            ["FP16 is worth it", "FP16 wins: INT8 is 0.8"],
+        ),
+        ([_tried("fp32", 0.1, 0.1), _tried("int8", 0.05, 0.15)], "fp32", ["FP32 is kept", "may be chance"]),
+        ([_tried("fp32", 0.1), Tried("int8", refused="5 % lost.")], "fp32", ["INT8 is out: 5 % lost."]),
+        ([_tried("fp32", 0.1)], "fp32", ["nothing else than FP32"]),
+    ],
+)
+def test_a_lower_precision_has_to_be_certainly_faster(
+    tried: list[Tried], chosen: str, words: list[str]
+) -> None:
+    best, reason = choose(tried)
+    assert best.precision == chosen
+    assert all(word in reason for word in words)
+    table = worth_table(Worth(tuple(tried), best, reason, None))
+    assert [mark == ">" for mark in table.columns[0].cells] == [entry is best for entry in tried]
+
+
+def test_what_cannot_run_here_cannot_be_measured(tmp_path: Path) -> None:
+    if backend("fused").availability().usable:
+        pytest.skip("it can run here")
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    request = BuildRequest(tmp_path / "tiny.onnx", backend="fused", engines=tmp_path)
+    with pytest.raises(UsageError) as caught:
+        choose_precision(request, None, [np.zeros((64, 64, 3), np.uint8)], say=lambda _m: None)
+    assert caught.value.hint
