@@ -125,6 +125,41 @@ def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
     assert [(w, a.code) for w, a in compare(loud, result_of(STEADY)).doubts] == [("base", "other load")]
 
 
+def _beside(cores: float | None, *samples: list[float]) -> RunResult:
+    """A run with two threads on two cores, of which other programs kept some busy."""
+    return result_of(*samples, environment=machine(cores=2, threads=2), during=During(other_cores=cores))
+
+
+def test_what_other_programs_may_explain_or_hide_is_undecided() -> None:
+    """One core of two taken makes frames up to twice as long: 1.8 times may be that, 3 times is not."""
+    base, long, longer = STEADY, [1.8 * s for s in STEADY], [3 * s for s in STEADY]
+    quiet, busy = _beside(0.0, base), _beside(1.0, long)
+    found = compare(quiet, busy, fail_on=0.05)
+    assert (found.outcome, _words(found)) == ("undecided", ["other load: cannot tell"])
+    assert compare(quiet, _beside(1.0, longer), fail_on=0.05).outcome == "failed"
+    assert compare(quiet, _beside(0.2, long), fail_on=0.05).outcome == "failed"
+    assert compare(quiet, _beside(None, long), fail_on=0.05).outcome == "failed"
+    assert compare(_beside(1.0, base), busy, fail_on=0.05).outcome == "failed"
+    assert compare(_beside(1.0, base), quiet).outcome == "passed"  # the very same samples
+    hidden = _beside(0.0, [s * 1.001 for s in base])
+    assert compare(_beside(1.0, base), hidden, fail_on=0.05).outcome == "undecided"
+    assert (
+        compare(_beside(1.0, longer), hidden, fail_on=0.05).outcome == "passed"
+    )  # faster than load explains
+    on_gpu = {"a": EngineRecord(sha256="0", runs_on=("cuda:0",))}
+    elsewhere = replace(busy, environment=machine(cores=2, threads=2, engines=on_gpu))
+    alike = replace(quiet, environment=elsewhere.environment)
+    assert compare(alike, elsewhere, fail_on=0.05).outcome == "failed"
+
+
+def test_a_budget_that_others_may_be_why_it_was_missed_is_undecided() -> None:
+    limit = Budgets.parse(["end_to_end=8ms"])
+    held = [judge(result_of(STEADY).cases, limit, crowded)[0] for crowded in (1.0, 1.1, 2.0)]
+    assert [verdict.held for verdict in held] == ["missed", "missed", "undecided"]
+    assert "other programs" in held[-1].why_open
+    assert judge(result_of(STEADY).cases, Budgets.parse(["end_to_end=11ms"]), 2.0)[0].held == "met"
+
+
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
     rng = np.random.default_rng(0)
     base, new = (result_of(list(rng.uniform(0.01, 0.05, 4))) for _ in range(2))
