@@ -11,6 +11,7 @@ from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import Comparison, compare
 from yolotrt.bench.compare_file import comparison_file
+from yolotrt.bench.evidence import apart
 from yolotrt.bench.judge import judge
 from yolotrt.bench.percentiles import STATISTICS, left_out, needed_count
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, read_result, write_result
@@ -282,6 +283,13 @@ def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:
     assert outcomes["same"].count("failed") <= 3
     assert outcomes["slower"].count("failed") >= 50
     assert "passed" not in outcomes["slower"]
+
+
+def test_frames_that_hardly_differ_from_their_neighbours_lie_apart_by_chance() -> None:
+    """Of 200 pairs of equal runs 9 % do; a gap wider than either run's own range is none of chance."""
+    pairs = [(_wandering(n, 20, 0.95, 0.1), _wandering(1000 + n, 20, 0.95, 0.1)) for n in range(200)]
+    assert sum(a.max() < b.min() for a, b in pairs) > 10 >= sum(apart(a, b) for a, b in pairs)
+    assert sum(apart(a, 10 * b) for a, b in pairs) == 200
 
 
 def _of_pictures(*files: tuple[str, str], source: str = "street", **settings: object) -> RunResult:
