@@ -11,6 +11,7 @@ from yolotrt.bench.advice import advise
 from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.compare import Comparison, compare
 from yolotrt.bench.compare_file import comparison_file
+from yolotrt.bench.evidence import apart
 from yolotrt.bench.judge import judge
 from yolotrt.bench.percentiles import STATISTICS, left_out, needed_count
 from yolotrt.bench.result import Case, CaseResult, Endings, RunResult, read_result, write_result
@@ -123,6 +124,41 @@ def test_what_either_result_warns_of_comes_with_the_comparison() -> None:
     loud = result_of(STEADY, during=During(other_cores=1.5))
     assert [(w, a.code) for w, a in compare(result_of(STEADY), loud).doubts] == [("new", "other load")]
     assert [(w, a.code) for w, a in compare(loud, result_of(STEADY)).doubts] == [("base", "other load")]
+
+
+def _beside(cores: float | None, *samples: list[float]) -> RunResult:
+    """A run with two threads on two cores, of which other programs kept some busy."""
+    return result_of(*samples, environment=machine(cores=2, threads=2), during=During(other_cores=cores))
+
+
+def test_what_other_programs_may_explain_or_hide_is_undecided() -> None:
+    """One core of two taken makes frames up to twice as long: 1.8 times may be that, 3 times is not."""
+    base, long, longer = STEADY, [1.8 * s for s in STEADY], [3 * s for s in STEADY]
+    quiet, busy = _beside(0.0, base), _beside(1.0, long)
+    found = compare(quiet, busy, fail_on=0.05)
+    assert (found.outcome, _words(found)) == ("undecided", ["other load: cannot tell"])
+    assert compare(quiet, _beside(1.0, longer), fail_on=0.05).outcome == "failed"
+    assert compare(quiet, _beside(0.2, long), fail_on=0.05).outcome == "failed"
+    assert compare(quiet, _beside(None, long), fail_on=0.05).outcome == "failed"
+    assert compare(_beside(1.0, base), busy, fail_on=0.05).outcome == "failed"
+    assert compare(_beside(1.0, base), quiet).outcome == "passed"  # the very same samples
+    hidden = _beside(0.0, [s * 1.001 for s in base])
+    assert compare(_beside(1.0, base), hidden, fail_on=0.05).outcome == "undecided"
+    assert (
+        compare(_beside(1.0, longer), hidden, fail_on=0.05).outcome == "passed"
+    )  # faster than load explains
+    on_gpu = {"a": EngineRecord(sha256="0", runs_on=("cuda:0",))}
+    elsewhere = replace(busy, environment=machine(cores=2, threads=2, engines=on_gpu))
+    alike = replace(quiet, environment=elsewhere.environment)
+    assert compare(alike, elsewhere, fail_on=0.05).outcome == "failed"
+
+
+def test_a_budget_that_others_may_be_why_it_was_missed_is_undecided() -> None:
+    limit = Budgets.parse(["end_to_end=8ms"])
+    held = [judge(result_of(STEADY).cases, limit, crowded)[0] for crowded in (1.0, 1.1, 2.0)]
+    assert [verdict.held for verdict in held] == ["missed", "missed", "undecided"]
+    assert "other programs" in held[-1].why_open
+    assert judge(result_of(STEADY).cases, Budgets.parse(["end_to_end=11ms"]), 2.0)[0].held == "met"
 
 
 def test_a_big_but_uncertain_change_is_no_regression() -> None:
@@ -247,6 +283,13 @@ def test_alarms_are_rarely_false_and_a_slow_down_is_never_called_none() -> None:
     assert outcomes["same"].count("failed") <= 3
     assert outcomes["slower"].count("failed") >= 50
     assert "passed" not in outcomes["slower"]
+
+
+def test_frames_that_hardly_differ_from_their_neighbours_lie_apart_by_chance() -> None:
+    """Of 200 pairs of equal runs 9 % do; a gap wider than either run's own range is none of chance."""
+    pairs = [(_wandering(n, 20, 0.95, 0.1), _wandering(1000 + n, 20, 0.95, 0.1)) for n in range(200)]
+    assert sum(a.max() < b.min() for a, b in pairs) > 10 >= sum(apart(a, b) for a, b in pairs)
+    assert sum(apart(a, 10 * b) for a, b in pairs) == 200
 
 
 def _of_pictures(*files: tuple[str, str], source: str = "street", **settings: object) -> RunResult:

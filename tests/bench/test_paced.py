@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from yolotrt.bench.result import CaseResult, Endings, RunResult, read_result, wr
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.settings import Settings, SweepSettings
 from yolotrt.bench.stopping import StopRule
+from yolotrt.bench.sweep import measured
 from yolotrt.errors import InputError, UsageError
 from yolotrt.machine.energy import EnergyMeter
 from yolotrt.report.tables import latency_table
+from yolotrt.timing.trace import FrameTrace, Span
 
 
 def paced(
@@ -72,6 +75,12 @@ def test_a_case_that_is_too_slow_keeps_the_newest_frames_and_shows_its_queue() -
     assert all(response >= 0.0349 for response in later), "from arrival on, not from when its turn came"
     missed, offered = late(found, 0.033) or (0, 0)
     assert (offered, missed) == (TURN, sum(r > 0.033 for r in found.samples["response"]) + TURN - done)
+
+
+def test_a_result_is_there_when_its_frame_ends_whatever_is_read_of_the_trace_then() -> None:
+    spans = [Span("end_to_end", None, 10, 30), Span("end_to_end", None, 10, 900, on="device")]
+    found = measured(SimpleNamespace(trace=FrameTrace(spans), detections=()))  # type: ignore[arg-type]
+    assert (found.done_ns, found.stages["end_to_end"]) == (30, 2e-8)
 
 
 def test_the_wait_is_that_of_queueing_theory() -> None:

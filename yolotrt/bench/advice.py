@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from yolotrt.bench.crowding import OTHER_CORES
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, autocorrelation, measured, median, summarize
 from yolotrt.machine.watch import During
@@ -15,7 +16,6 @@ ENQUEUE_BOUND = 0.8
 COPIES_DOMINATE = 0.3
 DRIFTING = 0.5
 DRIFT_ROUNDS = 20
-OTHER_CORES = 0.3
 FEW_ROUNDS = 10
 
 

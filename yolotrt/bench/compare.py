@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from yolotrt.arrays import F64
 from yolotrt.bench.advice import Advice, advise
 from yolotrt.bench.alike import differences_apart, version_differences
+from yolotrt.bench.crowding import crowding
 from yolotrt.bench.evidence import apart
 from yolotrt.bench.percentiles import STATISTICS, needed_count
 from yolotrt.bench.result import Case, CaseResult, RunResult
@@ -39,6 +42,8 @@ class Change:
             certain however wide the interval; see :func:`yolotrt.bench.evidence.apart`.
         frames: Number of frames, of the run that has fewer.
         needed: From how many frames on the statistic can be relied on.
+        crowding: How many times longer the new frames may have taken than those of the base because other
+            programs kept cores busy; below 1 if they did more so while the base was measured.
     """
 
     case: Case
@@ -50,6 +55,7 @@ class Change:
     apart: bool = False
     frames: int = 0
     needed: int = 1
+    crowding: float = 1.0
 
     @property
     def certain(self) -> bool:
@@ -60,20 +66,28 @@ class Change:
     def outcome(self) -> Outcome:
         """What the gate says; see :mod:`yolotrt.bench.verdict`.
 
-        What passes by a percentile of too few frames is undecided, unless it was held against itself.
+        What passes by a percentile of too few frames is undecided, unless it was held against itself. So is
+        what other programs may explain, or hide.
         """
         found = self._by_interval()
+        if self.crowded:
+            return "undecided"
         few = self.frames < self.needed and self.ratio.interval != (1.0, 1.0)
         few = few and not (self.apart and self.ratio.value < 1)  # faster, one and all
         return "undecided" if found == "passed" and few else found
 
-    def _by_interval(self) -> Outcome:
+    @property
+    def crowded(self) -> bool:
+        """Whether the answer would be another one, had other programs been as busy in both runs."""
+        return self.crowding != 1 and self._by_interval() != self._by_interval(self.crowding)
+
+    def _by_interval(self, explained: float = 1.0) -> Outcome:
         return outcome(
-            self.ratio.value - 1,
+            self.ratio.value / explained - 1,
             self.fail_on,
             certain=self.certain,
             known=self.ratio.interval is not None,
-            reach=(self.ratio.reach or self.ratio.value) - 1,
+            reach=(self.ratio.reach or self.ratio.value) / explained - 1,
             gross=GROSS["time"],
         )
 
@@ -150,7 +164,8 @@ def compare(
     The two were measured at different times, so nothing pairs their frames: the ratio of the statistic
     gets a bootstrap interval over both samples. All intervals of one comparison share the 5 % probability
     of a false alarm (Bonferroni), so a result with many cases is not flagged more often than one with few.
-    What two runs without any overlap say needs no interval; what too few frames say is undecided.
+    What two runs without any overlap say needs no interval; what too few frames say is undecided, and so is
+    a slow-down that other programs may have caused, which kept more cores busy in one run than in the other.
 
     Args:
         base: What to compare with.
@@ -186,7 +201,8 @@ def compare(
             hint="; ".join((*missing, *(f"not in both: {name}" for name in lost[only_there:]))) or None,
         )
     confidence = 1 - (1 - CONFIDENCE) / len(found)
-    changes = tuple(_change(*one, stat, confidence, fail_on) for one in found)
+    crowded = crowding(new) / crowding(base)
+    changes = tuple(_change(*one, stat, confidence, fail_on, crowded) for one in found)
     differences = (*different, *version_differences(base, new))
     sides: tuple[tuple[Side, RunResult], ...] = (("base", base), ("new", new))
     doubts = tuple((which, a) for which, result in sides for a in advise(result))
@@ -212,7 +228,7 @@ def _check(fail_on: float, stat: str, stages: tuple[str, ...]) -> None:
 
 
 def _change(
-    case: Case, stage: str, base: F64, new: F64, stat: str, confidence: float, fail_on: float
+    case: Case, stage: str, base: F64, new: F64, stat: str, confidence: float, fail_on: float, crowded: float
 ) -> Change:
     ratio = unpaired_ratio(base, new, stat, confidence=confidence)
     ordered = (base, new) if ratio.value > 1 else (new, base)
@@ -226,6 +242,7 @@ def _change(
         apart(*ordered, confidence),
         min(len(base), len(new)),
         needed_count(stat),
+        1.0 if np.array_equal(base, new) else crowded,
     )
 
 

@@ -48,6 +48,7 @@ class ComparedStage:
         frames: Number of frames, of the run that has fewer.
         needed_frames: From how many frames on the statistic can be relied on.
         outcome: What the gate says; None in files of earlier versions.
+        crowded: Whether it would say something else, had other programs been as busy in both runs.
     """
 
     case: Case
@@ -62,6 +63,7 @@ class ComparedStage:
     frames: Count | None = None
     needed_frames: Count | None = None
     outcome: Outcome | None = None
+    crowded: bool = False
 
     @property
     def word(self) -> str:
@@ -70,6 +72,8 @@ class ComparedStage:
         known = self.interval is not None and not few
         if self.regressed:
             return "REGRESSION"
+        if self.crowded:
+            return "other load: cannot tell"
         if self.outcome == "undecided":
             return "too noisy to tell" if known else "too few frames to tell"
         if self.significant:
@@ -144,6 +148,7 @@ def comparison_file(found: Comparison) -> ComparisonFile:
                 frames=change.frames,
                 needed_frames=change.needed,
                 outcome=change.outcome,
+                crowded=change.crowded,
             )
             for change in found.changes
         ),

@@ -32,6 +32,7 @@ class Verdict:
         limit: What it may take.
         median_s: Median of the same samples, seconds.
         frames: How many there are.
+        crowding: How many times longer other programs may have made it; see :mod:`yolotrt.bench.crowding`.
     """
 
     case: Case
@@ -41,17 +42,20 @@ class Verdict:
     limit: float
     median_s: float
     frames: int
+    crowding: float = 1.0
 
     @property
     def held(self) -> Held:
-        """Whether it kept within the budget.
+        """Whether it kept within the budget; undecided where other programs may be why it did not.
 
         Frames that are too few for a percentile cannot tell that it keeps a limit. That it does not they can
         tell where even their median exceeds it, which no higher percentile lies below.
         """
-        if self.frames < self.needed:
-            return "missed" if self.median_s > self.limit else "undecided"
-        return "met" if self.seconds <= self.limit else "missed"
+        few = self.frames < self.needed
+        if not few and self.seconds <= self.limit:
+            return "met"
+        told = self.median_s if few else self.seconds
+        return "missed" if told / self.crowding > self.limit else "undecided"
 
     @property
     def met(self) -> bool:
@@ -59,17 +63,29 @@ class Verdict:
         return self.held == "met"
 
     @property
+    def why_open(self) -> str:
+        """Why it is undecided."""
+        if self.frames < self.needed:
+            return f"{self.frames} frames cannot tell {self.stat}, {self.needed} can"
+        return "it may be because other programs were busy"
+
+    @property
     def needed(self) -> int:
         """From how many frames on the statistic can be relied on."""
         return needed_count(self.stat)
 
 
-def judge(cases: Sequence[CaseResult], budgets: Budgets) -> tuple[Verdict, ...]:
+def judge(cases: Sequence[CaseResult], budgets: Budgets, crowded: float = 1.0) -> tuple[Verdict, ...]:
     """Hold every budget against every case that measured its stage.
 
     A budget on the whole frame is held against the cases that run it as an application does
     (:data:`yolotrt.pipeline.modes.DEFAULT_MODE`) if there are any: that a global pass alone keeps it means
     nothing to whoever runs tiles, too.
+
+    Args:
+        cases: What was measured.
+        budgets: What it is held against.
+        crowded: How many times longer other programs may have made it all.
 
     Raises:
         UsageError: No case measured a stage that has a budget: the gate would pass without looking.
@@ -87,7 +103,9 @@ def judge(cases: Sequence[CaseResult], budgets: Budgets) -> tuple[Verdict, ...]:
                 )
             if (array := measured(samples)) is not None:
                 took, median = (statistic(array, stat) for stat in (budgets.stat, "p50"))
-                found.append(Verdict(entry.case, stage, budgets.stat, took, limit, median, len(array)))
+                found.append(
+                    Verdict(entry.case, stage, budgets.stat, took, limit, median, len(array), crowded)
+                )
         if not found:
             further = "--arrival" if stage in ARRIVAL else "a --mode or backend that does"
             raise UsageError(

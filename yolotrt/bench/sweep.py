@@ -61,13 +61,11 @@ class PipelineSubject:
     case: Case
     pipeline: TiledPipeline
     depth: int = 1
-    clock: Clock = now
 
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame, or a short burst of it where several frames are in flight."""
         if self.depth == 1:
-            result = self.pipeline(frame)
-            return measured(result, self.clock())
+            return measured(self.pipeline(frame))
         results, stamps = [], []
         for result in self.pipeline.frames([frame] * BURST):
             results.append(result)
@@ -78,8 +76,14 @@ class PipelineSubject:
         return found
 
 
-def measured(result: FrameResult, done_ns: int | None = None) -> Measurement:
-    """Return what one frame says about its case."""
+def measured(result: FrameResult) -> Measurement:
+    """Return what one frame says about its case.
+
+    Its result was there when the frame's own span ended: reading the device's events comes after that, and is
+    not done by whoever does not measure.
+    """
+    ends = [s.end_ns for s in result.trace.spans if (s.stage, s.on) == ("end_to_end", "host")]
+    done_ns = max(ends, default=None)
     return Measurement(result.trace.stages(), result.trace.spans, len(result.detections), done_ns)
 
 
@@ -266,7 +270,6 @@ def new_subjects(
                             takes_turns=True,
                         ),
                         depth,
-                        clock,
                     )
                 )
     return found

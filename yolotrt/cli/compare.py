@@ -56,9 +56,9 @@ def compare(
     bootstrap interval excludes 1 or every new frame took longer than every frame of the base. The intervals
     are simultaneous: the probability that any of them is wrong is at most 5 %, however many cases there are.
     A figure is undecided if it is so noisy that a slow-down of 20 % (or of --fail-on, if that is more) could
-    hide in it, if it exceeds the limit with too few frames to be sure, or if the new result lacks it.
-    --undecided says whether that is an error (exit 1); with --fail-on it is. eval --max-drop judges by the
-    same rule.
+    hide in it, if it exceeds the limit with too few frames to be sure, if the new result lacks it, or if
+    other programs, busier in one run than in the other, may explain or hide it. --undecided says whether
+    that is an error (exit 1); with --fail-on it is. eval --max-drop judges by the same rule.
 
     \b
     Examples:
@@ -141,6 +141,13 @@ def _open(found: Comparison) -> str:
     if not found.undecided:
         return f"Undecided: the two results do not both measure {found.lost[0]}."
     worst = max(found.undecided, key=lambda change: change.ratio.value)
+    if crowded := [change for change in found.undecided if change.crowded]:
+        worst = max(crowded, key=lambda change: change.ratio.value)
+        return (
+            f"Undecided: other programs were busier during one of the two runs, which may explain or hide a "
+            f"slow-down in {len(crowded)} of {len(found.changes)} figures; most: {worst.case}, {worst.stage} "
+            f"{signed_percent(worst.ratio.value)}."
+        )
     return (
         f"Undecided: {len(found.undecided)} of {len(found.changes)} figures have too few or too noisy frames "
         f"to tell whether they got slower; most: {worst.case}, {worst.stage} "
@@ -151,6 +158,8 @@ def _open(found: Comparison) -> str:
 def _remedy(found: Comparison) -> str:
     if not found.undecided:
         return "Measure what the base has, or let it pass with --undecided pass."
+    if any(change.crowded for change in found.undecided):
+        return "Measure both again while nothing else runs, or let it pass with --undecided pass."
     needed = max(20, *(change.needed for change in found.undecided))
     more = max(needed, 2 * max(change.frames for change in found.undecided))
     return (

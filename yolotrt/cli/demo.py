@@ -111,6 +111,7 @@ def _write_files(outcome: DemoOutcome, out: Path) -> dict[str, Path]:
 
 def _print_table(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     from yolotrt.bench.advice import advise
+    from yolotrt.bench.crowding import crowding
     from yolotrt.bench.judge import judge
     from yolotrt.evaluation.recall import SMALL_PX
     from yolotrt.report.demo_table import demo_table
@@ -121,7 +122,8 @@ def _print_table(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     console.print(latency_table(outcome.result, console.width))
     console.print(stage_table(outcome.result, console.width))
     console.print(demo_table(outcome.result, outcome.accuracy, console.width))
-    console.print(budget_table(judge(outcome.result.cases, outcome.result.budgets), console.width))
+    verdicts = judge(outcome.result.cases, outcome.result.budgets, crowding(outcome.result))
+    console.print(budget_table(verdicts, console.width))
     for note in outcome.result.notes:
         say(f"note: {note}")
     for advice in advise(outcome.result):

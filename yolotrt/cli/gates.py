@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from yolotrt.errors import GateFailed, GateUndecided, UsageError
 
 if TYPE_CHECKING:
     from yolotrt.bench.budgets import Budgets
+    from yolotrt.bench.judge import Verdict
     from yolotrt.bench.result import RunResult
 
 BudgetTerms = Annotated[
@@ -115,23 +117,19 @@ def check_budgets(
     Raises:
         UsageError: A budget is on a stage that no case measured.
         GateFailed: A case takes longer than its budget.
-        GateUndecided: There are too few frames to tell.
+        GateUndecided: There are too few frames to tell, or other programs were busy.
     """
+    from yolotrt.bench.crowding import crowding
     from yolotrt.bench.judge import judge
     from yolotrt.report.tables import budget_table
 
-    verdicts = judge(result.cases, budgets)
+    verdicts = judge(result.cases, budgets, crowding(result))
     if not announced:
         announce_few(budgets, result.rounds, "Measure with bench -n {needed}.")
     missed = [verdict for verdict in verdicts if verdict.held == "missed"]
     open_ = [verdict for verdict in verdicts if verdict.held == "undecided"]
     if open_ and not missed and strict:
-        raise GateUndecided(
-            f"Undecided: {len(open_)} of {len(verdicts)} budgets are on {open_[0].stat} of "
-            f"{open_[0].frames} frames; {open_[0].needed} are needed.",
-            hint=f"Measure more frames (bench -n {open_[0].needed}), put the budget on p50, or let "
-            "it pass with --undecided pass.",
-        )
+        raise _undecided(open_, len(verdicts))
     if not missed:
         return
     console = stderr()
@@ -140,4 +138,20 @@ def check_budgets(
         f"{len(missed)} of {len(verdicts)} budgets were missed.",
         hint="Every case that measures the stage must keep its budget (end_to_end: each of tiled+global): "
         "narrow --mode, --dispatch and --groups to what you ship, or see yolotrt tune.",
+    )
+
+
+def _undecided(verdicts: Sequence[Verdict], of: int) -> GateUndecided:
+    """Return the error of budgets that too few frames, or frames among busy programs, cannot judge."""
+    first = verdicts[0]
+    if first.frames < first.needed:
+        return GateUndecided(
+            f"Undecided: {len(verdicts)} of {of} budgets are on {first.stat} of {first.frames} frames; "
+            f"{first.needed} are needed.",
+            hint=f"Measure more frames (bench -n {first.needed}), put the budget on p50, or let it pass with "
+            "--undecided pass.",
+        )
+    return GateUndecided(
+        f"Undecided: {len(verdicts)} of {of} budgets were missed, maybe because other programs were busy.",
+        hint="Measure again while nothing else runs, or let it pass with --undecided pass.",
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from yolotrt.bench.compare import Comparison
+from yolotrt.bench.crowding import crowding
 from yolotrt.bench.judge import judge
 from yolotrt.bench.result import RunResult
 from yolotrt.report.figures import milliseconds, signed_percent
@@ -39,10 +40,10 @@ def budgets_junit(results: Sequence[RunResult]) -> str:
     suites = []
     for result in results:
         tests = []
-        for verdict in judge(result.cases, result.budgets):
+        for verdict in judge(result.cases, result.budgets, crowding(result)):
             why = f"{milliseconds(verdict.seconds)} ms, budget {milliseconds(verdict.limit)} ms"
             if verdict.held == "undecided":
-                why += f": {verdict.frames} frames cannot tell {verdict.stat}, {verdict.needed} can"
+                why += f": {verdict.why_open}"
             name = f"{verdict.stage} {verdict.stat} within {milliseconds(verdict.limit)} ms"
             tests.append(_Test(str(verdict.case), name, verdict.seconds, states[verdict.held], why))
         suites.append(("budgets", tests))

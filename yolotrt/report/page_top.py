@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from yolotrt.bench.advice import advise
+from yolotrt.bench.crowding import crowding
 from yolotrt.bench.judge import Verdict, judge
 from yolotrt.bench.result import CaseResult, RunResult
 from yolotrt.bench.statistics import Summary, summarize
@@ -39,7 +40,7 @@ def header(result: RunResult, index: int) -> str:
 
 def _chips(result: RunResult) -> str:
     """Return the verdicts in a few words each."""
-    verdicts, doubts = judge(result.cases, result.budgets), len(advise(result))
+    verdicts, doubts = judge(result.cases, result.budgets, crowding(result)), len(advise(result))
     chips = []
     if verdicts:
         missed, open_ = (sum(v.held == word for v in verdicts) for word in ("missed", "undecided"))
@@ -98,7 +99,7 @@ def cards(result: RunResult) -> str:
 
 def budgets(result: RunResult) -> str:
     """Return a line per budget, and a table of the cases that missed one."""
-    verdicts = judge(result.cases, result.budgets)
+    verdicts = judge(result.cases, result.budgets, crowding(result))
     if not verdicts:
         return ""
     names = short_names([e.case.engine for e in result.cases])
@@ -110,7 +111,7 @@ def budgets(result: RunResult) -> str:
         state = "missed" if "missed" in words else "undecided" if "undecided" in words else "met"
         text = f"met by {len(met)} of {len(held)} cases, fastest {milliseconds(best.seconds)} ms"
         if state == "undecided":
-            text += f"; {held[0].frames} frames cannot tell {held[0].stat}, {held[0].needed} can"
+            text += f"; {next(v.why_open for v in held if v.held == 'undecided')}"
         kind = "doubt" if state == "undecided" else state
         lines.append(
             f'<li><span class="{kind}">{state}</span> {html_text(stage)} {html_text(held[0].stat)} within '
