@@ -11,7 +11,7 @@ from typing import Any
 
 from yolotrt.arrays import Frame
 from yolotrt.errors import ExecutionError
-from yolotrt.geometry.tiles import TileGrid, split_groups
+from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.share import Gpu, deal
 from yolotrt.pipeline.device.staging import Staging
@@ -66,7 +66,6 @@ class DevicePipeline:
 
         Raises:
             ImageError: It is not a picture of this kind.
-            UsageError: More groups than the frame has tiles.
             ArtifactError: The engine has no profile for a group's size.
             OutOfDeviceMemory: The groups do not fit; the message says how many would.
             ExecutionError: The engine failed.
@@ -216,7 +215,7 @@ class _DevicePlan:
     @classmethod
     def make(cls, gpus: Sequence[Gpu], settings: PipelineSettings, frame_wh: tuple[int, int]) -> _DevicePlan:
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
-        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
+        groups = settings.tile_groups(grid)
         shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
         plan = cls(grid, [])
         try:
