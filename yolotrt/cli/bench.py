@@ -33,10 +33,12 @@ from yolotrt.cli.options import (
     MergeOverlap,
     Overlap,
     Threads,
+    TileOption,
     Trust,
     choices,
     cores,
     merge_settings,
+    tiles_file,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -89,6 +91,7 @@ def bench(
         ),
     ] = None,
     overlap: Overlap = 0.2,
+    tiles: TileOption = "all",
     merge: MergeOption = "seams",
     merge_overlap: MergeOverlap = None,
     iterations: Annotated[
@@ -172,6 +175,7 @@ def bench(
     from yolotrt.data.measured import read_frames, source_files
     from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
+    from yolotrt.pipeline.tile_choice import TileChoice
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
     if resume and output is None:
@@ -184,6 +188,7 @@ def bench(
         groups=whole_numbers(groups or chosen.get("groups", GROUPS), "--groups"),
         overlap=overlap,
         merge=merge_settings(merge, merge_overlap),
+        tiles=TileChoice.parse(tiles),
         threads=threads or cores(),
         iterations=iterations,
         duration_s=duration,
@@ -210,7 +215,7 @@ def bench(
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv, junit)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
-    claim_outputs(outputs, read, config, local_paths(source), overwrite=overwrite)
+    claim_outputs(outputs, read, config, local_paths(source), tiles_file(tiles), overwrite=overwrite)
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, label(source), budgets, output, resume, overwrite, source_files(source))
