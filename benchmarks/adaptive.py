@@ -9,6 +9,7 @@ for a quarter of the work. Every frame is run with all tiles and with chosen one
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 from benchmarks.output import emit
 from yolotrt.artifacts.documents import as_values
+from yolotrt.backends.admission import admit
+from yolotrt.backends.base import EngineFile
 from yolotrt.data.scenes.footage_files import write_video
 from yolotrt.data.scenes.footage_kinds import FOOTAGE, FootageKind
 from yolotrt.machine.environment import environment
@@ -32,7 +35,9 @@ SEED = 7
 KINDS: tuple[FootageKind, ...] = tuple(kind for kind in FOOTAGE if kind != "drift")
 
 
-def measured(folder: Path, kind: FootageKind, engine: Any, frames: int, refresh: int) -> dict[str, Any]:
+def measured(
+    folder: Path, kind: FootageKind, engine: EngineFile, frames: int, refresh: int
+) -> dict[str, Any]:
     """Return what one video gave."""
     video, truth = folder / f"{kind}.mp4", folder / f"{kind}.json"
     write_video(video, SEED, WH, footage=kind, truth=truth, fps=FPS, seconds=frames / FPS)
@@ -42,6 +47,20 @@ def measured(folder: Path, kind: FootageKind, engine: Any, frames: int, refresh:
     return {"footage": kind, **as_values(found)}
 
 
+def _demo_engine(folder: Path) -> EngineFile:
+    model = export(WEIGHTS, folder / "demo320.onnx", imgsz=SIDE).path
+    request = BuildRequest(model, precision="fp32", backend="onnxruntime", engines=folder)
+    return build_engine(request, say=lambda _said: None).file
+
+
+def _earlier(path: Path | None, frames: int) -> list[dict[str, Any]]:
+    """Return the videos that a run of as many frames has measured already."""
+    if path is None or not path.exists():
+        return []
+    known = json.loads(path.read_text())
+    return list(known["videos"]) if known["frames"] == frames else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -49,25 +68,26 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60 * FPS, help="of each video; 1800 are a minute")
     parser.add_argument("--footage", default=",".join(KINDS), help="which videos")
     parser.add_argument("--refresh", type=int, default=15, help="every tile at least every so many frames")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--engine", type=Path, help="another engine of 320 px than the demo model's FP32")
+    parser.add_argument("--json", type=Path, help="saved after each video; one that is there is kept")
     arguments = parser.parse_args()
     kinds = [kind for kind in KINDS if kind in arguments.footage.split(",")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = export(WEIGHTS, folder / "demo320.onnx", imgsz=SIDE).path
-        request = BuildRequest(model, precision="fp32", backend="onnxruntime", engines=folder)
-        built = build_engine(request, say=lambda _said: None)
+        engine = admit(arguments.engine) if arguments.engine else _demo_engine(folder)
         result: dict[str, Any] = {
             "environment": as_values(environment(THREADS)),
             "frames": arguments.frames,
             "frame_wh": WH,
             "tile": SIDE,
             "seed": SEED,
-            "videos": [],
+            "videos": _earlier(arguments.json, arguments.frames),
         }
         for kind in kinds:
+            if any(video["footage"] == kind for video in result["videos"]):
+                continue
             print(f"== {kind}", flush=True)
-            result["videos"].append(measured(folder, kind, built.file, arguments.frames, arguments.refresh))
+            result["videos"].append(measured(folder, kind, engine, arguments.frames, arguments.refresh))
             if arguments.json:
                 emit(result, arguments.json)
     emit(result, None)
