@@ -57,7 +57,7 @@ def read_tracked(path: Path) -> TrackedVideo:
     found = parse_json(path)
     try:
         return _tracked(found)
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as exc:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as exc:
         raise ArtifactError(
             f"{path} does not say what the frames of one video show ({type(exc).__name__}: {exc}).",
             hint="It should be as this writes it: yolotrt scenes --video day.mp4 --footage day --truth FILE",
@@ -86,7 +86,8 @@ def _tracked(found: dict[str, Any]) -> TrackedVideo:
 def _objects(rows: list[tuple[list[float], int, int]]) -> TrackedObjects:
     boxes = np.array([row[0] for row in rows], np.float64).reshape(-1, 4)
     tracks = np.array([row[2] for row in rows], np.int64)
-    if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any() or len(np.unique(tracks)) != len(tracks):
+    sane = (np.abs(boxes) < 1e9).all()  # not of NaN or infinity either
+    if not sane or (boxes[:, 2:] < 0).any() or len(np.unique(tracks)) != len(tracks):
         raise ValueError("a box of no size, or an object twice in a frame")
     boxes[:, 2:] += boxes[:, :2]
     return TrackedObjects(boxes.astype(np.float32), np.array([row[1] for row in rows], np.int64), tracks)
