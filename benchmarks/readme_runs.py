@@ -144,6 +144,13 @@ def start_up(folder: Path) -> Json:
     return _module(folder, "benchmarks.start_up", str(folder / "runs/demo/demo.int8.onnxruntime.onnx"))
 
 
+def adaptive(folder: Path, frames: int | None = None) -> Json:
+    """Choose tiles on generated videos, without a network and with one, against looking at all of them."""
+    fewer = () if frames is None else ("--frames", str(frames))
+    looks = _module(folder, "benchmarks.adaptive_looks")
+    return {"looks": looks, "network": _module(folder, "benchmarks.adaptive", *fewer)}
+
+
 def download(folder: Path) -> Json:
     """Compare the downloader with itself over one connection, on a local server."""
     return _module(folder, "benchmarks.bench_download")

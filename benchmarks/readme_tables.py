@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.adaptive_table import looks_rows, network_rows
 from benchmarks.bound_tables import engines_table, errors_table
 from benchmarks.paced_table import paced_rows
 from yolotrt.bench.statistics import paired_ratio, summarize
@@ -371,12 +372,18 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "gpu-modes": ("gpu", gpu_modes),
     "gpu-frames": ("gpu", gpu_frames),
     "paced": ("paced", paced),
+    "adaptive-looks": ("adaptive", lambda found: _rows(looks_rows(found))),
+    "adaptive": ("adaptive", lambda found: _rows(network_rows(found))),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""
 
 
 def _points(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value * 100:.2f}"
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    return _table(rows[0], rows[1:], left=1)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:

@@ -19,6 +19,7 @@ from yolotrt.bench.metrics import taken
 from yolotrt.bench.result import RunResult, to_json
 from yolotrt.bench.settings import Settings
 from yolotrt.bench.sweep import EnginePair, SweepSettings, measure
+from yolotrt.pipeline.tile_choice import TileChoice
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.report.spreadsheet import to_csv
 from yolotrt.report.tables import latency_table, stage_table
@@ -104,3 +105,18 @@ def test_tables_show_both_clocks(pair: EnginePair) -> None:
     columns = [str(column.header) for column in stage_table(result).columns]
     assert {"enqueue", "interval", "device enqueue", "device upload"} <= set(columns)
     assert latency_table(result).row_count == 2
+
+
+def test_chosen_tiles_are_a_case_of_their_own_with_what_ran(pair: EnginePair) -> None:
+    adaptive = TileChoice.parse("adaptive:4")
+    result = run(pair, dispatch=("graph",), modes=("tiled", "global"), tiles=adaptive, energy_s=0)
+    tiled, single, whole = result.cases
+    assert (tiled.case.mode, single.case.mode, whole.case.mode) == ("tiled", "tiled", "global")
+    assert tiled.tiles is not None
+    assert tiled.tiles.frames == 2
+    assert tiled.tiles.run < 2 * tiled.tiles.tiles
+    assert whole.tiles is None
+    rows = list(csv.DictReader(io.StringIO(to_csv([result]))))
+    assert [row["tiles_run"] != "" for row in rows] == [True, True, False]
+    assert float(rows[0]["inference_decide_ms"]) > 0
+    assert "tiles_run" not in to_csv([run(pair, dispatch=("graph",), modes=("tiled",))])

@@ -11,7 +11,7 @@ from yolotrt.machine.environment import EngineRecord
 
 MACHINE = ("cpu", "cores", "threads", "governor")
 GPU = ("name", "driver", "power_limit_w")
-SETTINGS = ("frames", "frame_px", "overlap", "depth", "arrival", "merge")
+SETTINGS = ("frames", "frame_px", "overlap", "depth", "arrival", "merge", "tiles")
 ENGINE = ("backend", "runs_on")
 
 

@@ -12,6 +12,7 @@ from yolotrt.artifacts.fields import Count, Moment, Seconds, Some
 from yolotrt.bench.metrics import METRICS, flat_metrics, taken
 from yolotrt.machine.energy import Energy
 from yolotrt.pipeline.settings import GlobalOrder, PassMode
+from yolotrt.pipeline.tile_use import TileUse
 from yolotrt.timing.trace import STAGES, Span, SpanScope
 
 Samples = Annotated[dict[str, list[Seconds | None]], Meta(extra_json_schema={"required": list(STAGES)})]
@@ -129,6 +130,7 @@ class CaseResult:
             that found its context already made took nothing.
         arrived: What came, where frames came on their own clock; samples are of those that were processed.
         energy: What GPUs consumed for this case; None without one that tells.
+        tiles: Which tiles were looked at, warm-up included; None where all were.
         metrics: In files: medians in milliseconds under flat names, for applications that log them.
     """
 
@@ -140,6 +142,7 @@ class CaseResult:
     group_bytes: tuple[Count, ...] = ()
     arrived: Intake | None = None
     energy: Energy | None = None
+    tiles: TileUse | None = None
     metrics: Metrics = field(default_factory=dict, compare=False)
 
     def taken(self, stage: str) -> Sequence[float | None]:

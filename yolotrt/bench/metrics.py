@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from yolotrt.bench.statistics import measured
-from yolotrt.timing.trace import ARRIVAL, COPIES, DEVICE, STAGES
+from yolotrt.timing.trace import ARRIVAL, COPIES, DECIDE, DEVICE, STAGES
 
 METRICS = {
     "inference_model_yolo_tiles_ms": "tiles",
@@ -22,7 +22,7 @@ METRICS = {
 """Stage by metric name; every case has these."""
 
 _FURTHER = {f"inference_{stage}_ms": stage for stage in (*COPIES, *(DEVICE + s for s in (*COPIES, *STAGES)))}
-_FURTHER |= {f"{stage}_ms": stage for stage in ARRIVAL}
+_FURTHER |= {f"{stage}_ms": stage for stage in ARRIVAL} | {f"inference_{DECIDE}_ms": DECIDE}
 
 
 def metric_stages(stages: Iterable[str]) -> dict[str, str]:

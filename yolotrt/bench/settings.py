@@ -13,6 +13,7 @@ from yolotrt.geometry.tiles import require_overlap
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import COMPARED_MODES
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode
+from yolotrt.pipeline.tile_choice import ALL_TILES, TileChoice
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Settings:
         energy_s: Seconds for which each case was run to read its energy.
         orders: When the pass over the whole frame ran beside tiles on a GPU.
         merge: How tiles were joined, and how detections were compared for it.
+        tiles: Which tiles ran, as ``--tiles`` names them.
         source: What the user named.
         source_files: Every picture of the source, in the order of the frames; None for a synthetic scene.
         frames: Number of frames.
@@ -67,6 +69,7 @@ class Settings:
     energy_s: Seconds | None = None
     orders: tuple[GlobalOrder, ...] | None = None
     merge: str = "seams"
+    tiles: str = "all"
     source: str | None = None
     source_files: tuple[SourceFile, ...] | None = None
     frames: Some | None = None
@@ -95,6 +98,7 @@ class SweepSettings:
             With ``arrival`` it is read meanwhile.
         orders: When the global pass runs beside tiles on a GPU; each is a case of its own.
         merge: How tiles are joined.
+        tiles: Which tiles run.
 
     Raises:
         UsageError: A value is out of range.
@@ -114,6 +118,7 @@ class SweepSettings:
     energy_s: float = 0.5
     orders: tuple[GlobalOrder, ...] = ("concurrent",)
     merge: MergeSettings = field(default_factory=MergeSettings)
+    tiles: TileChoice = ALL_TILES
 
     def __post_init__(self) -> None:
         self.stop  # noqa: B018 - refuses what makes no sense
@@ -127,7 +132,7 @@ class SweepSettings:
 
     def recorded(self) -> dict[str, Any]:
         """Return the fields of :class:`Settings` that these are."""
-        return {**vars(self), "merge": self.merge.words}
+        return {**vars(self), "merge": self.merge.words, "tiles": self.tiles.words}
 
     @property
     def pace(self) -> Pace | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from yolotrt.arrays import Frame
 from yolotrt.backends.base import Engine, EngineFile
@@ -20,6 +20,8 @@ from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
 from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PipelineSettings
+from yolotrt.pipeline.tile_choice import ALL_TILES
+from yolotrt.pipeline.tile_use import UseTally
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
 from yolotrt.timing.clock import Clock, now, seconds_between
@@ -61,11 +63,15 @@ class PipelineSubject:
     case: Case
     pipeline: TiledPipeline
     depth: int = 1
+    use: UseTally = field(default_factory=UseTally)
 
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame, or a short burst of it where several frames are in flight."""
         if self.depth == 1:
-            return measured(self.pipeline(frame))
+            result = self.pipeline(frame)
+            if result.looked is not None:
+                self.use.add(result.looked)
+            return measured(result)
         results, stamps = [], []
         for result in self.pipeline.frames([frame] * BURST):
             results.append(result)
@@ -140,7 +146,7 @@ def measure(
                 clock=clock,
             )
         results = [
-            replace(entry.result(), group_bytes=subject.pipeline.group_bytes)
+            replace(entry.result(), group_bytes=subject.pipeline.group_bytes, tiles=subject.use.report())
             for entry, subject in zip(running, subjects, strict=True)
         ]
     finally:
@@ -223,7 +229,7 @@ def _check_groups(settings: SweepSettings, frame_wh: tuple[int, int], engine: En
 
 def _tiles(settings: SweepSettings, frame_wh: tuple[int, int], file: EngineFile) -> int:
     """Return into how many tiles an engine's input size cuts a frame."""
-    return len(tile_grid(frame_wh, file.spec.input_wh, settings.overlap).origins)
+    return len(settings.tiles.of(tile_grid(frame_wh, file.spec.input_wh, settings.overlap)).origins)
 
 
 def new_subjects(
@@ -250,6 +256,7 @@ def new_subjects(
                 pipeline = PipelineSettings(
                     mode, groups, dispatch, settings.overlap, settings.threads, depth, order,
                     measure=True, merge=settings.merge,
+                    tiles=settings.tiles if "tiled" in mode else ALL_TILES,
                 )  # fmt: skip
                 found.append(
                     PipelineSubject(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolotrt.cli.configured import announce, from_config
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.console import emit_json, note, progress_bars, say, stdout, warn
 from yolotrt.cli.detecting import engines_and_sources
 from yolotrt.cli.gates import (
     Arrivals,
@@ -34,10 +34,12 @@ from yolotrt.cli.options import (
     MergeOverlap,
     Overlap,
     Threads,
+    TileOption,
     Trust,
     choices,
     cores,
     merge_settings,
+    tiles_file,
     whole_numbers,
 )
 from yolotrt.cli.outputs import (
@@ -92,6 +94,7 @@ def bench(
         ),
     ] = None,
     overlap: Overlap = 0.2,
+    tiles: TileOption = "all",
     merge: MergeOption = "seams",
     merge_overlap: MergeOverlap = None,
     iterations: Annotated[
@@ -175,6 +178,7 @@ def bench(
     from yolotrt.data.measured import read_frames, source_files
     from yolotrt.data.named import label, local_paths
     from yolotrt.pipeline.settings import DISPATCHES, GLOBAL_ORDERS, PASS_MODES
+    from yolotrt.pipeline.tile_choice import TileChoice
     from yolotrt.workflow.calibrated_light import light_note
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
@@ -189,6 +193,7 @@ def bench(
         groups=whole_numbers(groups or chosen.get("groups", GROUPS), "--groups"),
         overlap=overlap,
         merge=merge_settings(merge, merge_overlap),
+        tiles=TileChoice.parse(tiles),
         threads=threads or cores(),
         iterations=iterations,
         duration_s=duration,
@@ -215,24 +220,24 @@ def bench(
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv, junit)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
-    claim_outputs(outputs, read, config, local_paths(sources), overwrite=overwrite)
+    claim_outputs(outputs, read, config, local_paths(sources), tiles_file(tiles), overwrite=overwrite)
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
     request = RunRequest(settings, label(sources), budgets, output, resume, overwrite, source_files(sources))
     with locked_output(request, say):
         pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
-        for file in (file for pair in pairs for file in pair):
+        files = [file for pair in pairs for file in pair]
+        for file in files:
             announce(file, imgsz, device)
         frames = read_frames(sources)
-        for file in (file for pair in pairs for file in pair):
-            if note := light_note(file.path, frames):
-                say(f"note: {note}")
+        for remark in filter(None, (light_note(file.path, frames) for file in files)):
+            note(remark)
         if groups is None and "groups" not in chosen and any("tiled" in name for name in settings.modes):
             frame_wh = (frames[0].shape[1], frames[0].shape[0])
             fitting = with_fitting_groups(settings, frame_wh, [pair[0] for pair in pairs])
             request = replace(request, settings=fitting)
             if fitting.groups != settings.groups:
-                say(f"note: the frame has few tiles: groups {', '.join(map(str, fitting.groups))}")
+                note(f"the frame has few tiles: groups {', '.join(map(str, fitting.groups))}")
         result = _measure(pairs, request, frames, device, loadgen)
     _show(result, json)
     if output is not None:
@@ -291,8 +296,7 @@ def _show(result: RunResult, json: str | None) -> None:
         console = stdout()
         console.print(latency_table(result, console.width))
         console.print(stage_table(result, console.width))
-    rough = left_out(result.rounds)
-    for note in (*result.notes, *([rough] if rough else [])):
-        say(f"note: {note}")
+    for remark in filter(None, (*result.notes, left_out(result.rounds))):
+        note(remark)
     for advice in advise(result):
         warn(str(advice))

@@ -20,6 +20,7 @@ from yolotrt.cli.options import (
     Overlap,
     SplitOption,
     Threads,
+    Track,
     Trust,
     choice,
     choices,
@@ -27,6 +28,7 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
@@ -63,10 +65,25 @@ def eval_(
         typer.Option(metavar="5%|1pt", help="The same for the box mAP of small objects."),
     ] = None,
     undecided: Undecided = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images, or frames.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
     merge: MergeOption = "seams",
     merge_overlap: MergeOverlap = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Evaluate on a video: all tiles against --tiles. --annotations is what its frames show, as "
+            "yolotrt scenes --truth writes it.",
+        ),
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="adaptive[:N]|roi:FILE", help="The choice to try with --video. [default: adaptive]"
+        ),
+    ] = None,
+    track: Track = False,
     threads: Threads = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -92,12 +109,35 @@ def eval_(
       yolotrt eval engines/a.int8.onnxruntime.onnx --reference fp32 --max-drop 1% \
         --images coco/val --annotations coco/instances.json
       yolotrt eval engines/a.fp32.onnxruntime.onnx --annotations mydata/data.yaml
+      yolotrt eval engines/a.fp32.onnxruntime.onnx --video day.mp4 --annotations day.json --track
       yolotrt eval engines/a.fp32.onnxruntime.onnx --mode global,tiled,tiled+global \
         --images mosaics/images --annotations mosaics/instances.json
     """
+    if video is not None:
+        from yolotrt.cli.eval_video import eval_video
+        from yolotrt.pipeline.settings import PASS_MODES
+
+        eval_video(
+            engines,
+            video,
+            annotations,
+            tiles=tiles or "adaptive",
+            mode=choice(mode, "--mode", PASS_MODES),
+            overlap=overlap,
+            merge=merge_settings(merge, merge_overlap),
+            track=track,
+            cpu_threads=threads or cores(),
+            device=device,
+            limit=limit,
+            trust=trust,
+            overwrite=overwrite,
+            json=json,
+        )
+        return
+    if tiles is not None or track:
+        raise UsageError("--tiles and --track are for videos here.", hint="Add --video FILE.")
     from yolotrt.bench.verdict import together
     from yolotrt.data.formats.reader import SPLITS, require_images
-    from yolotrt.errors import UsageError
     from yolotrt.evaluation.groundtruth import load_ground_truth
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.tiled import PASS_MODES

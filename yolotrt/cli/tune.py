@@ -10,7 +10,7 @@ import typer
 
 from yolotrt.cli.calibration_images import may_fetch
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell
-from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few
+from yolotrt.cli.gates import BudgetStat, BudgetTerms, announce_few, percentage
 from yolotrt.cli.options import (
     CALIB_DATA,
     ENGINES,
@@ -54,6 +54,14 @@ def tune(
     max_drop: Annotated[
         str | None,
         typer.Option(metavar="1%|0.5pt", help="Largest accepted loss of mAP; needs --eval-images."),
+    ] = None,
+    min_recall: Annotated[
+        str | None,
+        typer.Option(
+            metavar="99%",
+            help="Offer --tiles adaptive if it finds this part of what all tiles find on a clip of yours "
+            "(the video among --source).",
+        ),
     ] = None,
     precisions: Annotated[
         str | None,
@@ -115,6 +123,7 @@ def tune(
       yolotrt tune m.onnx --images street/ --max-drop 1% --eval-images coco/val --annotations coco/val.json
       yolotrt tune m.onnx --precisions fp32 --chunk 32,16,8,4
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
+      yolotrt tune m.onnx --source street.mp4 --min-recall 99%
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import EDITED
@@ -135,10 +144,15 @@ def tune(
     from yolotrt.workflow.tune.request import TuneRequest
     from yolotrt.workflow.tune.search import tune as search
     from yolotrt.workflow.tune.state import STATE
+    from yolotrt.workflow.tune.tiles_offer import offer_tiles, the_clip
 
+    sources = [*(pictures or ()), *(source or ())] or [SCENE]
+    if min_recall is not None:
+        wanted, clip = percentage(min_recall, "--min-recall"), the_clip(sources)
+        if "tiled" not in mode:
+            raise UsageError("--min-recall is about tiles.", hint="Use --mode tiled+global or tiled.")
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
-    sources = [*(pictures or ()), *(source or ())] or [SCENE]
     path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     request = TuneRequest(
         build=BuildRequest(
@@ -179,7 +193,11 @@ def tune(
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
         outcome = search(request, read_frames(sources), progress=progress, say=say)
-    written = outcome_file(outcome)
+    offer = None
+    if min_recall is not None:
+        case, runs = outcome.best.result.case, threads or cores()
+        offer = offer_tiles(outcome.best.file, device, clip, case, wanted, overlap=overlap, threads=runs)
+    written = outcome_file(outcome, offer)
     if json != "-":
         console = stdout()
         console.print(tune_table(written, console.width))
@@ -189,6 +207,8 @@ def tune(
         tell(f"{said}: {outcome.best.result.case}")
         for reason in outcome.reasons:
             tell(f"  {reason}")
+        if offer is not None:
+            tell(f"  {offer.words}")
     emit_json(json, DOCUMENT.to_json(written))
     if not outcome.kept:
         raise GateFailed(

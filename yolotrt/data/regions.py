@@ -37,7 +37,7 @@ def read_regions(path: Path) -> Regions:
     try:
         size, parts = _parts(found)
         polygons = tuple(_polygon(part) for part in parts)
-    except (KeyError, TypeError, ValueError, IndexError) as exc:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as exc:
         raise ArtifactError(f"{path} holds no polygons as expected ({exc}).", hint=_HINT) from exc
     if not polygons or sum(map(len, polygons)) > MOST_CORNERS:
         raise ArtifactError(

@@ -75,6 +75,7 @@ def result_columns(
         *_metric_columns({stage for entry in entries for stage in entry.samples}),
         *(_quantiles(stage, quantiles, rank) for stage, rank in zip(PASSES, (1, 2, 0), strict=True)),
         *load_columns(entries, quantiles),
+        *([TILES_RUN] if any(entry.tiles for entry in entries) else []),
         *FIGURES,
     ]
 
@@ -154,6 +155,11 @@ def speed_up(entry: CaseResult, cases: Sequence[CaseResult]) -> Ratio | None:
     base = next((c for c in cases if c.case == replace(case, groups=1)), None)
     return None if base is None else paired_ratio(base.samples["end_to_end"], entry.samples["end_to_end"])
 
+
+TILES_RUN: Column[ResultRow] = Column(
+    "tiles run", lambda r: r.entry.tiles and r.entry.tiles.on_average, "{:.1f}".format, rank=2
+)
+"""Shown where tiles were chosen."""
 
 FIGURES: tuple[Column[ResultRow], ...] = (
     Column("±", _of_frame(_half_width), milliseconds, rank=5, media=("terminal",)),

@@ -20,6 +20,7 @@ from yolotrt.workflow.built import BUILT
 from yolotrt.workflow.replies import REPLIES
 from yolotrt.workflow.tune.outcome_file import DOCUMENT as TUNED
 from yolotrt.workflow.tune.state_file import DOCUMENT as STATE
+from yolotrt.workflow.video_accuracy import DOCUMENT as VIDEO_ACCURACY
 
 DOCUMENTS: tuple[Document[Any], ...] = (
     RESULT,
@@ -28,6 +29,7 @@ DOCUMENTS: tuple[Document[Any], ...] = (
     STATE,
     MANIFEST,
     ACCURACY,
+    VIDEO_ACCURACY,
     RUN,
     COMPARISON,
     TUNED,

@@ -10,6 +10,7 @@ from yolotrt.artifacts.fields import Count
 from yolotrt.bench.case import Case, with_order_and_depth
 from yolotrt.bench.statistics import Interval
 from yolotrt.workflow.tune.choice import TuneOutcome
+from yolotrt.workflow.tune.tiles_offer import TilesOffer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class OutcomeFile:
         candidates: Measured to the end, fastest first.
         dropped: Given up early.
         refused: Not timed.
+        tiles: What choosing tiles would find and save; None if nobody asked.
     """
 
     kept: bool
@@ -84,6 +86,7 @@ class OutcomeFile:
     candidates: tuple[FoundWay, ...]
     dropped: tuple[DroppedWay, ...]
     refused: tuple[RefusedEngine, ...]
+    tiles: TilesOffer | None = None
 
 
 def _check(found: OutcomeFile) -> None:
@@ -111,8 +114,8 @@ DOCUMENT = Document(
 )
 
 
-def outcome_file(outcome: TuneOutcome) -> OutcomeFile:
-    """Return what is written of a search."""
+def outcome_file(outcome: TuneOutcome, tiles: TilesOffer | None = None) -> OutcomeFile:
+    """Return what is written of a search, and of the choice of tiles that was tried with it."""
     return OutcomeFile(
         outcome.kept,
         outcome.candidates.index(outcome.best),
@@ -136,4 +139,5 @@ def outcome_file(outcome: TuneOutcome) -> OutcomeFile:
             for d in outcome.dropped
         ),
         tuple(RefusedEngine(engine, reason) for engine, reason in outcome.refused),
+        tiles,
     )
