@@ -1,8 +1,8 @@
 """Kill batches that run on Ray, at random moments, and see what is left.
 
 A batch of 200 pictures and a video runs on two workers of a local cluster. At a random moment SIGKILL comes
-to a worker, to the driver, or to every process of the cluster; then the same command runs to its end, on a new
-cluster where that is gone. What must hold, against an undisturbed run in local processes:
+to a worker, to the driver, or to every process of the cluster; then the same command runs to its end, on a
+new cluster where that is gone. What must hold, against an undisturbed run in local processes:
 
 * the second run completes, and the results are equal, byte for byte;
 * results that were there before it are the same files after it (inode and time of writing), and it computed

@@ -3,8 +3,8 @@
     python -m tests.scale.kserve_repository REPOSITORY PORT
 
 KServe speaks the same protocol as Triton (the open inference protocol, v2). What Triton's Python backend
-gives a ``model.py`` (``triton_python_backend_utils``) is made here from its documentation, as far as ours uses it;
-a request to another model runs that model of this server.
+gives a ``model.py`` (``triton_python_backend_utils``) is made here from its documentation, as far as ours
+uses it; a request to another model runs that model of this server.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_config(folder: Path) -> Any:
 
 
 class Network(Model):
-    """The network of a model folder, run by our own backend; shapes and types are held to its configuration."""
+    """The network of a model folder, run by our own backend; shapes are held to its configuration."""
 
     def __init__(self, folder: Path) -> None:
         self.config = read_config(folder)
