@@ -60,6 +60,7 @@ VERBS = (
     ("predict", "What an engine finds in pictures and videos."),
     ("run", "Keep up with a video or camera."),
     ("batch", "Any number of inputs, by many workers."),
+    ("serve", "An engine that others call over HTTP."),
     ("export-triton", "A repository for Triton."),
     ("profile", "Time per layer of a TensorRT engine."),
     ("scenes", "Synthetic 4K scenes with annotations."),

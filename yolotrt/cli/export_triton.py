@@ -48,7 +48,7 @@ def export_triton(
 
     Each engine becomes two models. NAME is the network as it is: tensors in, tensors out, batched by Triton
     where the engine takes every batch size. NAME-frames takes a frame (FRAME, height x width x 3, uint8,
-    BGR), cuts it, calls NAME and merges: BOXES, SCORES, CLASSES, MASKS (COCO run lengths). It is a model of the
+    BGR), cuts it, calls NAME and merges: BOXES, SCORES, CLASSES, MASKS (COCO run lengths). It belongs to the
     Python backend, whose Python needs yolotrt.
 
     \b
