@@ -107,9 +107,13 @@ class Bench:
             command = self.start(out)
             begin = time.monotonic()
             time.sleep(draw.uniform(0.0, longest))
-            if command.ended() or not self._kill(what, command, draw):
-                command.done()
-                longest *= 0.97  # it had ended, or its workers had not begun
+            killed = False
+            while not (killed or command.ended()):
+                killed = self._kill(what, command, draw)
+                time.sleep(0.0 if killed else 0.05)  # there is no worker yet: the first one it is, then
+            if not killed:
+                self._finished(command, found, f"{what}, before kill {found.kills + 1}")
+                longest *= 0.97  # it had ended before
                 continue
             found.kills += 1
             moment = round(time.monotonic() - begin, 3)

@@ -19,8 +19,8 @@ import psutil
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-# Ray gives workers a niceness of 15, so that on a busy machine they would wait for those of everybody else.
-os.environ.setdefault("RAY_worker_niceness", str(os.nice(0)))
+# Ray makes workers nicer by 15, so that on a busy machine they would wait for those of everybody else.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @dataclass(frozen=True)

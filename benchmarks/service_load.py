@@ -1,8 +1,8 @@
 """Open load on ``yolotrt serve``, over the loopback: callers come whether the last were served or not.
 
 First the capacity is measured: as many callers as the replica works on at once, each calling again as soon
-as it has its answer. Then pictures arrive at random (exponential gaps) at 80 % and at 200 % of it, and after that
-it is watched how long it takes until answers come as before.
+as it has its answer. Then pictures arrive at random (exponential gaps) at 80 % and at 200 % of it, and after
+that it is watched how long it takes until answers come as before.
 
     python -m benchmarks.service_load [--seconds 600] [--over 60] [--json FILE]     (extra serve)
 """
