@@ -13,7 +13,7 @@ PIP_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-tensorrt setup-browser demo smoke test test-export test-tensorrt test-gpu test-lowest test-wheel fuzz audit check format coverage architecture docs bench train-demo clean
+.PHONY: help setup setup-export setup-tensorrt setup-scale setup-browser demo smoke test test-export test-tensorrt test-scale test-gpu test-lowest test-wheel fuzz audit check format coverage architecture docs bench train-demo clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,15 @@ test-export: setup-export  ## Run the tests that need torch, and those on real d
 
 test-tensorrt: setup-tensorrt  ## Build real TensorRT-RTX engines, compile the kernels, check TensorRT's API (no GPU)
 	$(BIN)/python -m pytest $(PARALLEL) tests/backends tests/contract tests/cuda tests/cli/test_profile.py tests/cli/test_rebuild.py
+
+setup-scale: $(VENV)/.ready-scale  ## Add Ray, Ray Serve, pyarrow, KServe and Triton's client (no GPU; 600 MB)
+
+$(VENV)/.ready-scale: $(VENV)/.ready
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -e '.[dev,ray,serve,parquet]' 'tritonclient[http,grpc]>=2.73' 'kserve>=0.21'
+	@touch $@
+
+test-scale: setup-scale  ## Batches on Ray, the service, a Triton repository in a KServe server
+	$(BIN)/python -m pytest tests/scale
 
 test-gpu: setup  ## Run the tests that need an NVIDIA GPU; a skip is a failure
 	YOLOTRT_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu

@@ -60,6 +60,8 @@ VERBS = (
     ("predict", "What an engine finds in pictures and videos."),
     ("run", "Keep up with a video or camera."),
     ("batch", "Any number of inputs, by many workers."),
+    ("serve", "An engine that others call over HTTP."),
+    ("export-triton", "A repository for Triton."),
     ("profile", "Time per layer of a TensorRT engine."),
     ("scenes", "Synthetic 4K scenes with annotations."),
     ("mosaics", "Large annotated frames from small images."),
@@ -102,8 +104,9 @@ def application(verb: str) -> Callable[..., object]:
 
 def _function(verb: str) -> Callable[..., None]:
     """Return the function of a verb; Python's own functions keep their names."""
-    module = import_module(f"yolotrt.cli.{verb}")
-    found: Callable[..., None] = getattr(module, f"{verb}_", None) or getattr(module, verb)
+    name = verb.replace("-", "_")
+    module = import_module(f"yolotrt.cli.{name}")
+    found: Callable[..., None] = getattr(module, f"{name}_", None) or getattr(module, name)
     return found
 
 

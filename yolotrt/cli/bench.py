@@ -52,6 +52,7 @@ from yolotrt.cli.outputs import (
     page_outputs,
     write_outputs,
 )
+from yolotrt.cli.scaling import RayAddress
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import COMPARED_MODES
 
@@ -146,6 +147,7 @@ def bench(
     trust: Trust = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what --output holds.")] = False,
     overwrite: Overwrite = False,
+    ray: RayAddress = None,
     html: Html = None,
     markdown: Markdown = None,
     csv: Csv = None,
@@ -169,6 +171,7 @@ def bench(
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2
       yolotrt bench --device cuda:0,1 --groups 2,4,8
+      yolotrt bench engines/m.engine --ray auto -o result.json   # result-MACHINE.json for each machine
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.budgets import Budgets
@@ -182,6 +185,22 @@ def bench(
     from yolotrt.workflow.calibrated_light import light_note
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
+    if ray is not None:
+        if resume or html or markdown or csv or junit or loadgen or config:
+            raise UsageError(
+                "--ray goes with -o alone.", hint="Then: yolotrt report result-*.json --html p.html"
+            )
+        from yolotrt.cli.bench_machines import bench_machines
+
+        bench_machines(
+            ray,
+            output,
+            engines or [],
+            cpus=threads or cores(),
+            overwrite=overwrite,
+            show=lambda r: _show(r, json),
+        )
+        return
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
     engines, sources = engines_and_sources(targets, source)

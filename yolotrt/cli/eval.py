@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,13 +30,14 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.scaling import Gpus, RayAddress, WorkerCount, chosen_workers
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.evaluation.comparison import Difference
     from yolotrt.workflow.accuracy_file import HeldBound
-    from yolotrt.workflow.evaluate import EngineAccuracy, MaxDrop
+    from yolotrt.workflow.evaluate import EngineAccuracy, Judge, MaxDrop
 
 
 def eval_(
@@ -86,6 +89,9 @@ def eval_(
     track: Track = False,
     threads: Threads = None,
     device: Device = "auto",
+    workers: WorkerCount = None,
+    gpus: Gpus = None,
+    ray: RayAddress = None,
     trust: Trust = False,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
@@ -100,7 +106,8 @@ def eval_(
     0.7, 300 detections, full-resolution masks. The ms column is the median time of an image, from pixels to
     merged detections. All but the network runs on the processor here, even if the network runs on a GPU: for
     a GPU's speed see yolotrt bench. One GPU at most. With several modes, passes that they share run once;
-    the time of a mode is that of its own passes.
+    the time of a mode is that of its own passes. With --ray the images are dealt out to workers: the figures
+    are the same to the bit, and times are left out, for those of several machines are nobody's.
 
     \b
     Examples:
@@ -168,7 +175,7 @@ def eval_(
     truth = load_ground_truth(annotations, images, split=split, limit=limit)
     for note in truth.notes:
         warn(note)
-    with progress_bars() as progress:
+    with progress_bars() as progress, _judging(workers, gpus, ray, threads, trust=trust) as judge:
         evaluated = evaluate_modes(
             files,
             truth,
@@ -179,6 +186,7 @@ def eval_(
             threads=threads or cores(),
             device=device,
             progress=progress,
+            judge=judge,
         )
     found = [entry for entries in evaluated.values() for entry in entries]
     accuracy = found[0].evaluation.accuracy
@@ -206,6 +214,25 @@ def eval_(
     emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages(), held)))
     if held is not None:
         _hold(gates, held, strict)
+
+
+@contextmanager
+def _judging(
+    count: int | None, gpus: str | None, ray: str | None, threads: int | None, *, trust: bool
+) -> Iterator[Judge | None]:
+    from yolotrt.errors import UsageError
+
+    if ray is None:
+        if count is not None or gpus is not None:
+            raise UsageError(
+                "--workers and --gpus are for --ray here.", hint="Add --ray local, or leave them out."
+            )
+        yield None
+        return
+    from yolotrt.scale.evaluation import judging
+
+    with judging(chosen_workers(count, gpus, ray), threads or 1, trust=trust) as judge:
+        yield judge
 
 
 _Gate = tuple[str, str, "Difference", "MaxDrop"]

@@ -83,6 +83,21 @@ class Evaluation:
     masks: PrecisionTable | None
 
 
+@dataclass(frozen=True)
+class MatchedPart:
+    """Images that were matched by themselves.
+
+    Attributes:
+        boxes: Matches of the boxes, by image id.
+        masks: Matches of the masks, likewise; empty without masks.
+        detections: Detections of measured classes in these.
+    """
+
+    boxes: dict[int, ImageMatches]
+    masks: dict[int, ImageMatches]
+    detections: int
+
+
 class Evaluator:
     """Collects the detections of one image after the other. Each is matched when it is added."""
 
@@ -144,6 +159,22 @@ class Evaluator:
         self._boxes[image_id] = match_boxes(found, categories, objects)
         if found.masks is not None:
             self._masks[image_id] = match_masks(found, categories, objects)
+
+    def part(self) -> MatchedPart:
+        """Return what was added, for an evaluator of the same truth and classes elsewhere."""
+        return MatchedPart(dict(self._boxes), dict(self._masks), self._detections)
+
+    def absorb(self, part: MatchedPart) -> None:
+        """Add images that were matched elsewhere; the order of all makes no difference.
+
+        Raises:
+            ValueError: An image was added before.
+        """
+        if twice := self._boxes.keys() & part.boxes.keys():
+            raise ValueError(f"image {min(twice)} was added before")
+        self._boxes |= part.boxes
+        self._masks |= part.masks
+        self._detections += part.detections
 
     def result(self) -> Evaluation:
         """Return the figures over all images of the ground truth.

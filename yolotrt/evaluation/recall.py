@@ -73,6 +73,15 @@ class SmallRecall:
         self._found += int(are_found(corners[counts], own[counts], categories).sum())
         self._objects += int(counts.sum())
 
+    def part(self) -> tuple[int, int]:
+        """Return how many small objects were found, and how many there are, in the images that were added."""
+        return self._found, self._objects
+
+    def absorb(self, part: tuple[int, int]) -> None:
+        """Count images that were looked at elsewhere."""
+        self._found += part[0]
+        self._objects += part[1]
+
     def result(self) -> float | None:
         """Return the part that was found, in [0, 1]; None if there is no small object."""
         return self._found / self._objects if self._objects else None

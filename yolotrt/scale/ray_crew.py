@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from yolotrt.distribution import install_hint
@@ -24,6 +26,10 @@ def ray_module() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told what runs here
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # ``ray start`` asks for the token that is there, and drivers do not offer it unless they are told to. Ray
+    # reads this once, when it is imported.
+    if "ray" not in sys.modules and (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError as exc:
@@ -55,7 +61,7 @@ def connected(address: str, *, local_cpus: int) -> Iterator[Any]:
             configure_logging=True,
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError) as exc:
+    except Exception as exc:  # Ray raises that itself where a part of it does not start in time
         raise EnvironmentFault(
             f"There is no Ray cluster at {address!r} ({str(exc).splitlines()[0]}).",
             hint="Start one: ray start --head   (or use --ray local for one that ends with the batch)",

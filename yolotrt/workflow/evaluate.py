@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,16 @@ from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.tiled import PassMode, PipelineSettings
 from yolotrt.progress import Progress, no_progress
 from yolotrt.workflow.accuracy_file import EngineFigures
-from yolotrt.workflow.look import judge_passes, looks_at
+from yolotrt.workflow.look import Judged, judge_passes, looks_at
 
 COCO_DECODE = DecodeSettings(conf=0.001, iou=0.7, max_det=300, multi_label=True)
 """Thresholds of a COCO evaluation: low enough that the precision-recall curve is complete."""
+
+Judge = Callable[
+    [EngineFile, GroundTruth, "Path | None", PipelineSettings, Sequence[PassMode], Progress],
+    dict[PassMode, Judged],
+]
+"""Does what :func:`yolotrt.workflow.look.judge_passes` does, with an engine that is not loaded yet."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +212,7 @@ def evaluate_modes(
     threads: int = 1,
     device: str = "auto",
     progress: Progress = no_progress,
+    judge: Judge | None = None,
 ) -> dict[PassMode, list[EngineAccuracy]]:
     """Evaluate several passes as :func:`evaluate_engines` would one by one, from one look at each image.
 
@@ -222,6 +229,7 @@ def evaluate_modes(
         threads: CPU threads of an engine.
         device: As in :func:`evaluate_engines`.
         progress: Told after each image.
+        judge: Looks at the images, perhaps elsewhere; None does it in this process.
 
     Raises:
         YoloTrtError: As :func:`evaluate_engines`.
@@ -243,8 +251,11 @@ def evaluate_modes(
     found: dict[PassMode, list[EngineAccuracy]] = {mode: [] for mode in modes}
     for file in files:
         name = f"evaluate {file.path.name}, {', '.join(modes)}"
-        with closing(load_engine(file, device)) as engine:
-            results = judge_passes(engine, truth, folder, settings, modes, _named(name, progress))
+        if judge is not None:
+            results = judge(file, truth, folder, settings, modes, _named(name, progress))
+        else:
+            with closing(load_engine(file, device)) as engine:
+                results = judge_passes(engine, truth, folder, settings, modes, _named(name, progress))
         for mode, judged in results.items():
             entries = found[mode]
             against = compare(entries[0].evaluation, judged.evaluation) if entries else None

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from yolotrt.backends.base import Engine, EngineFile
 from yolotrt.bench.metrics import taken
-from yolotrt.evaluation.coco import Evaluation, Evaluator
+from yolotrt.evaluation.coco import Evaluation, Evaluator, MatchedPart
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.evaluation.recall import SmallRecall
 from yolotrt.evaluation.run import annotated_images
@@ -67,27 +70,90 @@ def judge_passes(
     Raises:
         YoloTrtError: An image cannot be used, or the engine failed.
     """
-    file = engine.file
-    evaluators = {mode: Evaluator(truth, file.spec.names) for mode in modes}
-    small = {mode: SmallRecall(truth, file.spec.names) for mode in modes}
-    seconds: dict[PassMode, list[float]] = {mode: [] for mode in modes}
-
+    looks = Looks(engine.file, truth, settings, modes)
     with TiledPipeline(engine, settings) as pipeline:
         for image_id, pixels in annotated_images(truth, folder, progress):
-            result = pipeline(pixels)
-            wh = (pixels.shape[1], pixels.shape[0])
-            for mode in modes:
-                begin = now()
-                found = _found(result, mode, wh, file, settings)
-                merging = seconds_between(begin, now())
-                evaluators[mode].add(image_id, found)
-                small[mode].add(image_id, found)
-                stage = "end_to_end" if mode == settings.mode else _STAGES[mode]
-                if (took := _seconds(result, stage)) is not None:
-                    seconds[mode].append(took + (merging if mode != settings.mode else 0.0))
-    return {
-        mode: Judged(evaluators[mode].result(), tuple(seconds[mode]), small[mode].result()) for mode in modes
-    }
+            looks.look(pipeline, image_id, pixels)
+    return looks.judged()
+
+
+@dataclass(frozen=True)
+class LooksPart:
+    """What was found in some of the images.
+
+    Attributes:
+        matches: How the detections fared, by mode.
+        small: Small objects that were found, and all of them, by mode.
+        seconds: Time of each image by its id, by mode.
+    """
+
+    matches: dict[PassMode, MatchedPart]
+    small: dict[PassMode, tuple[int, int]]
+    seconds: dict[PassMode, dict[int, float]]
+
+
+class Looks:
+    """Judges images one after the other, here or in parts elsewhere.
+
+    Args:
+        file: The engine that looks.
+        truth: The annotations.
+        settings: The pipeline's.
+        modes: The passes to judge.
+
+    Raises:
+        ArtifactError: Engine and annotations have no class in common.
+    """
+
+    def __init__(
+        self, file: EngineFile, truth: GroundTruth, settings: PipelineSettings, modes: Sequence[PassMode]
+    ) -> None:
+        self._file, self._truth, self._settings, self._modes = file, truth, settings, tuple(modes)
+        self._evaluators = {mode: Evaluator(truth, file.spec.names) for mode in modes}
+        self._small = {mode: SmallRecall(truth, file.spec.names) for mode in modes}
+        self._seconds: dict[PassMode, dict[int, float]] = {mode: {} for mode in modes}
+
+    def look(self, pipeline: TiledPipeline, image_id: int, pixels: npt.NDArray[np.uint8]) -> None:
+        """Run the pipeline on an image, (h, w, 3) uint8 BGR, and judge each mode."""
+        result = pipeline(pixels)
+        wh = (pixels.shape[1], pixels.shape[0])
+        for mode in self._modes:
+            begin = now()
+            found = _found(result, mode, wh, self._file, self._settings)
+            merging = seconds_between(begin, now())
+            self._evaluators[mode].add(image_id, found)
+            self._small[mode].add(image_id, found)
+            alone = mode == self._settings.mode
+            took = _seconds(result, "end_to_end" if alone else _STAGES[mode])
+            if took is not None:
+                self._seconds[mode][image_id] = took + (0.0 if alone else merging)
+
+    def part(self) -> LooksPart:
+        """Return what was seen so far."""
+        return LooksPart(
+            {mode: evaluator.part() for mode, evaluator in self._evaluators.items()},
+            {mode: small.part() for mode, small in self._small.items()},
+            {mode: dict(seconds) for mode, seconds in self._seconds.items()},
+        )
+
+    def absorb(self, part: LooksPart) -> None:
+        """Take over what was seen elsewhere; in whatever order, the figures are the same to the bit."""
+        for mode in self._modes:
+            self._evaluators[mode].absorb(part.matches[mode])
+            self._small[mode].absorb(part.small[mode])
+            self._seconds[mode] |= part.seconds[mode]
+
+    def judged(self) -> dict[PassMode, Judged]:
+        """Return the figures over all images."""
+        ids = [image.id for image in self._truth.images]
+        return {
+            mode: Judged(
+                self._evaluators[mode].result(),
+                tuple(self._seconds[mode][key] for key in ids if key in self._seconds[mode]),
+                self._small[mode].result(),
+            )
+            for mode in self._modes
+        }
 
 
 def by_pass(

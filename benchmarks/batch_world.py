@@ -1,0 +1,61 @@
+"""Inputs and engine of the benchmarks of ``yolotrt batch``: small, and made from numbers alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.data.clips import clip
+from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.workflow.build import BuildRequest, build_engine
+
+
+@dataclass(frozen=True)
+class World:
+    """What is looked at.
+
+    Attributes:
+        engine: The engine.
+        pictures: Folder of pictures.
+        video: A video.
+    """
+
+    engine: Path
+    pictures: Path
+    video: Path
+
+
+def make_world(folder: Path, pictures: int, *, wh: tuple[int, int] = (200, 150), frames: int = 120) -> World:
+    """Write the inputs and build the engine."""
+    model = write_tiny_yolo(folder / "tiny.onnx")
+    request = BuildRequest(model, backend="onnxruntime", engines=folder)
+    engine = build_engine(request, say=lambda _message: None).file.path
+    (folder / "pictures").mkdir()
+    draw = np.random.default_rng(0)
+    for index in range(pictures):
+        picture = cv2.resize(draw.integers(0, 256, (6, 8, 3), np.uint8), wh)
+        cv2.imwrite(str(folder / "pictures" / f"{index:05d}.jpg"), picture)
+    video = clip(folder / "clip.mp4", frames, options={"g": "12"})
+    return World(engine, folder / "pictures", video)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Return the results of a batch, by name."""
+    return {path.name: path.read_bytes() for path in sorted((out / "shards").glob("*.jsonl"))}
+
+
+def states(out: Path) -> dict[str, tuple[int, int]]:
+    """Return which file each result is, and when it was written: computed again, it would be another."""
+    found = (path.stat() for path in sorted((out / "shards").glob("*.jsonl")))
+    names = sorted(path.name for path in (out / "shards").glob("*.jsonl"))
+    return {name: (state.st_ino, state.st_mtime_ns) for name, state in zip(names, found, strict=True)}
+
+
+def report(out: Path) -> dict[str, object]:
+    """Return the report of the last run."""
+    found: dict[str, object] = json.loads((out / "report.json").read_text())
+    return found

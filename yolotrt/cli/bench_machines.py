@@ -1,0 +1,72 @@
+"""``yolotrt bench --ray``: the same sweep on every machine of a cluster, results apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolotrt.cli.console import say, tell
+from yolotrt.cli.outputs import claim_outputs
+from yolotrt.errors import ExecutionError, GateFailed, UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.bench.result import RunResult
+
+TAKEN = ("--ray", "-o", "--output", "--json")
+"""Options that are this machine's; all others are the measurement's."""
+
+
+def bench_machines(
+    ray: str,
+    output: Path | None,
+    read: list[Path],
+    *,
+    cpus: int,
+    overwrite: bool,
+    show: Callable[[RunResult], None],
+) -> None:
+    """Measure on every machine, and write a result for each: ``result.json`` becomes ``result-MACHINE.json``.
+
+    Args:
+        ray: The cluster.
+        output: What ``--output`` named.
+        read: Engines and what else is read.
+        cpus: Processors of a cluster of its own.
+        overwrite: Replace files of others, too.
+        show: Shows a result.
+
+    Raises:
+        UsageError: No output was named.
+        ExecutionError: It failed on a machine.
+        GateFailed: A budget was missed on one.
+    """
+    from yolotrt.artifacts.claims import Output
+    from yolotrt.artifacts.files import write_text
+    from yolotrt.bench.result import RESULT, read_result
+    from yolotrt.scale.measuring import on_every_machine, without
+
+    if output is None:
+        raise UsageError(
+            "--ray needs --output: each machine has a result of its own.", hint="Add -o result.json"
+        )
+    words = [*without(sys.argv[1:], *TAKEN), "--json", "-"]
+    missed = []
+    for found in on_every_machine(ray, words, cpus=cpus):
+        if found.code not in (0, GateFailed.exit_code):
+            said = [line for line in found.err.splitlines() if line.startswith("error: ")]
+            raise ExecutionError(
+                f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}",
+                hint="Engines and sources need the same paths on every machine.",
+            )
+        target = output.with_name(f"{output.stem}-{found.machine}{output.suffix}")
+        claim_outputs([Output("-o", target, RESULT)], read, overwrite=overwrite)
+        result = read_result(write_text(target, found.out))
+        tell(f"{found.machine}:")
+        show(result)
+        say(f"result: {target}")
+        if found.code:
+            missed.append(found.machine)
+    if missed:
+        raise GateFailed(f"A budget was missed on {', '.join(missed)}.", hint="Results say by how much.")

@@ -1,0 +1,93 @@
+"""``yolotrt export-triton``: a model repository for NVIDIA Triton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolotrt.cli.console import say, tell, warn
+from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
+from yolotrt.cli.options import (
+    Device,
+    MergeOption,
+    MergeOverlap,
+    Mode,
+    Overlap,
+    Trust,
+    choice,
+    merge_settings,
+)
+from yolotrt.cli.outputs import Overwrite
+from yolotrt.errors import UsageError
+from yolotrt.pipeline.modes import DEFAULT_MODE
+
+
+def export_triton(
+    targets: Annotated[
+        list[Path], typer.Argument(metavar="ENGINE... REPOSITORY", help="Engines, and the folder to write.")
+    ],
+    instances: Annotated[
+        int, typer.Option("--instances", min=1, help="How many of a model run side by side, on each GPU.")
+    ] = 1,
+    mode: Mode = DEFAULT_MODE,
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    max_det: MaxDet = 300,
+    classes: Classes = None,
+    agnostic: Agnostic = False,
+    overlap: Overlap = 0.2,
+    merge: MergeOption = "seams",
+    merge_overlap: MergeOverlap = None,
+    device: Device = "auto",
+    trust: Trust = False,
+    overwrite: Overwrite = False,
+) -> None:
+    r"""Write a model repository for NVIDIA Triton: the networks, and models that take whole frames.
+
+    Each engine becomes two models. NAME is the network as it is: tensors in, tensors out, batched by Triton
+    where the engine takes every batch size. NAME-frames takes a frame (FRAME, height x width x 3, uint8,
+    BGR), cuts it, calls NAME and merges: BOXES, SCORES, CLASSES, MASKS (COCO run lengths). It belongs to the
+    Python backend, whose Python needs yolotrt.
+
+    \b
+    Examples:
+      yolotrt export-triton engines/m.int8.tensorrt.engine repository/
+      yolotrt export-triton engines/m.fp32.onnxruntime.onnx repository/ --device cpu --instances 2
+    """
+    from yolotrt.artifacts.claims import require_apart
+    from yolotrt.backends.admission import admit
+    from yolotrt.backends.placement import require_device
+    from yolotrt.pipeline.settings import PASS_MODES, PipelineSettings
+    from yolotrt.scale.triton import export
+
+    *engines, repository = targets
+    if not engines:
+        raise UsageError(
+            "Name engines, and then the repository.", hint="yolotrt export-triton ENGINE repository/"
+        )
+    gpus = require_device(device)
+    settings = PipelineSettings(
+        mode=choice(mode, "--mode", PASS_MODES),
+        overlap=overlap,
+        decode=detection_settings(conf, iou, max_det),
+        merge=merge_settings(merge, merge_overlap),
+        **chosen_classes(classes, agnostic),
+    )
+    require_apart("REPOSITORY", repository, engines)
+    files = [admit(engine, trust=trust, warn=warn) for engine in engines]
+    for written in export(
+        files,
+        repository,
+        settings,
+        instances=instances,
+        gpus=gpus or (),
+        on_cpu=device == "cpu",
+        overwrite=overwrite,
+    ):
+        tell(f"{written.network}")
+        tell(f"{written.frames}")
+        for note in written.notes:
+            say(f"note: {note}")
+    say(f"repository: {repository}   (tritonserver --model-repository={repository})")

@@ -1,0 +1,137 @@
+"""The service as an application of Ray Serve: what ``serve run`` and ``serve deploy`` import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from yolotrt.artifacts.documents import as_values
+from yolotrt.artifacts.files import write_text
+from yolotrt.distribution import install_hint
+from yolotrt.errors import EnvironmentFault, MissingDependency, UsageError
+from yolotrt.scale.detector import Detector, ServiceOptions
+from yolotrt.scale.ray_crew import connected, ray_module
+
+NAME = "yolotrt"
+"""Of the application."""
+
+IMPORT_PATH = f"{__name__}:application"
+
+WAITING = 1000
+"""Requests that Ray lets a replica see at once: it refuses by its own rule, and says so."""
+
+
+def serve_module() -> Any:
+    """Return Ray Serve.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    ray_module()
+    try:
+        from ray import serve
+    except ImportError as exc:
+        raise MissingDependency(f"Ray Serve is missing ({exc}).", hint=install_hint("serve")) from exc
+    return serve
+
+
+def application(args: dict[str, Any]) -> Any:
+    """Return the application, as Ray Serve's builders do.
+
+    Args:
+        args: The fields of :class:`yolotrt.scale.detector.ServiceOptions`.
+
+    Raises:
+        UsageError: A field is unknown or wrong.
+    """
+    serve = serve_module()
+    try:
+        options = msgspec.convert(args, ServiceOptions)
+    except msgspec.ValidationError as exc:
+        raise UsageError(f"The service's arguments are wrong: {exc}.", hint="See docs/scaling.md.") from exc
+    if unknown := sorted(set(args) - set(ServiceOptions.__dataclass_fields__)):
+        raise UsageError(f"The service has no argument {unknown[0]!r}.", hint="See docs/scaling.md.")
+    deployment = serve.deployment(
+        Detector,
+        name="Detector",
+        num_replicas=options.replicas,
+        max_ongoing_requests=WAITING,
+        ray_actor_options={"num_cpus": options.settings.cpu_threads, "num_gpus": options.gpus},
+        graceful_shutdown_timeout_s=10,
+    )
+    return deployment.bind(options)
+
+
+def config(options: ServiceOptions, host: str, port: int) -> dict[str, Any]:
+    """Return what ``serve deploy`` reads (schema ``ServeDeploySchema``), as values of YAML."""
+    args = as_values(options)
+    args["engine"] = os.path.abspath(options.engine)
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": host, "port": port},
+        "applications": [
+            {
+                "name": NAME,
+                "route_prefix": "/",
+                "import_path": IMPORT_PATH,
+                "args": args,
+            }
+        ],
+    }
+
+
+def write_config(target: Path, options: ServiceOptions, host: str, port: int) -> Path:
+    """Write what ``serve deploy`` reads.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    out = StringIO()
+    yaml.dump(config(options, host, port), out)
+    return write_text(target, out.getvalue())
+
+
+@contextmanager
+def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator[None]:
+    """Serve while the block runs.
+
+    Args:
+        options: How the service works.
+        host: Where it listens.
+        port: Likewise.
+        ray: The cluster; ``local`` starts one that ends with the block.
+
+    Raises:
+        EnvironmentFault: There is no such cluster, or nobody can listen there.
+        YoloTrtError: The engine does not load.
+    """
+    serve = serve_module()
+    cpus = options.replicas * options.settings.cpu_threads + 1
+    with connected(ray, local_cpus=cpus):
+        logging_config = {"log_level": "ERROR", "enable_access_log": False}
+        serve.start(http_options={"host": host, "port": port}, logging_config=logging_config)
+        try:
+            serve.run(
+                application(as_values(options)), name=NAME, route_prefix="/", logging_config=logging_config
+            )
+        except RuntimeError as exc:
+            raise EnvironmentFault(
+                f"The service does not start: {str(exc).splitlines()[0]}",
+                hint=f"See whether the engine runs: yolotrt predict {options.engine} PICTURE",
+            ) from exc
+        try:
+            yield
+        finally:
+            serve.delete(NAME)
+            if ray == "local":
+                serve.shutdown()
