@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrt.cli.bench_steps import measure_engines, show_result
 from yolotrt.cli.configured import announce, from_config
-from yolotrt.cli.console import emit_json, note, progress_bars, say, stdout, warn
+from yolotrt.cli.console import emit_json, note, say, warn
 from yolotrt.cli.detecting import engines_and_sources
 from yolotrt.cli.gates import (
     Arrivals,
@@ -57,10 +58,7 @@ from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import COMPARED_MODES
 
 if TYPE_CHECKING:
-    from yolotrt.arrays import Frame
-    from yolotrt.backends.base import EngineFile
     from yolotrt.bench.result import RunResult
-    from yolotrt.bench.run import RunRequest
 
 MODES = ",".join(COMPARED_MODES)
 
@@ -185,25 +183,16 @@ def bench(
     from yolotrt.workflow.calibrated_light import light_note
     from yolotrt.workflow.catalog import newest_engine, read_engines
 
-    if ray is not None:
-        if resume or html or markdown or csv or junit or loadgen or config:
-            raise UsageError(
-                "--ray goes with -o alone.", hint="Then: yolotrt report result-*.json --html p.html"
-            )
-        from yolotrt.cli.bench_machines import bench_machines
-
-        bench_machines(
-            ray,
-            output,
-            engines or [],
-            cpus=threads or cores(),
-            overwrite=overwrite,
-            show=lambda r: _show(r, json),
-        )
-        return
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
     engines, sources = engines_and_sources(targets, source)
+    if ray is not None:
+        from yolotrt.cli.bench_machines import bench_machines
+
+        here = {"--resume": resume, "--config": config, "--loadgen": loadgen, "--html": html, "--csv": csv,
+                "--markdown": markdown, "--junit": junit}  # fmt: skip
+        bench_machines(ray, output, engines, here, cpus=threads or cores(), overwrite=overwrite, json=json)
+        return
     pairs, chosen = from_config(config, engines, trust) if config else ([], {})
     ways = dispatch or chosen.get("dispatch")
     settings = SweepSettings(
@@ -257,8 +246,8 @@ def bench(
             request = replace(request, settings=fitting)
             if fitting.groups != settings.groups:
                 note(f"the frame has few tiles: groups {', '.join(map(str, fitting.groups))}")
-        result = _measure(pairs, request, frames, device, loadgen)
-    _show(result, json)
+        result = measure_engines(pairs, request, frames, device, loadgen)
+    show_result(result, json)
     if output is not None:
         say(f"result: {output}")
     write_outputs([result], html=html, markdown=markdown, csv=csv, junit=junit)
@@ -272,50 +261,3 @@ def emit_json_result(target: str | None, result: RunResult) -> None:
         from yolotrt.bench.result import to_json
 
         emit_json(target, to_json(result))
-
-
-def _measure(
-    pairs: list[tuple[EngineFile, ...]],
-    request: RunRequest,
-    frames: list[Frame],
-    device: str,
-    loadgen: Path | None,
-) -> RunResult:
-    from yolotrt.backends.loading import load_engine
-    from yolotrt.bench.run import run_bench
-    from yolotrt.bench.sweep import EnginePair
-
-    say(f"source: {request.source}, {len(frames)} frame(s) of {frames[0].shape[1]}x{frames[0].shape[0]} px")
-    loaded: list[EnginePair] = []
-    try:
-        for pair in pairs:
-            loaded.append(EnginePair(*(load_engine(file, device) for file in pair)))
-        with progress_bars() as progress:
-            result = run_bench(loaded, frames, request, locked=True, progress=progress, say=say)
-        if loadgen is not None:
-            from yolotrt.bench.loadgen import fastest_frame, run_loadgen
-
-            case = fastest_frame(result.cases)
-            deadline_s = request.budgets.deadline_s
-            summary = run_loadgen(loaded, case, frames, request.settings, loadgen, deadline_s)
-            say(f"LoadGen: {case}: {summary}")
-        return result
-    finally:
-        for opened in loaded:
-            for engine in opened.engines:
-                engine.close()
-
-
-def _show(result: RunResult, json: str | None) -> None:
-    from yolotrt.bench.advice import advise
-    from yolotrt.bench.percentiles import left_out
-    from yolotrt.report.tables import latency_table, stage_table
-
-    if json != "-":
-        console = stdout()
-        console.print(latency_table(result, console.width))
-        console.print(stage_table(result, console.width))
-    for remark in filter(None, (*result.notes, left_out(result.rounds))):
-        note(remark)
-    for advice in advise(result):
-        warn(str(advice))

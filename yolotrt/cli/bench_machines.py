@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from yolotrt.cli.bench_steps import show_result
 from yolotrt.cli.console import say, tell
 from yolotrt.cli.outputs import claim_outputs
 from yolotrt.errors import ExecutionError, GateFailed, UsageError
-
-if TYPE_CHECKING:
-    from yolotrt.bench.result import RunResult
 
 TAKEN = ("--ray", "-o", "--output", "--json")
 """Options that are this machine's; all others are the measurement's."""
@@ -22,10 +19,11 @@ def bench_machines(
     ray: str,
     output: Path | None,
     read: list[Path],
+    here: Mapping[str, object],
     *,
     cpus: int,
     overwrite: bool,
-    show: Callable[[RunResult], None],
+    json: str | None,
 ) -> None:
     """Measure on every machine, and write a result for each: ``result.json`` becomes ``result-MACHINE.json``.
 
@@ -33,12 +31,13 @@ def bench_machines(
         ray: The cluster.
         output: What ``--output`` named.
         read: Engines and what else is read.
+        here: Options that are for one machine, and what was given for them.
         cpus: Processors of a cluster of its own.
         overwrite: Replace files of others, too.
-        show: Shows a result.
+        json: See :func:`show_result`.
 
     Raises:
-        UsageError: No output was named.
+        UsageError: No output was named, or an option that is for one machine.
         ExecutionError: It failed on a machine.
         GateFailed: A budget was missed on one.
     """
@@ -47,6 +46,10 @@ def bench_machines(
     from yolotrt.bench.result import RESULT, read_result
     from yolotrt.scale.measuring import on_every_machine, without
 
+    if given := [option for option, value in here.items() if value]:
+        raise UsageError(
+            f"{given[0]} does not go with --ray.", hint="Then: yolotrt report result-*.json --html p.html"
+        )
     if output is None:
         raise UsageError(
             "--ray needs --output: each machine has a result of its own.", hint="Add -o result.json"
@@ -64,7 +67,7 @@ def bench_machines(
         claim_outputs([Output("-o", target, RESULT)], read, overwrite=overwrite)
         result = read_result(write_text(target, found.out))
         tell(f"{found.machine}:")
-        show(result)
+        show_result(result, json)
         say(f"result: {target}")
         if found.code:
             missed.append(found.machine)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.console import emit_json, progress_bars, stdout, warn
+from yolotrt.cli.eval_gates import gates_of, hold
 from yolotrt.cli.gates import Undecided, fails_undecided
 from yolotrt.cli.options import (
     ENGINES,
@@ -35,9 +36,7 @@ from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
-    from yolotrt.evaluation.comparison import Difference
-    from yolotrt.workflow.accuracy_file import HeldBound
-    from yolotrt.workflow.evaluate import EngineAccuracy, Judge, MaxDrop
+    from yolotrt.workflow.evaluate import Judge
 
 
 def eval_(
@@ -205,7 +204,7 @@ def eval_(
             console.print(line, style="dim", markup=False, highlight=False)
         if per_class:
             console.print(class_table(figures, console.width))
-    gates = _gates(found, bound, small)
+    gates = gates_of(found, bound, small)
     held = None
     if gates:
         bounds = [str(bound)] * (bound is not None) + [f"{small} of small boxes"] * (small is not None)
@@ -213,7 +212,7 @@ def eval_(
         held = HeldBound(" and ".join(bounds), together(outcomes))
     emit_json(json, DOCUMENT.to_json(AccuracyFile(mode, figures, tuple(truth.notes), packages(), held)))
     if held is not None:
-        _hold(gates, held, strict)
+        hold(gates, held, strict)
 
 
 @contextmanager
@@ -233,70 +232,3 @@ def _judging(
 
     with judging(chosen_workers(count, gpus, ray), threads or 1, trust=trust) as judge:
         yield judge
-
-
-_Gate = tuple[str, str, "Difference", "MaxDrop"]
-"""Name of an engine, what of it is judged, and by what."""
-
-
-def _gates(found: list[EngineAccuracy], bound: MaxDrop | None, small: MaxDrop | None) -> list[_Gate]:
-    """Return what is judged; nothing of the references.
-
-    Raises:
-        InputError: Small objects are to be judged, and there are none.
-    """
-    from yolotrt.errors import InputError
-
-    gates: list[_Gate] = []
-    for entry in found:
-        against = entry.comparison
-        if against is None:
-            continue
-        name = entry.file.name
-        if bound is not None:
-            kinds = (("box mAP", against.box), ("mask mAP", against.mask))
-            gates += [(name, kind, d, bound) for kind, d in kinds if d is not None]
-        if small is not None:
-            if "small" not in against.sizes:
-                raise InputError(
-                    "None of the annotated objects is small, so nothing can be said of small objects.",
-                    hint="Leave --max-drop-small out, or give images with objects below 32 x 32 px.",
-                )
-            gates.append((name, "small boxes' mAP", against.sizes["small"], small))
-    return gates
-
-
-def _hold(gates: list[_Gate], held: HeldBound, strict: bool) -> None:
-    from yolotrt.errors import GateFailed, GateUndecided
-
-    doubts = []
-    for name, kind, difference, bound in gates:
-        chance = bound.chance(difference)
-        loses = (
-            f"{name} {'gains' if difference.absolute > 0 else 'loses'} {abs(difference.absolute) * 100:.2f} "
-            f"points of {kind} ({abs(difference.relative or 0):.1%} relative"
-            + ("" if chance is None else f", more than {bound} with a probability of {chance:.0%}")
-            + ")"
-        )
-        outcome = bound.outcome(difference)
-        if outcome == "failed":
-            raise GateFailed(
-                f"{loses}, more than {bound}.",
-                hint="Calibrate on more or other images, or keep sensitive layers in higher precision.",
-            )
-        if outcome == "undecided":
-            doubts.append(
-                f"{loses}, which may be noise: so few images cannot tell whether {bound} is kept"
-                if difference.reference > 0
-                else f"the reference finds nothing of what is annotated: there is no {kind} to keep"
-            )
-        elif bound.beyond(difference):
-            say(f"note: {loses}, more than {bound}, but within noise")
-        else:
-            say(f"note: {loses}")
-    if doubts and strict:
-        raise GateUndecided(
-            f"Undecided: {doubts[0]}.",
-            hint="Evaluate on more images of what the model knows, or let it pass with --undecided pass.",
-        )
-    say(f"--max-drop {held.bound}: {f'undecided: {doubts[0]}' if doubts else 'held'}")
