@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 
@@ -60,6 +61,21 @@ def test_copies_and_clears_happen_in_the_order_of_the_stream(device: Device) -> 
         stream.copy(back.address, buffer.address, 1 << 16)
         stream.synchronize()
         assert not back.array.any()
+
+
+def test_memory_that_was_page_locked_stays_what_it_is(device: Device) -> None:
+    memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    seen = np.frombuffer(memory, np.uint8)
+    with device.scope() as scope:
+        stream, buffer, address = scope.stream(), scope.buffer(len(seen)), scope.lock(memory)
+        seen[:] = 7
+        stream.copy(buffer.address, address, len(seen))
+        stream.synchronize()
+        seen[:] = 1
+        stream.copy(address, buffer.address, len(seen))
+        stream.synchronize()
+        assert device.live["locked"] == 1
+    assert (seen == 7).all()
 
 
 def test_events_tie_streams_and_tell_seconds(device: Device) -> None:

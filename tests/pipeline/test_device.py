@@ -453,7 +453,7 @@ def test_the_host_merges_what_the_gpu_had_no_room_to_merge(run: _Runner, frame: 
 
 
 def test_masks_leave_in_the_memory_that_the_gpu_wrote(run: _Runner, frame: Frame) -> None:
-    frames = [np.roll(frame, 17 * i, axis=1) for i in range(8)]
+    frames = [np.roll(frame[:64, :100], 17 * i, axis=1) for i in range(7)]
     with run.pipeline(mode="tiled+global", depth=2) as pipeline:
         wanted = [pipeline(f).detections for f in frames]
         wanted = [replace(w, masks=PackedMasks.of(w.masks or ())) for w in wanted]

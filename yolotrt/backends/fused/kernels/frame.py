@@ -1,13 +1,13 @@
 """The first convolution, from a frame of bytes: tiles and letterboxed images never exist in memory."""
 
-# ruff: noqa: D103, N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
 import triton.language as tl
 
 from yolotrt.backends.fused.kernels.rounding import put
-from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
+from yolotrt.backends.fused.kernels.shared import activate, pixels_of, row, taps_inside
 
 
 @triton.jit
@@ -17,46 +17,25 @@ def level_of(byte):
 
 
 @triton.jit
-def tile_1(above, at, below, tile, frame, NUMBER: tl.constexpr, CHANNELS: tl.constexpr, KERNEL: tl.constexpr,
-           PADDING: tl.constexpr):  # fmt: skip
+def in_tile(at, known, NUMBER: tl.constexpr):
     """Return one level per pixel: of row, column and channel, in the frame's order."""
+    above, middle, below, tile, frame = at
+    CHANNELS: tl.constexpr = known[0]
+    KERNEL: tl.constexpr = known[1]
+    PADDING: tl.constexpr = known[2]
     if NUMBER >= CHANNELS * KERNEL * KERNEL:
         return tl.zeros_like(tile).to(tl.float16)
     TAP: tl.constexpr = NUMBER // CHANNELS
     if TAP // KERNEL == 0:
-        row = above
+        line = above
     elif TAP // KERNEL == 1:
-        row = at
+        line = middle
     else:
-        row = below
+        line = below
     inside = ((tile >> TAP) & 1) != 0
     shown = ((frame >> TAP) & 1) != 0
-    byte = tl.load(row + NUMBER % (CHANNELS * KERNEL), mask=inside & shown, other=PADDING)
+    byte = tl.load(line + NUMBER % (CHANNELS * KERNEL), mask=inside & shown, other=PADDING)
     return tl.where(inside, level_of(byte), 0.0)
-
-
-@triton.jit
-def tile_2(a, b, c, tile, frame, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(tile_1(a, b, c, tile, frame, NUMBER, C, K, P),
-                   tile_1(a, b, c, tile, frame, NUMBER + 16, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def tile_4(a, b, c, tile, frame, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(tile_2(a, b, c, tile, frame, NUMBER, C, K, P),
-                   tile_2(a, b, c, tile, frame, NUMBER + 8, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def tile_8(a, b, c, tile, frame, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(tile_4(a, b, c, tile, frame, NUMBER, C, K, P),
-                   tile_4(a, b, c, tile, frame, NUMBER + 4, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def tile_16(a, b, c, tile, frame, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(tile_8(a, b, c, tile, frame, NUMBER, C, K, P),
-                   tile_8(a, b, c, tile, frame, NUMBER + 2, C, K, P))  # fmt: skip
 
 
 @triton.jit
@@ -107,16 +86,18 @@ def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, y8, steps, HE
     above = frame + (fy.to(tl.int64) * width + fx) * CHANNELS
     at = above + width * CHANNELS
     below = at + width * CHANNELS
-    a = tl.join(tile_16(above, at, below, tile, shown, 0, CHANNELS, KERNEL, PADDING),
-                tile_16(above, at, below, tile, shown, 1, CHANNELS, KERNEL, PADDING))  # fmt: skip
-    a = tl.reshape(a, (BM, 32))
+    pixels = (above, at, below, tile, shown)
+    a = tl.reshape(row(in_tile, pixels, (CHANNELS, KERNEL, PADDING), 0, 1), (BM, 32))
     finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
 
 
 @triton.jit
-def fitted_1(frame, width, across, down, y0, x0, tile, NUMBER: tl.constexpr, CHANNELS: tl.constexpr,
-             KERNEL: tl.constexpr, PADDING: tl.constexpr):  # fmt: skip
+def fitted(at, known, NUMBER: tl.constexpr):
     """Return one level per pixel of the letterboxed frame: of row, column and channel."""
+    frame, width, across, down, y0, x0, tile = at
+    CHANNELS: tl.constexpr = known[0]
+    KERNEL: tl.constexpr = known[1]
+    PADDING: tl.constexpr = known[2]
     if NUMBER >= CHANNELS * KERNEL * KERNEL:
         return tl.zeros_like(tile).to(tl.float16)
     TAP: tl.constexpr = NUMBER // CHANNELS
@@ -145,31 +126,6 @@ def fitted_1(frame, width, across, down, y0, x0, tile, NUMBER: tl.constexpr, CHA
 
 
 @triton.jit
-def fitted_2(f, s, h, v, y, x, tile, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(fitted_1(f, s, h, v, y, x, tile, NUMBER, C, K, P),
-                   fitted_1(f, s, h, v, y, x, tile, NUMBER + 16, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def fitted_4(f, s, h, v, y, x, tile, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(fitted_2(f, s, h, v, y, x, tile, NUMBER, C, K, P),
-                   fitted_2(f, s, h, v, y, x, tile, NUMBER + 8, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def fitted_8(f, s, h, v, y, x, tile, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr, P: tl.constexpr):
-    return tl.join(fitted_4(f, s, h, v, y, x, tile, NUMBER, C, K, P),
-                   fitted_4(f, s, h, v, y, x, tile, NUMBER + 4, C, K, P))  # fmt: skip
-
-
-@triton.jit
-def fitted_16(f, s, h, v, y, x, tile, NUMBER: tl.constexpr, C: tl.constexpr, K: tl.constexpr,
-              P: tl.constexpr):  # fmt: skip
-    return tl.join(fitted_8(f, s, h, v, y, x, tile, NUMBER, C, K, P),
-                   fitted_8(f, s, h, v, y, x, tile, NUMBER + 2, C, K, P))  # fmt: skip
-
-
-@triton.jit
 def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr,
                    WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr,
                    STEP_8: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr,
@@ -186,8 +142,6 @@ def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, y8, steps, H
     y0 = oy * STRIDE - PAD
     x0 = ox * STRIDE - PAD
     tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
-    a = tl.join(fitted_16(frame, width, across, down, y0, x0, tile, 0, CHANNELS, KERNEL, PADDING),
-                fitted_16(frame, width, across, down, y0, x0, tile, 1, CHANNELS, KERNEL,
-                          PADDING))  # fmt: skip
-    a = tl.reshape(a, (BM, 32))
+    pixels = (frame, width, across, down, y0, x0, tile)
+    a = tl.reshape(row(fitted, pixels, (CHANNELS, KERNEL, PADDING), 0, 1), (BM, 32))
     finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)

@@ -101,3 +101,21 @@ def taps_inside(y0, x0, valid, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEI
             row = tl.where(y0 + dy < IN_HEIGHT, row, 0)
         bits |= row
     return bits
+
+
+@triton.jit
+def row(one: tl.constexpr, at, known, NUMBER: tl.constexpr, STEP: tl.constexpr):
+    """Return (pixels, 2, 2, ...) values: reshaped, rows of 32 / STEP of them, NUMBER, NUMBER + STEP, ...
+
+    Args:
+        one: Returns the value of one number for each pixel.
+        at: What it is given: where pixels are.
+        known: And what is known when compiled.
+        NUMBER: The first number.
+        STEP: From one number to the next; 1 from the caller.
+    """
+    if STEP == 32:
+        values = one(at, known, NUMBER)
+    else:  # not behind a return: what is behind one is compiled as well, and this without end
+        values = tl.join(row(one, at, known, NUMBER, 2 * STEP), row(one, at, known, NUMBER + STEP, 2 * STEP))
+    return values

@@ -1,49 +1,29 @@
 """The first convolution, from the images."""
 
-# ruff: noqa: D103, N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
 import triton.language as tl
 
 from yolotrt.backends.fused.kernels.rounding import put
-from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
+from yolotrt.backends.fused.kernels.shared import activate, pixels_of, row, taps_inside
 
 
 @triton.jit
-def stem_1(x, bits, NUMBER: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
-           CHANNELS: tl.constexpr, KERNEL: tl.constexpr):  # fmt: skip
+def prepared(at, known, NUMBER: tl.constexpr):
     """Return one value per pixel of what the first convolution sums up: channel, row and column of a tap."""
+    x, bits = at
+    IN_HEIGHT: tl.constexpr = known[0]
+    IN_WIDTH: tl.constexpr = known[1]
+    CHANNELS: tl.constexpr = known[2]
+    KERNEL: tl.constexpr = known[3]
     TAPS: tl.constexpr = KERNEL * KERNEL
     if NUMBER >= CHANNELS * TAPS:
         return tl.zeros_like(bits).to(tl.float16)
     TAP: tl.constexpr = NUMBER % TAPS
     SHIFT: tl.constexpr = (NUMBER // TAPS * IN_HEIGHT + TAP // KERNEL) * IN_WIDTH + TAP % KERNEL
     return tl.load(x + SHIFT, mask=((bits >> TAP) & 1) != 0, other=0.0)
-
-
-@triton.jit
-def stem_2(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
-           K: tl.constexpr):  # fmt: skip
-    return tl.join(stem_1(x, bits, NUMBER, H, W, C, K), stem_1(x, bits, NUMBER + 16, H, W, C, K))
-
-
-@triton.jit
-def stem_4(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
-           K: tl.constexpr):  # fmt: skip
-    return tl.join(stem_2(x, bits, NUMBER, H, W, C, K), stem_2(x, bits, NUMBER + 8, H, W, C, K))
-
-
-@triton.jit
-def stem_8(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
-           K: tl.constexpr):  # fmt: skip
-    return tl.join(stem_4(x, bits, NUMBER, H, W, C, K), stem_4(x, bits, NUMBER + 4, H, W, C, K))
-
-
-@triton.jit
-def stem_16(x, bits, NUMBER: tl.constexpr, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr,
-            K: tl.constexpr):  # fmt: skip
-    return tl.join(stem_8(x, bits, NUMBER, H, W, C, K), stem_8(x, bits, NUMBER + 2, H, W, C, K))
 
 
 @triton.jit
@@ -63,9 +43,7 @@ def stem(x, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
     x0 = ox * STRIDE - PAD
     bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
     at = x + (image * (CHANNELS * IN_HEIGHT) + y0) * IN_WIDTH + x0
-    a = tl.join(stem_16(at, bits, 0, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL),
-                stem_16(at, bits, 1, IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL))  # fmt: skip
-    a = tl.reshape(a, (BM, 32))
+    a = tl.reshape(row(prepared, (at, bits), (IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL), 0, 1), (BM, 32))
     k = tl.arange(0, 32)
     there = (k < CHANNELS * KERNEL * KERNEL)[:, None] & (columns < N)[None, :]
     acc = tl.dot(a, tl.load(w + k[:, None] * N + columns[None, :], mask=there, other=0.0))
