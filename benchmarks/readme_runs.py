@@ -130,7 +130,7 @@ def calibration_cost(folder: Path) -> Json:
     _link(folder)
     yolotrt(folder, QUICK_START[0], quiet=True)
     given = (f"engines/{REAL}.onnx", "coco-mini/calib/images")
-    return _module(folder, "bench.calibration_cost", *(_inside(folder, word) for word in given))
+    return _module(folder, "benchmarks.calibration_cost", *(_inside(folder, word) for word in given))
 
 
 def small_objects(folder: Path) -> Json:

@@ -19,7 +19,7 @@ from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.observe import open_session
 from yolotrt.quantization.witness import position_scores
 
-ALIGNED_ON = 48
+ALIGNED_ON = 32
 """Pictures that run once more."""
 
 FEWEST_POSITIONS = 30
