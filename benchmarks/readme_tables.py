@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.bound_tables import engines_table, errors_table
 from benchmarks.paced_table import paced_rows
+from benchmarks.peer_tables import beside, frame_rows, measuring_rows, network_rows, session_rows
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
 
@@ -299,7 +300,7 @@ def whole_objects_small(found: Json) -> str:
 
 def summary(*found: Json) -> str:
     """Return the README's table: one line for each question, with what it was measured on."""
-    small, tiled, accurate, fused = found
+    small, tiled, accurate, fused, on_gpu, on_cpu = found
     passes = {entry["mode"]: entry["engines"][0]["box"]["ap"] for entry in tiled["modes"]}
     loss = accurate["engines"][1]["comparison"]["box"]
     run = fused["network"]["YOLO11n-seg, torch.compile and ONNX Runtime beside"]
@@ -330,6 +331,8 @@ def summary(*found: Json) -> str:
              f"{times['fused']} (fused)", f"YOLO11n-seg FP16, {card}"),
             ("a 4K frame, upload to masks, ms", "", f"{whole}, {page_locked} with `frame_buffer` (fused)",
              f"YOLO11n-seg FP16, {card}"),
+            ("the same beside other tools, ms", *beside(on_gpu), f"YOLO11n-seg, {card}"),
+            ("the same on a processor, ms", *beside(on_cpu), "YOLO11n-seg, 2 cores that others used, too"),
         ],
         left=4,
     )  # fmt: skip
@@ -338,6 +341,30 @@ def summary(*found: Json) -> str:
 def paced(found: list[Json]) -> str:
     """Return the frame of a camera beside the same frame back to back."""
     head, *rows = paced_rows(found)
+    return _table(head, rows, left=1)
+
+
+def peers(found: Json) -> str:
+    """Return whole frames by us and by other tools."""
+    head, *rows = frame_rows(found)
+    return _table(head, rows, left=3)
+
+
+def peer_networks(found: Json) -> str:
+    """Return the network alone by us and by other runtimes."""
+    head, *rows = network_rows(found)
+    return _table(head, rows, left=3)
+
+
+def measuring(*found: Json) -> str:
+    """Return what measuring adds to a frame, on each machine."""
+    head, *rows = measuring_rows(*found)
+    return _table(head, rows, left=1)
+
+
+def session_options(found: Json) -> str:
+    """Return settings of ONNX Runtime's sessions, and OpenVINO, against ours."""
+    head, *rows = session_rows(found)
     return _table(head, rows, left=1)
 
 
@@ -351,7 +378,7 @@ def block(name: str, results: Path) -> str | None:
 
 
 RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
-    "summary": ("small-objects tiling accuracy fused", summary),
+    "summary": ("small-objects tiling accuracy fused peers-gpu peers", summary),
     "quick-start-commands": ("quick-start", transcript),
     "quick-start": ("quick-start", sweep),
     "accuracy": ("accuracy", accuracy),
@@ -371,6 +398,11 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "gpu-modes": ("gpu", gpu_modes),
     "gpu-frames": ("gpu", gpu_frames),
     "paced": ("paced", paced),
+    "measuring": ("measuring measuring-gpu", measuring),
+    "peers": ("peers", peers),
+    "peers-gpu": ("peers-gpu", peers),
+    "session-options": ("session-options", session_options),
+    "peer-networks": ("peers", peer_networks),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""
 
