@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.int8_methods import METHODS, NOT_INSTALLED, THREADS, plain
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Engine, EngineFile, Precision
@@ -226,7 +227,7 @@ def main() -> None:
         result = completed(json.loads(arguments.json.read_text()), result)
     Console(width=None if sys.stdout.isatty() else 160).print(table(result))
     if arguments.json:
-        write_text(arguments.json, json.dumps(result, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(as_values(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":
