@@ -82,6 +82,8 @@ FIGURES = {
     "download": Recipe(readme_runs.download),
     "overhead": Recipe(readme_runs.overhead, data=True, modules=("ultralytics",)),
     "peers": Recipe(readme_runs.peers, data=True, modules=("ultralytics",)),
+    "measuring": Recipe(readme_runs.measuring, data=True, modules=("ultralytics",)),
+    "session-options": Recipe(readme_runs.session_options, data=True, modules=("ultralytics",)),
     "pictures": Recipe(readme_pictures.make, browser=True),
 }
 

@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.int8_methods import METHODS, NOT_INSTALLED, THREADS, plain
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import sha256_file
-from yolotrt.backends.base import Engine, EngineFile
+from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.onnxruntime.fake_quantized import FakeQuantizedEngine
 from yolotrt.data.images import list_images
@@ -84,7 +85,8 @@ def evaluated(
     network: Path, spec_of: Path, fake_quantized: bool, truth: GroundTruth, folder: Path
 ) -> Evaluation:
     spec = read_spec(load_onnx(spec_of), spec_of.stem)
-    file = EngineFile(network, "onnxruntime", "int8", spec, (), sha256_file(network))
+    precision: Precision = "fp32" if network == spec_of else "int8"
+    file = EngineFile(network, "onnxruntime", precision, spec, (), sha256_file(network))
     engine: Engine = (
         FakeQuantizedEngine(onnx.load(network), file) if fake_quantized else OnnxRuntimeEngine(file)
     )
@@ -170,7 +172,8 @@ def completed(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     if any(earlier.get(name) != now[name] for name in same):
         raise SystemExit("The file holds results of another network or of other images; it is left alone.")
     rows = {row["name"]: row for row in [*earlier["methods"], *now["methods"]]}
-    return {**now, "methods": [rows[name] for name in METHODS if name in rows]}
+    known = now["modelopt"] or earlier.get("modelopt")
+    return {**now, "modelopt": known, "methods": [rows[name] for name in METHODS if name in rows]}
 
 
 def figures(reference: Evaluation, found: Evaluation) -> dict[str, Any]:
@@ -224,7 +227,7 @@ def main() -> None:
         result = completed(json.loads(arguments.json.read_text()), result)
     Console(width=None if sys.stdout.isatty() else 160).print(table(result))
     if arguments.json:
-        write_text(arguments.json, json.dumps(result, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(as_values(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":

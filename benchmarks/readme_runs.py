@@ -183,7 +183,23 @@ def peers(folder: Path) -> Json:
     yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics --limit 8", quiet=True)
     frame = sorted((folder / "mosaics" / "images").iterdir())[0]
     given = [str(folder / name) for name in (f"{REAL}.pt", int8, fp32)]
-    return _module(folder, "benchmarks.peers", *given, "--source", str(frame))
+    return _module(folder, "benchmarks.peers", *given, "--source", str(frame), "--rounds", "4")
+
+
+def measuring(folder: Path) -> Json:
+    """Measure what measuring adds to a frame on the processor."""
+    _, int8 = _real_engines(folder)
+    yolotrt(folder, f"mosaics {_annotated('coco-mini/val')} --out mosaics --limit 8", quiet=True)
+    frame = sorted((folder / "mosaics" / "images").iterdir())[0]
+    return _module(
+        folder, "benchmarks.measuring", str(folder / int8), "--source", str(frame), "--frames", "20"
+    )
+
+
+def session_options(folder: Path) -> Json:
+    """Compare ONNX Runtime's session options, and OpenVINO."""
+    given = [str(folder / engine) for engine in _real_engines(folder)]
+    return _module(folder, "benchmarks.session_options", *given)
 
 
 def _inside(folder: Path, word: str) -> str:

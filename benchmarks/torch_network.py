@@ -20,7 +20,7 @@ def captured(model: onnx.ModelProto, images: np.ndarray) -> tuple[Any, Any]:
 
     # Of another batch size seen before, it would compile for any, which is slower.
     torch.compiler.reset()
-    module = _module(model).cuda().eval()
+    module = torch_module(model).cuda().eval()
     compiled = torch.compile(module)
     inputs = torch.from_numpy(images).cuda().contiguous(memory_format=torch.channels_last)
     stream = torch.cuda.Stream()
@@ -35,7 +35,7 @@ def captured(model: onnx.ModelProto, images: np.ndarray) -> tuple[Any, Any]:
     return graph, outputs
 
 
-def _module(model: onnx.ModelProto) -> Any:
+def torch_module(model: onnx.ModelProto) -> Any:
     """Return a torch module that computes the nodes of a network one after the other."""
     import torch
     import torch.nn.functional as F  # noqa: N812 - as everybody calls it
