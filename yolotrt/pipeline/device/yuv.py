@@ -11,7 +11,7 @@ from yolotrt.data.colours import Colours
 from yolotrt.data.yuv import YuvFrame
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.share import FRAME_SLACK, PIXELS, INPUT_THREADS, FrameBuffer, PassBuffers
+from yolotrt.pipeline.device.share import FRAME_SLACK, INPUT_THREADS, PIXELS, FrameBuffer, PassBuffers
 
 
 class YuvBuffer:
