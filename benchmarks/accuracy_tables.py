@@ -75,10 +75,10 @@ def tiling(found: Json) -> str:
     engines = {entry["mode"]: entry["engines"][0] for entry in found["modes"]}
     rows = []
     for mode, engine in engines.items():
-        points = [points(engine["box"][name]) for name in ("ap", "small", "medium", "large")]
+        shares = [points(engine["box"][name]) for name in ("ap", "small", "medium", "large")]
         seconds = engine["median_seconds"]
         price = seconds / engines["global"]["median_seconds"]
-        rows.append((mode, *points, milliseconds(seconds), f"{price:.1f}x"))
+        rows.append((mode, *shares, milliseconds(seconds), f"{price:.1f}x"))
     return table_of(("pass", "mAP50-95", "small", "medium", "large", "ms", "of global"), rows, left=1)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.data.clips import WH, number, shade
+from yolotrt.data import nvenc
 from yolotrt.data.video_file import VideoFile
 from yolotrt.data.video_writer import CODECS, new_video
 from yolotrt.errors import EnvironmentFault
@@ -60,6 +61,19 @@ def test_odd_sides_get_one_pixel_more_and_other_sizes_are_scaled(tmp_path: Path)
     _, images = read(tmp_path / "v.mp4")
     assert [image.shape for image in images] == [(48, 64, 3)] * 2
     assert [number(image) for image in images] == [3, 5]
+
+
+def test_an_encoder_of_the_gpu_that_gives_nothing_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried where a driver is loaded; here that fails in FFmpeg itself."""
+    monkeypatch.setattr(nvenc, "DRIVER", tmp_path)
+    nvenc.encodes.cache_clear()
+    with new_video(tmp_path / "v.mp4", 25, WH) as append:
+        append(shade(3))
+    assert nvenc.encodes.cache_info().misses == 1
+    assert number(read(tmp_path / "v.mp4")[1][0]) == 3
+    nvenc.encodes.cache_clear()
 
 
 def test_without_h264_the_next_encoder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,9 +150,9 @@ class Nvdec:
         name = f"{self._device.name} has no decoder for {codec} of {_DEPTHS[pixels]} bits"
         if not caps.get("num_decoder_engines"):
             return name
-        if first.width > caps["width_max"] or first.height > caps["height_max"]:
-            return f"{name} at {first.width}x{first.height}"
-        return None
+        fits = caps["width_min"] <= first.width <= caps["width_max"]
+        fits = fits and caps["height_min"] <= first.height <= caps["height_max"]
+        return None if fits else f"{name} at {first.width}x{first.height}"
 
     def _frames(self, packet: Packet[VideoStream] | None) -> Iterator[GpuFrame]:
         """Send a packet, and copy each frame that comes out before the decoder uses its memory again."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from yolotrt.arrays import Frame
 from yolotrt.artifacts.files import atomic_target, ensure_writable
+from yolotrt.data import nvenc
 from yolotrt.data.colours import BT601, BT709, FULL_RANGE, VIDEO_RANGE
 from yolotrt.errors import EnvironmentFault, StorageError
 
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-CODECS = {".mp4": ("libx264", "mpeg4"), ".avi": ("mjpeg",)}
+CODECS = {".mp4": (nvenc.NAME, "libx264", "mpeg4"), ".avi": ("mjpeg",)}
 """Encoders by the name's ending, the best first: browsers play H.264, every FFmpeg has the others."""
 
-_PIXELS = {"libx264": "yuv420p", "mpeg4": "yuv420p", "mjpeg": "yuvj420p"}
+_PIXELS = {nvenc.NAME: "yuv420p", "libx264": "yuv420p", "mpeg4": "yuv420p", "mjpeg": "yuvj420p"}
 _OPTIONS = {
     # Without frames that wait for later ones: MP4 loses the end of a variable rate with them.
     "libx264": {"preset": "superfast", "crf": "20", "bf": "0"},
+    nvenc.NAME: nvenc.OPTIONS,
     "mpeg4": {"qscale": "3"},
     "mjpeg": {"qscale": "3"},
 }
@@ -99,9 +101,9 @@ class _VideoWriter:
         import av
         from av.video.reformatter import VideoReformatter
 
-        encoder = _encoder(ending)
         rate = Fraction(fps).limit_denominator(1001)
         self._wh = (wh[0] + wh[0] % 2, wh[1] + wh[1] % 2)
+        encoder = _encoder(ending, self._wh)
         clock_hz = MPEG4_CLOCK_HZ if encoder == "mpeg4" else CLOCK_HZ
         self._tick = 1 / rate if ending == ".avi" else Fraction(1, clock_hz)
         self._period_s, self._last = 1 / float(rate), -1
@@ -160,10 +162,12 @@ class _VideoWriter:
         return np.asarray(cv2.resize(frame, self._wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _encoder(ending: str) -> str:
+def _encoder(ending: str, wh: tuple[int, int]) -> str:
     import av
 
     for name in CODECS[ending]:
+        if name == nvenc.NAME and not nvenc.encodes(wh):
+            continue
         try:
             av.Codec(name, "w")
         except ValueError:  # what PyAV's UnknownCodecError is

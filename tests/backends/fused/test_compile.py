@@ -42,9 +42,9 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 def variants() -> list[Variant]:
     network = planned(yolo(Shape(bins=16)))
     launcher = Launcher(network, WeightsBlob())
-    stem = frame_stems(network)[2]  # tiles of a decoder's frame: all that those for other input do, and more
+    stems = frame_stems(network)[::2]  # all that the one for prepared input does, and more
     fused = next(s for s in network.steps if isinstance(s, Conv) and s.kernel == 3 and s.point)
-    return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (stem, fused)]
+    return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (fused, *stems)]
 
 
 def test_what_the_compiler_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,10 @@ def test_what_the_compiler_prints_reaches_nobody(capfd: pytest.CaptureFixture[st
 
 def test_kernels_compile_for_every_target_and_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    tasks = [(v, t) for v in variants() for t in ("sm_80", "sm_86", "sm_89", "sm_120")]
+    fused, stem, yuv = variants()
+    targets = ("sm_80", "sm_86", "sm_89", "sm_120")
+    tasks = [(fused, target) for target in targets]
+    tasks += list(zip((stem, yuv, stem, yuv), targets, strict=True))
     seen: list[tuple[int, int]] = []
     with Compiler() as compiler:
         codes = compiler.all(tasks, lambda done, count: seen.append((done, count)))

@@ -21,7 +21,7 @@ from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.decode import Outputs
 from yolotrt.pipeline.device.sources import Source
 
-THREADS = 256
+INPUT_THREADS = 256
 """Of a block of the kernels that prepare input."""
 PIXELS = 8
 """Pixels per thread of the tile kernel, as in prepare.cu."""
@@ -250,8 +250,8 @@ def cut_tiles(
     return device.launch(
         "prepare",
         "cut_tiles",
-        grid=(-(-threads // THREADS), len(tiles), 1),
-        block=(THREADS, 1, 1),
+        grid=(-(-threads // INPUT_THREADS), len(tiles), 1),
+        block=(INPUT_THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )
@@ -280,8 +280,8 @@ def letterbox(
     return device.launch(
         "prepare",
         "letterbox",
-        grid=(-(-width * height // THREADS), 1, 1),
-        block=(THREADS, 1, 1),
+        grid=(-(-width * height // INPUT_THREADS), 1, 1),
+        block=(INPUT_THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )
