@@ -19,6 +19,18 @@ HEAD = """# All options
 What `yolotrt --help` and `yolotrt VERB --help` print.
 
 """
+EXIT_CODES = {
+    0: "it is done, and each gate that was asked for is held",
+    1: "an input is missing, damaged or not what is wanted; an output would replace files of yours or "
+    "mix with them; a package, a device, memory or disk is missing; a gate cannot be judged (`bench`, "
+    "`report`, `compare`, `eval`: `--undecided pass` makes that 0); `download --verify` found a difference",
+    2: "the words make no sense: an unknown option or value, options that exclude each other, an output that "
+    "is an input",
+    3: "a gate failed: `--budget` of `bench`, `demo`, `report`, `tune`; `--fail-on` of `compare` (3 % unless "
+    "another is given); `--max-drop` of `eval` and `build`",
+    130: "interrupted by Ctrl-C or SIGTERM; files under their own names are complete",
+}
+"""What the errors of ``yolotrt/errors.py`` end with, in the words of the verbs."""
 
 
 def help_of(*words: str) -> str:
@@ -43,7 +55,9 @@ def reference() -> str:
 
     parts = [f"```text\n{help_of()}```\n"]
     parts += [f"## {name}\n\n```text\n{help_of(name)}```\n" for name, *_ in VERBS]
-    return HEAD + "\n".join(parts)
+    codes = "".join(f"| {code} | {when} |\n" for code, when in EXIT_CODES.items())
+    table = f"## Exit codes\n\nThe same for every verb.\n\n| code | when |\n| ---: | --- |\n{codes}\n"
+    return HEAD + table + "\n".join(parts)
 
 
 if __name__ == "__main__":

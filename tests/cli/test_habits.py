@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ from tests.cli.conftest import Cli
 from tests.workflow.test_evaluate import tiny_engine
 from yolotrt.cli.console import LINE_S, Lines, span
 from yolotrt.cli.habits import PREDICTED, as_option, called_here, rewritten
+from yolotrt.cuda import nvidia, probe
 from yolotrt.data.formats.reader import read_annotations
+from yolotrt.errors import DeviceError, MissingDependency
 
 
 @pytest.fixture
@@ -134,3 +137,35 @@ def test_labels_that_find_no_place_leave_a_trace() -> None:
     assert (many[190:] != 90).any()
     assert (bare[185:] == 90).all()
     assert cv2.countNonZero(cv2.cvtColor(draw(image, found, ["p"], line_width=6), cv2.COLOR_BGR2GRAY))
+
+
+def test_words_in_any_order_and_places_that_are_none(cli: Cli, engine: Path, pictures: Path) -> None:
+    picture = pictures / "0.png"
+    behind = cli("predict", picture, engine, "--json", "found.json", "--groups", 4)
+    assert behind.code == 0, behind.err
+    two = cli("predict", engine, engine, picture)
+    assert (two.code, "both name engines" in two.err) == (2, True)
+    named = cli("predict", engine, picture, "--save", "x.jpg")
+    assert (named.code, "--save x/" in named.err) == (2, True)
+    missing = cli("bench", "e", picture)
+    assert (missing.code, "e does not exist" in missing.err) == (1, True)
+    mixed = cli("demo", "--out", pictures)
+    assert (mixed.code, "that yolotrt demo did not write" in mixed.err) == (1, True)
+    other = cli("compare", "found.json", "found.json")
+    assert (other.code, "found.json is what yolotrt predict --json wrote" in other.err) == (1, True)
+    both = cli("inspect", "found.json", picture)
+    assert (both.code, "predictions" in both.out, "picture" in both.out) == (0, True, True)
+    assert cli("inspect", "found.json", picture, "--json", "-").code == 2
+
+
+def test_a_machine_without_a_driver_is_not_sent_for_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.setattr(nvidia, "has_driver", lambda: False)
+    monkeypatch.setattr(probe, "has_driver", lambda: False)
+    assert nvidia.NvidiaDriver.count() == 0
+    for ask in (probe.find_gpu, nvidia.NvidiaDriver):
+        with pytest.raises(DeviceError, match="no NVIDIA driver"):
+            ask()
+    monkeypatch.setattr(probe, "has_driver", lambda: True)
+    with pytest.raises(MissingDependency, match="cuda-bindings"):
+        probe.find_gpu()

@@ -86,3 +86,15 @@ def test_limit_takes_the_first_images(tmp_path: Path) -> None:
     truth = load_ground_truth(write_world(tmp_path / "a.json", 0, images=8), limit=3)
     assert [image.id for image in truth.images] == [0, 1, 2]
     assert np.all(np.array(list(truth.objects)) < 3)
+
+
+def test_images_that_are_not_there_are_left_out_and_told(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path / "a.json").read_text())
+    document["images"].append({"id": 6, "file_name": "b.png", "width": 40, "height": 30})
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="2 of 2 annotated images are not in"):
+        load_ground_truth(tmp_path / "a.json", tmp_path)
+    (tmp_path / "a.png").touch()
+    found = load_ground_truth(tmp_path / "a.json", tmp_path)
+    assert [image.id for image in found.images] == [5]
+    assert "1 of 2 annotated images are not in" in found.notes[0]

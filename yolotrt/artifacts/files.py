@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from yolotrt.artifacts.hidden import hidden_name, temporary_file, temporary_folder
+from yolotrt.artifacts.hidden import hidden_name, is_at, temporary_file, temporary_folder
 from yolotrt.errors import InputError, StorageError
 
 OVERNIGHT_S = 24 * 3600.0
@@ -187,9 +187,9 @@ def write_text(target: Path, text: str) -> Path:
 def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3600.0) -> Iterator[bool]:
     """Hold an exclusive lock for producing ``target``; wait while another process holds it.
 
-    The lock is ``flock`` on ``.<name>.lock`` beside the target: the kernel drops it when its owner
-    dies, so a dead process never blocks, and it holds across containers. Two processes that build the same
-    file thus take turns, and the second finds the file ready.
+    The lock is ``flock`` on ``.<name>.lock`` beside the target, which goes with it: the kernel drops it when
+    its owner dies, so a dead process never blocks, and it holds across containers. Two processes that build
+    the same file thus take turns, and the second finds the file ready.
 
     Args:
         target: The file that the block produces.
@@ -209,6 +209,7 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
     with mapped_os_errors(lock):
         _make_folder(target.parent)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    held = False
     try:
         deadline = time.monotonic() + timeout_s
         announced = False
@@ -216,7 +217,13 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
             try:
                 with mapped_os_errors(lock):
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if held := is_at(handle, lock):
+                    break
+                # Who held it before has removed it, and the name may lead to another by now.
+                with mapped_os_errors(lock):
+                    other = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+                os.close(handle)
+                handle = other
             except BlockingIOError:
                 if timeout_s <= 0:
                     raise StorageError(
@@ -234,6 +241,9 @@ def exclusive(target: Path, on_wait: Callable[[str], None], timeout_s: float = 3
                 time.sleep(0.1)
         yield announced
     finally:
+        if held and os.fstat(handle).st_size == 0:  # else it is somebody's who calls files like that
+            with contextlib.suppress(OSError):  # whoever waits on it sees that it is gone
+                os.unlink(lock)
         os.close(handle)
 
 

@@ -109,6 +109,11 @@ def _taken(handle: int, path: Path) -> bool:
         return False
     except OSError:  # a file system without locks, where nothing is taken for left behind either
         return True
+    return is_at(handle, path)
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Return whether an open file is what a name still leads to."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:

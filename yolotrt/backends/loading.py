@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from yolotrt.backends.admission import admit
@@ -86,3 +88,46 @@ def open_engine(
         EnvironmentFault: It is a TensorRT engine, and TensorRT or a GPU is missing.
     """
     return load_engine(admit(path, trust=trust, warn=warn, machine=machine), device, machine=machine)
+
+
+@contextmanager
+def opening(
+    path: Path,
+    device: str = "auto",
+    *,
+    threads: int,
+    trust: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Iterator[Callable[[], Engine]]:
+    """Load an engine while the block gets ready for it, and close it in the end.
+
+    Loading waits for files and libraries that let other threads run: a program of one picture ends sooner.
+
+    Args:
+        path: The engine.
+        device: As in :func:`open_engine`.
+        threads: Of a processor, which one of its contexts may use: that is made, too.
+        trust: As there.
+        warn: As there.
+
+    Yields:
+        What waits for the engine and returns it, or raises as :func:`open_engine` does.
+    """
+
+    def ready() -> Engine:
+        engine = open_engine(path, device, trust=trust, warn=warn)
+        if not engine.parts:  # on a GPU the frame's size decides what is made
+            try:
+                engine.new_context(1, threads=threads)
+            except BaseException:
+                engine.close()
+                raise
+        return engine
+
+    with ThreadPoolExecutor(1, "opening") as pool:
+        loading = pool.submit(ready)
+        try:
+            yield loading.result
+        finally:
+            if loading.exception() is None:
+                loading.result().close()

@@ -36,4 +36,5 @@ def needed_count(stat: str) -> int:
 def left_out(count: int) -> str | None:
     """Return which of the percentiles that tables have so many frames cannot tell; None if they tell all."""
     few = [f"{stat} needs {needed}" for stat in ("p95", "p99") if count < (needed := needed_count(stat))]
-    return f"percentiles that {count} frames cannot tell are shown as -: {', '.join(few)}" if few else None
+    frames = f"{count} frame{'s' * (count != 1)}"
+    return f"percentiles that {frames} cannot tell are shown as -: {', '.join(few)}" if few else None

@@ -35,6 +35,8 @@ _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"changes", "regressions"}), "yolotrt compare --json"),
     (frozenset({"candidates", "recommended"}), "yolotrt tune --json"),
     (frozenset({"key", "gone"}), "yolotrt tune --state"),
+    (frozenset({"category_id", "bbox", "score"}), "yolotrt predict --json"),
+    (frozenset({"images", "annotations", "categories"}), "yolotrt predict --coco"),
 )
 """Keys by which JSON of other verbs is recognised."""
 
@@ -175,6 +177,7 @@ def read_results(path: Path, *, most: int | None = None) -> list[RunResult]:
     """
     found = read_json(path)
     entries = found if isinstance(found, list) and found else [found]
+    _refuse_others(path, entries[0])  # a list of other things is not too long: it is something else
     if most is not None and len(entries) > most:
         raise ArtifactError(
             f"{path} has {len(entries)} results, and one is wanted.", hint="Give the file that bench wrote."

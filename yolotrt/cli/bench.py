@@ -10,6 +10,7 @@ import typer
 
 from yolotrt.cli.configured import announce, from_config
 from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
+from yolotrt.cli.detecting import engines_and_sources
 from yolotrt.cli.gates import (
     Arrivals,
     BudgetStat,
@@ -62,16 +63,18 @@ MODES = ",".join(COMPARED_MODES)
 
 
 def bench(
-    engines: Annotated[
-        list[Path] | None,
+    targets: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[ENGINE]...", help="Engines. [default: the newest in engines/ that can run here]"
+            metavar="[ENGINE]... [SOURCE]...",
+            help="Engines [default: the newest in engines/ that can run here], and what they look at; as "
+            "--source.",
         ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Measure what an application's pipeline.yaml says instead.")
     ] = None,
-    source: MeasuredSources = ["scene"],  # noqa: B006
+    source: MeasuredSources = None,
     groups: Annotated[
         str | None, typer.Option(help=f"Numbers of tile groups to compare. [default: {GROUPS}]")
     ] = None,
@@ -156,7 +159,7 @@ def bench(
     Examples:
       yolotrt bench
       yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
-      yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx --source street.jpg
+      yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx street.jpg
       yolotrt bench -n 130 -o result.json --budget end_to_end=33ms --budget-stat p95
       yolotrt bench -n 130 -o result.json --resume --budget end_to_end=25ms   # judges what is there
       yolotrt bench --mode tiled+global -n 700 --arrival 30fps --deadline 33ms
@@ -177,6 +180,7 @@ def bench(
 
     if resume and output is None:
         raise UsageError("--resume needs --output: the file of the interrupted run.")
+    engines, sources = engines_and_sources(targets, source)
     pairs, chosen = from_config(config, engines, trust) if config else ([], {})
     ways = dispatch or chosen.get("dispatch")
     settings = SweepSettings(
@@ -211,15 +215,15 @@ def bench(
     outputs = [json_output(json, RESULT), *page_outputs(html, markdown, csv, junit)]
     if output is not None:
         outputs.append(Output("-o", output, RESULT))
-    claim_outputs(outputs, read, config, local_paths(source), overwrite=overwrite)
+    claim_outputs(outputs, read, config, local_paths(sources), overwrite=overwrite)
     counted = duration is None and until_stable is None
     announce_few(budgets, iterations if counted else None)
-    request = RunRequest(settings, label(source), budgets, output, resume, overwrite, source_files(source))
+    request = RunRequest(settings, label(sources), budgets, output, resume, overwrite, source_files(sources))
     with locked_output(request, say):
         pairs = pairs or [(file,) for file in read_engines(read, ENGINES, trust=trust, warn=warn)]
         for file in (file for pair in pairs for file in pair):
             announce(file, imgsz, device)
-        frames = read_frames(source)
+        frames = read_frames(sources)
         for file in (file for pair in pairs for file in pair):
             if note := light_note(file.path, frames):
                 say(f"note: {note}")

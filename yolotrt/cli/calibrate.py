@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from yolotrt.cli.calibration_images import coco_images
 from yolotrt.cli.console import emit_json, progress_bars, say, tell, warn
 from yolotrt.cli.options import (
     CALIB_DATA,
@@ -20,6 +21,7 @@ from yolotrt.cli.options import (
     cores,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.data.coco.layout import means_coco
 
 _TRT_CACHE = "yolotrt calibrate --trt-cache"
 
@@ -28,7 +30,10 @@ def calibrate(
     onnx: Annotated[Path, typer.Argument(help="The FP32 ONNX file.")],
     images: Annotated[
         Path,
-        typer.Option(help="Folder of images like those the camera takes, or a data.yaml: its train images."),
+        typer.Option(
+            help="Folder of images like those the camera takes, a data.yaml (its train images), or coco: a "
+            "part of COCO, downloaded."
+        ),
     ],
     method: Method = "mse",
     limit: Limit = None,
@@ -80,6 +85,8 @@ def calibrate(
     if trt_cache is not None:
         outputs.append(Output("--trt-cache", trt_cache, by_list("a calibration table", _TRT_CACHE)))
     claim_outputs(outputs, onnx, images, overwrite=overwrite)
+    if means_coco(images):
+        images = coco_images()
     found = images_of(images)[:limit]
     with progress_bars() as progress:
         ranges, status = load_or_calibrate(

@@ -54,7 +54,7 @@ def demo(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.result import RESULT, to_json
     from yolotrt.bench.sweep import SweepSettings
-    from yolotrt.workflow.demo import FILES, NAMES, DemoSettings, run_demo
+    from yolotrt.workflow.demo import NAMES, DemoSettings, run_demo, watched
 
     sweep = SweepSettings(
         modes=("global", "tiled"),  # both together: in the way that was fastest for the tiles
@@ -68,7 +68,7 @@ def demo(
     settings = replace(settings, overwrite=overwrite, budgets=budgets)
     places = [("-o", out), *((f"{name} in -o", out / name) for name in NAMES)]
     claim_outputs([json_output(json, RESULT)], overwrite=overwrite, folders=places)
-    own = owning(out, "yolotrt demo", FILES, option="-o", overwrite=overwrite)
+    own = owning(out, "yolotrt demo", watched, option="-o", overwrite=overwrite)
     with exclusive(out / "report.html", say), own:
         with progress_bars() as progress:
             outcome = run_demo(settings, progress=progress, say=say)

@@ -46,34 +46,72 @@ def engine_and_sources(
     """Tell the engine from what it looks at; without one, take the newest that can run here.
 
     Args:
-        targets: The words in their order.
+        targets: The words; the engine is known by its name, wherever it stands.
         option: What ``--source`` named.
         device: Where the engine is to run.
 
     Raises:
-        UsageError: No source was named.
+        UsageError: No source was named, or more than one engine.
         InputError: There is no engine, or weights in its place.
     """
-    from yolotrt.data.named import HINT, local_paths
+    from yolotrt.data.named import has_known_ending
     from yolotrt.workflow.catalog import is_engine_name, newest_engine
 
     words, named = list(targets or ()), list(option or ())
-    engine = Path(words.pop(0)) if words and is_engine_name(words[0]) else None
+    # Pictures with an engine's sidecar beside them are engines in front only: folders of pictures are long.
+    engines = [
+        k for k, word in enumerate(words) if (k == 0 or not has_known_ending(word)) and is_engine_name(word)
+    ]
+    if len(engines) > 1:
+        raise UsageError(
+            f"{' and '.join(words[k] for k in engines[:2])} both name engines, and one looks at the sources.",
+            hint="Name one engine; to measure several side by side: yolotrt bench, or yolotrt eval.",
+        )
+    engine = Path(words.pop(engines[0])) if engines else None
     sources = [*words, *named]
     if engine is not None and engine.suffix.lower() in {".pt", ".pth", ".yaml", ".yml"}:
         raise InputError(
             f"{engine} holds weights, and an engine is made of them first.",
-            hint=f"yolotrt build {shell_words(str(engine))} --fp16   (on a processor --fp32 or --int8)",
+            hint=f"yolotrt build {shell_words(str(engine))} --fp16   (on a processor --int8 --images DIR)",
         )
     if not sources:
         raise UsageError(
             "No source was named.", hint="Add a picture, a folder, a video, a camera (0) or an address."
         )
-    if engine is None:
-        for path in local_paths(sources):
-            if not os.path.lexists(path):  # perhaps the name of an engine, too
-                raise InputError(f"{path} does not exist.", hint=HINT)
+    if engine is None:  # perhaps one of these names one
+        _require_there(sources)
     return engine or newest_engine(ENGINES, device, say), sources
+
+
+def engines_and_sources(targets: list[str] | None, option: list[str] | None) -> tuple[list[Path], list[str]]:
+    """Tell engines that are measured from what they look at, ``scene`` if nothing was named.
+
+    Args:
+        targets: The words in their order.
+        option: What ``--source`` named.
+
+    Raises:
+        InputError: A word names nothing that is there.
+    """
+    from yolotrt.data.kinds import SCENE
+    from yolotrt.workflow.catalog import is_engine_name
+
+    engines, sources = list[Path](), list[str]()
+    for word in targets or ():
+        if is_engine_name(word):
+            engines.append(Path(word))
+        else:
+            sources.append(word)
+    _require_there(sources)
+    return engines, [*sources, *(option or ())] or [SCENE]
+
+
+def _require_there(sources: list[str]) -> None:
+    from yolotrt.data.named import HINT, local_paths
+
+    for path in local_paths(sources):
+        if not os.path.lexists(path):
+            raise InputError(f"{path} does not exist.", hint=HINT)
 
 
 def detection_settings(conf: float, iou: float, max_det: int) -> DecodeSettings:

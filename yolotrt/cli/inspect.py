@@ -17,8 +17,11 @@ _SHORT = 12
 
 
 def inspect(
-    file: Annotated[
-        Path, typer.Argument(help="Network, weights, engine, picture, video, or whatever yolotrt wrote.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Networks, weights, engines, pictures, videos, or whatever yolotrt wrote."
+        ),
     ],
     everything: Annotated[
         bool, typer.Option("--all", help="Lists in full, such as all ranges of a calibration.")
@@ -39,7 +42,7 @@ def inspect(
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:
-    r"""Show what a file is and what it was made from.
+    r"""Show what files are and what they were made from.
 
     \b
     Examples:
@@ -49,41 +52,47 @@ def inspect(
       yolotrt inspect engines/yolo11n-seg.fp16.fused.fused --roofline --gpu "RTX 5060 Ti" --batch 8
       yolotrt inspect calib_data/yolo26n-seg.calib.json --all
       yolotrt inspect yolo26n-seg.pt
+      yolotrt inspect engines/*.onnx
     """
-    from rich.table import Table
-
     from yolotrt.artifacts.kinds import either, json_with
-    from yolotrt.cli.terminal import lines
     from yolotrt.workflow.describe import KINDS, describe, describe_roofline, inspected
     from yolotrt.workflow.replies import INSPECTED
 
     if not roofline and (gpu or batch):
         raise UsageError("--gpu and --batch belong to --roofline.", hint="Add --roofline.")
+    if json is not None and len(files) > 1:
+        raise UsageError("--json tells of one file.", hint="Inspect the files one by one.")
     # The first ones did not say what they are.
     first = json_with(INSPECTED.what, ("kind",), fits=lambda found: found["kind"] in KINDS)
-    claim_outputs([json_output(json, either(INSPECTED.kind, first))], file, overwrite=overwrite)
-    if roofline:
-        found = describe_roofline(file, gpu, batch, trust=trust, warn=warn)
-        if json != "-":
+    claim_outputs([json_output(json, either(INSPECTED.kind, first))], files, overwrite=overwrite)
+    for file in files:
+        if roofline:
+            found = describe_roofline(file, gpu, batch, trust=trust, warn=warn)
+        else:
+            found = describe(file, trust=trust, warn=warn)
+        if json != "-" and roofline:
             _print_roofline(file, found)
+        elif json != "-":
+            _print(file, found, everything=everything, layers=layers)
         emit_json(json, INSPECTED.to_json(inspected(found)))
-        return
-    found = describe(file, trust=trust, warn=warn)
+
+
+def _print(file: Path, found: dict[str, Any], *, everything: bool, layers: bool) -> None:
+    from rich.table import Table
+
+    from yolotrt.cli.terminal import lines
+
     rows = found.get("layer_table", [])
-    if json != "-":
-        table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)
-        for key, value in found.items():
-            if key not in ("kind", "layer_table"):
-                table.add_row(key.replace("_", " "), lines(_shown(value, None if everything else _SHORT)))
-        stdout().print(table)
-        if layers and rows:
-            listed = Table(
-                *(name.replace("_", " ") for name in rows[0]), title="Layers", title_justify="left"
-            )
-            for row in rows:
-                listed.add_row(*row.values())
-            stdout().print(listed)
-    emit_json(json, INSPECTED.to_json(inspected(found)))
+    table = Table(title=f"{file}: {found['kind']}", title_justify="left", show_header=False)
+    for key, value in found.items():
+        if key not in ("kind", "layer_table"):
+            table.add_row(key.replace("_", " "), lines(_shown(value, None if everything else _SHORT)))
+    stdout().print(table)
+    if layers and rows:
+        listed = Table(*(name.replace("_", " ") for name in rows[0]), title="Layers", title_justify="left")
+        for row in rows:
+            listed.add_row(*row.values())
+        stdout().print(listed)
 
 
 def _print_roofline(file: Path, found: dict[str, Any]) -> None:

@@ -73,8 +73,11 @@ Sources = Annotated[
     list[str] | None, typer.Option("--source", help=f"{SOURCES}; may be given several times.")
 ]
 MeasuredSources = Annotated[
-    list[str],
-    typer.Option("--source", help=f"{SOURCES}; its first 16 frames. May be given several times."),
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help=f"{SOURCES}; its first 16 frames. May be given several times. [default: scene]",
+    ),
 ]
 
 Trust = Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from yolotrt.cli.console import say
 from yolotrt.cli.options import CALIB_DATA, ENGINES
+from yolotrt.text import shell_words
 
 if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
@@ -228,7 +229,7 @@ def own_predictions(
         overwrite: As in :func:`claim_outputs`.
 
     Raises:
-        UsageError: An output is an input or another output.
+        UsageError: An output is an input or another output, or the folder is called like a picture.
         StorageError: One of them cannot be written, or would replace or mix with something else.
     """
     from yolotrt.artifacts.claims import Output, require_apart
@@ -245,7 +246,13 @@ def own_predictions(
     from yolotrt.artifacts.kinds import Kind, is_json
     from yolotrt.data.images import EXTENSIONS
     from yolotrt.data.video_writer import CODECS
+    from yolotrt.errors import UsageError
 
+    if save is not None and save.suffix.lower() in (*EXTENSIONS, *CODECS) and not save.is_dir():
+        raise UsageError(
+            f"--save names a folder, and {save} is called like a file.",
+            hint=f"Type --save {shell_words(str(save.with_suffix('')))}/; pictures keep their names there.",
+        )
     maker, lister = DRAWN, f"{DRAWN} --json"
     listed = by_list(f"what {DRAWN} wrote", lister)
     kind = Kind(listed.what, lambda path: listed.is_own(path) and is_json(path))

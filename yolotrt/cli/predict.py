@@ -121,18 +121,8 @@ def predict(
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx coco/val --annotations coco/instances.json \
         --json results.json
     """
+    from yolotrt.backends.loading import opening
     from yolotrt.data.named import local_paths
-    from yolotrt.data.sources import open_source, video_rates
-    from yolotrt.pipeline.tile_choice import TileChoice
-    from yolotrt.pipeline.tile_use import UseTally
-    from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
-    from yolotrt.report.draw import draw
-    from yolotrt.report.figures import milliseconds
-    from yolotrt.report.tile_words import tile_words
-    from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
-    from yolotrt.workflow.identity import Misfits, ids_of, own_ids
-    from yolotrt.workflow.label_files import label_files
-    from yolotrt.workflow.predict import predict as run
     from yolotrt.workflow.records import dataset_file, line_file, result_file
 
     if json is not None and json.endswith(".jsonl") and jsonl is None:
@@ -154,79 +144,94 @@ def predict(
     engine, read = engine_and_sources(targets, source, device)
     if save_txt and save is None:
         save = Path(PREDICTED)
-    settings = PipelineSettings(
-        mode=choice(mode, "--mode", PASS_MODES),
-        groups=groups,
-        overlap=overlap,
-        cpu_threads=threads or cores(),
-        decode=detection_settings(conf, iou, max_det),
-        merge=merge_settings(merge, merge_overlap),
-        tiles=TileChoice.parse(tiles),
-        track=track,
-        **chosen_classes(classes, agnostic),
-    )
-    own = own_predictions(
-        [engine, *local_paths(read), annotations, tiles_file(tiles)],
-        save,
-        [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
-        overwrite=overwrite,
-    )
-    with (
-        own,
-        closing(open_source(read)) as frames,
-        TiledPipeline.open(engine, trust=trust, warn=warn, device=device, **vars(settings)) as pipeline,
-        ExitStack() as files,
-        progress_bars() as progress,
-    ):
-        if note := threshold_note(engine, conf):
-            say(f"note: {note}")
-        names = pipeline.names
-        pictures = None if video_rates(frames) else frames.names
-        if annotations is None:
-            ids = own_ids(names, pictures, several=len(frames.names) > 1)
-        else:
-            ids = ids_of(annotations, names, pictures)
-        misfits = Misfits(ids)
-        takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
-        if save_txt and save is not None:
-            takes.append(files.enter_context(label_files(save)))
-        found = run(
-            pipeline,
-            frames,
-            lambda frame, found: draw(
-                frame,
-                found.detections,
-                names,
-                **found.marks,
-                line_width=line_width,
-                labels=not hide_labels,
-                grid=settings.grid((frame.shape[1], frame.shape[0]), pipeline.input_wh)
-                if show_tiles
-                else None,
-            ),
-            save=save,
-            progress=progress,
-            say=say,
+    cpu_threads = threads or cores()
+    # What follows needs time of its own before there is a frame to look at.
+    with opening(engine, device, threads=cpu_threads, trust=trust, warn=warn) as loaded:
+        from yolotrt.data.sources import open_source, video_rates
+        from yolotrt.pipeline.tile_choice import TileChoice
+        from yolotrt.pipeline.tile_use import UseTally
+        from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
+        from yolotrt.report.draw import draw
+        from yolotrt.report.figures import milliseconds
+        from yolotrt.report.tile_words import tile_words
+        from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
+        from yolotrt.workflow.identity import Misfits, ids_of, own_ids
+        from yolotrt.workflow.label_files import label_files
+        from yolotrt.workflow.predict import predict as run
+
+        settings = PipelineSettings(
+            mode=choice(mode, "--mode", PASS_MODES),
+            groups=groups,
+            overlap=overlap,
+            cpu_threads=cpu_threads,
+            decode=detection_settings(conf, iou, max_det),
+            merge=merge_settings(merge, merge_overlap),
+            tiles=TileChoice.parse(tiles),
+            track=track,
+            **chosen_classes(classes, agnostic),
         )
-        use = UseTally()
-        with closing(found):
-            for entry in found:
-                if entry.looked is not None:
-                    use.add(entry.looked)
-                misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
-                for take in takes:
-                    take(entry)
-                if not to_stdout:
-                    counts = Counter(names[int(c)] for c in entry.detections.classes)
-                    what = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing"
-                    tell(f"{entry.name}: {what} ({milliseconds(entry.seconds)} ms)")
-    if annotations is not None:
-        for remark in misfits.remarks(annotations, names):
-            warn(remark)
-    if (used := use.report()) is not None:
-        say(f"tiles: {tile_words(used)}")
-    if save is not None:
-        say(f"pictures: {save}")
-    for _, target, what, _ in outputs:
-        if target != "-":
-            say(f"{what}: {target}")
+        own = own_predictions(
+            [engine, *local_paths(read), annotations, tiles_file(tiles)],
+            save,
+            [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
+            overwrite=overwrite,
+        )
+        with (
+            own,
+            closing(open_source(read)) as frames,
+            TiledPipeline(loaded(), settings) as pipeline,
+            ExitStack() as files,
+            progress_bars() as progress,
+        ):
+            if note := threshold_note(engine, conf):
+                say(f"note: {note}")
+            names = pipeline.names
+            pictures = None if video_rates(frames) else frames.names
+            if annotations is None:
+                ids = own_ids(names, pictures, several=len(frames.names) > 1)
+            else:
+                ids = ids_of(annotations, names, pictures)
+            misfits = Misfits(ids)
+            takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
+            if save_txt and save is not None:
+                takes.append(files.enter_context(label_files(save)))
+            found = run(
+                pipeline,
+                frames,
+                lambda frame, found: draw(
+                    frame,
+                    found.detections,
+                    names,
+                    **found.marks,
+                    line_width=line_width,
+                    labels=not hide_labels,
+                    grid=settings.grid((frame.shape[1], frame.shape[0]), pipeline.input_wh)
+                    if show_tiles
+                    else None,
+                ),
+                save=save,
+                progress=progress,
+                say=say,
+            )
+            use = UseTally()
+            with closing(found):
+                for entry in found:
+                    if entry.looked is not None:
+                        use.add(entry.looked)
+                    misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
+                    for take in takes:
+                        take(entry)
+                    if not to_stdout:
+                        counts = Counter(names[int(c)] for c in entry.detections.classes)
+                        what = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing"
+                        tell(f"{entry.name}: {what} ({milliseconds(entry.seconds)} ms)")
+        if annotations is not None:
+            for remark in misfits.remarks(annotations, names):
+                warn(remark)
+        if (used := use.report()) is not None:
+            say(f"tiles: {tile_words(used)}")
+        if save is not None:
+            say(f"pictures: {save}")
+        for _, target, what, _ in outputs:
+            if target != "-":
+                say(f"{what}: {target}")

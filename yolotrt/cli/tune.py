@@ -46,6 +46,9 @@ def tune(
     model: Annotated[
         str | None, typer.Argument(help="Weights (.pt) or an ONNX file. [default: yolo26n-seg in engines/]")
     ] = None,
+    pictures: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help="What it looks at; as --source.")
+    ] = None,
     budget: BudgetTerms = None,
     budget_stat: BudgetStat = "p50",
     max_drop: Annotated[
@@ -72,7 +75,7 @@ def tune(
         str | None, typer.Option(help="Dispatch modes to try. [default: all that the device offers]")
     ] = None,
     mode: Mode = DEFAULT_MODE,
-    source: MeasuredSources = ["scene"],  # noqa: B006
+    source: MeasuredSources = None,
     overlap: Overlap = 0.2,
     images: Images = None,
     limit: Limit = None,
@@ -118,6 +121,7 @@ def tune(
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.halving import RUNGS
     from yolotrt.bench.sweep import SweepSettings
+    from yolotrt.data.kinds import SCENE
     from yolotrt.data.measured import read_frames, source_files
     from yolotrt.data.named import local_paths
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
@@ -134,6 +138,7 @@ def tune(
 
     if groups and chunk:
         raise UsageError("--groups and --chunk say the same thing twice.", hint="Give one of them.")
+    sources = [*(pictures or ()), *(source or ())] or [SCENE]
     path = find_model(model, ENGINES, may_fetch=may_fetch(yes), say=say)
     request = TuneRequest(
         build=BuildRequest(
@@ -162,7 +167,7 @@ def tune(
         limit=eval_limit,
         state=state,
         device=device,
-        pictures=source_files(source),
+        pictures=source_files(sources),
         chunk=() if chunk is None else whole_numbers(chunk, "--chunk"),
     )
     outputs = [json_output(json, DOCUMENT.kind), Output("--state", state, STATE)]
@@ -170,10 +175,10 @@ def tune(
     if write is not None:
         outputs.append(Output("--write", write, EDITED))
         require_editable(write, request.sweep.modes[0])
-    read = (path, local_paths(source), images, eval_images, annotations)
+    read = (path, local_paths(sources), images, eval_images, annotations)
     claim_outputs(outputs, *read, overwrite=overwrite, folders=made_of(path, engine=True))
     with progress_bars() as progress:
-        outcome = search(request, read_frames(source), progress=progress, say=say)
+        outcome = search(request, read_frames(sources), progress=progress, say=say)
     written = outcome_file(outcome)
     if json != "-":
         console = stdout()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from yolotrt.cuda.driver import LOST, Argument, DeviceInfo, DeviceLost, Dim, OutOfDeviceMemory
+from yolotrt.cuda.probe import has_driver, no_driver
 from yolotrt.distribution import install_hint
 from yolotrt.errors import DeviceError, MissingDependency
 
@@ -56,7 +57,10 @@ class NvidiaDriver:
 
     @staticmethod
     def count() -> int:
-        cuda = _bindings()
+        try:
+            cuda = _bindings()
+        except DeviceError:  # no driver
+            return 0
         try:
             if int(cuda.cuInit(0)[0]):
                 return 0
@@ -276,6 +280,8 @@ def _bindings() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError as exc:
+        if not has_driver():
+            raise no_driver() from exc
         raise MissingDependency(
             "GPU pipelines need the package cuda-bindings.", hint=install_hint("cuda")
         ) from exc

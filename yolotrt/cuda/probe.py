@@ -6,6 +6,7 @@ the process, which no ``try`` prevents.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,23 @@ class FoundGpu:
         return "SM{}{}".format(*self.capability)
 
 
+def has_driver() -> bool:
+    """Return whether NVIDIA's driver is installed, without any package of CUDA's."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def no_driver() -> DeviceError:
+    """Return the error of a machine without NVIDIA's driver."""
+    return DeviceError(
+        "There is no NVIDIA driver on this machine.",
+        hint="Install NVIDIA's driver, or build elsewhere; --backend onnxruntime runs on the CPU.",
+    )
+
+
 def find_gpu(ordinal: int = 0) -> FoundGpu:
     """Return a GPU after proving that CUDA works on it.
 
@@ -46,16 +64,15 @@ def find_gpu(ordinal: int = 0) -> FoundGpu:
     try:
         from cuda.bindings import driver, runtime
     except ImportError as exc:
+        if not has_driver():  # the package would not help
+            raise no_driver() from exc
         raise MissingDependency(
             "Running on a GPU needs the package cuda-bindings.", hint=install_hint("cuda")
         ) from exc
     try:
         _checked(driver.cuInit(0), "start CUDA")
     except RuntimeError as exc:  # raised by the loader of libcuda
-        raise DeviceError(
-            "There is no NVIDIA driver on this machine.",
-            hint="Install NVIDIA's driver, or build elsewhere; --backend onnxruntime runs on the CPU.",
-        ) from exc
+        raise no_driver() from exc
     version = int(_checked(driver.cuDriverGetVersion(), "ask the driver for its version"))
     supported = f"{version // 1000}.{version % 1000 // 10}"
     error, count = runtime.cudaGetDeviceCount()

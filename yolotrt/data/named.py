@@ -122,6 +122,11 @@ def named(texts: str | Sequence[str]) -> tuple[Named, ...]:
     return tuple(found)
 
 
+def has_known_ending(text: str) -> bool:
+    """Return whether a name ends as a picture's or a video's does."""
+    return text.lower().endswith((*EXTENSIONS, *VIDEO_ENDINGS))
+
+
 def label(texts: str | Sequence[str]) -> str:
     """Return what the user named, for messages and results; without passwords."""
     given = [texts] if isinstance(texts, str) else list(texts)
@@ -170,7 +175,7 @@ def _matches(pattern: str) -> Iterator[Path]:
         if os.path.isdir(path):
             if "**" not in pattern:  # there the pictures of folders are found themselves
                 yield path
-        elif path.suffix.lower() in (*EXTENSIONS, *VIDEO_ENDINGS) or is_picture(path):
+        elif has_known_ending(match) or is_picture(path):
             yield path
         else:
             others.append(path.name)

@@ -11,7 +11,7 @@ import numpy as np
 from yolotrt.arrays import F64, I64, Bits
 from yolotrt.artifacts.hashing import content_key, sha256_bytes, sha256_file
 from yolotrt.data.formats.annotated import AnnotatedImage, AnnotatedSet, Annotation
-from yolotrt.data.formats.files import located
+from yolotrt.data.formats.files import located, present
 from yolotrt.data.formats.pictures import about_turned
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.errors import ArtifactError
@@ -113,16 +113,23 @@ def load_ground_truth(
 
     Args:
         path: A COCO instances file, or the ``data.yaml`` of a YOLO dataset or its folder.
-        folder: Where the images are, if the annotations do not say that themselves.
+        folder: Where the images are, if the annotations do not say that themselves. Some are enough: a note
+            says how many there are not.
         split: Which images of a YOLO dataset: ``train``, ``val`` or ``test``.
         limit: Take only the first images.
 
     Raises:
-        InputError: The file cannot be read, or an image is not there.
+        InputError: The file cannot be read, or no image is there.
         ArtifactError: It is not of a known format, or has no images or objects.
     """
     found = read_annotations(path, split=split, limit=limit)
-    if not any(found.objects.values()):
+    if folder is not None and len(there := present(found.images, folder)) < len(found.images):
+        note = (
+            f"{len(found.images) - len(there)} of {len(found.images)} annotated images are not in {folder}: "
+            f"what is measured holds for the other {len(there)}."
+        )
+        found = replace(found, images=there, notes=(*found.notes, note))
+    if not any(found.objects[image.id] for image in found.images):
         said = f" ({'; '.join(found.notes)})" if found.notes else ""
         raise ArtifactError(
             f"{path} has no annotated object in {len(found.images)} images: there is nothing to measure"

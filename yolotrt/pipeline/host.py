@@ -12,7 +12,7 @@ from yolotrt.backends.base import Context, Engine
 from yolotrt.errors import ExecutionError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.letterbox import Letterbox, network_input
-from yolotrt.geometry.tiles import TileGrid, split_groups
+from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.decode import decode
 from yolotrt.pipeline.dispatch import DISPATCH_MODES, Dispatcher, DispatchMode, new_dispatcher
@@ -101,7 +101,7 @@ class HostPipeline:
     def _new_plan(self, frame_wh: tuple[int, int]) -> _HostPlan:
         settings, engine = self._settings, self._engine
         grid = settings.grid(frame_wh, engine.file.spec.input_wh)
-        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
+        groups = settings.tile_groups(grid)
         batches = [in_batches(group, engine.file) for group in groups]
         threads = settings.cpu_threads
         dispatcher = new_dispatcher(self._dispatch, engine, batches, threads) if batches else None

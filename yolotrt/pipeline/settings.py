@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from yolotrt.errors import UsageError
-from yolotrt.geometry.tiles import TileGrid, require_overlap, tile_grid
+from yolotrt.geometry.tiles import TileGrid, require_overlap, split_groups, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import DEFAULT_MODE
@@ -51,7 +51,8 @@ class PipelineSettings:
     Attributes:
         mode: ``tiled`` runs native-resolution tiles, ``global`` the whole frame letterboxed, ``tiled+global``
             both.
-        groups: Number of chunks the tiles are split into, over all GPUs if there are several.
+        groups: Number of chunks the tiles are split into, over all GPUs if there are several; a frame of
+            fewer tiles has one for each.
         dispatch: How the chunks run.
         overlap: Part of a tile shared with its neighbour, in [0, 1). With 0 an object on a tile border is
             found in pieces, or not at all: tiles that share no pixels cannot be joined.
@@ -126,3 +127,8 @@ class PipelineSettings:
         if "tiled" in self.mode:
             return self.tiles.of(tile_grid(frame_wh, tile_wh, self.overlap))
         return TileGrid(frame_wh, tile_wh, ())
+
+    def tile_groups(self, grid: TileGrid) -> list[range]:
+        """Return the tiles of each group, by their indices: no more groups than the frame has tiles."""
+        tiles = len(grid.origins)
+        return split_groups(tiles, min(self.groups, tiles)) if tiles else []

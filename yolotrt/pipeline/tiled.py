@@ -155,7 +155,6 @@ class TiledPipeline:
 
         Raises:
             ImageError: It is not a picture of this kind.
-            UsageError: More groups than the frame has tiles.
             ArtifactError: The engine has no profile for a group's size.
             ExecutionError: The engine failed.
         """

@@ -79,6 +79,8 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
         able = [f"--backend {name}" for name in NAMES if backend(name).retunes]
         raise UsageError(f"{found.name} does not --retune.", hint=f"Choose one that does: {', '.join(able)}.")
     say(f"backend: {found.name} ({reason})")
+    if request.images is not None and request.precision in NEEDS_RANGES:
+        images_of(request.images)  # an empty folder is told before the minutes of an export
     onnx_path = export_if_weights(request, progress, say)
     model = load_onnx(onnx_path)
     spec = read_spec(model, onnx_path.stem)

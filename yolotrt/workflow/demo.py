@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.result import RunResult, write_result
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.data.images import EXTENSIONS
 from yolotrt.data.scenes.files import write_scenes
 from yolotrt.data.scenes.scene import Scene, SceneInstance, make_scene
 from yolotrt.evaluation import recall
@@ -46,6 +47,12 @@ NAMES = (
 )
 FILES = named(*NAMES)
 """What the demo writes into its folder; scenes, engines and calibration have rules of their own."""
+
+
+def watched(folder: Path) -> Iterator[Path]:
+    """Watch what the demo writes, and pictures that its own would lie among."""
+    beside = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    yield from dict.fromkeys([*FILES(folder), *beside])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.artifacts.kinds import HTML, JUNIT, MARKDOWN, head_of, is_binary_of_no_known_kind
+from yolotrt.cuda.probe import has_driver
 from yolotrt.data.foreign import VIDEO_ENDINGS
 from yolotrt.data.formats.reader import SPLITS, names_images, read_annotations
 from yolotrt.data.formats.yolo_files import find_split
@@ -104,8 +105,13 @@ def _weights(path: Path) -> dict[str, Any]:
         "classes": list(seen.classes),
         "asks_for_code_of": list(seen.imports),
         "sha256": sha256_file(path),
-        "next": f"yolotrt build {shell_words(str(path))} --fp16" if segments else hint,
+        "next": f"yolotrt build {shell_words(str(path))} {_worthwhile()}" if segments else hint,
     }
+
+
+def _worthwhile() -> str:
+    """Return the precision that mostly pays on this machine, as options of build."""
+    return "--fp16" if has_driver() else "--int8 --images DIR"
 
 
 def is_lines(path: Path) -> bool:

@@ -87,7 +87,6 @@ def test_killed_at_any_moment_nothing_is_broken_and_the_next_run_completes(tmp_p
     assert_whole(request)
     names = [p.name for p in request.folder.rglob("*") if p.is_file() and not p.name.endswith(".jpg")]
     assert sorted(re.sub(r"[0-9a-f]{12}", "KEY", name) for name in names) == [
-        ".manifest.json.lock",
         "instances-KEY.json",
         "instances.json",
         "manifest.json",

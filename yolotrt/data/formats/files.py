@@ -25,9 +25,7 @@ def located(images: Sequence[AnnotatedImage], folder: Path) -> tuple[AnnotatedIm
     Raises:
         InputError: Some are not there, or two are one file.
     """
-    paths = [image.path or _first(_whole(image.name, folder)) for image in images]
-    if not any(paths):
-        paths = [_first(_shortened(image.name, folder)) for image in images]
+    paths = _places(images, folder)
     missing = [image for image, path in zip(images, paths, strict=True) if path is None]
     if missing:
         name = missing[0].name
@@ -35,7 +33,7 @@ def located(images: Sequence[AnnotatedImage], folder: Path) -> tuple[AnnotatedIm
         raise InputError(
             f"{len(missing)} of {len(images)} annotated images are not in {folder} (the first is {name}; "
             f"looked for {' and '.join(map(str, tried)) or 'nothing, since its name leads nowhere'}).",
-            hint="Give the folder that belongs to the annotations, or annotations of just these images.",
+            hint="Give the folder that belongs to the annotations.",
         )
     taken: dict[Path, AnnotatedImage] = {}
     found = []
@@ -48,6 +46,17 @@ def located(images: Sequence[AnnotatedImage], folder: Path) -> tuple[AnnotatedIm
             )
         found.append(replace(image, path=path))
     return tuple(found)
+
+
+def present(images: Sequence[AnnotatedImage], folder: Path) -> tuple[AnnotatedImage, ...]:
+    """Return the images that :func:`located` finds, as they are; all of them if it finds none."""
+    there = [image for image, path in zip(images, _places(images, folder), strict=True) if path is not None]
+    return tuple(there or images)
+
+
+def _places(images: Sequence[AnnotatedImage], folder: Path) -> list[Path | None]:
+    paths = [image.path or _first(_whole(image.name, folder)) for image in images]
+    return paths if any(paths) else [_first(_shortened(image.name, folder)) for image in images]
 
 
 def _first(candidates: Iterable[Path]) -> Path | None:

@@ -70,7 +70,6 @@ class DevicePipeline:
 
         Raises:
             ImageError: It is not a picture of this kind.
-            UsageError: More groups than the frame has tiles.
             ArtifactError: The engine has no profile for a group's size.
             OutOfDeviceMemory: The groups do not fit; the message says how many would.
             ExecutionError: The engine failed.

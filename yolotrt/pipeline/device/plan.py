@@ -8,7 +8,7 @@ from itertools import pairwise, zip_longest
 
 from yolotrt.arrays import Frame
 from yolotrt.data.colours import Colours
-from yolotrt.geometry.tiles import TileGrid, split_groups
+from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.found import ShareFound
 from yolotrt.pipeline.device.joint import JointMerge
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, deal
@@ -45,7 +45,7 @@ class DevicePlan:
     ) -> DevicePlan:
         """Make everything on each GPU; see :class:`DeviceWorker`."""
         grid = settings.grid(frame_wh, gpus[0].engine.file.spec.input_wh)
-        groups = split_groups(len(grid.origins), settings.groups) if grid.origins else []
+        groups = settings.tile_groups(grid)
         shares = deal(groups, len(gpus), runs_global="global" in settings.mode)
         plan = cls(grid, [], colours)
         try:
