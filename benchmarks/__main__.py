@@ -77,6 +77,7 @@ FIGURES = {
     "merge-comparison": Recipe(readme_runs.merge_comparison, data=True, modules=("ultralytics", "sahi")),
     "eval-overhead": Recipe(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
     "small-objects": Recipe(readme_runs.small_objects),
+    "start-up": Recipe(readme_runs.start_up),
     "download": Recipe(readme_runs.download),
     "overhead": Recipe(readme_runs.overhead, data=True, modules=("ultralytics",)),
     "peers": Recipe(readme_runs.peers, data=True, modules=("ultralytics",)),

@@ -138,6 +138,12 @@ def small_objects(folder: Path) -> Json:
     return _module(folder, "benchmarks.small_objects")
 
 
+def start_up(folder: Path) -> Json:
+    """Compare ``predict`` of one picture with loading the session and running it."""
+    yolotrt(folder, "demo --quick", quiet=True)
+    return _module(folder, "benchmarks.start_up", str(folder / "runs/demo/demo.int8.onnxruntime.onnx"))
+
+
 def download(folder: Path) -> Json:
     """Compare the downloader with itself over one connection, on a local server."""
     return _module(folder, "benchmarks.bench_download")

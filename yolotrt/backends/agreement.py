@@ -14,7 +14,7 @@ from yolotrt.errors import ArtifactError
 from yolotrt.model.held import MARKS, held_precision
 from yolotrt.model.interface import Interface, Port, interface_of
 from yolotrt.model.reading import contradiction
-from yolotrt.model.wire import mentions
+from yolotrt.model.wire import mentions, outline
 
 if TYPE_CHECKING:
     import onnx
@@ -44,9 +44,10 @@ def require_precision(file: EngineFile, data: bytes) -> None:
         ArtifactError: It is not.
     """
     eight_bits = file.precision in ("int8", "fp8")
-    marked = mentions(data, MARKS)
+    outlined = outline(data)
+    marked = mentions(outlined, MARKS)
     half = file.precision == "fp16" or mentions(
-        data, (b".fp16",)
+        outlined, (b".fp16",)
     )  # what our casts to FP16 call their results
     if eight_bits and not marked and "excluded" in file.sources:
         return  # the last attempt of an accuracy bound: the sidecar excludes all from INT8

@@ -13,7 +13,7 @@ from yolotrt.errors import ModelError
 from yolotrt.model.interface import all_nodes
 from yolotrt.model.interface import metadata as metadata
 from yolotrt.model.reading import read_spec as read_spec
-from yolotrt.model.wire import mentions
+from yolotrt.model.wire import mentions, outline
 
 if TYPE_CHECKING:
     import onnx
@@ -71,7 +71,7 @@ def require_whole(data: bytes, path: Path) -> bytes:
         ModelError: Its weights lie in other files, or it loops.
     """
     # The key under which ONNX names another file, and the names of what repeats.
-    if b"location" in data or mentions(data, tuple(name.encode() for name in LOOPS)):
+    if b"location" in data or mentions(outline(data), tuple(name.encode() for name in LOOPS)):
         import onnx
         from google.protobuf.message import DecodeError
 

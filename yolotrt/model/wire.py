@@ -13,18 +13,17 @@ _GRAPH, _INITIALIZER = 7, 5
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def mentions(data: bytes, words: tuple[bytes, ...]) -> bool:
-    """Whether a word occurs in a serialised model outside the main graph's initializers.
-
-    Args:
-        data: The model; what is no model is searched whole.
-        words: Words such as operators' names.
-    """
+def outline(data: bytes) -> bytes:
+    """Return a serialised model without the main graph's initializers; what is no model, whole."""
     try:
-        parts = [data[a:b] for a, b in _without_weights(data)]
+        return b"\n".join([data[a:b] for a, b in _without_weights(data)])
     except IndexError:
-        parts = [data]
-    return any(word in part for part in parts for word in words)
+        return data
+
+
+def mentions(outlined: bytes, words: tuple[bytes, ...]) -> bool:
+    """Whether a word, such as an operator's name, occurs in what :func:`outline` left of a model."""
+    return any(word in outlined for word in words)
 
 
 def _without_weights(data: bytes) -> list[tuple[int, int]]:
