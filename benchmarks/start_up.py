@@ -3,7 +3,8 @@
 Both are processes of their own, in turns, from start to end: Python's start, imports, loading, one picture
 read, letterboxed and run once. The bare program decodes nothing and says nothing. Ratios are medians over
 pairs of neighbours. Processor time is told beside the wall's, since on a machine that others use only that
-says much; ``yolotrt --help`` is there for scale.
+says much; ``yolotrt --help`` is there for scale. What is imported is told by package, as Python's own
+``-X importtime`` has it.
 
     python -m benchmarks.start_up ENGINE... [--picture FILE] [--rounds N] [--json FILE]
 """
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +30,11 @@ from yolotrt.machine.environment import environment
 
 THREADS = len(os.sched_getaffinity(0))
 PICTURE_WH = (640, 640)
+ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""As installed programs run, what Python compiled is kept."""
+
+MOST = 12
+"""Packages that are told, of those that take longest to import."""
 
 BARE = """
 import sys
@@ -51,9 +58,8 @@ session.run(None, {entry.name: images})
 
 def process(command: list[str]) -> dict[str, float]:
     """Run a program to its end, and return its seconds by the wall and of the processor."""
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     begin = time.perf_counter()
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environ)
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRON)
     _, status, used = os.wait4(started.pid, 0)
     seconds = time.perf_counter() - begin
     started.returncode = os.waitstatus_to_exitcode(status)
@@ -62,11 +68,24 @@ def process(command: list[str]) -> dict[str, float]:
     return {"wall": seconds, "cpu": used.ru_utime + used.ru_stime}
 
 
+def imported(arguments: list[str]) -> dict[str, float]:
+    """Return the seconds that importing takes in a run of yolotrt, by package, largest first."""
+    command = [sys.executable, "-X", "importtime", "-m", "yolotrt", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRON)
+    found: Counter[str] = Counter()
+    for line in done.stderr.splitlines():
+        if line.startswith("import time:") and "self [us]" not in line:
+            own, _, name = line.removeprefix("import time:").split("|")
+            found[name.strip().partition(".")[0]] += int(own)
+    return {name: microseconds / 1e6 for name, microseconds in found.most_common(MOST)}
+
+
 def measure(engine: Path, picture: Path, rounds: int) -> dict[str, Any]:
     """Return samples of both programs, and the medians of their ratios."""
     program = [sys.executable, "-m", "yolotrt", "-q"]
+    arguments = ["predict", str(engine), str(picture), "--mode", "global"]
     commands = {
-        "predict": [*program, "predict", str(engine), str(picture), "--mode", "global"],
+        "predict": [*program, *arguments],
         "bare": [sys.executable, "-c", BARE, str(engine), str(picture), str(THREADS)],
         "help": [*program, "--help"],
     }
@@ -85,6 +104,7 @@ def measure(engine: Path, picture: Path, rounds: int) -> dict[str, Any]:
             for name, taken in samples.items()
         },
         "samples_s": samples,
+        "imports_s": imported(arguments),
     }
 
 

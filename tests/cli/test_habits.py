@@ -14,6 +14,7 @@ from tests.cli.conftest import Cli
 from tests.workflow.test_evaluate import tiny_engine
 from yolotrt.cli.console import LINE_S, Lines, span
 from yolotrt.cli.habits import PREDICTED, as_option, called_here, rewritten
+from yolotrt.cli.libraries import missing_library
 from yolotrt.cuda import nvidia, probe
 from yolotrt.data.formats.reader import read_annotations
 from yolotrt.errors import DeviceError, MissingDependency
@@ -169,3 +170,17 @@ def test_a_machine_without_a_driver_is_not_sent_for_a_package(monkeypatch: pytes
     monkeypatch.setattr(probe, "has_driver", lambda: True)
     with pytest.raises(MissingDependency, match="cuda-bindings"):
         probe.find_gpu()
+
+
+def test_a_library_that_the_system_lacks_is_no_bug() -> None:
+    try:
+        try:
+            raise ImportError("libGL.so.1: cannot open shared object file: No such file", name="cv2")
+        except ImportError as exc:
+            raise RuntimeError("drawing failed") from exc
+    except RuntimeError as exc:
+        fault = missing_library(exc)
+    assert fault is not None
+    assert fault.message == "cv2 needs libGL.so.1, which this system lacks."
+    assert "apt install libgl1" in (fault.hint or "")
+    assert missing_library(ImportError("No module named 'x'", name="x")) is None

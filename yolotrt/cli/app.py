@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from yolotrt.cli.console import show_warnings, talk
 from yolotrt.cli.habits import as_option, called_here, rewritten
+from yolotrt.cli.libraries import missing_library
 from yolotrt.distribution import __version__
 from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
 from yolotrt.text import visible
@@ -156,6 +157,9 @@ def main() -> NoReturn:
         if _interrupted(exc):
             print("\ninterrupted", file=sys.stderr)
             _exit(EXIT_INTERRUPTED)
+        if (fault := missing_library(exc)) is not None:
+            _show(fault)
+            _exit(fault.exit_code)
         _exit(_usage_error(exc, words))
     _exit(code if isinstance(code, int) else 0)
 

@@ -161,7 +161,6 @@ class AdaptivePipeline:
     def _new_stream(self, frame_wh: tuple[int, int]) -> _Stream:
         grid = self._settings.grid(frame_wh, self._file.spec.input_wh)
         count = len(grid.origins)
-        split_groups(count, self._settings.groups)  # refuses more groups than tiles, as every pipeline does
         chooser = None
         if grid.content_wh == grid.tile_wh:
             chooser = Chooser(grid, self._adaptive, lambda wish: self._runnable(wish, count))
