@@ -1,8 +1,10 @@
 """What ``yolotrt batch`` costs beside the work: of Ray against local processes, and of many inputs in memory.
 
 * 500 pictures by two workers, in local processes and on a running Ray cluster, in turn; the wall time of the
-  whole command, and of the part without starting Python, planning and loading (the report's).
-* A list of 1,000 and one of 20,000 lines: the driver's peak memory (VmHWM).
+  whole command, and of the part without starting Python and planning (the report's). The same plan through
+  Ray Data, whose workers are the same, beside that part.
+* A list of 1,000 and one of 20,000 lines: the driver's peak memory (VmHWM). The files are pictures that break
+  off behind their first bytes: planned, hashed, dealt out and written like others, and soon looked at.
 
     python -m benchmarks.batch_cost [--pairs 3] [--json FILE]     (extra ray)
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -20,11 +23,18 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.batch_world import World, make_world, report, results
 from benchmarks.ray_cluster import running
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.machine.environment import environment
+from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.scale.crew import Hand
+from yolotrt.scale.job import Job
+from yolotrt.scale.plan import read_plan
+from yolotrt.scale.ray_crew import connected
 
 
 def run(arguments: list[object], out: Path) -> tuple[float, int]:
@@ -47,7 +57,7 @@ def run(arguments: list[object], out: Path) -> tuple[float, int]:
 def overhead(world: World, folder: Path, pairs: int) -> dict[str, object]:
     """Run both in turn, and compare."""
     given: list[object] = [world.engine, world.pictures, "--workers", 2, "--shard", 16]
-    found: dict[str, list[dict[str, float]]] = {"local": [], "ray": []}
+    found: dict[str, list[dict[str, float]]] = {"local": [], "ray": [], "ray_data": []}
     with running(2) as cluster:
         for _ in range(pairs):
             for name, more in (("local", []), ("ray", ["--ray", cluster.address])):
@@ -55,7 +65,10 @@ def overhead(world: World, folder: Path, pairs: int) -> dict[str, object]:
                 worked = float(str(report(folder / name)["seconds"]))
                 found[name].append({"wall_s": round(took, 3), "worked_s": round(worked, 3)})
                 print(f"{name}: {took:.1f} s, of it {worked:.1f} s worked", flush=True)
-            if results(folder / "local") != results(folder / "ray"):
+            took = by_ray_data(cluster.address, world, folder / "ray", folder / "data")
+            found["ray_data"].append({"worked_s": round(took, 3)})
+            print(f"Ray Data: {took:.1f} s worked", flush=True)
+            if not results(folder / "local") == results(folder / "ray") == results(folder / "data"):
                 raise SystemExit("the results differ")
     ratios = {
         key: round(median(r[key] for r in found["ray"]) / median(r[key] for r in found["local"]), 4)
@@ -65,15 +78,52 @@ def overhead(world: World, folder: Path, pairs: int) -> dict[str, object]:
     return {"runs": found, "ratios": ratios}
 
 
+class DataHand:
+    """The worker as Ray Data wants it: a row in, a row out."""
+
+    def __init__(self, job: Job) -> None:
+        self._hand = Hand(job)
+        self._hand.begin()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Compute a shard."""
+        said = self._hand.do(pickle.loads(row["item"]))
+        return {"frames": getattr(said, "frames", 0)}
+
+
+def by_ray_data(address: str, world: World, plan: Path, out: Path) -> float:
+    """Compute a plan by Ray Data on a cluster; return the wall time, seconds."""
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "shards").mkdir(parents=True)
+    job = Job(str(world.engine), PipelineSettings(), str(out))
+    with connected(address, local_cpus=2):
+        from ray import data as ray_data
+
+        with read_plan(plan) as (_, shards):
+            rows = [pickle.dumps(shard) for shard in shards]
+        begin = time.perf_counter()
+        data = ray_data.from_items(rows, override_num_blocks=len(rows))
+        data = data.map(DataHand, fn_constructor_args=(job,), concurrency=2, num_cpus=1)
+        frames = sum(row["frames"] for row in data.iter_rows())
+        took = time.perf_counter() - begin
+    if frames != 500:
+        raise SystemExit(f"Ray Data looked at {frames} frames")
+    return took
+
+
 def memory(world: World, folder: Path) -> dict[str, object]:
-    """Run lists of two lengths, which name the same pictures again and again."""
-    pictures = sorted(world.pictures.iterdir())[:50]
+    """Run lists of two lengths, each of as many files."""
+    begin = next(world.pictures.iterdir()).read_bytes()[:100]
+    (folder / "many").mkdir()
     peaks = {}
     for count in (1_000, 20_000):
         listed = folder / f"{count}.txt"
-        listed.write_text("".join(f"{pictures[k % len(pictures)]}\n" for k in range(count)))
-        given: list[object] = [world.engine, listed, "--workers", 1, "--mode", "global", "--shard", 100]
-        _took, peaks[count] = run([*given, "--classes", "1"], folder / "memory")
+        with listed.open("w") as lines:
+            for index in range(count):
+                path = folder / "many" / f"{index:06d}.jpg"
+                path.write_bytes(begin)
+                lines.write(f"{path}\n")
+        _took, peaks[count] = run([world.engine, listed, "--workers", 1], folder / "memory")
         print(f"{count} inputs: {peaks[count] / 1024:.1f} MiB", flush=True)
     ratio = round(peaks[20_000] / peaks[1_000], 4)
     return {"peak_kib": {str(count): peak for count, peak in peaks.items()}, "ratio": ratio}
@@ -85,10 +135,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("overhead", "memory"))
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    found: dict[str, object] = {"environment": environment(os.cpu_count() or 1)}
+    found: dict[str, object] = {"environment": as_values(environment(os.cpu_count() or 1))}
     with tempfile.TemporaryDirectory(prefix="cost-") as name:
         folder = Path(name)
-        world = make_world(folder, 500)
+        world = make_world(folder, 500 if chosen.only != "memory" else 1)
         if chosen.only != "overhead":
             found["memory"] = memory(world, folder)
         if chosen.only != "memory":

@@ -30,6 +30,7 @@ import psutil
 from benchmarks.batch_world import World, make_world, report, results, states
 from benchmarks.forked import Commands, StartedCommand
 from benchmarks.ray_cluster import Cluster, start
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.machine.environment import environment
 
@@ -94,41 +95,45 @@ class Bench:
         """Start the batch on the cluster."""
         return self._commands.start(self._command(out, self.cluster.address), self._folder)
 
-    def campaign(self, what: str, kills: int, seed: int, limit_s: float) -> BatchCampaign:
-        """Kill one kind of process."""
-        draw, found = random.Random(f"{what} {seed}"), BatchCampaign(what)
-        begin = time.monotonic()
+    def undisturbed(self) -> tuple[float, list[str]]:
+        """Run on the cluster without a kill; return how long it took, seconds, and what is wrong with it."""
+        begin, found = time.monotonic(), BatchCampaign("nothing")
         self._finished(self.start(out := self._new()), found, "undisturbed")
-        found.undisturbed_s = longest = round(time.monotonic() - begin, 3)
-        found.problems += self._differences(out, "undisturbed")
-        deadline = time.monotonic() + limit_s
-        while found.kills < kills and time.monotonic() < deadline:
-            out = self._new()
-            command = self.start(out)
-            begin = time.monotonic()
-            time.sleep(draw.uniform(0.0, longest))
-            killed = False
-            while not (killed or command.ended()):
-                killed = self._kill(what, command, draw)
-                time.sleep(0.0 if killed else 0.05)  # there is no worker yet: the first one it is, then
-            if not killed:
-                self._finished(command, found, f"{what}, before kill {found.kills + 1}")
-                longest *= 0.97  # it had ended before
-                continue
-            found.kills += 1
-            moment = round(time.monotonic() - begin, 3)
-            before = states(out) if (out / "shards").exists() else {}
-            found.moments.append((moment, len(before)))
-            where = f"{what}, kill {found.kills} after {moment:.1f} s"
-            if what == "worker":
-                self._finished(command, found, where)
-                found.completed_by_itself += command.done().code == 0
-            elif what == "cluster":
-                command.send(signal.SIGKILL)  # its driver cannot do anything without it
-            command.done()
-            self._complete(out, found, where)
-            print(f"{where}, with {len(before)} of {len(self.expected)} shards", flush=True)
-        return found
+        took = round(time.monotonic() - begin, 3)
+        return took, [*found.problems, *self._differences(out, "undisturbed")]
+
+    def kill(self, found: BatchCampaign, draw: random.Random, longest: float) -> bool:
+        """Kill once, and complete; return False if the run had ended before.
+
+        Args:
+            found: What is known of this kind of kill.
+            draw: Gives the moment.
+            longest: Seconds within which it comes.
+        """
+        out = self._new()
+        command = self.start(out)
+        begin, killed = time.monotonic(), False
+        time.sleep(draw.uniform(0.0, longest))
+        while not (killed or command.ended()):
+            killed = self._kill(found.what, command, draw)
+            time.sleep(0.0 if killed else 0.05)  # there is no worker yet: the first one it is, then
+        if not killed:
+            self._finished(command, found, f"{found.what}, before kill {found.kills + 1}")
+            return False
+        found.kills += 1
+        moment = round(time.monotonic() - begin, 3)
+        before = states(out) if (out / "shards").exists() else {}
+        found.moments.append((moment, len(before)))
+        where = f"{found.what}, kill {found.kills} after {moment:.1f} s"
+        if found.what == "worker":
+            self._finished(command, found, where)
+            found.completed_by_itself += command.done().code == 0
+        elif found.what == "cluster":
+            command.send(signal.SIGKILL)  # its driver cannot do anything without it
+        command.done()
+        self._complete(out, found, where)
+        print(f"{where}, with {len(before)} of {len(self.expected)} shards", flush=True)
+        return True
 
     def _complete(self, out: Path, found: BatchCampaign, where: str) -> None:
         before = states(out) if (out / "shards").exists() else {}
@@ -177,7 +182,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=3600.0, help="Seconds after which a kind ends early.")
+    parser.add_argument("--limit", type=float, default=7200.0, help="Seconds after which it ends early.")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     campaigns: list[BatchCampaign] = []
@@ -187,10 +192,12 @@ def main() -> None:
         with Commands(MODULES, folder / "printed") as commands:
             bench = Bench(commands, world, folder)
             try:
-                for what in chosen.what or KINDS:
-                    campaigns.append(bench.campaign(what, chosen.kills, chosen.seed, chosen.limit))
-                    if chosen.json:
-                        _write(chosen.json, chosen, len(bench.expected), campaigns)
+                undisturbed_s, problems = bench.undisturbed()
+                campaigns = [
+                    BatchCampaign(what, undisturbed_s=undisturbed_s, problems=list(problems))
+                    for what in chosen.what or KINDS
+                ]
+                _run(bench, campaigns, chosen)
             finally:
                 bench.close()
     for last in campaigns:
@@ -200,12 +207,28 @@ def main() -> None:
     sys.exit(any(last.problems or not last.kills for last in campaigns))
 
 
+def _run(bench: Bench, campaigns: list[BatchCampaign], chosen: argparse.Namespace) -> None:
+    """Kill in turn, so that what there is time for is as much of each kind."""
+    deadline = time.monotonic() + chosen.limit
+    draws = {found.what: random.Random(f"{found.what} {chosen.seed}") for found in campaigns}
+    longest = {found.what: found.undisturbed_s for found in campaigns}
+    while time.monotonic() < deadline:
+        left = [found for found in campaigns if found.kills < chosen.kills]
+        if not left:
+            return
+        found = min(left, key=lambda campaign: campaign.kills)
+        if not bench.kill(found, draws[found.what], longest[found.what]):
+            longest[found.what] *= 0.9
+        if chosen.json:
+            _write(chosen.json, chosen, len(bench.expected), campaigns)
+
+
 def _write(target: Path, chosen: argparse.Namespace, shards: int, campaigns: list[BatchCampaign]) -> None:
     document = {
         "seed": chosen.seed,
         "pictures": chosen.pictures,
         "shards": shards,
-        "environment": environment(os.cpu_count() or 1),
+        "environment": as_values(environment(os.cpu_count() or 1)),
         "campaigns": [asdict(campaign) for campaign in campaigns],
     }
     write_text(target, json.dumps(document, indent=1) + "\n")

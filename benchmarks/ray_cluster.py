@@ -66,8 +66,11 @@ class Cluster:
         return count
 
 
-def start(cpus: int) -> Cluster:
-    """Start a cluster; its files are in a new folder with a short name, for sockets have no long ones."""
+def start(cpus: int, attempts: int = 3) -> Cluster:
+    """Start a cluster; its files are in a new folder with a short name, for sockets have no long ones.
+
+    Ray gives its parts 30 s to start, which a busy machine may not have.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -76,6 +79,9 @@ def start(cpus: int) -> Cluster:
     options = [f"--num-cpus={cpus}", "--include-dashboard=false", "--disable-usage-stats"]
     options += ["--node-ip-address=127.0.0.1", f"--temp-dir={folder}", "--object-store-memory=100000000"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
+    if done.returncode and attempts > 1:
+        Cluster("", folder).kill()
+        return start(cpus, attempts - 1)
     if done.returncode:
         raise SystemExit(f"Ray does not start: {done.stdout[-800:]}{done.stderr[-800:]}")
     return Cluster(f"127.0.0.1:{port}", folder)

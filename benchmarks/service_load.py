@@ -29,6 +29,7 @@ import httpx
 import numpy as np
 
 from benchmarks.batch_world import make_world
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.machine.environment import environment
 
@@ -169,7 +170,11 @@ def main() -> None:
             server.send_signal(signal.SIGINT)
             server.wait(60)
     if chosen.json:
-        about = {"at_once": AT_ONCE, "queue": QUEUE, "environment": environment(os.cpu_count() or 1)}
+        about = {
+            "at_once": AT_ONCE,
+            "queue": QUEUE,
+            "environment": as_values(environment(os.cpu_count() or 1)),
+        }
         write_text(chosen.json, json.dumps({**about, **found}, indent=1) + "\n")
 
 

@@ -14,6 +14,7 @@ from yolotrt.artifacts.files import OVERNIGHT_S, exclusive, mapped_os_errors
 from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.artifacts.hidden import is_hidden_name
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.placement import place
 from yolotrt.errors import ArtifactError, StorageError, UsageError
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.progress import Progress, Say, no_progress
@@ -88,6 +89,8 @@ def batch(
         YoloTrtError: The engine does not load, or there are no workers.
     """
     layout(layout_name)
+    if workers.count is None and not workers.on_gpus and place(engine, device).gpus:
+        workers = replace(workers, count=1)  # several would share the GPU that --device names
     require_apart("-o", folder, [engine.path, *map(Path, words)])
     request = Request(
         str(engine.path), sha256_file(engine.path), deciding(settings), tuple(words), layout_name, frames
