@@ -11,7 +11,8 @@ from yolotrt.data.colours import Colours
 from yolotrt.data.yuv import YuvFrame
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.share import FRAME_SLACK, PIXELS, THREADS, FrameBuffer, PassBuffers
+from yolotrt.pipeline.device.decode import THREADS
+from yolotrt.pipeline.device.share import FRAME_SLACK, PIXELS, FrameBuffer, PassBuffers
 
 
 class YuvBuffer:
