@@ -128,6 +128,7 @@ class HostDriver:
         self._current[threading.get_ident()] = self
 
     def reach(self, other: HostDriver) -> bool:
+        self.bind()
         if self._peers:
             self.reached.append(other.index)
         return self._peers
@@ -139,6 +140,7 @@ class HostDriver:
         return self.memory_limit - sum(a.nbytes for a in self._memory.values()), self.memory_limit
 
     def allocate(self, nbytes: int) -> int:
+        self._require_current("allocate")
         if nbytes > self.memory()[0]:
             raise OutOfDeviceMemory(f"Not enough memory on cuda:{self.index}.")
         address, array = _aligned(nbytes)
@@ -282,7 +284,7 @@ class HostDriver:
     def submit(self, name: str, stream: int, work: Work) -> None:
         """Run work in a stream's order, or capture it."""
         self._require_alive(name)
-        assert self._current.get(threading.get_ident()) is self, f"{name} from a thread without the device"
+        self._require_current(name)
         with self._lock:
             if self._captures(stream):
                 assert self._capture is not None
@@ -366,6 +368,9 @@ class HostDriver:
         main, this = threading.main_thread().ident, threading.get_ident()
         known = self._waited if this == main else {main, this} & self._waited.keys()
         return {self._waited[thread] for thread in known} | {-1}
+
+    def _require_current(self, name: str) -> None:
+        assert self._current.get(threading.get_ident()) is self, f"{name} from a thread without the device"
 
     def _require_alive(self, name: str) -> None:
         if self.fails_at and name == self.fails_at:

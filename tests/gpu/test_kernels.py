@@ -24,7 +24,7 @@ from yolotrt.cuda.device import Device
 from yolotrt.data.colours import Colours
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.letterbox import Letterbox
-from yolotrt.geometry.tiles import tile_grid
+from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 
@@ -100,7 +100,8 @@ def test_merging(gpu: Device, threshold: float, global_pass: bool, masks: bool) 
         tiles, frame = crowd(seed, 8 * seed, global_pass=global_pass)
         if not masks:
             tiles, frame = without_masks(tiles, frame)
-        found, expected = merged(gpu, tiles, GRID, frame, settings)
+        parts = split_groups(len(tiles), 1 + seed % 4)  # as if so many GPUs had looked
+        found, expected = merged(gpu, tiles, GRID, frame, settings, parts)
         assert found is not None
         assert_identical(found, expected)
 

@@ -196,16 +196,28 @@ def test_memory_stays_flat_over_many_frames(
         assert psutil.Process().memory_info().rss - resident < 16 << 20
 
 
-def test_splits_over_gpus(case: Case, frame: npt.NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize("way", ["as it can", "through the host", "on the host"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_splits_over_gpus(
+    case: Case, frame: npt.NDArray[np.uint8], depth: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With one GPU in the machine, over the same one twice."""
+    if way == "through the host":
+        monkeypatch.setattr(Device, "reach", lambda _self, _other: False)
     indices = [i % NvidiaDriver.count() for i in range(2)]
     devices = [Device(NvidiaDriver(i)) for i in indices]
-    settings = PipelineSettings(mode="tiled+global", groups=4, decode=case.decode)
+    frames = [np.roll(frame, 13 * i, axis=1) for i in range(6)]
+    settings = PipelineSettings(mode="tiled+global", groups=4, depth=depth, decode=case.decode)
     engines = [case.load(device) for device in devices]
     with DevicePipeline([Gpu(devices[0], engines[0])], settings) as one:
-        expected = one(frame).detections
+        expected = [one(f).detections for f in frames]
+    for device in devices:
+        device.waits_across = way != "on the host"
     with DevicePipeline(list(map(Gpu, devices, engines)), settings) as both:
-        assert_equal(both(frame).detections, expected)
+        results = list(both.frames(frames))
+    for result, wanted in zip(results, expected, strict=True):
+        assert (result.trace.seconds("merge") is not None) == (way == "on the host")
+        assert_equal(result.detections, wanted)
     for engine, device in zip(engines, devices, strict=True):
         engine.close()
         assert device.live == {}

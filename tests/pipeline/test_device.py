@@ -20,7 +20,7 @@ from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.errors import ExecutionError, ImageError, UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.packed import PackedMasks
-from yolotrt.geometry.tiles import tile_grid
+from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import staging
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
@@ -379,14 +379,30 @@ def test_several_gpus_leave_merging_to_the_host_where_they_cannot_wait_for_each_
 
 
 @pytest.mark.parametrize("groups", [0, 1, 2, 5, 8])
-@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize("devices", [1, 2, 3, 8])
 def test_groups_are_dealt_out_once_and_in_order(groups: int, devices: int) -> None:
     ranges = [range(4 * i, 4 * i + 4) for i in range(groups)]
-    shares = deal(ranges, devices, runs_global=True)
-    assert [g for share in shares for g in share.groups] == ranges
-    assert sum(share.runs_global for share in shares) == 1
-    sizes = [len(share.groups) for share in shares if share.groups]
-    assert not sizes or max(sizes) - min(sizes) <= 1
+    for runs_global in (False, True):
+        shares = deal(ranges, devices, runs_global=runs_global)
+        assert [g for share in shares for g in share.groups] == ranges
+        assert [share.first_group for share in shares] == [
+            sum(len(s.groups) for s in shares[:i]) for i in range(len(shares))
+        ]
+        assert [share.runs_global for share in shares] == [False] * (len(shares) - runs_global) + [
+            True
+        ] * runs_global
+        sizes = [len(share.groups) for share in shares if share.groups]
+        assert runs_global or not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_the_gpu_with_the_global_pass_gets_fewer_tiles_where_groups_are_small() -> None:
+    def tiles(groups: int, devices: int) -> list[int]:
+        return [len(s.tiles) for s in deal(split_groups(32, groups), devices, runs_global=True)]
+
+    assert tiles(2, 2) == [16, 16]
+    assert tiles(8, 2) == [20, 12]
+    assert tiles(8, 8) == [8, 4, 4, 4, 4, 4, 4, 0]
+    assert tiles(16, 4) == [10, 10, 8, 4]
 
 
 def test_pipelines_on_one_engine_have_lanes_of_their_own(run: _Runner, frame: Frame) -> None:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from yolotrt.bench.lanes import LaneFeed, in_lanes
+from yolotrt.bench.sustained import RunTally
 from yolotrt.bench.sustained import Sustained as Sustained
-from yolotrt.bench.sustained import Tally
 from yolotrt.data.feed import Feed
 from yolotrt.data.feeds import Feeds
 from yolotrt.data.queued import Queued
@@ -67,7 +67,7 @@ def sustain(
     """
     pipelines = pipeline if isinstance(pipeline, Sequence) else (pipeline,)
     with energy_meter([place for one in pipelines for place in one.pci_bus_ids], clock) as meter:
-        tally = Tally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
+        tally = RunTally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
             with _steady_heap():
                 if len(pipelines) > 1 and isinstance(feed, Feeds):
@@ -85,7 +85,7 @@ def _process_in_lanes(
     pipelines: Sequence[TiledPipeline],
     feeds: Feeds,
     duration_s: float | None,
-    tally: Tally,
+    tally: RunTally,
     tick: Callable[[Sustained], None],
     deliver: Deliver,
 ) -> None:
@@ -110,7 +110,7 @@ def _process(
     pipeline: TiledPipeline,
     feed: Feed | Feeds | LaneFeed,
     duration_s: float | None,
-    tally: Tally,
+    tally: RunTally,
     tick: Callable[[Sustained], None],
     deliver: Deliver,
     *,

@@ -67,7 +67,7 @@ class Sustained:
     tiles: TileUse | None = None
 
 
-class Tally:
+class RunTally:
     """Counts while the run goes on, for one thread or several.
 
     Args:

@@ -209,7 +209,7 @@ class Device:
         return f"cuda:{self.info.index}"
 
     def reach(self, other: Device) -> bool:
-        """Let kernels here read another GPU's memory, and return whether they can. The GPU must be bound."""
+        """Let kernels here read another GPU's memory, and return whether they can; binds this GPU."""
         return self._driver.reach(other._driver)
 
     @property

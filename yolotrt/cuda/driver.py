@@ -121,7 +121,7 @@ class Driver(Protocol):
         ...
 
     def reach(self, other: Any) -> bool:
-        """Let kernels of this GPU read the memory of another; return whether they can.
+        """Make this GPU's context current and let its kernels read another's memory; return whether they can.
 
         Args:
             other: The other GPU's driver, of the same binding.

@@ -95,6 +95,9 @@ class NvidiaDriver:
         return free, total
 
     def reach(self, other: NvidiaDriver) -> bool:
+        if other._index == self._index:  # which CUDA does not call a peer
+            return True
+        self.bind()
         if not self._do(self._cuda.cuDeviceCanAccessPeer(self._device, other._device)):
             return False
         result = self._cuda.cuCtxEnablePeerAccess(other._context, 0)

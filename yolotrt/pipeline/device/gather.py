@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from yolotrt.cuda.device import Buffer, Device, Launch, Scope
-from yolotrt.pipeline.device.decode import DeviceDecoder
+from yolotrt.pipeline.device.decode import THREADS, DeviceDecoder
 from yolotrt.pipeline.device.results import HEADER, RECORD, Results
 
 FAR = np.dtype([(name, "<u8") for name in ("header", "records", "bits", "place")])
 """``Far`` of passes.cuh."""
-
-_THREADS = 256
 
 _BLOCKS = 2
 """Blocks per multiprocessor for each pass: enough to keep a link between GPUs busy."""
@@ -90,7 +88,7 @@ def gathering(
         "gather",
         "gather",
         grid=(device.info.multiprocessors * _BLOCKS, len(far), 1),
-        block=(_THREADS, 1, 1),
+        block=(THREADS, 1, 1),
         arguments=[("pointer", scope.constant(table).address) for table in tables],
         defines={},
     )

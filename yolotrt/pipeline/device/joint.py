@@ -223,6 +223,7 @@ class JointMerge:
         self._slots[index].masks.close()
         self._slots[index].scope.close()
         for worker in self._workers:
+            worker.device.bind()
             worker.enlarge(index)
         self._device.bind()
         self._slots[index] = self._slot(index)

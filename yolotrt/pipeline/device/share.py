@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, pairwise
+from itertools import accumulate, count, pairwise
 from typing import ClassVar, cast
 from weakref import WeakKeyDictionary
 
@@ -18,14 +18,13 @@ from yolotrt.cuda.driver import Argument
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.decode import Outputs
+from yolotrt.pipeline.device.decode import THREADS, Outputs
 from yolotrt.pipeline.device.sources import Source
 
-INPUT_THREADS = 256
-"""Of a block of the kernels that prepare input."""
 PIXELS = 8
 """Pixels per thread of the tile kernel, as in prepare.cu."""
 
+GLOBAL_TILES = 6  # that take about as long as the global pass beside them: 4 to 8 on an H200 (fused.json)
 FRAME_SLACK = 16
 """Bytes behind a frame in device memory, which the tile kernel may read but does not use."""
 
@@ -108,14 +107,25 @@ class Share:
 def deal(groups: Sequence[range], devices: int, *, runs_global: bool) -> list[Share]:
     """Deal groups out to GPUs, in order and as evenly as possible.
 
-    The last GPU never has more than the others, so it runs the global pass too. GPUs that would get
-    nothing are left out.
+    The last GPU never has more than the others, so it runs the global pass too, and gets fewer tiles for that
+    where groups are small enough. GPUs that would get nothing are left out.
     """
-    bounds = [-(-len(groups) * d // devices) for d in range(devices + 1)]
-    shares = [Share(tuple(groups[a:b]), False, a) for a, b in pairwise(bounds)]
+    fewer = range(len(groups) // devices + 1) if runs_global and devices > 1 else range(1)
+    extra = GLOBAL_TILES if runs_global else 0
+    dealt = [_dealt(groups, devices, n) for n in fewer]
+    best = min(dealt, key=lambda parts: max(sum(map(len, p)) + extra * (p is parts[-1]) for p in parts))
+    begins = accumulate((len(part) for part in best), initial=0)
+    shares = [Share(tuple(part), False, begin) for part, begin in zip(best, begins, strict=False)]
     if runs_global:
         shares[-1] = replace(shares[-1], runs_global=True)
     return [share for share in shares if share.groups or share.runs_global]
+
+
+def _dealt(groups: Sequence[range], devices: int, fewer: int) -> list[Sequence[range]]:
+    """Return the groups of each GPU, so many fewer than even for the last."""
+    first, others = len(groups) - len(groups) // devices + fewer, devices - 1
+    bounds = [-(-first * d // others) for d in range(others + 1)] if others else [0]
+    return [groups[a:b] for a, b in pairwise([*bounds, len(groups)])]
 
 
 class Lanes:
@@ -250,8 +260,8 @@ def cut_tiles(
     return device.launch(
         "prepare",
         "cut_tiles",
-        grid=(-(-threads // INPUT_THREADS), len(tiles), 1),
-        block=(INPUT_THREADS, 1, 1),
+        grid=(-(-threads // THREADS), len(tiles), 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )
@@ -280,8 +290,8 @@ def letterbox(
     return device.launch(
         "prepare",
         "letterbox",
-        grid=(-(-width * height // INPUT_THREADS), 1, 1),
-        block=(INPUT_THREADS, 1, 1),
+        grid=(-(-width * height // THREADS), 1, 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half)},
     )

@@ -11,7 +11,8 @@ from yolotrt.data.colours import Colours
 from yolotrt.data.yuv import YuvFrame
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
-from yolotrt.pipeline.device.share import FRAME_SLACK, INPUT_THREADS, PIXELS, FrameBuffer, PassBuffers
+from yolotrt.pipeline.device.decode import THREADS
+from yolotrt.pipeline.device.share import FRAME_SLACK, PIXELS, FrameBuffer, PassBuffers
 
 
 class YuvBuffer:
@@ -72,8 +73,8 @@ def cut_tiles_yuv(
     return device.launch(
         "prepare_yuv",
         "cut_tiles_yuv",
-        grid=(-(-(height * width // PIXELS) // INPUT_THREADS), len(tiles), 1),
-        block=(INPUT_THREADS, 1, 1),
+        grid=(-(-(height * width // PIXELS) // THREADS), len(tiles), 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half), "WIDE": int(frame.wide)},
     )
@@ -92,8 +93,8 @@ def letterbox_yuv(device: Device, frame: YuvBuffer, placement: Letterbox, into: 
     return device.launch(
         "prepare_yuv",
         "letterbox_yuv",
-        grid=(-(-width * height // INPUT_THREADS), 1, 1),
-        block=(INPUT_THREADS, 1, 1),
+        grid=(-(-width * height // THREADS), 1, 1),
+        block=(THREADS, 1, 1),
         arguments=arguments,
         defines={"HALF": int(into.input.half), "WIDE": int(frame.wide)},
     )

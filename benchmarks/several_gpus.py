@@ -1,0 +1,266 @@
+"""One frame over several GPUs, and a camera for each, against one GPU: everything in one run on one machine.
+
+    python -m benchmarks.several_gpus ENGINE --source FRAME [--device cuda:0,1] [--rounds N] [--json FILE]
+
+* ``frames``: tiles alone and whole frames, from pageable and from page-locked memory, by one GPU and by all:
+  merged on the host, on one GPU that gets the others' results through host memory, and on one that reads
+  them where they are; in turn, round by round;
+* ``cameras``: frames a second of two sources in memory through the loop of ``yolotrt run``, with one GPU for
+  both and with one for each, in turn.
+
+Detections of all ways of merging must be the same, or it ends with an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.output import emit
+from yolotrt.arrays import Frame
+from yolotrt.backends.loading import load_engine
+from yolotrt.backends.sidecar import read_engine
+from yolotrt.bench.result import Case
+from yolotrt.bench.rounds import Measurement, Running, measure_rounds
+from yolotrt.bench.statistics import summarize
+from yolotrt.bench.stopping import StopRule, WarmupRule
+from yolotrt.bench.sustain import sustain
+from yolotrt.cuda.device import Device
+from yolotrt.data.feeds import Feeds
+from yolotrt.data.measured import read_frames
+from yolotrt.data.video_file import Moment
+from yolotrt.geometry.detections import Detections
+from yolotrt.machine.environment import environment
+from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.device.share import Gpu
+from yolotrt.pipeline.settings import PassMode, PipelineSettings
+from yolotrt.pipeline.tiled import TiledPipeline
+
+ONE, ON_HOST, THROUGH_HOST, BETWEEN_GPUS = "one GPU", "merged on the host", "through the host", "between GPUs"
+TARGETS = {"tiled": 0.62, "tiled+global": 0.7}
+"""Times one GPU, at most."""
+CAMERAS_TARGET = 1.9
+
+
+class OverGpus:
+    """A pipeline over one or several GPUs that merges in a certain way."""
+
+    def __init__(self, gpus: Sequence[Gpu], way: str, settings: PipelineSettings, *, pinned: bool) -> None:
+        file = gpus[0].engine.file
+        source = "frame_buffer" if pinned else "pageable"
+        self.case = Case(
+            f"{way}, {source}", file.precision, settings.mode, settings.dispatch, settings.groups
+        )
+        self.way, self.pinned, self.settings = way, pinned, settings
+        self.found: Detections | None = None
+        self._devices = [gpu.device for gpu in gpus]
+        self._pipeline = DevicePipeline([gpu.taking_turns() for gpu in gpus], settings)
+
+    def prepare(self, frame: Frame) -> None:
+        """Make everything for frames of this size; how they are merged is decided here."""
+        with _only(self._devices, self.way):
+            self._pipeline.prepare((frame.shape[1], frame.shape[0]))
+
+    def measure(self, frame: Frame) -> Measurement:
+        """Process one frame."""
+        if self.pinned:
+            buffer = self._pipeline.frame_buffer((frame.shape[1], frame.shape[0]))
+            buffer[:] = frame  # as a camera would; not measured
+            frame = buffer
+        result = self._pipeline(frame)
+        self.found = result.detections
+        return Measurement(result.trace.stages(), result.trace.spans, len(result.detections))
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._pipeline.close()
+
+
+@contextmanager
+def _only(devices: Sequence[Device], way: str) -> Iterator[None]:
+    """Let GPUs merge in one way only."""
+    held = [(device, device.waits_across) for device in devices]
+    try:
+        for device in devices:
+            if way == ON_HOST:
+                device.waits_across = False
+            if way == THROUGH_HOST:
+                vars(device)["reach"] = lambda _other: False
+        yield
+    finally:
+        for device, waits in held:
+            device.waits_across = waits
+            vars(device).pop("reach", None)
+
+
+def frames(
+    gpus: Sequence[Gpu],
+    frame: Frame,
+    rounds: int,
+    modes: Sequence[PassMode] = ("tiled", "tiled+global"),
+    groups: Sequence[int] = (1, 2),
+) -> dict[str, Any]:
+    """Measure every way in turn; ``groups`` are those of each GPU."""
+    ways = [(ONE, 1), *((way, len(gpus)) for way in (ON_HOST, THROUGH_HOST, BETWEEN_GPUS))]
+    subjects = [
+        OverGpus(gpus[:used], way, PipelineSettings(mode, n * used, "graph", measure=True), pinned=pinned)
+        for mode in modes
+        for pinned in (False, True)
+        for way, used in ways
+        for n in groups
+    ]
+    with ExitStack() as held:
+        for subject in subjects:
+            held.callback(subject.close)
+            subject.prepare(frame)
+        running = [Running(subject) for subject in subjects]
+        measure_rounds(running, [frame], StopRule(rounds), WarmupRule(3))
+        _require_same(subjects)
+        cases = [_case(entry) for entry in running]
+    return {"cases": cases, "ratios": _ratios(cases)}
+
+
+def _require_same(subjects: Sequence[OverGpus]) -> None:
+    """Stop if ways of merging what the same GPUs found differ."""
+    firsts: dict[tuple[str, int], Detections] = {}
+    for subject in subjects:
+        if subject.way == ONE or subject.found is None:
+            continue
+        first = firsts.setdefault((subject.settings.mode, subject.settings.groups), subject.found)
+        for name in ("boxes", "scores", "classes"):
+            if not np.array_equal(getattr(first, name), getattr(subject.found, name)):
+                raise SystemExit(f"{subject.case} finds other {name} than where the host merges.")
+        for one, other in zip(first.masks or (), subject.found.masks or (), strict=True):
+            if (one.x, one.y) != (other.x, other.y) or not np.array_equal(one.bits, other.bits):
+                raise SystemExit(f"{subject.case} draws other masks than where the host merges.")
+
+
+def _case(entry: Running) -> dict[str, Any]:
+    result = entry.result()
+    return {
+        "way": result.case.engine,
+        "mode": result.case.mode,
+        "groups": result.case.groups,
+        "detections": result.detections,
+        "p50_s": {k: s.p50 for k, v in result.samples.items() if (s := summarize(v)) is not None},
+        "samples_s": {k: v for k, v in result.samples.items() if summarize(v) is not None},
+    }
+
+
+def _ratios(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the best of each way against the best of one GPU."""
+    best: dict[tuple[str, str], float] = {}
+    for case in cases:
+        key = case["mode"], case["way"]
+        best[key] = min(best.get(key, float("inf")), case["p50_s"]["end_to_end"])
+    return [
+        {
+            "mode": mode,
+            "way": way,
+            "p50_s": seconds,
+            "times_one": seconds / best[mode, f"{ONE}, {way.rpartition(', ')[2]}"],
+            "target": TARGETS[mode],
+        }
+        for (mode, way), seconds in best.items()
+    ]
+
+
+class Repeated:
+    """A source in memory: one frame again and again, as fast as it is taken."""
+
+    live = False
+    fps: float | None = None
+    moment: Moment | None = None
+
+    def __init__(self, name: str, frame: Frame, count: int) -> None:
+        self.name, self._frame, self._left = name, frame, count
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def read(self) -> Frame | None:
+        """Return the frame until it was given often enough."""
+        self._left -= 1
+        return self._frame if self._left >= 0 else None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """There are none."""
+        return ()
+
+
+def cameras(each: Sequence[TiledPipeline], frame: Frame, count: int, rounds: int) -> dict[str, Any]:
+    """Measure the frames a second of a source for each pipeline, through all and through the first alone."""
+    rates: dict[str, list[float]] = {"one": [], "each": []}
+    for round_ in range(rounds + 1):
+        for name, pipelines in (("one", each[:1]), ("each", each)):
+            feeds = Feeds([Repeated(f"{k}", frame, count) for k in range(len(each))], policy="block").start()
+            run = sustain(list(pipelines), feeds)
+            feeds.close()
+            if round_:  # the first makes what frames of this size need
+                rates[name].append(run.processed / run.seconds)
+    one, several = (float(np.median(rates[name])) for name in ("one", "each"))
+    return {"frames_per_second": rates, "times_one": several / one, "target": CAMERAS_TARGET}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the ratios as a table."""
+    lines = ["| | ms | times one GPU | at most |", "| --- | ---: | ---: | ---: |"]
+    for row in report["frames"]["ratios"]:
+        ratio, most = f"{row['times_one']:.2f}x", f"{row['target']}x"
+        lines.append(f"| {row['mode']}: {row['way']} | {row['p50_s'] * 1e3:.2f} | {ratio} | {most} |")
+    found = report["cameras"]
+    rates = " and ".join(f"{np.median(r):.0f}" for r in found["frames_per_second"].values())
+    lines.append(
+        f"| a camera each: {rates} frames/s | | {found['times_one']:.2f}x | at least {found['target']}x |"
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and print it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("engine", type=Path)
+    parser.add_argument("--source", required=True, help="the frame")
+    parser.add_argument("--device", default="cuda:0,1")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=200, help="of each camera, in a round")
+    parser.add_argument("--camera-rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="also write everything to this file")
+    options = parser.parse_args()
+    frame = read_frames(options.source)[0]
+    file = read_engine(options.engine)
+    with ExitStack() as held:
+        engine = load_engine(file, options.device)
+        held.callback(engine.close)
+        gpus = [Gpu(part.device, part) for part in engine.parts]
+        measured = frames(gpus, frame, options.rounds)
+        each = []
+        for gpu in gpus:
+            alone = load_engine(file, gpu.device.name)
+            held.callback(alone.close)
+            each.append(held.enter_context(TiledPipeline(alone, PipelineSettings("tiled+global"))))
+        report = {
+            "environment": environment(os.cpu_count() or 1, gpus[0].device.info.pci_bus_id),
+            "engine": file.sha256,
+            "frame_px": f"{frame.shape[1]}x{frame.shape[0]}",
+            "reached": gpus[-1].device.reach(gpus[0].device),
+            "frames": measured,
+            "cameras": cameras(each, frame, options.frames, options.camera_rounds),
+        }
+        emit(report, options.json)
+        print(table(report))
+
+
+if __name__ == "__main__":
+    main()
