@@ -82,7 +82,8 @@ def watched(
             pages = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
             break
-        memory.append((round(passed, 1), round(pages / 256, 2)))
+        if pages:  # one that has ended has none
+            memory.append((round(passed, 1), round(pages / 256, 2)))
         while todo and passed >= todo[0][0]:
             todo.pop(0)[1]()
     running.wait()
