@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from yolotrt.backends.fused.frame_stem import FrameStem
 from yolotrt.backends.fused.parts import Boxes, Slice, next_power
 from yolotrt.backends.fused.steps import (
     Attention,
@@ -71,6 +72,9 @@ def _candidates(step: Step, batch: int) -> list[Tile]:
     if isinstance(step, Stem):
         bn = max(16, next_power(step.dense.outputs))
         bn = min(bn, 64)
+        if isinstance(step, FrameStem) and step.kind == "letterbox_yuv":
+            # One image a frame, and by far the longest to compile: there is little to gain, and much to wait.
+            return [Tile(128, bn, warps=4), Tile(64, bn, warps=4)]
         return [Tile(128, bn, warps=4), Tile(256, bn, warps=4), Tile(256, bn, warps=8), Tile(64, bn, warps=4),
                 Tile(128, bn, tw=32, warps=4), Tile(256, bn, tw=64, warps=8), Tile(128, bn, warps=8),
                 Tile(64, bn, warps=2)]  # fmt: skip
