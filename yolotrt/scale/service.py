@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
     """
     serve = serve_module()
     cpus = options.replicas * options.settings.cpu_threads + 1
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     with connected(ray, local_cpus=cpus):
         logging_config = {"log_level": "ERROR", "enable_access_log": False}
         serve.start(http_options={"host": host, "port": port}, logging_config=logging_config)
@@ -132,6 +134,7 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
         try:
             yield
         finally:
-            serve.delete(NAME)
             if ray == "local":
                 serve.shutdown()
+            else:  # others may be served there
+                serve.delete(NAME)
