@@ -37,6 +37,7 @@ class ToyBackend:
     precisions: tuple[Precision, ...] = ("fp32",)
     retunes = False
     measured = ""
+    triton = None
 
     def availability(self) -> Availability:
         return Availability(True, f"onnx {onnx.__version__} on {platform.machine()}", builds=True)

@@ -59,6 +59,7 @@ class Backend(Protocol):
         precisions: What it can build.
         retunes: It chooses kernels by timing them on a GPU, and can do so anew (``build --retune``).
         measured: What was measured of its speed, for whoever is told why it was chosen; empty for nothing.
+        triton: The backend of NVIDIA Triton that runs its engines, and what that calls the file; or None.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Backend(Protocol):
     precisions: tuple[Precision, ...]
     retunes: bool
     measured: str
+    triton: tuple[str, str] | None
 
     def availability(self) -> Availability:
         """Say whether the backend works here; never raises."""

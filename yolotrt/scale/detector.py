@@ -30,7 +30,7 @@ from yolotrt.pipeline.chunks import in_batches
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.scale.called import CalledEngine
-from yolotrt.scale.service_figures import Figures
+from yolotrt.scale.service_figures import ServiceFigures
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -103,7 +103,7 @@ class Detector:
     def __init__(self, options: ServiceOptions) -> None:
         from ray import serve
 
-        self._options, self._figures = options, Figures(Path(options.engine).name)
+        self._options, self._figures = options, ServiceFigures(Path(options.engine).name)
         self._engine = open_engine(Path(options.engine), options.device, trust=options.trust)
         self._contexts: dict[int, Context] = {}
         self._network = ThreadPoolExecutor(1, "yolotrt-network")
@@ -125,7 +125,9 @@ class Detector:
         if request.method == "GET" and path in ("healthz", "readyz"):
             return PlainTextResponse("ok\n")
         if request.method == "GET" and path == "metrics":
-            return PlainTextResponse(self._figures.exposition(self._inside), media_type=Figures.CONTENT_TYPE)
+            return PlainTextResponse(
+                self._figures.exposition(self._inside), media_type=ServiceFigures.CONTENT_TYPE
+            )
         begin = time.perf_counter()
         try:
             if path != "detect":

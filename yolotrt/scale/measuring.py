@@ -12,7 +12,7 @@ from yolotrt.scale.ray_crew import connected
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredThere:
     """What a command gave on one machine.
 
     Attributes:
@@ -37,7 +37,7 @@ class Measurer:
         return done.returncode, done.stdout, done.stderr
 
 
-def on_every_machine(address: str, words: Sequence[str], *, cpus: int) -> Iterator[Measured]:
+def on_every_machine(address: str, words: Sequence[str], *, cpus: int) -> Iterator[MeasuredThere]:
     """Run a command on every machine of a cluster at the same time, and give what came of it, by their names.
 
     Args:
@@ -67,7 +67,7 @@ def on_every_machine(address: str, words: Sequence[str], *, cpus: int) -> Iterat
         for place, (name, promise) in enumerate(owed):
             number = names[:place].count(name) + 1
             machine = name if names.count(name) == 1 else f"{name}-{number}"
-            yield Measured(machine, *ray.get(promise))
+            yield MeasuredThere(machine, *ray.get(promise))
 
 
 def without(words: Sequence[str], *options: str) -> list[str]:

@@ -16,7 +16,7 @@ BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper ends of the histogram of times, seconds."""
 
 
-class Figures:
+class ServiceFigures:
     """Counts answers and batches; for any number of threads.
 
     Args:

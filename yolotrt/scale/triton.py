@@ -23,11 +23,11 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.scale import triton_model
 from yolotrt.scale.triton_config import (
-    PLATFORMS,
     Message,
     Serving,
     engine_config,
     frames_config,
+    served_as,
     takes_any,
     text,
 )
@@ -39,7 +39,7 @@ MAKER = "yolotrt export-triton"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ServedModels:
     """What was written for an engine.
 
     Attributes:
@@ -62,7 +62,7 @@ def export(
     gpus: tuple[int, ...] = (),
     on_cpu: bool = False,
     overwrite: bool = False,
-) -> list[Exported]:
+) -> list[ServedModels]:
     """Write a model repository.
 
     Args:
@@ -99,11 +99,11 @@ def export(
 
 def _export_one(
     file: EngineFile, repository: Path, serving: Serving, frames: str, settings: PipelineSettings
-) -> Exported:
+) -> ServedModels:
     inputs, outputs = ports(file)
     config = engine_config(file, serving, inputs, outputs)
     model = repository / serving.name
-    with atomic_target(model / VERSION / PLATFORMS[file.backend][1]) as temporary:
+    with atomic_target(model / VERSION / served_as(file)[1]) as temporary:
         shutil.copyfile(file.path, temporary)
     _write_config(model, config)
     python = repository / frames
@@ -119,7 +119,7 @@ def _export_one(
         "names": "\n".join(file.spec.names),
     }
     _write_config(python, frames_config(frames, serving.instances, parameters))
-    return Exported(serving.name, frames, tuple(_notes(file, outputs)))
+    return ServedModels(serving.name, frames, tuple(_notes(file, outputs)))
 
 
 def ports(file: EngineFile) -> tuple[Sequence[Port], Sequence[Port]]:
@@ -152,17 +152,13 @@ def _notes(file: EngineFile, outputs: Sequence[Port]) -> Iterator[str]:
             f"{file.path.name}: it takes batches of some sizes only, so Triton must not form any: requests "
             "run one by one. An engine of a range batches: yolotrt build MODEL --batch 1-8-32"
         )
-    if file.backend == "tensorrt":
-        made = file.environment.get("version", "of its version")
-        yield f"{file.path.name}: Triton's container needs TensorRT {made}, and the GPU that it was built for"
+    if not backend(file.backend).runs_on_cpu:
+        made = file.environment.get("version", "?")
+        yield f"{file.path.name}: Triton needs its library in version {made}, and the GPU it was built for"
 
 
 def _require_served(file: EngineFile, *, on_cpu: bool) -> None:
-    if file.backend not in PLATFORMS:
-        raise UsageError(
-            f"{file.path} is a {file.backend} engine: Triton has no backend for it.",
-            hint="Build it with --backend tensorrt, or --backend onnxruntime.",
-        )
+    served_as(file)
     if on_cpu and not backend(file.backend).runs_on_cpu:
         raise UsageError(f"{file.path} runs on a GPU only.", hint="Leave out --device cpu.")
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.names import NAMES
+from yolotrt.backends.registry import backend
+from yolotrt.errors import UsageError
 from yolotrt.model.interface import Port
 from yolotrt.pipeline.chunks import MOST_AT_ONCE
 
-Value: TypeAlias = "str | int | bool | Word | Message | Sequence[Value]"
-Message: TypeAlias = "Mapping[str, Value]"
-
-PLATFORMS = {"tensorrt": ("tensorrt", "model.plan"), "onnxruntime": ("onnxruntime", "model.onnx")}
-"""Triton's backend for engines of ours, and what it calls the file."""
+FieldValue: TypeAlias = "str | int | bool | Word | Message | Sequence[FieldValue]"
+Message: TypeAlias = "Mapping[str, FieldValue]"
 
 QUEUE_DELAY_US = 2000
 """How long Triton lets a request wait for others to share a batch with, microseconds."""
@@ -81,20 +81,20 @@ def engine_config(
         inputs: Its inputs; none lets Triton ask the engine, for them and the outputs.
         outputs: Its outputs, likewise.
     """
-    backend, file_name = PLATFORMS[file.backend]
+    served = served_as(file)
     fixed = file.spec.batch
     most = 0 if fixed is not None else max(file.batches, default=MOST_AT_ONCE)
     width, height = file.spec.input_wh
-    group: dict[str, Value] = {
+    group: dict[str, FieldValue] = {
         "count": serving.instances,
         "kind": Word("KIND_GPU" if serving.kind == "gpu" else "KIND_CPU"),
         "gpus": serving.gpus,
         "profile": profiles(file),
     }
-    found: dict[str, Value] = {
+    found: dict[str, FieldValue] = {
         "name": serving.name,
-        "backend": backend,
-        "default_model_filename": file_name,
+        "backend": served[0],
+        "default_model_filename": served[1],
         "max_batch_size": most,
         "input": [_port(port, fixed) for port in inputs],
         "output": [_port(port, fixed) for port in outputs],
@@ -139,6 +139,22 @@ def frames_config(name: str, instances: int, parameters: Mapping[str, str]) -> M
             {"key": key, "value": {"string_value": value}} for key, value in sorted(parameters.items())
         ],
     }
+
+
+def served_as(file: EngineFile) -> tuple[str, str]:
+    """Return Triton's backend for an engine, and what it calls the file.
+
+    Raises:
+        UsageError: It has none.
+    """
+    found = backend(file.backend).triton
+    if found is None:
+        fitting = " or ".join(f"--backend {name}" for name in NAMES if backend(name).triton)
+        raise UsageError(
+            f"{file.path} is a {file.backend} engine: Triton has no backend for it.",
+            hint=f"Build it with {fitting}.",
+        )
+    return found
 
 
 def takes_any(file: EngineFile) -> bool:

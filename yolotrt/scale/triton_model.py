@@ -19,8 +19,8 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.scale.called import CalledEngine
 
-Array = npt.NDArray[Any]
-Network = Callable[[str, str, Array, list[str]], list[Array]]
+TensorValue = npt.NDArray[Any]
+Network = Callable[[str, str, TensorValue, list[str]], list[TensorValue]]
 """Runs a model of the server: its name, its input and that one's value, and the outputs that are wanted."""
 
 ENGINE = "engine"
@@ -53,7 +53,7 @@ class FrameModel:
         settings = msgspec.json.decode(given["settings"], type=PipelineSettings)
         self._pipeline = TiledPipeline(CalledEngine(file, call), settings)
 
-    def __call__(self, frame: Array) -> dict[str, Array]:
+    def __call__(self, frame: TensorValue) -> dict[str, TensorValue]:
         """Return the objects of a frame as tensors.
 
         Args:
@@ -74,7 +74,7 @@ class FrameModel:
         self._pipeline.close()
 
 
-def tensors(result: FrameResult) -> dict[str, Array]:
+def tensors(result: FrameResult) -> dict[str, TensorValue]:
     """Return what was found as arrays by the names of the model's outputs."""
     found = result.detections
     masks = [coco_rle(mask, result.frame_wh)["counts"] for mask in found.masks or ()]

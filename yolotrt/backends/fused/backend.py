@@ -50,6 +50,7 @@ class FusedBackend:
     precisions: tuple[Precision, ...] = ("fp16", "int8")
     retunes = True
     measured = "a quarter of ONNX Runtime's time for YOLO11n-seg on an H200"
+    triton = None
 
     def availability(self) -> Availability:
         """Say whether a GPU can run engines here, and whether Triton can build them."""

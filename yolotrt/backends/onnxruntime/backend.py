@@ -46,6 +46,7 @@ class OnnxRuntimeBackend:
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
     retunes = False
     measured = ""
+    triton = ("onnxruntime", "model.onnx")
     packages = ("onnxruntime", "onnxruntime-gpu")
 
     def availability(self) -> Availability:

@@ -47,6 +47,7 @@ class TensorRtBackend:
         self.name = product.backend
         self.packages = (product.backend,)
         self.qdq_style: QdqStyle = product.qdq_style
+        self.triton = product.triton
         self._product = product
 
     def availability(self) -> Availability:

@@ -30,12 +30,14 @@ class Product:
         title: What its maker calls it.
         module: Its Python package.
         qdq_style: Q/DQ graphs that its kernels want.
+        triton: Triton's backend for its engines and what that calls the file; None for none.
     """
 
     backend: str
     title: str
     module: str
     qdq_style: QdqStyle = "gpu"
+    triton: tuple[str, str] | None = None
 
     @property
     def package(self) -> str:
@@ -47,7 +49,7 @@ class Product:
         return find_spec(self.module) is not None
 
 
-TENSORRT = Product("tensorrt", "TensorRT", "tensorrt")
+TENSORRT = Product("tensorrt", "TensorRT", "tensorrt", triton=("tensorrt", "model.plan"))
 TENSORRT_RTX = Product("tensorrt-rtx", "TensorRT-RTX", "tensorrt_rtx", "rtx")
 
 
