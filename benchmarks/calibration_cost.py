@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
 from yolotrt.data.images import list_images
 from yolotrt.machine.environment import environment
@@ -97,7 +98,7 @@ def main() -> None:
         f"inference ({result['wall_ratio']:.2f}x by the clock), peak {result['peak_rss_mib']} MiB"
     )
     if arguments.json:
-        write_text(arguments.json, json.dumps(result, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(as_values(result), indent=1) + "\n")
 
 
 def summary(arguments: argparse.Namespace, rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from yolotrt.cuda import probe
 from yolotrt.cuda.probe import FoundGpu, find_gpu
 from yolotrt.errors import DeviceError, MissingDependency
 
@@ -93,5 +94,6 @@ def test_what_is_wrong_is_said(machine: Any, changes: dict[str, Any], message: s
 
 def test_missing_bindings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.setattr(probe, "has_driver", lambda: True)
     with pytest.raises(MissingDependency, match="cuda-bindings"):
         find_gpu()

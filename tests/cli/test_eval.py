@@ -186,8 +186,9 @@ def test_yolo_labels_go_wherever_annotations_go(
     assert "needs --images" in cli("mosaics", "--annotations", truth, "--out", "m").err
 
 
-def _without_file(document: dict[str, Any]) -> None:
-    document["images"][1]["file_name"] = "nowhere.png"
+def _without_files(document: dict[str, Any]) -> None:
+    for image in document["images"]:
+        image["file_name"] = f"nowhere-{image['id']}.png"
 
 
 def _without_objects(document: dict[str, Any]) -> None:
@@ -206,7 +207,7 @@ def _of_other_classes(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_without_file, "pictures/nowhere.png"),
+        (_without_files, "pictures/nowhere-"),
         (_without_objects, "nothing to measure"),
         (_without_images, "list of images is empty"),
         (_of_other_classes, "None of the model's 2 classes"),

@@ -13,6 +13,7 @@ from yolotrt.cuda.driver import DeviceInfo, OutOfDeviceMemory
 class MemoryDriver:
     name = "memory"
     captures = False
+    waits_across = False
 
     def __init__(self, total: int = 1 << 30) -> None:
         self.total = total
