@@ -196,7 +196,7 @@ RAISERS: dict[str, Raiser] = {
 def _classes() -> dict[str, type[YoloTrtError]]:
     """Return every error class of the package, wherever it is defined."""
     for module in pkgutil.walk_packages(yolotrt.__path__, "yolotrt."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "triton_python_model")):  # which runs in Triton alone
             importlib.import_module(module.name)
     found: dict[str, type[YoloTrtError]] = {}
     waiting = [YoloTrtError]

@@ -8,6 +8,7 @@ and of each finished one its duration.
 from __future__ import annotations
 
 import os
+import re
 import time
 from array import array
 from collections import deque
@@ -234,7 +235,7 @@ def _taken(hand: deque[Shard], index: int) -> Shard:
 def remove_stale(folder: Path, layout_name: str) -> int:
     """Remove results that the plan does not have, of inputs that went or changed; return how many."""
     places, names = folder / SHARDS, {layout(layout_name).suffix}
-    found = sorted(entry.name for entry in os.scandir(places) if Path(entry.name).suffix in _SUFFIXES)
+    found = sorted(entry.name for entry in os.scandir(places) if _OURS.fullmatch(entry.name))
     removed = 0
     with read_plan(folder) as (_, shards):
         planned = (shard.name + suffix for shard in shards for suffix in names)
@@ -248,7 +249,8 @@ def remove_stale(folder: Path, layout_name: str) -> int:
     return removed
 
 
-_SUFFIXES = (".jsonl", ".parquet")
+_OURS = re.compile(r"\d{8,}-[0-9a-f]{16}\.(jsonl|parquet)")
+"""Names of results: whatever else lies there is the user's."""
 
 
 def _report(folder: Path, state: _State, total: tuple[int, int], seconds: float) -> BatchReport:
