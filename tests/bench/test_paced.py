@@ -86,7 +86,7 @@ def test_a_result_is_there_when_its_frame_ends_whatever_is_read_of_the_trace_the
 def test_the_wait_is_that_of_queueing_theory() -> None:
     """Poisson arrivals, constant service, one server (M/D/1): the mean wait is rho s / (2 (1 - rho))."""
     service, rate = 0.01, 50.0
-    (found,) = paced(f"poisson:{rate}", 20_000, steady(service), capacity=10_000)
+    (found,) = paced(f"poisson:{rate}", 10_000, steady(service), capacity=10_000)
     rho = service * rate
     assert np.mean(found.samples["queued"]) == pytest.approx(rho * service / (2 * (1 - rho)), rel=0.1)  # type: ignore[arg-type]
 

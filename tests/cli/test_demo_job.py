@@ -41,6 +41,8 @@ def test_scenes_build_eval_bench_predict(cli: Cli) -> None:
         frame,
         "--groups",
         "1,2",
+        "--mode",
+        "tiled",
         "-n",
         1,
         "--warmup",
