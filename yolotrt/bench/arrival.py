@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from yolotrt.artifacts.files import require_file
-from yolotrt.data.feed import CAPACITY
+from yolotrt.data.kinds import WAITING
 from yolotrt.errors import InputError, UsageError
 
 SEED = 20_261_130
@@ -118,5 +118,5 @@ class Pace:
     """
 
     arrival: Arrival
-    capacity: int = CAPACITY
+    capacity: int = WAITING
     sleep: Sleep = time.sleep

@@ -16,10 +16,9 @@ from yolotrt.bench.stopping import WarmupRule
 from yolotrt.errors import ArtifactError, UsageError
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.machine.energy import EnergyMeter, energy_meter
-from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH
 from yolotrt.pipeline.dispatch import DISPATCH_MODES
 from yolotrt.pipeline.frames import FrameResult
-from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PipelineSettings
+from yolotrt.pipeline.settings import DISPATCHES, Dispatch, GlobalOrder, PipelineSettings
 from yolotrt.pipeline.tile_choice import ALL_TILES
 from yolotrt.pipeline.tile_use import UseTally
 from yolotrt.pipeline.tiled import TiledPipeline
@@ -288,5 +287,5 @@ def _offered(pair: EnginePair) -> tuple[Dispatch, ...]:
     if not parts:
         return DISPATCH_MODES
     if all(part.device.captures and part.capturable for part in parts):
-        return DEVICE_DISPATCH
-    return tuple(mode for mode in DEVICE_DISPATCH if mode != "graph")
+        return DISPATCHES[1:]
+    return tuple(mode for mode in DISPATCHES[1:] if mode != "graph")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
+from yolotrt.data.kinds import WAITING
 from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.data.video import MovingSource
 from yolotrt.data.video_file import Moment
@@ -18,7 +19,6 @@ from yolotrt.timing.clock import Clock, now, seconds_between
 DropPolicy = Literal["latest", "block"]
 DROP_POLICIES: tuple[DropPolicy, ...] = ("latest", "block")
 
-CAPACITY = 2
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 5.0
 
@@ -51,7 +51,7 @@ class Feed:
         *,
         policy: DropPolicy = "latest",
         fps: float | None = None,
-        capacity: int = CAPACITY,
+        capacity: int = WAITING,
         arrivals: Iterator[float] | None = None,
         clock: Clock = now,
         changed: threading.Condition | None = None,

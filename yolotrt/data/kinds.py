@@ -9,6 +9,9 @@ from yolotrt.artifacts.files import require_file
 SCENE = "scene"
 """What names a synthetic source instead of a file; the version of yolotrt says what it shows."""
 
+WAITING = 2
+"""Frames of a moving source that wait to be processed, at most."""
+
 HEAD = 4096
 
 _PICTURES = (

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from yolotrt.arrays import Frame
 from yolotrt.backends.sidecar import read_sidecar
-from yolotrt.data.queued import Queued
 from yolotrt.errors import YoloTrtError
 from yolotrt.quantization.batches import brightness
-from yolotrt.quantization.ranges import Seen
+
+if TYPE_CHECKING:
+    from yolotrt.data.queued import Queued
+    from yolotrt.quantization.ranges import Seen
 
 SOURCE = "calibration_light"
 """Name under which a sidecar keeps the mean brightness of the calibration images and its spread."""
