@@ -10,7 +10,7 @@ from benchmarks.markdown import table_of
 from benchmarks.paced_table import paced_rows
 from benchmarks.peer_tables import frame_rows, measuring_rows, network_rows, session_rows
 from yolotrt.bench.statistics import paired_ratio, summarize
-from yolotrt.report.figures import interval_text, milliseconds, ratio_text
+from yolotrt.report.figures import NOT_MEASURED, interval_text, milliseconds, ratio_text
 
 Json = dict[str, Any]
 
@@ -34,8 +34,8 @@ def sweep(found: Json) -> str:
         ratio = None if base is None else paired_ratio(base["samples"]["end_to_end"], samples)
         summary = summarize(samples)
         assert summary is not None
-        assert summary.p50_interval is not None
-        told = (milliseconds(summary.p50), interval_text(summary.p50_interval))
+        interval = summary.p50_interval
+        told = (milliseconds(summary.p50), NOT_MEASURED if interval is None else interval_text(interval))
         shown = (case["precision"], case["mode"], case["dispatch"], str(case["groups"]))
         rows.append((*shown, *told, ratio_text(ratio)))
     head = ("engine", "pass", "dispatch", "groups", "median ms", "95 % interval", "paired vs groups=1")

@@ -253,3 +253,12 @@ def test_several_gpus_are_refused_before_any_is_used(
     assert done.code == 2
     assert "on one GPU" in done.err
     assert "--device cuda:0" in done.err
+
+
+@pytest.mark.parametrize("option", [("--max-drop", "1%"), ("--reference", "fp32"), ("--per-class",)])
+def test_what_says_nothing_of_videos_is_refused(
+    cli: Cli, engines: tuple[Path, Path], truth: Path, option: tuple[str, ...]
+) -> None:
+    done = cli("eval", engines[0], "--video", "day.mp4", "--annotations", truth, *option)
+    assert (done.code, "Traceback" in done.err) == (2, False)
+    assert f"{option[0]} is for pictures" in done.err

@@ -13,6 +13,7 @@ from tests.pipeline.test_device import _Runner, assert_same
 from yolotrt.cuda.frame_pool import FramePool
 from yolotrt.data.colours import Colours
 from yolotrt.data.yuv import YuvFrame
+from yolotrt.pipeline.tile_choice import TileChoice
 
 WH = (150, 100)
 
@@ -85,3 +86,18 @@ def test_memory_outlives_its_pool_and_pictures_are_made_when_asked_for(tiny_onnx
     assert run.device.live == {"buffer": 1}
     del frame
     assert run.device.live == {}
+
+
+def test_a_region_that_begins_below_the_top_is_read_as_well(tiny_onnx: Path, tmp_path: Path) -> None:
+    lane = tmp_path / "lane.json"
+    lane.write_text('{"size": [150, 100], "polygons": [[[10, 92], [140, 92], [140, 98], [10, 98]]]}')
+    run, colours = _Runner(HostDriver(), tiny_onnx), COLOURS[0]
+    samples = noise(WH, colours)
+    with run.pipeline(mode="tiled", tiles=TileChoice.parse(f"roi:{lane}")) as pipeline:
+        expected = pipeline(bgr(samples, colours)).detections
+        frame = uploaded(pool := FramePool(run.device, WH, colours), samples)
+        found = pipeline(frame).detections
+    assert len(found) == len(expected) > 1
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
+    del frame
+    pool.close()

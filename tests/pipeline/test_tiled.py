@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from yolotrt.errors import ImageError, UsageError, YoloTrtError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device.pipeline import DevicePipeline
+from yolotrt.pipeline.flights import InTurn, Waiting
+from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.settings import PASS_MODES, PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
@@ -178,3 +181,15 @@ def test_the_frame_size_that_was_used_longest_ago_makes_room(
     assert pipeline._plan_for(sizes[0]) is first
     pipeline.close()
     assert not pipeline._plans
+
+
+def test_a_result_is_finished_once_however_often_it_is_taken() -> None:
+    finished: list[object] = []
+
+    def finish(result: FrameResult) -> FrameResult:
+        finished.append(result)
+        return result
+
+    pending = InTurn(Waiting(lambda: cast(FrameResult, object())), threading.Lock(), finish)
+    assert pending.result() is pending.result()
+    assert len(finished) == 1

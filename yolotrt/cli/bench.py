@@ -190,8 +190,8 @@ def bench(
         from yolotrt.cli.bench_machines import bench_machines
 
         here = {"--resume": resume, "--config": config, "--loadgen": loadgen, "--html": html, "--csv": csv,
-                "--markdown": markdown, "--junit": junit}  # fmt: skip
-        bench_machines(ray, output, engines, here, cpus=threads or cores(), overwrite=overwrite, json=json)
+                "--markdown": markdown, "--junit": junit, "--json": json}  # fmt: skip
+        bench_machines(ray, output, engines, here, cpus=threads or cores(), overwrite=overwrite)
         return
     pairs, chosen = from_config(config, engines, trust) if config else ([], {})
     ways = dispatch or chosen.get("dispatch")

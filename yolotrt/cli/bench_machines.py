@@ -9,7 +9,7 @@ from pathlib import Path
 from yolotrt.cli.bench_steps import show_result
 from yolotrt.cli.console import say, tell
 from yolotrt.cli.outputs import claim_outputs
-from yolotrt.errors import ExecutionError, GateFailed, UsageError
+from yolotrt.errors import ExecutionError, GateFailed, GateUndecided, UsageError
 
 TAKEN = ("--ray", "-o", "--output", "--json")
 """Options that are this machine's; all others are the measurement's."""
@@ -23,7 +23,6 @@ def bench_machines(
     *,
     cpus: int,
     overwrite: bool,
-    json: str | None,
 ) -> None:
     """Measure on every machine, and write a result for each: ``result.json`` becomes ``result-MACHINE.json``.
 
@@ -34,12 +33,12 @@ def bench_machines(
         here: Options that are for one machine, and what was given for them.
         cpus: Processors of a cluster of its own.
         overwrite: Replace files of others, too.
-        json: See :func:`show_result`.
 
     Raises:
         UsageError: No output was named, or an option that is for one machine.
-        ExecutionError: It failed on a machine.
+        ExecutionError: It failed on a machine; results of the others are written.
         GateFailed: A budget was missed on one.
+        GateUndecided: Some machine could not tell.
     """
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.files import write_text
@@ -55,21 +54,27 @@ def bench_machines(
             "--ray needs --output: each machine has a result of its own.", hint="Add -o result.json"
         )
     words = [*without(sys.argv[1:], *TAKEN), "--json", "-"]
-    missed = []
+    missed: list[str] = []
+    undecided: list[str] = []
+    failed: list[str] = []
     for found in on_every_machine(ray, words, cpus=cpus):
-        if found.code not in (0, GateFailed.exit_code):
+        if not found.out.strip():
             said = [line for line in found.err.splitlines() if line.startswith("error: ")]
-            raise ExecutionError(
-                f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}",
-                hint="Engines and sources need the same paths on every machine.",
-            )
+            failed.append(f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}")
+            continue
         target = output.with_name(f"{output.stem}-{found.machine}{output.suffix}")
         claim_outputs([Output("-o", target, RESULT)], read, overwrite=overwrite)
         result = read_result(write_text(target, found.out))
         tell(f"{found.machine}:")
-        show_result(result, json)
+        show_result(result, None)
         say(f"result: {target}")
         if found.code:
-            missed.append(found.machine)
+            (missed if found.code == GateFailed.exit_code else undecided).append(found.machine)
+    if failed:
+        raise ExecutionError(failed[0], hint="Engines and sources need the same paths on every machine.")
     if missed:
         raise GateFailed(f"A budget was missed on {', '.join(missed)}.", hint="Results say by how much.")
+    if undecided:
+        raise GateUndecided(
+            f"Undecided on {', '.join(undecided)}.", hint="Measure more frames, on a machine with less to do."
+        )

@@ -120,9 +120,14 @@ def eval_(
         --images mosaics/images --annotations mosaics/instances.json
     """
     if video is not None:
-        from yolotrt.cli.eval_video import eval_video
+        from yolotrt.cli.eval_video import eval_video, for_pictures
         from yolotrt.pipeline.settings import PASS_MODES
 
+        for_pictures(
+            {"--images": images, "--reference": reference, "--max-drop": max_drop, "--per-class": per_class,
+             "--max-drop-small": max_drop_small, "--undecided": undecided, "--ray": ray, "--gpus": gpus,
+             "--workers": workers}
+        )  # fmt: skip
         eval_video(
             engines,
             video,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,19 @@ from yolotrt.cli.console import emit_json, progress_bars, say, stdout, warn
 from yolotrt.cli.options import ENGINES, tiles_file
 from yolotrt.cli.outputs import claim_outputs, json_output
 from yolotrt.errors import UsageError
+
+
+def for_pictures(given: Mapping[str, object]) -> None:
+    """Refuse options that say nothing of videos.
+
+    Args:
+        given: What was given for each of them.
+
+    Raises:
+        UsageError: One was given.
+    """
+    if wrong := [option for option, value in given.items() if value]:
+        raise UsageError(f"{wrong[0]} is for pictures.", hint="Leave it out, or leave out --video.")
 
 
 def eval_video(

@@ -29,7 +29,7 @@ class FramePool:
         self.nbytes = wh[0] * wh[1] * 3 // 2 * (2 if colours.bits > 8 else 1)
         self._free: deque[tuple[Scope, int]] = deque()
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collection while it is held may give frames back
 
     def take(self) -> YuvFrame:
         """Return a frame whose content is undefined; its memory comes back when nobody holds it any more.

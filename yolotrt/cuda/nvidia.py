@@ -124,7 +124,11 @@ class NvidiaDriver:
     def lock_host(self, address: int, nbytes: int) -> int:
         flags = self._cuda.CU_MEMHOSTREGISTER_DEVICEMAP | self._cuda.CU_MEMHOSTREGISTER_PORTABLE
         self._do(self._cuda.cuMemHostRegister(address, nbytes, flags), nbytes)
-        return int(self._do(self._cuda.cuMemHostGetDevicePointer(address, 0)))
+        try:
+            return int(self._do(self._cuda.cuMemHostGetDevicePointer(address, 0)))
+        except BaseException:
+            self.unlock_host(address)
+            raise
 
     def unlock_host(self, address: int) -> None:
         self._do(self._cuda.cuMemHostUnregister(address))

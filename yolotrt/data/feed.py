@@ -189,7 +189,10 @@ class Feed:
         except BaseException as exc:  # handed to whoever takes the frames
             self.failure = exc
         finally:
-            self._source.close()
+            try:
+                self._source.close()
+            except BaseException as exc:  # a GPU that was lost, say: the frames end all the same
+                self.failure = self.failure or exc
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()

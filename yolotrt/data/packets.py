@@ -121,12 +121,22 @@ class PacketDecoder:
         if not frames:
             return
         gpu, on_gpu, held = self._on_gpu.new(), self._on_gpu, self._held
-        why = gpu.start(self._stream, frames[0])
         self._on_gpu, self._held = None, []
+        try:
+            why = gpu.start(self._stream, frames[0])
+        except BaseException:
+            gpu.close()
+            raise
         if why is None:
             self._gpu = gpu
+            damaged: DamagedPacket | None = None
             for one in held:
-                yield from gpu.decode(one)
+                try:
+                    yield from gpu.decode(one)
+                except DamagedPacket as exc:  # those behind it may be whole
+                    damaged = exc
+            if damaged is not None:
+                raise damaged
             return
         gpu.close()
         if on_gpu.required:

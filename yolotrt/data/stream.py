@@ -100,12 +100,14 @@ class NetworkStream:
     def close(self) -> None:
         """Close the connection."""
         self._coming = iter(())
-        if self._decode is not None:
-            self._decode.close()
-            self._decode = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        decode, self._decode = self._decode, None
+        container, self._container = self._container, None
+        try:
+            if decode is not None:
+                decode.close()
+        finally:
+            if container is not None:
+                container.close()
 
     def remarks(self) -> tuple[str, ...]:
         """Return what could not be decoded; interruptions are counted by whoever reads."""

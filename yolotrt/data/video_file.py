@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -183,9 +184,8 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._decode.close()
-        self._container.close()
-        self._file.close()
+        with closing(self._file), closing(self._container):
+            self._decode.close()
 
     def _opened(self) -> tuple[InputContainer, VideoStream]:
         import av

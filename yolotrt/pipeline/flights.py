@@ -46,24 +46,28 @@ class Waiting:
         """There is nothing to let go of."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class InTurn:
     """A frame on its way in a pipeline that others use too.
 
     Attributes:
         pending: The frame.
         turn: Held by whoever uses the pipeline.
-        finish: What is done with the result.
+        finish: What is done with the result, once.
+        found: The finished result, when it is there.
     """
 
     pending: Pending
     turn: threading.Lock
     finish: Callable[[FrameResult], FrameResult]
+    found: FrameResult | None = None
 
     def result(self) -> FrameResult:
         """Wait for it; see :class:`Pending`."""
         with self.turn:
-            return self.finish(self.pending.result())
+            if self.found is None:
+                self.found = self.finish(self.pending.result())
+            return self.found
 
     def drop(self) -> None:
         """Let go of it."""

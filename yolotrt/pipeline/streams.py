@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST_STREAMS = 16
+MOST_STREAMS = 256
 """Cameras that are remembered; the one that was served longest ago is forgotten."""
 
 

@@ -89,11 +89,11 @@ def _folder(root: Path) -> Iterator[Input]:
 
 
 def _listed(path: Path) -> Iterator[Input]:
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for line in lines:
             name = line.strip()
             if name and not name.startswith("#"):
-                yield Input(Path(name).as_posix(), Path(os.path.abspath(path.parent / name)))
+                yield Input((path.parent / name).as_posix(), Path(os.path.abspath(path.parent / name)))
 
 
 def _manifest(path: Path) -> Iterator[Input]:

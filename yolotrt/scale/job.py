@@ -154,7 +154,8 @@ class Worker:
                 yield frame_record(found, ids)
         except ImageError as exc:  # of these bytes it will say the same again
             tally.unread.append(exc.message)
-            yield {"image_id": item.first_id, "image": item.name, "error": exc.message, "objects": []}
+            number = item.first_id + (item.part.first if item.part else 0)
+            yield {"image_id": number, "image": item.name, "error": exc.message, "objects": []}
 
 
 def result_path(folder: Path, shard: Shard, layout_name: str) -> Path:
@@ -169,8 +170,12 @@ def _frames(item: Item) -> Iterator[tuple[str, Frame, Moment | None]]:
     if item.part is not None:
         if not _as_planned(item, path):
             raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
+        came = False
         for found in part_frames(path, item.part):
+            came = True
             yield f"{item.name}#{found.moment.index}", as_frame(found.image), found.moment
+        if item.frames and not came:
+            raise ImageError(f"{item.name}: frames from {item.part.first} on cannot be decoded.")
         return
     try:
         data = path.read_bytes()

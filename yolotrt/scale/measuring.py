@@ -77,6 +77,6 @@ def without(words: Sequence[str], *options: str) -> list[str]:
     for word in coming:
         if word in options:
             next(coming, None)
-        elif not any(word.startswith(f"{option}=") for option in options if option.startswith("--")):
+        elif not any(word.startswith(f"{option}=" if option[1] == "-" else option) for option in options):
             found.append(word)
     return found

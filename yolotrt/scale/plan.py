@@ -144,7 +144,6 @@ def read_plan(folder: Path) -> Iterator[tuple[Request, Iterator[Shard]]]:
         ArtifactError: It is damaged, foreign or of another version.
     """
     path = folder / NAME
-    decoder = msgspec.json.Decoder(Shard)
     with require_file(path, PLAN.what).open("rb") as lines:
         try:
             first = json.loads(next(lines, b"null"))
@@ -155,8 +154,8 @@ def read_plan(folder: Path) -> Iterator[tuple[Request, Iterator[Shard]]]:
         def shards() -> Iterator[Shard]:
             for number, line in enumerate(lines, 2):
                 try:
-                    yield decoder.decode(line)
-                except msgspec.MsgspecError as exc:
+                    yield msgspec.convert(json.loads(line), Shard)  # names need not be UTF-8
+                except (ValueError, msgspec.MsgspecError) as exc:
                     raise ArtifactError(
                         f"{path} is damaged in line {number}: {exc}.", hint="Delete it: results stay."
                     ) from exc

@@ -81,8 +81,9 @@ def export(
     for file in files:
         _require_served(file, on_cpu=on_cpu)
     names = [_name(file) for file in files]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"Two engines would be {twice[0]}.", hint="Rename one of their files.")
+    models = [model for name in names for model in (name, f"{name}-frames")]
+    if twice := sorted({model for model in models if models.count(model) > 1}):
+        raise UsageError(f"Two models would be {twice[0]}.", hint="Rename one of the engines' files.")
     # What belongs to a model is one list: nothing of other models in the repository is touched.
     watched = with_ending(".pbtxt", ".py", ".plan", ".onnx", ".json")
     found = []

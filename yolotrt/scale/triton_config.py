@@ -115,7 +115,7 @@ def engine_config(
             "batch_size": size,
             "inputs": {"key": file.spec.input_name, "value": image},
         }
-        for size in ([0] if fixed is not None else sorted({min(file.batches, default=1), most}))
+        for size in ([1] if fixed is not None else sorted({min(file.batches, default=1), most}))
     ]
     return found
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from yolotrt.arrays import U8
 from yolotrt.cuda.device import Device, Scope
+from yolotrt.cuda.driver import OutOfDeviceMemory
 
 _KEPT = 4
 """Blocks that wait for the next results."""
@@ -78,7 +79,7 @@ class LockedMemory:
         """Return a block of at least so many bytes that nobody holds, or None if there may be no more.
 
         Raises:
-            OutOfDeviceMemory: There is not enough that can be page-locked.
+            OutOfDeviceMemory: Not even one can be page-locked.
         """
         free = list(self._free)  # others may come back meanwhile: they are only ever appended
         for block in free:
@@ -86,13 +87,25 @@ class LockedMemory:
             if len(block.memory) >= nbytes:
                 return block
             self._drop(block)
-        return self.make(nbytes) if len(self._blocks) < self._most else None
+        if len(self._blocks) >= self._most:
+            return None
+        try:
+            return self.make(nbytes)
+        except OutOfDeviceMemory:
+            if not self._blocks:
+                raise
+            self._most = len(self._blocks)  # the machine locks no more: results are copied from now on
+            return None
 
     def make(self, nbytes: int) -> LockedBlock:
         """Return a new block, however many there are; see :meth:`take`."""
         memory = mmap.mmap(-1, -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE)
         scope = self._device.scope()
-        block = LockedBlock(memory, scope.lock(memory), scope)
+        try:
+            block = LockedBlock(memory, scope.lock(memory), scope)
+        except BaseException:
+            scope.close()
+            raise
         self._blocks.add(block)
         return block
 

@@ -52,10 +52,9 @@ class Staging:
         """
         height = len(frame)
         in_place = frame.ctypes.data == target.ctypes.data
-        if (
-            in_place and frame.strides != target.strides
-        ):  # the same memory, turned: it cannot be read while written
-            frame, in_place = frame.copy(), False
+        in_place = in_place and frame.strides == target.strides
+        if not in_place and np.may_share_memory(frame, target):  # turned: not to be read while it is written
+            frame = frame.copy()
         if in_place:
             for band in pairwise([0, *bounds] if frame.nbytes >= _COPY_ALONE else [0, height]):
                 arrived(*band)
@@ -77,11 +76,13 @@ class Staging:
     def _copy(self, frame: Frame, target: Frame, bands: list[tuple[int, int]], arrived: Arrived) -> None:
         done: _Done = SimpleQueue()
         parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
-        for number, inbox in enumerate(self._threads()):  # all at once: each has the interpreter once a band
-            inbox.put((done, parts[number :: self.threads]))
+        inboxes = self._threads()
         ready: set[int] = set()
-        told = ended = 0
+        told = ended = asked = 0
         try:
+            for number, inbox in enumerate(inboxes):  # all at once: each has the interpreter once a band
+                asked += 1
+                inbox.put((done, parts[number :: self.threads]))
             while told < len(bands):
                 news = done.get()
                 if news == "ended":
@@ -99,16 +100,18 @@ class Staging:
                     arrived(bands[told][0], bands[next_one - 1][1])
                     told = next_one
         except BaseException:
-            while ended < self.threads:  # whoever handles an error frees the memory that they write to
+            while ended < asked:  # whoever handles an error frees the memory that they write to
                 ended += not isinstance(done.get(), int)
             raise
 
     def _threads(self) -> list[SimpleQueue[tuple[_Done, list[_Band]] | None]]:
         """Return the inboxes of the threads, which are started for the first frame that is copied."""
         if not self._inboxes:
-            self._inboxes = [SimpleQueue() for _ in range(self.threads)]
-            for inbox in self._inboxes:
-                Thread(target=_work, args=(inbox,), name="yolotrt-copy", daemon=True).start()
+            started: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
+            for _ in range(self.threads):
+                started.append(SimpleQueue())
+                Thread(target=_work, args=(started[-1],), name="yolotrt-copy", daemon=True).start()
+            self._inboxes = started
         return self._inboxes
 
 

@@ -44,7 +44,7 @@ class YuvBuffer:
 
     def upload(self, stream: Stream, first: int = 0, end: int | None = None) -> None:
         """Start the copy of the decoder's frame, all at once."""
-        if self.source is not None and not first:
+        if self.source is not None:
             stream.copy(self.device.address, self.source.address, self.nbytes)
 
     @property
