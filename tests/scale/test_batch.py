@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import four_pictures
 from tests.data.clips import clip
 from yolotrt.backends.sidecar import read_engine
-from yolotrt.errors import InputError, StorageError, UsageError
+from yolotrt.errors import ExecutionError, InputError, StorageError, UsageError
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.scale.batch import run_batch
 from yolotrt.scale.crew import Crew, Hand, Lost, Refused, Said
@@ -151,6 +151,8 @@ def test_a_shard_that_ends_every_worker_is_given_up_and_named(world: Path, tmp_p
     report, computed = here(world, tmp_path / "a", lose={2: 99})
     assert (report.failed, len(report.failures), len(computed)) == (1, 1, 4)
     assert report.failures[0].first.endswith("clip.mp4")
+    with pytest.raises(ExecutionError, match="in a row"):
+        here(world, tmp_path / "b", lose=dict.fromkeys(range(5), 99))
 
 
 def test_a_full_disk_stops_all_and_another_error_only_its_shard(world: Path, tmp_path: Path) -> None:

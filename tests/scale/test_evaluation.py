@@ -12,10 +12,13 @@ from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from tests.workflow.test_evaluate import annotate
 from yolotrt.backends.sidecar import read_engine
+from yolotrt.errors import EnvironmentFault, UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
-from yolotrt.scale.evaluation import Looker
+from yolotrt.scale.evaluation import Looker, _shares
 from yolotrt.scale.measuring import without
+from yolotrt.scale.ray_crew import ActorShare
+from yolotrt.scale.run import Workers
 from yolotrt.workflow.evaluate import COCO_DECODE, evaluate_modes
 from yolotrt.workflow.look import Judged, Looks
 
@@ -50,6 +53,18 @@ def test_parts_of_the_images_give_the_figures_of_all_to_the_bit(
 def test_options_of_this_machine_are_left_out() -> None:
     words = ["bench", "e", "--ray", "auto", "-o", "r.json", "--json=-", "-n", "3", "--output=x"]
     assert without(words, "--ray", "-o", "--output", "--json") == ["bench", "e", "-n", "3"]
+
+
+def test_no_more_workers_are_started_than_there_is_room_for() -> None:
+    nodes = [{"CPU": 6.0, "GPU": 1.0}, {"CPU": 6.0}]
+    assert _shares(nodes, Workers(16), 4) == (2, ActorShare(4))
+    assert _shares(nodes, Workers(), 2) == (6, ActorShare(2))
+    assert _shares(nodes, Workers(2, all_gpus=True), 4) == (2, ActorShare(1, 0.5))
+    assert _shares(nodes, Workers(gpus=(0,)), 4) == (1, ActorShare(1, 1.0))
+    with pytest.raises(EnvironmentFault, match="has 8 CPUs"):
+        _shares(nodes, Workers(), 8)
+    with pytest.raises(UsageError, match="no GPU"):
+        _shares(nodes[1:], Workers(all_gpus=True), 1)
 
 
 def test_what_needs_ray_says_so(cli: Cli, engine: Path, pictures: Path) -> None:

@@ -41,7 +41,7 @@ def batch(
     gpus: Gpus = None,
     ray: RayAddress = None,
     shard: Annotated[
-        int, typer.Option("--shard", min=1, max=100_000, help="Frames that are computed and written at once.")
+        int, typer.Option("--shard", min=1, max=1000, help="Frames that are computed and written at once.")
     ] = 32,
     format: Annotated[
         str, typer.Option("--format", help="Of results: jsonl, or parquet (needs pyarrow).")

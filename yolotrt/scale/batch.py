@@ -34,7 +34,10 @@ ATTEMPTS = 3
 """Workers that a shard may end before it counts as failed."""
 
 FALSE_STARTS = 3
-"""Workers in a row that may end before any has finished a shard."""
+"""Workers in a row that may end before they have begun."""
+
+LOST_IN_A_ROW = 3 * ATTEMPTS
+"""Workers in a row that may end without any finishing a shard: a network that crashes does so in each."""
 
 MOST_NAMED = 20
 """Failed shards, and stragglers, that the report names."""
@@ -63,6 +66,7 @@ class _State:
     first_unread: str | None = None
     lost: int = 0
     false_starts: int = 0
+    lost_in_a_row: int = 0
     failed: int = 0
     failures: list[FailedShard] = field(default_factory=list)
     remarks: dict[str, None] = field(default_factory=dict)
@@ -166,7 +170,7 @@ def _missing(shards: Iterable[Shard], folder: Path, layout_name: str, state: _St
 
 def _done(outcome: Outcome, hand: deque[Shard], where: str, state: _State, say: Say) -> None:
     shard = _taken(hand, outcome.shard)
-    state.false_starts = 0
+    state.false_starts = state.lost_in_a_row = 0
     if outcome.was_there:
         state.reused += 1
         state.frames_planned -= shard.frames
@@ -204,6 +208,12 @@ def _lost(where: str | None, dealer: _Dealer, member: int, state: _State, say: S
     """Give the shards of a worker that ended to others; the first is what it was at."""
     hand = dealer.hands[member]
     state.lost += 1
+    state.lost_in_a_row += 1
+    if state.lost_in_a_row > LOST_IN_A_ROW:
+        raise ExecutionError(
+            f"{state.lost_in_a_row} workers in a row ended without finishing a shard.",
+            hint="Try one picture in this process: yolotrt predict ENGINE PICTURE",
+        )
     if where is None or not hand:
         state.false_starts += 1
         if state.false_starts > FALSE_STARTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import open_engine
 from yolotrt.data.formats.pictures import read_annotated
-from yolotrt.errors import ExecutionError, YoloTrtError
+from yolotrt.errors import EnvironmentFault, ExecutionError, UsageError, YoloTrtError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
@@ -84,17 +84,12 @@ def judging(workers: Workers, threads: int, *, trust: bool) -> Iterator[Judge]:
 
     Raises:
         MissingDependency: Ray is not installed.
-        EnvironmentFault: There is no such cluster.
+        EnvironmentFault: There is no such cluster, or no room for a worker.
+        UsageError: It has no GPU, and one was asked for.
     """
     assert workers.ray is not None
-    count = workers.count or 2
-    with connected(workers.ray, local_cpus=count * threads) as ray:
-        there = ray.cluster_resources()
-        if workers.count is None:
-            count = int(there.get("GPU" if workers.on_gpus else "CPU", 1)) // (
-                1 if workers.on_gpus else threads
-            )
-        share = ActorShare(threads, min(1.0, there.get("GPU", 0) / max(count, 1)) if workers.on_gpus else 0)
+    with connected(workers.ray, local_cpus=(workers.count or 2) * threads) as ray:
+        count, share = _shares([n["Resources"] for n in ray.nodes() if n["Alive"]], workers, threads)
 
         def judge(
             file: EngineFile,
@@ -108,12 +103,42 @@ def judging(workers: Workers, threads: int, *, trust: bool) -> Iterator[Judge]:
             place = None if folder is None else folder.absolute()
             arguments = (file.path.absolute(), ray.put(truth), place, settings, tuple(modes), device, trust)
             looks = Looks(file, truth, settings, modes)
-            for done, part in _parts(ray, share, max(count, 1), arguments, len(truth.images)):
+            for done, part in _parts(ray, share, count, arguments, len(truth.images)):
                 looks.absorb(replace(part, seconds={mode: {} for mode in modes}))
                 progress("evaluate", done, len(truth.images))
             return looks.judged()
 
         yield judge
+
+
+def _shares(nodes: Sequence[Mapping[str, float]], workers: Workers, threads: int) -> tuple[int, ActorShare]:
+    """Return how many workers there are, of those asked for, and what each takes.
+
+    No more than the machines have room for at once: one that waits for another's place never gets images.
+
+    Args:
+        nodes: What each machine has, as Ray says it.
+        workers: What was asked for.
+        threads: CPU threads of each.
+
+    Raises:
+        UsageError: There is no GPU.
+        EnvironmentFault: No machine has room for a worker.
+    """
+    cpus = 1 if workers.on_gpus else threads
+    room = sum(int(node.get("CPU", 0)) // cpus for node in nodes)
+    if not room:
+        raise EnvironmentFault(
+            f"No machine of the cluster has {cpus} CPUs, which each worker takes.",
+            hint="Use fewer --threads.",
+        )
+    if not workers.on_gpus:
+        return min(workers.count or room, room), ActorShare(cpus)
+    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if workers.all_gpus else len(workers.gpus)
+    if not gpus:
+        raise UsageError("The cluster has no GPU.", hint="Leave out --gpus, or start Ray where one is.")
+    count = min(workers.count or gpus, room)
+    return count, ActorShare(cpus, min(1.0, gpus / count))
 
 
 def _parts(
