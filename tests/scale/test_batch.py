@@ -208,7 +208,9 @@ def test_processes_give_the_same_bytes_and_one_that_is_killed_is_replaced(
         engine, words, tmp_path / "two", PipelineSettings(), Workers(2), frames=1, progress=progress,
         say=lambda _: None,
     )  # fmt: skip
-    assert (report.computed, report.failed, report.workers_lost) == (report.shards, 0, 1)
+    # The killed one may have written its result, and not have said so.
+    assert report.computed + report.reused == report.shards
+    assert (report.failed, report.workers_lost) == (0, 1)
     job = Job("e.onnx", PipelineSettings(), str(tmp_path / "one"))
     (tmp_path / "one" / "shards").mkdir(parents=True)
     hand = Hand(job)
