@@ -23,7 +23,7 @@ from tests.fuzz.targets import TARGETS
 from yolotrt.errors import YoloTrtError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 
-FILES = 250
+FILES = 200
 PATIENCE_S = 60
 LONGEST_MESSAGE = 2000
 
