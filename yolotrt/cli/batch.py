@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell, warn
+from yolotrt.cli.console import emit_json, note, progress_bars, say, stdout, tell, warn
 from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
 from yolotrt.cli.options import (
     Device,
@@ -117,7 +117,7 @@ def batch(
             stdout().print(worker_table(report, stdout().width))
     emit_json(json, BATCH.to_json(report))
     for slow in report.stragglers[:3]:
-        say(f"note: slow: shard {slow.shard}, {slow.frames} frames in {slow.seconds:.1f} s at {slow.where}")
+        note(f"slow: shard {slow.shard}, {slow.frames} frames in {slow.seconds:.1f} s at {slow.where}")
     if report.unread:
         warn(f"{report.unread} inputs could not be read; their records say why.")
     if report.failed:

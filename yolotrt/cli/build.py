@@ -11,7 +11,7 @@ import typer
 
 from yolotrt.cli.build_ways import build_bounded, build_fastest, emit_built, require_automatic
 from yolotrt.cli.calibration_images import coco_images, may_fetch, offered_images
-from yolotrt.cli.console import progress_bars, say, tell
+from yolotrt.cli.console import note, progress_bars, say, tell
 from yolotrt.cli.gates import percentage
 from yolotrt.cli.options import (
     CALIB_DATA,
@@ -253,8 +253,8 @@ def build(
         with progress_bars() as progress:
             outcome = build_engine(request, progress=progress, say=say)
     file = outcome.file
-    for note in backend_named(file.backend).notes(file):
-        say(f"note: {note}")
+    for remark in backend_named(file.backend).notes(file):
+        note(remark)
     if json != "-":
         tell(str(file.path))
     emit_built(json, file, outcome.cached)

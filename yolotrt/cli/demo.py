@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import emit_json, progress_bars, say, stdout, tell, warn
+from yolotrt.cli.console import emit_json, note, progress_bars, say, stdout, tell, warn
 from yolotrt.cli.gates import check_budgets
 from yolotrt.cli.options import JsonTarget, Threads, cores
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
@@ -124,8 +124,8 @@ def _print_table(outcome: DemoOutcome, files: dict[str, Path]) -> None:
     console.print(demo_table(outcome.result, outcome.accuracy, console.width))
     verdicts = judge(outcome.result.cases, outcome.result.budgets, crowding(outcome.result))
     console.print(budget_table(verdicts, console.width))
-    for note in outcome.result.notes:
-        say(f"note: {note}")
+    for remark in outcome.result.notes:
+        note(remark)
     for advice in advise(outcome.result):
         warn(str(advice))
     small = small_objects(outcome.scene)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from yolotrt.cli.console import say
+from yolotrt.cli.console import note, say
 
 if TYPE_CHECKING:
     from yolotrt.evaluation.comparison import Difference
@@ -73,9 +73,9 @@ def hold(gates: list[Gate], held: HeldBound, strict: bool) -> None:
                 else f"the reference finds nothing of what is annotated: there is no {kind} to keep"
             )
         elif bound.beyond(difference):
-            say(f"note: {loses}, more than {bound}, but within noise")
+            note(f"{loses}, more than {bound}, but within noise")
         else:
-            say(f"note: {loses}")
+            note(loses)
     if doubts and strict:
         raise GateUndecided(
             f"Undecided: {doubts[0]}.",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import say, tell, warn
+from yolotrt.cli.console import note, say, tell, warn
 from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
 from yolotrt.cli.options import (
     Device,
@@ -88,6 +88,6 @@ def export_triton(
     ):
         tell(f"{written.network}")
         tell(f"{written.frames}")
-        for note in written.notes:
-            say(f"note: {note}")
+        for remark in written.notes:
+            note(remark)
     say(f"repository: {repository}   (tritonserver --model-repository={repository})")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from yolotrt.cli.console import progress_bars, say, tell, warn
+from yolotrt.cli.console import note, progress_bars, say, tell, warn
 from yolotrt.cli.detecting import (
     Agnostic,
     Classes,
@@ -183,8 +183,8 @@ def predict(
             ExitStack() as files,
             progress_bars() as progress,
         ):
-            if note := threshold_note(engine, conf):
-                say(f"note: {note}")
+            if known := threshold_note(engine, conf):
+                note(known)
             names = pipeline.names
             pictures = None if video_rates(frames) else frames.names
             if annotations is None:

@@ -244,11 +244,11 @@ def _taken(hand: deque[Shard], index: int) -> Shard:
 
 def remove_stale(folder: Path, layout_name: str) -> int:
     """Remove results that the plan does not have, of inputs that went or changed; return how many."""
-    places, names = folder / SHARDS, {layout(layout_name).suffix}
+    places, suffix = folder / SHARDS, layout(layout_name).suffix
     found = sorted(entry.name for entry in os.scandir(places) if _OURS.fullmatch(entry.name))
     removed = 0
     with read_plan(folder) as (_, shards):
-        planned = (shard.name + suffix for shard in shards for suffix in names)
+        planned = (shard.name + suffix for shard in shards)
         wanted = next(planned, None)
         for name in found:
             while wanted is not None and wanted < name:

@@ -11,7 +11,7 @@ from typing import Any
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import open_engine
 from yolotrt.data.formats.pictures import read_annotated
-from yolotrt.errors import EnvironmentFault, ExecutionError, UsageError, YoloTrtError
+from yolotrt.errors import EnvironmentFault, ExecutionError, YoloTrtError
 from yolotrt.evaluation.groundtruth import GroundTruth
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
@@ -134,9 +134,7 @@ def _shares(nodes: Sequence[Mapping[str, float]], workers: Workers, threads: int
         )
     if not workers.on_gpus:
         return min(workers.count or room, room), ActorShare(cpus)
-    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if workers.all_gpus else len(workers.gpus)
-    if not gpus:
-        raise UsageError("The cluster has no GPU.", hint="Leave out --gpus, or start Ray where one is.")
+    gpus = workers.gpus_of(sum(node.get("GPU", 0) for node in nodes))
     count = min(workers.count or gpus, room)
     return count, ActorShare(cpus, min(1.0, gpus / count))
 

@@ -51,6 +51,17 @@ class Workers:
         """Whether engines run on GPUs that were asked for."""
         return bool(self.gpus) or self.all_gpus
 
+    def gpus_of(self, there: float) -> int:
+        """Return how many GPUs of a cluster that has so many are to be used.
+
+        Raises:
+            UsageError: None.
+        """
+        count = int(there) if self.all_gpus else len(self.gpus)
+        if not count:
+            raise UsageError("The cluster has no GPU.", hint="Leave out --gpus, or start Ray where one is.")
+        return count
+
 
 def batch(
     engine: EngineFile,
@@ -149,11 +160,7 @@ def hired(job: Job, workers: Workers, say: Say) -> Iterator[Crew]:
         share = ActorShare(cpus=threads)
         count = workers.count or max(1, int(there.get("CPU", 1)) // threads)
         if workers.on_gpus:
-            gpus_there = int(there.get("GPU", 0)) if workers.all_gpus else len(workers.gpus)
-            if not gpus_there:
-                raise UsageError(
-                    "The cluster has no GPU.", hint="Leave out --gpus, or start Ray where one is."
-                )
+            gpus_there = workers.gpus_of(there.get("GPU", 0))
             count = workers.count or gpus_there
             share = ActorShare(cpus=1, gpus=min(1.0, gpus_there / count))
             job = _on(job, 0)  # Ray shows an actor its own GPU only
