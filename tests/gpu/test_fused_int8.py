@@ -16,7 +16,8 @@ import pytest
 from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.quantised import Forced, quantised
 from yolotrt.backends.fused.arguments import Address, KernelLaunch, WeightsBlob
-from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.compile import compile_all
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.steps import Step

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,19 +20,13 @@ from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.backend import FusedBackend
-from yolotrt.backends.fused.compile import (
-    SHARED_LIMITS,
-    TARGETS,
-    Compiler,
-    Variant,
-    _compile_quietly,
-    compile_all,
-    variant_of,
-)
+from yolotrt.backends.fused.compile import TARGETS, Compiler, compile_all
+from yolotrt.backends.fused.compile_process import SHARED_LIMITS, CompileProcess
 from yolotrt.backends.fused.frame_stem import frame_stems
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Conv
 from yolotrt.backends.fused.tiles import candidates
+from yolotrt.backends.fused.variants import Variant, variant_of
 from yolotrt.backends.profiles import Profile
 from yolotrt.errors import BuildError, EnvironmentFault, UsageError
 from yolotrt.model.onnxfile import read_spec
@@ -47,11 +42,52 @@ def variants() -> list[Variant]:
     return [variant_of(launcher.launch(s, candidates(s, 8)[0])) for s in (fused, *stems)]
 
 
-def test_what_the_compiler_prints_reaches_nobody(capfd: pytest.CaptureFixture[str]) -> None:
-    with ProcessPoolExecutor(1, get_context("spawn"), _compile_quietly) as pool:
-        pool.submit(print, "reproducer", flush=True).result()
-        assert pool.submit(os.system, "echo assembly; echo error >&2").result() == 0
-    assert capfd.readouterr() == ("", "")
+ODD = Variant("no_such_kernel", (), (), (), 1, 1, 0)
+
+
+def test_what_the_compiler_prints_reaches_nobody() -> None:
+    code = """
+import os
+from yolotrt.backends.fused.compile_process import _silent
+replies = _silent()
+print("reproducer", flush=True)
+os.system("echo assembly; echo error >&2")
+replies.write(b"reply")
+replies.flush()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"reply", b"")
+
+
+def test_a_script_that_compiles_is_not_started_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+from yolotrt.backends.fused.compile import compile_all
+from yolotrt.backends.fused.variants import Variant
+from yolotrt.errors import BuildError
+print("started")
+try:
+    compile_all([({ODD!r}, "sm_90")])
+except BuildError as exc:
+    print(exc)
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, check=True, text=True)
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    assert first == "started"
+    assert "no_such_kernel for sm_90 (AttributeError" in second
+
+
+def test_a_compiler_that_is_killed_is_said_and_replaced() -> None:
+    with Compiler() as compiler:
+        process = CompileProcess()
+        compiler._idle.append(process)
+        os.kill(process._process.pid, signal.SIGKILL)
+        with pytest.raises(BuildError, match=r"no_such_kernel for sm_90 \(the compiler ended: -9\)"):
+            compiler.all([(ODD, "sm_90")])
+        assert compiler._idle == []
+        assert compiler.all([(ODD, "sm_86")], lenient=True) == {}
+        assert [other.ended for other in compiler._idle] == [False]
 
 
 def test_kernels_compile_for_every_target_and_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,15 +127,6 @@ def test_equal_weights_are_stored_once() -> None:
     assert a == b
     assert a.fixed % 256 == c.fixed % 256 == 0
     assert len(weights.data()) % 256 == 0
-
-
-def test_what_does_not_compile_names_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    good = variants()[0]
-    odd = [Variant("no_such_kernel", *list(vars(good).values())[1:]) for good in (good, good)]
-    with pytest.raises(BuildError, match="no_such_kernel"):
-        compile_all([(odd[0], "sm_90"), (odd[1], "sm_86")])
-    assert compile_all([(odd[0], "sm_90"), (odd[1], "sm_86")], lenient=True) == {}
 
 
 def config(**changes: object) -> BuildConfig:

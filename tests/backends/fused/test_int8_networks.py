@@ -15,7 +15,9 @@ from tests.backends.fused.quantised import Forced, quantised
 from tests.backends.fused.resources import resources
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.assemble import layers_of
-from yolotrt.backends.fused.compile import SHARED_LIMITS, TARGETS, compile_all, variant_of
+from yolotrt.backends.fused.compile import TARGETS, compile_all
+from yolotrt.backends.fused.compile_process import SHARED_LIMITS
+from yolotrt.backends.fused.variants import variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.parts import Slice

@@ -14,7 +14,7 @@ from yolotrt.backends.fused.arena import lifetimes
 from yolotrt.backends.fused.parts import Boxes
 from yolotrt.backends.fused.planner import plan
 from yolotrt.backends.fused.schedule import dependencies, schedule
-from yolotrt.backends.fused.steps import Attention, Conv, Grow, Network, Pools, Select, Sum
+from yolotrt.backends.fused.steps import Attention, Conv, Grow, Network, Pools, Select
 from yolotrt.errors import BuildError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
@@ -74,8 +74,8 @@ def test_nothing_is_left_between_the_layers() -> None:
     kinds = [type(s).__name__ for s in network.steps]
     convolutions = sum(n.op_type in ("Conv", "ConvTranspose") for n in yolo().graph.node)
     assert len(kinds) < convolutions
-    assert kinds.count("Pools") == kinds.count("Attention") == kinds.count("Stem") == kinds.count("Sum") == 1
-    assert set(kinds) == {"Stem", "Conv", "Grow", "Depthwise", "Pools", "Attention", "Sum"}
+    assert kinds.count("Pools") == kinds.count("Attention") == kinds.count("Stem") == 1
+    assert set(kinds) == {"Stem", "Conv", "Grow", "Depthwise", "Pools", "Attention"}
 
 
 def test_every_node_of_the_network_belongs_to_a_step_or_is_decoding() -> None:
@@ -96,8 +96,9 @@ def test_steps_are_fused_with_what_is_around_them() -> None:
     assert sum(s.point is not None for s in convolutions) >= 6
     assert sum(isinstance(s.store, Boxes) for s in convolutions) == 3
     assert sum(isinstance(s, Grow) for s in steps) == 1
-    (total,) = (s for s in steps if isinstance(s, Sum))
-    assert [s.zoom for s in total.sources] == [1, 2, 4]
+    refined = [s for s in convolutions if s.residual and s.sources[0].zoom > 1]
+    assert [s.sources[0].zoom for s in refined] == [2, 4]
+    assert refined[1].residual and refined[1].residual.map in refined[0].writes()
     (pools,) = (s for s in steps if isinstance(s, Pools))
     assert len(pools.stores) == 3
     assert sum(isinstance(s, Attention) for s in steps) == 1

@@ -19,7 +19,7 @@ from tests.cuda.emulator import HostDriver, Operation, emulated
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.fused import assemble as assembling
-from yolotrt.backends.fused.compile import Code, Variant
+from yolotrt.backends.fused.variants import Code, Variant
 from yolotrt.backends.fused.file import Damaged, FusedFile, read, write
 from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.runtime import FusedEngine, load

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from yolotrt.backends.base import Layer
 from yolotrt.backends.fused.arguments import KernelLaunch, WeightsBlob
-from yolotrt.backends.fused.compile import Code, Variant, compile_all, variant_of
+from yolotrt.backends.fused.compile import compile_all
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
 from yolotrt.backends.fused.frame_stem import every_step, frame_stems

@@ -40,6 +40,41 @@ def fuse_chains(draft: NetworkDraft) -> None:
         pass
 
 
+def fuse_sums(draft: NetworkDraft) -> None:
+    """Let convolutions of single pixels that are enlarged and added compute the sum, one after the other.
+
+    A pixel that is repeated behind such a convolution may as well be repeated in front of it: products cost
+    less there than a kernel that adds. Whoever read the small result alone would have to read a large one.
+    """
+    for op in [op for op in draft.ops if op.kind == "sum"]:
+        makers, readers = draft.makers(), draft.readers()
+        base = [value for value in op.inputs if all(piece.zoom == 1 for piece in value)]
+        small = [value[0] for value in op.inputs if value[0].zoom > 1]
+        grown = [draft.ops[makers[piece.tensor]] for piece in small]
+        alone = all(
+            draft.is_one_tensor((replace(p, zoom=1),)) and len(readers[p.tensor]) == 1
+            and p.tensor not in draft.outputs
+            for p in small
+        )  # fmt: skip
+        plain = all(
+            made.kind == "conv" and made.kernel == made.stride == made.spread == 1 and not made.residual
+            and made.outputs == [piece.tensor]
+            for piece, made in zip(small, grown, strict=True)
+        )  # fmt: skip
+        if not small or len(base) != 1 or len(base[0]) != 1 or not alone or not plain:
+            continue
+        for made in grown:  # nobody else reads them: they can wait until what they are added to is there
+            draft.ops.remove(made)
+        at = draft.ops.index(op)
+        draft.ops[at : at + 1] = grown
+        before = base[0]
+        for piece, made in zip(small, grown, strict=True):
+            _enlarge(draft, made, piece.zoom)
+            made.residual, before = before, draft.whole(piece.tensor)
+        last = grown[-1]
+        last.name, last.nodes, last.outputs = op.name, [*last.nodes, *op.nodes], op.outputs
+
+
 def materialize(draft: NetworkDraft, homes: dict[int, tuple[int, int]]) -> None:
     """Copy what a kernel cannot read as it lies: too many pieces, or enlarged under a larger kernel."""
     for op in list(draft.ops):
@@ -159,6 +194,15 @@ def _join(draft: NetworkDraft, first: Op, second: Op) -> bool:
     first.name = second.name
     draft.ops.remove(second)
     return True
+
+
+def _enlarge(draft: NetworkDraft, op: Op, zoom: int) -> None:
+    """Let a convolution of single pixels read each of them more than once, for a result as much larger."""
+    op.inputs = [tuple(replace(piece, zoom=piece.zoom * zoom) for piece in value) for value in op.inputs]
+    op.height, op.width = op.height * zoom, op.width * zoom
+    for index in op.outputs:
+        tensor = draft.tensors[index]
+        tensor.height, tensor.width = tensor.height * zoom, tensor.width * zoom
 
 
 def _free(

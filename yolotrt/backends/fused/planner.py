@@ -12,7 +12,7 @@ from yolotrt.backends.fused.graph import NetworkGraph
 from yolotrt.backends.fused.grow import fuse_growth
 from yolotrt.backends.fused.lowering import Lowering
 from yolotrt.backends.fused.plan_import import Importer
-from yolotrt.backends.fused.plan_passes import fuse_chains, materialize, merge_siblings, place
+from yolotrt.backends.fused.plan_passes import fuse_chains, fuse_sums, materialize, merge_siblings, place
 from yolotrt.backends.fused.precision import Forms, refused, settle, traffic
 from yolotrt.backends.fused.steps import (
     Network,
@@ -69,6 +69,7 @@ class NetworkPlan:
         merge_siblings(draft)
         fuse_chains(draft)
         fuse_growth(draft)
+        fuse_sums(draft)
         self._homes = place(draft)
         materialize(draft, self._homes)
         self.refused = refused(draft)

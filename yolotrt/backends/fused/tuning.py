@@ -9,7 +9,8 @@ import numpy as np
 
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, Space, WeightsBlob
-from yolotrt.backends.fused.compile import Code, Compiler, Variant, variant_of
+from yolotrt.backends.fused.compile import Compiler
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.frame_stem import SampleFrame, every_step
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step

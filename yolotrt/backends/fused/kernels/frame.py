@@ -6,8 +6,8 @@
 import triton
 import triton.language as tl
 
-from yolotrt.backends.fused.kernels.rounding import put
-from yolotrt.backends.fused.kernels.shared import activate, pixels_of, row, taps_inside
+from yolotrt.backends.fused.kernels.first import begin, finish
+from yolotrt.backends.fused.kernels.shared import row
 
 
 @triton.jit
@@ -39,27 +39,6 @@ def in_tile(at, known, NUMBER: tl.constexpr):
 
 
 @triton.jit
-def finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y: tl.constexpr, STEP_8: tl.constexpr,
-           CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, ACT: tl.constexpr,
-           BN: tl.constexpr):  # fmt: skip
-    """Multiply levels with weights and store the result; levels are 255 times the values of an image."""
-    TAPS: tl.constexpr = KERNEL * KERNEL
-    k = tl.arange(0, 32)
-    channel = k % CHANNELS
-    channel = tl.where(swap != 0, CHANNELS - 1 - channel, channel)
-    row = channel * TAPS + k // CHANNELS  # the weights' order: channel, row, column
-    there = (k < CHANNELS * TAPS)[:, None] & (columns < N)[None, :]
-    acc = tl.dot(a, tl.load(w + row[:, None] * N + columns[None, :], mask=there, other=0.0)) * (1.0 / 255.0)
-    v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
-    if N % BN == 0:
-        mask = valid[:, None]
-    else:
-        mask = valid[:, None] & (columns[None, :] < N)
-    at = pixel[:, None] * STEP_Y + columns[None, :]
-    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + columns[None, :], columns, mask, N, 0, 0, 0, 0)
-
-
-@triton.jit
 def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr,
                WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr, STEP_Y: tl.constexpr,
                STEP_8: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr,
@@ -70,12 +49,9 @@ def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, y8, steps, HE
     ``origins`` is (batch, 2): x and y of each tile's corner, inside the frame. Right of and below the frame
     a tile is grey, around the tile there are zeros. ``swap`` says that the frame is BGR.
     """
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    image, y0, x0, tile, valid, where = begin(
+        rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
+    )
     fx = tl.load(origins + 2 * image, mask=valid, other=0) + x0
     fy = tl.load(origins + 2 * image + 1, mask=valid, other=0) + y0
     shown = tl.zeros_like(tile)
@@ -88,7 +64,7 @@ def stem_tiles(frame, width, height, swap, origins, w, b, y, rows, y8, steps, HE
     below = at + width * CHANNELS
     pixels = (above, at, below, tile, shown)
     a = tl.reshape(row(in_tile, pixels, (CHANNELS, KERNEL, PADDING), 0, 1), (BM, 32))
-    finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
+    finish(a, w, b, y, y8, steps, where, swap, True, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
 
 
 @triton.jit
@@ -136,12 +112,9 @@ def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, y8, steps, H
     ``across`` is (IN_WIDTH, 4) and ``down`` (IN_HEIGHT, 4): the two pixels of the frame that a column or row
     is made of, and their weights in 1/2048; -1 where it is padding. As OpenCV's bilinear resizing of bytes.
     """
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    _, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    _, y0, x0, tile, valid, where = begin(
+        rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
+    )
     pixels = (frame, width, across, down, y0, x0, tile)
     a = tl.reshape(row(fitted, pixels, (CHANNELS, KERNEL, PADDING), 0, 1), (BM, 32))
-    finish(a, w, b, y, y8, steps, columns, pixel, valid, swap, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
+    finish(a, w, b, y, y8, steps, where, swap, True, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)

@@ -6,8 +6,9 @@
 import triton
 import triton.language as tl
 
-from yolotrt.backends.fused.kernels.frame import finish, level_of
-from yolotrt.backends.fused.kernels.shared import pixels_of, taps_inside
+from yolotrt.backends.fused.kernels.first import begin, finish
+from yolotrt.backends.fused.kernels.frame import level_of
+from yolotrt.backends.fused.kernels.shared import row
 
 
 @triton.jit
@@ -55,21 +56,12 @@ def levels(luma, u, v, t, tile, shown, PADDING: tl.constexpr):
 
 
 @triton.jit
-def matrix_of(found, BM: tl.constexpr):
-    """Lay 27 values of each pixel out as a matrix's row of 32; as in :mod:`.frame`."""
-    nothing = tl.zeros_like(found[0])
-    one = found + (nothing, nothing, nothing, nothing, nothing)
-    two = ()
-    for i in tl.static_range(16):
-        two = two + (tl.join(one[i], one[i + 16]),)
-    four = ()
-    for i in tl.static_range(8):
-        four = four + (tl.join(two[i], two[i + 8]),)
-    eight = ()
-    for i in tl.static_range(4):
-        eight = eight + (tl.join(four[i], four[i + 4]),)
-    a = tl.join(tl.join(eight[0], eight[2]), tl.join(eight[1], eight[3]))
-    return tl.reshape(a, (BM, 32))
+def one_of(found, known, NUMBER: tl.constexpr):
+    """Return one of the values of each pixel; none behind them, where a matrix's row goes on."""
+    COUNT: tl.constexpr = known[0]
+    if NUMBER >= COUNT:
+        return tl.zeros_like(found[0])
+    return found[NUMBER]
 
 
 @triton.jit
@@ -84,12 +76,9 @@ def stem_tiles_yuv(frame, width, height, wide, site_x, site_y, origins, colours,
     colour samples, which lie ``site`` half pixels right of and below the upper left of their pixels. The nine
     pixels of an output share nine colour samples: those are read once, and interpolated.
     """
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    image, y0, x0, tile, valid, where = begin(
+        rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
+    )
     fx = tl.load(origins + 2 * image, mask=valid, other=0) + x0
     fy = tl.load(origins + 2 * image + 1, mask=valid, other=0) + y0
     nbytes = 1 + wide
@@ -103,9 +92,9 @@ def stem_tiles_yuv(frame, width, height, wide, site_x, site_y, origins, colours,
     us = ()
     vs = ()
     for j in tl.static_range(3):
-        row = tl.minimum(tl.maximum(cy + j, 0), last_y).to(tl.int64) * width
+        line = tl.minimum(tl.maximum(cy + j, 0), last_y).to(tl.int64) * width
         for k in tl.static_range(3):
-            at = chroma + (row + 2 * tl.minimum(tl.maximum(cx + k, 0), last_x)) * nbytes
+            at = chroma + (line + 2 * tl.minimum(tl.maximum(cx + k, 0), last_x)) * nbytes
             us = us + (sample(at, wide, valid),)
             vs = vs + (sample(at + nbytes, wide, valid),)
     t = factors(colours)
@@ -133,8 +122,8 @@ def stem_tiles_yuv(frame, width, height, wide, site_x, site_y, origins, colours,
             found = found + levels(luma, u0 * left + u1 * centre + u2 * right,
                                    v0 * left + v1 * centre + v2 * right, t, inside, shown,
                                    PADDING)  # fmt: skip
-    a = matrix_of(found, BM)
-    finish(a, w, b, y, y8, steps, columns, pixel, valid, 0, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
+    a = tl.reshape(row(one_of, found, (CHANNELS * KERNEL * KERNEL,), 0, 1), (BM, 32))
+    finish(a, w, b, y, y8, steps, where, 0, True, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
 
 
 @triton.jit
@@ -172,28 +161,25 @@ def stem_letterbox_yuv(frame, width, height, wide, across, down, across_chroma, 
 
     As ``stem_letterbox``, with tables of their own for colour samples, and without rounding in between.
     """
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    _, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    tile = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    _, y0, x0, tile, valid, where = begin(
+        rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
+    )
     chroma = frame + height.to(tl.int64) * width * (1 + wide)
     t = factors(colours)
     found = ()
     for dy in tl.static_range(3):
         fits_y = valid & (y0 + dy >= 0) & (y0 + dy < IN_HEIGHT)
-        row = neighbours(down, y0 + dy, fits_y)
-        row_chroma = neighbours(down_chroma, y0 + dy, fits_y)
+        line = neighbours(down, y0 + dy, fits_y)
+        line_chroma = neighbours(down_chroma, y0 + dy, fits_y)
         for dx in tl.static_range(3):
             fits_x = valid & (x0 + dx >= 0) & (x0 + dx < IN_WIDTH)
             column = neighbours(across, x0 + dx, fits_x)
             column_chroma = neighbours(across_chroma, x0 + dx, fits_x)
             inside = ((tile >> (dy * 3 + dx)) & 1) != 0
-            shown = inside & (column[0] >= 0) & (row[0] >= 0)
-            luma = fitted(frame, width, wide, 1, column, row, shown)
-            u = fitted(chroma, width, wide, 2, column_chroma, row_chroma, shown)
-            v = fitted(chroma + 1 + wide, width, wide, 2, column_chroma, row_chroma, shown)
+            shown = inside & (column[0] >= 0) & (line[0] >= 0)
+            luma = fitted(frame, width, wide, 1, column, line, shown)
+            u = fitted(chroma, width, wide, 2, column_chroma, line_chroma, shown)
+            v = fitted(chroma + 1 + wide, width, wide, 2, column_chroma, line_chroma, shown)
             found = found + levels(luma, u, v, t, inside, shown, PADDING)
-    a = matrix_of(found, BM)
-    finish(a, w, b, y, y8, steps, columns, pixel, valid, 0, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
+    a = tl.reshape(row(one_of, found, (CHANNELS * KERNEL * KERNEL,), 0, 1), (BM, 32))
+    finish(a, w, b, y, y8, steps, where, 0, True, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)

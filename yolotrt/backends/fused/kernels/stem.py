@@ -1,13 +1,13 @@
 """The first convolution, from the images."""
 
-# ruff: noqa: N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803, N806 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
 import triton.language as tl
 
-from yolotrt.backends.fused.kernels.rounding import put
-from yolotrt.backends.fused.kernels.shared import activate, pixels_of, row, taps_inside
+from yolotrt.backends.fused.kernels.first import begin, finish
+from yolotrt.backends.fused.kernels.shared import row
 
 
 @triton.jit
@@ -36,21 +36,9 @@ def stem(x, w, b, y, rows, y8, steps, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
     Each thread loads all that its pixels need and lays it out as a matrix's row: neighbouring threads load
     neighbouring pixels, which a gather of whole rows would not.
     """
-    BLOCKS: tl.constexpr = (N + BN - 1) // BN
-    columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
-    image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)
-    y0 = oy * STRIDE - PAD
-    x0 = ox * STRIDE - PAD
-    bits = taps_inside(y0, x0, valid, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, KERNEL, KERNEL, STRIDE, STRIDE, PAD)
+    image, y0, x0, taps, _, where = begin(
+        rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
+    )
     at = x + (image * (CHANNELS * IN_HEIGHT) + y0) * IN_WIDTH + x0
-    a = tl.reshape(row(prepared, (at, bits), (IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL), 0, 1), (BM, 32))
-    k = tl.arange(0, 32)
-    there = (k < CHANNELS * KERNEL * KERNEL)[:, None] & (columns < N)[None, :]
-    acc = tl.dot(a, tl.load(w + k[:, None] * N + columns[None, :], mask=there, other=0.0))
-    v = activate(acc + tl.load(b + columns, mask=columns < N, other=0.0)[None, :], ACT)
-    if N % BN == 0:
-        mask = valid[:, None]
-    else:
-        mask = valid[:, None] & (columns[None, :] < N)
-    at = pixel[:, None] * STEP_Y + columns[None, :]
-    put(y, y8, steps, v, at, pixel[:, None] * STEP_8 + columns[None, :], columns, mask, N, 0, 0, 0, 0)
+    a = tl.reshape(row(prepared, (at, taps), (IN_HEIGHT, IN_WIDTH, CHANNELS, KERNEL), 0, 1), (BM, 32))
+    finish(a, w, b, y, y8, steps, where, 0, False, STEP_Y, STEP_8, CHANNELS, N, KERNEL, ACT, BN)
