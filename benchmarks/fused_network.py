@@ -5,11 +5,12 @@ with CUDA events. Each is compared with ONNX Runtime on the CPU in FP32 before i
 alone and set against their floor.
 
     python -m benchmarks.fused_network NETWORK.onnx ... --images PICTURES [--batches 1,4,32] [--output FILE]
-        [--calibration NETWORK.calib.json]
+        [--calibration NETWORK.calib.json] [--engines ENGINE ...]
 
 NETWORK is what ``yolotrt export`` writes. Peers: torch.compile, and ONNX Runtime's CUDA provider;
 ``--peers`` names those that are there. With a calibration, which ``yolotrt calibrate`` writes, its INT8
-engine is measured too, and compared with the network with Q/DQ on the CPU as well.
+engine is measured too, and compared with the network with Q/DQ on the CPU as well. Engines are built here
+and their kernels timed, unless ``--engines`` names those that ``yolotrt build`` wrote, perhaps elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,14 @@ import numpy as np
 import onnx
 
 from benchmarks.fused_agreement import agreement, on_cpu
+from benchmarks.fused_engines import LoadedFused, build, built_before
 from benchmarks.torch_network import captured
 from yolotrt.artifacts.documents import as_values, write_document
-from yolotrt.backends.base import BuildConfig, EngineFile, Precision
-from yolotrt.backends.files import Layer
-from yolotrt.backends.fused.backend import FusedBackend
+from yolotrt.backends.base import EngineFile
 from yolotrt.backends.fused.file import read
 from yolotrt.backends.fused.profiler import step_seconds
 from yolotrt.backends.fused.roofline import Figures, roofline
-from yolotrt.backends.fused.runtime import load
 from yolotrt.backends.onnxruntime.gpu import load as load_onnxruntime
-from yolotrt.backends.profiles import Profile
 from yolotrt.backends.sidecar import write_engine
 from yolotrt.cuda.device import Device, Scope
 from yolotrt.cuda.machine import HERE
@@ -46,8 +44,6 @@ from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16
-from yolotrt.model.spec import ModelSpec
-from yolotrt.progress import no_progress
 from yolotrt.quantization.cache import read_ranges
 from yolotrt.quantization.qdq import quantize
 from yolotrt.workflow.precision import in_precision
@@ -95,14 +91,17 @@ def network(
     model = onnx.load(path)
     spec = read_spec(model, path.stem)
     half = to_fp16(model, spec)
-    built = {"fused": build(half, spec, "fp16", device, batches, options.work)}
+    built = built_before(options.engines, spec, device)
+    if "fused" not in built:
+        built["fused"] = build(half, spec, "fp16", device, batches, options.work)
     wholes = {"fp32": model}
     if options.calibration:
         ranges = read_ranges(options.calibration)
-        whole = in_precision(model, spec, "int8", "gpu", ranges)
-        sizes = [n for n in batches if n in (options.int8_batches or batches)]
-        built["fused INT8"] = build(whole, spec, "int8", device, sizes, options.work)
         wholes["q/dq"] = quantize(model, ranges, "gpu")
+        if "fused INT8" not in built:
+            whole = in_precision(model, spec, "int8", "gpu", ranges)
+            sizes = [n for n in batches if n in (options.int8_batches or batches)]
+            built["fused INT8"] = build(whole, spec, "int8", device, sizes, options.work)
     pictures = _pictures(options.images, spec.input_wh)
     fused, file = built["fused"], built["fused"].engine.file
     found: dict[str, Any] = {
@@ -131,6 +130,7 @@ def network(
             }
             if "fused INT8" in runs:
                 found["batches"][str(batch)] |= _int8(built["fused INT8"], runs, wanted, batch, spec.head)
+            found["batches"][str(batch)] |= {"tuned_on": fused.engine.file.environment.get("tuned_on")}
         result = found["batches"][str(batch)]
         medians = {k: float(np.median(v)) for k, v in result["samples_ms"].items()}
         result["p50_ms"] = medians
@@ -142,45 +142,17 @@ def network(
         one.engine.close()
 
 
-@dataclass
-class LoadedFused:
-    """An engine on the GPU, and what it was made of."""
-
-    engine: Any
-    data: bytes
-    layers: Sequence[Layer]
-
-
-def build(
-    network: onnx.ModelProto, spec: ModelSpec, precision: Precision, device: Device, batches: list[int],
-    work: Path,
-) -> LoadedFused:  # fmt: skip
-    """Build an engine of a network that holds its precision, and load it."""
-    config = BuildConfig(
-        spec, tuple(Profile.fixed(n) for n in batches), precision, timing_cache=work / "timing.cache"
-    )
-    backend = FusedBackend()
-    backend.check(config)
-    built = backend.build(network, config, no_progress)
-    file = EngineFile(
-        work / f"{spec.name}.{precision}.fused", backend.name, precision, spec, tuple(batches), "",
-        environment=backend.environment(config),
-    )  # fmt: skip
-    work.mkdir(parents=True, exist_ok=True)
-    return LoadedFused(load(write_engine(file, built.data), device), built.data, built.layers)
-
-
 def _int8(
     built: LoadedFused, runs: dict[str, Any], wanted: dict[str, list[np.ndarray]], batch: int, head: str
 ) -> dict[str, Any]:
     """Return the INT8 engine's layers, and how far it and the network with Q/DQ are from each other."""
-    return {
-        "layers_int8": _layers(built.engine, read(built.data), batch),
-        "noise": {
+    found: dict[str, Any] = {"layers_int8": _layers(built.engine, read(built.data), batch)}
+    if "q/dq" in wanted:
+        found["noise"] = {
             "q/dq against fp32": agreement(wanted["q/dq"], wanted["fp32"], head),
             "fused INT8 against q/dq": agreement(runs["fused INT8"][1], wanted["q/dq"], head),
-        },
-    }
+        }
+    return found
 
 
 def _context(
@@ -285,6 +257,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("engines"), help="folder for engines and timings")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--engines", type=Path, nargs="*", default=[], help="FP16 and INT8, of any NETWORK")
     parser.add_argument("--calibration", type=Path, help="of the network, for its INT8 engine")
     parser.add_argument(
         "--int8-batches", type=int, nargs="*", help="those that INT8 is measured at, if not all"

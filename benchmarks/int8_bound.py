@@ -33,6 +33,7 @@ import numpy as np
 import onnx
 
 from benchmarks.bound_tables import engines_table, errors_table
+from benchmarks.int8_work import int8_work
 from yolotrt.artifacts.files import write_text
 from yolotrt.artifacts.hashing import content_key, sha256_file
 from yolotrt.backends.base import Engine, EngineFile
@@ -51,7 +52,6 @@ from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.tiled import PipelineSettings, TiledPipeline
 from yolotrt.quantization.batches import spread
 from yolotrt.quantization.cache import load_or_calibrate
-from yolotrt.quantization.graph import WEIGHTED, GraphView
 from yolotrt.quantization.qdq import careful_exclusions, quantize
 from yolotrt.quantization.qdq_gpu import ONE_SCALE_NOISE
 from yolotrt.quantization.ranges import CalibrationRanges
@@ -265,22 +265,6 @@ def drift(reference: Looked, other: Looked, *, aligned: bool) -> float:
     if shift is not None:
         moved = [with_logits_moved(each, shift) for each in moved]
     return float(likeness(reference[2], moved).figures[DRIFT])
-
-
-def int8_work(model: onnx.ModelProto, graph: onnx.ModelProto) -> float:
-    """Return which part of the convolutions' multiply-adds a Q/DQ graph has in INT8."""
-    view, quantized = GraphView(model), GraphView(graph)
-    in_int8 = {
-        n.name
-        for n in quantized.nodes
-        if n.op_type in WEIGHTED
-        and all(
-            p is not None and p.op_type == "DequantizeLinear"
-            for p in map(quantized.producer.get, n.input[:2])
-        )
-    }
-    work = {n.name: view.multiply_adds(n) for n in view.nodes if n.op_type in WEIGHTED}
-    return sum(work[name] for name in in_int8) / sum(work.values())
 
 
 def together(earlier: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,11 +17,11 @@ from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.quantised import Forced, quantised
 from yolotrt.backends.fused.arguments import Address, KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import compile_all
-from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.steps import Step
 from yolotrt.backends.fused.tiles import candidates
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import Argument
 from yolotrt.model.onnxfile import read_spec

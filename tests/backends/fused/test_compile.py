@@ -20,7 +20,7 @@ from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.backend import FusedBackend
-from yolotrt.backends.fused.compile import TARGETS, Compiler, compile_all
+from yolotrt.backends.fused.compile import TARGETS, Compiler
 from yolotrt.backends.fused.compile_process import SHARED_LIMITS, CompileProcess
 from yolotrt.backends.fused.frame_stem import frame_stems
 from yolotrt.backends.fused.launches import Launcher

@@ -17,7 +17,6 @@ from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.assemble import layers_of
 from yolotrt.backends.fused.compile import TARGETS, compile_all
 from yolotrt.backends.fused.compile_process import SHARED_LIMITS
-from yolotrt.backends.fused.variants import variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.parts import Slice
@@ -25,6 +24,7 @@ from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.selection import select
 from yolotrt.backends.fused.steps import Conv, Network, Step
 from yolotrt.backends.fused.tiles import candidates
+from yolotrt.backends.fused.variants import variant_of
 from yolotrt.errors import BuildError
 from yolotrt.model.onnxfile import read_spec
 from yolotrt.model.precision import to_fp16

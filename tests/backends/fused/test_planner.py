@@ -98,7 +98,8 @@ def test_steps_are_fused_with_what_is_around_them() -> None:
     assert sum(isinstance(s, Grow) for s in steps) == 1
     refined = [s for s in convolutions if s.residual and s.sources[0].zoom > 1]
     assert [s.sources[0].zoom for s in refined] == [2, 4]
-    assert refined[1].residual and refined[1].residual.map in refined[0].writes()
+    assert refined[1].residual
+    assert refined[1].residual.map in refined[0].writes()
     (pools,) = (s for s in steps if isinstance(s, Pools))
     assert len(pools.stores) == 3
     assert sum(isinstance(s, Attention) for s in steps) == 1

@@ -19,10 +19,10 @@ from tests.cuda.emulator import HostDriver, Operation, emulated
 from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.fused import assemble as assembling
-from yolotrt.backends.fused.variants import Code, Variant
 from yolotrt.backends.fused.file import Damaged, FusedFile, read, write
 from yolotrt.backends.fused.planner import NetworkPlan
 from yolotrt.backends.fused.runtime import FusedEngine, load
+from yolotrt.backends.fused.variants import Code, Variant
 from yolotrt.backends.profiles import Profile
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import Dim, OutOfDeviceMemory

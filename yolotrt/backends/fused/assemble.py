@@ -9,7 +9,6 @@ from typing import Protocol
 from yolotrt.backends.base import Layer
 from yolotrt.backends.fused.arguments import KernelLaunch, WeightsBlob
 from yolotrt.backends.fused.compile import compile_all
-from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.file import FusedFile, KernelCode, Program, Start
 from yolotrt.backends.fused.frame_stem import every_step, frame_stems
@@ -18,6 +17,7 @@ from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.schedule import schedule
 from yolotrt.backends.fused.steps import Conv, Grow, Network, Stem, Step
 from yolotrt.backends.fused.tiles import Tile, candidates
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.profiles import Profile
 from yolotrt.errors import BuildError
 from yolotrt.progress import Progress, no_progress

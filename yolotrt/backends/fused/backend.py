@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from yolotrt.cuda.device import Device
     from yolotrt.cuda.machine import Machine
 
-RECIPE = "2"
+RECIPE = "3"
 """Changes whenever the same network would become another engine."""
 
 

@@ -123,4 +123,3 @@ def require_triton() -> str:
         raise MissingDependency(
             "Building for the fused backend needs the package triton.", hint=install_hint("fused")
         ) from exc
-

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from subprocess import PIPE, Popen
 from typing import Any, BinaryIO
@@ -65,10 +66,8 @@ class CompileProcess:
         """End it; it has nothing to compile."""
         assert self._process.stdin
         assert self._process.stdout
-        try:
+        with suppress(OSError):  # it has ended before
             self._process.stdin.close()
-        except OSError:
-            pass  # it has ended before
         self._process.stdout.close()
         self._process.wait()
 
@@ -111,8 +110,8 @@ def _asked(line: bytes) -> tuple[Variant, str]:
     """Read a variant and its target."""
     given: dict[str, Any] = json.loads(line)
     target = given.pop("target")
-    pairs = {name: tuple(map(tuple, given.pop(name))) for name in ("signature", "constants", "divisible")}
-    return Variant(**given, **pairs), target
+    given |= {name: tuple(map(tuple, given[name])) for name in ("signature", "constants", "divisible")}
+    return Variant(**given), target
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

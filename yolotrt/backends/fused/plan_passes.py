@@ -67,7 +67,7 @@ def fuse_sums(draft: NetworkDraft) -> None:
             draft.ops.remove(made)
         at = draft.ops.index(op)
         draft.ops[at : at + 1] = grown
-        before = base[0]
+        before: Value = base[0]
         for piece, made in zip(small, grown, strict=True):
             _enlarge(draft, made, piece.zoom)
             made.residual, before = before, draft.whole(piece.tensor)

@@ -10,12 +10,12 @@ import numpy as np
 from yolotrt.artifacts.hashing import content_key
 from yolotrt.backends.fused.arguments import Address, Given, KernelLaunch, Space, WeightsBlob
 from yolotrt.backends.fused.compile import Compiler
-from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.fused.frame_stem import SampleFrame, every_step
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.steps import Network, Step
 from yolotrt.backends.fused.tiles import Tile, candidates, neighbours
 from yolotrt.backends.fused.timings import Timed, Timings
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.cuda.device import Device, Kernel, Scope, Stream
 from yolotrt.cuda.device import Launch as Started
 from yolotrt.cuda.driver import Argument

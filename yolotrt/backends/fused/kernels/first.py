@@ -1,4 +1,4 @@
-"""What first convolutions share, whatever their images lie in: which pixels, and products and their result."""
+"""What first convolutions share, wherever their images lie: which pixels, products, and their result."""
 
 # ruff: noqa: N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
@@ -14,7 +14,7 @@ from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_insi
 def begin(rows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
           N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, BM: tl.constexpr,
           BN: tl.constexpr, TW: tl.constexpr):  # fmt: skip
-    """Return image, y and x of each pixel's first tap, which taps lie inside, and what :func:`finish` takes."""
+    """Return image, y, x of each pixel's first tap, which taps lie inside, and what :func:`finish` takes."""
     BLOCKS: tl.constexpr = (N + BN - 1) // BN
     columns = (tl.program_id(0) % BLOCKS) * BN + tl.arange(0, BN)
     image, oy, ox, pixel, valid = pixels_of(tl.program_id(0) // BLOCKS, rows, HEIGHT, WIDTH, BM, TW)

@@ -1,6 +1,6 @@
 """The first convolution, from a frame of bytes: tiles and letterboxed images never exist in memory."""
 
-# ruff: noqa: N803, N806, SIM108 - the compiler's naming: what is known when compiled is in capitals
+# ruff: noqa: N803, N806 - the compiler's naming: what is known when compiled is in capitals
 # mypy: ignore-errors
 
 import triton
@@ -112,7 +112,7 @@ def stem_letterbox(frame, width, swap, across, down, w, b, y, rows, y8, steps, H
     ``across`` is (IN_WIDTH, 4) and ``down`` (IN_HEIGHT, 4): the two pixels of the frame that a column or row
     is made of, and their weights in 1/2048; -1 where it is padding. As OpenCV's bilinear resizing of bytes.
     """
-    _, y0, x0, tile, valid, where = begin(
+    _, y0, x0, tile, _, where = begin(
         rows, HEIGHT, WIDTH, IN_HEIGHT, IN_WIDTH, N, KERNEL, STRIDE, PAD, BM, BN, TW
     )
     pixels = (frame, width, across, down, y0, x0, tile)

@@ -1,6 +1,6 @@
 """The first convolution, from a frame as decoders give it: no picture in red, green and blue ever exists."""
 
-# ruff: noqa: N803, N806, RUF005 - the compiler's naming, where capitals are known when compiled, and its tuples
+# ruff: noqa: N803, N806, RUF005, SIM108 - the compiler's naming, where capitals are known when compiled, and its tuples
 # mypy: ignore-errors
 
 import triton
@@ -59,9 +59,11 @@ def levels(luma, u, v, t, tile, shown, PADDING: tl.constexpr):
 def one_of(found, known, NUMBER: tl.constexpr):
     """Return one of the values of each pixel; none behind them, where a matrix's row goes on."""
     COUNT: tl.constexpr = known[0]
-    if NUMBER >= COUNT:
-        return tl.zeros_like(found[0])
-    return found[NUMBER]
+    if NUMBER < COUNT:
+        value = found[NUMBER]
+    else:  # not behind a return: what is behind one is compiled as well
+        value = tl.zeros_like(found[0])
+    return value
 
 
 @triton.jit
