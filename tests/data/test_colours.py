@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
-from tests.data.yuv_frames import bgr
-from yolotrt.data.colours import BT601, BT709, BT2020, FULL_RANGE, LEFT, TOP_LEFT, VIDEO_RANGE, Colours
+from tests.data.clips import clip
+from tests.data.yuv_frames import bgr, noise
+from yolotrt.data.colours import (
+    BT601,
+    BT709,
+    BT2020,
+    CENTRE,
+    FULL_RANGE,
+    LEFT,
+    TOP_LEFT,
+    VIDEO_RANGE,
+    Colours,
+)
+from yolotrt.data.pixels import planes
+from yolotrt.data.siting import chroma_site
 
 BARS = np.array(
     [[b, g, r] for g in (200, 60) for r in (200, 60) for b in (200, 60)], np.uint8
@@ -52,3 +67,53 @@ def test_tags_say_what_samples_mean_and_without_them_the_size() -> None:
     assert Colours.tagged(6, 2160, full=True) == Colours(BT601, True)
     assert Colours.tagged(9, 2160, full=False, bits=10) == Colours(BT2020, False, 10, TOP_LEFT)
     assert [Colours.tagged(2, lines, full=False).matrix for lines in (719, 720)] == [BT601, BT709]
+
+
+SITES = {
+    "left": LEFT,
+    "center": CENTRE,
+    "topleft": TOP_LEFT,
+    "top": (1, 0),
+    "bottomleft": (0, 2),
+    "bottom": (1, 2),
+}
+
+
+@pytest.mark.parametrize("name", list(SITES)[:4])
+def test_a_stream_says_where_its_colour_samples_lie(tmp_path: Path, name: str) -> None:
+    number = list(SITES).index(name)  # as in ITU-T H.264, figure E-1
+    tag = {"x264-params": f"chromaloc={number}"}
+    with av.open(str(clip(tmp_path / "v.mp4", 1, options=tag))) as container:
+        assert chroma_site(container.streams.video[0]) == SITES[name]
+
+
+def test_without_a_tag_h264_is_left_and_others_say_nothing(tmp_path: Path) -> None:
+    for path, site in (
+        (clip(tmp_path / "v.ts", 1), LEFT),
+        (clip(tmp_path / "v.mkv", 1, codec="mpeg4"), LEFT),
+        (clip(tmp_path / "v.avi", 1, codec="rawvideo"), None),
+    ):
+        with av.open(str(path)) as container:
+            assert chroma_site(container.streams.video[0]) == site
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_colours_between_samples_are_those_of_ffmpeg(name: str) -> None:
+    """By its scaler, told the place and to round exactly: kernels are held to the same formula elsewhere."""
+    wh = (64, 48)
+    stored = noise(wh, Colours(BT709, full=False)) // 4 + 96  # no level is limited
+    graph = av.filter.Graph()
+    steps = [
+        graph.add(
+            "buffer", f"video_size={wh[0]}x{wh[1]}:pix_fmt=yuv420p:time_base=1/25:colorspace=bt709:range=tv"
+        ),
+        graph.add("scale", f"in_chroma_loc={name}:out_range=pc:flags=bilinear+accurate_rnd+full_chroma_int"),
+        graph.add("format", "gbrp"),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*steps).configure()
+    graph.push(av.VideoFrame.from_ndarray(planes(stored, wh[1]), format="yuv420p"))
+    theirs = graph.pull().reformat(format="bgr24").to_ndarray().astype(int)
+    for other, site in SITES.items():
+        apart = np.abs(theirs - bgr(stored, Colours(BT709, full=False, site=site))).max()
+        assert apart <= 1 if other == name else apart > 5, other

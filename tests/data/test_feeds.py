@@ -13,6 +13,7 @@ from tests.data.test_feed import Script
 from yolotrt.arrays import Frame
 from yolotrt.data.feeds import Feeds
 from yolotrt.data.queued import Queued
+from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError, InputError
 
 
@@ -61,6 +62,25 @@ def test_when_all_have_failed_the_first_failure_ends_it() -> None:
     feeds = Feeds([Script([ImageError("one")]), Script([ImageError("two")])], policy="block").start()
     with pytest.raises(ImageError, match="one"):
         _taken(feeds)
+    feeds.close()
+
+
+class Slow(Script):
+    """A file whose first frame takes a while, as with a decoder that is made for it."""
+
+    def read(self) -> Frame | None:
+        if self.moment is None:
+            time.sleep(0.1)
+            self.moment = Moment(0, 0.0, None)
+        return super().read()
+
+
+def test_files_begin_together() -> None:
+    slow, quick, failing = Slow([_frame(1)]), Script([_frame(2)]), Script([ImageError("broken")])
+    feeds = Feeds([slow, quick, failing], policy="block").start()
+    found = [queued for _ in range(2) if (queued := feeds.get(5)) is not None]
+    assert {queued.source for queued in found} == {0, 1}
+    assert abs(found[0].read_ns - found[1].read_ns) < 0.05e9
     feeds.close()
 
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from tests.data.clips import WH, clip, number
+from yolotrt.data import packets
 from yolotrt.data.colours import BT601, Colours
-from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu
+from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
 from yolotrt.data.pixels import display_matrix
 from yolotrt.data.video_file import VideoFile
 from yolotrt.data.yuv import YuvFrame, on_host
-from yolotrt.errors import UsageError
+from yolotrt.errors import DeviceError, UsageError
 
 
 class StandIn:
@@ -25,8 +27,6 @@ class StandIn:
         self.why, self.damaged, self.closed, self.packets = why, damaged, 0, 0
 
     def start(self, stream: Any, first: Any) -> str | None:
-        import av
-
         assert (first.width, first.height) == WH
         if display_matrix(first) is not None:
             return "it is to be turned"
@@ -77,6 +77,52 @@ def test_what_a_gpu_cannot_decode_is_the_processors_or_an_error(tmp_path: Path) 
     with pytest.raises(UsageError, match=r"NVDEC does not decode .*: it is green"):
         list(strict.frames())
     strict.close()
+
+
+class Full(StandIn):
+    """A GPU without memory for frames."""
+
+    def decode(self, packet: Any) -> Iterator[GpuFrame]:
+        raise DeviceError("No memory is left.")
+        yield
+
+
+def test_a_gpu_that_fails_at_once_leaves_the_stream_to_the_processor(tmp_path: Path) -> None:
+    def none() -> StandIn:
+        raise DeviceError("There is no stream.")
+
+    path, full = clip(tmp_path / "v.mp4", 5), Full()
+    for new, why in ((none, "There is no stream."), (lambda: full, "No memory is left.")):
+        told: list[str] = []
+        video = VideoFile(path, OnGpu(new, note=told.append))
+        assert [number(f.image) for f in video.frames() if isinstance(f.image, np.ndarray)] == list(range(5))
+        assert told == [f"the processor decodes {path}: {why}"]
+        video.close()
+        strict = VideoFile(path, OnGpu(new, required=True))
+        with pytest.raises(DeviceError, match=why):
+            list(strict.frames())
+        strict.close()
+    assert full.closed == 2
+
+
+def test_packets_without_a_frame_are_not_held_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a stream that is joined between key frames."""
+    monkeypatch.setattr(packets, "MOST_HELD", 3)
+    path = clip(tmp_path / "v.ts", 24, options={"bf": "0", "g": "12", "sc_threshold": "0"})
+    gpu = StandIn()
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.skip_frame = "NONE", "NONKEY"
+        decode = PacketDecoder(stream, "it", OnGpu(lambda: gpu))
+        found, most = [], 0
+        for packet in list(container.demux(stream))[4:]:
+            found += [decode.picture(frame) for frame in decode(packet)]
+            most = max(most, len(decode._held))
+        decode.close()
+    assert [number(on_host(image)) for image in found] == list(range(12, 24))
+    assert most <= 3
 
 
 def test_a_packet_that_a_gpu_cannot_decode_is_counted(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tests.data.clips import shade
 from yolotrt.data.piped import PIXEL_FORMATS, PipedSource, RawFormat
+from yolotrt.data.video import moving_sources
 from yolotrt.errors import InputError, UsageError
 
 
@@ -83,3 +85,14 @@ def test_what_makes_no_sense_is_refused(size: str, pixels: str, words: str) -> N
     with pytest.raises(UsageError, match=words) as caught:
         RawFormat.parse(size, pixels)
     assert caught.value.hint
+
+
+def test_what_raw_frames_are_is_for_stdin_alone(tmp_path: Path) -> None:
+    assert RawFormat.asked(None, None) is None
+    assert RawFormat.asked("64x48", None) == RawFormat((64, 48), "bgr24")
+    with pytest.raises(UsageError, match="wants --size"):
+        RawFormat.asked(None, "nv12")
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"\0\0\0\x20ftypisom")
+    with pytest.raises(UsageError, match="no source is -"):
+        moving_sources(str(video), raw=RawFormat((64, 48)))

@@ -69,11 +69,25 @@ def test_an_encoder_of_the_gpu_that_gives_nothing_is_passed_over(
     """It is tried where a driver is loaded; here that fails in FFmpeg itself."""
     monkeypatch.setattr(nvenc, "DRIVER", tmp_path)
     nvenc.encodes.cache_clear()
-    with new_video(tmp_path / "v.mp4", 25, WH) as append:
+    told: list[str] = []
+    with new_video(tmp_path / "v.mp4", 25, WH, told.append) as append:
         append(shade(3))
     assert nvenc.encodes.cache_info().misses == 1
+    assert told == [
+        f"the processor encodes {tmp_path / 'v.mp4'} (libx264): NVENC does not work here, or not now"
+    ]
     assert number(read(tmp_path / "v.mp4")[1][0]) == 3
     nvenc.encodes.cache_clear()
+
+
+def test_an_encoder_of_the_gpu_that_cannot_be_opened_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the driver encodes no more videos at a time, though one was encoded on trial."""
+    monkeypatch.setattr(nvenc, "encodes", lambda _wh: True)
+    with new_video(tmp_path / "v.mp4", 25, WH) as append:
+        append(shade(3))
+    assert number(read(tmp_path / "v.mp4")[1][0]) == 3
 
 
 def test_without_h264_the_next_encoder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

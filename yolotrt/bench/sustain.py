@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,9 @@ from yolotrt.timing.clock import Clock, now, seconds_between
 PATIENCE_S = 0.2
 TICK_S = 1.0
 
+TURN_S = 0.0005
+"""How long a thread that computes keeps the interpreter from others, seconds."""
+
 
 Deliver = Callable[[Queued, FrameResult], None]
 
@@ -46,7 +50,8 @@ def sustain(
 
     A frame of a new size that the pipeline's groups do not fit, or whose groups the engine has no profile
     for, is counted and left out, unless it is the first one (of several sources: of each). Meanwhile the
-    objects that existed before are left out of garbage collections (``gc.freeze``).
+    objects that existed before are left out of garbage collections (``gc.freeze``), and threads take turns
+    more often (``sys.setswitchinterval``).
 
     Args:
         pipeline: What processes the frames; several process those of several sources side by side, in threads
@@ -69,7 +74,7 @@ def sustain(
     with energy_meter([place for one in pipelines for place in one.pci_bus_ids], clock) as meter:
         tally = RunTally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
-            with _steady_heap():
+            with _steady_heap(), _short_turns():
                 if len(pipelines) > 1 and isinstance(feed, Feeds):
                     _process_in_lanes(pipelines, feed, duration_s, tally, tick, deliver)
                 else:
@@ -181,6 +186,21 @@ def _steady_heap() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Have whoever computes hand the interpreter on soon.
+
+    Each frame takes a reader through the decoder and back several times. By default whatever another thread
+    computes may hold it up for 5 ms each time: beside a busy one NVDEC gave a small part of its frames.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def resident_mib() -> float | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,15 +41,13 @@ from yolotrt.cli.options import (
     tiles_file,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.run_live import live
 from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Video
 from yolotrt.errors import InputError, StorageError, UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.bench.sustain import Sustained
-
-LINE_EVERY = 10
-"""Ticks between two lines of a log; a terminal shows a live table instead."""
 
 
 def run(
@@ -108,8 +104,11 @@ def run(
         str | None, typer.Option(metavar="WxH", help="Of the raw frames on stdin, for the source -.")
     ] = None,
     pixel_format: Annotated[
-        str, typer.Option("--pixel-format", help="Of those: bgr24, rgb24, gray, nv12 or yuv420p.")
-    ] = "bgr24",
+        str | None,
+        typer.Option(
+            "--pixel-format", help="Of those: bgr24, rgb24, gray, nv12 or yuv420p. [default: bgr24]"
+        ),
+    ] = None,
     pipeline_depth: Depth = 1,
     threads: Threads = None,
     device: Device = "auto",
@@ -164,7 +163,7 @@ def run(
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
     from yolotrt.workflow.calibrated_light import noting_light
-    from yolotrt.workflow.decoding import decode_where_processed
+    from yolotrt.workflow.decoding import decode_where_processed, warm_up
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted), tiles_file(tiles))
@@ -189,7 +188,7 @@ def run(
         wanted,
         timeout_s=timeout,
         decoder=chosen,
-        raw=None if size is None else RawFormat.parse(size, pixel_format),
+        raw=RawFormat.asked(size, pixel_format),
     )
     lanes = lanes_of(device, len(found), choice(deal, "--deal", DEALS))
     outputs = RunOutputs(jsonl, save, on_frame, len(found))
@@ -212,7 +211,7 @@ def run(
     failure: BaseException | None = None
     with (
         ExitStack() as opened,
-        _live(name) as show,
+        live(name) as show,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
         pipelines = [
@@ -233,7 +232,8 @@ def run(
                 publish(exposition(seen, engine.name, name))
 
         for lane, part in enumerate(pipelines):
-            decode_where_processed(found[lane :: len(lanes)], chosen, part.gpu, note)
+            decode_where_processed(found[lane :: len(lanes)], chosen, part, note)
+            warm_up(part, found[lane :: len(lanes)])
         feed.start()
         rates = [(source.name, source.fps) for source in found]
         try:
@@ -275,25 +275,3 @@ def run(
             )
         if delivery.dropped:
             warn(f"{delivery.target} was too slow for {delivery.dropped} of {end.processed} results.")
-
-
-@contextmanager
-def _live(name: str) -> Iterator[Callable[[Sustained], None]]:
-    """Show a live table on a terminal, and a line now and then elsewhere."""
-    from rich.live import Live
-
-    from yolotrt.report.sustain_tables import sustain_line, sustain_table
-
-    if sys.stderr.isatty():
-        with Live(console=stderr(), transient=True) as live:
-            yield lambda seen: live.update(sustain_table(seen, f"{name} (Ctrl-C ends)"))
-        return
-    ticks = 0
-
-    def line(seen: Sustained) -> None:
-        nonlocal ticks
-        if ticks % LINE_EVERY == 0:
-            say(sustain_line(seen))
-        ticks += 1
-
-    yield line

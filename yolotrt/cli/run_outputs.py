@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolotrt.cli.console import say, warn
+from yolotrt.cli.console import note, say, warn
 from yolotrt.errors import UsageError
 from yolotrt.timing.clock import now
 
@@ -130,7 +130,7 @@ class RunOutputs:
             return draw(frame, seen.detections, names, **seen.marks)
 
         for place, path in enumerate(self.videos):
-            opening = video_output(path, named[place][1] or USUAL_FPS, drawn)
+            opening = video_output(path, named[place][1] or USUAL_FPS, drawn, note)
             yield str(path), place, opening, True
         if self._function is not None:
             yield str(self._on_frame), None, function_output(self._function), True

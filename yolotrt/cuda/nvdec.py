@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from yolotrt.cuda.device import Device
@@ -11,6 +10,8 @@ from yolotrt.cuda.frame_pool import FramePool
 from yolotrt.data.colours import Colours
 from yolotrt.data.packets import DamagedPacket, GpuFrame
 from yolotrt.data.pixels import has_full_range
+from yolotrt.data.shown import ShownTimes
+from yolotrt.data.siting import chroma_site
 from yolotrt.distribution import install_hint
 from yolotrt.errors import EnvironmentFault, MissingDependency
 
@@ -28,9 +29,6 @@ FILTERS = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 
 _DEPTHS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 """Bits of a sample by the formats that are decoded here."""
-
-_IN_FLIGHT = 64
-"""Packets whose times are kept: more than any stream has on their way through the decoder."""
 
 
 def library() -> Any:
@@ -71,7 +69,7 @@ class Nvdec:
         self._filter: BitStreamFilterContext | None = None
         self._pool: FramePool | None = None
         self._colours: Colours | None = None
-        self._times: dict[int, tuple[int | None, int | None, int | None, Fraction | None]] = {}
+        self._times = ShownTimes()
         self._head = b""
         self._sent = 0
         device.bind()
@@ -88,8 +86,9 @@ class Nvdec:
             return why
         bits = _DEPTHS[pixels]
         self._colours = Colours.tagged(
-            int(first.colorspace), first.height, full=has_full_range(first), bits=bits
-        )
+            int(first.colorspace), first.height, full=has_full_range(first), bits=bits,
+            site=chroma_site(stream),
+        )  # fmt: skip
         if codec in FILTERS:
             self._filter = BitStreamFilterContext(FILTERS[codec], stream)
         self._head = bytes(stream.codec_context.extradata or b"")
@@ -122,7 +121,6 @@ class Nvdec:
         """Let the decoder go. Frames that somebody holds stay."""
         self._device.bind()
         self._decoder = None
-        self._times.clear()
         if self._pool is not None:
             self._pool.close()
         self._scope.close()
@@ -161,9 +159,7 @@ class Nvdec:
         if packet is not None:
             if not self._sent and self._head[:3] in (b"\0\0\0", b"\0\0\1"):
                 data = self._head + data  # a camera may tell its parameters beside the stream only
-            self._sent += 1
-            self._times[self._sent] = (packet.pts, packet.dts, packet.duration, packet.time_base)
-            self._times.pop(self._sent - _IN_FLIGHT, None)
+            self._sent = self._times.send(packet)
         sent = nvc.PacketData()
         buffer = bytearray(data + bytes(64))  # readers look beyond the end
         sent.bsl, sent.pts = len(data), self._sent
@@ -189,7 +185,7 @@ class Nvdec:
             self._pool = FramePool(self._device, (width, height), self._colours)
         image = self._pool.take()
         self._stream.copy(image.address, frame.GetPtrToPlane(0), self._pool.nbytes)
-        return GpuFrame(image, *self._times.pop(int(frame.timestamp), (None, None, None, None)))
+        return GpuFrame(image, *self._times.show(int(frame.timestamp)))
 
 
 def _address(buffer: bytearray) -> int:

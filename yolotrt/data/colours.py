@@ -60,7 +60,9 @@ class Colours:
     site: tuple[int, int] = LEFT
 
     @classmethod
-    def tagged(cls, tag: int, height: int, *, full: bool, bits: int = 8) -> Colours:
+    def tagged(
+        cls, tag: int, height: int, *, full: bool, bits: int = 8, site: tuple[int, int] | None = None
+    ) -> Colours:
         """Return the colours of a frame by the tags of its stream.
 
         Args:
@@ -68,9 +70,10 @@ class Colours:
             height: Of the frame, px.
             full: The stream says that it has full range.
             bits: Of a sample.
+            site: Where colour samples lie; None where the stream does not say.
         """
         matrix = matrix_of(tag, height)
-        return cls(matrix, full, bits, TOP_LEFT if matrix == BT2020 else LEFT)
+        return cls(matrix, full, bits, site or (TOP_LEFT if matrix == BT2020 else LEFT))
 
     def table(self) -> F32:
         """Return what kernels multiply with: (8,) float32, for samples as 16-bit numbers.

@@ -10,6 +10,7 @@ from typing import Literal
 
 from yolotrt.data.kinds import WAITING
 from yolotrt.data.queued import FeedCounts, Queued
+from yolotrt.data.together import Together
 from yolotrt.data.video import MovingSource
 from yolotrt.data.video_file import Moment
 from yolotrt.data.yuv import AnyFrame
@@ -43,6 +44,7 @@ class Feed:
         clock: What frames are stamped with.
         changed: Notified when a frame or the end comes; several feeds may share one.
         warn: Told, in the thread, why a source cannot be opened that is opened there.
+        together: Holds the first frame of a file until those of others are there, too.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Feed:
         clock: Clock = now,
         changed: threading.Condition | None = None,
         warn: Callable[[str], None] = lambda _: None,
+        together: Together | None = None,
     ) -> None:
         if arrivals is not None and source.live:
             raise UsageError(
@@ -68,6 +71,7 @@ class Feed:
         self._queue: deque[Queued] = deque()
         self._changed, self._warn = changed or threading.Condition(), warn
         self._stop = threading.Event()
+        self._together = None if source.live else together
         self._own_times = False
         self._ended = False
         self._first_ns: int | None = None
@@ -189,6 +193,7 @@ class Feed:
         except BaseException as exc:  # handed to whoever takes the frames
             self.failure = exc
         finally:
+            self._begin_together(wait=False)
             try:
                 self._source.close()
             except BaseException as exc:  # a GPU that was lost, say: the frames end all the same
@@ -201,6 +206,9 @@ class Feed:
         last = due = begin = self._clock()
         while not self._stop.is_set():
             frame = self._source.read()
+            if self._together is not None:
+                self._begin_together(wait=True)
+                last = due = begin = self._clock()
             if self._arrivals is not None and frame is not None:
                 self._stop.wait(
                     max(0.0, seconds_between(self._clock(), begin + round(next(self._arrivals) * 1e9)))
@@ -223,6 +231,11 @@ class Feed:
             due = max(due, stamp - period) + period
             if not self._source.live and self._arrivals is None:
                 self._stop.wait(seconds_between(self._clock(), due))
+
+    def _begin_together(self, *, wait: bool) -> None:
+        together, self._together = self._together, None
+        if together is not None:
+            together.arrive(self._stop if wait else None)
 
     def _wait_until(self, due: int) -> int:
         """Wait until a frame of a file is due; return by how many ns the file falls behind for good.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from yolotrt.data.feed import DropPolicy, Feed
 from yolotrt.data.queued import FeedCounts, Queued
+from yolotrt.data.together import Together
 from yolotrt.data.video import MovingSource
 from yolotrt.timing.clock import Clock, now
 
@@ -41,10 +42,11 @@ class Feeds:
     ) -> None:
         self._changed = threading.Condition()
         self._deadline_s, self._warn = deadline_s, warn
+        together = Together(sum(not source.live for source in sources))
         self.parts = tuple(
             Feed(
                 source, policy=policy, fps=fps, arrivals=arrivals[place] if arrivals else None,
-                clock=clock, changed=self._changed, warn=warn,
+                clock=clock, changed=self._changed, warn=warn, together=together,
             )
             for place, source in enumerate(sources)
         )  # fmt: skip

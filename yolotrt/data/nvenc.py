@@ -33,8 +33,5 @@ def encodes(wh: tuple[int, int]) -> bool:
         encoder.pix_fmt, encoder.time_base, encoder.options = "yuv420p", Fraction(1, 25), OPTIONS
         grey = av.VideoFrame.from_ndarray(np.full((wh[1] * 3 // 2, wh[0]), 128, np.uint8), format="yuv420p")
         return bool([*encoder.encode(grey), *encoder.encode(None)])
-    except (
-        ValueError,
-        OSError,
-    ):  # no such encoder, no such GPU, or not of this size: av.FFmpegError is either
+    except (av.FFmpegError, ValueError, OSError):  # no such encoder, no such GPU, or not of this size
         return False

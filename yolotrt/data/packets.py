@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 from yolotrt.arrays import Frame
 from yolotrt.data.pixels import Converter
 from yolotrt.data.yuv import AnyFrame, YuvFrame
-from yolotrt.errors import UsageError
+from yolotrt.errors import UsageError, YoloTrtError
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+
+MOST_HELD = 256
+"""Packets that are kept for a GPU until a processor has the first frame: more than any decoder holds back."""
 
 
 class DamagedPacket(Exception):
@@ -99,7 +104,7 @@ class PacketDecoder:
     def __init__(self, stream: VideoStream, name: str, on_gpu: OnGpu | None) -> None:
         self._stream, self._name, self._on_gpu = stream, name, on_gpu
         self._gpu: GpuDecoder | None = None
-        self._held: list[Packet[VideoStream] | None] = []
+        self._held: deque[Packet[VideoStream] | None] = deque()
         self._convert = Converter()
 
     def __call__(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame | GpuFrame]:
@@ -116,33 +121,59 @@ class PacketDecoder:
         if self._on_gpu is None:
             yield from self._stream.decode(packet)
             return
-        self._held.append(packet)
+        self._hold(packet)
         frames = self._stream.decode(packet)
         if not frames:
             return
-        gpu, on_gpu, held = self._on_gpu.new(), self._on_gpu, self._held
-        self._on_gpu, self._held = None, []
-        try:
-            why = gpu.start(self._stream, frames[0])
-        except BaseException:
-            gpu.close()
-            raise
+        held, self._held = self._held, deque()
+        on_gpu, self._on_gpu = self._on_gpu, None
+        why = yield from self._begin(on_gpu, frames[0], held)
         if why is None:
-            self._gpu = gpu
-            damaged: DamagedPacket | None = None
-            for one in held:
-                try:
-                    yield from gpu.decode(one)
-                except DamagedPacket as exc:  # those behind it may be whole
-                    damaged = exc
-            if damaged is not None:
-                raise damaged
             return
-        gpu.close()
         if on_gpu.required:
             raise UsageError(f"NVDEC does not decode {self._name}: {why}.", hint="Leave out --decoder nvdec.")
         on_gpu.note(f"the processor decodes {self._name}: {why}")
         yield from frames
+
+    def _hold(self, packet: Packet[VideoStream] | None) -> None:
+        """Keep a packet for the GPU; of a stream that gives no frame, only the last, from a key frame on."""
+        self._held.append(packet)
+        if len(self._held) <= MOST_HELD:
+            return
+        self._held.popleft()
+        while self._held and (first := self._held[0]) is not None and not first.is_keyframe:
+            self._held.popleft()
+
+    def _begin(
+        self, on_gpu: OnGpu, first: VideoFrame, held: Iterable[Packet[VideoStream] | None]
+    ) -> Generator[GpuFrame, None, str | None]:
+        """Have the GPU decode the packets so far; return why it cannot, if no frame came of it."""
+        try:
+            gpu = on_gpu.new()
+        except YoloTrtError as exc:
+            if on_gpu.required:
+                raise
+            return exc.message
+        came, damaged, self._gpu = False, None, gpu
+        try:
+            why = gpu.start(self._stream, first)
+            for packet in held if why is None else ():
+                try:
+                    for frame in gpu.decode(packet):
+                        came = True
+                        yield frame
+                except DamagedPacket as exc:  # those behind it may be whole
+                    damaged = exc
+        except YoloTrtError as exc:  # no memory for its frames, say
+            if came or on_gpu.required:
+                raise
+            why = exc.message
+        if why is not None:
+            self._gpu = None
+            gpu.close()
+        elif damaged is not None:
+            raise damaged
+        return why
 
     def picture(self, frame: VideoFrame | GpuFrame) -> AnyFrame:
         """Return a frame upright: on the host as (h, w, 3) uint8 BGR, or where the GPU decoded it."""

@@ -60,6 +60,17 @@ class RawFormat:
             )
         return cls(wh, pixels)
 
+    @classmethod
+    def asked(cls, size: str | None, pixels: str | None) -> RawFormat | None:
+        """Return what options say; None if they were left out.
+
+        Raises:
+            UsageError: See :meth:`parse`; or pixels without a size.
+        """
+        if size is None and pixels is not None:
+            raise UsageError("--pixel-format wants --size, too.", hint="Like this: --size 1920x1080")
+        return None if size is None else cls.parse(size, pixels or "bgr24")
+
     @property
     def frame_bytes(self) -> int:
         """Bytes of a frame."""

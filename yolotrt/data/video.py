@@ -80,10 +80,16 @@ def moving_sources(
     Raises:
         InputError: A path does not exist, or cannot be read.
         ImageError: A folder holds no images.
-        UsageError: The decoder does not open such a source, stdin's format was not said, or a source that
-            does not move.
+        UsageError: The decoder does not open such a source, stdin's format was not said, or that of something
+            else, or a source that does not move.
     """
-    return tuple(_moving(one, timeout_s, decoder, raw) for one in named(texts))
+    found = tuple(_moving(one, timeout_s, decoder, raw) for one in named(texts))
+    if raw is not None and not any(isinstance(source, PipedSource) for source in found):
+        raise UsageError(
+            "--size and --pixel-format say what raw frames on stdin are, and no source is -.",
+            hint="Leave them out: files and streams say it themselves.",
+        )
+    return found
 
 
 def _moving(one: Named, timeout_s: float, decoder: Decoder, raw: RawFormat | None) -> MovingSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -58,7 +58,9 @@ class Append(Protocol):
 
 
 @contextmanager
-def new_video(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]:
+def new_video(
+    target: Path, fps: float, wh: tuple[int, int], note: Callable[[str], None] = lambda _: None
+) -> Iterator[Append]:
     """Give a function that appends a frame; the file is complete under its name when the block ends.
 
     The finished file is opened and its frames counted before it gets its name. A side with an odd number of
@@ -68,6 +70,7 @@ def new_video(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]
         target: The video; its ending is one of :data:`CODECS`. ``.avi`` knows no time but its rate.
         fps: Frames per second.
         wh: Width and height of every frame, px.
+        note: Told if the processor encodes though there is an NVIDIA GPU.
 
     Raises:
         EnvironmentFault: This FFmpeg cannot write such a video.
@@ -79,6 +82,10 @@ def new_video(target: Path, fps: float, wh: tuple[int, int]) -> Iterator[Append]
     with atomic_target(target) as temporary:
         try:
             writer = _VideoWriter(temporary, target.suffix.lower(), fps, wh)
+            tried = nvenc.NAME in CODECS[target.suffix.lower()] and nvenc.DRIVER.exists()
+            if tried and writer.encoder != nvenc.NAME:
+                why = "NVENC does not work here, or not now"
+                note(f"the processor encodes {target} ({writer.encoder}): {why}")
             try:
                 yield writer.append
                 writer.finish()
@@ -101,16 +108,37 @@ class _VideoWriter:
         import av
         from av.video.reformatter import VideoReformatter
 
-        rate = Fraction(fps).limit_denominator(1001)
+        self._rate = Fraction(fps).limit_denominator(1001)
         self._wh = (wh[0] + wh[0] % 2, wh[1] + wh[1] % 2)
-        encoder = _encoder(ending, self._wh)
-        clock_hz = MPEG4_CLOCK_HZ if encoder == "mpeg4" else CLOCK_HZ
-        self._tick = 1 / rate if ending == ".avi" else Fraction(1, clock_hz)
-        self._period_s, self._last = 1 / float(rate), -1
+        self._period_s, self._last = 1 / float(self._rate), -1
         self._file = path.open("wb")  # FFmpeg takes names for addresses and patterns
         self._scaler = VideoReformatter()
+        encoder = _encoder(ending, self._wh)
+        try:
+            self._begin(encoder, ending)
+        except (av.FFmpegError, OSError):
+            if encoder != nvenc.NAME:
+                raise
+            # The driver lets so many videos be encoded at a time, and another one has come in between.
+            self._file.seek(0)
+            self._begin(_encoder(ending, self._wh, without=nvenc.NAME), ending)
+        self.appended = 0
+
+    def _begin(self, encoder: str, ending: str) -> None:
+        """Make the container and open the encoder.
+
+        Raises:
+            av.FFmpegError: It cannot be opened.
+        """
+        import av
+
+        self.encoder = encoder
+        clock_hz = MPEG4_CLOCK_HZ if encoder == "mpeg4" else CLOCK_HZ
+        self._tick = 1 / self._rate if ending == ".avi" else Fraction(1, clock_hz)
         self._sink: OutputContainer = av.open(self._file, "w", format=ending.removeprefix("."))
-        self._stream = cast("VideoStream", self._sink.add_stream(encoder, rate, options=_OPTIONS[encoder]))
+        self._stream = cast(
+            "VideoStream", self._sink.add_stream(encoder, self._rate, options=_OPTIONS[encoder])
+        )
         self._stream.width, self._stream.height = self._wh
         self._stream.pix_fmt = _PIXELS[encoder]
         context = self._stream.codec_context
@@ -118,7 +146,7 @@ class _VideoWriter:
         context.colorspace = self._matrix = BT601 if encoder == "mjpeg" else BT709  # as JFIF wants it
         context.color_primaries = context.color_trc = BT709
         context.color_range = FULL_RANGE if encoder == "mjpeg" else VIDEO_RANGE
-        self.appended = 0
+        self._sink.start_encoding()
 
     def append(self, frame: Frame, time_s: float | None = None) -> None:
         import av
@@ -162,11 +190,12 @@ class _VideoWriter:
         return np.asarray(cv2.resize(frame, self._wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _encoder(ending: str, wh: tuple[int, int]) -> str:
+def _encoder(ending: str, wh: tuple[int, int], *, without: str | None = None) -> str:
+    """Return the best encoder that works here, but for one."""
     import av
 
     for name in CODECS[ending]:
-        if name == nvenc.NAME and not nvenc.encodes(wh):
+        if name == without or (name == nvenc.NAME and not nvenc.encodes(wh)):
             continue
         try:
             av.Codec(name, "w")

@@ -181,6 +181,15 @@ class TiledPipeline:
         parts = self._engine.parts if self._on_gpus is not None else ()
         return parts[0].device if len(parts) == 1 else None
 
+    @property
+    def wants_host_frames(self) -> str | None:
+        """Why frames have to be on the host though GPUs process them; None if they need not."""
+        if self._adaptive is not None and self._engine.parts:
+            return "adaptive tiles are chosen on the host"
+        if len(self._engine.parts) > 1:
+            return "several GPUs share each frame"
+        return None
+
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from yolotrt.data.packets import OnGpu
-from yolotrt.data.video import MovingSource, decode_on_gpu
+from yolotrt.data.video import FileSource, MovingSource, decode_on_gpu
 from yolotrt.data.video_decoders import Decoder
-from yolotrt.errors import EnvironmentFault, UsageError
+from yolotrt.errors import EnvironmentFault, UsageError, YoloTrtError
 
 if TYPE_CHECKING:
-    from yolotrt.cuda.device import Device
+    from yolotrt.pipeline.tiled import TiledPipeline
 
 
 def decode_where_processed(
-    sources: Iterable[MovingSource], decoder: Decoder, gpu: Device | None, note: Callable[[str], None]
+    sources: Iterable[MovingSource], decoder: Decoder, pipeline: TiledPipeline, note: Callable[[str], None]
 ) -> None:
     """Have videos and streams decoded on the GPU that processes their frames.
 
     Args:
         sources: Not opened yet.
         decoder: ``nvdec`` makes it an error if that cannot be; ``auto`` leaves it to the processor then.
-        gpu: The GPU; None on a processor, or with several.
+        pipeline: Processes their frames.
         note: Told why the processor decodes.
 
     Raises:
@@ -31,12 +32,19 @@ def decode_where_processed(
     """
     if decoder not in ("auto", "nvdec"):
         return
-    required = decoder == "nvdec"
+    required, gpu, why = decoder == "nvdec", pipeline.gpu, pipeline.wants_host_frames
     if gpu is None:
+        if required and why is not None:
+            raise UsageError(
+                f"With --decoder nvdec frames stay on the GPU, but {why}.",
+                hint="Use --tiles all and one GPU, or leave out --decoder nvdec.",
+            )
         if required:
             raise UsageError(
-                "--decoder nvdec wants frames processed on one GPU.", hint="Like this: --device cuda:0"
+                "--decoder nvdec wants frames processed on a GPU.", hint="Like this: --device cuda:0"
             )
+        if why is not None:
+            note(f"the processor decodes: {why}")
         return
     from yolotrt.cuda.nvdec import Nvdec, library
 
@@ -48,3 +56,22 @@ def decode_where_processed(
         note(f"the processor decodes: {exc.message}")
         return
     decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required=required, note=note))
+
+
+def warm_up(pipeline: TiledPipeline, sources: Iterable[MovingSource]) -> None:
+    """Have a pipeline on GPUs make what frames of a file need, which takes it a second or two.
+
+    Otherwise frames are dropped meanwhile. The first file's first frame is processed, and read again later.
+    What is wrong with it is told then.
+    """
+    file = next((source for source in sources if isinstance(source, FileSource)), None)
+    if file is None or not pipeline.pci_bus_ids:
+        return
+    with suppress(YoloTrtError):
+        try:
+            file.open()
+            frame = file.read()
+            if frame is not None:
+                pipeline(frame, stream="warm-up")
+        finally:
+            file.close()

@@ -202,10 +202,13 @@ def line_output(target: str, ids: RecordIds) -> Opening:
     return opened
 
 
-def video_output(target: Path, fps: float, draw: Draw) -> Opening:
+def video_output(
+    target: Path, fps: float, draw: Draw, note: Callable[[str], None] = lambda _: None
+) -> Opening:
     """Return what writes a video of the frames with their detections drawn, at the frames' own times.
 
-    Its size is that of the first frame; it is complete at the end, or not there.
+    Its size is that of the first frame; it is complete at the end, or not there. ``note`` is told if the
+    processor encodes though there is an NVIDIA GPU.
     """
 
     @contextmanager
@@ -216,7 +219,7 @@ def video_output(target: Path, fps: float, draw: Draw) -> Opening:
         def take(seen: SeenFrame) -> None:
             nonlocal video, append
             if append is None:
-                video = new_video(target, fps, seen.frame_wh)
+                video = new_video(target, fps, seen.frame_wh, note)
                 append = video.__enter__()
             picture = draw(seen.frame, seen)
             append(np.asarray(picture, np.uint8), None if seen.moment is None else seen.moment.time_s)
