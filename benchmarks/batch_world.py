@@ -50,9 +50,8 @@ def results(out: Path) -> dict[str, bytes]:
 
 def states(out: Path) -> dict[str, tuple[int, int]]:
     """Return which file each result is, and when it was written: computed again, it would be another."""
-    found = (path.stat() for path in sorted((out / "shards").glob("*.jsonl")))
-    names = sorted(path.name for path in (out / "shards").glob("*.jsonl"))
-    return {name: (state.st_ino, state.st_mtime_ns) for name, state in zip(names, found, strict=True)}
+    found = sorted((out / "shards").glob("*.jsonl"))
+    return {path.name: (state.st_ino, state.st_mtime_ns) for path in found if (state := path.stat())}
 
 
 def report(out: Path) -> dict[str, object]:
