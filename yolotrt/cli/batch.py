@@ -98,7 +98,7 @@ def batch(
             inputs,
             out,
             settings,
-            chosen_workers(workers, gpus, ray),
+            chosen_workers(workers, gpus, ray, device),
             layout_name=layout,
             frames=shard,
             device=device,

@@ -22,6 +22,7 @@ from yolotrt.cli.options import (
     merge_settings,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs
+from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
 
@@ -50,8 +51,13 @@ def serve(
         float, typer.Option("--batch-wait", min=0, help="How long a tile waits for others, ms.")
     ] = 5.0,
     ray: Annotated[
-        str, typer.Option("--ray", metavar="local|auto|ADDRESS", help="Ray's cluster that serves.")
-    ] = "local",
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="local|auto|ADDRESS",
+            help="Ray's cluster that serves. [default: local, which ends with the command]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", help="Write what serve deploy reads to a file instead, and end."),
@@ -90,6 +96,11 @@ def serve(
     from yolotrt.scale.detector import ServiceOptions
     from yolotrt.scale.service import IMPORT_PATH, serving, write_config
 
+    if config is not None and ray is not None:
+        raise UsageError(
+            "--config only writes a file, and --ray says who serves.",
+            hint="Leave out --ray; serve deploy, which reads the file, takes an --address.",
+        )
     settings = PipelineSettings(
         mode=choice(mode, "--mode", PASS_MODES),
         overlap=overlap,
@@ -119,7 +130,7 @@ def serve(
         tell(str(write_config(config, options, host, port)))
         return
     ended = threading.Event()
-    with serving(options, host, port, ray):
+    with serving(options, host, port, ray or "local"):
         say(f"serving: http://{host}:{port}/detect   (Ctrl-C ends)")
         signal.signal(signal.SIGINT, lambda *_: ended.set())
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
