@@ -84,9 +84,8 @@ class Bench:
     def _command(self, out: Path, address: str | None) -> list[object]:
         world = self._world
         options = ["--shard", 8, "--workers", 2, "--mode", "tiled", "-o", out]
-        return ["batch", world.engine, world.pictures, world.video, *options] + (
-            ["--ray", address] if address else []
-        )
+        inputs = [path for path in (world.pictures, world.video) if path]
+        return ["batch", world.engine, *inputs, *options] + (["--ray", address] if address else [])
 
     @property
     def cluster(self) -> Cluster:
