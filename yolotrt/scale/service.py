@@ -140,10 +140,9 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
         try:
             yield
         finally:
-            if ray == "local":
-                serve.shutdown()
-            else:  # others may be served there
-                serve.delete(NAME)
+            serve.delete(
+                NAME
+            )  # nothing else: others may be served there, and a cluster of our own ends with us
 
 
 def _require_free(host: str, port: int) -> None:
