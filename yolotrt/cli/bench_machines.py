@@ -63,7 +63,7 @@ def bench_machines(
         claim_outputs(
             [Output("-o", target, RESULT) for target in targets.values()], read, overwrite=overwrite
         )
-        for found in there.run(words):
+        for found in there.run(words, say):
             if not found.out.strip():
                 said = [line for line in found.err.splitlines() if line.startswith("error: ")]
                 failed.append(f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}")

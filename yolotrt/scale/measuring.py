@@ -10,7 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from yolotrt.progress import Say
 from yolotrt.scale.ray_crew import connected
+
+PATIENCE_S = 20.0
+"""A worker of Ray needs some seconds to start where nobody else is."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class MeasuredThere:
 
 class Measurer:
     """Runs a command of ours on a machine; an actor that takes all of it."""
+
+    def here(self) -> None:
+        """Answer, which only an actor does that has got its machine."""
 
     def run(self, words: Sequence[str], folder: str) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr of ``yolotrt WORDS``, run in a folder of this machine."""
@@ -60,18 +67,28 @@ class Machines:
         )
         self.names = numbered([node["NodeManagerHostname"] for node in self._nodes])
 
-    def run(self, words: Sequence[str]) -> Iterator[MeasuredThere]:
-        """Run a command on all at the same time, in a folder of the name of ours; give what came of it."""
+    def run(self, words: Sequence[str], say: Say) -> Iterator[MeasuredThere]:
+        """Run a command on all at the same time, in a folder of the name of ours; give what came of it.
+
+        Args:
+            words: What follows ``yolotrt``.
+            say: Told of machines that have to be waited for: others use some of them.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         owed: list[Any] = []
-        for node in self._nodes:
+        places: dict[Any, str] = {}
+        for name, node in zip(self.names, self._nodes, strict=True):
             has = node["Resources"]
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             # All of it: whatever else the cluster does would be in the figures.
             taken = {"num_cpus": has.get("CPU", 0), "num_gpus": has.get("GPU", 0)}
             actor = self._ray.remote(scheduling_strategy=here, **taken)(Measurer).remote()
+            places[actor.here.remote()] = name
             owed.append(actor.run.remote(list(words), os.getcwd()))
+        waiting = self._ray.wait(list(places), num_returns=len(places), timeout=PATIENCE_S)[1]
+        for name in sorted(places[promise] for promise in waiting):
+            say(f"waiting for {name}: all of it is measured, and others use some of it")
         for name, promise in zip(self.names, owed, strict=True):
             yield MeasuredThere(name, *self._ray.get(promise))
 

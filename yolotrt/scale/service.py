@@ -127,7 +127,8 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
         try:
             serve.start(http_options={"host": host, "port": port}, logging_config=logging_config)
         except RuntimeError as exc:  # the last line is what a machine of the cluster said
-            raise _nobody_listens(host, port, str(exc).splitlines()[-1]) from exc
+            said = str(exc).splitlines()[-1].removeprefix("RuntimeError: ")
+            raise _nobody_listens(host, port, said) from exc
         try:
             serve.run(
                 application(as_values(options)), name=NAME, route_prefix="/", logging_config=logging_config
@@ -160,4 +161,4 @@ def _require_free(host: str, port: int) -> None:
 
 def _nobody_listens(host: str, port: int, why: str) -> EnvironmentFault:
     hint = "Choose others: --host 127.0.0.1 --port 8001"
-    return EnvironmentFault(f"Cannot listen at {host}:{port} ({why}).", hint=hint)
+    return EnvironmentFault(f"Cannot listen at {host}:{port} ({why.rstrip('.')}).", hint=hint)
