@@ -11,8 +11,8 @@ holds the two together. Those on real weights need YOLOTRT_TEST_DATA, a folder w
 ``models/``.
 Figures of a GPU are not made here: ``gpu.json`` came from ``python -m benchmarks.bench_gpu`` on the card
 that it names, and ``paced.json`` from ``yolotrt bench`` (``docs/benchmarks.md``). Nor are those of
-``python -m benchmarks.kills``, ``python -m benchmarks.soak``, ``python -m benchmarks.gpu_scaling`` and of
-``make fuzz``.
+``python -m benchmarks.kills``, ``python -m benchmarks.soak``, ``python -m benchmarks.gpu_scaling``, of
+``make fuzz``, and of what runs on Ray (``docs/scaling.md``).
 """
 
 from __future__ import annotations

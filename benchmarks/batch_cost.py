@@ -1,12 +1,14 @@
 """What ``yolotrt batch`` costs beside the work: of Ray against local processes, and of many inputs in memory.
 
-* 500 pictures by two workers, in local processes and on a running Ray cluster, in turn; the wall time of the
-  whole command, and of the part without starting Python and planning (the report's). The same plan through
-  Ray Data, whose workers are the same, beside that part.
+* 500 pictures of 1280 x 720 (tiles of 640 and the whole, the demo network) by two workers, in local processes
+  and on a running Ray cluster, in turn, the first one alternating; the wall time of the whole command, with
+  starting Python, importing and connecting to Ray, planning, starting workers and loading engines; and of
+  the part from the first worker's start on (the report's). Once also the same plan through Ray Data, whose
+  workers are the same, beside that part.
 * A list of 1,000 and one of 20,000 lines: the driver's peak memory (VmHWM). The files are pictures that break
   off behind their first bytes: planned, hashed, dealt out and written like others, and soon looked at.
 
-    python -m benchmarks.batch_cost [--pairs 3] [--json FILE]     (extra ray)
+    python -m benchmarks.batch_cost [--pairs 3] [--only overhead] [--json FILE]     (extra ray)
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.batch_world import World, make_world, report, results
+from benchmarks.batch_world import World, demo_world, make_world, report, results
 from benchmarks.ray_cluster import running
 from yolotrt.artifacts.documents import as_values
 from yolotrt.artifacts.files import write_text
@@ -54,28 +56,29 @@ def run(arguments: list[object], out: Path) -> tuple[float, int]:
     return took, peak
 
 
-def overhead(world: World, folder: Path, pairs: int) -> dict[str, object]:
+def overhead(world: World, folder: Path, pairs: int, pictures: int) -> dict[str, object]:
     """Run both in turn, and compare."""
     given: list[object] = [world.engine, world.pictures, "--workers", 2, "--shard", 16]
     found: dict[str, list[dict[str, float]]] = {"local": [], "ray": [], "ray_data": []}
     with running(2) as cluster:
-        for _ in range(pairs):
-            for name, more in (("local", []), ("ray", ["--ray", cluster.address])):
+        ways: list[tuple[str, list[str]]] = [("local", []), ("ray", ["--ray", cluster.address])]
+        for turn in range(pairs):
+            for name, more in ways[:: -1 if turn % 2 else 1]:
                 took, _peak = run([*given, *more], folder / name)
                 worked = float(str(report(folder / name)["seconds"]))
                 found[name].append({"wall_s": round(took, 3), "worked_s": round(worked, 3)})
                 print(f"{name}: {took:.1f} s, of it {worked:.1f} s worked", flush=True)
-            took = by_ray_data(cluster.address, world, folder / "ray", folder / "data")
-            found["ray_data"].append({"worked_s": round(took, 3)})
-            print(f"Ray Data: {took:.1f} s worked", flush=True)
-            if not results(folder / "local") == results(folder / "ray") == results(folder / "data"):
-                raise SystemExit("the results differ")
-    ratios = {
-        key: round(median(r[key] for r in found["ray"]) / median(r[key] for r in found["local"]), 4)
-        for key in ("wall_s", "worked_s")
-    }
-    print(f"Ray takes {ratios['wall_s']:.3f} times as long", flush=True)
-    return {"runs": found, "ratios": ratios}
+        took = by_ray_data(cluster.address, world, folder / "ray", folder / "data", pictures)
+        found["ray_data"].append({"worked_s": round(took, 3)})
+        print(f"Ray Data: {took:.1f} s worked", flush=True)
+    if not results(folder / "local") == results(folder / "ray") == results(folder / "data"):
+        raise SystemExit("the results differ")
+    keys = ("wall_s", "worked_s")
+    local, ray = ({key: median(r[key] for r in found[name]) for key in keys} for name in ("local", "ray"))
+    ratios = {key: round(ray[key] / local[key], 4) for key in keys}
+    more_s = {key: round(ray[key] - local[key], 3) for key in keys}
+    print(f"Ray takes {ratios['wall_s']:.3f} times as long, {more_s['wall_s']:.1f} s more", flush=True)
+    return {"pictures": pictures, "runs": found, "ratios": ratios, "more_s": more_s}
 
 
 class DataHand:
@@ -91,7 +94,7 @@ class DataHand:
         return {"frames": getattr(said, "frames", 0)}
 
 
-def by_ray_data(address: str, world: World, plan: Path, out: Path) -> float:
+def by_ray_data(address: str, world: World, plan: Path, out: Path, pictures: int) -> float:
     """Compute a plan by Ray Data on a cluster; return the wall time, seconds."""
     shutil.rmtree(out, ignore_errors=True)
     (out / "shards").mkdir(parents=True)
@@ -103,10 +106,11 @@ def by_ray_data(address: str, world: World, plan: Path, out: Path) -> float:
             rows = [pickle.dumps(shard) for shard in shards]
         begin = time.perf_counter()
         data = ray_data.from_items(rows, override_num_blocks=len(rows))
-        data = data.map(DataHand, fn_constructor_args=(job,), concurrency=2, num_cpus=1)
+        pool = ray_data.ActorPoolStrategy(size=2)
+        data = data.map(DataHand, fn_constructor_args=(job,), compute=pool, num_cpus=1)
         frames = sum(row["frames"] for row in data.iter_rows())
         took = time.perf_counter() - begin
-    if frames != 500:
+    if frames != pictures:
         raise SystemExit(f"Ray Data looked at {frames} frames")
     return took
 
@@ -114,13 +118,13 @@ def by_ray_data(address: str, world: World, plan: Path, out: Path) -> float:
 def memory(world: World, folder: Path) -> dict[str, object]:
     """Run lists of two lengths, each of as many files."""
     begin = next(world.pictures.iterdir()).read_bytes()[:100]
-    (folder / "many").mkdir()
+    (folder / "listed").mkdir()
     peaks = {}
     for count in (1_000, 20_000):
         listed = folder / f"{count}.txt"
         with listed.open("w") as lines:
             for index in range(count):
-                path = folder / "many" / f"{index:06d}.jpg"
+                path = folder / "listed" / f"{index:06d}.jpg"
                 path.write_bytes(begin)
                 lines.write(f"{path}\n")
         _took, peaks[count] = run([world.engine, listed, "--workers", 1], folder / "memory")
@@ -132,17 +136,20 @@ def memory(world: World, folder: Path) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--only", choices=("overhead", "memory"))
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     found: dict[str, object] = {"environment": as_values(environment(os.cpu_count() or 1))}
     with tempfile.TemporaryDirectory(prefix="cost-") as name:
         folder = Path(name)
-        world = make_world(folder, 500 if chosen.only != "memory" else 1)
+        for part in ("many", "much"):
+            (folder / part).mkdir()
         if chosen.only != "overhead":
-            found["memory"] = memory(world, folder)
+            found["memory"] = memory(make_world(folder / "many", 1), folder / "many")
         if chosen.only != "memory":
-            found["overhead"] = overhead(world, folder, chosen.pairs)
+            world = demo_world(folder / "much", chosen.pictures, wh=(1280, 720))
+            found["overhead"] = overhead(world, folder / "much", chosen.pairs, chosen.pictures)
     if chosen.json:
         write_text(chosen.json, json.dumps(found, indent=1) + "\n")
 

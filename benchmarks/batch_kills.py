@@ -1,13 +1,17 @@
 """Kill batches that run on Ray, at random moments, and see what is left.
 
-A batch of 200 pictures and a video runs on two workers of a local cluster. At a random moment SIGKILL comes
-to a worker, to the driver, or to every process of the cluster; then the same command runs to its end, on a
-new cluster where that is gone. What must hold, against an undisturbed run in local processes:
+A batch of 200 pictures and a video runs on two workers of a local cluster. While results are being written
+SIGKILL comes to a worker, to the driver, or to every process of the cluster; then the same command runs to
+its end, on a new cluster where that is gone. The moment: so many results are there (drawn from one to all but
+two), and then a share of the usual time between two, drawn, too. What must hold, against an undisturbed run
+in local processes:
 
 * the second run completes, and the results are equal, byte for byte;
-* results that were there before it are the same files after it (inode and time of writing), and it computed
-  only what was missing when its turn came;
+* results that were there at the kill are the same files in the end (inode and time of writing), and whoever
+  went on computed only what was missing when its turn came;
 * a run whose worker was killed completes by itself.
+
+What is known is written after every kill; with the same ``--json`` a run that was cut goes on.
 
     python -m benchmarks.batch_kills [--what worker] [--kills 20] [--seed 0] [--json FILE]     (extra ray)
 """
@@ -22,9 +26,11 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from benchmarks.batch_world import World, make_world, report, results, states
@@ -36,6 +42,7 @@ from yolotrt.machine.environment import environment
 
 KINDS = ("worker", "driver", "cluster")
 MODULES = ("ray", "cv2", "onnxruntime", "av", "yolotrt.scale.run", "rich.progress", "yolotrt.cli.batch")
+LOOK_S = 0.002
 
 
 @dataclass
@@ -45,16 +52,18 @@ class BatchCampaign:
     Attributes:
         what: What was killed.
         kills: How often.
-        undisturbed_s: Duration of a run that was not.
-        moments: Seconds from the start to each kill, and the shards that were there then.
+        missed: Runs that had ended when their moment came.
+        moments: Seconds from the start to each kill, and the results that were there then.
+        used: Results that the second run found, for each kill.
         completed_by_itself: Runs that went on to their end after the kill.
         problems: What did not hold.
     """
 
     what: str
     kills: int = 0
-    undisturbed_s: float = 0.0
+    missed: int = 0
     moments: list[tuple[float, int]] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
     completed_by_itself: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -70,13 +79,13 @@ class Bench:
         if done.code:
             raise SystemExit(f"the local run failed:\n{done.stderr}")
         self.expected = results(folder / "local")
+        self.gap_s = 0.0
 
     def _command(self, out: Path, address: str | None) -> list[object]:
         world = self._world
         options = ["--shard", 8, "--workers", 2, "--mode", "tiled", "-o", out]
-        return ["batch", world.engine, world.pictures, world.video, *options] + (
-            ["--ray", address] if address else []
-        )
+        inputs = [path for path in (world.pictures, world.video) if path]
+        return ["batch", world.engine, *inputs, *options] + (["--ray", address] if address else [])
 
     @property
     def cluster(self) -> Cluster:
@@ -95,87 +104,90 @@ class Bench:
         """Start the batch on the cluster."""
         return self._commands.start(self._command(out, self.cluster.address), self._folder)
 
-    def undisturbed(self) -> tuple[float, list[str]]:
-        """Run on the cluster without a kill; return how long it took, seconds, and what is wrong with it."""
-        begin, found = time.monotonic(), BatchCampaign("nothing")
-        self._finished(self.start(out := self._new()), found, "undisturbed")
-        took = round(time.monotonic() - begin, 3)
-        return took, [*found.problems, *self._differences(out, "undisturbed")]
-
-    def kill(self, found: BatchCampaign, draw: random.Random, longest: float) -> bool:
-        """Kill once, and complete; return False if the run had ended before.
-
-        Args:
-            found: What is known of this kind of kill.
-            draw: Gives the moment.
-            longest: Seconds within which it comes.
-        """
-        out = self._new()
+    def undisturbed(self) -> float:
+        """Run on the cluster without a kill, and learn the time between results; return its duration, s."""
+        begin, out = time.monotonic(), self._new()
         command = self.start(out)
-        begin, killed = time.monotonic(), False
-        time.sleep(draw.uniform(0.0, longest))
-        while not (killed or command.ended()):
-            killed = self._kill(found.what, command, draw)
-            time.sleep(0.0 if killed else 0.05)  # there is no worker yet: the first one it is, then
-        if not killed:
-            self._finished(command, found, f"{found.what}, before kill {found.kills + 1}")
-            return False
+        _until(out, 1, command)
+        first = time.monotonic()
+        _until(out, len(self.expected), command)
+        self.gap_s = (time.monotonic() - first) / len(self.expected)
+        done = command.done()
+        if done.code or results(out) != self.expected:
+            raise SystemExit(f"an undisturbed run on Ray differs from the local one:\n{done.stderr}")
+        return time.monotonic() - begin
+
+    def kill(self, found: BatchCampaign, draw: random.Random) -> None:
+        """Kill once, and complete; a run that ends before its moment counts as missed."""
+        out = self._new()
+        results_there, rest_s = draw.randint(1, len(self.expected) - 2), draw.uniform(0.0, self.gap_s)
+        begin, command = time.monotonic(), self.start(out)
+        _until(out, results_there, command)
+        time.sleep(rest_s)
+        where = f"{found.what}, kill {found.kills + 1}"
+        if command.ended() or not self._kill(found.what, command, draw):
+            found.missed += 1
+            self._finished(command, found, f"{where}, which came too late")
+            return
+        moment, there = round(time.monotonic() - begin, 3), states(out)
         found.kills += 1
-        moment = round(time.monotonic() - begin, 3)
-        before = states(out) if (out / "shards").exists() else {}
-        found.moments.append((moment, len(before)))
-        where = f"{found.what}, kill {found.kills} after {moment:.1f} s"
+        found.moments.append((moment, len(there)))
         if found.what == "worker":
-            self._finished(command, found, where)
-            found.completed_by_itself += command.done().code == 0
+            found.completed_by_itself += self._finished(command, found, where)
+            self._computed_once(out, there, found, f"{where}, by itself")
         elif found.what == "cluster":
             command.send(signal.SIGKILL)  # its driver cannot do anything without it
         command.done()
-        self._complete(out, found, where)
-        print(f"{where}, with {len(before)} of {len(self.expected)} shards", flush=True)
-        return True
-
-    def _complete(self, out: Path, found: BatchCampaign, where: str) -> None:
-        before = states(out) if (out / "shards").exists() else {}
         self._finished(self.start(out), found, f"{where}, second run")
-        found.problems += self._differences(out, where)
+        found.used.append(self._computed_once(out, there, found, f"{where}, second run"))
+        if results(out) != self.expected:
+            found.problems.append(f"{where}: results differ from the local run's")
+        print(f"{where} after {moment:.1f} s, with {len(there)} of {len(self.expected)} results", flush=True)
+
+    def _computed_once(
+        self, out: Path, there: dict[str, tuple[int, int]], found: BatchCampaign, where: str
+    ) -> int:
+        """Judge what a run did that knew of these results or more; return how many it used."""
         after = states(out)
-        if changed := [name for name in before if after.get(name) != before[name]]:
-            found.problems.append(f"{where}: written again: {changed[:3]}")
+        if again := [name for name in there if after.get(name) != there[name]]:
+            found.problems.append(f"{where}: written again: {again[:3]}")
         done = report(out)
         computed, reused = int(str(done["computed"])), int(str(done["reused"]))
-        # A worker may outlive its driver by a moment and write one more result: that is used, too.
-        if computed + reused != len(self.expected) or reused < len(before):
-            found.problems.append(f"{where}: of {len(before)} there {reused} were used, {computed} computed")
+        # The run that was killed may have written more results, between the look and the kill's effect.
+        if computed + reused != len(self.expected):
+            found.problems.append(f"{where}: {computed} computed and {reused} used of {len(self.expected)}")
+        if "second" in where and reused < len(there):
+            found.problems.append(f"{where}: of {len(there)} results {reused} were used")
+        return reused
 
-    def _differences(self, out: Path, where: str) -> list[str]:
-        return [] if results(out) == self.expected else [f"{where}: results differ from the local run's"]
-
-    def _finished(self, command: StartedCommand, found: BatchCampaign, where: str) -> None:
+    def _finished(self, command: StartedCommand, found: BatchCampaign, where: str) -> bool:
         done = command.done()
         if done.code:
             found.problems.append(f"{where}: exit code {done.code}: {done.stderr[-400:]}")
+        return done.code == 0
 
     def _kill(self, what: str, command: StartedCommand, draw: random.Random) -> bool:
         if what == "driver":
             command.send(signal.SIGKILL)
             return True
         if what == "cluster":
-            self.cluster.kill()
-            self._cluster = None
+            self.close()
             return True
-        workers = self.cluster.workers()
-        if not workers:
-            return False
         try:
-            draw.choice(workers).send_signal(signal.SIGKILL)
-        except psutil.Error:
+            draw.choice(self.cluster.workers()).send_signal(signal.SIGKILL)
+        except (IndexError, psutil.Error):  # they have ended by now
             return False
         return True
 
     def _new(self) -> Path:
         self._count += 1
         return self._folder / f"found-{self._count}"
+
+
+def _until(out: Path, count: int, command: StartedCommand) -> None:
+    """Wait until so many results are there, or the command has ended."""
+    while len(states(out)) < count and not command.ended(LOOK_S):
+        pass
 
 
 def main() -> None:
@@ -187,42 +199,49 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=7200.0, help="Seconds after which it ends early.")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    campaigns: list[BatchCampaign] = []
+    kinds: Sequence[str] = chosen.what or KINDS
+    campaigns = _known(chosen) or [BatchCampaign(what) for what in kinds]
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
         world = make_world(folder, chosen.pictures, wh=(100, 75))
         with Commands(MODULES, folder / "printed") as commands:
             bench = Bench(commands, world, folder)
             try:
-                undisturbed_s, problems = bench.undisturbed()
-                campaigns = [
-                    BatchCampaign(what, undisturbed_s=undisturbed_s, problems=list(problems))
-                    for what in chosen.what or KINDS
-                ]
-                _run(bench, campaigns, chosen)
+                print(f"undisturbed: {bench.undisturbed():.1f} s", flush=True)
+                _run(bench, [found for found in campaigns if found.what in kinds], campaigns, chosen)
             finally:
                 bench.close()
     for last in campaigns:
         print(f"{last.what}: {last.kills} kills, {len(last.problems)} problems", flush=True)
         for problem in last.problems:
             print(f"  BROKEN: {problem}", flush=True)
-    sys.exit(any(last.problems or not last.kills for last in campaigns))
+    sys.exit(any(last.problems or last.kills < chosen.kills for last in campaigns))
 
 
-def _run(bench: Bench, campaigns: list[BatchCampaign], chosen: argparse.Namespace) -> None:
+def _run(
+    bench: Bench, wanted: list[BatchCampaign], campaigns: list[BatchCampaign], chosen: argparse.Namespace
+) -> None:
     """Kill in turn, so that what there is time for is as much of each kind."""
     deadline = time.monotonic() + chosen.limit
-    draws = {found.what: random.Random(f"{found.what} {chosen.seed}") for found in campaigns}
-    longest = {found.what: found.undisturbed_s for found in campaigns}
     while time.monotonic() < deadline:
-        left = [found for found in campaigns if found.kills < chosen.kills]
+        left = [found for found in wanted if found.kills < chosen.kills]
         if not left:
             return
         found = min(left, key=lambda campaign: campaign.kills)
-        if not bench.kill(found, draws[found.what], longest[found.what]):
-            longest[found.what] *= 0.9
+        number = found.kills + found.missed
+        bench.kill(found, random.Random(f"{found.what} {chosen.seed} {number}"))
         if chosen.json:
             _write(chosen.json, chosen, len(bench.expected), campaigns)
+
+
+def _known(chosen: argparse.Namespace) -> list[BatchCampaign]:
+    """Return what an earlier run found; nothing if there is none."""
+    if not chosen.json or not chosen.json.exists():
+        return []
+    document = json.loads(chosen.json.read_text())
+    if (document["seed"], document["pictures"]) != (chosen.seed, chosen.pictures):
+        raise SystemExit(f"{chosen.json} is of another seed or number of pictures: name another file")
+    return msgspec.convert(document["campaigns"], list[BatchCampaign])
 
 
 def _write(target: Path, chosen: argparse.Namespace, shards: int, campaigns: list[BatchCampaign]) -> None:

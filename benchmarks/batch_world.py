@@ -1,4 +1,4 @@
-"""Inputs and engine of the benchmarks of ``yolotrt batch``: small, and made from numbers alone."""
+"""Inputs and engines of the benchmarks of ``yolotrt batch`` and ``serve``, made from numbers alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import numpy as np
 
 from tests.data.clips import clip
 from tests.tiny_yolo import write_tiny_yolo
+from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_engine
+
+NETWORK = Path(__file__).parents[1] / "yolotrt/data/assets/demo-yolo26-seg.onnx"
+SCENES = 20
+"""Different ones; drawing more takes longer than looking at them."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +26,17 @@ class World:
     Attributes:
         engine: The engine.
         pictures: Folder of pictures.
-        video: A video.
+        video: A video; none where there is no use for one.
     """
 
     engine: Path
     pictures: Path
-    video: Path
+    video: Path | None = None
 
 
 def make_world(folder: Path, pictures: int, *, wh: tuple[int, int] = (200, 150), frames: int = 120) -> World:
-    """Write the inputs and build the engine."""
-    model = write_tiny_yolo(folder / "tiny.onnx")
-    request = BuildRequest(model, backend="onnxruntime", engines=folder)
-    engine = build_engine(request, say=lambda _message: None).file.path
+    """Write small inputs and build the engine of a tiny network: nearly all time is spent beside it."""
+    engine = _engine(folder, write_tiny_yolo(folder / "tiny.onnx"))
     (folder / "pictures").mkdir()
     draw = np.random.default_rng(0)
     for index in range(pictures):
@@ -43,6 +46,23 @@ def make_world(folder: Path, pictures: int, *, wh: tuple[int, int] = (200, 150),
     return World(engine, folder / "pictures", video)
 
 
+def demo_world(folder: Path, pictures: int, *, wh: tuple[int, int]) -> World:
+    """Write scenes, each as often as is needed, and build the engine of the demo network (640 x 640)."""
+    engine = _engine(folder, NETWORK)
+    (folder / "pictures").mkdir()
+    scenes = [
+        cv2.imencode(".jpg", make_scene(seed, wh).image)[1].tobytes() for seed in range(min(SCENES, pictures))
+    ]
+    for index in range(pictures):
+        (folder / "pictures" / f"{index:05d}.jpg").write_bytes(scenes[index % SCENES])
+    return World(engine, folder / "pictures")
+
+
+def _engine(folder: Path, model: Path) -> Path:
+    request = BuildRequest(model, backend="onnxruntime", engines=folder)
+    return build_engine(request, say=lambda _message: None).file.path
+
+
 def results(out: Path) -> dict[str, bytes]:
     """Return the results of a batch, by name."""
     return {path.name: path.read_bytes() for path in sorted((out / "shards").glob("*.jsonl"))}
@@ -50,9 +70,8 @@ def results(out: Path) -> dict[str, bytes]:
 
 def states(out: Path) -> dict[str, tuple[int, int]]:
     """Return which file each result is, and when it was written: computed again, it would be another."""
-    found = (path.stat() for path in sorted((out / "shards").glob("*.jsonl")))
-    names = sorted(path.name for path in (out / "shards").glob("*.jsonl"))
-    return {name: (state.st_ino, state.st_mtime_ns) for name, state in zip(names, found, strict=True)}
+    found = sorted((out / "shards").glob("*.jsonl"))
+    return {path.name: (state.st_ino, state.st_mtime_ns) for path in found if (state := path.stat())}
 
 
 def report(out: Path) -> dict[str, object]:

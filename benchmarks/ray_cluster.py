@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,7 +53,7 @@ class Cluster:
         return [process for process in self.processes() if _title(process).startswith("ray::Hand")]
 
     def kill(self) -> int:
-        """Kill everything (SIGKILL); return how many processes that were."""
+        """Kill everything (SIGKILL), remove its files; return how many processes that were."""
         count = 0
         while found := self.processes():
             for process in found:
@@ -63,6 +64,7 @@ class Cluster:
                     continue
             psutil.wait_procs(found, timeout=5)
             time.sleep(0.05)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return count
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy_tables, adaptive_table, speed_tables
+from benchmarks import accuracy_tables, adaptive_table, scaling_tables, speed_tables
 from benchmarks.bound_tables import engines_table, errors_table, lost, within_table
 from benchmarks.markdown import points, rows_table, table_of
 from benchmarks.peer_tables import beside
@@ -119,6 +119,9 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "peers": ("peers", speed_tables.peers),
     "peers-gpu": ("peers-gpu", speed_tables.peers),
     "session-options": ("session-options", speed_tables.session_options),
+    "batch-kills": ("batch-kills", scaling_tables.kills),
+    "batch-overhead": ("batch-overhead", scaling_tables.overhead),
+    "service-load": ("service-load", scaling_tables.service),
     "peer-networks": ("peers", speed_tables.peer_networks),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""

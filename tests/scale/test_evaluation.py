@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from yolotrt.errors import EnvironmentFault, UsageError
 from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
 from yolotrt.scale.evaluation import Looker, _shares
-from yolotrt.scale.measuring import without
+from yolotrt.scale.measuring import Measurer, numbered, without
 from yolotrt.scale.ray_crew import ActorShare
 from yolotrt.scale.run import Workers
 from yolotrt.workflow.evaluate import COCO_DECODE, evaluate_modes
@@ -55,6 +56,12 @@ def test_options_of_this_machine_are_left_out() -> None:
     assert without(words, "--ray", "-o", "--output", "--json") == ["bench", "e", "-n", "3"]
 
 
+def test_machines_are_told_apart_and_one_without_our_folder_says_so() -> None:
+    assert numbered(["a", "b", "a"]) == ["a-1", "b", "a-2"]
+    code, out, err = Measurer().run(["--version"], "/no/such/folder")
+    assert (code, out, err[:7]) == (1, "", "error: ")
+
+
 def test_no_more_workers_are_started_than_there_is_room_for() -> None:
     nodes = [{"CPU": 6.0, "GPU": 1.0}, {"CPU": 6.0}]
     assert _shares(nodes, Workers(16), 4) == (2, ActorShare(4))
@@ -71,6 +78,8 @@ def test_what_needs_ray_says_so(cli: Cli, engine: Path, pictures: Path) -> None:
     done = cli("eval", engine, "--annotations", "a.json", "--images", pictures, "--workers", 2)
     assert done.code in (1, 2)
     assert cli("bench", engine, "--ray", "local", "--html", "p.html").code == 2
+    both = cli("batch", engine, pictures, "-o", "found", "--gpus", "0", "--device", "cpu")
+    assert (both.code, "both say where" in both.err) == (2, True)
     assert "needs --output" in cli("bench", engine, "--ray", "local").err
 
 
@@ -90,9 +99,10 @@ def test_over_a_cluster_accuracy_is_equal_and_latency_apart(
     assert other.pop("median_seconds") is None
     assert local.pop("median_seconds") > 0
     assert other == local
+    assert cli(*given, "--ray", "local", "--device", "cuda:0").code == 1, "there is none, or it is too small"
     done = cli(
-        "bench", engine, "--source", pictures / "0.png", "-n", 2, "--warmup", 0, "--groups", 1,
-        "--threads", 1, "--ray", "local", "-o", "r.json",
+        "bench", os.path.relpath(engine), "--source", os.path.relpath(pictures / "0.png"),
+        "-n", 2, "--warmup", 0, "--groups", 1, "--threads", 1, "--ray", "local", "-o", "r.json",
     )  # fmt: skip
     assert done.code == 0, done.err
     (result,) = Path().glob("r-*.json")

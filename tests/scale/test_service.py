@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,11 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli
 from yolotrt.data.coco.names import category_ids
+from yolotrt.errors import EnvironmentFault
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.scale.detector import Refusal, ServiceOptions
+from yolotrt.scale.service import _require_free
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
 
@@ -98,6 +101,16 @@ def test_a_replica_answers_with_what_a_pipeline_finds_and_refuses_by_rule(
     assert batches < alone + 4, "tiles of two callers came into one batch"
 
 
+def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(EnvironmentFault, match="Cannot listen at 127"):
+            _require_free("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(EnvironmentFault, match="Cannot listen at 203"):
+        _require_free("203.0.113.1", 8000)
+
+
 def test_a_refusal_travels() -> None:
     found = pickle.loads(pickle.dumps(Refusal(429, "too many", {"Retry-After": "1"})))
     assert (found.status, found.message, found.headers) == (429, "too many", {"Retry-After": "1"})
@@ -125,6 +138,7 @@ def test_serve_deploy_takes_the_configuration(cli: Cli, engine: Path) -> None:
     with pytest.raises(UsageError, match="no argument 'quene'"):
         application({**app.args, "quene": 1})
     assert cli("serve", engine, "--config", "serve.yaml").code == 0, "its own it may replace"
+    assert cli("serve", engine, "--config", "serve.yaml", "--ray", "auto").code == 2
     Path("mine.yaml").write_text("a: 1\n")
     assert cli("serve", engine, "--config", "mine.yaml").code == 1
 

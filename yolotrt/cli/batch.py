@@ -8,25 +8,16 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import emit_json, note, progress_bars, say, stdout, tell, warn
-from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
-from yolotrt.cli.options import (
-    Device,
-    JsonTarget,
-    MergeOption,
-    MergeOverlap,
-    Mode,
-    Overlap,
-    Trust,
-    choice,
-    merge_settings,
-)
+from yolotrt.cli.detecting import Detecting, with_detecting
+from yolotrt.cli.options import Device, JsonTarget, Trust, choice
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.cli.scaling import Gpus, RayAddress, WorkerCount, chosen_workers
 from yolotrt.errors import ExecutionError
-from yolotrt.pipeline.modes import DEFAULT_MODE
 
 
+@with_detecting
 def batch(
+    *,
     engine: Annotated[Path, typer.Argument(help="The engine.")],
     inputs: Annotated[
         list[str],
@@ -46,15 +37,7 @@ def batch(
     format: Annotated[
         str, typer.Option("--format", help="Of results: jsonl, or parquet (needs pyarrow).")
     ] = "jsonl",
-    mode: Mode = DEFAULT_MODE,
-    conf: Conf = 0.25,
-    iou: Iou = 0.7,
-    max_det: MaxDet = 300,
-    classes: Classes = None,
-    agnostic: Agnostic = False,
-    overlap: Overlap = 0.2,
-    merge: MergeOption = "seams",
-    merge_overlap: MergeOverlap = None,
+    detecting: Detecting,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each worker.")] = 1,
     device: Device = "auto",
     trust: Trust = False,
@@ -75,20 +58,12 @@ def batch(
       yolotrt batch /nfs/m.engine /nfs/recordings -o /nfs/found --ray auto --gpus all --format parquet
     """
     from yolotrt.backends.admission import admit
-    from yolotrt.pipeline.settings import PASS_MODES, PipelineSettings
     from yolotrt.report.batch_table import worker_table
     from yolotrt.scale.layouts import LAYOUTS
     from yolotrt.scale.run import batch as run
     from yolotrt.workflow.batched import BATCH
 
-    settings = PipelineSettings(
-        mode=choice(mode, "--mode", PASS_MODES),
-        overlap=overlap,
-        cpu_threads=threads,
-        decode=detection_settings(conf, iou, max_det),
-        merge=merge_settings(merge, merge_overlap),
-        **chosen_classes(classes, agnostic),
-    )
+    settings = detecting.settings(cpu_threads=threads)
     layout = choice(format, "--format", LAYOUTS)
     claim_outputs([json_output(json, BATCH.kind)], engine, map(Path, inputs), overwrite=overwrite)
     file = admit(engine, trust=trust, warn=warn)
@@ -98,7 +73,7 @@ def batch(
             inputs,
             out,
             settings,
-            chosen_workers(workers, gpus, ray),
+            chosen_workers(workers, gpus, ray, device),
             layout_name=layout,
             frames=shard,
             device=device,

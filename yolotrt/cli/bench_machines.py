@@ -36,6 +36,7 @@ def bench_machines(
 
     Raises:
         UsageError: No output was named, or an option that is for one machine.
+        StorageError: A result cannot be written, or would replace something else.
         ExecutionError: It failed on a machine; results of the others are written.
         GateFailed: A budget was missed on one.
         GateUndecided: Some machine could not tell.
@@ -43,7 +44,7 @@ def bench_machines(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.files import write_text
     from yolotrt.bench.result import RESULT, read_result
-    from yolotrt.scale.measuring import on_every_machine, without
+    from yolotrt.scale.measuring import machines, without
 
     if given := [option for option, value in here.items() if value]:
         raise UsageError(
@@ -57,19 +58,22 @@ def bench_machines(
     missed: list[str] = []
     undecided: list[str] = []
     failed: list[str] = []
-    for found in on_every_machine(ray, words, cpus=cpus):
-        if not found.out.strip():
-            said = [line for line in found.err.splitlines() if line.startswith("error: ")]
-            failed.append(f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}")
-            continue
-        target = output.with_name(f"{output.stem}-{found.machine}{output.suffix}")
-        claim_outputs([Output("-o", target, RESULT)], read, overwrite=overwrite)
-        result = read_result(write_text(target, found.out))
-        tell(f"{found.machine}:")
-        show_result(result, None)
-        say(f"result: {target}")
-        if found.code:
-            (missed if found.code == GateFailed.exit_code else undecided).append(found.machine)
+    with machines(ray, cpus=cpus) as there:
+        targets = {name: output.with_name(f"{output.stem}-{name}{output.suffix}") for name in there.names}
+        claim_outputs(
+            [Output("-o", target, RESULT) for target in targets.values()], read, overwrite=overwrite
+        )
+        for found in there.run(words, say):
+            if not found.out.strip():
+                said = [line for line in found.err.splitlines() if line.startswith("error: ")]
+                failed.append(f"{found.machine}: {said[0].removeprefix('error: ') if said else 'it failed.'}")
+                continue
+            result = read_result(write_text(targets[found.machine], found.out))
+            tell(f"{found.machine}:")
+            show_result(result, None)
+            say(f"result: {targets[found.machine]}")
+            if found.code:
+                (missed if found.code == GateFailed.exit_code else undecided).append(found.machine)
     if failed:
         raise ExecutionError(failed[0], hint="Engines and sources need the same paths on every machine.")
     if missed:

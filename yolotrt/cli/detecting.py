@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from yolotrt.cli.console import say
-from yolotrt.cli.options import ENGINES, SOURCES
+from yolotrt.cli.options import (
+    ENGINES,
+    SOURCES,
+    MergeOption,
+    MergeOverlap,
+    Mode,
+    Overlap,
+    choice,
+    merge_settings,
+)
 from yolotrt.errors import InputError, UsageError
+from yolotrt.pipeline.modes import DEFAULT_MODE
 from yolotrt.text import shell_words
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.decode import DecodeSettings
+    from yolotrt.pipeline.settings import PipelineSettings
 
 Targets = Annotated[
     list[str] | None,
@@ -137,3 +152,61 @@ def chosen_classes(classes: str | None, agnostic: bool) -> dict[str, Any]:
     if not all(words):
         raise UsageError(f"--classes {classes!r} names nothing.", hint="Like this: person,car or 0,2")
     return {"agnostic": agnostic, "classes": tuple(words)}
+
+
+@dataclass(frozen=True)
+class Detecting:
+    """How frames are cut, decoded and merged, as a verb's options say it; see :func:`with_detecting`."""
+
+    mode: Mode = DEFAULT_MODE
+    conf: Conf = 0.25
+    iou: Iou = 0.7
+    max_det: MaxDet = 300
+    classes: Classes = None
+    agnostic: Agnostic = False
+    overlap: Overlap = 0.2
+    merge: MergeOption = "seams"
+    merge_overlap: MergeOverlap = None
+
+    def settings(self, *, cpu_threads: int = 1) -> PipelineSettings:
+        """Return the pipeline's settings.
+
+        Raises:
+            UsageError: An option's value is wrong.
+        """
+        from yolotrt.pipeline.settings import PASS_MODES, PipelineSettings
+
+        return PipelineSettings(
+            mode=choice(self.mode, "--mode", PASS_MODES),
+            overlap=self.overlap,
+            cpu_threads=cpu_threads,
+            decode=detection_settings(self.conf, self.iou, self.max_det),
+            merge=merge_settings(self.merge, self.merge_overlap),
+            **chosen_classes(self.classes, self.agnostic),
+        )
+
+
+def with_detecting(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of :class:`Detecting` where it has a parameter ``detecting``.
+
+    typer reads options from a function's signature, one parameter each; this one has them all.
+    """
+    hints = get_type_hints(Detecting, include_extras=True)
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(Detecting)
+    ]
+    seen: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():
+        seen += options if name == "detecting" else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+
+    @wraps(verb)
+    def with_options(**given: Any) -> None:
+        chosen = Detecting(**{field.name: given.pop(field.name) for field in fields(Detecting)})
+        verb(**given, detecting=chosen)
+
+    with_options.__signature__ = inspect.Signature(seen)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in seen}
+    return with_options

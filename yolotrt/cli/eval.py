@@ -179,7 +179,10 @@ def eval_(
     truth = load_ground_truth(annotations, images, split=split, limit=limit)
     for note in truth.notes:
         warn(note)
-    with progress_bars() as progress, _judging(workers, gpus, ray, threads, trust=trust) as judge:
+    with (
+        progress_bars() as progress,
+        _judging(workers, gpus, ray, threads, device=device, trust=trust) as judge,
+    ):
         evaluated = evaluate_modes(
             files,
             truth,
@@ -222,7 +225,7 @@ def eval_(
 
 @contextmanager
 def _judging(
-    count: int | None, gpus: str | None, ray: str | None, threads: int | None, *, trust: bool
+    count: int | None, gpus: str | None, ray: str | None, threads: int | None, *, device: str, trust: bool
 ) -> Iterator[Judge | None]:
     from yolotrt.errors import UsageError
 
@@ -235,5 +238,5 @@ def _judging(
         return
     from yolotrt.scale.evaluation import judging
 
-    with judging(chosen_workers(count, gpus, ray), threads or 1, trust=trust) as judge:
+    with judging(chosen_workers(count, gpus, ray, device), threads or 1, device=device, trust=trust) as judge:
         yield judge

@@ -8,38 +8,22 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import note, say, tell, warn
-from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
-from yolotrt.cli.options import (
-    Device,
-    MergeOption,
-    MergeOverlap,
-    Mode,
-    Overlap,
-    Trust,
-    choice,
-    merge_settings,
-)
+from yolotrt.cli.detecting import Detecting, with_detecting
+from yolotrt.cli.options import Device, Trust
 from yolotrt.cli.outputs import Overwrite
 from yolotrt.errors import UsageError
-from yolotrt.pipeline.modes import DEFAULT_MODE
 
 
+@with_detecting
 def export_triton(
+    *,
     targets: Annotated[
         list[Path], typer.Argument(metavar="ENGINE... REPOSITORY", help="Engines, and the folder to write.")
     ],
     instances: Annotated[
         int, typer.Option("--instances", min=1, help="How many of a model run side by side, on each GPU.")
     ] = 1,
-    mode: Mode = DEFAULT_MODE,
-    conf: Conf = 0.25,
-    iou: Iou = 0.7,
-    max_det: MaxDet = 300,
-    classes: Classes = None,
-    agnostic: Agnostic = False,
-    overlap: Overlap = 0.2,
-    merge: MergeOption = "seams",
-    merge_overlap: MergeOverlap = None,
+    detecting: Detecting,
     device: Device = "auto",
     trust: Trust = False,
     overwrite: Overwrite = False,
@@ -59,7 +43,6 @@ def export_triton(
     from yolotrt.artifacts.claims import require_apart
     from yolotrt.backends.admission import admit
     from yolotrt.backends.placement import require_device
-    from yolotrt.pipeline.settings import PASS_MODES, PipelineSettings
     from yolotrt.scale.triton import export
 
     *engines, repository = targets
@@ -68,13 +51,7 @@ def export_triton(
             "Name engines, and then the repository.", hint="yolotrt export-triton ENGINE repository/"
         )
     gpus = require_device(device)
-    settings = PipelineSettings(
-        mode=choice(mode, "--mode", PASS_MODES),
-        overlap=overlap,
-        decode=detection_settings(conf, iou, max_det),
-        merge=merge_settings(merge, merge_overlap),
-        **chosen_classes(classes, agnostic),
-    )
+    settings = detecting.settings()
     require_apart("REPOSITORY", repository, engines)
     files = [admit(engine, trust=trust, warn=warn) for engine in engines]
     for written in export(

@@ -32,15 +32,17 @@ RayAddress = Annotated[
 ]
 
 
-def chosen_workers(count: int | None, gpus: str | None, ray: str | None) -> Workers:
+def chosen_workers(count: int | None, gpus: str | None, ray: str | None, device: str) -> Workers:
     """Return who works.
 
     Raises:
-        UsageError: The GPUs are no numbers.
+        UsageError: The GPUs are no numbers, or a device was named beside them.
     """
     from yolotrt.backends.placement import require_device
     from yolotrt.scale.run import Workers
 
+    if gpus is not None and device != "auto":
+        raise UsageError("--gpus and --device both say where engines run.", hint="Leave one of them out.")
     if gpus is None or gpus == "all":
         return Workers(count, all_gpus=gpus == "all", ray=ray)
     numbers = require_device(gpus)

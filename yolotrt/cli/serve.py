@@ -10,22 +10,15 @@ from typing import Annotated
 import typer
 
 from yolotrt.cli.console import say, tell, warn
-from yolotrt.cli.detecting import Agnostic, Classes, Conf, Iou, MaxDet, chosen_classes, detection_settings
-from yolotrt.cli.options import (
-    Device,
-    MergeOption,
-    MergeOverlap,
-    Mode,
-    Overlap,
-    Trust,
-    choice,
-    merge_settings,
-)
+from yolotrt.cli.detecting import Detecting, with_detecting
+from yolotrt.cli.options import Device, Trust
 from yolotrt.cli.outputs import Overwrite, claim_outputs
-from yolotrt.pipeline.modes import DEFAULT_MODE
+from yolotrt.errors import UsageError
 
 
+@with_detecting
 def serve(
+    *,
     engine: Annotated[Path, typer.Argument(help="The engine.")],
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; 0.0.0.0 for other machines.")
@@ -50,21 +43,18 @@ def serve(
         float, typer.Option("--batch-wait", min=0, help="How long a tile waits for others, ms.")
     ] = 5.0,
     ray: Annotated[
-        str, typer.Option("--ray", metavar="local|auto|ADDRESS", help="Ray's cluster that serves.")
-    ] = "local",
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="local|auto|ADDRESS",
+            help="Ray's cluster that serves. [default: local, which ends with the command]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", help="Write what serve deploy reads to a file instead, and end."),
     ] = None,
-    mode: Mode = DEFAULT_MODE,
-    conf: Conf = 0.25,
-    iou: Iou = 0.7,
-    max_det: MaxDet = 300,
-    classes: Classes = None,
-    agnostic: Agnostic = False,
-    overlap: Overlap = 0.2,
-    merge: MergeOption = "seams",
-    merge_overlap: MergeOverlap = None,
+    detecting: Detecting,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the network.")] = 1,
     device: Device = "auto",
     trust: Trust = False,
@@ -86,18 +76,15 @@ def serve(
     from yolotrt.artifacts.claims import Output
     from yolotrt.artifacts.kinds import Kind
     from yolotrt.backends.admission import admit
-    from yolotrt.pipeline.settings import PASS_MODES, PipelineSettings
     from yolotrt.scale.detector import ServiceOptions
     from yolotrt.scale.service import IMPORT_PATH, serving, write_config
 
-    settings = PipelineSettings(
-        mode=choice(mode, "--mode", PASS_MODES),
-        overlap=overlap,
-        cpu_threads=threads,
-        decode=detection_settings(conf, iou, max_det),
-        merge=merge_settings(merge, merge_overlap),
-        **chosen_classes(classes, agnostic),
-    )
+    if config is not None and ray is not None:
+        raise UsageError(
+            "--config only writes a file, and --ray says who serves.",
+            hint="Leave out --ray; serve deploy, which reads the file, takes an --address.",
+        )
+    settings = detecting.settings(cpu_threads=threads)
     own = Kind("a configuration of ours", lambda path: IMPORT_PATH in path.read_text(errors="replace"))
     outputs = [] if config is None else [Output("--config", config, own)]
     claim_outputs(outputs, engine, overwrite=overwrite)
@@ -119,7 +106,7 @@ def serve(
         tell(str(write_config(config, options, host, port)))
         return
     ended = threading.Event()
-    with serving(options, host, port, ray):
+    with serving(options, host, port, ray or "local"):
         say(f"serving: http://{host}:{port}/detect   (Ctrl-C ends)")
         signal.signal(signal.SIGINT, lambda *_: ended.set())
         signal.signal(signal.SIGTERM, lambda *_: ended.set())

@@ -138,7 +138,7 @@ class Detector:
             async with self._accepted():
                 data = await self._body(request)
                 records = await self._in_thread(lambda: self._decoded(data))
-            named = int(image_id) if image_id.isdecimal() else image_id
+            named = int(image_id) if image_id.isdecimal() and len(image_id) < 19 else image_id
             answer: Response = JSONResponse([{"image_id": named, **record} for record in records])
         except Refusal as exc:
             answer = JSONResponse({"error": exc.message}, exc.status, exc.headers)

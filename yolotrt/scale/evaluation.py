@@ -72,7 +72,7 @@ class Looker:
 
 
 @contextmanager
-def judging(workers: Workers, threads: int, *, trust: bool) -> Iterator[Judge]:
+def judging(workers: Workers, threads: int, *, device: str, trust: bool) -> Iterator[Judge]:
     """Give what judges engines on a cluster while the block runs.
 
     Times of images are left out: those of several machines are no latency of any.
@@ -80,6 +80,7 @@ def judging(workers: Workers, threads: int, *, trust: bool) -> Iterator[Judge]:
     Args:
         workers: Who looks.
         threads: CPU threads of each.
+        device: Where engines run, without GPUs that were asked for.
         trust: Also load engines that nothing vouches for.
 
     Raises:
@@ -99,11 +100,12 @@ def judging(workers: Workers, threads: int, *, trust: bool) -> Iterator[Judge]:
             modes: Sequence[PassMode],
             progress: Progress,
         ) -> dict[PassMode, Judged]:
-            device = "cuda:0" if workers.on_gpus else "auto"
+            where = "cuda:0" if workers.on_gpus else device  # Ray shows an actor its own GPU only
             place = None if folder is None else folder.absolute()
-            arguments = (file.path.absolute(), ray.put(truth), place, settings, tuple(modes), device, trust)
+            arguments = (file.path.absolute(), ray.put(truth), place, settings, tuple(modes), where, trust)
             looks = Looks(file, truth, settings, modes)
-            for done, part in _parts(ray, share, count, arguments, len(truth.images)):
+            hands = min(count, workers.counted(file, device).count or count)
+            for done, part in _parts(ray, share, hands, arguments, len(truth.images)):
                 looks.absorb(replace(part, seconds={mode: {} for mode in modes}))
                 progress("evaluate", done, len(truth.images))
             return looks.judged()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from yolotrt.progress import Say
 from yolotrt.scale.ray_crew import connected
+
+PATIENCE_S = 20.0
+"""A worker of Ray needs some seconds to start where nobody else is."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class MeasuredThere:
     """What a command gave on one machine.
 
     Attributes:
-        machine: Name of the machine; of several nodes on one, with a number.
+        machine: Name of the machine.
         code: Exit code.
         out: What it wrote to stdout.
         err: What it wrote to stderr.
@@ -31,18 +37,68 @@ class MeasuredThere:
 class Measurer:
     """Runs a command of ours on a machine; an actor that takes all of it."""
 
-    def run(self, words: Sequence[str]) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr of ``yolotrt WORDS``."""
-        done = subprocess.run([sys.executable, "-m", "yolotrt", *words], capture_output=True, text=True)
+    def here(self) -> None:
+        """Answer, which only an actor does that has got its machine."""
+
+    def run(self, words: Sequence[str], folder: str) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr of ``yolotrt WORDS``, run in a folder of this machine."""
+        command = [sys.executable, "-m", "yolotrt", *words]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        except OSError as exc:
+            return 1, "", f"error: Nothing can be run in {folder} here: {exc.strerror}."
         return done.returncode, done.stdout, done.stderr
 
 
-def on_every_machine(address: str, words: Sequence[str], *, cpus: int) -> Iterator[MeasuredThere]:
-    """Run a command on every machine of a cluster at the same time, and give what came of it, by their names.
+class Machines:
+    """The machines of a cluster that is connected.
+
+    Args:
+        ray: Ray.
+
+    Attributes:
+        names: What they are called; several nodes on one machine have a number each.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._nodes = sorted(
+            (n for n in ray.nodes() if n["Alive"]), key=lambda n: (n["NodeManagerHostname"], n["NodeID"])
+        )
+        self.names = numbered([node["NodeManagerHostname"] for node in self._nodes])
+
+    def run(self, words: Sequence[str], say: Say) -> Iterator[MeasuredThere]:
+        """Run a command on all at the same time, in a folder of the name of ours; give what came of it.
+
+        Args:
+            words: What follows ``yolotrt``.
+            say: Told of machines that have to be waited for: others use some of them.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        owed: list[Any] = []
+        places: dict[Any, str] = {}
+        for name, node in zip(self.names, self._nodes, strict=True):
+            has = node["Resources"]
+            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            # All of it: whatever else the cluster does would be in the figures.
+            taken = {"num_cpus": has.get("CPU", 0), "num_gpus": has.get("GPU", 0)}
+            actor = self._ray.remote(scheduling_strategy=here, **taken)(Measurer).remote()
+            places[actor.here.remote()] = name
+            owed.append(actor.run.remote(list(words), os.getcwd()))
+        waiting = self._ray.wait(list(places), num_returns=len(places), timeout=PATIENCE_S)[1]
+        for name in sorted(places[promise] for promise in waiting):
+            say(f"waiting for {name}: all of it is measured, and others use some of it")
+        for name, promise in zip(self.names, owed, strict=True):
+            yield MeasuredThere(name, *self._ray.get(promise))
+
+
+@contextmanager
+def machines(address: str, *, cpus: int) -> Iterator[Machines]:
+    """Connect to the machines of a cluster while the block runs.
 
     Args:
         address: The cluster; see :func:`yolotrt.scale.ray_crew.connected`.
-        words: What follows ``yolotrt``.
         cpus: Processors of a cluster of its own.
 
     Raises:
@@ -50,24 +106,15 @@ def on_every_machine(address: str, words: Sequence[str], *, cpus: int) -> Iterat
         EnvironmentFault: There is no such cluster.
     """
     with connected(address, local_cpus=cpus) as ray:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+        yield Machines(ray)
 
-        nodes = sorted(
-            (n for n in ray.nodes() if n["Alive"]), key=lambda n: (n["NodeManagerHostname"], n["NodeID"])
-        )
-        owed: list[tuple[str, Any]] = []
-        for node in nodes:
-            has = node["Resources"]
-            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            # All of it: whatever else the cluster does would be in the figures.
-            taken = {"num_cpus": has.get("CPU", 0), "num_gpus": has.get("GPU", 0)}
-            actor = ray.remote(scheduling_strategy=here, **taken)(Measurer).remote()
-            owed.append((node["NodeManagerHostname"], actor.run.remote(list(words))))
-        names = [name for name, _ in owed]
-        for place, (name, promise) in enumerate(owed):
-            number = names[:place].count(name) + 1
-            machine = name if names.count(name) == 1 else f"{name}-{number}"
-            yield MeasuredThere(machine, *ray.get(promise))
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Return names that tell those apart that occur several times: ``a-1``, ``a-2``."""
+    return [
+        name if names.count(name) == 1 else f"{name}-{names[:place].count(name) + 1}"
+        for place, name in enumerate(names)
+    ]
 
 
 def without(words: Sequence[str], *options: str) -> list[str]:

@@ -53,6 +53,8 @@ def connected(address: str, *, local_cpus: int) -> Iterator[Any]:
     ray = ray_module()
     mine = address == "local"
     options: dict[str, Any] = {"num_cpus": local_cpus, "include_dashboard": False} if mine else {}
+    if mine:  # its workers are this command's: by itself Ray lets them wait for everybody else's processes
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(
             address=address,

@@ -51,6 +51,11 @@ class Workers:
         """Whether engines run on GPUs that were asked for."""
         return bool(self.gpus) or self.all_gpus
 
+    def counted(self, engine: EngineFile, device: str) -> Workers:
+        """Return these, or one where several that nobody asked for would share the GPU of ``device``."""
+        shared = self.count is None and not self.on_gpus and place(engine, device).gpus
+        return replace(self, count=1) if shared else self
+
     def gpus_of(self, there: float) -> int:
         """Return how many GPUs of a cluster that has so many are to be used.
 
@@ -100,8 +105,7 @@ def batch(
         YoloTrtError: The engine does not load, or there are no workers.
     """
     layout(layout_name)
-    if workers.count is None and not workers.on_gpus and place(engine, device).gpus:
-        workers = replace(workers, count=1)  # several would share the GPU that --device names
+    workers = workers.counted(engine, device)
     require_apart("-o", folder, [engine.path, *map(Path, words)])
     request = Request(
         str(engine.path), sha256_file(engine.path), deciding(settings), tuple(words), layout_name, frames

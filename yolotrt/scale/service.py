@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -117,11 +118,17 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
         YoloTrtError: The engine does not load.
     """
     serve = serve_module()
+    if ray == "local":
+        _require_free(host, port)  # before Ray takes its time to start
     cpus = options.replicas * options.settings.cpu_threads + 1
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     with connected(ray, local_cpus=cpus):
         logging_config = {"log_level": "ERROR", "enable_access_log": False}
-        serve.start(http_options={"host": host, "port": port}, logging_config=logging_config)
+        try:
+            serve.start(http_options={"host": host, "port": port}, logging_config=logging_config)
+        except RuntimeError as exc:  # the last line is what a machine of the cluster said
+            said = str(exc).splitlines()[-1].removeprefix("RuntimeError: ")
+            raise _nobody_listens(host, port, said) from exc
         try:
             serve.run(
                 application(as_values(options)), name=NAME, route_prefix="/", logging_config=logging_config
@@ -134,7 +141,24 @@ def serving(options: ServiceOptions, host: str, port: int, ray: str) -> Iterator
         try:
             yield
         finally:
-            if ray == "local":
-                serve.shutdown()
-            else:  # others may be served there
-                serve.delete(NAME)
+            serve.delete(
+                NAME
+            )  # nothing else: others may be served there, and a cluster of our own ends with us
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(address[0], address[1]) as tried:
+            tried.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # what ended just now is in nobody's way
+            tried.bind(address[4])
+            tried.listen()
+    except OSError as exc:
+        raise _nobody_listens(host, port, exc.strerror or str(exc)) from exc
+
+
+def _nobody_listens(host: str, port: int, why: str) -> EnvironmentFault:
+    hint = "Choose others: --host 127.0.0.1 --port 8001"
+    return EnvironmentFault(f"Cannot listen at {host}:{port} ({why.rstrip('.')}).", hint=hint)
