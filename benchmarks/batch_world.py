@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.data.clips import clip
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -36,6 +35,8 @@ class World:
 
 def make_world(folder: Path, pictures: int, *, wh: tuple[int, int] = (200, 150), frames: int = 120) -> World:
     """Write small inputs and build the engine of a tiny network: nearly all time is spent beside it."""
+    from tests.data.clips import clip  # PyAV, which reading results needs not
+
     engine = _engine(folder, write_tiny_yolo(folder / "tiny.onnx"))
     (folder / "pictures").mkdir()
     draw = np.random.default_rng(0)

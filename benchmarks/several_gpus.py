@@ -5,8 +5,7 @@
 * ``frames``: tiles alone and whole frames, from pageable and from page-locked memory, by one GPU and by all:
   merged on the host, on one GPU that gets the others' results through host memory, and on one that reads
   them where they are; in turn, round by round;
-* ``cameras``: frames a second of two sources in memory through the loop of ``yolotrt run``, with one GPU for
-  both and with one for each, in turn.
+* ``cameras``: see :mod:`benchmarks.gpu_cameras`.
 
 Detections of all ways of merging must be the same, or it ends with an error.
 """
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu_cameras import cameras, rows
 from benchmarks.output import emit
 from yolotrt.arrays import Frame
 from yolotrt.backends.loading import load_engine
@@ -30,22 +30,17 @@ from yolotrt.bench.result import Case
 from yolotrt.bench.rounds import Measurement, Running, measure_rounds
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
-from yolotrt.bench.sustain import sustain
 from yolotrt.cuda.device import Device
-from yolotrt.data.feeds import Feeds
 from yolotrt.data.measured import read_frames
-from yolotrt.data.video_file import Moment
 from yolotrt.geometry.detections import Detections
 from yolotrt.machine.environment import environment
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
-from yolotrt.pipeline.tiled import TiledPipeline
 
 ONE, ON_HOST, THROUGH_HOST, BETWEEN_GPUS = "one GPU", "merged on the host", "through the host", "between GPUs"
 TARGETS = {"tiled": 0.62, "tiled+global": 0.7}
 """Times one GPU, at most."""
-CAMERAS_TARGET = 1.9
 
 
 class OverGpus:
@@ -54,6 +49,7 @@ class OverGpus:
     def __init__(self, gpus: Sequence[Gpu], way: str, settings: PipelineSettings, *, pinned: bool) -> None:
         file = gpus[0].engine.file
         source = "frame_buffer" if pinned else "pageable"
+        source += ", stages measured" if settings.measure else ""
         self.case = Case(
             f"{way}, {source}", file.precision, settings.mode, settings.dispatch, settings.groups
         )
@@ -109,11 +105,12 @@ def frames(
     """Measure every way in turn; ``groups`` are those of each GPU."""
     ways = [(ONE, 1), *((way, len(gpus)) for way in (ON_HOST, THROUGH_HOST, BETWEEN_GPUS))]
     subjects = [
-        OverGpus(gpus[:used], way, PipelineSettings(mode, n * used, "graph", measure=True), pinned=pinned)
+        OverGpus(gpus[:used], way, PipelineSettings(mode, n * used, "graph", measure=measure), pinned=pinned)
         for mode in modes
         for pinned in (False, True)
         for way, used in ways
         for n in groups
+        for measure in ((False, True) if pinned and way in (ONE, BETWEEN_GPUS) else (False,))
     ]
     with ExitStack() as held:
         for subject in subjects:
@@ -154,9 +151,11 @@ def _case(entry: Running) -> dict[str, Any]:
 
 
 def _ratios(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the best of each way against the best of one GPU."""
+    """Return the best of each way against the best of one GPU; measuring stages takes time itself."""
     best: dict[tuple[str, str], float] = {}
     for case in cases:
+        if "stages" in case["way"]:
+            continue
         key = case["mode"], case["way"]
         best[key] = min(best.get(key, float("inf")), case["p50_s"]["end_to_end"])
     return [
@@ -171,57 +170,13 @@ def _ratios(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-class Repeated:
-    """A source in memory: one frame again and again, as fast as it is taken."""
-
-    live = False
-    fps: float | None = None
-    moment: Moment | None = None
-
-    def __init__(self, name: str, frame: Frame, count: int) -> None:
-        self.name, self._frame, self._left = name, frame, count
-
-    def open(self) -> None:
-        """There is nothing to open."""
-
-    def read(self) -> Frame | None:
-        """Return the frame until it was given often enough."""
-        self._left -= 1
-        return self._frame if self._left >= 0 else None
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def remarks(self) -> tuple[str, ...]:
-        """There are none."""
-        return ()
-
-
-def cameras(each: Sequence[TiledPipeline], frame: Frame, count: int, rounds: int) -> dict[str, Any]:
-    """Measure the frames a second of a source for each pipeline, through all and through the first alone."""
-    rates: dict[str, list[float]] = {"one": [], "each": []}
-    for round_ in range(rounds + 1):
-        for name, pipelines in (("one", each[:1]), ("each", each)):
-            feeds = Feeds([Repeated(f"{k}", frame, count) for k in range(len(each))], policy="block").start()
-            run = sustain(list(pipelines), feeds)
-            feeds.close()
-            if round_:  # the first makes what frames of this size need
-                rates[name].append(run.processed / run.seconds)
-    one, several = (float(np.median(rates[name])) for name in ("one", "each"))
-    return {"frames_per_second": rates, "times_one": several / one, "target": CAMERAS_TARGET}
-
-
 def table(report: dict[str, Any]) -> str:
     """Return the ratios as a table."""
     lines = ["| | ms | times one GPU | at most |", "| --- | ---: | ---: | ---: |"]
     for row in report["frames"]["ratios"]:
         ratio, most = f"{row['times_one']:.2f}x", f"{row['target']}x"
         lines.append(f"| {row['mode']}: {row['way']} | {row['p50_s'] * 1e3:.2f} | {ratio} | {most} |")
-    found = report["cameras"]
-    rates = " and ".join(f"{np.median(r):.0f}" for r in found["frames_per_second"].values())
-    lines.append(
-        f"| a camera each: {rates} frames/s | | {found['times_one']:.2f}x | at least {found['target']}x |"
-    )
+    lines += [line for found in report["cameras"] for line in rows(found)]
     return "\n".join(lines)
 
 
@@ -233,8 +188,10 @@ def main() -> None:
     parser.add_argument("engine", type=Path)
     parser.add_argument("--source", required=True, help="the frame")
     parser.add_argument("--device", default="cuda:0,1")
+    parser.add_argument("--groups", default="1,2", help="of each GPU; the best of them counts")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--frames", type=int, default=200, help="of each camera, in a round")
+    parser.add_argument("--depths", default="1,2", help="frames in flight of each camera's pipeline")
     parser.add_argument("--camera-rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     options = parser.parse_args()
@@ -244,19 +201,26 @@ def main() -> None:
         engine = load_engine(file, options.device)
         held.callback(engine.close)
         gpus = [Gpu(part.device, part) for part in engine.parts]
-        measured = frames(gpus, frame, options.rounds)
-        each = []
-        for gpu in gpus:
-            alone = load_engine(file, gpu.device.name)
-            held.callback(alone.close)
-            each.append(held.enter_context(TiledPipeline(alone, PipelineSettings("tiled+global"))))
+        groups = [int(number) for number in options.groups.split(",")]
+        measured = frames(gpus, frame, options.rounds, groups=groups)
         report = {
             "environment": environment(os.cpu_count() or 1, gpus[0].device.info.pci_bus_id),
             "engine": file.sha256,
             "frame_px": f"{frame.shape[1]}x{frame.shape[0]}",
             "reached": gpus[-1].device.reach(gpus[0].device),
             "frames": measured,
-            "cameras": cameras(each, frame, options.frames, options.camera_rounds),
+            "cameras": [
+                cameras(
+                    file,
+                    [gpu.device.name for gpu in gpus],
+                    frame,
+                    options.frames,
+                    options.camera_rounds,
+                    depth=depth,
+                )
+                for depth in map(int, options.depths.split(","))
+                if options.camera_rounds
+            ],
         }
         emit(report, options.json)
         print(table(report))

@@ -6,7 +6,10 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +32,9 @@ from yolotrt.workflow.records import frame_record
 
 SHARDS = "shards"
 """Folder of the results."""
+
+AHEAD = 2
+"""Pictures that are read and decoded while the one before them is looked at."""
 
 _AGAIN = "Run the same command again: it plans anew, and keeps what is done."
 
@@ -124,7 +130,10 @@ class Worker:
         begin, tally = time.perf_counter(), _ShardCount()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", PictureWarning)
-            records = [record for item in shard.items for record in self._look(item, tally)]
+            records: list[Record] = []
+            with _read_ahead(shard.items) as items:
+                for item, picture in items:
+                    records += self._look(item, picture, tally)
         write_records(self._job.layout, records, target)
         kinds = {w.message.kind: str(w.message) for w in said if isinstance(w.message, PictureWarning)}
         return Outcome(
@@ -141,10 +150,10 @@ class Worker:
         """Free the engine."""
         self._pipeline.close()
 
-    def _look(self, item: Item, tally: _ShardCount) -> Iterator[Record]:
+    def _look(self, item: Item, picture: Future[Frame] | None, tally: _ShardCount) -> Iterator[Record]:
         """Give a record for each frame of an item; what cannot be read has one, too, which says so."""
         try:
-            for name, image, moment in _frames(item):
+            for name, image, moment in _frames(item, picture):
                 result = self._pipeline(image)
                 number = item.first_id + (0 if moment is None else moment.index)
                 ids = RecordIds({name: number}, self._classes, {})
@@ -163,27 +172,58 @@ def result_path(folder: Path, shard: Shard, layout_name: str) -> Path:
     return folder / SHARDS / (shard.name + layout(layout_name).suffix)
 
 
-def _frames(item: Item) -> Iterator[tuple[str, Frame, Moment | None]]:
+@contextmanager
+def _read_ahead(items: Sequence[Item]) -> Iterator[Iterator[tuple[Item, Future[Frame] | None]]]:
+    """Give items with their pictures, which a thread reads and decodes in advance; of a video there is none.
+
+    Decoding a picture takes longer than a GPU takes to look at it.
+    """
+    pool = ThreadPoolExecutor(1, "yolotrt-read")
+    coming: deque[tuple[Item, Future[Frame] | None]] = deque()
+
+    def ahead() -> Iterator[tuple[Item, Future[Frame] | None]]:
+        for item in items:
+            coming.append((item, pool.submit(_picture, item) if item.part is None else None))
+            if len(coming) > AHEAD:
+                yield coming.popleft()
+        while coming:
+            yield coming.popleft()
+
+    try:
+        yield ahead()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _frames(item: Item, picture: Future[Frame] | None) -> Iterator[tuple[str, Frame, Moment | None]]:
+    if picture is not None:
+        yield item.name, picture.result(), None
+        return
+    if item.error is not None:
+        raise ImageError(item.error)
+    assert item.part is not None, "an item without a part is a picture"
+    path = Path(item.path)
+    if not _as_planned(item, path):
+        raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
+    came = False
+    for found in part_frames(path, item.part):
+        came = True
+        yield f"{item.name}#{found.moment.index}", as_frame(found.image), found.moment
+    if item.frames and not came:
+        raise ImageError(f"{item.name}: frames from {item.part.first} on cannot be decoded.")
+
+
+def _picture(item: Item) -> Frame:
     if item.error is not None:
         raise ImageError(item.error)
     path = Path(item.path)
-    if item.part is not None:
-        if not _as_planned(item, path):
-            raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
-        came = False
-        for found in part_frames(path, item.part):
-            came = True
-            yield f"{item.name}#{found.moment.index}", as_frame(found.image), found.moment
-        if item.frames and not came:
-            raise ImageError(f"{item.name}: frames from {item.part.first} on cannot be decoded.")
-        return
     try:
         data = path.read_bytes()
     except OSError as exc:
         raise InputError(f"{item.name} cannot be read any more ({exc.strerror}).", hint=_AGAIN) from exc
     if sha256_bytes(data) != item.sha256:
         raise InputError(f"{item.name} was changed after the batch was planned.", hint=_AGAIN)
-    yield item.name, decode_image(data, path), None
+    return decode_image(data, path)
 
 
 def _as_planned(item: Item, path: Path) -> bool:
