@@ -144,7 +144,7 @@ def _works(process: psutil.Process) -> bool:
         words = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    return words.startswith("ray::Hand") or "spawn_main" in words
+    return words.startswith("ray::Hand") or "yolotrt.scale.crew" in words
 
 
 def parts(engine: Path, pictures: Path, count: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.pipeline.test_tiled import DECODE, on_cpu, on_gpu
 from yolotrt.arrays import Frame
+from yolotrt.bench.settings import SweepSettings
 from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.thumbnail import brightness, cells_of
@@ -218,5 +219,7 @@ def test_what_makes_no_sense_is_refused() -> None:
             TileChoice.parse(text)
     with pytest.raises(UsageError, match="means nothing without tiles"):
         PipelineSettings("global", tiles=adaptive)
+    with pytest.raises(UsageError, match="means nothing without tiles"):
+        SweepSettings(("global",), tiles=adaptive)
     with pytest.raises(UsageError, match="two cannot be in flight"):
         PipelineSettings(depth=2, tiles=adaptive)

@@ -123,6 +123,7 @@ class SweepSettings:
     def __post_init__(self) -> None:
         self.stop  # noqa: B018 - refuses what makes no sense
         require_overlap(self.overlap)
+        self.tiles.require_tiled(*self.modes)
         if self.pace is not None and self.depth > 1:
             raise UsageError(
                 "--arrival and --pipeline-depth 2 do not go together: frames that come on their own clock "

@@ -106,11 +106,7 @@ class PipelineSettings:
         if self.depth not in (1, 2):
             raise UsageError(f"A pipeline depth of {self.depth} is not supported.", hint="Use 1 or 2.")
         require_overlap(self.overlap)
-        if self.tiles != ALL_TILES and "tiled" not in self.mode:
-            raise UsageError(
-                f"Which tiles run (--tiles {self.tiles.words}) means nothing without tiles.",
-                hint="Use --mode tiled+global or tiled.",
-            )
+        self.tiles.require_tiled(self.mode)
         if self.tiles.adaptive is not None and self.depth > 1:
             raise UsageError(
                 "--tiles adaptive chooses by the frame before, so that two cannot be in flight.",

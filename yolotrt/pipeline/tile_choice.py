@@ -83,6 +83,18 @@ class TileChoice:
         """
         return grid if self.regions is None else self.regions.of(grid)
 
+    def require_tiled(self, *modes: str) -> None:
+        """Refuse a choice of tiles where no mode has any.
+
+        Raises:
+            UsageError: So it is.
+        """
+        if self != ALL_TILES and not any("tiled" in mode for mode in modes):
+            raise UsageError(
+                f"Which tiles run (--tiles {self.words}) means nothing without tiles.",
+                hint="Use --mode tiled+global or tiled.",
+            )
+
     @property
     def words(self) -> str:
         """As on the command line."""

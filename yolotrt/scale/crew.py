@@ -6,20 +6,19 @@ given again. The same :class:`Hand` does the work in a local process and as an a
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from yolotrt import errors
 from yolotrt.errors import DeviceError, StorageError, YoloTrtError
 from yolotrt.scale.job import Job, Outcome, Worker
 from yolotrt.scale.plan import Shard
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
 
 
 @dataclass(frozen=True)
@@ -124,13 +123,16 @@ def _refused(shard: int | None, exc: YoloTrtError) -> Refused:
 
 
 class LocalCrew:
-    """Workers in processes of this machine; they end with this one, however it ends."""
+    """Workers in processes of this machine; they end with this one, however it ends.
+
+    Each is a Python of its own, which runs nothing of the caller's script: ``multiprocessing`` would import
+    that, and a script without a guard would start its batch again in every worker.
+    """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.size = len(jobs)
         self._jobs = list(jobs)
-        self._context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        self._members: list[tuple[SpawnProcess, Connection]] = []
+        self._members: list[tuple[subprocess.Popen[bytes], Connection]] = []
         try:
             for job in jobs:
                 self._members.append(self._hired(job))
@@ -157,7 +159,7 @@ class LocalCrew:
             except (EOFError, OSError):
                 process, pipe = self._members[member]
                 pipe.close()
-                process.join()
+                process.wait()
                 self._members[member] = self._hired(self._jobs[member])
                 news.append((member, Lost()))
         return news
@@ -168,26 +170,40 @@ class LocalCrew:
             process.terminate()
             pipe.close()
         for process, _ in self._members:
-            process.join()
+            process.wait()
         self._members.clear()
 
-    def _hired(self, job: Job) -> tuple[SpawnProcess, Connection]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, job), daemon=True, name="yolotrt-worker")
-        process.start()
-        theirs.close()
+    def _hired(self, job: Job) -> tuple[subprocess.Popen[bytes], Connection]:
+        ours, theirs = Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _WORKER, str(theirs.fileno()), *sys.path],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        ours.send(job)
         return process, ours
 
 
-def _work(pipe: Connection, job: Job) -> None:
-    """Be a worker: load the engine, then compute what comes, until the driver ends."""
+_WORKER = (
+    "import sys; sys.path[:] = sys.argv[2:]; from yolotrt.scale.crew import work; work(int(sys.argv[1]))"
+)
+
+
+def work(pipe: int) -> None:
+    """Be a worker: load the engine, then compute what comes, until the driver ends.
+
+    Args:
+        pipe: File descriptor of a connection, on which the job comes first.
+    """
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, who ends its workers
-    hand = Hand(job)
     try:
-        pipe.send(hand.begin())
-        while True:
-            pipe.send(hand.do(pipe.recv()))
+        with Connection(pipe) as driver:
+            hand = Hand(driver.recv())
+            driver.send(hand.begin())
+            while True:
+                driver.send(hand.do(driver.recv()))
     except (EOFError, OSError):
         return
 
