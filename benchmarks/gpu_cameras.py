@@ -168,12 +168,15 @@ def _camera(pipe: Connection, file: EngineFile, name: str, frame: Frame, count: 
 
 
 def rows(found: dict[str, Any]) -> list[str]:
-    """Return lines of a table: frames a second, and times one GPU."""
+    """Return lines of a table: frames a second, times one GPU, and what is wanted."""
     lines = []
     for way, rates in found["frames_per_second"].items():
+        kind, _, who = way.partition(": ")
+        lying = "the GPU" if kind == "gpu" else kind
         times = found["times_one"].get(way)
+        against = "1.00x |" if times is None else f"{times:.2f}x | at least {found['target']}x"
         lines.append(
-            f"| cameras from {way} | {np.median(rates):.0f} frames/s "
-            f"| {'' if times is None else f'{times:.2f}x'} | at least {found['target']}x |"
+            f"| cameras, frames in {lying}, {found['depth']} in flight: {who} "
+            f"| {np.median(rates):.0f} frames/s | {against} |"
         )
     return lines

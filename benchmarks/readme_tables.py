@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy_tables, adaptive_table, scaling_tables, speed_tables
+from benchmarks import accuracy_tables, adaptive_table, batch_gpus, scaling_tables, speed_tables
 from benchmarks.bound_tables import engines_table, errors_table, lost, within_table
 from benchmarks.markdown import points, rows_table, table_of
 from benchmarks.peer_tables import beside
@@ -122,6 +122,7 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "batch-kills": ("batch-kills", scaling_tables.kills),
     "batch-overhead": ("batch-overhead", scaling_tables.overhead),
     "service-load": ("service-load", scaling_tables.service),
+    "two-gpus-batch": ("two-gpus", lambda found: f"{batch_gpus.table(found['batch'])}\n"),
     "peer-networks": ("peers", speed_tables.peer_networks),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""
