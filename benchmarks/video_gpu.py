@@ -144,7 +144,7 @@ def agreed(clip: Path, device: Device, pipeline: TiledPipeline, count: int) -> d
     same = [bgr(frame._copied(), frame.colours) for frame in frames_of(clip, device, count)]
     ours = [result.detections for result in pipeline.frames(frames_of(clip, device, count))]
 
-    def of(pictures: Sequence[Frame]) -> list[Detections]:
+    def of(pictures: Sequence[Any]) -> list[Detections]:
         return [result.detections for result in pipeline.frames(pictures)]
 
     found = {
@@ -157,7 +157,7 @@ def agreed(clip: Path, device: Device, pipeline: TiledPipeline, count: int) -> d
 def noisy(picture: Frame) -> Frame:
     """Return a picture with 0.6 % of its samples a level higher or lower: what rounding alone may do."""
     by = np.random.default_rng(0).choice([-1, 0, 1], picture.shape, p=[0.003, 0.994, 0.003])
-    return np.clip(picture + by, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + by, 0, 255), np.uint8)
 
 
 def speeds(clip: Path, device: Device, pipeline: TiledPipeline, frames: int, rounds: int) -> dict[str, Any]:

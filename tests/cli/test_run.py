@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
+from tests.data.clips import clip
 from tests.data.streams import FFMPEG, RtspCamera, needs_ffmpeg
 from yolotrt.artifacts.documents import read_json
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -35,6 +36,19 @@ def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Pa
     assert (found["counts"]["read"], found["processed"], found["counts"]["dropped"]) == (4, 4, 0)
     assert found["latency"]["p50"] > 0
     assert "frames out" in done.out
+
+
+def test_several_sources_share_batches(cli: Cli, engine: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        clip(tmp_path / f"{name}.mp4", 4)
+    run = ("run", engine, "--mode", "global", "--drop", "block", "--deal", "batches", "--source", "a.mp4")
+    done = cli(*run)
+    assert done.code == 2
+    assert "several sources" in done.err
+    done = cli(*run, "--source", "b.mp4", "--json", "run.json")
+    assert done.code == 0, done.err
+    assert "8 images ran in" in done.err
+    assert [camera["processed"] for camera in read_json(tmp_path / "run.json")["cameras"]] == [4, 4]
 
 
 def test_an_error_ends_with_the_report(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:

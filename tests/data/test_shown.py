@@ -9,7 +9,7 @@ import av
 import pytest
 
 from tests.data.clips import clip
-from yolotrt.data.shown import WINDOW, ShownTimes, Times
+from yolotrt.data.shown import WINDOW, PacketTimes, ShownTimes
 
 
 def packets(path: Path) -> list[av.Packet]:
@@ -57,4 +57,4 @@ def test_packets_without_a_frame_shift_the_others_for_a_while_only(tmp_path: Pat
 
 
 def test_more_frames_than_packets_have_no_times() -> None:
-    assert ShownTimes().show(1) == Times()
+    assert ShownTimes().show(1) == PacketTimes()

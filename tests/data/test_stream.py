@@ -13,25 +13,31 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.cuda.emulator import emulated
 from tests.data.clips import clip, number
 from tests.data.streams import RtspCamera, needs_ffmpeg
+from tests.data.test_packets import StandIn
+from yolotrt.cuda.nvdec import Nvdec
 from yolotrt.data.colours import FULL_RANGE, VIDEO_RANGE
+from yolotrt.data.packets import OnGpu
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.timeline import LiveTimeline
 from yolotrt.data.video import MovingSource, moving_sources
 from yolotrt.data.video_decoders import Decoder, decoder_states
+from yolotrt.data.yuv import YuvFrame, on_host
 from yolotrt.errors import InputError
 
 
 @contextmanager
-def served(data: bytes) -> Iterator[str]:
-    """Send bytes to whoever connects, once, and then nothing more."""
+def served(data: bytes, times: int = 1) -> Iterator[str]:
+    """Send bytes to whoever connects, once or several times, and then nothing more."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def send() -> None:
-            peer, _ = server.accept()
-            with peer:
-                peer.sendall(data)
+            for _ in range(times):
+                peer, _ = server.accept()
+                with peer:
+                    peer.sendall(data)
 
         thread = threading.Thread(target=send, daemon=True)
         thread.start()
@@ -71,8 +77,13 @@ def test_the_stamps_of_a_stream_with_b_frames_are_kept_in_the_order_of_time(tmp_
 def test_an_rtsp_camera_says_when_each_frame_was(tmp_path: Path) -> None:
     camera = RtspCamera(tmp_path)
     camera.on("160x128")
+    told: list[str] = []
     try:
-        with closing(opened(camera.address)) as source:
+        (source,) = moving_sources(camera.address, timeout_s=1)
+        assert isinstance(source, NetworkStream)
+        source.on_gpu = OnGpu(lambda: Nvdec(emulated(), live=True), note=told.append)
+        source.open()
+        with closing(source):
             moments = []
             for _ in range(4):
                 assert source.read() is not None
@@ -80,9 +91,36 @@ def test_an_rtsp_camera_says_when_each_frame_was(tmp_path: Path) -> None:
                 moments.append(source.moment)
     finally:
         camera.off()
+    assert len(told) == 1, "why NVDEC does not decode it here"
+    assert told[0].startswith(f"the processor decodes {source.name}: ")
     assert [moment.index for moment in moments] == [0, 1, 2, 3]
     assert np.diff([moment.stamp_s or 0 for moment in moments]) == pytest.approx([0.04] * 3, abs=1e-3)
     assert np.diff([moment.time_s for moment in moments]) == pytest.approx([0.04] * 3, abs=1e-3)
+
+
+def test_a_stream_that_comes_back_gets_a_decoder_of_its_own(tmp_path: Path) -> None:
+    path = clip(tmp_path / "v.ts", 6, options={"bf": "0"})
+    decoders: list[StandIn] = []
+
+    def new() -> StandIn:
+        decoders.append(StandIn())
+        return decoders[-1]
+
+    found: list[int] = []
+    with (
+        served(path.read_bytes(), times=2) as address,
+        closing(NetworkStream("it", address, timeout_s=1)) as it,
+    ):
+        it.on_gpu = OnGpu(new, required=True)
+        for _ in range(2):
+            it.open()
+            while (image := it.read()) is not None:
+                assert isinstance(image, YuvFrame)
+                found.append(number(on_host(image)))
+    assert found == [0, 1, 2, 3, 4, 5] * 2
+    assert [decoder.closed for decoder in decoders] == [1, 1]
+    assert it.moment is not None
+    assert it.moment.index == 11
 
 
 def test_live_time_goes_on_over_interruptions_and_leaps() -> None:

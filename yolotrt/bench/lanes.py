@@ -11,9 +11,10 @@ from yolotrt.data.feeds import Feeds
 from yolotrt.data.queued import FeedCounts, Queued
 from yolotrt.errors import UsageError
 
-Deal = Literal["auto", "tiles", "sources"]
-DEALS: tuple[Deal, ...] = ("auto", "tiles", "sources")
-"""What is dealt out to several GPUs: the tiles of every frame, or the sources, each with all its frames."""
+Deal = Literal["auto", "tiles", "sources", "batches"]
+DEALS: tuple[Deal, ...] = ("auto", "tiles", "sources", "batches")
+"""What is dealt out to several GPUs: the tiles of every frame, or the sources, each with all its frames. On a
+processor: the batches of one engine, to several sources."""
 
 P = TypeVar("P")
 
@@ -32,6 +33,12 @@ def lanes_of(device: str, sources: int, deal: Deal = "auto") -> list[str]:
         UsageError: The words are no device, or there is nothing to deal out.
     """
     gpus = require_device(device) or ()
+    if deal == "batches":
+        if sources < 2:
+            raise UsageError(
+                "--deal batches wants several sources.", hint="Like this: --source a.mp4 --source b.mp4"
+            )
+        return [device] * sources
     lanes = min(len(gpus), sources)
     if deal == "sources" and lanes < 2:
         raise UsageError(

@@ -24,7 +24,7 @@ _HERE = {
     "--format": "--backend: yolotrt build MODEL --backend tensorrt, tensorrt-rtx, fused or onnxruntime.",
     "--model": "the first word: yolotrt VERB MODEL ...",
     "--project": "--save DIR, or -o FILE.",
-    "--show": "--save: pictures and videos are drawn into files.",
+    "--show": "--save: pictures and videos are drawn into files. yolotrt run has --show.",
     "--save-conf": "--json: records carry the scores.",
     "--save-crop": "--json or to_supervision(): boxes and masks to cut by.",
     "--retina-masks": "nothing: masks always have the resolution of the frame.",

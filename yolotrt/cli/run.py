@@ -42,7 +42,7 @@ from yolotrt.cli.options import (
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.cli.run_live import live
-from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Video
+from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Show, Video
 from yolotrt.errors import InputError, StorageError, UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
 
@@ -96,6 +96,7 @@ def run(
     jsonl: Lines = None,
     save: Video = None,
     on_frame: OnFrame = None,
+    show: Show = False,
     decoder: Annotated[
         str,
         typer.Option(help="What decodes: auto, nvdec, pyav or opencv; yolotrt doctor tells which works."),
@@ -115,8 +116,8 @@ def run(
     deal: Annotated[
         str,
         typer.Option(
-            help="What several GPUs share: tiles of every frame, or sources, each with all its frames; "
-            "auto deals out sources if there are several."
+            help="What several GPUs share: tiles of every frame, or sources, each with all its frames; auto "
+            "deals out sources if there are several. batches: sources share those of a processor's engine."
         ),
     ] = "auto",
     trust: Trust = False,
@@ -127,8 +128,8 @@ def run(
 
     For each source a thread fills a short queue; several take turns. A stream that stalls, ends or changes
     its size is opened again and the run goes on; Ctrl-C or an error ends it with the report. Results go
-    where --jsonl, --save and --on-frame say, each at its own speed: what one cannot take in time is dropped
-    and counted, or with --drop block waited for.
+    where --jsonl, --save, --show and --on-frame say, each at its own speed: what one cannot take in time is
+    dropped and counted, or with --drop block waited for.
 
     \b
     Examples:
@@ -156,11 +157,12 @@ def run(
     from yolotrt.data.video import moving_sources
     from yolotrt.data.video_decoders import DECODERS
     from yolotrt.machine.environment import packages
-    from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES
+    from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES, PipelineSettings
     from yolotrt.pipeline.tile_choice import TileChoice
     from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
+    from yolotrt.scale.shared import sharing_pipelines
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
     from yolotrt.workflow.calibrated_light import noting_light
     from yolotrt.workflow.decoding import decode_where_processed, warm_up
@@ -190,8 +192,9 @@ def run(
         decoder=chosen,
         raw=RawFormat.asked(size, pixel_format),
     )
-    lanes = lanes_of(device, len(found), choice(deal, "--deal", DEALS))
-    outputs = RunOutputs(jsonl, save, on_frame, len(found))
+    dealt = choice(deal, "--deal", DEALS)
+    lanes = lanes_of(device, len(found), dealt)
+    outputs = RunOutputs(jsonl, save, on_frame, len(found), show=show)
     claim_outputs([json_output(json, DOCUMENT.kind), *outputs.claims], *read, overwrite=overwrite)
     name = found[0].name if len(found) == 1 else label(wanted)
     if arrival is not None and (fps is not None or policy == "block"):
@@ -211,23 +214,27 @@ def run(
     failure: BaseException | None = None
     with (
         ExitStack() as opened,
-        live(name) as show,
+        live(name) as display,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
-        pipelines = [
-            opened.enter_context(
-                TiledPipeline.open(
-                    engine, global_engine=global_engine, device=lane, trust=trust, warn=warn, **settings
-                )
-            )
-            for lane in lanes
-        ]
+        opening: dict[str, Any] = {"global_engine": global_engine, "trust": trust, "warn": warn}
+        if dealt == "batches":
+            sharing = sharing_pipelines(
+                engine, len(lanes), PipelineSettings(**settings), device=device, deadline_s=deadline_s,
+                tell=note, **opening,
+            )  # fmt: skip
+            pipelines = opened.enter_context(sharing)
+        else:
+            pipelines = [
+                opened.enter_context(TiledPipeline.open(engine, device=lane, **opening, **settings))
+                for lane in lanes
+            ]
         if known := threshold_note(engine):
             note(known)
 
         def tick(seen: Sustained) -> None:
             last[:] = [seen]
-            show(seen)
+            display(seen)
             if publish is not None:
                 publish(exposition(seen, engine.name, name))
 

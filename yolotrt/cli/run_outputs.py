@@ -46,6 +46,11 @@ OnFrame = Annotated[
 ]
 
 
+Show = Annotated[
+    bool, typer.Option("--show", help="Also show each source in a window, where there is a display.")
+]
+
+
 class RunOutputs:
     """What was asked for.
 
@@ -54,13 +59,21 @@ class RunOutputs:
         video: ``--save``.
         on_frame: ``--on-frame``.
         sources: How many sources there are.
+        show: ``--show``.
 
     Raises:
         UsageError: The video is no MP4, or the function is not there.
+        EnvironmentFault: There is no display.
     """
 
-    def __init__(self, lines: str | None, video: Path | None, on_frame: str | None, sources: int) -> None:
-        self.lines, self._on_frame = lines, on_frame
+    def __init__(
+        self, lines: str | None, video: Path | None, on_frame: str | None, sources: int, *, show: bool = False
+    ) -> None:
+        self.lines, self._on_frame, self._show = lines, on_frame, show
+        if show:
+            from yolotrt.workflow.window import require_display
+
+            require_display()
         if video is not None and video.suffix.lower() != ".mp4":
             raise UsageError(f"--save {video} is no .mp4.", hint="Like this: --save found.mp4")
         self.videos = [] if video is None else [video]
@@ -132,6 +145,10 @@ class RunOutputs:
         for place, path in enumerate(self.videos):
             opening = video_output(path, named[place][1] or USUAL_FPS, drawn, note)
             yield str(path), place, opening, True
+        if self._show:
+            from yolotrt.workflow.window import window_output
+
+            yield "--show", None, window_output(drawn), True
         if self._function is not None:
             yield str(self._on_frame), None, function_output(self._function), True
 

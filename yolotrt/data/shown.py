@@ -16,7 +16,7 @@ WINDOW = 64
 back."""
 
 
-class Times(NamedTuple):
+class PacketTimes(NamedTuple):
     """Of a packet; see :class:`yolotrt.data.packets.GpuFrame`."""
 
     pts: int | None = None
@@ -34,14 +34,14 @@ class ShownTimes:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, int, Times]] = []
+        self._waiting: list[tuple[int, int, int, PacketTimes]] = []
         self._sent, self._part, self._latest = 0, 0, 0
         self._ahead: deque[int] = deque(maxlen=WINDOW)
 
     def send(self, packet: Packet[VideoStream]) -> int:
         """Note a packet; return its number, which the decoder is to tell with its frame."""
         self._sent += 1
-        times = Times(packet.pts, packet.dts, packet.duration, packet.time_base)
+        times = PacketTimes(packet.pts, packet.dts, packet.duration, packet.time_base)
         shown = self._latest if packet.pts is None else packet.pts
         # All that is sent before a key frame is shown before it: what says otherwise is another recording.
         if packet.is_keyframe and shown < self._latest:
@@ -50,14 +50,14 @@ class ShownTimes:
         heappush(self._waiting, (self._part, shown, self._sent, times))
         return self._sent
 
-    def show(self, number: int) -> Times:
+    def show(self, number: int) -> PacketTimes:
         """Return the times of the frame that is shown next.
 
         Args:
             number: What the decoder tells of its packet.
         """
         if not self._waiting:
-            return Times()
+            return PacketTimes()
         _, _, sent, times = heappop(self._waiting)
         self._ahead.append(number - sent)
         lost = round(sum(self._ahead) / WINDOW) if len(self._ahead) == WINDOW else 0
