@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
@@ -18,6 +20,7 @@ from tests.data.clips import clip
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.errors import ExecutionError, InputError, StorageError, UsageError
 from yolotrt.pipeline.settings import PipelineSettings
+from yolotrt.pipeline.tiled import Frame, FrameResult, TiledPipeline
 from yolotrt.scale.batch import run_batch
 from yolotrt.scale.crew import Crew, Hand, Lost, Refused, Said
 from yolotrt.scale.inputs import inputs
@@ -220,6 +223,32 @@ def test_processes_give_the_same_bytes_and_one_that_is_killed_is_replaced(
             hand.do(shard)
             assert result_path(tmp_path / "one", shard, "jsonl").exists()
     assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_pictures_of_one_size_are_looked_at_behind_each_other(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And their results stand in the order of the inputs."""
+    for name, wh in (("a", (90, 70)), ("b", (70, 90)), ("c", (90, 70)), ("d", (70, 90))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((wh[1], wh[0], 3), 9, np.uint8))
+    words = (str(tmp_path / "*.png"),)
+    write_plan(tmp_path, Request("e", "0" * 64, {}, words, "jsonl", 4), inputs(words))
+    (tmp_path / "shards").mkdir()
+    hand, seen = Hand(Job(str(world / "e.onnx"), PipelineSettings("global"), str(tmp_path))), list[int]()
+    hand.begin()
+    look = TiledPipeline.__call__
+
+    def noted(pipeline: TiledPipeline, frame: Frame) -> FrameResult:
+        seen.append(frame.shape[0])
+        return look(pipeline, frame)
+
+    monkeypatch.setattr(TiledPipeline, "__call__", noted)
+    with read_plan(tmp_path) as (_, shards):
+        for shard in shards:
+            hand.do(shard)
+    assert seen == [70, 70, 90, 90]
+    (lines,) = (path.read_text().splitlines() for path in (tmp_path / "shards").iterdir())
+    assert [json.loads(line)["height"] for line in lines] == [70, 90, 70, 90]
 
 
 def test_a_folder_of_something_else_is_refused(world: Path, tmp_path: Path) -> None:

@@ -6,17 +6,14 @@ import os
 import socket
 import time
 import warnings
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from yolotrt.arrays import Frame
-from yolotrt.artifacts.hashing import sha256_bytes
 from yolotrt.data.coco.names import category_ids
-from yolotrt.data.images import decode_image
 from yolotrt.data.video_file import Moment
 from yolotrt.data.video_parts import part_frames
 from yolotrt.errors import ImageError, InputError, PictureWarning
@@ -26,17 +23,13 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.scale.layouts import layout, write_records
 from yolotrt.scale.plan import Item, Shard
+from yolotrt.scale.reading import AGAIN, pictures_ahead
 from yolotrt.workflow.identity import RecordIds
 from yolotrt.workflow.predict import Found
 from yolotrt.workflow.records import frame_record
 
 SHARDS = "shards"
 """Folder of the results."""
-
-AHEAD = 2
-"""Pictures that are read and decoded while the one before them is looked at."""
-
-_AGAIN = "Run the same command again: it plans anew, and keeps what is done."
 
 
 @dataclass(frozen=True)
@@ -130,11 +123,11 @@ class Worker:
         begin, tally = time.perf_counter(), _ShardCount()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", PictureWarning)
-            records: list[Record] = []
-            with _read_ahead(shard.items) as items:
-                for item, picture in items:
-                    records += self._look(item, picture, tally)
-        write_records(self._job.layout, records, target)
+            records: list[list[Record]] = [[] for _ in shard.items]
+            with pictures_ahead(shard.items) as coming:
+                for place, picture in coming:
+                    records[place] += self._look(shard.items[place], picture, tally)
+        write_records(self._job.layout, list(chain.from_iterable(records)), target)
         kinds = {w.message.kind: str(w.message) for w in said if isinstance(w.message, PictureWarning)}
         return Outcome(
             shard.index,
@@ -172,29 +165,6 @@ def result_path(folder: Path, shard: Shard, layout_name: str) -> Path:
     return folder / SHARDS / (shard.name + layout(layout_name).suffix)
 
 
-@contextmanager
-def _read_ahead(items: Sequence[Item]) -> Iterator[Iterator[tuple[Item, Future[Frame] | None]]]:
-    """Give items with their pictures, which a thread reads and decodes in advance; of a video there is none.
-
-    Decoding a picture takes longer than a GPU takes to look at it.
-    """
-    pool = ThreadPoolExecutor(1, "yolotrt-read")
-    coming: deque[tuple[Item, Future[Frame] | None]] = deque()
-
-    def ahead() -> Iterator[tuple[Item, Future[Frame] | None]]:
-        for item in items:
-            coming.append((item, pool.submit(_picture, item) if item.part is None else None))
-            if len(coming) > AHEAD:
-                yield coming.popleft()
-        while coming:
-            yield coming.popleft()
-
-    try:
-        yield ahead()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _frames(item: Item, picture: Future[Frame] | None) -> Iterator[tuple[str, Frame, Moment | None]]:
     if picture is not None:
         yield item.name, picture.result(), None
@@ -204,26 +174,13 @@ def _frames(item: Item, picture: Future[Frame] | None) -> Iterator[tuple[str, Fr
     assert item.part is not None, "an item without a part is a picture"
     path = Path(item.path)
     if not _as_planned(item, path):
-        raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=_AGAIN)
+        raise InputError(f"{item.name} was changed or removed after the batch was planned.", hint=AGAIN)
     came = False
     for found in part_frames(path, item.part):
         came = True
         yield f"{item.name}#{found.moment.index}", as_frame(found.image), found.moment
     if item.frames and not came:
         raise ImageError(f"{item.name}: frames from {item.part.first} on cannot be decoded.")
-
-
-def _picture(item: Item) -> Frame:
-    if item.error is not None:
-        raise ImageError(item.error)
-    path = Path(item.path)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise InputError(f"{item.name} cannot be read any more ({exc.strerror}).", hint=_AGAIN) from exc
-    if sha256_bytes(data) != item.sha256:
-        raise InputError(f"{item.name} was changed after the batch was planned.", hint=_AGAIN)
-    return decode_image(data, path)
 
 
 def _as_planned(item: Item, path: Path) -> bool:
