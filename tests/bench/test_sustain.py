@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import onnx
 import pytest
 
 from tests.data.test_feed import Script
+from tests.pipeline.test_tiled import DECODE, on_gpu
 from yolotrt.backends.onnxruntime.fixed import fixed_batch
 from yolotrt.bench.lanes import lanes_of
 from yolotrt.bench.run_file import DOCUMENT, RunReport
@@ -20,6 +22,7 @@ from yolotrt.data.queued import Queued
 from yolotrt.errors import ArtifactError, ExecutionError, ImageError, UsageError
 from yolotrt.pipeline.flights import Pending
 from yolotrt.pipeline.frames import FrameResult
+from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.report.sustain_tables import sustain_line, sustain_table
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -129,9 +132,38 @@ def test_sources_are_dealt_out_to_pipelines_that_run_side_by_side(
         feeds.close()
 
 
+def test_frames_of_several_cameras_share_batches_on_a_gpu(tiny_onnx: Path) -> None:
+    """Those that wait at the same time go together, also beside frames of another size."""
+    sources = [Script([_picture(seed, wh) for seed in range(4)]) for wh in ((128, 96), (128, 96), (96, 64))]
+    feeds = Feeds(sources, policy="block").start()
+    for part in feeds.parts:
+        while len(part._queue) < 2:
+            time.sleep(0.001)
+    found: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    settings = PipelineSettings("global", decode=DECODE, depth=2)
+
+    def deliver(queued: Queued, result: FrameResult) -> None:
+        found[queued.source].append(len(result.detections))
+        assert result.frame_wh == (queued.frame.shape[1], queued.frame.shape[0])
+
+    with TiledPipeline(on_gpu(tiny_onnx), settings) as shared:
+        alone = {k: [len(shared(_picture(seed, (128, 96))).detections) for seed in range(4)] for k in (0, 1)}
+        run = sustain(shared, feeds, deliver=deliver)
+        assert shared._on_gpus is not None
+        assert 2 in shared._on_gpus._shared._made
+    feeds.close()
+    assert (run.processed, run.failed) == (12, 0)
+    assert {k: found[k] for k in (0, 1)} == alone
+    assert run.fairness == 1
+
+
+def _picture(seed: int, wh: tuple[int, int]) -> object:
+    return np.random.default_rng(seed).integers(0, 256, (wh[1], wh[0], 3), np.uint8)
+
+
 class _Broken:
     pci_bus_ids = ()
-    depth = 1
+    depth = most_together = 1
 
     def submit(self, frame: object, *, stream: int) -> Pending:
         raise ExecutionError("The engine is broken.")
@@ -141,7 +173,7 @@ class _Watched:
     """A pipeline that notes its thread; both meet at their first frames, which they do only side by side."""
 
     pci_bus_ids = ()
-    depth = 1
+    depth = most_together = 1
 
     def __init__(self, pipeline: TiledPipeline, lanes: dict[int, set[int]], met: threading.Barrier) -> None:
         self._pipeline, self._lanes, self._met, self._frames = pipeline, lanes, met, 0

@@ -46,6 +46,19 @@ def test_sources_take_turns_however_many_frames_one_of_them_has() -> None:
     feeds.close()
 
 
+def test_frames_that_wait_at_the_same_time_are_had_together() -> None:
+    feeds = Feeds([Script([_frame(k), _frame(k)]) for k in range(4)], policy="block").start()
+    for part in feeds.parts:
+        while len(part._queue) < 2:
+            time.sleep(0.001)
+    first = feeds.get(1)
+    assert first is not None
+    assert [q.source for q in feeds.also_waiting(first, 2)] == [1, 2]
+    assert [q.source for q in feeds.also_waiting(first, 9, (0, 1, 3))] == [3, 1]
+    assert _taken(feeds) == [(0, 0), (2, 2), (3, 3)]
+    feeds.close()
+
+
 def test_one_that_cannot_be_read_hurts_none_of_the_others() -> None:
     said: list[str] = []
     steps: Sequence[object] = [_frame(0), ImageError("broken")]

@@ -77,6 +77,10 @@ class LaneFeed:
         """Return the next frame, or None; see :meth:`yolotrt.data.feeds.Feeds.get`."""
         return None if self._stop.is_set() else self._feeds.get(timeout_s, self._places)
 
+    def also_waiting(self, but: Queued, most: int) -> list[Queued]:
+        """Return frames of others that wait just now; see :meth:`yolotrt.data.feeds.Feeds.also_waiting`."""
+        return self._feeds.also_waiting(but, most, self._places)
+
 
 def in_lanes(
     pipelines: Sequence[P],

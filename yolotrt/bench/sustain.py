@@ -48,6 +48,9 @@ def sustain(
 ) -> Sustained:
     """Process what a feed gives until it ends or the time is up.
 
+    Frames of several sources that wait at the same time share a batch where the pipeline's do; none waits for
+    others to come.
+
     A frame of a new size that the pipeline's groups do not fit, or whose groups the engine has no profile
     for, is counted and left out, unless it is the first one (of several sources: of each). Meanwhile the
     objects that existed before are left out of garbage collections (``gc.freeze``), and threads take turns
@@ -122,6 +125,7 @@ def _process(
     tick_s: float = TICK_S,
 ) -> None:
     clock, due_s = tally.clock, tick_s
+    more = pipeline.most_together - 1
     flying: deque[tuple[Queued, int, Pending]] = deque()
 
     @contextmanager
@@ -133,6 +137,9 @@ def _process(
             if tally.hopeless:
                 raise
 
+    def also_waiting(queued: Queued) -> list[Queued]:
+        return feed.also_waiting(queued, more) if more and not isinstance(feed, Feed) else []
+
     def start(queued: Queued) -> None:
         begin = clock()
         with counted(queued):
@@ -142,6 +149,21 @@ def _process(
         queued, begin, pending = flying.popleft()
         with counted(queued):
             finish(queued, begin, pending.result())
+
+    def together(group: Sequence[Queued]) -> None:
+        while flying:
+            land()
+        begin = clock()
+        try:
+            results = pipeline.together([(queued.frame, queued.source) for queued in group])
+        except (UsageError, ArtifactError):  # which of them it is shows one by one
+            for queued in group:
+                start(queued)
+                while flying:
+                    land()
+            return
+        for queued, result in zip(group, results, strict=True):
+            finish(queued, begin, result)
 
     def finish(queued: Queued, begin: int, result: FrameResult) -> None:
         end = clock()
@@ -154,7 +176,9 @@ def _process(
     try:
         while duration_s is None or tally.seconds < duration_s:
             queued = feed.get(0 if flying else PATIENCE_S)
-            if queued is not None:
+            if queued is not None and (others := also_waiting(queued)):
+                together([queued, *others])
+            elif queued is not None:
                 start(queued)
             elif not flying and feed.ended:
                 break

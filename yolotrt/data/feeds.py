@@ -106,12 +106,8 @@ class Feeds:
             self._changed.wait_for(
                 lambda: any(p.waiting for p in parts) or all(p.ended for p in parts), timeout_s
             )
-            ready = [place for place in places if self.parts[place].waiting]
-            if ready:
-                place = min(ready, key=lambda ready: self._turns[ready])
-                self._served += 1
-                self._turns[place] = self._served
-                return replace(self.parts[place].take(self._deadline_s), source=place)
+            for place in self._ready(places)[:1]:
+                return self._taken(place)
         failures = [part.failure for part in self.parts]
         for place, failure in enumerate(failures):
             if failure is not None and place not in self._told:
@@ -120,6 +116,28 @@ class Feeds:
         if all(failures) and failures[0] is not None:
             raise failures[0]
         return None
+
+    def also_waiting(self, but: Queued, most: int, places: Sequence[int] | None = None) -> list[Queued]:
+        """Return frames of other sources that wait just now, one of each, in their turn.
+
+        Args:
+            but: A frame that was taken already.
+            most: How many frames.
+            places: Of which sources; None for all.
+        """
+        with self._changed:
+            ready = self._ready(range(len(self.parts)) if places is None else places)
+            return [self._taken(place) for place in [p for p in ready if p != but.source][:most]]
+
+    def _ready(self, places: Sequence[int]) -> list[int]:
+        """Return the sources of which a frame waits, the one that was served longest ago first."""
+        ready = [place for place in places if self.parts[place].waiting]
+        return sorted(ready, key=lambda place: self._turns[place])
+
+    def _taken(self, place: int) -> Queued:
+        self._served += 1
+        self._turns[place] = self._served
+        return replace(self.parts[place].take(self._deadline_s), source=place)
 
     def close(self) -> None:
         """End the threads and close the sources."""

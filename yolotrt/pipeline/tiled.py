@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from yolotrt.pipeline.adaptive import AdaptivePipeline, Runner
 from yolotrt.pipeline.flights import InTurn, Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
+from yolotrt.pipeline.on_gpus import gpus_of
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from yolotrt.cuda.device import Device
     from yolotrt.pipeline.device.pipeline import DevicePipeline
-    from yolotrt.pipeline.device.share import Gpu
     from yolotrt.pipeline.settings import PipelineKeywords
     from yolotrt.pipeline.tracking import Tracking
 
@@ -74,7 +74,7 @@ class TiledPipeline:
         self._closed = False
         self._owned: list[Engine] = []
         settings = resolved(settings or PipelineSettings(), engine.file.spec.names)
-        gpus = _gpus(engine, global_engine)
+        gpus = gpus_of(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         self._on_gpus: DevicePipeline | None = None
         self._tracking = _tracking() if settings.track else None
@@ -171,6 +171,24 @@ class TiledPipeline:
             return InTurn(self._taken(frame, stream), self._turn, partial(self._numbered, stream=stream))
 
     @property
+    def most_together(self) -> int:
+        """Frames of several cameras that share a batch: on one GPU, with the global pass alone; else 1."""
+        return 1 if self._on_gpus is None else self._on_gpus.most_together
+
+    def together(self, frames: Sequence[tuple[Any, Hashable]]) -> list[FrameResult]:
+        """Detect objects in frames of several cameras, in shared batches if that can be; see :meth:`submit`.
+
+        Args:
+            frames: Each with its stream.
+        """
+        with self._my_turn():
+            if self._on_gpus is not None:
+                found = self._on_gpus.together([frame for frame, _ in frames])
+            else:
+                found = [self._taken(frame, stream).result() for frame, stream in frames]
+            return [self._numbered(result, stream) for result, (_, stream) in zip(found, frames, strict=True)]
+
+    @property
     def depth(self) -> int:
         """Frames that may be on their way: 1 on a processor."""
         return self._depth
@@ -184,11 +202,10 @@ class TiledPipeline:
     @property
     def wants_host_frames(self) -> str | None:
         """Why frames have to be on the host though GPUs process them; None if they need not."""
-        if self._adaptive is not None and self._engine.parts:
-            return "adaptive tiles are chosen on the host"
         if len(self._engine.parts) > 1:
             return "several GPUs share each frame"
-        return None
+        adaptive = self._adaptive is not None and self._engine.parts
+        return "adaptive tiles are chosen on the host" if adaptive else None
 
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.
@@ -281,19 +298,3 @@ def _tracking() -> Tracking:
     from yolotrt.pipeline.tracking import Tracking  # an extra
 
     return Tracking()
-
-
-def _gpus(engine: Engine, global_engine: Engine | None) -> list[Gpu]:
-    """Return the GPUs that engines are on, with their engines; none if they are fed from the host."""
-    tiles, globals_ = engine.parts, (global_engine or engine).parts
-    if [e.device for e in tiles] != [e.device for e in globals_]:
-        names = " and ".join(e.file.path.name for e in (engine, global_engine) if e)
-        raise UsageError(
-            f"{names} are on different devices.",
-            hint="Build both for one: see --backend of yolotrt build, or use --device.",
-        )
-    if not tiles:
-        return []
-    from yolotrt.pipeline.device.share import Gpu  # a processor needs none of it
-
-    return [Gpu(tile.device, tile, other) for tile, other in zip(tiles, globals_, strict=True)]

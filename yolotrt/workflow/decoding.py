@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def decode_where_processed(
     decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required=required, note=note))
 
 
-def warm_up(pipeline: TiledPipeline, sources: Iterable[MovingSource]) -> None:
+def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
     """Have a pipeline on GPUs make what frames of a file need, which takes it a second or two.
 
     Otherwise frames are dropped meanwhile. The first file's first frame is processed, and read again later.
@@ -71,7 +71,8 @@ def warm_up(pipeline: TiledPipeline, sources: Iterable[MovingSource]) -> None:
         try:
             file.open()
             frame = file.read()
-            if frame is not None:
-                pipeline(frame, stream="warm-up")
+            for count in range(1, min(len(sources), pipeline.most_together) + 1):
+                if frame is not None:
+                    pipeline.together([(frame, "warm-up")] * count)
         finally:
             file.close()

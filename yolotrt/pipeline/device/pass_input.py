@@ -82,13 +82,14 @@ def global_input(
     *,
     bgr: bool,
     reads: bool,
+    first: int = 0,
 ) -> PassInput:
-    """Return how the global pass gets its pixels; see :func:`tiles_input`."""
+    """Return how an image of the global pass gets its pixels; see :func:`tiles_input`."""
     if isinstance(frame, YuvBuffer):
         if not reads:
-            return PassInput(None, (letterbox_yuv(device, frame, placement, into),))
+            return PassInput(None, (letterbox_yuv(device, frame, placement, into, first=first),))
         chroma = upload_chroma_tables(scope, placement, frame.site)
         return PassInput(LetterboxedFrame(frame.read_as(), *upload_tables(scope, placement), *chroma))
     if reads:
         return PassInput(LetterboxedFrame(frame.read_as(bgr=bgr), *upload_tables(scope, placement)))
-    return PassInput(None, (letterbox(device, frame, placement, into, bgr=bgr),))
+    return PassInput(None, (letterbox(device, frame, placement, into, bgr=bgr, first=first),))

@@ -88,6 +88,19 @@ class DevicePass:
                 reader.begin(stream.handle, range(len(batch)))
                 reader.resume(stream.handle)
 
+    def infer_each(self, stream: Stream, inputs: Sequence[PassInput]) -> None:
+        """Start the inference of a pass of one batch, each image of which gets its pixels from elsewhere."""
+        if inputs[0].source is None:
+            for given in inputs:
+                for prepare in given.prepare:
+                    prepare(stream)
+            self.infer(0, stream)
+            return
+        for image, given in enumerate(inputs):
+            assert given.source is not None
+            self.begin(0, range(image, image + 1), stream, given.source)
+        self.resume(0, stream, inputs[0].source)
+
     def one_batch(self, part: int) -> bool:
         """Whether a group runs at once, so that some of its images can begin before the others are there."""
         return len(self._batches[part]) == 1

@@ -17,6 +17,7 @@ from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.plan import DevicePlan
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.device.staging import Staging
+from yolotrt.pipeline.device.together import SharedGlobals
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.pipeline.flights import Pending, in_order
@@ -52,6 +53,7 @@ class DevicePipeline:
         self._plan: DevicePlan | None = None
         self._flying: list[_Flight] = []
         self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
+        self._shared = SharedGlobals(self._gpus, self._settings, self._staging)
 
     @property
     def workers(self) -> tuple[DeviceWorker, ...]:
@@ -85,6 +87,24 @@ class DevicePipeline:
         given = frame if isinstance(frame, YuvFrame) and frame.gpu == self._alone else as_frame(frame)
         with self._guard():
             return self._submit(given)
+
+    @property
+    def most_together(self) -> int:
+        """Frames that share a batch."""
+        return self._shared.most
+
+    def together(self, frames: Sequence[Any]) -> list[FrameResult]:
+        """Detect objects in frames of several cameras, in shared batches where there can be."""
+        given = [f if isinstance(f, YuvFrame) and f.gpu == self._alone else as_frame(f) for f in frames]
+        with self._guard():
+            while self._flying:
+                self._finish(self._flying[0])
+            found: list[FrameResult] = []
+            while len(found) < len(given):
+                batch = self._shared.fitting(given[len(found) :])
+                alone = len(batch) == 1
+                found += [self(batch[0])] if alone else self._shared.run(batch)
+        return found
 
     def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
         """Detect objects in many frames, in order."""
@@ -134,12 +154,14 @@ class DevicePipeline:
         if self._plan is None or (self._plan.grid.frame_wh, self._plan.colours) != (frame_wh, colours):
             while self._flying:
                 self._finish(self._flying[0])
-            self._drop_plan()
+            if self._plan is not None:
+                self._drop_plan()
             self._plan = DevicePlan.make(self._gpus, self._settings, frame_wh, colours)
         return self._plan
 
     def _drop_plan(self) -> None:
         self._flying.clear()
+        self._shared.close()
         if self._plan is not None:
             plan, self._plan = self._plan, None
             plan.close()

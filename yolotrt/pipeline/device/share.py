@@ -268,15 +268,15 @@ def cut_tiles(
 
 
 def letterbox(
-    device: Device, frame: FrameBuffer, placement: Letterbox, into: PassBuffers, *, bgr: bool
+    device: Device, frame: FrameBuffer, placement: Letterbox, into: PassBuffers, *, bgr: bool, first: int = 0
 ) -> Launch:
-    """Return the kernel that letterboxes a frame and writes it as network input."""
+    """Return the kernel that letterboxes a frame and writes it as an image of the network input."""
     width, height = placement.model_wh
     arguments: list[Argument] = [
         ("pointer", frame.device.address),
         ("int", placement.image_wh[0]),
         ("int", placement.image_wh[1]),
-        ("pointer", into.input_buffer.address),
+        ("pointer", into.input_buffer.address + first * into.input.item_nbytes),
         ("int", width),
         ("int", height),
         ("int", placement.pad_xy[0]),

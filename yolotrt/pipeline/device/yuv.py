@@ -80,12 +80,15 @@ def cut_tiles_yuv(
     )
 
 
-def letterbox_yuv(device: Device, frame: YuvBuffer, placement: Letterbox, into: PassBuffers) -> Launch:
-    """Return the kernel that letterboxes a frame and writes it as network input."""
+def letterbox_yuv(
+    device: Device, frame: YuvBuffer, placement: Letterbox, into: PassBuffers, *, first: int = 0
+) -> Launch:
+    """Return the kernel that letterboxes a frame and writes it as an image of the network input."""
     (width, height), resized = placement.model_wh, placement.resized_wh
     arguments: list[Argument] = [
         ("pointer", frame.device.address), ("int", placement.image_wh[0]), ("int", placement.image_wh[1]),
-        ("pointer", into.input_buffer.address), ("int", width), ("int", height),
+        ("pointer", into.input_buffer.address + first * into.input.item_nbytes),
+        ("int", width), ("int", height),
         ("int", placement.pad_xy[0]), ("int", placement.pad_xy[1]), ("int", resized[0]), ("int", resized[1]),
         ("double", placement.image_wh[0] / resized[0]), ("double", placement.image_wh[1] / resized[1]),
         *frame.last_arguments,
