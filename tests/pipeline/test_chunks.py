@@ -71,7 +71,8 @@ def assert_equal(one: Detections, other: Detections) -> None:
         (44, (1, 4, 8, 32), None, [32, 8, 4]),
         (96, tuple(range(1, 65)), None, [48, 48]),
         (96, (96,), None, [96]),
-        (7, (1, 4, 8), None, [7]),  # no profile: the engine says so, and which to build
+        (6, (1, 4, 8, 16, 32), None, [4, 1, 1]),  # a frame of 1280x720
+        (3, (4, 8), None, [3]),  # smaller than all profiles: the engine says so, and which to build
         (70, (32,), None, [32, 32, 6]),
         (5, (), 1, [1] * 5),
         (6, (), 3, [3, 3]),

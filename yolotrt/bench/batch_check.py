@@ -12,12 +12,13 @@ import numpy as np
 
 from yolotrt.arrays import F32, U8, Frame
 from yolotrt.backends.base import Context, Engine, EngineFile
+from yolotrt.backends.rebuild import rebuild_command
 from yolotrt.backends.registry import backend
 from yolotrt.bench.sweep import EnginePair, SweepSettings
 from yolotrt.errors import ExecutionError
 from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.geometry.letterbox import network_input
-from yolotrt.geometry.tiles import tile_grid
+from yolotrt.geometry.tiles import split_groups, tile_grid
 from yolotrt.model.spec import ModelSpec
 from yolotrt.pipeline.chunks import in_batches
 
@@ -57,12 +58,30 @@ def check_batches(
     for pair in engines:
         spec = pair.tiles.file.spec
         counts = [_tiles(frame, spec, settings.overlap) for frame in frames]
+        _advise(pair.tiles.file, counts, settings.groups, say)
         group = -(-max(counts) // min(settings.groups))
         batch = max(len(part) for part in in_batches(range(group), pair.tiles.file))
         if not pair.tiles.parts:
             batch = min(batch, HOST_BATCH)
         if batch > 1:
             _check(pair.tiles, frames[0], batch, settings, say)
+
+
+def _advise(
+    file: EngineFile, counts: Sequence[int], groups: Sequence[int], say: Callable[[str], None]
+) -> None:
+    """Say which groups run in several batches for want of a profile, and how to build an engine with it."""
+    dealt = {(count, number) for count in counts for number in groups if number <= count}
+    sizes = {len(part) for count, number in dealt for part in split_groups(count, number)}
+    between = range(min(file.batches, default=0), max(file.batches, default=0))
+    lacking = sorted(size for size in sizes - {*file.batches} if size in between)
+    if lacking:
+        runs = ", ".join(str(len(part)) for part in in_batches(range(lacking[0]), file))
+        wanted = ",".join(map(str, sorted({*file.batches, *lacking})))
+        say(
+            f"note: {file.name} has no profile for {lacking[0]} tiles, which run as {runs}. Faster: "
+            f"{rebuild_command(file, batches=wanted)}"
+        )
 
 
 def _check(

@@ -14,20 +14,21 @@ def in_batches(tiles: range, file: EngineFile) -> list[range]:
     """Cut the tiles of a group into the batches that an engine runs them in.
 
     None is larger than the engine's largest profile, or :data:`MOST_AT_ONCE` where it takes any size. They
-    are of even sizes where the engine takes those, and else as large as it can.
+    are of even sizes where the engine takes those, and else as large as it can: six tiles are four, one and
+    one where it has profiles for 1, 4 and 8.
 
     Args:
         tiles: Indices of the group's tiles.
         file: The engine.
 
     Returns:
-        Neighbouring ranges that are together ``tiles``. One that the engine has no profile for is left for
-        it to refuse.
+        Neighbouring ranges that are together ``tiles``. One that is smaller than every profile is left for
+        the engine to refuse.
     """
     accepted = file.batches if file.spec.batch is None else (file.spec.batch,)
     count = -(-len(tiles) // max(accepted, default=MOST_AT_ONCE))
     sizes = [len(part) for part in split_groups(len(tiles), count)]
-    if accepted and count > 1 and not set(sizes) <= set(accepted):
+    if accepted and not set(sizes) <= set(accepted):
         sizes = _largest_first(len(tiles), accepted)
     found, begin = [], tiles.start
     for size in sizes:

@@ -16,9 +16,10 @@ _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
 _BANDS = 24
-"""Bands in which a frame is copied, each by one thread: some go up while others are copied. More of them cost
-more than they gain, since a thread has to be given the interpreter behind each; so does a band that all threads
-share (on an H200's host, a frame by 8 threads: 1.29 ms, 1.34 with a share of 4 bands each, 1.78 of 6)."""
+"""Bands in which a frame is copied, each by one thread: some go up while others are copied. More of them
+cost more than they gain, since a thread has to be given the interpreter behind each; so does a band that all
+threads share (on an H200's host, a frame by 8 threads: 1.29 ms, with a share of 4 bands each 1.34, of 6
+bands 1.78)."""
 
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
