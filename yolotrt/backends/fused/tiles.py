@@ -119,7 +119,7 @@ MOST = 12
 """Candidates of a step."""
 
 MOST_IN_HALF = 128 * 128
-"""Sums of a program that fit into half of the registers of 256 threads; more than these go to memory and back."""
+"""Sums of a program that fit into half of the registers of 256 threads; more would go to memory and back."""
 
 
 def _conv(step: Conv, batch: int) -> list[Tile]:
