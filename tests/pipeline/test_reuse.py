@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from yolotrt.geometry.packed import BIT
+from yolotrt.pipeline.device.mask_memory import Drawn
 from yolotrt.pipeline.device.reuse import ReusedMemory
 
 
@@ -41,3 +43,13 @@ def test_a_result_keeps_its_memory_as_long_as_it_is_held() -> None:
     again = memory.take(100)
     assert again.base is not second.base
     assert (second == 9).all()
+
+
+def test_masks_of_several_passes_are_found_where_each_begins() -> None:
+    begins, sizes = [0, 100, 164, 300], [7, 0, 5, 9]
+    drawn = Drawn(np.zeros(400, np.uint8), begins, sizes)
+    pieces = np.zeros((21 * 8, 6), np.int64)
+    pieces[:, BIT] = np.arange(len(pieces))
+    places = [begin * 8 + bit for begin, size in zip(begins, sizes, strict=True) for bit in range(size * 8)]
+    assert drawn.placed(pieces)[:, BIT].tolist() == places
+    assert pieces[-1, BIT] == len(pieces) - 1, "what is given stays as it is"

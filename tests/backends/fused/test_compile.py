@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,22 +15,25 @@ import numpy as np
 import onnx
 import pytest
 
+import yolotrt.backends.fused.assemble as assembling
 from tests.backends.fused.networks import Shape, yolo
-from tests.backends.fused.resources import resources
 from tests.backends.fused.test_planner import planned
 from yolotrt.backends.base import BuildConfig
 from yolotrt.backends.fused.arguments import WeightsBlob
+from yolotrt.backends.fused.assemble import MOST_TRIED
 from yolotrt.backends.fused.backend import FusedBackend
 from yolotrt.backends.fused.compile import TARGETS, Compiler
 from yolotrt.backends.fused.compile_process import SHARED_LIMITS, CompileProcess
 from yolotrt.backends.fused.frame_stem import frame_stems
 from yolotrt.backends.fused.launches import Launcher
-from yolotrt.backends.fused.steps import Conv
+from yolotrt.backends.fused.resources import resources
+from yolotrt.backends.fused.steps import Conv, Depthwise, Stem
 from yolotrt.backends.fused.tiles import candidates
-from yolotrt.backends.fused.variants import Variant, variant_of
+from yolotrt.backends.fused.variants import Code, Variant, variant_of
 from yolotrt.backends.profiles import Profile
 from yolotrt.errors import BuildError, EnvironmentFault, UsageError
 from yolotrt.model.onnxfile import read_spec
+from yolotrt.progress import no_progress
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton (the fused extra)")
 
@@ -90,7 +94,7 @@ def test_a_compiler_that_is_killed_is_said_and_replaced() -> None:
         assert [other.ended for other in compiler._idle] == [False]
 
 
-def test_kernels_compile_for_every_target_and_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     fused, stem, yuv = variants()
     targets = ("sm_80", "sm_86", "sm_89", "sm_120")
@@ -107,9 +111,42 @@ def test_kernels_compile_for_every_target_and_fit_it(tmp_path: Path, monkeypatch
         assert code.name == variant.kernel
         assert code.threads == 32 * variant.warps
         assert code.shared <= SHARED_LIMITS[target] * 1024
-        registers, spilled = resources(code.cubin, tmp_path)
+        registers, spilled = resources(code.cubin)
         assert 0 < registers <= 255
         assert spilled == 0
+
+
+def test_by_rule_numbers_fit_into_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, found = planned(yolo()), {}
+    step = next(s for s in network.steps if isinstance(s, Conv) and len(candidates(s, 8)) > MOST_TRIED)
+    tiles = candidates(step, 8)
+    stacks = {"conv": [8, 0, 0, 0], "stem": [9, 5, 7, 3, 0], "depthwise": []}  # of a step's tiles
+
+    def compiled(wanted: list[tuple[Variant, str]], *_: object, **__: object) -> dict:
+        for variant, target in wanted:
+            stacked = stacks.get(variant.kernel, [0])
+            turn = sum(other.kernel == variant.kernel for other, _ in found)
+            if stacked:
+                found[variant, target] = Code(
+                    b"", variant.kernel, 32, 0, stacked[min(turn, len(stacked) - 1)]
+                )
+        return found
+
+    monkeypatch.setattr(assembling, "compile_all", compiled)
+    for kind, number in ((Conv, 1), (Stem, 3), (Depthwise, None)):
+        of_kind = step if kind is Conv else next(s for s in network.steps if type(s) is kind)
+        alone = replace(network, steps=[of_kind])
+        monkeypatch.setattr(assembling, "every_step", lambda network: network.steps)
+        plans: dict = {}
+        launcher = Launcher(alone, WeightsBlob())
+        found.clear()
+        if number is None:
+            with pytest.raises(BuildError, match="No kernel"):
+                assembling.plausible(alone, launcher, [("sm_90", 8)], plans, {}, no_progress)
+            continue
+        assembling.plausible(alone, launcher, [("sm_90", 8)], plans, {}, no_progress)
+        tiles = candidates(of_kind, 8)
+        assert plans["sm_90", 8] == [launcher.launch(of_kind, tiles[number])]
 
 
 def test_the_same_kernel_of_two_layers_is_compiled_once() -> None:

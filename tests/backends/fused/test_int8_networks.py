@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from tests.backends.fused.interpreted import Interpreted
 from tests.backends.fused.networks import Shape, yolo
 from tests.backends.fused.quantised import Forced, quantised
-from tests.backends.fused.resources import resources
 from yolotrt.backends.fused.arguments import WeightsBlob
 from yolotrt.backends.fused.assemble import layers_of
 from yolotrt.backends.fused.compile import TARGETS, compile_all
@@ -21,6 +19,7 @@ from yolotrt.backends.fused.cost import cost_of
 from yolotrt.backends.fused.launches import Launcher
 from yolotrt.backends.fused.parts import Slice
 from yolotrt.backends.fused.planner import NetworkPlan
+from yolotrt.backends.fused.resources import resources
 from yolotrt.backends.fused.selection import select
 from yolotrt.backends.fused.steps import Conv, Network, Step
 from yolotrt.backends.fused.tiles import candidates
@@ -166,7 +165,7 @@ def test_bytes_of_int8_are_half(with_pairs: onnx.ModelProto) -> None:
 
 
 def test_int8_kernels_compile_for_every_target_and_fit_it(
-    with_pairs: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_pairs: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     network = NetworkPlan(with_pairs, read_spec(with_pairs, "mini")).network()
@@ -179,6 +178,6 @@ def test_int8_kernels_compile_for_every_target_and_fit_it(
     tasks = [(v, t) for v in variants for t in ("sm_80", "sm_86", "sm_89", "sm_120")]
     for (_, target), code in compile_all(tasks).items():
         assert code.shared <= SHARED_LIMITS[target] * 1024
-        registers, spilled = resources(code.cubin, tmp_path)
+        registers, spilled = resources(code.cubin)
         assert 0 < registers <= 255
         assert spilled == 0

@@ -26,6 +26,10 @@ Choices = Mapping[tuple[str, int], Sequence[Tile]]
 """For target and batch size: a tile per step."""
 
 
+MOST_TRIED = 4
+"""Tiles that are compiled because their numbers do not fit into registers: large selections never do."""
+
+
 class Tuner(Protocol):
     """Measures which tiles are fastest on the GPU at hand.
 
@@ -94,7 +98,7 @@ def plausible(
     codes: dict[tuple[Variant, str], Code],
     progress: Progress,
 ) -> None:
-    """Choose for every step the most plausible tile whose kernel fits the target.
+    """Choose for every step the most plausible tile whose kernel fits the target, its numbers into registers.
 
     Args:
         network: The network.
@@ -120,17 +124,30 @@ def plausible(
         codes |= compile_all(
             fresh, lambda done, count: progress("compile kernels", done, count), lenient=True
         )
-        failed = {key for key in pending if (variant_of(options[key][chosen[key]]), key[0]) not in codes}
-        for key in failed:
-            chosen[key] += 1
-            if chosen[key] == len(options[key]):
+        found = {
+            key: [codes.get((variant_of(launch), key[0])) for launch in options[key][: chosen[key] + 1]]
+            for key in pending
+        }
+        pending = {key for key in pending if not _fits(found[key]) and chosen[key] + 1 < len(options[key])}
+        for key, tried in found.items():
+            if key in pending:
+                chosen[key] += 1
+                continue
+            stacks = {code.stack: i for i, code in reversed([*enumerate(tried)]) if code}
+            if not stacks:
                 name = every_step(network)[key[2]].name
                 raise BuildError(f"No kernel for {name} can be compiled for {key[0]}.")
-        pending = failed
+            chosen[key] = stacks[min(stacks)]
     for target, batch in wanted:
         plans[target, batch] = [
             options[target, batch, i][chosen[target, batch, i]] for i in range(len(every_step(network)))
         ]
+
+
+def _fits(tried: Sequence[Code | None]) -> bool:
+    """Whether no further tile has to be tried: the last one fits, or several others are no better."""
+    codes = [code for code in tried if code]
+    return bool(codes) and (codes[-1].stack == 0 or len(codes) == MOST_TRIED)
 
 
 def layers_of(network: Network, reasons: Mapping[str, str] = MappingProxyType({})) -> tuple[Layer, ...]:

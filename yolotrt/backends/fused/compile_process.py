@@ -15,6 +15,7 @@ from dataclasses import asdict
 from subprocess import PIPE, Popen
 from typing import Any, BinaryIO
 
+from yolotrt.backends.fused.resources import resources
 from yolotrt.backends.fused.variants import Code, Variant
 from yolotrt.errors import BuildError
 
@@ -91,7 +92,10 @@ def compile_one(variant: Variant, target: str) -> Code:
     meta = made.metadata
     if getattr(meta, "global_scratch_size", 0):
         raise BuildError(f"{variant.kernel} needs scratch memory of its own.")
-    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared)
+    stack = 0
+    with suppress(OSError):  # without the tool nobody knows
+        _, stack = resources(made.asm["cubin"])
+    return Code(made.asm["cubin"], meta.name, 32 * meta.num_warps, meta.shared, stack)
 
 
 def _try(variant: Variant, target: str) -> Code | str:
@@ -123,7 +127,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         if isinstance(found, Code):
             cubin = found.cubin
             said = {"name": found.name, "threads": found.threads, "shared": found.shared,
-                    "nbytes": len(cubin)}  # fmt: skip
+                    "stack": found.stack, "nbytes": len(cubin)}  # fmt: skip
         replies.write(json.dumps(said).encode() + b"\n" + cubin)
         replies.flush()
 

@@ -118,6 +118,9 @@ def neighbours(step: Step, tile: Tile) -> list[Tile]:
 MOST = 12
 """Candidates of a step."""
 
+MOST_IN_HALF = 128 * 128
+"""Sums of a program that fit into half of the registers of 256 threads; more would go to memory and back."""
+
 
 def _conv(step: Conv, batch: int) -> list[Tile]:
     width, height = step.out_wh
@@ -140,7 +143,8 @@ def _conv(step: Conv, batch: int) -> list[Tile]:
                 continue
             warps = 8 if bm * bn >= 128 * 128 else 4
             for bk in _depths(step, channels):
-                found.append(Tile(bm, bn, bk, warps=warps, stages=3, registers=128 if warps == 8 else 0))
+                limit = 128 if warps == 8 and bm * bn <= MOST_IN_HALF else 0
+                found.append(Tile(bm, bn, bk, warps=warps, stages=3, registers=limit))
                 if step.kernel > 1 and width >= 40:
                     wide = 16 if bm >= 128 else 8
                     found.append(Tile(bm, bn, bk, tw=wide, warps=warps, stages=3, cache=".ca"))

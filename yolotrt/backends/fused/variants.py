@@ -48,12 +48,14 @@ class Code:
         name: Of the function in it.
         threads: Per program.
         shared: Bytes of dynamic shared memory.
+        stack: Bytes per thread that did not fit into registers, and go to memory and back.
     """
 
     cubin: bytes
     name: str
     threads: int
     shared: int
+    stack: int = 0
 
 
 def variant_of(launch: KernelLaunch) -> Variant:

@@ -38,9 +38,12 @@ class Drawn:
             pieces: See :attr:`yolotrt.geometry.packed.PackedMasks.pieces`.
         """
         found: I64 = pieces.copy()
-        ends = np.cumsum(self.sizes)[:-1] * 8
-        index = np.searchsorted(ends, found[:, BIT], side="right")
-        found[:, BIT] += np.array(self.begins)[index] * 8 - np.array([0, *ends])[index]
+        end = gap = 0
+        for begin, size in zip(self.begins[1:], self.sizes, strict=False):
+            end += size
+            wider = begin - end - gap  # how much further off they lie than those before
+            found[:, BIT] += (pieces[:, BIT] >= end * 8) * (wider * 8)
+            gap += wider
         return found
 
 

@@ -229,14 +229,14 @@ class MergeWork:
         found = self.found.array.view(FOUND)[0]
         if found["overflow"]:
             return None
-        objects = self.objects.array[: int(found["objects"]) * OBJECT.itemsize].view(OBJECT)
+        numbers = self.objects.array[: int(found["objects"]) * OBJECT.itemsize].view(np.int32)
+        numbers = numbers.reshape(-1, OBJECT.itemsize // 4)  # box, score, label, first, end: 4 bytes each
         masks = None
         if drawn is not None:
             pieces = self.pieces.array[: int(found["pieces"]) * PIECE_BYTES].view(np.int64).reshape(-1, 6)
-            spans = np.stack([objects["first"], objects["end"]], axis=1).astype(np.int64)
-            masks = PackedMasks(drawn.bits, drawn.placed(pieces), spans)
-        boxes, scores = objects["box"].copy(), objects["score"].copy()
-        return Detections(boxes, scores, objects["label"].astype(np.int64), masks)
+            masks = PackedMasks(drawn.bits, drawn.placed(pieces), numbers[:, 6:].astype(np.int64))
+        shown = numbers.view(np.float32)
+        return Detections(shown[:, :4].copy(), shown[:, 4].copy(), numbers[:, 5].astype(np.int64), masks)
 
 
 def _looks(grid: TileGrid) -> np.ndarray[tuple[int], np.dtype[np.void]]:

@@ -16,10 +16,9 @@ _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
 _BANDS = 24
-"""Bands in which a frame is copied, each by one thread: some go up while others are copied. More of them
-cost more than they gain, since a thread has to be given the interpreter behind each; so does a band that all
-threads share (on an H200's host, a frame by 8 threads: 1.29 ms, with a share of 4 bands each 1.34, of 6
-bands 1.78)."""
+"""Bands in which a frame is copied, each by one thread: some go up while others are copied. More of them cost
+more than they gain, since a thread has to be given the interpreter behind each; bands that all threads share,
+which arrive one after another, cost more than these for the same reason."""
 
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
