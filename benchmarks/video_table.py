@@ -67,13 +67,14 @@ def asked(found: Json, before: Json, cameras: Json) -> str:
 
     other = [_uploaded(clip) for clip in clips.values()]
     late, read = run["late"], run["counts"]["read"]
+    besides = ", ".join(f"{ours:.0f}" for ours, _ in other)
     settled = [entry for entry in memory if entry[0] >= SETTLED_S]
     rows = [
         ("packet to detections, at most 0.75x of decoding by OpenCV on the host, as it was before",
          f"{each(against('opencv'))}; in a session before {each(against('opencv'), before['clips'])}"),
         ("the same against PyAV, which takes all cores", each(against("pyav"))),
         ("copied to the GPU a frame: nothing but packets",
-         f"{', '.join(f'{ours:.0f}' for ours, _ in other)} bytes besides; by OpenCV {other[0][1] / 1e6:.0f} MB"),
+         f"{besides} bytes besides; by OpenCV {other[0][1] / 1e6:.0f} MB"),
         ("end to end at least 0.9x of the slower of decoder and network", each(kept_up)),
         ("four cameras at 30 frames a second for ten minutes, at most 0.1 % later than 33 ms",
          f"in {run['seconds']:.0f} s {late} of {read} frames ({late / read * 100:.2f} %), "
