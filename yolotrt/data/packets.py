@@ -86,8 +86,8 @@ class OnGpu:
         new: Returns a decoder for one stream.
         required: A stream that cannot be decoded there is an error; otherwise a processor decodes it.
         note: Told why a processor does.
-        takes: Whether it probably decodes a codec, with such pixels, by FFmpeg's names: a processor then needs
-            few threads for the first frame, each of which holds frames of its own.
+        takes: Whether it probably decodes a codec with such pixels, by FFmpeg's names. A processor then needs
+            few threads for the first frame; each holds frames of its own.
     """
 
     new: Callable[[], GpuDecoder]
