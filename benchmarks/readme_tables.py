@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy_tables, adaptive_table, batch_gpus, scaling_tables, speed_tables
+from benchmarks import accuracy_tables, adaptive_table, batch_gpus, scaling_tables, speed_tables, video_table
 from benchmarks.bound_tables import engines_table, errors_table, lost, within_table
 from benchmarks.markdown import points, rows_table, table_of
 from benchmarks.peer_tables import beside
@@ -45,7 +45,7 @@ def marked(text: str) -> dict[str, str]:
 
 def summary(*found: Any) -> str:
     """Return the README's table: one line for each question, with what it was measured on."""
-    small, tiled, bounded, fused, on_gpu, on_cpu = found
+    small, tiled, bounded, fused, video, on_gpu, on_cpu = found
     passes = {entry["mode"]: entry["engines"][0]["box"]["ap"] for entry in tiled["modes"]}
     losses, measured_on = lost(bounded)
     run = fused["network"]["YOLO11n-seg, torch.compile and ONNX Runtime beside"]
@@ -77,6 +77,7 @@ def summary(*found: Any) -> str:
              f"YOLO11n-seg FP16, {card}"),
             ("the same beside other tools, ms", *beside(on_gpu), f"YOLO11n-seg, {card}"),
             ("the same on a processor, ms", *beside(on_cpu), "YOLO11n-seg, 2 cores that others used, too"),
+            video_table.row(video),
         ],
         left=4,
     )  # fmt: skip
@@ -92,7 +93,7 @@ def block(name: str, results: Path) -> str | None:
 
 
 RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
-    "summary": ("small-objects tiling int8-bound fused peers-gpu peers", summary),
+    "summary": ("small-objects tiling int8-bound fused video-gpu peers-gpu peers", summary),
     "quick-start-commands": ("quick-start", speed_tables.transcript),
     "quick-start": ("quick-start", speed_tables.sweep),
     "accuracy": ("accuracy", accuracy_tables.accuracy),
@@ -123,6 +124,9 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "batch-overhead": ("batch-overhead", scaling_tables.overhead),
     "service-load": ("service-load", scaling_tables.service),
     "two-gpus-batch": ("two-gpus", lambda found: f"{batch_gpus.table(found['batch'])}\n"),
+    "video-gpu": ("video-gpu", video_table.speeds),
+    "video-asked": ("video-gpu video-gpu-first video-cameras", video_table.asked),
+    "video-agreement": ("video-gpu-fp16 video-gpu", video_table.agreement),
     "peer-networks": ("peers", speed_tables.peer_networks),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from tests.data.clips import clip, turn
 from tests.data.streams import RtspCamera, needs_ffmpeg
@@ -169,30 +169,27 @@ def test_outputs_replace_only_what_a_run_wrote(cli: Cli, engine: Path, street: P
         assert (tmp_path / name).read_bytes() == before
 
 
-def _start(engine: Path, *arguments: object, limit: int | None = None) -> subprocess.Popen[bytes]:
-    def prepare() -> None:
-        if limit is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+def _start(engine: Path, *arguments: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "yolotrt", "run", engine, "--mode", "global", "--threads", 1, *arguments]
     return subprocess.Popen(
         [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, preexec_fn=prepare, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
 
 
-def test_a_disk_that_gets_full_ends_the_lines_and_not_the_run(engine: Path, tmp_path: Path) -> None:
+def test_a_disk_that_gets_full_ends_the_lines_and_not_the_run(
+    commands: Commands, engine: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "found.jsonl"
     clip(tmp_path / "v.mp4", 12)
-    running = _start(engine, tmp_path / "v.mp4", "--conf", 0.99, "--drop", "block", "-o", target, limit=1000)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 1
-    assert b"frames out                \xe2\x94\x82 12 " in out
-    assert b"found.jsonl takes no more results: Cannot write" in err
+    run = ("run", engine, "v.mp4", "--mode", "global", "--conf", 0.99, "--drop", "block", "-o", target)
+    done = commands.start(run, tmp_path, ["tests.faults.within:become_limited", 1000]).done()
+    assert done.code == 1
+    assert "frames out                │ 12 " in done.stdout
+    assert "found.jsonl takes no more results: Cannot write" in done.stderr
     lines = _lines(target)
     assert 0 < len(lines) < 12
-    assert f"got {len(lines)} results of 12".encode() in err
+    assert f"got {len(lines)} results of 12" in done.stderr
 
 
 def test_raw_frames_come_from_a_pipe_and_lines_go_to_another(engine: Path) -> None:

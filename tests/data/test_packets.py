@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.data.clips import WH, clip, number
+from yolotrt.cuda.nvdec import may_decode
 from yolotrt.data import packets
 from yolotrt.data.colours import BT601, Colours
 from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
@@ -123,6 +124,18 @@ def test_packets_without_a_frame_are_not_held_for_ever(
         decode.close()
     assert [number(on_host(image)) for image in found] == list(range(12, 24))
     assert most <= 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "few"), [("libx264", "yuv420p", True), ("libx264", "yuv444p", False)]
+)
+def test_a_processor_has_few_threads_for_what_a_gpu_will_decode(
+    tmp_path: Path, codec: str, pixels: str, few: bool
+) -> None:
+    path = clip(tmp_path / "v.mp4", 2, codec=codec, pixels=pixels)
+    video = VideoFile(path, OnGpu(StandIn, takes=may_decode))
+    assert (video._stream.codec_context.thread_count == packets.FEW_THREADS) is few
+    video.close()
 
 
 def test_a_packet_that_a_gpu_cannot_decode_is_counted(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ _DEPTHS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 
 """Bits of a sample by the formats that are decoded here."""
 
 
+def may_decode(codec: str, pixels: str | None) -> bool:
+    """Whether NVDEC decodes a codec with such pixels on some GPU, by FFmpeg's names."""
+    return codec in CODECS and pixels in _DEPTHS
+
+
 def library() -> Any:
     """Return PyNvVideoCodec.
 

@@ -46,7 +46,7 @@ def decode_where_processed(
         if why is not None:
             note(f"the processor decodes: {why}")
         return
-    from yolotrt.cuda.nvdec import Nvdec, library
+    from yolotrt.cuda.nvdec import Nvdec, library, may_decode
 
     try:
         library()
@@ -55,7 +55,7 @@ def decode_where_processed(
             raise
         note(f"the processor decodes: {exc.message}")
         return
-    decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required=required, note=note))
+    decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required, note, may_decode))
 
 
 def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
