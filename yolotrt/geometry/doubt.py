@@ -106,7 +106,7 @@ def lowered(scores: F32, which: Bits, sizes: F64, visible: float, conf: float) -
         visible: As above.
         conf: The threshold, exclusive.
     """
-    result = scores.copy()
+    result: F32 = scores.copy()
     s = scores[which].astype(np.float64)
     part = visible / sizes[which]
     odds = s * part / (s * part + 1 - s)
