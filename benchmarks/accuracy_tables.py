@@ -120,6 +120,9 @@ def small_objects(found: Json) -> str:
     )
 
 
+AGAINST = ("box_against_nothing_doubted", "large_against_the_better_pass")
+
+
 def whole_objects(found: Json) -> str:
     """Return box mAP by pass on the frames that judge the rule, and on those on which it was chosen."""
     words = {"mosaics": "mosaics", "single": "enlarged photographs"}
@@ -128,14 +131,21 @@ def whole_objects(found: Json) -> str:
         for row, chosen in zip(entries, found["sets"]["chosen"][kind], strict=True):
             scores = [points(row["box"][size]) for size in ("ap", "small", "large")]
             earlier = f"{chosen['frames']}: {' / '.join(points(chosen['box'][s]) for s in ('ap', 'large'))}"
-            low, high = (row["box_against_nothing_doubted"][end] for end in ("low", "high"))
-            known = low is not None and row["way"] in ("tiled+global", "tiled+global, also what is not seen")
-            against = f"{low * 100:+.1f} to {high * 100:+.1f}" if known else ""
+            both = row["way"].startswith("tiled+global")
+            against = [_gain(row[name]) if both else "" for name in AGAINST]
             rows.append((f"{row['frames']} {words[kind]}", str(row["conf"]), row["way"], *scores,
-                         points(row["mask"]["large"]), against, earlier))  # fmt: skip
+                         points(row["mask"]["large"]), *against, earlier))  # fmt: skip
     head = ("frames", "conf", "pass", "box mAP50-95", "small", "large", "masks, large",
-            "mAP against nothing doubted, 95 %", "chosen on: mAP / large")  # fmt: skip
+            "mAP against nothing doubted", "large against the better pass",
+            "chosen on: mAP / large")  # fmt: skip
     return table_of(head, rows, left=3)
+
+
+def _gain(of: Json) -> str:
+    """Return a difference in points and its 95 % interval; nothing of a comparison with itself."""
+    if of["low"] is None or of["low"] == of["high"] == 0:
+        return ""
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * of[end] for end in ("value", "low", "high")))
 
 
 def whole_objects_small(found: Json) -> str:

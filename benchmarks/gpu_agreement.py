@@ -107,7 +107,8 @@ def agreement(
             decoded = Detections.concatenate(host_decoded(pipeline, settings.decode))
             compare(decoded, _all(found), settings.decode.conf, tallies["same outputs"], Detections.empty)
             grid = tile_grid(image.shape[1::-1], gpu.engine.file.spec.input_wh, settings.overlap)
-            again = merge_frame(found.tiles, grid, found.global_pass, settings.merge)
+            conf = settings.decode.conf
+            again = merge_frame(found.tiles, grid, found.global_pass, settings.merge, conf=conf)
             merged_otherwise += not _identical(again, found.detections)
     summaries = {name: tally.summary() for name, tally in tallies.items()}
     return {"images": len(images), **summaries, "merged_otherwise_than_by_the_host": merged_otherwise}

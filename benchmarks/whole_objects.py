@@ -1,11 +1,11 @@
 """Objects that only the global pass sees whole: accuracy by pass and size, with and without doubt.
 
 Large frames of two kinds, made of annotated images: mosaics, whose objects the global pass mostly misses, and
-single enlarged photographs, whose objects tiles see in pieces. The rule of ``yolotrt/geometry/doubt.py`` was
-chosen on frames of some of the images, and is judged on frames of the others, which nobody looked at before.
-Each frame is looked at once; passes are merged from that look, above two confidences: one at which a
-precision-recall curve is nearly complete, and the usual one of ``predict`` and ``run``. What was tried and
-dropped is measured beside: to doubt, too, what the global pass had to see by its size and did not.
+single enlarged photographs, whose objects tiles see in pieces. The rules of ``yolotrt/geometry/doubt.py``
+were chosen on frames of some of the images, and are judged on frames of the others. Each frame is looked at
+once; passes are merged from that look, above two confidences: one at which a precision-recall curve is nearly
+complete, and the usual one of ``predict`` and ``run``. Beside both rules there is the first of them alone,
+that pieces of what the global pass saw as another class count half, and none.
 
     python -m benchmarks.whole_objects ENGINE --images DIR --annotations FILE --out DIR [--frames N]
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,19 +24,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.output import emit
-from yolotrt.arrays import I64, Bits
 from yolotrt.artifacts.files import write_bytes, write_text
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.data.scenes.scene import make_scene
 from yolotrt.evaluation.coco import Evaluation, Evaluator
-from yolotrt.evaluation.comparison import compare
+from yolotrt.evaluation.comparison import Difference, compare
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.evaluation.mosaic import plan_mosaics, write_mosaics
 from yolotrt.evaluation.recall import SmallRecall
 from yolotrt.evaluation.run import annotated_images
-from yolotrt.geometry.boxes import areas, box_overlap
 from yolotrt.geometry.detections import CONFIDENT, Detections, PerImage
 from yolotrt.geometry.doubt import doubted, halved
 from yolotrt.geometry.seams import GLOBAL_PASS
@@ -52,8 +51,8 @@ from yolotrt.workflow.demo import are_found, demo_model, small_objects
 CONFIDENCES = (0.01, CONFIDENT)
 RULE = "tiled+global"
 NOTHING = "tiled+global, nothing doubted"
-UNSEEN = "tiled+global, also what is not seen"
-WAYS = ("global", "tiled", NOTHING, RULE, UNSEEN)
+HALVED = "tiled+global, pieces halved"
+WAYS = ("global", "tiled", NOTHING, HALVED, RULE)
 SIZES = ("ap", "small", "medium", "large")
 
 FRAME_WH = (3840, 2160)
@@ -73,32 +72,19 @@ def ways(seen: FrameResult, grid: TileGrid, settings: PipelineSettings) -> dict[
     every = PerImage.of([*tiles, whole])
     passes = np.where(every.image == len(tiles), GLOBAL_PASS, every.image)
     objects, tile, touches = joined_at_seams(Candidates(every.found, passes, grid), settings.merge)
-    doubts = {NOTHING: np.zeros(len(objects), np.bool_)}
-    doubts[UNSEEN] = doubted(objects, tile == GLOBAL_PASS, touches) | unseen(objects, tile, touches, grid)
+    global_, conf = tile == GLOBAL_PASS, settings.decode.conf
+    scores = {
+        NOTHING: objects.scores,
+        HALVED: halved(objects.scores, doubted(objects, global_, touches)),
+    }
     found = {
         "global": whole,
         "tiled": merge_frame(tiles, grid, None, settings.merge),
-        RULE: merge_frame(tiles, grid, whole, settings.merge),
+        RULE: merge_frame(tiles, grid, whole, settings.merge, conf=conf),
     }
-    for way, which in doubts.items():
-        weighed = replace(objects, scores=halved(objects.scores, which))
-        found[way] = best_of_views(weighed, tile, settings.merge)
+    for way, weighed in scores.items():
+        found[way] = best_of_views(replace(objects, scores=weighed), tile, settings.merge)
     return {way: wanted(found[way], settings) for way in WAYS}
-
-
-def unseen(objects: Detections, tile: I64, touches: Bits, grid: TileGrid) -> Bits:
-    """Return which objects the global pass had to see by their size, and saw nothing of their class there.
-
-    It sees squares of 16 px of its input, and had to see those of 24 px: fragments from the one size on, what
-    a tile saw whole from the other. It saw the same from an IoU of 0.3 on.
-    """
-    scale = min(tile / frame for tile, frame in zip(grid.content_wh, grid.frame_wh, strict=True))
-    least = np.where(touches, 16 / scale, 24 / scale) ** 2
-    seen = np.flatnonzero(tile == GLOBAL_PASS)
-    same = objects.classes[:, None] == objects.classes[seen][None]
-    agreed = ((box_overlap(objects.boxes, objects.boxes[seen]) > 0.3) & same).any(axis=1)
-    result: Bits = (tile != GLOBAL_PASS) & (areas(objects.boxes) >= least) & ~agreed
-    return result
 
 
 def measure(engine: Engine, folder: Path, limit: int | None) -> list[dict[str, Any]]:
@@ -119,20 +105,37 @@ def measure(engine: Engine, folder: Path, limit: int | None) -> list[dict[str, A
     results = {case: judge.result() for case, judge in judges.items()}
     return [
         {"way": way, "conf": conf, "small_found": small[way, conf].result()}
-        | _figures(results[way, conf], results[NOTHING, conf])
+        | _figures(results[way, conf], results[NOTHING, conf], _better(results, conf))
         for way, conf in cases
     ]
 
 
-def _figures(found: Evaluation, reference: Evaluation) -> dict[str, Any]:
-    accuracy, against = found.accuracy, compare(reference, found).box
+def _better(results: Mapping[tuple[str, float], Evaluation], conf: float) -> Evaluation:
+    """Return the pass that alone finds large objects best."""
+    return max((results[way, conf] for way in WAYS[:2]), key=lambda found: found.accuracy.box.large or 0.0)
+
+
+def _figures(found: Evaluation, reference: Evaluation, better: Evaluation) -> dict[str, Any]:
+    accuracy, against, large = (
+        found.accuracy,
+        compare(reference, found).box,
+        compare(better, found).sizes["large"],
+    )
     assert accuracy.mask is not None
     by_size = {
         kind: {size: getattr(scores, size) for size in SIZES}
         for kind, scores in (("box", accuracy.box), ("mask", accuracy.mask))
     }
-    interval = {"value": against.absolute, "low": against.low, "high": against.high}
-    return {"frames": accuracy.images, **by_size, "box_against_nothing_doubted": interval}
+    return {
+        "frames": accuracy.images,
+        **by_size,
+        "box_against_nothing_doubted": _interval(against),
+        "large_against_the_better_pass": _interval(large),
+    }
+
+
+def _interval(of: Difference) -> dict[str, float | None]:
+    return {"value": of.absolute, "low": of.low, "high": of.high}
 
 
 def small_objects_found(engine: Engine, wh: tuple[int, int], count: int) -> list[dict[str, Any]]:

@@ -168,6 +168,18 @@ def test_help_needs_no_heavy_library() -> None:
     assert "Start with" in done.stdout
 
 
+def test_an_engine_is_found_and_loaded_without_what_only_pictures_need() -> None:
+    """Its session is made while the rest is imported: the sooner it begins, the less one picture takes."""
+    code = (
+        "import sys, yolotrt.cli.predict, yolotrt.workflow.catalog, yolotrt.backends.loading\n"
+        "import yolotrt.backends.onnxruntime.backend\n"
+        "bad = {'cv2', 'av', 'rich', 'httpx', 'onnx', 'yolotrt.cuda.device'} & set(sys.modules)\n"
+        "sys.exit(f'imported {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))
 
 

@@ -159,6 +159,7 @@ def merged(
     global_pass: Detections | None,
     settings: MergeSettings,
     parts: Sequence[range] | None = None,
+    conf: float = 0.0,
 ) -> tuple[Detections | None, Detections]:
     """Return what the GPU merges of tiles in several passes, and what the host merges of all in one."""
     whole = _packed(tiles, list(grid.origins))
@@ -170,7 +171,7 @@ def merged(
         decoders, results = zip(*(_on_device(scope, found) for found in passes), strict=True)
         masks = passes[0].bits is not None
         decoders, results, far = _brought(scope, decoders, results)
-        merger = DeviceMerger(device, scope, grid, decoders, settings, masks=masks)
+        merger = DeviceMerger(device, scope, grid, decoders, settings, conf=conf, masks=masks)
         bring = gathering(device, scope, merger.table(results)[: len(far)], far) if far else None
         work, stream = merger.into(scope, results), scope.stream()
         for _ in range(2):  # the second time over what the first has left
@@ -180,7 +181,7 @@ def merged(
             stream.synchronize()
         found = work.read(_drawn([p.bits for p in passes if p.bits is not None]) if masks else None)
     frame = passes[-1].detections[0] if global_pass is not None else None
-    expected = merge_frame(whole.detections, grid, frame, settings)
+    expected = merge_frame(whole.detections, grid, frame, settings, conf=conf)
     return found, expected
 
 

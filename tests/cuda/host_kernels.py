@@ -5,6 +5,7 @@ FP32 variants only: FP16 needs the GPU's conversion instructions.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import re
 import shutil
@@ -54,6 +55,7 @@ def library(file: str, wide: bool = False) -> tuple[ctypes.CDLL, dict[str, list[
             f"\n{{ run(x, y, threads, [=] {{ {name}({', '.join(names)}); }}); }}"
         )
     folder = Path(mkdtemp(prefix="yolotrt-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "kernels.cpp").write_text("\n".join([f'#include "{HEADER}"', source, *wrappers]))
     variant = ("HEAD_HALF", "PROTO_HALF") if file == "masks" else ("HALF",)
     built = folder / "kernels.so"

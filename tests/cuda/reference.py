@@ -318,7 +318,8 @@ def keep_objects(m: Memory, defines: Mapping[str, int], args: list[Any], grid: t
         origins = corners[int(row["first"]) : int(end)]
         passes.append(PassFound(records, bits if work["masks"] else None, origins).detections)
     whole = passes.pop()[0] if table["first"][-1] == tiled else None
-    merged = merge_frame([found for each in passes for found in each], tiles, whole, settings)
+    conf = float(work["conf"])
+    merged = merge_frame([found for each in passes for found in each], tiles, whole, settings, conf=conf)
     found = m.write(int(work["found"]), FOUND, 1)
     objects = m.write(int(work["objects"]), OBJECT, len(merged))
     objects["box"], objects["score"], objects["label"] = merged.boxes, merged.scores, merged.classes

@@ -97,7 +97,7 @@ def test_merging(device: Device, threshold: float, global_pass: bool, masks: boo
         if not masks:
             tiles, frame = without_masks(tiles, frame)
         parts = split_groups(len(tiles), shares)
-        found, expected = merged(device, tiles, GRID, frame, settings, parts)
+        found, expected = merged(device, tiles, GRID, frame, settings, parts, conf=0.05 * seed)
         assert found is not None
         assert_identical(found, expected)
         counts += len(found), sum(map(len, tiles)), bool(masks and (np.diff(found.masks.spans) > 1).any())

@@ -1,4 +1,4 @@
-"""Pieces of what the global pass saw as something else."""
+"""What tiles found, and the global pass saw as something else or not at all."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import numpy as np
 import pytest
 
 from tests.pipeline.crowds import GRID, crowd
-from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.detections import Detections, PerImage
+from yolotrt.geometry.doubt import doubted, unseen, visible_area
+from yolotrt.geometry.seams import GLOBAL_PASS
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.merge import merge_frame
+from yolotrt.pipeline.merge import Candidates, MergeSettings, joined_at_seams, merge_frame
 
 DOG, CAT = 0, 1
 FRAME = tile_grid((3840, 2160))
 TILE = 9
 """Shows 640 px from (512, 512) on."""
 
-FUR = (900, 900, 1152, 1152)
-"""A box that ends at its right and lower border."""
+FUR = (1060, 1060, 1152, 1152)
+"""A box that ends at its right and lower border, and is too small for the global pass: 15 px of its input."""
+
+WALL = (512, 512, 1152, 1152)
+"""All that the tile shows: 107 px, so that it is 44 times as large as what can be seen."""
 
 
 def one(*box: float, label: int, score: float) -> Detections:
     return Detections(np.array([box], np.float32), np.array([score], np.float32), np.array([label]))
 
 
-def merged(piece: Detections, whole: Detections | None) -> list[tuple[int, float]]:
+def merged(piece: Detections, whole: Detections | None, conf: float = 0.0) -> list[tuple[int, float]]:
     tiles = [piece if t == TILE else Detections.empty(masks=False) for t in range(32)]
-    found = merge_frame(tiles, FRAME, whole)
-    return [(int(c), round(float(s), 2)) for c, s in zip(found.classes, found.scores, strict=True)]
+    found = merge_frame(tiles, FRAME, whole, conf=conf)
+    return [(int(c), round(float(s), 4)) for c, s in zip(found.classes, found.scores, strict=True)]
 
 
 def dog(score: float) -> Detections:
@@ -44,20 +49,53 @@ def test_only_what_is_confident_and_as_sure_contradicts(piece: float, whole: flo
     assert (CAT, piece) in merged(one(*FUR, label=CAT, score=piece), dog(whole))
 
 
-@pytest.mark.parametrize("box", [(700, 700, 760, 760), (600, 600, 1000, 1000)], ids=["small", "large"])
-def test_what_a_tile_saw_whole_is_believed(box: tuple[int, ...]) -> None:
-    assert merged(one(*box, label=CAT, score=0.7), dog(0.9)) == [(DOG, 0.9), (CAT, 0.7)]
+def test_what_a_tile_saw_whole_is_believed_if_it_is_small() -> None:
+    assert merged(one(700, 700, 760, 760, label=CAT, score=0.7), dog(0.9)) == [(DOG, 0.9), (CAT, 0.7)]
 
 
 @pytest.mark.parametrize(
     "whole", [None, Detections.empty(masks=False), one(2000, 0, 3000, 900, label=DOG, score=0.9)]
 )
-def test_what_the_global_pass_does_not_see_is_believed(whole: Detections | None) -> None:
+def test_what_the_global_pass_cannot_see_is_believed(whole: Detections | None) -> None:
     assert (CAT, 0.8) in merged(one(*FUR, label=CAT, score=0.8), whole)
 
 
+@pytest.mark.parametrize("score", [0.5, 0.9, 1.0])
+def test_the_odds_of_what_it_had_to_see_fall_with_the_size(score: float) -> None:
+    times, odds = (640 / 96) ** 2, score / (1 - score) if score < 1 else np.inf
+    expected = 1 / (1 + times / odds)  # in other words than the rule has
+    assert merged(one(*WALL, label=CAT, score=score), Detections.empty(masks=False)) == [
+        (CAT, pytest.approx(expected, abs=1e-4))
+    ]
+
+
+def test_nothing_is_unseen_where_nothing_looked() -> None:
+    assert merged(one(*WALL, label=CAT, score=0.9), None) == [(CAT, 0.9)]
+
+
+@pytest.mark.parametrize("box", [WALL, (600, 600, 1300, 1300)], ids=["the same", "much the same"])
+def test_a_faint_guess_of_the_same_is_enough(box: tuple[int, ...]) -> None:
+    found = merged(one(*WALL, label=CAT, score=0.9), one(*box, label=CAT, score=0.01))
+    assert (CAT, 0.9) in found or found == [(CAT, 0.01)]  # which may be the whole of it
+
+
+def test_what_goes_behind_stays_above_the_least_score_and_in_order() -> None:
+    """All are seen whole, by different tiles; the odds are 17 times lower than their scores say."""
+    tiles = [Detections.empty(masks=False)] * 32
+    for tile, score in {0: 0.26, 9: 0.6, 20: 0.8}.items():
+        x, y = FRAME.origins[tile]
+        tiles[tile] = one(x + 120, y + 120, x + 520, y + 520, label=CAT, score=score)
+    seen = one(3000, 1500, 3100, 1600, label=DOG, score=0.251)
+    for conf in (0.25, 0.001):
+        found = merge_frame(tiles, FRAME, seen, conf=conf)
+        assert len(found) == 4
+        assert (found.scores > np.float32(conf)).all()
+        assert found.boxes[0].tolist() == seen.boxes[0].tolist()
+        assert [b[0] - 120 for b in found.boxes[1:].tolist()] == [FRAME.origins[t][0] for t in (20, 9, 0)]
+
+
 @pytest.mark.parametrize("least", [0.0, 0.3, 0.5, 0.6])
-def test_the_least_score_decides_nothing(least: float) -> None:
+def test_the_least_score_does_not_decide_what_contradicts(least: float) -> None:
     """What passes it is doubted exactly if it is without one: evaluation and application agree."""
     scores = np.linspace(0.05, 0.95, 7).astype(np.float32)
     for of_piece in scores[scores > least]:
@@ -67,9 +105,15 @@ def test_the_least_score_decides_nothing(least: float) -> None:
             assert dict(merged(piece, whole))[CAT] == dict(merged(piece, dog(of_whole)))[CAT]
 
 
-def test_crowds_have_some() -> None:
+def test_crowds_have_all_of_them() -> None:
     """Else the tests that hold the GPU's merging against this one would not notice."""
     tiles, whole = crowd(2, 16, global_pass=True)
-    scores = {float(s) for found in (*tiles, whole) if found for s in found.scores}
-    after = merge_frame(tiles, GRID, whole).scores
-    assert any(float(s) not in scores and 2 * float(s) in scores for s in after)
+    assert whole is not None
+    seen = PerImage.of([*tiles, whole])
+    tile = np.where(seen.image == len(tiles), GLOBAL_PASS, seen.image)
+    objects, tile, touches = joined_at_seams(Candidates(seen.found, tile, GRID), MergeSettings())
+    contradicted = doubted(objects, tile == GLOBAL_PASS, touches)
+    not_seen = unseen(objects, tile == GLOBAL_PASS, visible_area(GRID))
+    assert {(bool(a), bool(b)) for a, b in zip(contradicted, not_seen, strict=True)} >= {
+        (False, False), (False, True), (True, True),
+    }  # fmt: skip

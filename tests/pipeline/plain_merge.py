@@ -18,7 +18,11 @@ OUTWARDS = np.array([-1, -1, 1, 1])
 
 
 def plain_merge(
-    tiles: Sequence[Detections], grid: TileGrid, whole: Detections | None, settings: MergeSettings
+    tiles: Sequence[Detections],
+    grid: TileGrid,
+    whole: Detections | None,
+    settings: MergeSettings,
+    conf: float,
 ) -> Detections:
     """What ``merge_frame`` with the method ``seams`` has to return, to the bit."""
     found = Detections.concatenate([*tiles, *([] if whole is None else [whole])])
@@ -35,6 +39,7 @@ def plain_merge(
     found, tile = found.take(keep), tile[keep]
     if whole is not None:
         found = _weighed(found, tile, [joined[i] for i in keep], grid, settings)
+        found = _lowered(found, tile, grid, conf)
     order = best_first(found.boxes, found.scores, found.classes)
     found, tile = found.take(order), tile[order]
     iou = box_overlap(found.boxes, found.boxes)
@@ -60,6 +65,22 @@ def _weighed(
             sure = found.scores[j] >= max(found.scores[i], np.float32(0.25))
             if sure and intersection_areas(found.boxes[i], found.boxes[j]) > 0.8 * size:
                 scores[i] = found.scores[i] * np.float32(0.5)
+    return Detections(found.boxes, scores, found.classes, found.masks)
+
+
+def _lowered(found: Detections, tile: np.ndarray, grid: TileGrid, conf: float) -> Detections:
+    """With what the global pass had to see, and did not, behind what it saw; at least just above ``conf``."""
+    scores = found.scores.copy()
+    shown = min(w / f for w, f in zip(grid.content_wh, grid.frame_wh, strict=True))
+    visible = (16 / shown) ** 2
+    iou = box_overlap(found.boxes, found.boxes)
+    for i in np.flatnonzero(tile != GLOBAL_PASS):
+        size, s = float(intersection_areas(found.boxes[i], found.boxes[i])), float(scores[i])
+        same = (tile == GLOBAL_PASS) & (found.classes == found.classes[i]) & (iou[i] > 0.3)
+        if size >= visible and not same.any():
+            m = visible / size
+            b = s * m / (s * m + 1 - s)
+            scores[i] = max(b, min(s, conf * (1 + 1 / 4096 + b * (1 / 1024))))
     return Detections(found.boxes, scores, found.classes, found.masks)
 
 

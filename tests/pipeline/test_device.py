@@ -465,7 +465,7 @@ def test_the_host_merges_what_the_gpu_had_no_room_to_merge(run: _Runner, frame: 
         found = FrameFound([worker.read(0)])
         assert found.merged is None
         grid = tile_grid((frame.shape[1], frame.shape[0]), (64, 64))
-        assert_same(found.merge(grid, MergeSettings()), expected.detections, exactly=True)
+        assert_same(found.merge(grid, MergeSettings(), conf=DECODE.conf), expected.detections, exactly=True)
 
 
 def test_masks_leave_in_the_memory_that_the_gpu_wrote(run: _Runner, frame: Frame) -> None:

@@ -101,15 +101,20 @@ def packed(parts: list[Detections]) -> list[Detections]:
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
-@given(crowds(), st.sampled_from([0.0, 0.4, 0.8]), st.sampled_from(["drawn", "packed", "none"]))
-def test_it_is_the_plain_merge_to_the_bit(case, threshold, masks) -> None:
+@given(
+    crowds(),
+    st.sampled_from([0.0, 0.4, 0.8]),
+    st.sampled_from(["drawn", "packed", "none"]),
+    st.sampled_from([0.0, 0.05, 0.3]),
+)
+def test_it_is_the_plain_merge_to_the_bit(case, threshold, masks, conf) -> None:
     (tiles, whole), chosen = case, MergeSettings(threshold=threshold)
     if masks == "none":
         tiles, whole = without_masks(tiles, whole)
-    expected = plain_merge(tiles, GRID, whole, chosen)
+    expected = plain_merge(tiles, GRID, whole, chosen, conf)
     if masks == "packed":
         tiles, whole = packed(tiles), packed([whole])[0] if whole is not None else None
-    found = merge_frame(tiles, GRID, whole, chosen)
+    found = merge_frame(tiles, GRID, whole, chosen, conf=conf)
     for name in ("boxes", "scores", "classes"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     for a, b in zip(found.masks or (), expected.masks or (), strict=True):

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from tests.bench.fakes import result_of
 from tests.report.worlds import gpu_result
+from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.case import Intake
 from yolotrt.report.columns import MEDIA, Column, Medium
 from yolotrt.report.fitting import terminal_table
 from yolotrt.report.markdown import markdown_table
@@ -50,11 +52,18 @@ def test_no_medium_has_two_columns_of_one_name(medium: Medium) -> None:
     assert all(column.media for column in FIGURES)
 
 
+@pytest.mark.parametrize("paced", [False, True])
 @pytest.mark.parametrize("engines", [("m.fp16.engine",), ("m.fp16.engine", "m.int8.engine")])
-def test_at_80_columns_the_times_of_the_passes_are_the_last_to_go(engines: tuple[str, ...]) -> None:
+def test_at_80_columns_the_times_of_the_passes_are_the_last_to_go(
+    engines: tuple[str, ...], paced: bool
+) -> None:
     result = gpu_result(12, engines=engines)
     for entry in result.cases:
-        entry.samples["global"] = entry.samples["end_to_end"]  # type: ignore[index]
+        for stage in ("global", "response", "queued") if paced else ("global",):
+            entry.samples[stage] = entry.samples["end_to_end"]  # type: ignore[index]
+    if paced:
+        arrived = tuple(replace(entry, arrived=Intake(12, 0)) for entry in result.cases)
+        result = replace(result, cases=arrived, budgets=Budgets(deadline_s=0.02))
     table = latency_table(result, 80)
     console = Console(width=80, file=io.StringIO())
     console.print(table)

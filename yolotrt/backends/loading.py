@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from yolotrt.backends.admission import admit
-from yolotrt.backends.base import Context, DeviceEngine, Engine, EngineFile, LoadedOnDevice
+from yolotrt.backends.base import (
+    Backend,
+    Context,
+    DeviceEngine,
+    Engine,
+    EngineFile,
+    LoadedOnDevice,
+    Placement,
+)
 from yolotrt.backends.placement import place
 from yolotrt.backends.registry import backend
 from yolotrt.cuda.machine import HERE, Machine
@@ -50,8 +59,16 @@ def load_engine(file: EngineFile, device: str = "auto", *, machine: Machine = HE
         ArtifactError: The engine does not fit this machine.
         EnvironmentFault: The device does not work here.
     """
-    placement = place(file, device)
-    loader = backend(file.backend)
+    return _loader(file, device, machine)()
+
+
+def _loader(file: EngineFile, device: str, machine: Machine) -> Callable[[], Engine]:
+    """Return what loads an engine as :func:`load_engine` does, with the backend's module imported."""
+    placement, loader = place(file, device), backend(file.backend)
+    return partial(_load, file, placement, loader, machine)
+
+
+def _load(file: EngineFile, placement: Placement, loader: Backend, machine: Machine) -> Engine:
     if not placement.gpus:
         return loader.load(file)
     engines: list[LoadedOnDevice] = []
@@ -102,6 +119,7 @@ def opening(
     """Load an engine while the block gets ready for it, and close it in the end.
 
     Loading waits for files and libraries that let other threads run: a program of one picture ends sooner.
+    What is Python's own of it is done first, since only one thread at a time runs that.
 
     Args:
         path: The engine.
@@ -111,11 +129,15 @@ def opening(
         warn: As there.
 
     Yields:
-        What waits for the engine and returns it, or raises as :func:`open_engine` does.
+        What waits for the engine and returns it.
+
+    Raises:
+        YoloTrtError: As :func:`open_engine`: at once, or when it is waited for.
     """
+    load = _loader(admit(path, trust=trust, warn=warn), device, HERE)
 
     def ready() -> Engine:
-        engine = open_engine(path, device, trust=trust, warn=warn)
+        engine = load()
         if not engine.parts:  # on a GPU the frame's size decides what is made
             try:
                 engine.new_context(1, threads=threads)

@@ -9,7 +9,7 @@ from yolotrt.artifacts.fields import Count, Seconds, Share, Some
 from yolotrt.bench.arrival import Arrival, Pace
 from yolotrt.bench.stopping import StopRule
 from yolotrt.errors import UsageError
-from yolotrt.geometry.tiles import require_overlap
+from yolotrt.geometry.tile_overlap import require_overlap
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import COMPARED_MODES
 from yolotrt.pipeline.settings import Dispatch, GlobalOrder, PassMode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import io
 import os
@@ -215,4 +216,5 @@ def _exit(code: int) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our pipe has gone: point stdout at nothing and leave quietly
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    gc.freeze()  # on its way out the interpreter looks for garbage among all modules: memory that goes anyway
     sys.exit(code)

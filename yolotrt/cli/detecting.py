@@ -69,7 +69,7 @@ def engine_and_sources(
         UsageError: No source was named, or more than one engine.
         InputError: There is no engine, or weights in its place.
     """
-    from yolotrt.data.named import has_known_ending
+    from yolotrt.data.images import has_known_ending
     from yolotrt.workflow.catalog import is_engine_name, newest_engine
 
     words, named = list(targets or ()), list(option or ())

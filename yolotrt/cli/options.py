@@ -112,7 +112,7 @@ Tiles = Annotated[
 def _known_overlap(overlap: float) -> float:
     """Refuse an overlap that is none, and say once what none at all loses."""
     from yolotrt.cli.console import warn
-    from yolotrt.geometry.tiles import require_overlap
+    from yolotrt.geometry.tile_overlap import require_overlap
 
     require_overlap(overlap)
     if overlap == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -232,6 +232,8 @@ def own_predictions(
         UsageError: An output is an input or another output, or the folder is called like a picture.
         StorageError: One of them cannot be written, or would replace or mix with something else.
     """
+    if save is None and not files:
+        return nullcontext()
     from yolotrt.artifacts.claims import Output, require_apart
     from yolotrt.artifacts.files import real
     from yolotrt.artifacts.folders import (

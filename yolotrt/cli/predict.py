@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,6 +42,12 @@ from yolotrt.cli.options import (
 from yolotrt.cli.outputs import Overwrite, own_predictions
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
+
+if TYPE_CHECKING:
+    from yolotrt.arrays import Frame
+    from yolotrt.workflow.identity import Misfits, RecordIds
+    from yolotrt.workflow.predict import Found
+    from yolotrt.workflow.records import Take
 
 
 def predict(
@@ -122,18 +129,12 @@ def predict(
         --json results.json
     """
     from yolotrt.backends.loading import opening
-    from yolotrt.data.named import local_paths
-    from yolotrt.workflow.records import dataset_file, line_file, result_file
 
     if json is not None and json.endswith(".jsonl") and jsonl is None:
         json, jsonl = None, json
-    wanted = (
-        ("--json", json, "JSON", result_file),
-        ("--jsonl", jsonl, "JSON Lines", line_file),
-        ("--coco", coco, "COCO dataset", dataset_file),
-    )
-    outputs = [(option, target, what, kind) for option, target, what, kind in wanted if target is not None]
-    to_stdout = [target for _, target, _, _ in outputs].count("-")
+    wanted = (("--json", json, "JSON"), ("--jsonl", jsonl, "JSON Lines"), ("--coco", coco, "COCO dataset"))
+    outputs = [(option, target, what) for option, target, what in wanted if target is not None]
+    to_stdout = [target for _, target, _ in outputs].count("-")
     if to_stdout > 1:
         raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
     if annotations is not None and not outputs:
@@ -147,16 +148,14 @@ def predict(
     cpu_threads = threads or cores()
     # What follows needs time of its own before there is a frame to look at.
     with opening(engine, device, threads=cpu_threads, trust=trust, warn=warn) as loaded:
+        from yolotrt.data.named import local_paths
         from yolotrt.data.sources import open_source, video_rates
         from yolotrt.pipeline.tile_choice import TileChoice
         from yolotrt.pipeline.tile_use import UseTally
         from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
-        from yolotrt.report.draw import draw
         from yolotrt.report.figures import milliseconds
         from yolotrt.report.tile_words import tile_words
         from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
-        from yolotrt.workflow.identity import Misfits, ids_of, own_ids
-        from yolotrt.workflow.label_files import label_files
         from yolotrt.workflow.predict import predict as run
 
         settings = PipelineSettings(
@@ -173,7 +172,7 @@ def predict(
         own = own_predictions(
             [engine, *local_paths(read), annotations, tiles_file(tiles)],
             save,
-            [(option, Path(target)) for option, target, _, _ in outputs if target != "-"],
+            [(option, Path(target)) for option, target, _ in outputs if target != "-"],
             overwrite=overwrite,
         )
         with (
@@ -187,51 +186,72 @@ def predict(
                 note(known)
             names = pipeline.names
             pictures = None if video_rates(frames) else frames.names
-            if annotations is None:
-                ids = own_ids(names, pictures, several=len(frames.names) > 1)
-            else:
-                ids = ids_of(annotations, names, pictures)
-            misfits = Misfits(ids)
-            takes = [files.enter_context(kind(target, ids)) for _, target, _, kind in outputs]
+            takes: list[Take] = []
+            misfits: Misfits | None = None
+            if outputs:
+                ids, misfits = _identities(names, pictures, annotations, several=len(frames.names) > 1)
+                takes = [
+                    files.enter_context(_record_file(option, target, ids)) for option, target, _ in outputs
+                ]
             if save_txt and save is not None:
+                from yolotrt.workflow.label_files import label_files
+
                 takes.append(files.enter_context(label_files(save)))
-            found = run(
-                pipeline,
-                frames,
-                lambda frame, found: draw(
-                    frame,
-                    found.detections,
-                    names,
-                    **found.marks,
-                    line_width=line_width,
-                    labels=not hide_labels,
-                    grid=settings.grid((frame.shape[1], frame.shape[0]), pipeline.input_wh)
-                    if show_tiles
-                    else None,
-                ),
-                save=save,
-                progress=progress,
-                say=say,
-            )
+
+            def drawn(frame: Frame, found: Found) -> Frame:
+                from yolotrt.report.draw import draw
+
+                wh = (frame.shape[1], frame.shape[0])
+                grid = settings.grid(wh, pipeline.input_wh) if show_tiles else None
+                shown, labels = found.detections, not hide_labels
+                return draw(
+                    frame, shown, names, **found.marks, line_width=line_width, labels=labels, grid=grid
+                )
+
+            found = run(pipeline, frames, drawn, save=save, progress=progress, say=say)
             use = UseTally()
             with closing(found):
                 for entry in found:
                     if entry.looked is not None:
                         use.add(entry.looked)
-                    misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
+                    if misfits is not None:
+                        misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
                     for take in takes:
                         take(entry)
                     if not to_stdout:
                         counts = Counter(names[int(c)] for c in entry.detections.classes)
                         what = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing"
                         tell(f"{entry.name}: {what} ({milliseconds(entry.seconds)} ms)")
-        if annotations is not None:
+        if misfits is not None and annotations is not None:
             for remark in misfits.remarks(annotations, names):
                 warn(remark)
         if (used := use.report()) is not None:
             say(f"tiles: {tile_words(used)}")
         if save is not None:
             say(f"pictures: {save}")
-        for _, target, what, _ in outputs:
+        for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")
+
+
+def _identities(
+    names: Sequence[str], pictures: Sequence[str] | None, annotations: Path | None, *, several: bool
+) -> tuple[RecordIds, Misfits | None]:
+    """Return what pictures and classes are called in records, and what counts those that have no name."""
+    from yolotrt.workflow.identity import Misfits, ids_of, own_ids
+
+    if annotations is None:
+        return own_ids(names, pictures, several=several), None
+    ids = ids_of(annotations, names, pictures)
+    return ids, Misfits(ids)
+
+
+def _record_file(option: str, target: str, ids: RecordIds) -> AbstractContextManager[Take]:
+    from yolotrt.workflow import records
+
+    kinds = {
+        "--json": records.result_file,
+        "--jsonl": records.line_file,
+        "--coco": records.dataset_file,
+    }
+    return kinds[option](target, ids)

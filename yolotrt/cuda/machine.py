@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from yolotrt.cuda.device import Device
 from yolotrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolotrt.cuda.device import Device
 
 BINDINGS = {
     "cuda-bindings": "yolotrt.cuda.nvidia:NvidiaDriver",
@@ -35,6 +37,12 @@ def chosen_binding() -> str:
     return name
 
 
+def _opened(index: int) -> Device:
+    from yolotrt.cuda.device import Device  # whoever runs on the processor needs nothing of it
+
+    return Device(_driver()(index))
+
+
 class Machine:
     """What an application and the engines in it share of a machine: its GPUs.
 
@@ -51,7 +59,7 @@ class Machine:
         open_gpu: Callable[[int], Device] | None = None,
         count_gpus: Callable[[], int] | None = None,
     ) -> None:
-        self._open_gpu = open_gpu or (lambda index: Device(_driver()(index)))
+        self._open_gpu = open_gpu or _opened
         self._count_gpus = count_gpus or (lambda: int(_driver().count()))
         self._gpus: dict[int, Device] = {}
         self._lock = threading.Lock()

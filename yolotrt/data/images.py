@@ -24,6 +24,11 @@ MAX_PIXELS = 256_000_000
 """Largest image that is decoded: 768 MB of memory. A larger one is refused by its header."""
 
 
+def has_known_ending(text: str) -> bool:
+    """Return whether a name ends as a picture's or a video's does."""
+    return text.lower().endswith((*EXTENSIONS, *VIDEO_ENDINGS))
+
+
 def list_images(path: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted; or the one file that was named.
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
-
 from yolotrt.arrays import Frame
 
 QUALITY = 95
@@ -29,6 +27,8 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 def encoded_jpeg(image: Frame) -> bytes:
     """Return a picture as a JPEG file."""
+    import cv2  # only here: whoever looks at markers needs no OpenCV
+
     done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     if not done:
         raise ValueError("OpenCV refused to encode a picture")

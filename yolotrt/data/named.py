@@ -15,8 +15,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.data.foreign import VIDEO_ENDINGS
-from yolotrt.data.images import EXTENSIONS, list_images
+from yolotrt.data.images import EXTENSIONS, has_known_ending, list_images
 from yolotrt.data.kinds import SCENE, is_picture
 from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ImageError, InputError, PictureWarning
@@ -120,11 +119,6 @@ def named(texts: str | Sequence[str]) -> tuple[Named, ...]:
             else:
                 found.append(Stills(str(place), paths))
     return tuple(found)
-
-
-def has_known_ending(text: str) -> bool:
-    """Return whether a name ends as a picture's or a video's does."""
-    return text.lower().endswith((*EXTENSIONS, *VIDEO_ENDINGS))
 
 
 def label(texts: str | Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from yolotrt.arrays import U8
 from yolotrt.errors import UsageError
 from yolotrt.geometry.letterbox import PADDING, Letterbox
+from yolotrt.geometry.tile_overlap import require_overlap
 
 MOST_TILES = 4096
 """Tiles that a frame may have: 256 megapixels in tiles of 320 px are 3969. An overlap just below 1 makes
@@ -98,18 +99,6 @@ def tile_grid(
     lasts = (max(frame - tile, 0) for frame, tile in zip(frame_wh, tile_wh, strict=True))
     xs, ys = ([*starts, last] for starts, last in zip((columns, rows), lasts, strict=True))
     return TileGrid(frame_wh, tile_wh, tuple((x, y) for y in ys for x in xs))
-
-
-def require_overlap(overlap: float) -> None:
-    """Refuse an overlap of tiles that is none.
-
-    Raises:
-        UsageError: It is outside [0, 1), or NaN.
-    """
-    if not 0 <= overlap < 1:
-        raise UsageError(
-            f"An overlap of {overlap} makes no sense.", hint="Use --overlap 0.2, or 0 up to 0.9."
-        )
 
 
 def split_groups(n_tiles: int, groups: int) -> list[range]:

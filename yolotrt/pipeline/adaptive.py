@@ -119,7 +119,8 @@ class AdaptivePipeline:
             else:
                 chosen, tiles, global_pass = self._look(frame, stream, stream.chooser, trace)
             with trace.span("merge"):
-                merged = merge_frame(tiles, stream.grid, global_pass, self._settings.merge)
+                conf = self._settings.decode.conf
+                merged = merge_frame(tiles, stream.grid, global_pass, self._settings.merge, conf=conf)
                 merged = wanted(merged, self._settings)
         carried = _carried(merged, stream.grid, chosen, global_pass)
         passes, names = Passes(tiles, global_pass), self._file.spec.names

@@ -82,7 +82,8 @@ class HostPipeline:
             global_pass = self._global(frame, plan, trace) if plan.global_context else None
             with trace.span("merge"):
                 if plan.dispatcher:
-                    merged = merge_frame(tiles, plan.grid, global_pass, self._settings.merge)
+                    chosen = self._settings
+                    merged = merge_frame(tiles, plan.grid, global_pass, chosen.merge, conf=chosen.decode.conf)
                 else:
                     merged = global_pass or Detections.empty()
                 merged = wanted(merged, self._settings)

@@ -1,15 +1,15 @@
 """Join what overlapping tiles, and the global pass, saw of the same objects.
 
-There are four ways in which two detections can be one object, and one to doubt them, tried in this order
-(:mod:`yolotrt.geometry.seams` explains the first three):
+There are four ways in which two detections can be one object, and two to doubt them, tried in this order
+(:mod:`yolotrt.geometry.seams` explains the first three, :mod:`yolotrt.geometry.doubt` the next two):
 
 1. a fragment, which ends at or near a tile's border, of something seen whole elsewhere: the whole one
    wins;
 2. two fragments of one object: they are joined, box and mask;
 3. a fragment that was taken for another class than the whole object: the whole one wins;
-4. a piece of what the global pass saw as another class (:mod:`yolotrt.geometry.doubt`): its score is
-   halved;
-5. duplicates: of detections of different tiles that overlap as a whole the best one stays.
+4. a piece of what the global pass saw as another class: its score is halved;
+5. what the global pass had to see by its size, and did not: it goes behind the others;
+6. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
 for comparison.
@@ -21,15 +21,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from math import inf
 from typing import cast
 
 import numpy as np
 
 from yolotrt.arrays import I64, Bits
 from yolotrt.errors import UsageError
-from yolotrt.geometry.boxes import Metric
+from yolotrt.geometry.boxes import Metric, areas
 from yolotrt.geometry.detections import Detections, PerImage
-from yolotrt.geometry.doubt import doubted, halved
+from yolotrt.geometry.doubt import doubted, halved, lowered, unseen, visible_area
 from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
@@ -95,11 +96,15 @@ class Candidates:
         found: Detections in px of the frame.
         tile: (n,) index of the tile that each comes from, or ``WHOLE_FRAME``.
         grid: Where the tiles lie.
+        visible: Square px of the frame from which on the global pass sees an object; infinite without one.
+        conf: Score, exclusive, that was asked for.
     """
 
     found: Detections
     tile: I64
     grid: TileGrid
+    visible: float = inf
+    conf: float = 0.0
 
 
 def merge_frame(
@@ -107,6 +112,8 @@ def merge_frame(
     grid: TileGrid,
     global_: Detections | None = None,
     settings: MergeSettings | None = None,
+    *,
+    conf: float = 0.0,
 ) -> Detections:
     """Join the detections of all tiles, and of the global pass if there was one.
 
@@ -115,6 +122,7 @@ def merge_frame(
         grid: Where the tiles lie.
         global_: Detections of the global pass, in px of the frame.
         settings: How they are joined.
+        conf: Score that all of them exceed, and that what is only put behind others still does.
 
     Returns:
         One detection per object, best first, in px of the frame.
@@ -126,20 +134,24 @@ def merge_frame(
     if len(tiles) != len(grid.origins):
         raise ValueError(f"{len(tiles)} sets of detections for {len(grid.origins)} tiles")
     seen = PerImage.of(tiles)
-    found, tile = seen.found, seen.image
+    found, tile, visible = seen.found, seen.image, inf
     if global_ is not None:
         found = Detections.concatenate([found, global_])
         tile = np.concatenate([tile, np.full(len(global_), GLOBAL_PASS)])
-    if len(found) < 2:
+        visible = visible_area(grid)
+    if not found:
         return found
-    return _function(settings.method)(Candidates(found, tile, grid), settings)
+    return _function(settings.method)(Candidates(found, tile, grid, visible, conf), settings)
 
 
 def seams(seen: Candidates, settings: MergeSettings) -> Detections:
     """Join with what is known of the tiles' borders; see the module."""
     joined, tile, touches = joined_at_seams(seen, settings)
-    which = doubted(joined, tile == GLOBAL_PASS, touches)
-    return best_of_views(replace(joined, scores=halved(joined.scores, which)), tile, settings)
+    global_ = tile == GLOBAL_PASS
+    scores = halved(joined.scores, doubted(joined, global_, touches))
+    which = unseen(joined, global_, seen.visible)
+    scores = lowered(scores, which, areas(joined.boxes), seen.visible, seen.conf)
+    return best_of_views(replace(joined, scores=scores), tile, settings)
 
 
 def joined_at_seams(seen: Candidates, settings: MergeSettings) -> tuple[Detections, I64, Bits]:

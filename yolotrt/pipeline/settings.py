@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from yolotrt.errors import UsageError
-from yolotrt.geometry.tiles import TileGrid, require_overlap, split_groups, tile_grid
+from yolotrt.geometry.tile_overlap import require_overlap
+from yolotrt.geometry.tiles import TileGrid, split_groups, tile_grid
 from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.merge import MergeSettings
 from yolotrt.pipeline.modes import DEFAULT_MODE

@@ -26,7 +26,7 @@ def load_columns(
     entries = list(cases)
     paced = any(entry.arrived is not None for entry in entries)
     response: Column[ResultRow] = Column(
-        "response", _of("response", *quantiles), quantiles_text, media=("terminal",)
+        "response", _of("response", *quantiles), quantiles_text, rank=2, media=("terminal",)
     )
     return (
         *((response, *ARRIVED) if paced else ()),
@@ -66,16 +66,16 @@ _PAPER: tuple[Medium, ...] = ("page", "markdown")
 
 ARRIVED: tuple[Column[ResultRow], ...] = (
     *(Column(f"response {name}", _statistic("response", name), milliseconds, media=_PAPER) for name in SHOWN),
-    Column("queued", _of("queued", "p50", "p95"), quantiles_text, rank=3, media=("terminal",)),
+    Column("queued", _of("queued", "p50", "p95"), quantiles_text, rank=5, media=("terminal",)),
     *(Column(f"queued {name}", _statistic("queued", name), milliseconds, media=_PAPER) for name in SHOWN[:2]),
     Column(
         "late",
         _late,
         lambda found: f"{found[0]} of {found[1]}",
         number=lambda found: found[0],
-        rank=1,
+        rank=3,
     ),
-    Column("dropped", _dropped, rank=2),
+    Column("dropped", _dropped, rank=4),
 )
 """From a frame's arrival on; late are those without a result at the deadline, dropped ones among them."""
 

@@ -183,7 +183,7 @@ def _found(
         assert result.global_pass is not None
         return result.global_pass
     grid = tile_grid(frame_wh, file.spec.input_wh, settings.overlap)
-    return merge_frame(result.tiles, grid, None, settings.merge)
+    return merge_frame(result.tiles, grid, None, settings.merge, conf=settings.decode.conf)
 
 
 def _seconds(result: FrameResult, stage: str) -> float | None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from yolotrt.arrays import I64, Frame
-from yolotrt.data.sources import Source
+from yolotrt.data.sources import Shot, Source
 from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tile_use import FrameTiles
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
-from yolotrt.workflow.drawn import drawing
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,11 @@ def predict(
     done, names = 0, tuple(pipeline.names)
     with ExitStack() as stack:
         shots = stack.enter_context(closing(source.shots(say)))
-        write = None if save is None else stack.enter_context(drawing(source, save))
+        write: Callable[[Shot, Frame], None] | None = None
+        if save is not None:
+            from yolotrt.workflow.drawn import drawing  # whoever draws nothing needs no writer of videos
+
+            write = stack.enter_context(drawing(source, save))
         for shot in shots:
             progress("predict", done, source.total)
             result = pipeline(shot.image, stream=shot.video or shot.name)

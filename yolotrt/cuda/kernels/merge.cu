@@ -141,22 +141,35 @@ extern "C" __global__ void __launch_bounds__(1024) join(const Work* work)
 
 __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.owner[i] == i; }
 
-// Halve the scores of pieces of what the global pass saw as another class; see doubt.py. Any grid.
+// The score of an object that the global pass had to see and did not; see lowered() of doubt.py.
+__device__ float lowered(const Work& w, double s, double size)
+{
+    double part = w.visible / size;
+    double odds = s * part / (s * part + 1 - s);
+    return (float)fmax(odds, fmin(s, w.conf * (LAST + odds * ORDER)));
+}
+
+// Weigh what tiles found by what the global pass saw there; see doubt.py. Any grid.
 extern "C" __global__ void weigh(const Work* work)
 {
     const Work w = *work;
     int tiled = tiled_of(w), count = count_of(w);
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < tiled; i += gridDim.x * blockDim.x) {
-        if (!contends(w, i) || !w.views[i].near) continue;
+        if (!contends(w, i)) continue;
         const float* box = w.boxes + 4 * i;
-        double least = INSIDE * area(box);
-        bool contradicted = false;
-        for (int j = tiled; j < count && !contradicted; ++j) {
+        double size = area(box);
+        bool contradicted = false, unseen = size >= w.visible;
+        if (!w.views[i].near && !unseen) continue;
+        for (int j = tiled; j < count; ++j) {
             const View& seen = w.views[j];
-            contradicted = seen.label != w.views[i].label && seen.score >= CONFIDENT &&
-                           seen.score >= w.views[i].score && shared_area(box, seen.box) > least;
+            double shared = shared_area(box, seen.box), whole = size + area(seen.box) - shared;
+            if (seen.label == w.views[i].label)
+                unseen = unseen && !(whole > 0 && shared / whole > SAME);
+            else if (w.views[i].near && seen.score >= CONFIDENT && seen.score >= w.views[i].score)
+                contradicted = contradicted || shared > INSIDE * size;
         }
         if (contradicted) w.views[i].score *= HALVED;
+        if (unseen) w.views[i].score = lowered(w, w.views[i].score, size);
     }
 }
 

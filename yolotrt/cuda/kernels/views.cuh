@@ -5,9 +5,12 @@ const int NONE = -1;
 const int MOST_EDGES = 4096;  // fragments that may be joined; with more, or too many pairs, the host merges
 const float NEAR = 0.1f;      // as _NEAR in seams.py, and so on
 const float RIVAL = 0.8f;
-const double INSIDE = 0.8;  // also in doubt.py, with the next two
+const double INSIDE = 0.8;  // also in doubt.py, with the next five
 const float CONFIDENT = 0.25f;
 const float HALVED = 0.5f;
+const double SAME = 0.3;
+const double LAST = 1 + 1.0 / 4096;
+const double ORDER = 1.0 / 1024;
 
 // What a tile, or the global pass, shows: left, top, right, bottom px, and which of these borders
 // lie inside the frame, as bits.
@@ -84,6 +87,7 @@ struct Work {
     Object* objects;
     Piece* pieces;
     double border, threshold, duplicate;
+    double visible, conf;  // square px that the global pass sees, infinite without one; score that all exceed
     int global_look;  // index into `looks`
     int room;   // for pairs, and for rivals
     int masks, pass_count;

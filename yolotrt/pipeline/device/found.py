@@ -49,9 +49,9 @@ class FrameFound:
         """One detection per object, best first, if one GPU saw and merged everything."""
         return self.shares[0].merged
 
-    def merge(self, grid: TileGrid, settings: MergeSettings) -> Detections:
+    def merge(self, grid: TileGrid, settings: MergeSettings, *, conf: float) -> Detections:
         """Merge on the host; without tiles the whole frame is all there is."""
         if any(share.tiles for share in self.shares):
-            return merge_frame(self.tiles, grid, self.global_pass, settings)
+            return merge_frame(self.tiles, grid, self.global_pass, settings, conf=conf)
         assert self.global_pass is not None
         return self.global_pass

@@ -73,8 +73,9 @@ class JointMerge:
             far = [p.owner.decoder for worker in self._others for p in worker.slots[0].passes]
             found: list[FoundHere] = [*(FoundCopy.of(self._scope, one) for one in far), *own]
             self._merger = DeviceMerger(
-                device, self._scope, grid, found, settings.merge, masks=settings.decode.masks
-            )
+                device, self._scope, grid, found, settings.merge,
+                conf=settings.decode.conf, masks=settings.decode.masks,
+            )  # fmt: skip
             self._merged = self._scope.event()
             for index in range(settings.depth):
                 self._slots.append(self._slot(index))

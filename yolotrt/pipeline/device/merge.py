@@ -14,6 +14,7 @@ import numpy as np
 
 from yolotrt.cuda.device import Buffer, Device, Launch, PinnedBuffer, Scope, Stream
 from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.doubt import visible_area
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.seams import looks
 from yolotrt.geometry.tiles import TileGrid
@@ -42,7 +43,7 @@ WORK = np.dtype(
         ("boxes", "<u8"),
         *((name, "<u8") for name in ("owner", "order", "waits", "pairs", "edges", "rivals")),
         *((name, "<u8") for name in ("found", "objects", "pieces")),
-        *((name, "<f8") for name in ("border", "threshold", "duplicate")),
+        *((name, "<f8") for name in ("border", "threshold", "duplicate", "visible", "conf")),
         *((name, "<i4") for name in ("global_look", "room", "masks", "pass_count")),
     ]
 )
@@ -126,6 +127,7 @@ class DeviceMerger:
         grid: Where the tiles lie.
         passes: Over the tiles, in their order, each over some; and perhaps last the global pass.
         settings: How detections are joined, by ``seams``.
+        conf: Score that all of them exceed.
         masks: Whether masks are drawn, and compared.
     """
 
@@ -137,6 +139,7 @@ class DeviceMerger:
         passes: Sequence[FoundHere],
         settings: MergeSettings,
         *,
+        conf: float,
         masks: bool,
     ) -> None:
         self._device = device
@@ -154,7 +157,9 @@ class DeviceMerger:
         for name, nbytes in sizes.items():
             work[name] = scope.buffer(nbytes).address
         work["border"], work["threshold"] = settings.border, settings.threshold
-        work["duplicate"] = settings.duplicate_iou
+        work["duplicate"], work["conf"] = settings.duplicate_iou, conf
+        looked = sum(p.images for p in passes) > len(grid.origins)  # at the whole frame, too
+        work["visible"] = visible_area(grid) if looked else np.inf
         work["global_look"], work["masks"], work["pass_count"] = len(grid.origins), masks, len(passes)
         self._work = work
 

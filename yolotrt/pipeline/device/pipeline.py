@@ -235,7 +235,10 @@ class DevicePipeline:
         found = FrameFound(plan.read(slot))
         stamps.append(now())
         by_gpu, settings = found.merged, self._settings
-        merged = wanted(found.merge(plan.grid, settings.merge) if by_gpu is None else by_gpu, settings)
+        merged = by_gpu
+        if merged is None:
+            merged = found.merge(plan.grid, settings.merge, conf=settings.decode.conf)
+        merged = wanted(merged, settings)
         stamps.append(now())
         trace = flight.trace(settings.mode, stamps, merges=by_gpu is None)
         trace.spans.extend(plan.device_spans(slot, flight.begin))

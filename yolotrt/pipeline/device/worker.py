@@ -228,8 +228,9 @@ class DeviceWorker:
         if self._tiles and merges_alone(self._share, grid, settings):
             decoders = [p.decoder for p in (self._tiles, self._global_pass) if p]
             self._merger = DeviceMerger(
-                self.device, self._scope, grid, decoders, settings.merge, masks=settings.decode.masks
-            )
+                self.device, self._scope, grid, decoders, settings.merge,
+                conf=settings.decode.conf, masks=settings.decode.masks,
+            )  # fmt: skip
 
     def _new_slot(self, frame: FrameBuffer | YuvBuffer) -> Slot:
         scope = self.device.scope()
