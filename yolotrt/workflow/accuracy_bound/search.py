@@ -69,7 +69,10 @@ class BoundRequest:
 
     def __post_init__(self) -> None:
         if self.build.precision != "int8":
-            raise UsageError("--max-drop bounds what INT8 may lose.", hint="Add --int8.")
+            raise UsageError(
+                f"--max-drop bounds what INT8 may lose, and this builds {self.build.precision.upper()}.",
+                hint="Use --int8 or --precision auto, and name no other precision.",
+            )
         if self.build.implicit:
             raise UsageError(
                 "--max-drop chooses layers, and --implicit leaves the choice to TensorRT.",
