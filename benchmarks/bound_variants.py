@@ -22,7 +22,6 @@ from yolotrt.model.scores import score_convolutions, with_shifted_scores
 from yolotrt.quantization.batches import spread
 from yolotrt.quantization.cache import load_or_calibrate
 from yolotrt.quantization.qdq import careful_exclusions, quantize
-from yolotrt.quantization.qdq_gpu import ONE_SCALE_NOISE
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import STYLES, QdqStyle, measured_as
 
@@ -47,7 +46,7 @@ class BoundVariant:
     """A way to quantise: images or their kind, how ranges are chosen and scaled, what is left out.
 
     ``careful`` leaves out what ``build --max-drop`` leaves out first, and moves scores as it does;
-    ``one_scale`` is the noise up to which a weight has one scale, if not the usual.
+    ``one_scale`` gives each weight one scale, with nothing behind that tells its channels apart.
     """
 
     images: int | str = IMAGES
@@ -55,7 +54,7 @@ class BoundVariant:
     scale: float = 1.0
     exclude: tuple[str, ...] | None = None
     careful: bool = False
-    one_scale: float | None = None
+    one_scale: bool = False
     weight_levels: int = 127
     styles: tuple[QdqStyle, ...] = STYLES
 
@@ -63,8 +62,7 @@ class BoundVariant:
 VARIANTS = {
     "as built": BoundVariant(),
     "within a bound": BoundVariant(careful=True),
-    "some weights with one scale": BoundVariant(styles=("rtx",)),
-    "weights with one scale": BoundVariant(one_scale=1.0, styles=("rtx",)),
+    "weights with one scale": BoundVariant(one_scale=True, styles=("rtx",)),
     "all in INT8": BoundVariant(exclude=()),
     "minmax": BoundVariant(algorithm="minmax", exclude=()),
     "percentile": BoundVariant(algorithm="percentile", exclude=()),
@@ -118,9 +116,14 @@ def graph_of(subject: BoundSubject, variant: BoundVariant, style: QdqStyle, keep
         exclude = careful_exclusions(model, ranges, style)
     elif exclude is None and score_convolutions(model, spec):
         model = with_shifted_scores(model, spec, ranges.shift[measured_as(style)])
-    noise = ONE_SCALE_NOISE if variant.one_scale is None else variant.one_scale
-    with patch("yolotrt.quantization.qdq_gpu.ONE_SCALE_NOISE", noise):
-        return quantize(model, ranges, style, exclude=exclude, weight_levels=variant.weight_levels)
+    return quantize(
+        model,
+        ranges,
+        style,
+        exclude=exclude,
+        weight_levels=variant.weight_levels,
+        floating=variant.one_scale,  # the form that FP8 is made from
+    )
 
 
 def scaled(ranges: CalibrationRanges, by: float) -> CalibrationRanges:
