@@ -39,6 +39,9 @@ _FARTHEST = 4.0
 class Alignment:
     """Keeps some pictures of a calibration with FP32's scores, and holds other networks against them.
 
+    Attributes:
+        kept_last: Whether the last batch was kept: of others the outputs do not matter.
+
     Args:
         spec: The network's interface.
         batches: Number of batches that will come, as far as it is known.
@@ -50,12 +53,14 @@ class Alignment:
         self._wanted = max(1, ALIGNED_ON // size)
         self._step = max(1, batches // self._wanted)
         self._fed, self._seen = 0, 0
+        self.kept_last = False
         self._pictures: list[U8] = []
         self._scores: list[list[F32]] = []
 
     def keep(self, batch: F32) -> None:
         """Look at the next batch that is fed, (n, 3, h, w) in [0, 1], and keep some."""
-        if self._is_wanted(self._fed):
+        self.kept_last = self._is_wanted(self._fed)
+        if self.kept_last:
             self._pictures.append(np.rint(batch * 255).astype(np.uint8))
         self._fed += 1
 

@@ -139,10 +139,12 @@ class QdqWriter:
         found, source = [], f"{name}.unscaled"
         node.output[0] = source
         for part, operator, values in parts:
-            self._add(f"{name}.{part}", values)
+            self._add(f"{name}.unscaled.{part}", values)
             target = name if part == parts[-1][0] else f"{name}.scaled"
             found.append(
-                helper.make_node(operator, [source, f"{name}.{part}"], [target], name=f"{name}.{operator}")
+                helper.make_node(
+                    operator, [source, f"{name}.unscaled.{part}"], [target], name=f"{name}.{operator}"
+                )
             )
             source = target
         return found

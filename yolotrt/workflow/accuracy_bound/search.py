@@ -144,7 +144,7 @@ def build_within_bound(
         GateFailed: The bound does not hold with as much in INT8 as was asked for.
         YoloTrtError: A step failed.
     """
-    plan = plan_build(request.build, progress, say)
+    plan = plan_build(request.build, progress, say, bounded=True)
     if plan.as_held:
         raise ModelError(
             f"{plan.onnx_path} is already quantised, so there is no FP32 to hold it against and nothing to "
