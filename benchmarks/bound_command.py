@@ -5,7 +5,7 @@ which must be refused. What was built is evaluated against FP32 with ``yolotrt e
 
     python -m benchmarks.bound_command --json benchmarks/results/bound-command.json \
         --subject NAME NETWORK.onnx PICTURES IMAGES ANNOTATIONS [--subject ...] [--limit N] [--bound 1%] \
-        [--before SOURCES --pairs 1]
+        [--before SOURCES --pairs 1 --only-times]
 
 ``--before`` names the sources of an earlier version (``git archive COMMIT yolotrt | tar x -C SOURCES``): the
 command is then timed with both in turn, each in a fresh folder. Rows of an earlier file that are not measured
@@ -134,7 +134,7 @@ def measured(subject: Sequence[str], arguments: argparse.Namespace) -> Row:
         folder = Path(scratch)
         pictures = pictures_of("pictures", calib, folder)
         called = (arguments.bound, arguments.backend)
-        for kind in NOTHING if arguments.refusals else ():
+        for kind in () if arguments.only_times else NOTHING:
             done, found = built(
                 HERE, network, pictures_of(kind, calib, folder), *called, folder / f"of-{kind}"
             )
@@ -156,6 +156,8 @@ def measured(subject: Sequence[str], arguments: argparse.Namespace) -> Row:
             )  # fmt: skip
         if times:
             row["times"] = times
+        if arguments.only_times:
+            return row
         place = folder / "engine"
         done, found = built(HERE, network, pictures, *called, place)
         row |= {"code": done.code, "wall_s": done.wall_s, "cpu_s": done.cpu_s, "pictures": PICTURES}
@@ -199,9 +201,9 @@ def main() -> None:
     parser.add_argument("--bound", default="1%")
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--limit", type=int, help="evaluate on the first annotated images only")
-    parser.add_argument("--no-refusals", dest="refusals", action="store_false", help="no black, no noise")
     parser.add_argument("--before", type=Path, help="sources of an earlier version to time in turn")
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--only-times", action="store_true", help="do nothing else than time")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     for subject in arguments.subject:
