@@ -68,6 +68,47 @@ def engines_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def command_table(found: Row) -> str:
+    """Return what ``build --int8 --max-drop`` ends with on each network, in Markdown."""
+    head = (
+        "network", "exit code", "attempts", "work in INT8", "box loss, %", "95 %", "beyond the bound",
+        "mask loss, %", "95 %", "beyond the bound", "black pictures", "noise",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("| --- | --: | --: | --: | --: | --- | --: | --: | --- | --: | --- | --- |")
+    for row in found["rows"]:
+        loss = [cell for kind in ("box", "mask") for cell in _measured(row.get(kind))]
+        ends = [f"{len(row['attempts'])}", _work(row)] if "attempts" in row else ["-", "-"]
+        refused = [_refused(row[kind]) for kind in ("black", "noise")]
+        lines.append("| " + " | ".join((row["subject"], str(row["code"]), *ends, *loss, *refused)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def command_times(found: Row) -> str:
+    """Return how long the command takes beside an earlier version, as a sentence for each network."""
+    lines = []
+    for row in found["rows"]:
+        for kind, name in (("wall_s", "by the clock"), ("cpu_s", "of the processor")):
+            pairs = [(each["now"][kind], each["before"][kind]) for each in row.get("times", ())]
+            if pairs:
+                of = ", ".join(f"{now / before:.2f} ({now:.0f} of {before:.0f} s)" for now, before in pairs)
+                lines.append(f"* {row['subject']}, {name}: {of}")
+    return "\n".join(lines) + "\n"
+
+
+def _measured(loss: Row | None) -> tuple[str, str, str]:
+    if loss is None:
+        return "-", "-", "-"
+    low, high = (f"{end * 100:.1f}" for end in loss["interval"])
+    return f"{loss['loss'] * 100:.2f}", f"{low} to {high}", f"{loss['beyond']:.0%}"
+
+
+def _refused(ended: Row) -> str:
+    if ended["code"] == 0 or ended["engine"]:
+        return "an engine was made"
+    return f"error, exit code {ended['code']}"
+
+
 def lost(rows: Sequence[Row]) -> tuple[str, str]:
     """Return what engines within the bound lose, and on how much that was measured."""
     within = [row for row in rows if row["variant"] == WITHIN]

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import accuracy_tables, adaptive_table, batch_gpus, scaling_tables, speed_tables, video_table
-from benchmarks.bound_tables import engines_table, errors_table, lost, within_table
+from benchmarks.bound_tables import (
+    command_table,
+    command_times,
+    engines_table,
+    errors_table,
+    lost,
+    within_table,
+)
 from benchmarks.markdown import points, rows_table, table_of
 from benchmarks.peer_tables import beside
 from yolotrt.report.figures import milliseconds
@@ -101,6 +108,8 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "calibration": ("calibration-cost", accuracy_tables.calibration),
     "int8-bound-errors": ("int8-bound", errors_table),
     "int8-bound-within": ("int8-bound", within_table),
+    "bound-command": ("bound-command", command_table),
+    "bound-command-times": ("bound-command", command_times),
     "int8-bound-engines": ("int8-bound", engines_table),
     "tiling": ("tiling", accuracy_tables.tiling),
     "whole-objects": ("whole-objects", accuracy_tables.whole_objects),

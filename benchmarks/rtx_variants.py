@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import onnx
 
@@ -36,6 +35,7 @@ from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import QdqStyle
 
 NARROW = ("INT8", "FP8")
+OURS = "INT8, one scale for each weight, its channels told apart behind it (ours)"
 
 
 def variants(
@@ -43,26 +43,23 @@ def variants(
 ) -> dict[str, tuple[Precision, Callable[[], onnx.ModelProto]]]:
     """Return what makes each form of a network, and its precision, by name."""
 
-    def int8(style: QdqStyle, noise: float | None = None, **options: Any) -> onnx.ModelProto:
-        if noise is None:
-            return quantize(model, ranges, style, **options)
-        with patch("yolotrt.quantization.qdq_gpu.ONE_SCALE_NOISE", noise):
-            return quantize(model, ranges, style, **options)
+    def int8(style: QdqStyle, **options: Any) -> onnx.ModelProto:
+        return quantize(model, ranges, style, **options)
 
-    return {
+    def fp8(style: QdqStyle) -> onnx.ModelProto:
+        return to_fp8(int8(style, floating=True), model)
+
+    forms: dict[str, tuple[Precision, Callable[[], onnx.ModelProto]]] = {
         "FP32": ("fp32", lambda: model),
         "FP16": ("fp16", lambda: to_fp16(model, spec)),
         "INT8, a scale for each output channel": ("int8", lambda: to_fp16(int8("gpu"), spec)),
-        "INT8, one scale where that costs little (ours)": ("int8", lambda: to_fp16(int8("rtx"), spec)),
-        "INT8, one scale for each weight": ("int8", lambda: to_fp16(int8("rtx", 1.0), spec)),
-        "INT8, the same, no layer left out": ("int8", lambda: to_fp16(int8("rtx", 1.0, exclude=()), spec)),
-        "FP8, a scale for each output channel": ("fp8", lambda: to_fp16(to_fp8(int8("gpu"), model), spec)),
-        "FP8, one scale where that costs little (ours)": (
-            "fp8",
-            lambda: to_fp16(to_fp8(int8("rtx"), model), spec),
-        ),
-        "FP8, one scale for each weight": ("fp8", lambda: to_fp16(to_fp8(int8("rtx", 1.0), model), spec)),
+        "INT8, one scale for each weight": ("int8", lambda: to_fp16(int8("rtx", floating=True), spec)),
+        OURS: ("int8", lambda: to_fp16(int8("rtx"), spec)),
+        "INT8, the same, no layer left out": ("int8", lambda: to_fp16(int8("rtx", exclude=()), spec)),
+        "FP8, a scale for each output channel": ("fp8", lambda: to_fp16(fp8("gpu"), spec)),
+        "FP8, one scale for each weight (ours)": ("fp8", lambda: to_fp16(fp8("rtx"), spec)),
     }
+    return forms
 
 
 def built(network: onnx.ModelProto, spec: ModelSpec, precision: Precision, target: str) -> dict[str, Any]:

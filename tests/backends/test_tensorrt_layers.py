@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,6 +112,11 @@ def test_any_text_is_read_without_failing(text: str) -> None:
 
 def test_an_activation_in_another_layer_is_a_lost_fusion() -> None:
     model = tiny_yolo()
+    scaled = next(n for n in model.graph.node if n.name == "down2.conv")
+    for part in ("Mul", "Add"):  # as behind 8-bit weights with one scale
+        model.graph.initializer.append(onnx.helper.make_tensor(f"a {part}", 1, [], [1.0]))
+        target, scaled.output[0] = scaled.output[0], f"{part} reads this"
+        model.graph.node.append(onnx.helper.make_node(part, [scaled.output[0], f"a {part}"], [target]))
 
     def layer(name: str, *nodes: str) -> Layer:
         return Layer(name, "correlation", ("FP16",), ("FP16",), ("FP16",), nodes)

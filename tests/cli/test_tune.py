@@ -96,7 +96,9 @@ def test_what_cannot_be_kept_ends_with_3_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--max-drop", "1%"), 2, "--eval-images"),
+        (("--max-drop", "1%"), 2, "--images"),
+        (("--max-drop", "1%", "--precisions", "fp32"), 2, "int8"),
+        (("--max-drop", "0.1%", "--images", "."), 2, "0.5%"),
         (("--eval-images", "."), 2, "--annotations"),
         (("--precisions", "int3"), 2, "fp32, fp16, int8"),
         (("--write", "none.yaml"), 1, "does not exist"),
@@ -113,6 +115,13 @@ def test_options_that_make_no_sense_are_met_before_the_search(
     assert done.code == code
     assert words in done.err
     assert not Path("engines").exists(), "nothing was built"
+
+
+def test_without_annotations_int8_is_held_to_an_estimate(cli: Cli, tiny_onnx: Path, pictures: Path) -> None:
+    done = cli("tune", tiny_onnx, pictures, "--images", pictures, "--precisions", "int8", *SMALL,
+               "--max-drop", "0.5%")  # fmt: skip
+    assert (done.code, "given up: int8: --max-drop 0.5% is not kept" in done.err) == (2, True), done.err
+    assert "No precision keeps its accuracy" in done.err
 
 
 def test_chunks_are_tiles_per_batch(cli: Cli, tiny_onnx: Path, picture: Path, tmp_path: Path) -> None:

@@ -13,6 +13,12 @@ from yolotrt.quantization.alignment import Alignment, shift_between
 SPEC = ModelSpec("m", ("cat", "dog"), "images", (4, 4), None, "raw", "output0", "output1", 0, 4)
 
 
+APART = np.repeat(np.arange(16, dtype=np.float32)[None] * 20, 4, axis=0)
+APART[2:] = 10
+BOXES = np.stack([APART, APART])
+"""Two pictures of 16 boxes that share nothing."""
+
+
 def _network(added: float) -> onnx.ModelProto:
     """Scores that are the picture's first two channels with something added to their logits."""
     nodes = [
@@ -23,9 +29,10 @@ def _network(added: float) -> onnx.ModelProto:
         helper.make_node("Log", ["ratio"], ["logits"]),
         helper.make_node("Add", ["logits", "added"], ["moved"]),
         helper.make_node("Sigmoid", ["moved"], ["scores"]),
-        helper.make_node("Concat", ["scores", "scores", "scores"], ["output0"], axis=1),
+        helper.make_node("Concat", ["boxes", "scores"], ["output0"], axis=1),
     ]
     constants = [
+        helper.make_tensor("boxes", TensorProto.FLOAT, BOXES.shape, BOXES),
         helper.make_tensor("begin", TensorProto.INT64, [1], [0]),
         helper.make_tensor("end", TensorProto.INT64, [1], [2]),
         helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
@@ -49,9 +56,8 @@ def test_what_was_added_to_all_logits_is_found(batches: int) -> None:
     alignment = Alignment(SPEC, batches, 2)
     for batch in pictures:
         alignment.keep(batch)
-        head = np.zeros((2, 6, 16), np.float32)
-        head[:, 4:] = batch[:, :2].reshape(2, 2, 16)
-        alignment.look({"output0": head})
+        scores = batch[:, :2].reshape(2, 2, 16)
+        alignment.look({"output0": np.concatenate([BOXES, scores], axis=1)})
     assert alignment.shift(_network(0.25), 1) == pytest.approx(-0.25, abs=1e-4)
     assert alignment.shift(_network(0.0), 1) == pytest.approx(0.0, abs=1e-4)
 

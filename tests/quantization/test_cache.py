@@ -15,6 +15,7 @@ from tests.tiny_yolo import tiny_yolo
 from yolotrt.data.images import list_images
 from yolotrt.errors import ArtifactError, ImageError
 from yolotrt.model.onnxfile import read_spec
+from yolotrt.quantization.audit import Wanted
 from yolotrt.quantization.cache import CalibrationStatus, load_or_calibrate, read_ranges, write_ranges
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.styles import STYLES
@@ -57,6 +58,20 @@ def test_a_second_call_reads_the_cache(setting: Setting) -> None:
     assert again == made
     assert set(made.noise) == set(made.shift) == set(STYLES)
     assert all(made.noise.values())
+
+
+def test_what_a_cache_lacks_is_measured_when_it_is_asked_for(
+    setting: Setting, ranges: CalibrationRanges
+) -> None:
+    first, _ = setting.calibrate(wanted=Wanted(("cpu",), ()))
+    assert (set(first.noise), first.shift) == ({"cpu"}, {})
+    whole, status = setting.calibrate()
+    assert (status.cached, status.changed) == (True, ())
+    assert whole == ranges, "as if all had been asked for at once"
+    assert read_ranges(setting.cache) == whole
+    before = setting.cache.read_bytes()
+    setting.calibrate(wanted=Wanted(("cpu",), ()))
+    assert setting.cache.read_bytes() == before
 
 
 def test_the_result_is_reproducible(setting: Setting) -> None:

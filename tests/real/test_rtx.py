@@ -13,7 +13,7 @@ import pytest
 
 from tests.backends.rtx_checks import computed_in, meant_for_8_bits, never_in_8_bits
 from yolotrt.backends.base import BuildConfig, BuiltEngine, Precision
-from yolotrt.backends.layers import summarise
+from yolotrt.backends.layers import is_convolution, summarise
 from yolotrt.backends.profiles import parse_profiles
 from yolotrt.backends.registry import backend
 from yolotrt.data.images import list_images
@@ -55,12 +55,12 @@ def networks(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Netwo
     spec = read_spec(model, "yolo11n-seg")
     pictures = list_images(test_data / "coco-mini" / "calib")[:IMAGES]
     ranges, _ = load_or_calibrate(path, spec, pictures, folder / "calib.json", algorithm="mse")
-    int8 = quantize(model, ranges, "gpu")
+    int8, floating = (quantize(model, ranges, "rtx", floating=each) for each in (False, True))
     models: dict[Precision, onnx.ModelProto] = {
         "fp32": model,
         "fp16": to_fp16(model, spec),
         "int8": to_fp16(int8, spec),
-        "fp8": to_fp16(to_fp8(int8, model), spec),
+        "fp8": to_fp16(to_fp8(floating, model), spec),
     }
     frames = [cv2.imread(str(p)) for p in list_images(test_data / "coco-mini" / "val")[:4]]
     images = np.empty((4, 3, 640, 640), np.float32)
@@ -91,6 +91,8 @@ def test_every_quantised_convolution_runs_in_8_bits(
     assert found == meant
     assert len(meant) > 60, "most of the 101: the budget for the rest is one of multiply-adds"
     assert not found & never_in_8_bits(networks.models["fp32"], networks.spec)
+    layers = [x for x in engines[precision].layers if is_convolution(x) and x.inputs[:1] == (narrow,)]
+    assert {x.outputs for x in layers} == {("FP16",)}
 
 
 @pytest.mark.rtx
@@ -125,8 +127,8 @@ def test_the_bounds_notice_ranges_that_are_wrong_by_a_factor_of_two(
         for name, r in ranges.tensors.items()
     }
     fp32 = networks.models["fp32"]
-    int8 = quantize(fp32, replace(ranges, tensors=wrong), "gpu")
-    model = to_fp16(to_fp8(int8, fp32) if precision == "fp8" else int8, networks.spec)
+    low = quantize(fp32, replace(ranges, tensors=wrong), "rtx", floating=precision == "fp8")
+    model = to_fp16(to_fp8(low, fp32) if precision == "fp8" else low, networks.spec)
     found = distance(networks, model)
     assert any(value > bound for value, bound in zip(found, BOUNDS[precision], strict=True))
 

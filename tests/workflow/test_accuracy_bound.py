@@ -400,6 +400,7 @@ def test_as_many_images_are_looked_at_as_objects_are_needed(
             criterion.judge(engine, lambda _step, done, _total: looks.append(done))
     assert looks == [*range(1, looked_at + 1)] * 2, "every engine looks at the images of the reference"
     assert f"on {looked_at} images (fewer than 20" in criterion.caveat
+    assert ("objects (too few to be sure: better 1000000)" in criterion.caveat) == (enough > 1)
     assert criterion.key() == key
 
 

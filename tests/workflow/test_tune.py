@@ -16,6 +16,7 @@ from yolotrt.bench.statistics import summarize
 from yolotrt.machine.memory import Memory
 from yolotrt.model.spec import ModelSpec
 from yolotrt.report.tune_tables import given_up_table, tune_table
+from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
 from yolotrt.workflow.tune.outcome_file import outcome_file
 
@@ -125,3 +126,13 @@ def test_reasons_say_what_is_missed() -> None:
     text = " ".join(reasons(missed, [missed], [], Budgets({"tiles": 0.005}), None))
     assert "it comes nearest, and misses" in text
     assert "over 5.0 ms" in text
+
+
+def test_a_loss_that_nobody_measured_is_called_an_estimate() -> None:
+    best = _candidate(10, accuracy=None)
+    best = replace(best, file=replace(best.file, precision="int8"))
+    kept = Budgets({}), MaxDrop.parse("1%")
+    assert "within 1% by an estimate" in " ".join(reasons(best, [best], [], *kept))
+    measured = " ".join(reasons(replace(best, accuracy=0.3), [best], [], *kept))
+    assert "estimate" not in measured
+    assert "keeps within 1%" in measured

@@ -10,7 +10,7 @@ import pytest
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
 from yolotrt.backends.registry import backend
-from yolotrt.errors import UsageError
+from yolotrt.errors import CalibrationError, UsageError
 from yolotrt.report.worth_table import worth_table
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.worth import Tried, Worth, choose, choose_precision
@@ -42,6 +42,17 @@ def test_a_lower_precision_has_to_be_certainly_faster(
     assert all(word in reason for word in words)
     table = worth_table(Worth(tuple(tried), best, reason, None))
     assert [mark == ">" for mark in table.columns[0].cells] == [entry is best for entry in tried]
+
+
+def test_without_pictures_nothing_is_built(tmp_path: Path) -> None:
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    request = BuildRequest(
+        tmp_path / "tiny.onnx", backend="onnxruntime", engines=tmp_path / "e", calib_data=tmp_path / "c"
+    )
+    with pytest.raises(CalibrationError) as caught:
+        choose_precision(request, None, [np.zeros((64, 64, 3), np.uint8)], say=lambda _m: None)
+    assert "--precision auto --images DIR" in str(caught.value.hint)
+    assert not (tmp_path / "e").exists()
 
 
 def test_what_cannot_run_here_cannot_be_measured(tmp_path: Path) -> None:

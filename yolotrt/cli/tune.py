@@ -53,7 +53,10 @@ def tune(
     budget_stat: BudgetStat = "p50",
     max_drop: Annotated[
         str | None,
-        typer.Option(metavar="1%|0.5pt", help="Largest accepted loss of mAP; needs --eval-images."),
+        typer.Option(
+            metavar="1%|0.5pt",
+            help="Largest accepted loss of mAP: measured on --eval-images, else estimated, for INT8.",
+        ),
     ] = None,
     min_recall: Annotated[
         str | None,
@@ -113,14 +116,16 @@ def tune(
 ) -> None:
     r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
 
-    Engines that lose too much accuracy are not timed. Cases are compared by successive halving: those that
-    cannot win any more are given up early. An interrupted search continues where it was. Exit code 3 if
-    nothing keeps the budgets.
+    Engines that lose too much accuracy are not timed. Without annotations INT8 is built as
+    build --max-drop does it: less and less of it, until its estimated loss is within the bound. Cases are
+    compared by successive halving: those that cannot win any more are given up early. An interrupted search
+    continues where it was. Exit code 3 if nothing keeps the budgets.
 
     \b
     Examples:
       yolotrt tune yolo26n-seg.pt --images street/ --budget tiles=10ms --budget end_to_end=33ms
       yolotrt tune m.onnx --images street/ --max-drop 1% --eval-images coco/val --annotations coco/val.json
+      yolotrt tune m.onnx --images street/ --max-drop 1%
       yolotrt tune m.onnx --precisions fp32 --chunk 32,16,8,4
       yolotrt tune --precisions int8 --groups 1,2,4,8 --write pipeline.yaml
       yolotrt tune m.onnx --source street.mp4 --min-recall 99%

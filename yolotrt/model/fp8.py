@@ -29,6 +29,7 @@ def to_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
     Raises:
         ModelError: The network is not symmetric INT8, or its opset is too old.
+        ValueError: Its channels are told apart behind its convolutions, which INT8 alone needs.
     """
     if max(o.version for o in quantized.opset_import if o.domain in ("", "ai.onnx")) < FIRST_OPSET:
         raise ModelError(f"FP8 needs a network of opset {FIRST_OPSET} or newer.", hint="Export it again.")
@@ -65,7 +66,9 @@ def _restore_weights(model: onnx.ModelProto, pairs: list[onnx.NodeProto], origin
 
     stored = {t.name: t for t in model.graph.initializer}
     weights = {t.name: t for t in original.graph.initializer}
-    kernels = {n.name: n.input[1] for n in original.graph.node if n.op_type in ("Conv", "ConvTranspose")}
+    convolutions = [n for n in original.graph.node if n.op_type in ("Conv", "ConvTranspose")]
+    kernels = {n.name: n.input[1] for n in convolutions}
+    written = {n.name: list(n.output) for n in convolutions}
     readers = {name: node for node in model.graph.node for name in node.input}
     nodes = []
     for node in pairs:
@@ -77,6 +80,8 @@ def _restore_weights(model: onnx.ModelProto, pairs: list[onnx.NodeProto], origin
                 f"The weights of {reader.name} are not in the original network.",
                 hint="Both networks must come from one ONNX file.",
             )
+        if list(reader.output) != written[reader.name]:
+            raise ValueError(f"the channels of {reader.name} are scaled behind it")
         name = f"{integers}.original"
         kernel = numpy_helper.to_array(weights[kernels[reader.name]])
         stored[integers].CopyFrom(numpy_helper.from_array(kernel, name))

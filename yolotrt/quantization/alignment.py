@@ -2,7 +2,7 @@
 
 Rounding moves all scores of a network a little at once. The order of objects stays, and with it mAP, but at a
 fixed confidence more or fewer are found. The calibration has FP32's outputs anyway; a few of its images run
-once more through each INT8 network, and the best positions of both are compared, as many of each. One number
+once more through each INT8 network, and the best objects of both are compared, as many of each. One number
 on the logits of all classes then puts them where they were (:mod:`yolotrt.model.scores`).
 """
 
@@ -17,13 +17,17 @@ from yolotrt.arrays import F32, F64, U8
 from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.model.spec import ModelSpec
 from yolotrt.quantization.observe import open_session
-from yolotrt.quantization.witness import position_scores
+from yolotrt.quantization.witness import object_scores
 
-ALIGNED_ON = 32
+ALIGNED_ON = 40
 """Pictures that run once more."""
 
-FEWEST_POSITIONS = 30
-"""Positions above the confidence below which nothing is moved: so few tell nothing."""
+FEWEST_OBJECTS = 30
+"""Objects above the confidence below which nothing is moved: so few tell nothing."""
+
+_LEAST = 0.05
+"""Least score of an object that is looked at: low enough that a network that scores everything lower still
+shows as many as FP32 does."""
 
 _EDGE = 1e-4
 """Scores nearer to 0 or 1 than this count as that far away: their logits are all rounding."""
@@ -34,6 +38,9 @@ _FARTHEST = 4.0
 
 class Alignment:
     """Keeps some pictures of a calibration with FP32's scores, and holds other networks against them.
+
+    Attributes:
+        kept_last: Whether the last batch was kept: of others the outputs do not matter.
 
     Args:
         spec: The network's interface.
@@ -46,19 +53,21 @@ class Alignment:
         self._wanted = max(1, ALIGNED_ON // size)
         self._step = max(1, batches // self._wanted)
         self._fed, self._seen = 0, 0
+        self.kept_last = False
         self._pictures: list[U8] = []
-        self._scores: list[F32] = []
+        self._scores: list[list[F32]] = []
 
     def keep(self, batch: F32) -> None:
         """Look at the next batch that is fed, (n, 3, h, w) in [0, 1], and keep some."""
-        if self._is_wanted(self._fed):
+        self.kept_last = self._is_wanted(self._fed)
+        if self.kept_last:
             self._pictures.append(np.rint(batch * 255).astype(np.uint8))
         self._fed += 1
 
     def look(self, outputs: Mapping[str, F32]) -> None:
         """Look at the outputs of the next batch, by name; batches come in the order in which they are fed."""
         if self._is_wanted(self._seen):
-            scores = position_scores(outputs.get(self._spec.head_output), self._spec)
+            scores = object_scores(outputs.get(self._spec.head_output), self._spec, _LEAST)
             if scores is not None:
                 self._scores.append(scores)
         self._seen += 1
@@ -79,10 +88,10 @@ class Alignment:
         if not self._scores or len(self._scores) != len(self._pictures):
             return 0.0
         run = open_session(network, threads)
-        found = []
+        found: list[list[F32]] = []
         for pictures in self._pictures:
             (head,) = run([self._spec.head_output], {self._spec.input_name: pictures / np.float32(255)})
-            scores = position_scores(head, self._spec)
+            scores = object_scores(head, self._spec, _LEAST)
             if scores is None:
                 return 0.0
             found.append(scores)
@@ -96,12 +105,12 @@ def shift_between(exact: F32, moved: F32, conf: float = CONFIDENT) -> float:
     sides would be a biased choice, since what is best on one side is in the mean less so on the other.
 
     Args:
-        exact: (n,) scores.
-        moved: (n,) scores of the same positions.
+        exact: (n,) scores of objects.
+        moved: (m,) scores of what the other network finds in the same pictures.
         conf: The confidence.
     """
-    count = int((exact >= conf).sum())
-    if count < FEWEST_POSITIONS:
+    count = min(int((exact >= conf).sum()), len(moved))
+    if count < FEWEST_OBJECTS:
         return 0.0
     wanted, best = _best(exact, count).mean(), _best(moved, count)
     logits = np.log(best / (1 - best))
@@ -118,5 +127,5 @@ def _best(scores: F32, count: int) -> F64:
     return best
 
 
-def _all(parts: list[F32]) -> F32:
-    return np.concatenate([part.ravel() for part in parts])
+def _all(batches: list[list[F32]]) -> F32:
+    return np.concatenate([scores for batch in batches for scores in batch])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.alignment import Alignment
+from yolotrt.quantization.audit import BATCH as BATCH
+from yolotrt.quantization.audit import EVERYTHING, Wanted, completed, keeping, noise_of, shift_of
 from yolotrt.quantization.batches import ImageFeed, Preprocessing
 from yolotrt.quantization.cache_file import CALIBRATION as CALIBRATION
 from yolotrt.quantization.cache_file import DOCUMENT
@@ -31,21 +33,13 @@ from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.histogram import StreamingHistogram
 from yolotrt.quantization.observe import collect
 from yolotrt.quantization.places import place_for
-from yolotrt.quantization.qdq import quantize
 from yolotrt.quantization.ranges import (
     CalibrationKey,
     CalibrationRanges,
     find_ranges,
 )
-from yolotrt.quantization.sensitivity import measure_noise
 from yolotrt.quantization.styles import STYLES
 from yolotrt.quantization.witness import Witness, doubts, saw
-
-BATCH = 1
-"""Images per batch: every tensor of a batch is in memory at once, and on a CPU two at a time gain nothing."""
-
-AUDITED = 6
-"""Images on which the noise of each layer is measured."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,7 @@ def load_or_calibrate(
     force: bool = False,
     overwrite: bool = False,
     beside: bool = False,
+    wanted: Wanted = EVERYTHING,
     threads: int | None = None,
     progress: Progress = no_progress,
     on_wait: Callable[[str], None] = print,
@@ -121,6 +116,7 @@ def load_or_calibrate(
         overwrite: Replace also a file in the cache's place that is no cache.
         beside: Leave the calibration that ``cache`` holds where other images, another method or other
             preprocessing are wanted, and keep them apart; see :mod:`yolotrt.quantization.places`.
+        wanted: What else to measure; a cache that holds but lacks some of it is completed.
         threads: Threads of the network; None leaves it to ONNX Runtime.
         progress: Called while images run.
         on_wait: Told when another process is making the same cache.
@@ -140,11 +136,14 @@ def load_or_calibrate(
     while True:
         target, apart = place
         ranges, status = _known(target, key, apart, force)
-        if ranges is not None:
+        if ranges is not None and not wanted.lacking(ranges):
             return ranges, status
         with exclusive(target, on_wait) as waited:
             ranges, now = _known(target, key, apart, force)  # another process may just have made it
             if ranges is not None:
+                if lacking := wanted.lacking(ranges):
+                    ranges = completed(model, spec, images, preprocessing, ranges, lacking, threads)
+                    write_ranges(target, ranges, onnx_path)
                 return ranges, now
             if waited and "model" in now.changed:
                 raise StorageError(
@@ -153,7 +152,7 @@ def load_or_calibrate(
                 )
             if beside and (place := place_for(cache, key, read_ranges))[0] != target:
                 continue  # it is of other images: this one goes beside it
-            ranges, feed = _calibrated(model, spec, images, preprocessing, key, threads, progress)
+            ranges, feed = _calibrated(model, spec, images, preprocessing, key, wanted, threads, progress)
             write_ranges(target, ranges, onnx_path)
         made = (
             status.changed,
@@ -173,6 +172,7 @@ def _calibrated(
     images: Sequence[Path],
     preprocessing: Preprocessing,
     key: CalibrationKey,
+    wanted: Wanted,
     threads: int | None,
     progress: Progress,
 ) -> tuple[CalibrationRanges, ImageFeed]:
@@ -182,7 +182,7 @@ def _calibrated(
     sample: list[F32] = []
     # One image at a time where possible: the audit holds two networks' tensors.
     alignment = Alignment(spec, len(images) // batch, batch)
-    batches = _keeping(feed, sample, alignment, len(images) // batch, size=batch if full else 1)
+    batches = keeping(feed, sample, alignment, len(images) // batch, size=batch if full else 1)
     witness = Witness(spec)
 
     def look(outputs: Mapping[str, F32]) -> None:
@@ -191,10 +191,9 @@ def _calibrated(
 
     histograms = collect(model, batches, total=len(images), progress=progress, threads=threads, look=look)
     seen = witness.seen(feed.read, feed.blank, feed.noise, feed.lights)
-    ranges = _ranges(model, histograms, key, lambda found: _noise(model, found, sample, threads))
-    shift: dict[str, float] = {
-        style: alignment.shift(quantize(model, ranges, style), threads) for style in STYLES
-    }
+    styles = STYLES if key.algorithm == "best" else wanted.noise  # it chooses by the noise of all
+    ranges = _ranges(model, histograms, key, lambda found: noise_of(model, found, sample, styles, threads))
+    shift = shift_of(model, ranges, alignment, wanted.shift, threads)
     return replace(ranges, seen=seen, shift=shift), feed
 
 
@@ -214,18 +213,6 @@ def _known(
     return found, CalibrationStatus(not changed, changed, None, images, (), target, doubts(known), saw(known))
 
 
-def _keeping(
-    batches: Iterable[F32], kept: list[F32], alignment: Alignment, total: int, size: int
-) -> Iterator[F32]:
-    """Pass about ``total`` batches on, and keep ``size`` images of some of them, evenly spread."""
-    wanted = max(1, AUDITED // size)
-    for i, batch in enumerate(batches):
-        if i % max(1, total // wanted) == 0 and len(kept) < wanted:
-            kept.append(batch[:size].copy())
-        alignment.keep(batch)
-        yield batch
-
-
 def _ranges(
     model: onnx.ModelProto,
     histograms: Mapping[str, StreamingHistogram],
@@ -237,15 +224,6 @@ def _ranges(
         return best_ranges(model, histograms, key, measure)
     ranges = CalibrationRanges(find_ranges(GraphView(model), histograms, key.algorithm), key)
     return replace(ranges, noise=measure(ranges))
-
-
-def _noise(
-    model: onnx.ModelProto, ranges: CalibrationRanges, sample: Sequence[F32], threads: int | None
-) -> dict[str, dict[str, float]]:
-    return {
-        style: measure_noise(model, quantize(model, ranges, style, exclude=()), sample, threads)
-        for style in STYLES
-    }
 
 
 def _digests(images: Sequence[Path]) -> tuple[tuple[str, str], ...]:

@@ -41,10 +41,11 @@ class CalibrationFile:
         preprocessing: How images became network input.
         quantile_levels: What the quantiles of tensors are.
         tensors: Range by tensor name.
-        noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result.
+        noise: By Q/DQ style and convolution, how much its own quantisation disturbs its result; only styles
+            that somebody asked for.
         seen: What the images showed; None for files of earlier versions.
-        shift: By Q/DQ style, what added to all logits brings INT8's scores back to FP32's; empty for files of
-            earlier versions.
+        shift: By Q/DQ style, what added to all logits brings INT8's scores back to FP32's; as far as somebody
+            asked for it.
         images: The images, in their order.
     """
 
@@ -73,14 +74,14 @@ def _by_style(noise: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str
     """Return noise under the names of today: older versions call the second style by the name of a library.
 
     Raises:
-        ValueError: A style is missing.
+        ValueError: There is none.
     """
     known: dict[str, Mapping[str, float]] = {name: noise[name] for name in STYLES if name in noise}
     other = [layers for name, layers in noise.items() if name not in STYLES]
     found = {"gpu": other[0], **known} if other else known
-    if missing := [style for style in STYLES if style not in found]:
-        raise ValueError(f"no noise of {', '.join(missing)}")
-    return {style: found[style] for style in STYLES}
+    if not found:
+        raise ValueError(f"no noise of {' or '.join(STYLES)}")
+    return {style: found[style] for style in STYLES if style in found}
 
 
 def _check(file: CalibrationFile) -> None:

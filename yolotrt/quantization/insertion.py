@@ -47,6 +47,7 @@ class QdqWriter:
         self._rename: dict[tuple[int, int], str] = {}
         self._position = {id(n): i for i, n in enumerate(self.view.nodes)}
         self._dequantized: dict[str, str] = {}
+        self._factors: dict[int, F32] = {}
 
     def activation(self, tensor: str, scale: float, zero_point: int, dtype: type) -> None:
         """Put a pair behind a tensor; readers are switched to it one by one, by :meth:`read`."""
@@ -83,6 +84,15 @@ class QdqWriter:
         integers = np.clip(np.rint(values / column), -levels, levels).astype(np.int8)
         self._constant(node, 1, integers, scales)
 
+    def multiply_behind(self, node: onnx.NodeProto, factors: F32) -> None:
+        """Multiply a convolution's output channels, and add its bias, if it has one, only then.
+
+        Args:
+            node: The convolution.
+            factors: (channels, 1, 1) as they are spread over its output; one dimension less for a 1-D one.
+        """
+        self._factors[self._position[id(node)]] = factors
+
     def bias(self, node: onnx.NodeProto, values: Array, scales: npt.NDArray[np.float64]) -> None:
         """Store a node's bias as int32 in the scale of its accumulator."""
         limit = 2**31 - 1
@@ -102,8 +112,11 @@ class QdqWriter:
         for i, node in enumerate(graph.node):
             for slot in range(len(node.input)):
                 node.input[slot] = self._rename.get((i, slot), node.input[slot])
+            written = list(node.output)
             nodes.append(node)
-            for name in node.output:
+            if i in self._factors:
+                nodes += self._multiplied(node, self._factors[i])
+            for name in written:
                 nodes += self._after[name]
         rebuilt = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
         del graph.node[:]
@@ -114,6 +127,27 @@ class QdqWriter:
         graph.initializer.extend(kept)
         onnx.checker.check_model(self.model)
         return self.model
+
+    def _multiplied(self, node: onnx.NodeProto, factors: F32) -> list[onnx.NodeProto]:
+        """Rename what a convolution writes, take its bias, and return what makes the old name of it."""
+        name = node.output[0]
+        parts = [("factor", "Mul", factors)]
+        if len(node.input) > 2:
+            bias = self.view.constant(node.input.pop())
+            assert bias is not None
+            parts.append(("bias", "Add", bias.reshape(factors.shape)))
+        found, source = [], f"{name}.unscaled"
+        node.output[0] = source
+        for part, operator, values in parts:
+            self._add(f"{name}.unscaled.{part}", values)
+            target = name if part == parts[-1][0] else f"{name}.scaled"
+            found.append(
+                helper.make_node(
+                    operator, [source, f"{name}.unscaled.{part}"], [target], name=f"{name}.{operator}"
+                )
+            )
+            source = target
+        return found
 
     def _constant(self, node: onnx.NodeProto, slot: int, integers: Array, scales: F32) -> None:
         """Replace a constant input by integers and a DequantizeLinear, once per node."""

@@ -10,7 +10,7 @@ import onnx.version_converter
 from yolotrt.errors import ModelError
 from yolotrt.quantization.graph import GraphView
 from yolotrt.quantization.qdq_cpu import integer_convolutions, quantize_for_cpu
-from yolotrt.quantization.qdq_gpu import int8_convolutions, quantize_for_gpu
+from yolotrt.quantization.qdq_gpu import WeightScales, int8_convolutions, quantize_for_gpu
 from yolotrt.quantization.ranges import CalibrationRanges
 from yolotrt.quantization.sensitivity import choose_exclusions, layers_of
 from yolotrt.quantization.styles import QdqStyle, measured_as
@@ -38,6 +38,7 @@ def quantize(
     *,
     exclude: Collection[str] | None = None,
     weight_levels: int = 127,
+    floating: bool = False,
 ) -> onnx.ModelProto:
     """Return the model with 8-bit convolutions, as Q/DQ nodes.
 
@@ -49,6 +50,7 @@ def quantize(
             hurts most, as the calibration has measured it; an empty list takes none.
         weight_levels: Largest magnitude of a quantised weight. 63 instead of 127 rules out that CPUs
             without VNNI saturate when they add up pairs of products in 16 bits.
+        floating: It will be FP8, by :func:`yolotrt.model.fp8.to_fp8`.
 
     Raises:
         CalibrationError: The ranges belong to another network.
@@ -59,7 +61,8 @@ def quantize(
     model = _with_opset(model, _FIRST_OPSET[style])
     if style == "cpu":
         return quantize_for_cpu(model, ranges, exclude, weight_levels)
-    return quantize_for_gpu(model, ranges, exclude, one_scale=style == "rtx")
+    apart: WeightScales = "one" if floating else "behind"
+    return quantize_for_gpu(model, ranges, exclude, scales=apart if style == "rtx" else "channels")
 
 
 def quantized_convolutions(

@@ -10,22 +10,25 @@ developer guide's "Explicit Quantization" and "Q/DQ Layer-Placement Recommendati
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 import onnx
 
-from yolotrt.arrays import F32
 from yolotrt.errors import CalibrationError
 from yolotrt.quantization.graph import COMMUTING, GraphView
 from yolotrt.quantization.insertion import QdqWriter, weight_scales
 from yolotrt.quantization.ranges import CalibrationRanges
 
-ONE_SCALE_NOISE = 0.0005
-"""Rounding noise up to which a weight has one scale.
+WeightScales = Literal["channels", "behind", "one"]
+"""Where the scales of a weight's output channels are.
 
-TensorRT-RTX lets an INT8 convolution with one scale write FP16 with its bias added, and one with a scale for
-each channel FP32 without (``findings/``). YOLO11n-seg, whose channels differ much, has one scale in a quarter
-of its INT8 convolutions then; with twice this limit it was half of them, and masks lost 1.6 %."""
+``channels``: each has its own, as TensorRT wants it. TensorRT-RTX lets an 8-bit convolution write FP16 only
+if its weight has one scale, and FP32 otherwise (``findings/``). So for it what tells channels apart is
+multiplied ``behind`` the convolution, and the bias is added there: in the kernel of the activation function,
+which has to read and write the values anyway. What is computed is the same. ``one``: one for all, which costs
+accuracy in INT8; in FP8, whose steps are relative to each weight, noise of weights grows by 5 to 15 %.
+"""
 
 
 def quantize_for_gpu(
@@ -33,7 +36,7 @@ def quantize_for_gpu(
     ranges: CalibrationRanges,
     exclude: Collection[str],
     *,
-    one_scale: bool = False,
+    scales: WeightScales = "channels",
 ) -> onnx.ModelProto:
     """Return the model with Q/DQ for TensorRT, all of it still in FP32 otherwise.
 
@@ -44,7 +47,7 @@ def quantize_for_gpu(
         model: The FP32 model, opset 19 or later.
         ranges: Its calibration.
         exclude: Names of further convolutions to keep in high precision.
-        one_scale: Give a weight one scale where that costs little, instead of one for each output channel.
+        scales: Where the scales of a weight's output channels are.
     """
     writer = QdqWriter(model)
     view = writer.view
@@ -60,23 +63,21 @@ def quantize_for_gpu(
     for node in convolutions:
         weights = view.constant(node.input[1])
         assert weights is not None
-        scales = weight_scales(weights, 127)
-        if one_scale and rounding_noise(weights, float(scales.max())) <= ONE_SCALE_NOISE:
-            scales = scales.max().reshape(())
-        writer.weights(node, weights, scales, 127)
+        steps = weight_scales(weights, 127)
+        if scales == "channels" or (scales == "behind" and _computes_bias(view, node)):
+            writer.weights(node, weights, steps, 127)
+            continue
+        widest = steps.max().reshape(())
+        if scales == "behind" and (steps != widest).any():
+            factors = (steps / widest).reshape(-1, *[1] * (weights.ndim - 2))
+            weights = weights / factors[..., None]
+            writer.multiply_behind(node, factors)
+        writer.weights(node, weights, widest, 127)
     return writer.finish()
 
 
-def rounding_noise(weights: F32, scale: float) -> float:
-    """Return the power of rounding to one scale over that of the weights, in the mean over output channels.
-
-    Args:
-        weights: A convolution's weights, output channels first.
-        scale: The step.
-    """
-    rows = weights.reshape(len(weights), -1).astype(np.float64)
-    power = np.square(rows).mean(axis=1)
-    return float(np.mean(scale**2 / 12 / np.maximum(power, scale**2 / 12)))
+def _computes_bias(view: GraphView, node: onnx.NodeProto) -> bool:
+    return len(node.input) > 2 and view.constant(node.input[2]) is None
 
 
 def int8_convolutions(view: GraphView, exclude: Collection[str]) -> list[onnx.NodeProto]:

@@ -16,7 +16,7 @@ from yolotrt.quantization.observe import FUNCTIONS, silu
 
 Activation = Callable[[F64], F64]
 
-METHOD_VERSION = 6
+METHOD_VERSION = 7
 """Raised whenever the same images would give other results: caches of an older method are rebuilt."""
 
 OFF = -6.0

@@ -6,7 +6,7 @@ from typing import Literal
 
 QdqStyle = Literal["cpu", "gpu", "rtx"]
 """``cpu`` for ONNX Runtime's CPU kernels (uint8 asymmetric activations), ``gpu`` for TensorRT 10 and 11 (int8
-symmetric), ``rtx`` for TensorRT-RTX: the same, with one scale for a whole weight where that costs little."""
+symmetric), ``rtx`` for TensorRT-RTX: the same numbers from weights with one scale each."""
 
 STYLES: tuple[QdqStyle, ...] = ("cpu", "gpu")
 """Those whose noise and shift of scores a calibration measures."""

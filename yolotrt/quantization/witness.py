@@ -44,22 +44,11 @@ class Witness:
         Args:
             outputs: The network's outputs by name; of a head of unknown shape nothing is noted.
         """
-        head = outputs.get(self._spec.head_output)
-        scores = position_scores(head, self._spec)
-        if head is not None and scores is not None:
-            self._pictures += len(scores)
-            self._found += int((scores.max(axis=1, initial=0.0) >= CONFIDENT).sum())
-            self._objects += sum(map(self._count, head, scores))
-
-    def _count(self, head: F32, scores: F32) -> int:
-        """Return how many objects a picture shows."""
-        sure = scores >= CONFIDENT
-        if self._spec.head == "end2end" or not sure.any():
-            return int(sure.sum())
-        centre, size = head[:2, sure].T, head[2:4, sure].T
-        boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-        classes = head[4 : 4 + len(self._spec.names), sure].argmax(axis=0)
-        return len(nms(boxes, scores[sure], classes, SAME))
+        pictures = object_scores(outputs.get(self._spec.head_output), self._spec)
+        if pictures is not None:
+            self._pictures += len(pictures)
+            self._found += sum(len(scores) > 0 for scores in pictures)
+            self._objects += sum(map(len, pictures))
 
     def seen(
         self, images: int, blank: int, noise: int = 0, lights: tuple[int, float, float] | None = None
@@ -90,23 +79,32 @@ class Witness:
         return Seen(images, blank, *known)
 
 
-def position_scores(head: F32 | None, spec: ModelSpec) -> F32 | None:
-    """Return the (n, positions) best score of each position of each picture.
+def object_scores(head: F32 | None, spec: ModelSpec, least: float = CONFIDENT) -> list[F32] | None:
+    """Return the scores of the objects that each picture shows, a 1-D array for each.
 
     Args:
-        head: The network's head output; None if there is none.
+        head: The network's head output, of a batch of pictures; None if there is none.
         spec: Its interface. For a head of another shape None is returned.
+        least: The least score.
     """
     classes = len(spec.names)
     if head is None or head.ndim != 3:
         return None
     if spec.head == "raw" and head.shape[1] == 4 + classes + spec.mask_coeffs:
-        scores = head[:, 4 : 4 + classes].max(axis=1)
-    elif spec.head == "end2end" and head.shape[2] == 6 + spec.mask_coeffs:
-        scores = head[:, :, 4]
-    else:
-        return None
-    return np.asarray(scores, np.float32)
+        return [_without_doubles(rows[:4], rows[4 : 4 + classes], least) for rows in head]
+    if spec.head == "end2end" and head.shape[2] == 6 + spec.mask_coeffs:
+        return [rows[rows[:, 4] >= least, 4] for rows in head]
+    return None
+
+
+def _without_doubles(boxes: F32, classes: F32, least: float) -> F32:
+    """Return the scores of (4, n) boxes, centre and size, by their (k, n) scores for each class."""
+    scores = classes.max(axis=0)
+    sure = scores >= least
+    centre, size = boxes[:2, sure].T, boxes[2:, sure].T
+    corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+    kept: F32 = scores[sure][nms(corners, scores[sure], classes[:, sure].argmax(axis=0), SAME)]
+    return kept
 
 
 def saw(ranges: CalibrationRanges) -> str | None:

@@ -20,12 +20,13 @@ from yolotrt.model.finite import require_finite_weights
 from yolotrt.model.held import held_precision
 from yolotrt.model.notes import lost_names
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
-from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.quantization.algorithms import Algorithm
+from yolotrt.quantization.audit import EVERYTHING, Wanted
 from yolotrt.quantization.cache import default_cache, load_or_calibrate, read_ranges
 from yolotrt.quantization.places import ENDING, of_network
 from yolotrt.quantization.ranges import CalibrationRanges
+from yolotrt.quantization.styles import measured_as
 from yolotrt.quantization.witness import doubts
 from yolotrt.text import shell_words
 from yolotrt.workflow.plan import BuildPlan, up_to_date
@@ -68,8 +69,16 @@ def build_engine(
     return build_planned(plan_build(request, progress, say), progress=progress, say=say)
 
 
-def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say = print) -> BuildPlan:
+def plan_build(
+    request: BuildRequest, progress: Progress = no_progress, say: Say = print, *, bounded: bool = False
+) -> BuildPlan:
     """Do everything before the build itself: export and calibrate as far as needed.
+
+    Args:
+        request: What to build.
+        progress: Told about long steps.
+        say: Told one line about each decision and step.
+        bounded: An accuracy bound is kept: scores are put right by what judges it, not by the calibration.
 
     Raises:
         YoloTrtError: As :func:`build_engine`.
@@ -92,7 +101,7 @@ def plan_build(request: BuildRequest, progress: Progress = no_progress, say: Say
     found.check(plan.config())
     require_own_engine(plan.engine().path, overwrite=request.overwrite)
     if request.precision in NEEDS_RANGES and not as_held:
-        plan = replace(plan, ranges=_ranges(request, onnx_path, model, spec, progress, say))
+        plan = replace(plan, ranges=_ranges(plan, bounded, progress, say))
     return plan
 
 
@@ -185,17 +194,18 @@ def export_if_weights(request: BuildRequest, progress: Progress, say: Say) -> Pa
     return target
 
 
-def _ranges(
-    request: BuildRequest,
-    onnx_path: Path,
-    model: onnx.ModelProto,
-    spec: ModelSpec,
-    progress: Progress,
-    say: Say,
-) -> CalibrationRanges:
+def _ranges(plan: BuildPlan, bounded: bool, progress: Progress, say: Say) -> CalibrationRanges:
+    request, onnx_path, model, spec = plan.request, plan.onnx_path, plan.model, plan.spec
+    style = measured_as(plan.backend.qdq_style)
+    wanted = Wanted((style,), ()) if bounded else EVERYTHING
     cache = calibration_cache(onnx_path, request.calib_data)
     if request.images is None:
         if known := _cached_ranges(cache, model, request.algorithm, say):
+            if Wanted((style,), () if bounded else (style,)).lacking(known):
+                say(
+                    f"warning: this calibration does not know what {request.precision.upper()} does to the "
+                    f"network in {plan.backend.name}; name its --images, and that is measured"
+                )
             return known
         raise CalibrationError(
             f"{request.precision.upper()} needs images to calibrate on, and none were named.",
@@ -213,6 +223,7 @@ def _ranges(
         force=request.force,
         overwrite=request.overwrite,
         beside=True,
+        wanted=wanted,
         progress=progress,
         on_wait=say,
     )

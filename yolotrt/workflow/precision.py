@@ -86,7 +86,7 @@ def in_precision(
         return to_fp16(model, spec)
     if ranges is None:
         raise ValueError(f"{precision} needs ranges")
-    quantized = quantize(model, ranges, style, exclude=exclude)
+    quantized = quantize(model, ranges, style, exclude=exclude, floating=precision == "fp8")
     if precision == "fp8":
         quantized = to_fp8(quantized, model)
     return quantized if style == "cpu" else to_fp16(quantized, spec)

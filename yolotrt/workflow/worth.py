@@ -18,11 +18,14 @@ from yolotrt.backends.registry import choose as choose_backend
 from yolotrt.bench.settings import SweepSettings
 from yolotrt.bench.statistics import Ratio, paired_ratio, summarize
 from yolotrt.bench.sweep import sweep
-from yolotrt.errors import GateFailed, UsageError
+from yolotrt.errors import CalibrationError, GateFailed, UsageError
 from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.quantization.places import family
+from yolotrt.text import shell_words
 from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
-from yolotrt.workflow.build import BuildRequest, build_engine, export_if_weights
+from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache, export_if_weights
+from yolotrt.workflow.precision import is_calibrated
 
 ROUNDS = 20
 """Frames that each engine is timed on."""
@@ -102,6 +105,7 @@ def choose_precision(
 
     Raises:
         UsageError: Engines of the backend cannot run here, so nothing can be measured.
+        CalibrationError: There is nothing to calibrate INT8 on.
         YoloTrtError: A step failed.
     """
     backend, _ = choose_backend(request.backend, "build")
@@ -114,10 +118,23 @@ def choose_precision(
     request = replace(request, model=export_if_weights(request, progress, say), backend=backend.name)
     wanted = backend.worthwhile("auto")
     say(f"precisions: {', '.join(wanted)} (the others cannot be faster here)")
+    if "int8" in wanted and request.images is None:
+        _require_calibration(request)
     made = [_made(replace(request, precision=precision), bound, progress, say) for precision in wanted]
     tried = _timed(made, frames, mode, threads, progress)
     chosen, reason = choose(tried)
     return Worth(tried, chosen, reason, None if bound is None else _judged(bound))
+
+
+def _require_calibration(request: BuildRequest) -> None:
+    """Refuse before the other precisions are built."""
+    cache = calibration_cache(request.model, request.calib_data)
+    if is_calibrated(request.model) and not family(cache):
+        raise CalibrationError(
+            "--precision auto tries INT8, which needs images to calibrate on, and none were named.",
+            hint=f"yolotrt build {shell_words(str(request.model))} --precision auto --images DIR  "
+            "(about 100 pictures like those of your camera; --images coco downloads some of COCO val2017)",
+        )
 
 
 def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress, say: Say) -> Tried:

@@ -71,6 +71,7 @@ def with_lost_fusions(layers: Iterable[Layer], model: onnx.ModelProto) -> tuple[
 
 def _activations(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     """Return, by convolution name, the nodes of the SiLU behind it: its sigmoid and its product."""
+    constants = {tensor.name for tensor in model.graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:
@@ -79,11 +80,18 @@ def _activations(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     for node in model.graph.node:
         if node.op_type not in ("Conv", "ConvTranspose"):
             continue
-        gates = [n for n in readers.get(node.output[0], []) if n.op_type == "Sigmoid"]
+        written = node.output[0]
+        while len(behind := readers.get(written, [])) == 1 and _is_by_constant(behind[0], constants):
+            written = behind[0].output[0]  # what tells an 8-bit weight's channels apart, and the bias
+        gates = [n for n in readers.get(written, []) if n.op_type == "Sigmoid"]
         products = [n for g in gates for n in readers.get(g.output[0], []) if n.op_type == "Mul"]
-        if any(node.output[0] in n.input for n in products):
+        if any(written in n.input for n in products):
             found[node.name] = tuple(n.name for n in (*gates, *products))
     return found
+
+
+def _is_by_constant(node: onnx.NodeProto, constants: set[str]) -> bool:
+    return node.op_type in ("Mul", "Add") and not constants.isdisjoint(node.input)
 
 
 def _of_last_profile(layers: Iterable[Layer]) -> tuple[Layer, ...]:

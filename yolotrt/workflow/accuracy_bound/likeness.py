@@ -85,6 +85,9 @@ class AgreementCriterion:
     def caveat(self) -> str:
         """What the judgement is worth; known once the reference was judged."""
         few = f" (fewer than {FEWEST}, with which it was never tested)" if len(self._images) < FEWEST else ""
+        objects = _confident(self._reference)
+        if objects < ENOUGH:
+            few += f" with {objects} objects (too few to be sure: better {ENOUGH})"
         return (
             f"judging: without annotations the loss of mAP is estimated, on {len(self._images)} images{few}; "
             "how often that errs is in docs/accuracy-bound.md; --annotations measures it"

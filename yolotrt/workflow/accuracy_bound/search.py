@@ -69,7 +69,10 @@ class BoundRequest:
 
     def __post_init__(self) -> None:
         if self.build.precision != "int8":
-            raise UsageError("--max-drop bounds what INT8 may lose.", hint="Add --int8.")
+            raise UsageError(
+                f"--max-drop bounds what INT8 may lose, and this builds {self.build.precision.upper()}.",
+                hint="Use --int8 or --precision auto, and name no other precision.",
+            )
         if self.build.implicit:
             raise UsageError(
                 "--max-drop chooses layers, and --implicit leaves the choice to TensorRT.",
@@ -141,7 +144,7 @@ def build_within_bound(
         GateFailed: The bound does not hold with as much in INT8 as was asked for.
         YoloTrtError: A step failed.
     """
-    plan = plan_build(request.build, progress, say)
+    plan = plan_build(request.build, progress, say, bounded=True)
     if plan.as_held:
         raise ModelError(
             f"{plan.onnx_path} is already quantised, so there is no FP32 to hold it against and nothing to "

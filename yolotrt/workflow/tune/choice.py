@@ -122,6 +122,8 @@ def reasons(
         )
     if best.accuracy is not None and max_drop is not None:
         lines.append(f"its mAP of {best.accuracy * 100:.2f} points keeps within {max_drop} of FP32's")
+    elif best.file.precision == "int8" and max_drop is not None:
+        lines.append(f"its loss of mAP is within {max_drop} by an estimate: nothing was annotated")
     fastest = found[0]
     if best is fastest:
         lines.append(f"nothing measured is faster than its {best.latency.p50 * 1e3:.1f} ms")

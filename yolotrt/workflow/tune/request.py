@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolotrt.backends.base import Precision
@@ -10,6 +10,7 @@ from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.formats.reader import require_images
 from yolotrt.errors import UsageError
+from yolotrt.workflow.accuracy_bound.search import BoundRequest
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.evaluate import MaxDrop
 
@@ -24,7 +25,8 @@ class TuneRequest:
         sweep: Pass (exactly one), dispatch modes, group counts, overlap and threads.
         chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
         budgets: What stages may take.
-        max_drop: Largest accepted loss of mAP against FP32; None accepts any.
+        max_drop: Largest accepted loss of mAP against FP32; None accepts any. Without annotations INT8 is
+            built so that its estimated loss is within it.
         images: Annotated images, unless the annotations name them.
         annotations: Their COCO instances JSON or a ``data.yaml``; None measures no accuracy.
         limit: Use only the first annotated images.
@@ -33,7 +35,7 @@ class TuneRequest:
         pictures: Name and sha256 of every picture that the frames come from; none for a synthetic scene.
 
     Raises:
-        UsageError: ``max_drop`` without annotated images.
+        UsageError: ``max_drop`` with nothing to judge by.
     """
 
     build: BuildRequest
@@ -57,8 +59,29 @@ class TuneRequest:
                 "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
             )
         if self.max_drop is not None and self.annotations is None:
-            raise UsageError(
-                "--max-drop needs annotated images.",
-                hint="Add --eval-images DIR --annotations FILE; yolotrt download fetches some of COCO. Or "
-                "choose by an estimate: yolotrt build MODEL --precision auto --max-drop 1%",
-            )
+            if self.precisions and "int8" not in self.precisions:
+                raise UsageError(
+                    "Without annotations --max-drop is estimated for INT8 alone, and INT8 is not tried.",
+                    hint="Add int8 to --precisions, or measure: --eval-images DIR --annotations FILE",
+                )
+            if self.build.images is None:
+                raise UsageError(
+                    "--max-drop needs images to judge on.",
+                    hint="Add --images DIR to estimate what INT8 loses, or measure it: --eval-images DIR "
+                    "--annotations FILE; yolotrt download fetches some of COCO.",
+                )
+            self.bounded(self.build)
+
+    def bounded(self, build: BuildRequest) -> BoundRequest | None:
+        """Return what INT8 may lose by an estimate; None if annotations measure it, or anything is accepted.
+
+        Args:
+            build: How the engine is built.
+
+        Raises:
+            UsageError: The bound is smaller than what can be estimated.
+        """
+        if self.max_drop is None or self.annotations is not None:
+            return None
+        build = replace(build, precision="int8")
+        return BoundRequest(build, self.max_drop, threads=self.sweep.threads, mode=self.sweep.modes[0])

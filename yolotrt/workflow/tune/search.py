@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from yolotrt.arrays import Frame
@@ -16,11 +16,12 @@ from yolotrt.bench.result import CaseResult
 from yolotrt.bench.rounds import Running
 from yolotrt.bench.statistics import summarize
 from yolotrt.bench.sweep import EnginePair, PipelineSubject, SweepSettings, new_subjects
-from yolotrt.errors import UsageError
+from yolotrt.errors import GateFailed, UsageError
 from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.workflow.accuracy_bound.search import build_within_bound
 from yolotrt.workflow.build import build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
@@ -53,16 +54,17 @@ def tune(
         say(f"precisions: {', '.join(chosen)} (others with --precisions)")
         request = replace(request, precisions=chosen)
     truth = _truth(request, say)
-    files, sweep = _build(request, frames, truth, progress, say)
+    files, refused, sweep = _build(request, frames, truth, progress, say)
     request = replace(request, sweep=sweep)
     key, budgets = search_key(request, files, frames, truth), request.budgets
     with held(request.state, key, budgets, say, overwrite=request.build.overwrite) as state:
-        return _search(request, files, frames, truth, state, progress, say)
+        return _search(request, files, refused, frames, truth, state, progress, say)
 
 
 def _search(
     request: TuneRequest,
     files: Sequence[EngineFile],
+    never_built: Mapping[str, str],
     frames: Sequence[Frame],
     truth: GroundTruth | None,
     state: TuneState,
@@ -74,6 +76,7 @@ def _search(
     refused = {f.path.name: loss for f in tried if (loss := _too_inaccurate(request, f, state))}
     for name, loss in refused.items():
         say(f"given up: {name} {loss}")
+    refused = {**never_built, **refused}
     allowed = [f for f in tried if f.path.name not in refused]
     for file in allowed:
         known = state.accuracy.get(file.sha256)
@@ -115,10 +118,13 @@ def _build(
     truth: GroundTruth | None,
     progress: Progress,
     say: Say,
-) -> tuple[list[EngineFile], SweepSettings]:
-    """Build one engine per precision, FP32 first, which accuracy is compared with; return what to measure.
+) -> tuple[list[EngineFile], dict[str, str], SweepSettings]:
+    """Build one engine per precision, FP32 first, which accuracy is compared with.
 
     All of them accept every batch of the search, which is known once the model is there as ONNX.
+
+    Returns:
+        The engines, precisions of which none keeps the bound with why, and what to measure.
     """
     model = export_if_weights(request.build, progress, say)
     input_wh = read_spec(load_onnx(model), model.stem).input_wh
@@ -132,8 +138,23 @@ def _build(
         wanted.append(REFERENCE)
     wanted.sort(key=lambda precision: precision != REFERENCE)
     build = replace(request.build, model=model, profiles=profiles)
-    requests = [replace(build, precision=precision) for precision in wanted]
-    return [build_engine(one, progress=progress, say=say).file for one in requests], sweep
+    files: list[EngineFile] = []
+    refused: dict[str, str] = {}
+    for precision in wanted:
+        one = replace(build, precision=precision)
+        bound = request.bounded(one) if precision == "int8" else None
+        try:
+            built = (
+                build_engine(one, progress=progress, say=say)
+                if bound is None
+                else build_within_bound(bound, progress=progress, say=say)
+            )
+        except GateFailed as exc:
+            say(f"given up: {precision}: {exc.message}")
+            refused[precision] = exc.message
+        else:
+            files.append(built.file)
+    return files, refused, sweep
 
 
 def _evaluate(
