@@ -55,7 +55,7 @@ def bars(fused: Any) -> str:
              "a copier outside of the interpreter",
              "1.30x", f"{copied[0]:.2f}x, as one group {copied[1]:.2f}x"),
             ("a whole frame in `frame_buffer`",
-             "the first tiles have to arrive; search, masks and merging are twelve kernels one behind the other",
+             "the first tiles have to arrive; search, masks and merging are twelve kernels in a row",
              "class convolutions that keep candidates, one kernel for merging",
              "1.10x", f"{against['frame, page-locked source, groups=1']:.2f}x"),
         ],
