@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy_tables, adaptive_table, batch_gpus, scaling_tables, speed_tables, video_table
+from benchmarks import (
+    accuracy_tables,
+    adaptive_table,
+    batch_gpus,
+    fused_tables,
+    scaling_tables,
+    speed_tables,
+    video_table,
+)
 from benchmarks.bound_tables import (
     command_table,
     command_times,
@@ -55,19 +63,15 @@ def summary(*found: Any) -> str:
     small, tiled, bounded, fused, video, on_gpu, on_cpu = found
     passes = {entry["mode"]: entry["engines"][0]["box"]["ap"] for entry in tiled["modes"]}
     losses, measured_on = lost(bounded)
-    run = fused["network"]["YOLO11n-seg, torch.compile and ONNX Runtime beside"]
-    samples = run["networks"]["yolo11n-seg"]["batches"]["32"]["samples_ms"]
-    times = {name: milliseconds(float(np.median(ms)) / 1e3) for name, ms in samples.items()}
-    frames = fused["frame"]["masks leave as the GPU wrote them, threads copy and nothing else"]["frame"][
-        "cases"
-    ]
+    times = {name: milliseconds(spent) for name, spent in fused_tables.network(fused)[32].items()}
+    frames = fused["frame"][fused_tables.FRAME]["frame"]["cases"]
     whole, page_locked = (
         milliseconds(
             next(float(np.median(c["samples_s"]["end_to_end"])) for c in frames if c["engine"] == name)
         )
         for name in ("frame", "frame, page-locked source")
     )
-    card = run["gpu_before"]["name"]
+    card = fused["network"][fused_tables.ONE_RUN]["gpu_before"]["name"]
     recall = {mode: f"{share * 100:.1f} %" for mode, share in small["recall"].items()}
     return table_of(
         ("question", "the frame alone, or others", "yolotrt", "measured on"),
@@ -122,6 +126,8 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "rtx-sizes": ("rtx-layers", speed_tables.rtx_sizes),
     "gpu-modes": ("gpu", speed_tables.gpu_modes),
     "gpu-frames": ("gpu", speed_tables.gpu_frames),
+    "fused": ("fused", fused_tables.times),
+    "fused-bars": ("fused", fused_tables.bars),
     "paced": ("paced", speed_tables.paced),
     "adaptive-looks": ("adaptive", lambda found: rows_table(adaptive_table.looks_rows(found))),
     "adaptive": ("adaptive", lambda found: rows_table(adaptive_table.network_rows(found))),

@@ -22,6 +22,7 @@ class Shape:
         keep: Detections of an end-to-end head; 0 gives a raw one.
         areas: Parts that the attention is cut into.
         width: Channels of the first layer.
+        gains: A residual is scaled channel by channel, as in the larger YOLO12.
     """
 
     size: int = 64
@@ -31,6 +32,7 @@ class Shape:
     keep: int = 0
     areas: int = 1
     width: int = 8
+    gains: bool = False
 
 
 class Builder:
@@ -150,6 +152,9 @@ def yolo(shape: Shape = Shape(), seed: int = 0) -> onnx.ModelProto:
     n4 = b.c3k2(b.join([b.up(p5), p4]), 8 * w, 4 * w)
     n3 = b.c3k2(b.join([b.up(n4), p3]), 6 * w, 2 * w)
     n4 = b.c3k2(b.join([b.conv(n3, 2 * w, 2 * w, 3, 2), n4]), 6 * w, 4 * w)
+    if shape.gains:
+        gains = b.const(b.rng.normal(0, 1, (1, 4 * w, 1, 1)), np.float32)
+        n4 = b.node("Add", [n4, b.node("Mul", [gains, b.conv(n4, 4 * w, 4 * w)])])
     n5 = b.c3k2(b.join([b.conv(n4, 4 * w, 4 * w, 3, 2), p5]), 8 * w, 4 * w)
     refined = b.node(
         "Add", [b.node("Add", [n3, b.up(b.conv(n4, 4 * w, 2 * w))]), b.up(b.conv(n5, 4 * w, 2 * w), 4)]

@@ -207,7 +207,9 @@ def integers(x: Floats, step: Floats | float | None) -> Floats:
 def dense(rows: Floats, d: Dense, counts: Floats | None = None) -> Floats:
     """Integers in FP32: their sums stay below 2^24 in what is tested."""
     sums = rows @ d.weight.astype(np.float32)
-    return activate((sums if counts is None else sums * counts) + d.bias, d.act)
+    return activate((sums if counts is None else sums * counts) + d.bias, d.act) * (
+        1 if d.gain is None else d.gain
+    )
 
 
 def depthwise(x: Floats, t: Taps) -> Floats:

@@ -78,6 +78,7 @@ def agree(step: Step, maps: list[Map], tile: Tile | None = None, *, rows: int = 
 def conv(
     channels: tuple[int, ...] = (16,), outputs: int = 24, kernel: int = 1, stride: int = 1,
     zooms: tuple[int, ...] = (1, 1), point: int = 0, residual: bool = False, act: str = "silu",
+    gain: bool = False,
 ) -> tuple[Conv, list[Map]]:  # fmt: skip
     """Return a convolution on slices of larger maps, and the maps: sources, result, residual."""
     height, width = HEIGHT - HEIGHT % max(zooms), WIDTH - WIDTH % max(zooms)
@@ -90,6 +91,10 @@ def conv(
         store=Slice(len(maps), 8, point or outputs),
         residual=Slice(len(maps) + 1, 16, point or outputs) if residual else None,
     )  # fmt: skip
+    if gain:
+        factors = RNG.normal(0, 1, step.last.outputs).astype(np.float32)
+        name = "point" if point else "dense"
+        setattr(step, name, replace(step.last, gain=factors))
     width, height = step.out_wh
     maps += [
         Map("y", height, width, (point or outputs) + 16),
@@ -108,7 +113,8 @@ TILES = [Tile(32, 32, 64), Tile(64, 16, 16), Tile(32, 16, 32, tw=4, cache=".ca")
         {"kernel": 3},
         {"kernel": 3, "stride": 2, "channels": (8,)},
         {"kernel": 5, "channels": (8,), "act": "none"},
-        {"channels": (40,), "outputs": 16, "residual": True},
+        {"channels": (40,), "outputs": 16, "residual": True, "gain": True},
+        {"channels": (16,), "zooms": (4, 1), "residual": True},
         {"kernel": 3, "channels": (24,), "outputs": 8, "residual": True, "act": "none"},
         {"channels": (24, 16), "zooms": (2, 1)},
         {"kernel": 3, "channels": (16, 8), "outputs": 16},
@@ -122,7 +128,7 @@ def test_convolutions(options: dict, tile: Tile) -> None:
 @pytest.mark.parametrize(
     ("pack", "options"),
     [
-        (3, {"channels": (8,), "outputs": 16, "residual": True}),
+        (3, {"channels": (8,), "outputs": 16, "residual": True, "gain": True}),
         (3, {"channels": (16,), "outputs": 8}),
         (2, {"channels": (24,), "outputs": 8, "zooms": (2, 1), "stride": 2}),
     ],
@@ -140,7 +146,7 @@ def test_neighbouring_pixels_as_one(pack: int, options: dict, tile: Tile) -> Non
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_a_convolution_of_single_pixels_behind_another(residual: bool) -> None:
-    agree(*conv(kernel=3, point=40, outputs=24, residual=residual), Tile(32, 32, 32))
+    agree(*conv(kernel=3, point=40, outputs=24, residual=residual, gain=residual), Tile(32, 32, 32))
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -24,8 +24,11 @@ SHAPES = [
     Shape(classes=11, coeffs=5, bins=1),  # planes that are no multiple of anything
     Shape(size=96, areas=9, bins=16, width=16),
     Shape(keep=20),
-    Shape(keep=50, bins=1, classes=1),
+    Shape(keep=50, bins=1, classes=1, gains=True),
 ]
+
+
+ONE = onnx.TensorProto()
 
 
 def planned(model: onnx.ModelProto) -> Network:
@@ -183,6 +186,24 @@ def test_convolutions_of_other_kinds_are_refused(change: dict, reason: str) -> N
         half = onnx.numpy_helper.to_array(weight)[:, : weight.dims[1] // 2]
         weight.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(half), weight.name))
     with pytest.raises(BuildError, match=reason):
+        planned(model)
+
+
+@pytest.mark.parametrize("where", ["another reads it", "each row has its own"])
+def test_factors_that_no_convolution_takes_are_refused(where: str) -> None:
+    model = yolo(Shape(gains=True))
+    weights = {t.name: t for t in model.graph.initializer}
+    scale = next(
+        n for n in model.graph.node if n.op_type == "Mul" and len(weights.get(n.input[0], ONE).dims) == 4
+    )
+    if where == "another reads it":
+        add = next(n for n in model.graph.node if scale.output[0] in n.input)
+        add.input[0] = scale.input[1]
+    else:
+        weights[scale.input[0]].CopyFrom(
+            onnx.numpy_helper.from_array(np.ones((1, 1, 4, 1), np.float32), scale.input[0])
+        )
+    with pytest.raises(BuildError, match=f"Mul {scale.name}: it multiplies not channel by channel"):
         planned(model)
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import onnx
 
 
+PASSING_ON = ("Cast", "Identity", "QuantizeLinear", "DequantizeLinear")
+"""Operators whose result the planner takes for what they read."""
+
+
 class NetworkGraph:
     """A network for one image.
 
@@ -73,6 +77,13 @@ class NetworkGraph:
         if name not in self.constants:
             raise refusal(node, f"its input {index} is computed, not constant")
         return self.constants[name]
+
+    def consumers(self, name: str) -> list[Node]:
+        """Return the nodes that read a tensor, also behind nodes that pass it on as it is."""
+        found = []
+        for node in self.readers.get(name, []):
+            found += self.consumers(node.outputs[0]) if node.op in PASSING_ON else [node]
+        return found
 
     def ancestors(self, tensors: Iterable[str], until: Iterable[str] = ()) -> list[Node]:
         """Return the nodes that tensors depend on, in order, stopping at the tensors ``until``."""

@@ -100,6 +100,7 @@ def _fits(draft: NetworkDraft, first: Op, second: Op) -> bool:
     whole = (
         draft.is_one_tensor(second.inputs[0]) and len(first.inputs[0]) == 1 and first.inputs[0][0].zoom == 1
     )
+    plain = plain and all(w is None or w.gain is None for w in (first.weights, second.weights, second.point))
     ends = second.outputs[0] in draft.outputs and second.point is not None and not second.residual
     return plain and shape and whole and ends
 

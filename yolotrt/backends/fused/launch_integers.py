@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from yolotrt.backends.fused.arguments import Address, Arg, WeightsBlob
-from yolotrt.backends.fused.parts import Act, Dense, Rounding, Slice, round_up
+from yolotrt.backends.fused.parts import Act, Dense, Slice, round_up
 from yolotrt.backends.fused.steps import Conv, Depthwise, Network, Stem, Step
 
 ACTS: dict[Act, int] = {"none": 0, "silu": 1, "sigmoid": 2}
@@ -93,8 +93,9 @@ def spans_of(step: Conv, pack: int) -> dict[str, Any]:
     return known
 
 
-def counted(rounding: Rounding, blob: WeightsBlob, pack: int = 1) -> dict[str, Arg]:
-    """Return what 1 counts for in a convolution's products and residual."""
+def counted(step: Conv, blob: WeightsBlob, pack: int = 1) -> dict[str, Arg]:
+    """Return what 1 counts for in a convolution's products and residual, and the gain of its result."""
+    rounding, gain = step.rounding, step.last.gain
     inner = np.float32(1 / rounding.inner if rounding.inner else 0)
     levels = np.array([inner, rounding.residual], np.float32)
     products = rounding.products
@@ -102,6 +103,7 @@ def counted(rounding: Rounding, blob: WeightsBlob, pack: int = 1) -> dict[str, A
         "s": None if products is None else blob.add(np.tile(products, pack)),
         "s2": None if rounding.point is None else blob.add(rounding.point),
         "levels": blob.add(levels) if levels.any() else None,
+        "g": None if gain is None else blob.add(np.tile(gain, pack)),
     }
 
 

@@ -136,7 +136,7 @@ class Launcher:
             "b": self._weights.add(dense.bias), "w2": behind.address,
             "b2": self._weights.add(point.bias) if point else None, "r": self._at(step.residual),
             "y": target, "rows": Count(width * height, 0), **also,
-            **counted(step.rounding, self._weights, pack),
+            **counted(step, self._weights, pack),
         }  # fmt: skip
         constants = known | more | spans_of(step, pack) | {
             "WK": weights.by_product, "WN": weights.by_output, "WK2": behind.by_product,

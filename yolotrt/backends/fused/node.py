@@ -33,3 +33,18 @@ def refusal(node: Node, reason: str) -> BuildError:
         f"The fused backend cannot build this network: {node.op} {node.name}: {reason}.",
         hint="Build it with another backend: --backend tensorrt, tensorrt-rtx or onnxruntime",
     )
+
+
+def square(node: Node) -> tuple[int, int]:
+    """Return stride and padding of a node that treats both directions alike.
+
+    Raises:
+        BuildError: It does not, or it is dilated.
+    """
+    how = node.attributes
+    strides, pads = how.get("strides", [1, 1]), how.get("pads", [0] * 4)
+    kernel = how.get("kernel_shape", [1, 1])
+    same = len(set(strides)) == len(set(pads)) == len(set(kernel)) == 1
+    if not same or set(how.get("dilations", [1])) != {1} or how.get("auto_pad", "NOTSET") != "NOTSET":
+        raise refusal(node, f"strides {strides}, pads {pads}, dilations {how.get('dilations')}")
+    return strides[0], pads[0]

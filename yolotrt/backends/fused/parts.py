@@ -126,11 +126,13 @@ class Dense:
         weight: (taps x input channels, output channels) FP16, or INT8; the taps row by row.
         bias: (output channels,) FP32.
         act: Behind the bias.
+        gain: (output channels,) FP32 that results are multiplied with behind that; None is 1.
     """
 
     weight: npt.NDArray[np.float16] | npt.NDArray[np.int8]
     bias: npt.NDArray[np.float32]
     act: Act
+    gain: npt.NDArray[np.float32] | None = None
 
     @property
     def outputs(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from yolotrt.backends.fused.attention import AttentionBlock
 from yolotrt.backends.fused.graph import NetworkGraph, Node, refusal
 from yolotrt.backends.fused.integers import scale_of
+from yolotrt.backends.fused.node import square
 from yolotrt.backends.fused.plan_ops import (
     ChannelSlice,
     ConvWeights,
@@ -22,8 +23,7 @@ from yolotrt.backends.fused.plan_ops import (
     joined,
 )
 
-MOST_POOLS = 3
-MOST_SUMMANDS = 3
+MOST_POOLS = MOST_SUMMANDS = 3
 LARGEST_KERNEL = 5
 """A pixel's valid taps are bits of one word."""
 
@@ -107,7 +107,7 @@ class Importer:
 
     def _conv(self, node: Node) -> None:
         weights, how = self._weights(node), node.attributes
-        kernel, (stride, pad) = weights.weight.shape[2], _square(node)
+        kernel, (stride, pad) = weights.weight.shape[2], square(node)
         group = how.get("group", 1)
         if node.inputs[0] in self._images:
             if group != 1:
@@ -130,7 +130,7 @@ class Importer:
         weights, how = self._weights(node), node.attributes
         inputs, outputs, size, _ = weights.weight.shape
         plain = how.get("group", 1) == 1 and not any(how.get("output_padding", [0]))
-        if _square(node) != (size, 0) or not plain:
+        if square(node) != (size, 0) or not plain:
             raise refusal(node, "its windows overlap")
         # Each pixel becomes size x size pixels: as many times the channels, the places row by row.
         weight = weights.weight.transpose(2, 3, 1, 0).reshape(size * size * outputs, inputs, 1, 1)
@@ -154,6 +154,9 @@ class Importer:
 
     def _mul(self, node: Node) -> None:
         """A value times its own sigmoid is the activation of the convolution that made it."""
+        if any(constant := [name in self.graph.constants for name in node.inputs]):
+            self._gain(node, constant.index(True))
+            return
         gates = [name for name in node.inputs if name in self._gates]
         source = self._gates[gates[0]] if gates else ""
         if not gates or source not in node.inputs or source not in self.draft.values:
@@ -164,6 +167,18 @@ class Importer:
             raise refusal(node, "its SiLU is not behind a convolution")
         op.weights.act = "silu"
         self._extend(op, node, [self.graph.makers[gates[0]].name])
+
+    def _gain(self, node: Node, index: int) -> None:
+        """A value times a number for each channel ends in the convolution that made it."""
+        op, factors = self._last_of(self._value(node, 1 - index)), self.graph.constants[node.inputs[index]]
+        if op is None or op.kind != "conv" or not op.weights or op.spread > 1:
+            raise refusal(node, "it is not behind a convolution")
+        each = factors.size in (1, len(op.weights.bias)) and factors.shape[-2:] in ((), (1, 1))
+        ended = op.residual or op.weights.gain is not None
+        if ended or not each or self.graph.consumers(self.draft.tensors[op.outputs[0]].name) != [node]:
+            raise refusal(node, "it multiplies not channel by channel, or what others read as it is")
+        op.weights.gain = np.broadcast_to(factors.reshape(-1), op.weights.bias.shape).astype(np.float32)
+        self._extend(op, node)
 
     def _add(self, node: Node) -> None:
         """A sum ends in the convolution that made one of its sides, if nobody else wants that side."""
@@ -254,7 +269,7 @@ class Importer:
     def _pool(self, node: Node) -> None:
         kernel = node.attributes["kernel_shape"][0]
         value = self._value(node, 0)
-        if _square(node) != (1, kernel // 2) or not kernel % 2 or node.attributes.get("ceil_mode", 0):
+        if square(node) != (1, kernel // 2) or not kernel % 2 or node.attributes.get("ceil_mode", 0):
             raise refusal(node, "it does not keep the size")
         if len(value) != 1 or value[0].zoom != 1:
             raise refusal(node, "it reads a concatenation")
@@ -277,24 +292,9 @@ class Importer:
         _, _, height, width = self.graph.shapes[block.source]
         positional = self._weights(block.positional)
         kernel = positional.weight.shape[2]
-        if _square(block.positional) != (1, kernel // 2):
+        if square(block.positional) != (1, kernel // 2):
             raise refusal(block.positional, "it does not keep the size")
         op = self._append(
             "attention", node, [value], height, width, kernel, 1, kernel // 2, positional, block
         )
         op.nodes = [n.name for n in block.nodes]
-
-
-def _square(node: Node) -> tuple[int, int]:
-    """Return stride and padding of a node that treats both directions alike.
-
-    Raises:
-        BuildError: It does not, or it is dilated.
-    """
-    how = node.attributes
-    strides, pads = how.get("strides", [1, 1]), how.get("pads", [0] * 4)
-    kernel = how.get("kernel_shape", [1, 1])
-    same = len(set(strides)) == len(set(pads)) == len(set(kernel)) == 1
-    if not same or set(how.get("dilations", [1])) != {1} or how.get("auto_pad", "NOTSET") != "NOTSET":
-        raise refusal(node, f"strides {strides}, pads {pads}, dilations {how.get('dilations')}")
-    return strides[0], pads[0]

@@ -62,12 +62,14 @@ class ConvWeights:
         bias: (outputs,).
         act: Behind the bias.
         integers: The same as INT8, where the network has them so.
+        gain: (outputs,) that the result is multiplied with behind the activation; None is 1.
     """
 
     weight: F32
     bias: F32
     act: Act = "none"
     integers: Integers | None = None
+    gain: F32 | None = None
 
 
 @dataclass

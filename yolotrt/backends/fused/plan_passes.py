@@ -20,7 +20,7 @@ def merge_siblings(draft: NetworkDraft) -> None:
     for op in draft.ops:
         plain = op.kind == "conv" and not op.residual and op.spread == 1
         inner = not set(op.outputs) & draft.outputs and draft.tensors[op.outputs[0]].channels % 8 == 0
-        if plain and inner and op.weights:
+        if plain and inner and op.weights and op.weights.gain is None:
             whole = op.scale if op.weights.integers else 0.0
             key = (op.inputs[0], op.kernel, op.stride, op.pad, op.weights.act, whole)
             groups.setdefault(key, []).append(op)
@@ -185,7 +185,7 @@ def _join(draft: NetworkDraft, first: Op, second: Op) -> bool:
         return False
     if first.kind != "conv" or first.point is not None or first.spread != 1 or first.weights is None:
         return False
-    if round_up(len(first.weights.bias)) > WIDEST_CHAIN:
+    if round_up(len(first.weights.bias)) > WIDEST_CHAIN or first.weights.gain is not None:
         return False
     first.point, first.point_scale = second.weights, second.scale
     first.residual, first.residual_scale = second.residual, second.residual_scale

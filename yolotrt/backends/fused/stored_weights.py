@@ -17,6 +17,7 @@ def dense_of(rows: np.ndarray, weights: ConvWeights) -> Dense:
         np.ascontiguousarray(np.pad(rows, ((0, 0), (0, spare))).astype(stored)),
         np.pad(weights.bias, (0, spare)).astype(np.float32),
         weights.act,
+        None if weights.gain is None else np.pad(weights.gain, (0, spare)),
     )
 
 

@@ -63,7 +63,7 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
 
 
 @triton.jit
-def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
+def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels, g,
          HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IN_HEIGHT: tl.constexpr, IN_WIDTH: tl.constexpr,
          STEP0: tl.constexpr, STEP1: tl.constexpr, STEP_R: tl.constexpr, STEP_Y: tl.constexpr,
          C0: tl.constexpr, C1: tl.constexpr, N: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,
@@ -79,6 +79,7 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
     With ``s``, products are of INT8 and ``s`` says what 1 counts for in each column, and with ``s2`` those
     behind them. ``steps`` are the reciprocals of that for the result as INT8 (``y8``), and ``levels`` holds
     two more: the reciprocal for what is between both convolutions, and what 1 counts for in the residual.
+    ``g`` is what each column is multiplied with behind the last activation.
 
     STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels. With PACK, neighbouring pixels of the
     result are taken as one that has as many times the channels and the taps of all of them: fewer rows, and
@@ -132,6 +133,8 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels,
         there = valid[:, None]
     else:
         there = valid[:, None] & (columns[None, :] < LAST)
+    if g is not None:
+        v *= tl.load(g + columns, mask=columns < LAST, other=0.0)[None, :]
     EACH_P: tl.constexpr = LAST // PACK
     if r is not None:
         beside = columns // EACH_P * STEP_R + columns % EACH_P
