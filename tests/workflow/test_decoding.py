@@ -12,6 +12,7 @@ from tests.data.clips import clip
 from tests.pipeline.test_tiled import DECODE, on_cpu, on_gpu
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import Replicas
+from yolotrt.cuda import nvdec
 from yolotrt.data.video import FileSource, moving_sources
 from yolotrt.errors import UsageError
 from yolotrt.pipeline.settings import PipelineSettings
@@ -60,3 +61,19 @@ def test_a_first_frame_makes_everything_ready_and_is_read_again(tiny_onnx: Path,
     assert sources[0].moment is not None
     assert sources[0].moment.index == 0
     sources[0].close()
+
+
+def test_why_a_processor_decodes_a_file_is_said_once(
+    tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPEG-4 is no matter of the library, which is not needed to know that."""
+    monkeypatch.setattr(nvdec, "library", object)
+    path, told = clip(tmp_path / "v.mp4", 2, codec="mpeg4"), list[str]()
+    source = FileSource(path)
+    with TiledPipeline(on_gpu(tiny_onnx), PipelineSettings(decode=DECODE)) as pipeline:
+        decode_where_processed([source], "auto", pipeline, told.append)
+        warm_up(pipeline, [source])
+        source.open()
+        assert isinstance(source.read(), np.ndarray)
+        source.close()
+    assert told == [f"the processor decodes {path}: it is mpeg4, not h264, hevc, av1, vp9"]

@@ -55,7 +55,15 @@ def decode_where_processed(
             raise
         note(f"the processor decodes: {exc.message}")
         return
-    decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required, note, may_decode))
+    said: set[str] = set()
+
+    def once(text: str) -> None:
+        """Tell what every opening of a source would tell again."""
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    decode_on_gpu(sources, lambda live: OnGpu(lambda: Nvdec(gpu, live=live), required, once, may_decode))
 
 
 def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:

@@ -33,19 +33,19 @@ def test_images_may_begin_one_after_another(engine: FusedEngine, device: Device,
     assert 2 < content.ahead < len(content.programs[0].starts)
     assert engine.reads_frames
     frame, grid = picture(WH), tile_grid(WH, (SHAPE.size, SHAPE.size))
-    origins = grid.origins[:3]
-    context: FusedContext = engine.new_context(3)
+    origins = grid.origins[:2]
+    context: FusedContext = engine.new_context(2)
     with device.scope() as scope:
         stream = scope.stream()
         read = FrameOnDevice(scope.constant(frame).address, *WH, bgr=True)
         outputs = {n: scope.pinned(context.tensors[n].nbytes) for n in ("output0", "output1")}
         context.output_pointers = {n: b.address for n, b in outputs.items()}
         context.source = TilesOf(read, scope.constant(np.array(origins, np.int32)).address)
-        for images in (range(1, 3), range(1)):
+        for images in (range(1, 2), range(1)):
             context.begin(stream.handle, images)
         context.resume(stream.handle)
         stream.synchronize()
-        tiles = np.stack(grid.cut(frame)[:3])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        tiles = np.stack(grid.cut(frame)[:2])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
         wanted = computed(yolo(SHAPE), tiles)
         for name, right in zip(("output0", "output1"), wanted, strict=True):
             tensor = context.tensors[name]
@@ -54,23 +54,29 @@ def test_images_may_begin_one_after_another(engine: FusedEngine, device: Device,
     context.close()
 
 
-def test_the_whole_frame_is_letterboxed(engine: FusedEngine, device: Device) -> None:
-    frame, box = picture(WH), Letterbox.fit(WH, (SHAPE.size, SHAPE.size))
-    context: FusedContext = engine.new_context(1)
+def test_whole_frames_are_letterboxed_each_image_from_one_of_its_own(
+    engine: FusedEngine, device: Device
+) -> None:
+    frames, box = [picture(WH), picture(WH)[:, ::-1].copy()], Letterbox.fit(WH, (SHAPE.size, SHAPE.size))
+    context: FusedContext = engine.new_context(len(frames))
     with device.scope() as scope:
         stream = scope.stream()
-        read = FrameOnDevice(scope.constant(frame).address, *WH, bgr=True)
         outputs = {n: scope.pinned(context.tensors[n].nbytes) for n in ("output0", "output1")}
         context.output_pointers = {n: b.address for n, b in outputs.items()}
         across, down = (scope.constant(table_of(box, axis)).address for axis in (0, 1))
-        context.source = LetterboxOf(read, across, down)
-        context.enqueue(stream.handle)
+        for image, frame in enumerate(frames):
+            read = FrameOnDevice(scope.constant(frame).address, *WH, bgr=True)
+            context.source = LetterboxOf(read, across, down)
+            context.begin(stream.handle, range(image, image + 1))
+        context.resume(stream.handle)
         stream.synchronize()
-        image = box.apply(frame)[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
-        right = computed(yolo(SHAPE), image)[0]
+        boxed = np.stack([box.apply(frame) for frame in frames])
+        images = boxed[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        right = computed(yolo(SHAPE), images)[0]
         tensor = context.tensors["output0"]
         found = outputs["output0"].array[: tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
         assert close(found, right)
+        assert not close(found[0], right[1])
     context.close()
 
 
