@@ -18,6 +18,7 @@ from yolotrt.errors import UsageError
 from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.thumbnail import brightness, cells_of
 from yolotrt.geometry.tiles import tile_grid
+from yolotrt.pipeline.adaptive import AdaptivePipeline
 from yolotrt.pipeline.choosing import NOTHING, Chooser, Finds, Reason
 from yolotrt.pipeline.frames import FrameResult
 from yolotrt.pipeline.motion import Motion, MotionWatch
@@ -217,6 +218,17 @@ def test_regions_leave_out_tiles_in_every_mode(tiny_onnx: Path, tmp_path: Path) 
             assert len(first.tiles) == len(settings.grid((304, 208), (64, 64)).origins) == 3
             assert (first.detections.boxes[:, 0] < 168).all()
             assert_same(second.detections, first.detections)
+
+
+def test_tiles_are_filled_up_to_the_next_profile(tiny_onnx: Path) -> None:
+    file = replace(on_cpu(tiny_onnx).file, batches=(1, 4, 8))
+    settings = PipelineSettings(tiles=TileChoice.parse("adaptive"))
+
+    def counts(settings: PipelineSettings) -> list[int]:
+        return AdaptivePipeline(None, file, settings, on_gpu=True)._runnable(32)[:14]  # type: ignore[arg-type]
+
+    assert counts(settings) == [1, 1, 4, 4, 4, 8, 8, 8, 8, 9, 12, 12, 12, 16]
+    assert counts(replace(settings, groups=2))[:5] == [1, 1, 2, 8, 8]
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -218,7 +218,7 @@ class AdaptivePipeline:
         return _Stream(grid, Montage(grid), chooser, MotionWatch(grid), [Detections.empty()] * count)
 
     def _runnable(self, most: int) -> list[int]:
-        """Return for each number of tiles the least from there on that run together well; ``most`` always do."""
+        """Return for each number of tiles the least from there on that run well together; ``most`` do."""
         found = [most] * (most + 1)
         for count in range(most - 1, 0, -1):
             found[count] = count if self._runs_well(count) else found[count + 1]
