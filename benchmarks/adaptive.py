@@ -1,9 +1,12 @@
 """What choosing tiles costs and saves, on generated videos with ground truth.
 
     python -m benchmarks.adaptive [--frames 1800] [--footage day,dusk] [--refresh 15] [--json FILE]
+    python -m benchmarks.adaptive --footage "" --photographs COCO --coco-engine ENGINE [--frames 60]
 
 The carried demo model at 320 px looks at 1920x1080: 32 tiles and the global pass, as 640 px make of 4K,
 for a quarter of the work. Every frame is run with all tiles and with chosen ones, one after the other.
+With ``--photographs``, a folder of ``images`` and ``instances.json``, clips made of them are looked at, too,
+by an engine that knows COCO's classes; see :mod:`benchmarks.photographs`.
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.output import emit
+from benchmarks.photographs import PAN, PhotographScene
+from yolotrt.arrays import Frame
 from yolotrt.artifacts.documents import as_values
 from yolotrt.backends.admission import admit
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.loading import load_engine
+from yolotrt.data.formats.tracked import TrackedVideo
 from yolotrt.data.scenes.footage_files import write_video
 from yolotrt.data.scenes.footage_kinds import FOOTAGE, FootageKind
 from yolotrt.machine.environment import environment
@@ -26,6 +34,7 @@ from yolotrt.model.export import export
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tile_choice import Adaptive, TileChoice
 from yolotrt.workflow.build import BuildRequest, build_engine
+from yolotrt.workflow.tile_trial import try_tiles
 from yolotrt.workflow.video_accuracy import evaluate_video
 
 THREADS = len(os.sched_getaffinity(0))
@@ -45,6 +54,27 @@ def measured(
     found = evaluate_video(engine, video, truth, settings, limit=frames)
     video.unlink()
     return {"footage": kind, **as_values(found)}
+
+
+def of_photographs(
+    folder: Path, name: str, pan: int, file: EngineFile, frames: int, refresh: int
+) -> dict[str, Any]:
+    """Return what a clip made of photographs gave."""
+    scene = PhotographScene(folder, SEED, WH, frames * 1000 // FPS, pan)
+    truth = TrackedVideo(scene.names, {}, WH)
+
+    def taken() -> Iterator[Frame]:
+        for index in range(frames):
+            frame, truth.frames[index] = scene.at(index * 1000 // FPS)
+            yield frame
+
+    settings = PipelineSettings(tiles=TileChoice(adaptive=Adaptive(refresh)), track=True, cpu_threads=THREADS)
+    engine = load_engine(file, "cpu")
+    try:
+        ways = try_tiles(engine, taken(), settings, truth=truth)
+    finally:
+        engine.close()
+    return {"footage": name, "engine": file.name, "frames": frames, "frame_wh": WH, "ways": as_values(ways)}
 
 
 def _demo_engine(folder: Path) -> EngineFile:
@@ -69,12 +99,12 @@ def main() -> None:
     parser.add_argument("--footage", default=",".join(KINDS), help="which videos")
     parser.add_argument("--refresh", type=int, default=15, help="every tile at least every so many frames")
     parser.add_argument("--engine", type=Path, help="another engine of 320 px than the demo model's FP32")
+    parser.add_argument("--photographs", type=Path, help="a folder of images and instances.json (COCO)")
+    parser.add_argument("--coco-engine", type=Path, help="an engine of 320 px that knows COCO's classes")
     parser.add_argument("--json", type=Path, help="saved after each video; one that is there is kept")
     arguments = parser.parse_args()
-    kinds = [kind for kind in KINDS if kind in arguments.footage.split(",")]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        engine = admit(arguments.engine) if arguments.engine else _demo_engine(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         result: dict[str, Any] = {
             "environment": as_values(environment(THREADS)),
             "frames": arguments.frames,
@@ -83,14 +113,28 @@ def main() -> None:
             "seed": SEED,
             "videos": _earlier(arguments.json, arguments.frames),
         }
-        for kind in kinds:
-            if any(video["footage"] == kind for video in result["videos"]):
-                continue
-            print(f"== {kind}", flush=True)
-            result["videos"].append(measured(folder, kind, engine, arguments.frames, arguments.refresh))
+        for video in _videos(arguments, folder, {video["footage"] for video in result["videos"]}):
+            result["videos"].append(video)
             if arguments.json:
                 emit(result, arguments.json)
     emit(result, None)
+
+
+def _videos(arguments: argparse.Namespace, folder: Path, known: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield what each video gave that was asked for and is not known yet."""
+    engine: EngineFile | None = None
+    asked = arguments.footage.split(",")
+    for kind in (kind for kind in KINDS if kind in asked and kind not in known):
+        print(f"== {kind}", flush=True)
+        engine = engine or (admit(arguments.engine) if arguments.engine else _demo_engine(folder))
+        yield measured(folder, kind, engine, arguments.frames, arguments.refresh)
+    if arguments.photographs is None:
+        return
+    coco = admit(arguments.coco_engine)
+    for name, pan in (("photographs", 0), ("photographs, pan", PAN)):
+        if name not in known:
+            print(f"== {name}", flush=True)
+            yield of_photographs(arguments.photographs, name, pan, coco, arguments.frames, arguments.refresh)
 
 
 if __name__ == "__main__":

@@ -20,31 +20,32 @@ from benchmarks.adaptive import FPS, KINDS, SEED, SIDE, WH
 from benchmarks.output import emit
 from yolotrt.data.scenes.footage_files import video_frames
 from yolotrt.data.scenes.footage_kinds import FootageKind
-from yolotrt.geometry.detections import Detections
 from yolotrt.geometry.thumbnail import brightness
 from yolotrt.geometry.tiles import tile_grid
-from yolotrt.pipeline.choosing import Chooser
+from yolotrt.pipeline.choosing import NOTHING, Chooser
+from yolotrt.pipeline.motion import MotionWatch
 from yolotrt.pipeline.tile_choice import Adaptive
 from yolotrt.pipeline.tile_use import FrameTiles, UseTally
 from yolotrt.workflow.tile_trial import Percentiles
 
-NOTHING = np.zeros(0, np.bool_)
+NONE_CARRIED = np.zeros(0, np.bool_)
 
 
 def looked(kind: FootageKind, frames: int, refresh: int) -> dict[str, Any]:
     """Return which tiles ran in a video, and how soon objects were looked at."""
     grid = tile_grid(WH, (SIDE, SIDE))
     origins = np.array(grid.origins)
-    chooser, use = Chooser(grid, Adaptive(refresh), lambda wish: wish), UseTally()
+    chooser, watch, use = Chooser(grid, Adaptive(refresh), lambda wish: wish), MotionWatch(grid), UseTally()
     born: dict[int, int] = {}
     seen: dict[int, int] = {}
     spent = []
     for index, (_, scene) in enumerate(video_frames(kind, SEED, WH, fps=FPS, count=frames)):
         begin = time.thread_time()
-        chosen = chooser.choose(brightness(scene.image), None)
-        chooser.looked(list(chosen.reasons), [Detections.empty()] * len(chosen.reasons))
+        chosen = chooser.choose(watch.look(brightness(scene.image)))
+        watch.looked_at(list(chosen.reasons))
+        chooser.looked(list(chosen.reasons), NOTHING)
         spent.append(time.thread_time() - begin)
-        use.add(FrameTiles(chosen, NOTHING, refresh))
+        use.add(FrameTiles(chosen, lambda: NONE_CARRIED, refresh))
         ran = origins[list(chosen.reasons)]
         for instance in scene.instances:
             born.setdefault(instance.track, index)

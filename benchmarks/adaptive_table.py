@@ -63,5 +63,35 @@ def network_rows(found: Json) -> Rows:
     return rows
 
 
+def gpu_latency_rows(found: Json) -> Rows:
+    """Return what frames took on a GPU, below a head."""
+    rows: Rows = [
+        ("network", "frame from", "tiles run of 32", "p50, ms: all tiles", "chosen", "ratio",
+         "rows up, and the last looks compared", "choosing", "starting", "waiting", "reading",
+         "choosing of all")
+    ]  # fmt: skip
+    for one in found["latency"]:
+        every, chosen, stages = one["all"]["p50"], one["chosen"]["p50"], one["stages_p50"]
+        names = ("prepare_batch", "decide", "enqueue", "stream_sync", "decode")
+        rows.append(
+            (
+                " ".join(one["engine"].split(".")[:2]),
+                "`frame_buffer`" if one["frame_buffer"] else "ordinary memory",
+                f"{one['use']['run'] / one['use']['frames']:.1f}",
+                milliseconds(every),
+                milliseconds(chosen),
+                f"{chosen / every:.2f}x",
+                *(milliseconds(stages[name]) for name in names),
+                f"{stages['decide'] / every:.0%}",
+            )
+        )
+    return rows
+
+
+def gpu_video_rows(found: Json) -> Rows:
+    """Return what was found in videos on a GPU, below a head; latency is in the other table."""
+    return [(*row[:10],) for row in network_rows({"network": found})]
+
+
 def _tenths(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value * 100:.1f}"

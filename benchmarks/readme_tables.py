@@ -131,6 +131,8 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "paced": ("paced", speed_tables.paced),
     "adaptive-looks": ("adaptive", lambda found: rows_table(adaptive_table.looks_rows(found))),
     "adaptive": ("adaptive", lambda found: rows_table(adaptive_table.network_rows(found))),
+    "adaptive-gpu": ("adaptive-gpu", lambda found: rows_table(adaptive_table.gpu_latency_rows(found))),
+    "adaptive-gpu-videos": ("adaptive-gpu", lambda found: rows_table(adaptive_table.gpu_video_rows(found))),
     "measuring": ("measuring measuring-gpu", speed_tables.measuring),
     "peers": ("peers", speed_tables.peers),
     "peers-gpu": ("peers-gpu", speed_tables.peers),

@@ -38,7 +38,11 @@ def test_json_goes_to_stdout_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((), "nothing to write"), (("--out", "x", "--size", "4k"), "'4k' is not a width and height")],
+    [
+        ((), "nothing to write"),
+        (("--out", "x", "--size", "4k"), "'4k' is not a width and height"),
+        (("--out", "x", "--footage", "rain"), "--footage says which video"),
+    ],
 )
 def test_wrong_options_are_named(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):

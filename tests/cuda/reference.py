@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tests.cuda.reference_motion import MOTION_KERNELS
 from yolotrt.geometry.packed import PackedMasks
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.gather import FAR
@@ -364,5 +365,6 @@ KERNELS: dict[str, Reference] = {
         draw_masks,
         keep_objects,
         gather,
+        *MOTION_KERNELS,
     )
 } | dict.fromkeys(MERGE_STEPS, _merge_step)

@@ -152,8 +152,9 @@ Track = Annotated[
 
 def tiles_file(text: str) -> Path | None:
     """Return the file that ``--tiles`` reads, which no output may replace."""
-    _, found, name = text.partition("roi:")
-    return Path(name) if found else None
+    from yolotrt.pipeline.tile_choice import regions_file
+
+    return regions_file(text)
 
 
 BY_OVERLAP = [name for name, method in METHODS.items() if method.by_overlap]

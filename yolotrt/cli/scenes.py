@@ -29,11 +29,12 @@ def scenes(
         Path | None, typer.Option(metavar="FILE", help="Also or instead: a video (.mp4, .avi) of one scene.")
     ] = None,
     footage: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"What the video shows: {', '.join(f'{k} ({e.summary})' for k, e in FOOTAGE.items())}."
+            help=f"What the video shows: {', '.join(f'{k} ({e.summary})' for k, e in FOOTAGE.items())}. "
+            "[default: drift]"
         ),
-    ] = "drift",
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +71,9 @@ def scenes(
         raise UsageError("There is nothing to write.", hint="Give --out DIR, --video FILE, or both.")
     if truth is not None and video is None:
         raise UsageError("--truth says what a video shows, and none is written.", hint="Add --video FILE.mp4")
-    kind = choice(footage, "--footage", tuple(FOOTAGE))
+    if footage is not None and video is None:
+        raise UsageError("--footage says which video, and none is written.", hint="Add --video FILE.mp4")
+    kind = choice(footage or "drift", "--footage", tuple(FOOTAGE))
     wh = width_height(size, "--size")
     outputs = [json_output(json, SCENES.kind)]
     if video is not None:

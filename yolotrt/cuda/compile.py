@@ -25,6 +25,8 @@ OPTIONS = {
     "masks": (),
     "merge": ("--fmad=false",),
     "gather": (),
+    "motion": ("--fmad=false",),
+    "chosen": (),
 }
 """Compiler options by the name of the kernel file."""
 

@@ -27,7 +27,11 @@ def brightness(frame: U8) -> F32:
     return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
-def cells_of(grid: TileGrid) -> list[tuple[slice, slice]]:
+CellSpan = tuple[slice, slice]
+"""Rows and columns of a thumbnail."""
+
+
+def cells_of(grid: TileGrid) -> list[CellSpan]:
     """Return the rows and columns of a thumbnail's cells that each tile shows."""
     width, height = grid.frame_wh
     columns, rows = -(-width // CELL), -(-height // CELL)

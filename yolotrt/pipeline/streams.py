@@ -29,6 +29,10 @@ class Streams(Generic[T]):
         while len(self._known) > MOST_STREAMS:
             self._known.popitem(last=False)
 
+    def drop(self, name: Hashable) -> None:
+        """Forget one, if it is known."""
+        self._known.pop(name, None)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._known.clear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolotrt.errors import UsageError
@@ -13,6 +14,9 @@ REFRESH = 15
 """Frames after which every tile has been looked at again, unless asked otherwise: half a second of 30 fps."""
 
 _HINT = "Like this: --tiles adaptive, adaptive:30, roi:lane.json, or adaptive,roi:lane.json"
+
+_BEHIND_A_FILE = re.compile(r"(roi:.+),(all|adaptive(?::\d+)?)")
+"""A file's name may hold commas, too."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class TileChoice:
     """
 
     regions: Regions | None = None
-    adaptive: Adaptive | None = field(default=None)
+    adaptive: Adaptive | None = None
 
     @classmethod
     def parse(cls, text: str) -> TileChoice:
@@ -63,7 +67,7 @@ class TileChoice:
         from yolotrt.data.regions import read_regions
 
         regions, adaptive = None, None
-        for word in text.split(",", 1) if not text.startswith("roi:") else [text]:
+        for word in _words(text):
             name, _, value = word.strip().partition(":")
             if name == "all" and not value:
                 continue
@@ -101,6 +105,18 @@ class TileChoice:
         parts = [] if self.adaptive is None else [f"adaptive:{self.adaptive.refresh}"]
         parts += [] if self.regions is None else [f"roi:{self.regions.label}"]
         return ",".join(parts) or "all"
+
+
+def regions_file(text: str) -> Path | None:
+    """Return the file that ``--tiles`` names, if it does."""
+    return next((Path(word.strip()[4:]) for word in _words(text) if word.strip().startswith("roi:")), None)
+
+
+def _words(text: str) -> list[str]:
+    """Return the parts of ``--tiles``: no more than one of them names a file."""
+    if (both := _BEHIND_A_FILE.fullmatch(text)) is not None:
+        return [both[2], both[1]]
+    return [text] if text.startswith("roi:") else text.split(",", 1)
 
 
 ALL_TILES = TileChoice()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
+
+import numpy as np
 
 from yolotrt.arrays import Bits
 from yolotrt.artifacts.fields import Count
+from yolotrt.geometry.detections import Detections
+from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.choosing import Chosen
 
 
@@ -48,13 +54,18 @@ class FrameTiles:
 
     Attributes:
         chosen: Which were looked at, and why.
-        carried: (n,) which of the frame's detections no tile and no pass looked at in this frame.
+        find_carried: Finds :attr:`carried`; most applications do not ask.
         bound: Frames after which every tile is looked at again.
     """
 
     chosen: Chosen
-    carried: Bits
+    find_carried: Callable[[], Bits]
     bound: int
+
+    @cached_property
+    def carried(self) -> Bits:
+        """(n,) which of the frame's detections no tile and no pass looked at in this frame."""
+        return self.find_carried()
 
 
 @dataclass
@@ -97,3 +108,21 @@ class UseTally:
             dict(self._reasons.most_common()),
             self._carried,
         )
+
+
+def carried_of(found: Detections, grid: TileGrid, chosen: Chosen, global_pass: Detections | None) -> Bits:
+    """Return which detections (n,) nothing looked at in this frame.
+
+    Those whose centre no tile shows that ran, unless they are the global pass's own.
+    """
+    if chosen.all or not len(found):
+        return np.zeros(len(found), np.bool_)
+    low = np.array([grid.origins[tile] for tile in chosen.reasons], np.float32).reshape(-1, 1, 2)
+    centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    inside = (low <= centre) & (centre <= low + np.array(grid.content_wh, np.float32))
+    carried: Bits = np.logical_not(np.all(inside, axis=2).any(axis=0))
+    if global_pass is not None and len(global_pass):
+        own: Bits = np.all(found.boxes[:, None] == global_pass.boxes[None], axis=2)
+        own &= found.classes[:, None] == global_pass.classes[None]
+        carried &= np.logical_not(own.any(axis=1))
+    return carried

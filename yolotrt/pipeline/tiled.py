@@ -16,14 +16,16 @@ from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
-from yolotrt.pipeline.adaptive import AdaptivePipeline, Runner
+from yolotrt.pipeline.adaptive import AdaptivePipeline
 from yolotrt.pipeline.flights import InTurn, Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.on_gpus import gpus_of
+from yolotrt.pipeline.runners import Runner, cameras_on
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
+from yolotrt.pipeline.tracking import Tracking
 from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from yolotrt.cuda.device import Device
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.settings import PipelineKeywords
-    from yolotrt.pipeline.tracking import Tracking
 
 
 class TiledPipeline:
@@ -77,7 +78,7 @@ class TiledPipeline:
         gpus = gpus_of(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         self._on_gpus: DevicePipeline | None = None
-        self._tracking = _tracking() if settings.track else None
+        self._tracking = Tracking() if settings.track else None
         self._adaptive: AdaptivePipeline | None = None
 
         def plain(settings: PipelineSettings, *, takes_turns: bool) -> HostPipeline | DevicePipeline:
@@ -98,6 +99,7 @@ class TiledPipeline:
                 engine.file,
                 settings,
                 on_gpu=bool(gpus),
+                camera=cameras_on(gpus, settings),
                 clock=clock,
             )
 
@@ -221,13 +223,15 @@ class TiledPipeline:
         with self._my_turn():
             self._runner.prepare(frame_wh)
 
-    def frame_buffer(self, frame_wh: tuple[int, int]) -> Frame:
+    def frame_buffer(self, frame_wh: tuple[int, int], *, stream: Hashable = None) -> Frame:
         """Return (h, w, 3) uint8 memory from which the next frame of this size is uploaded without a copy.
 
         For a camera or decoder that can write where it is told. Valid until the frame is given to the
         pipeline; for one thread. On a processor it is ordinary memory.
         """
         with self._my_turn():
+            if self._adaptive is not None:
+                return self._adaptive.frame_buffer(frame_wh, stream)
             if self._on_gpus is not None:
                 return self._on_gpus.frame_buffer(frame_wh)
             return np.empty((frame_wh[1], frame_wh[0], 3), np.uint8)
@@ -292,9 +296,3 @@ class TiledPipeline:
 
     def _numbered(self, result: FrameResult, stream: Hashable = None) -> FrameResult:
         return result if self._tracking is None else self._tracking.numbered(result, stream)
-
-
-def _tracking() -> Tracking:
-    from yolotrt.pipeline.tracking import Tracking  # an extra
-
-    return Tracking()

@@ -56,6 +56,8 @@ class DeviceDecoder:
     Attributes:
         images: Images of the pass.
         limit: Most detections of an image.
+        kept: What the last search found, image after image: (images * limit) of ``CANDIDATE``, in px of each;
+            ``counts``: (images,) int32, how many.
         header: What the last decoding found, on the GPU: one of ``HEADER``.
         records: And its detections, image after image: (images * limit) of ``RECORD``.
 
@@ -87,8 +89,8 @@ class DeviceDecoder:
         self._state = scope.constant(np.zeros(self.images + 1, np.int32))
         anchors = outputs.head_type.shape[2] if raw else 0
         self._candidates = scope.buffer(self.images * anchors * CANDIDATE.itemsize)
-        self._kept = scope.buffer(slots * CANDIDATE.itemsize)
-        self._counts = scope.buffer(self.images * 4)
+        self.kept = scope.buffer(slots * CANDIDATE.itemsize)
+        self.counts = scope.buffer(self.images * 4)
         self._first = scope.buffer(self.images * 4)
         self.header = scope.buffer(HEADER.itemsize)
         self.records = scope.buffer(slots * RECORD.itemsize)
@@ -146,8 +148,8 @@ class DeviceDecoder:
             ("int", part.start),
             ("int", self.limit),
             *self._placement_arguments(),
-            ("pointer", self._kept.address),
-            ("pointer", self._counts.address),
+            ("pointer", self.kept.address),
+            ("pointer", self.counts.address),
         ]
         return (
             self._device.launch(
@@ -180,8 +182,8 @@ class DeviceDecoder:
             ("int", part.start),
             ("int", self.images),
             ("pointer", self._state.address),
-            ("pointer", self._kept.address),
-            ("pointer", self._counts.address),
+            ("pointer", self.kept.address),
+            ("pointer", self.counts.address),
         ]
         return (
             self._device.launch(
@@ -200,8 +202,8 @@ class DeviceDecoder:
 
     def _lay_out(self, results: Results) -> Launch:
         arguments: list[Argument] = [
-            ("pointer", self._kept.address),
-            ("pointer", self._counts.address),
+            ("pointer", self.kept.address),
+            ("pointer", self.counts.address),
             ("int", self.images),
             ("int", self.limit),
             ("pointer", self._state.address),

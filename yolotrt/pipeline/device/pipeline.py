@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from yolotrt.errors import ExecutionError
 from yolotrt.pipeline.device.found import FrameFound
 from yolotrt.pipeline.device.plan import DevicePlan
 from yolotrt.pipeline.device.share import Gpu
-from yolotrt.pipeline.device.staging import Staging
+from yolotrt.pipeline.device.staging import Staging, copy_threads
 from yolotrt.pipeline.device.together import SharedGlobals
 from yolotrt.pipeline.device.worker import DeviceWorker
 from yolotrt.pipeline.device.yuv import YuvBuffer
@@ -26,10 +25,6 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.wanted import wanted
 from yolotrt.timing.clock import now
 from yolotrt.timing.trace import FrameTrace, Span
-
-_MOST_COPY_THREADS = 8
-"""Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
-these gained nothing: ``staging`` of ``python -m benchmarks.bench_gpu``."""
 
 
 class DevicePipeline:
@@ -52,7 +47,7 @@ class DevicePipeline:
         self._alone = self._gpus[0].device.info.index if len(self._gpus) == 1 else None
         self._plan: DevicePlan | None = None
         self._flying: list[_Flight] = []
-        self._staging = Staging(max(1, min(_MOST_COPY_THREADS, len(os.sched_getaffinity(0)) // 2)))
+        self._staging = Staging(copy_threads())
         self._shared = SharedGlobals(self._gpus, self._settings, self._staging)
 
     @property

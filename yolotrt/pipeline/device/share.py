@@ -242,9 +242,10 @@ def cut_tiles(
     *,
     bgr: bool,
     first: int = 0,
+    corners: Buffer | None = None,
 ) -> Launch:
-    """Return the kernel that cuts tiles from a frame and writes them as network input, from an image on."""
-    table = scope.constant(np.array([grid.origins[t] for t in tiles], np.int32))
+    """Return the kernel that cuts tiles, or those at ``corners``, and writes them from an image on."""
+    table = corners or scope.constant(np.array([grid.origins[t] for t in tiles], np.int32))
     (frame_w, frame_h), (width, height) = grid.frame_wh, grid.tile_wh
     arguments: list[Argument] = [
         ("pointer", frame.device.address),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
@@ -20,6 +21,10 @@ _BANDS = 24
 more than they gain, since a thread has to be given the interpreter behind each; bands that all threads share,
 which arrive one after another, cost more than these for the same reason."""
 
+_MOST_THREADS = 8
+"""Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
+these gained nothing: ``staging`` of ``python -m benchmarks.bench_gpu``."""
+
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
 
@@ -28,6 +33,11 @@ _Band = tuple[int, Frame, Frame]
 
 _Done = SimpleQueue[int | Literal["ended"] | BaseException]
 """Numbers of bands that are copied; a thread's last word is that it has ended, or why it failed."""
+
+
+def copy_threads() -> int:
+    """Return how many threads copy frames here."""
+    return max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0)) // 2))
 
 
 class Staging:
@@ -68,6 +78,25 @@ class Staging:
                 arrived(first, end)
             return
         self._copy(frame, target, bands, arrived)
+
+    def copy_parts(self, parts: Sequence[tuple[Frame, Frame]]) -> None:
+        """Copy the second of each pair to the first, and wait until all are there."""
+        if self.threads == 1 or sum(source.nbytes for _, source in parts) < _COPY_ALONE:
+            for target, source in parts:
+                np.copyto(target, source)
+            return
+        done: _Done = SimpleQueue()
+        numbered = [(i, *part) for i, part in enumerate(parts)]
+        for number, inbox in enumerate(self._threads()):
+            inbox.put((done, numbered[number :: self.threads]))
+        ends: list[str | BaseException] = []
+        while len(ends) < self.threads:  # all of them, even if one has failed: they write to the memory
+            news = done.get()
+            if not isinstance(news, int):
+                ends.append(news)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     def close(self) -> None:
         """End the threads."""
