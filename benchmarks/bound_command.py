@@ -9,7 +9,7 @@ which must be refused. What was built is evaluated against FP32 with ``yolotrt e
 
 ``--before`` names the sources of an earlier version (``git archive COMMIT yolotrt | tar x -C SOURCES``): the
 command is then timed with both in turn, each in a fresh folder. Rows of an earlier file that are not measured
-anew stay in it.
+anew stay in it, and so do pairs of times.
 """
 
 from __future__ import annotations
@@ -182,13 +182,15 @@ def measured(subject: Sequence[str], arguments: argparse.Namespace) -> Row:
 
 
 def together(earlier: Sequence[Row], now: Row) -> list[Row]:
-    """Return all rows; what was measured anew takes the place of what was known of it."""
+    """Return all rows; what is measured anew takes the place of what was known; pairs of times add up."""
 
     def key(row: Row) -> tuple[str, ...]:
         return row["subject"], row["bound"], row["backend"]
 
     rows = {key(row): row for row in earlier}
-    rows[key(now)] = {**rows.get(key(now), {}), **now}
+    known = rows.get(key(now), {})
+    times = [*known.get("times", ()), *now.get("times", ())]
+    rows[key(now)] = {**known, **now, **({"times": times} if times else {})}
     return list(rows.values())
 
 

@@ -46,12 +46,13 @@ class Alignment:
         spec: The network's interface.
         batches: Number of batches that will come, as far as it is known.
         size: Pictures in each.
+        pictures: How many to keep, about; none if nothing will be held against them.
     """
 
-    def __init__(self, spec: ModelSpec, batches: int, size: int) -> None:
+    def __init__(self, spec: ModelSpec, batches: int, size: int, pictures: int = ALIGNED_ON) -> None:
         self._spec = spec
-        self._wanted = max(1, ALIGNED_ON // size)
-        self._step = max(1, batches // self._wanted)
+        self._wanted = max(1, pictures // size) if pictures else 0
+        self._step = max(1, batches // max(1, self._wanted))
         self._fed, self._seen = 0, 0
         self.kept_last = False
         self._pictures: list[U8] = []

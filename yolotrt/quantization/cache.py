@@ -20,7 +20,7 @@ from yolotrt.model.onnxfile import load_onnx, onnx_key
 from yolotrt.model.spec import ModelSpec
 from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.algorithms import Algorithm
-from yolotrt.quantization.alignment import Alignment
+from yolotrt.quantization.alignment import ALIGNED_ON, Alignment
 from yolotrt.quantization.audit import BATCH as BATCH
 from yolotrt.quantization.audit import EVERYTHING, Wanted, completed, keeping, noise_of, shift_of
 from yolotrt.quantization.batches import ImageFeed, Preprocessing
@@ -181,7 +181,7 @@ def _calibrated(
     feed = ImageFeed(images, preprocessing, batch, full)
     sample: list[F32] = []
     # One image at a time where possible: the audit holds two networks' tensors.
-    alignment = Alignment(spec, len(images) // batch, batch)
+    alignment = Alignment(spec, len(images) // batch, batch, ALIGNED_ON if wanted.shift else 0)
     batches = keeping(feed, sample, alignment, len(images) // batch, size=batch if full else 1)
     witness = Witness(spec)
 
