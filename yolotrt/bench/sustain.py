@@ -74,14 +74,14 @@ def sustain(
         ImageError: A frame of a folder cannot be read.
     """
     pipelines = pipeline if isinstance(pipeline, Sequence) else (pipeline,)
-    with energy_meter([place for one in pipelines for place in one.pci_bus_ids], clock) as meter:
+    places = [place for one in pipelines for place in one.pci_bus_ids]
+    with energy_meter(places, clock) as meter, _steady_heap(), _short_turns():
         tally = RunTally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
-            with _steady_heap(), _short_turns():
-                if len(pipelines) > 1 and isinstance(feed, Feeds):
-                    _process_in_lanes(pipelines, feed, duration_s, tally, tick, deliver)
-                else:
-                    _process(pipelines[0], feed, duration_s, tally, tick, deliver)
+            if len(pipelines) > 1 and isinstance(feed, Feeds):
+                _process_in_lanes(pipelines, feed, duration_s, tally, tick, deliver)
+            else:
+                _process(pipelines[0], feed, duration_s, tally, tick, deliver)
         except BaseException:
             if tally.latency.seen:
                 tick(tally.report(feed.counts))
