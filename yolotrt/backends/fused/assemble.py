@@ -26,7 +26,7 @@ Choices = Mapping[tuple[str, int], Sequence[Tile]]
 """For target and batch size: a tile per step."""
 
 
-MOST_TRIED = 4
+MOST_TRIED = 8
 """Tiles that are compiled because their numbers do not fit into registers: large selections never do."""
 
 

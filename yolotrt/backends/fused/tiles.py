@@ -198,4 +198,6 @@ def _cost(tile: Tile, step: Conv, pixels: int, outputs: int) -> float:
     deep = 1.1 if tile.bk not in (32, 64) else 1.0
     loads = 1.05 if tile.stages != 3 else 1.0
     patch = 1.02 if tile.tw else 1.0
-    return waste * idle * rereading * small * large * deep * loads * patch
+    # Without the newest tensor cores, so many sums of INT8 products hardly leave registers for anything else.
+    crowded = 1.3 if step.rounding.products is not None and tile.bm * tile.bn > MOST_IN_HALF else 1.0
+    return waste * idle * rereading * small * large * deep * loads * patch * crowded
