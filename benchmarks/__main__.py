@@ -79,7 +79,9 @@ FIGURES = {
     "eval-overhead": Recipe(readme_runs.eval_overhead, data=True, modules=("ultralytics",)),
     "small-objects": Recipe(readme_runs.small_objects),
     "start-up": Recipe(readme_runs.start_up),
-    "adaptive": Recipe(readme_runs.adaptive, modules=("ultralytics", "trackers", "trackeval"), frames=True),
+    "adaptive": Recipe(
+        readme_runs.adaptive, data=True, modules=("ultralytics", "trackers", "trackeval"), frames=True
+    ),
     "download": Recipe(readme_runs.download),
     "overhead": Recipe(readme_runs.overhead, data=True, modules=("ultralytics",)),
     "peers": Recipe(readme_runs.peers, data=True, modules=("ultralytics",)),

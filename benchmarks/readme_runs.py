@@ -146,9 +146,13 @@ def start_up(folder: Path) -> Json:
 
 def adaptive(folder: Path, frames: int | None = None) -> Json:
     """Choose tiles on generated videos, without a network and with one, against looking at all of them."""
+    _link(folder)
+    yolotrt(folder, f"export {REAL}.pt --imgsz 320 -o small.onnx", quiet=True)
+    yolotrt(folder, "build small.onnx --fp32 --backend onnxruntime -o small.fp32.onnx", quiet=True)
     fewer = () if frames is None else ("--frames", str(frames))
-    looks = _module(folder, "benchmarks.adaptive_looks")
-    return {"looks": looks, "network": _module(folder, "benchmarks.adaptive", *fewer)}
+    taken = ("--photographs", folder / "coco-mini" / "val", "--coco-engine", folder / "small.fp32.onnx")
+    looks = _module(folder, "benchmarks.adaptive_looks", "--footage", "day,dusk,rain,sway,pan")
+    return {"looks": looks, "network": _module(folder, "benchmarks.adaptive", *fewer, *map(str, taken))}
 
 
 def download(folder: Path) -> Json:

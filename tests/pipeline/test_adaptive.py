@@ -243,3 +243,19 @@ def test_what_makes_no_sense_is_refused() -> None:
         SweepSettings(("global",), tiles=adaptive)
     with pytest.raises(UsageError, match="two cannot be in flight"):
         PipelineSettings(depth=2, tiles=adaptive)
+
+
+def test_masks_that_need_more_room_make_all_tiles_run(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolotrt.pipeline.device.passes.WORD", 100_000)  # room for nearly nothing
+    plain = PipelineSettings(decode=DECODE)
+    still = np.full((208, 304, 3), 90, np.uint8)
+    busy = with_square(still, 100, 90, 40)
+    with (
+        TiledPipeline(on_gpu(tiny_onnx), replace(plain, tiles=TileChoice.parse("adaptive"))) as some,
+        TiledPipeline(on_cpu(tiny_onnx), plain) as full,
+    ):
+        results = [some(frame) for frame in (still, still, busy, busy)]
+        assert_same(results[-1].detections, full(busy).detections)
+    assert [one.looked is not None and one.looked.chosen.all for one in results] == [True, False, True, False]
