@@ -189,6 +189,17 @@ def assert_same(found: Detections, expected: Detections) -> None:
     assert [found.masks[i].area for i in order] == [expected.masks[i].area for i in other]  # type: ignore[index]
 
 
+def test_a_frame_in_the_buffer_is_seen_before_the_next_one_is_written_there(tiny_onnx: Path) -> None:
+    settings = PipelineSettings("tiled", tiles=TileChoice.parse("adaptive"), decode=DECODE)
+    with TiledPipeline(on_gpu(tiny_onnx), settings) as pipeline:
+        expected, pending = pipeline(ground(1, (160, 112))).detections, []
+        for seed in (1, 2):
+            buffer = pipeline.frame_buffer((160, 112))
+            buffer[:] = ground(seed, (160, 112))
+            pending.append(pipeline.submit(buffer))
+        assert_same(pending[0].result().detections, expected)
+
+
 def test_cameras_are_told_apart_and_a_new_size_begins_anew(tiny_onnx: Path) -> None:
     settings = PipelineSettings("tiled", tiles=TileChoice.parse("adaptive"), decode=DECODE)
     one, other = ground(1, (304, 208)), ground(2, (304, 208))

@@ -87,6 +87,26 @@ def test_batches_are_those_that_the_engine_takes(tiny_onnx: Path) -> None:
         np.testing.assert_allclose(head, context.run()[0], atol=1e-4)
 
 
+def test_a_camera_may_ask_while_a_batch_is_put_together(tiny_onnx: Path) -> None:
+    engine = on_cpu(tiny_onnx)
+    shared = SharedBatches(engine)
+    late = threading.Thread(target=lambda: shared._call(images(engine, 0.5)))
+
+    class Counted(np.ndarray[Any, Any]):
+        def __len__(self) -> int:
+            if late.ident is None:
+                late.start()
+                while len(shared._waiting) < 3:
+                    time.sleep(0.001)
+            return super().__len__()
+
+    first = images(engine, 0.1).view(Counted)
+    found = together(shared, [lambda: shared._call(first), lambda: shared._call(images(engine, 0.2))])
+    late.join()
+    assert not [one for one in found if isinstance(one, Exception)]
+    assert shared.images == 3
+
+
 def test_no_frame_waits_longer_than_it_may(tiny_onnx: Path) -> None:
     """An image takes 10 ms by this clock; those that came together have 25 ms."""
     engine, times = on_cpu(tiny_onnx), [0]

@@ -29,7 +29,7 @@ def on_two(path: Path) -> Engine:
     ("make", "tiles", "why"),
     [
         (on_cpu, "all", None),
-        (on_gpu, "adaptive", "adaptive tiles are chosen on the host"),
+        (on_gpu, "adaptive", "of frames with adaptive tiles only a part goes to the GPU"),
         (on_two, "all", "several GPUs share each frame"),
     ],
 )
@@ -61,6 +61,17 @@ def test_a_first_frame_makes_everything_ready_and_is_read_again(tiny_onnx: Path,
     assert sources[0].moment is not None
     assert sources[0].moment.index == 0
     sources[0].close()
+
+
+def test_the_first_camera_is_who_comes_first_and_not_the_warm_up(tiny_onnx: Path, tmp_path: Path) -> None:
+    picture = np.zeros((208, 304, 3), np.uint8)
+    (source,) = moving_sources([str(clip(tmp_path / "v.mp4", 2, images=[picture] * 2))])
+    settings = PipelineSettings(decode=DECODE, tiles=TileChoice.parse("adaptive"))
+    with TiledPipeline(on_gpu(tiny_onnx), settings) as pipeline:
+        warm_up(pipeline, [source])
+        buffer = pipeline.frame_buffer((304, 208), stream=0)
+        assert buffer is pipeline.frame_buffer((304, 208), stream=0), "it is served on the GPU"
+        assert buffer is not pipeline.frame_buffer((304, 208), stream=1)
 
 
 def test_why_a_processor_decodes_a_file_is_said_once(

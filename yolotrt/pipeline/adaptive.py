@@ -82,11 +82,16 @@ class AdaptivePipeline:
     def submit(self, frame: Any, stream: Hashable = None) -> Pending:
         """Take a frame of a camera; it is processed when its result is asked for.
 
+        One that :meth:`frame_buffer` gave is processed at once: the next one is written there.
+
         Args:
             frame: See :func:`yolotrt.pipeline.frames.as_frame`.
             stream: Which camera it is of; any value that is the same for all its frames.
         """
         given = as_frame(frame)
+        if self._camera is not None and np.may_share_memory(given, self._camera.frame_buffer):
+            result = self._run(given, stream)
+            return Waiting(lambda: result)
         return Waiting(lambda: self._run(given, stream))
 
     def prepare(self, frame_wh: tuple[int, int]) -> None:
@@ -203,7 +208,7 @@ class AdaptivePipeline:
             known, self._served = self._streams.get(_NOBODY), name  # what was prepared is for who comes first
             self._streams.drop(_NOBODY)
         if known is None or known.grid.frame_wh != frame_wh:
-            if known is not None and name == self._served:
+            if name == self._served:  # its frames have another size, or it was forgotten among many
                 self._leave()
             known = self._new_stream(frame_wh)
         self._streams.put(name, known)

@@ -207,7 +207,7 @@ class TiledPipeline:
         if len(self._engine.parts) > 1:
             return "several GPUs share each frame"
         adaptive = self._adaptive is not None and self._engine.parts
-        return "adaptive tiles are chosen on the host" if adaptive else None
+        return "of frames with adaptive tiles only a part goes to the GPU" if adaptive else None
 
     def frames(self, frames: Iterable[Any]) -> Generator[FrameResult, None, None]:
         """Detect objects in many frames; results come in their order.

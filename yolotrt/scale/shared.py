@@ -107,7 +107,7 @@ class SharedBatches:
         """Take the images that have waited longest, and as many others as fit into one batch and the time."""
         waited_s = seconds_between(self._waiting[0].since_ns, self._clock())
         most, total = 1, 0
-        for count, asked in enumerate(self._waiting, 1):
+        for count, asked in enumerate(tuple(self._waiting), 1):  # others ask meanwhile
             total += len(asked.images)
             late = (
                 self._deadline_s is not None and waited_s + total * (self._each_s or 0.0) > self._deadline_s

@@ -79,8 +79,12 @@ def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
         try:
             file.open()
             frame = file.read()
+            if frame is None:
+                return
+            if pipeline.wants_host_frames is not None:  # no camera that is not there is to be served
+                pipeline.prepare((frame.shape[1], frame.shape[0]))
+                return
             for count in range(1, min(len(sources), pipeline.most_together) + 1):
-                if frame is not None:
-                    pipeline.together([(frame, "warm-up")] * count)
+                pipeline.together([(frame, "warm-up")] * count)
         finally:
             file.close()

@@ -75,7 +75,9 @@ try:
 except BuildError as exc:
     print(exc)
 """)
-    done = subprocess.run([sys.executable, script], capture_output=True, check=True, text=True)
+    (here := tmp_path / "here").mkdir()
+    (here / "json.py").write_text("raise SystemExit('what lies in the working folder was imported')")
+    done = subprocess.run([sys.executable, script], capture_output=True, check=True, text=True, cwd=here)
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
     assert first == "started"

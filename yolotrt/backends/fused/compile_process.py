@@ -1,7 +1,7 @@
 """Compiles kernels in a process of its own: variants come in as lines of JSON, machine code goes out.
 
-Run as a module and not as a copy of the caller's program: a library that is used from a script must not start
-that script again.
+It is a Python of its own, not a copy of the caller's program: a library that is used from a script must not
+start that script again.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ SHARED_LIMITS = {
 """KiB of shared memory that a program may use: CUDA C++ Programming Guide, table of compute capabilities."""
 
 
+_COMPILER = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); sys.path[:] = sys.argv[1:]; "
+    f"from {__name__} import main; main()"
+)
+"""``-m`` would import from the working folder first, which holds anything: Python 3.10 knows no safe path.
+Ctrl-C ends it without a traceback."""
+
+
 class CompileProcess:
     """A process that compiles one kernel at a time. Start one for each processor, and close it."""
 
     def __init__(self) -> None:
         # Where Triton was told to interpret, this still compiles; what is imported here is imported there.
         inherited = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self._process = Popen(
-            [sys.executable, "-m", __name__],
-            stdin=PIPE,
-            stdout=PIPE,
-            env=inherited | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            [sys.executable, "-c", _COMPILER, *sys.path], stdin=PIPE, stdout=PIPE, env=inherited
         )
 
     def compile(self, variant: Variant, target: str) -> Code | str:
@@ -52,9 +56,12 @@ class CompileProcess:
             self._process.stdin.flush()
             reply = json.loads(self._process.stdout.readline() or b"{}")
             if "name" in reply:
-                cubin = self._process.stdout.read(reply.pop("nbytes"))
-                return Code(cubin=cubin, **reply)
-        except OSError:
+                nbytes = reply.pop("nbytes")
+                cubin = self._process.stdout.read(nbytes)
+                if len(cubin) == nbytes:
+                    return Code(cubin=cubin, **reply)
+                reply = {}
+        except (OSError, ValueError):  # it ended, perhaps within a reply
             reply = {}
         return str(reply["error"]) if reply else f"the compiler ended: {self._process.wait()}"
 
@@ -146,5 +153,6 @@ def _silent() -> BinaryIO:
     return replies
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be a compiler until stdin ends."""
     serve(sys.stdin.buffer, _silent())
