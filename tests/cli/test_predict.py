@@ -162,6 +162,10 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
                 "--mode", "global", "--conf", 0.01)  # fmt: skip
     assert again.code == 0, again.err
     assert json.loads(Path("a.json").read_text()) == records
+    short = cli("predict", engine, "in.mkv", "--limit", 2, "--save", "short", "--mode", "global")
+    assert (short.code, len(short.out.splitlines())) == (0, 2), short.err
+    with closing(VideoFile(Path("short/in.mkv.mp4"))) as found:
+        assert len(list(found.frames())) == 2
 
 
 def test_a_video_that_breaks_off_is_said(cli: Cli, engine: Path, tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def predict(
     tiles: TileOption = "all",
     track: Track = False,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Look at the first images, or frames, only.")
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -122,6 +125,7 @@ def predict(
       yolotrt predict street/ --save
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx a.jpg 'street/*.png' clip.mp4 --save found/
       yolotrt predict street/ --classes person,car --conf 0.4 --save-txt
+      yolotrt predict clip.mp4 --limit 50 --save film/
       yolotrt predict clip.mp4 --tiles adaptive --track --save found/ --jsonl found.jsonl
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
@@ -208,7 +212,7 @@ def predict(
                     frame, shown, names, **found.marks, line_width=line_width, labels=labels, grid=grid
                 )
 
-            found = run(pipeline, frames, drawn, save=save, progress=progress, say=say)
+            found = run(pipeline, frames, drawn, save=save, limit=limit, progress=progress, say=say)
             use = UseTally()
             with closing(found):
                 for entry in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def predict(
     draw: Draw,
     *,
     save: Path | None = None,
+    limit: int | None = None,
     progress: Progress = no_progress,
     say: Callable[[str], None] = print,
 ) -> Generator[Found, None, None]:
@@ -69,6 +71,7 @@ def predict(
         draw: Draws what was found.
         save: Folder for the drawn pictures, or the drawn video, which is complete after the last frame; None
             draws nothing.
+        limit: At most so many frames, at least one; None takes all.
         progress: Told after each frame.
         say: Told about images of a folder that cannot be read, which are skipped, and about videos that are
             not what their headers say.
@@ -88,8 +91,9 @@ def predict(
             from yolotrt.workflow.drawn import drawing  # whoever draws nothing needs no writer of videos
 
             write = stack.enter_context(drawing(source, save))
-        for shot in shots:
-            progress("predict", done, source.total)
+        total = min(limit or source.total, source.total) or limit or 0
+        for shot in shots if limit is None else islice(shots, limit):
+            progress("predict", done, total)
             result = pipeline(shot.image, stream=shot.video or shot.name)
             height, width = shot.image.shape[:2]
             found = Found(
