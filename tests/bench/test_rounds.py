@@ -8,7 +8,7 @@ import pytest
 from tests.bench.fakes import FakeClock, FakeSubject, noise, result_of, run_fakes
 from yolotrt.bench.compare import compare
 from yolotrt.bench.compare_file import comparison_file
-from yolotrt.bench.rounds import Measurement, Running, measure_rounds
+from yolotrt.bench.rounds import Measurement, Running, measure_rounds, warm_up
 from yolotrt.bench.statistics import paired_ratio, summarize
 from yolotrt.bench.stopping import StopRule, WarmupRule
 
@@ -107,6 +107,8 @@ def test_duration_counts_measured_seconds_only() -> None:
 
 
 def test_warming_up_lasts_until_the_latency_has_settled() -> None:
+    clock = FakeClock()
+
     def cooling(t: float, _rng: object) -> float:
         return 0.010 * (1 + 3 * np.exp(-t / 0.05))
 
@@ -116,6 +118,10 @@ def test_warming_up_lasts_until_the_latency_has_settled() -> None:
     assert warm[0] == pytest.approx(0.040, rel=0.01)
     assert first is not None
     assert first < 0.012
+    told: list[tuple[int, int]] = []
+    slow = [Running(FakeSubject(name, lambda *_: 10.0, clock)) for name in "ab"]
+    warm_up(slow, None, WarmupRule(), lambda _, *counts: told.append(counts), clock)
+    assert told == [(0, 2), (1, 2), (1, 1)], "no round is announced that the time does not allow"
     never = run_fakes({"a": lambda t, rng: rng.uniform(0.01, 0.1)}, StopRule(1), WarmupRule())
     assert never.stopped.warmup == "cap"
 
@@ -130,7 +136,14 @@ def test_every_round_runs_every_case_once_in_a_new_order() -> None:
             return super().measure(frame)
 
     running = [Running(Noted(name, lambda *_: 0.01, clock)) for name in "abcd"]
-    measure_rounds(running, [0, 1], StopRule(12), WarmupRule(0), clock=clock)
+    told: list[tuple[str, int, int]] = []
+    measure_rounds(
+        running, [0, 1], StopRule(12), WarmupRule(2), clock=clock, progress=lambda *step: told.append(step)
+    )
+    assert told[:9] == [("warm up", i, 8) for i in range(8)] + [("warm up", 1, 1)]
+    measured = [done for step, done, total in told if (step, total) == ("measure", 48)]
+    assert sorted(set(measured)) == list(range(49))
+    del order[:8]
     rounds = ["".join(order[i : i + 4]) for i in range(0, len(order), 4)]
     assert len(rounds) == 12
     assert all(sorted(r) == list("abcd") for r in rounds)

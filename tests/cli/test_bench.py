@@ -82,7 +82,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--budget", "tiles"), "tiles=10ms"),
+        (("--budget", "tiles"), "--budget end_to_end=33ms"),
         (("--budget", "tiles=1ms", "--budget-stat", "p42"), "p50, p90"),
         (("--until-stable", "5"), "5%"),
         (("--until-stable", "x%"), "percentage"),

@@ -69,6 +69,7 @@ def test_a_deadline_and_budgets_are_judged_again_without_measuring(cli: Cli, tmp
     few = cli("report", "r.json", "--budget", "end_to_end=11ms", "--budget-stat", "p99")
     assert few.code == 1
     assert "662 are needed" in few.err
+    assert "Budgets, ms" in few.err, "which one, and what it took"
     passing = ("--budget", "end_to_end=11ms", "--budget-stat", "p99", "--undecided", "pass")
     assert cli("report", "r.json", *passing).code == 0
 

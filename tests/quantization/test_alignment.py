@@ -58,7 +58,10 @@ def test_what_was_added_to_all_logits_is_found(batches: int) -> None:
         alignment.keep(batch)
         scores = batch[:, :2].reshape(2, 2, 16)
         alignment.look({"output0": np.concatenate([BOXES, scores], axis=1)})
-    assert alignment.shift(_network(0.25), 1) == pytest.approx(-0.25, abs=1e-4)
+    told: list[tuple[str, int, int]] = []
+    shift = alignment.shift(_network(0.25), 1, lambda *step: told.append(step))
+    assert shift == pytest.approx(-0.25, abs=1e-4)
+    assert [done for _, done, _ in told] == list(range(told[0][2] + 1)), "one for each picture"
     assert alignment.shift(_network(0.0), 1) == pytest.approx(0.0, abs=1e-4)
 
 

@@ -57,7 +57,7 @@ class Budgets:
             match = _TERM.fullmatch(term.strip())
             if match is None or float(match["value"]) <= 0:
                 raise UsageError(
-                    f"--budget {term!r} is not understood.", hint="Like this: --budget tiles=10ms"
+                    f"--budget {term!r} is not understood.", hint="Like this: --budget end_to_end=33ms"
                 )
             if match["stage"] not in BUDGETED:
                 raise UsageError(

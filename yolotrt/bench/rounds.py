@@ -159,13 +159,13 @@ def measure_rounds(
         warmup: How many rounds to throw away first. They use the first frame.
         spent_s: Seconds that an interrupted run had measured.
         each_frame: Called after each frame of each case, such as to save; its time is not measured.
-        progress: Told after each round.
+        progress: Told after each frame: on a processor a round of many cases takes minutes.
         clock: What the stop rules read.
     """
     settled = warm_up(running, frames[0], warmup, progress, clock)
     while True:
         rounds = min(entry.rounds for entry in running)
-        report_progress(progress, stop, rounds, spent_s)
+        _report_frames(progress, stop, running, spent_s)
         due = [entry for entry in running if entry.rounds == rounds]  # fewer where an interrupted run goes on
         if len(due) == len(running) and (
             stopped := stop.verdict(rounds, spent_s, [r.samples["end_to_end"] for r in running])
@@ -176,6 +176,7 @@ def measure_rounds(
             due[index].add(due[index].subject.measure(frames[rounds % len(frames)]))
             spent_s += seconds_between(begin, clock())
             each_frame(running, spent_s)
+            _report_frames(progress, stop, running, spent_s)
 
 
 def warm_up(
@@ -186,14 +187,24 @@ def warm_up(
     for entry in running:
         entry.warmup = []
     while True:
-        progress("warm up", rounds, rule.rounds or rule.max_rounds)
         elapsed = seconds_between(begin, clock())
         if stopped := rule.verdict(rounds, elapsed, [entry.warmup for entry in running]):
             progress("warm up", 1, 1)
             return stopped
-        for entry in running:
+        # Until stable nobody knows the rounds: the end of this one is told, which may be the last.
+        total = (rule.rounds or rounds + 1) * len(running)
+        for done, entry in enumerate(running, rounds * len(running)):
+            progress("warm up", done, total)
             entry.warmup.append(entry.subject.measure(frame).stages["end_to_end"])
         rounds += 1
+
+
+def _report_frames(progress: Progress, stop: StopRule, running: list[Running], spent: float) -> None:
+    """Tell how far measuring has come, in frames of all cases."""
+    if stop.seconds is None:
+        progress("measure", sum(entry.rounds for entry in running), stop.iterations * len(running))
+    else:
+        report_progress(progress, stop, 0, spent)
 
 
 def report_progress(progress: Progress, stop: StopRule, rounds: int, spent: float) -> None:

@@ -128,11 +128,12 @@ def check_budgets(
         announce_few(budgets, result.rounds, "Measure with bench -n {needed}.")
     missed = [verdict for verdict in verdicts if verdict.held == "missed"]
     open_ = [verdict for verdict in verdicts if verdict.held == "undecided"]
-    if open_ and not missed and strict:
-        raise _undecided(open_, len(verdicts))
-    if not missed:
+    if not missed and not (open_ and strict):
         return
     console = stderr()
+    if not missed:
+        console.print(budget_table(open_, console.width))
+        raise _undecided(open_, len(verdicts))
     console.print(budget_table(missed, console.width))
     raise GateFailed(
         f"{len(missed)} of {len(verdicts)} budgets were missed.",

@@ -16,6 +16,7 @@ import onnx
 from yolotrt.arrays import F32, F64, U8
 from yolotrt.geometry.detections import CONFIDENT
 from yolotrt.model.spec import ModelSpec
+from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.observe import open_session
 from yolotrt.quantization.witness import object_scores
 
@@ -76,12 +77,15 @@ class Alignment:
     def _is_wanted(self, index: int) -> bool:
         return index % self._step == 0 and index // self._step < self._wanted
 
-    def shift(self, network: onnx.ModelProto, threads: int | None = None) -> float:
+    def shift(
+        self, network: onnx.ModelProto, threads: int | None = None, progress: Progress = no_progress
+    ) -> float:
         """Return what to add to all logits of a network so that it scores as FP32 does.
 
         Args:
             network: The FP32 network with Q/DQ.
             threads: Its threads; None leaves it to ONNX Runtime.
+            progress: Told before each picture.
 
         Returns:
             The number, or 0 where the head is of an unknown kind, or FP32 finds too little.
@@ -90,12 +94,14 @@ class Alignment:
             return 0.0
         run = open_session(network, threads)
         found: list[list[F32]] = []
-        for pictures in self._pictures:
+        for done, pictures in enumerate(self._pictures):
+            progress("compare INT8", done, len(self._pictures))
             (head,) = run([self._spec.head_output], {self._spec.input_name: pictures / np.float32(255)})
             scores = object_scores(head, self._spec, _LEAST)
             if scores is None:
                 return 0.0
             found.append(scores)
+        progress("compare INT8", len(found), len(found))
         return shift_between(_all(self._scores), _all(found))
 
 

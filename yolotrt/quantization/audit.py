@@ -15,6 +15,7 @@ import onnx
 
 from yolotrt.arrays import F32
 from yolotrt.model.spec import ModelSpec
+from yolotrt.progress import Progress, no_progress
 from yolotrt.quantization.alignment import ALIGNED_ON, Alignment
 from yolotrt.quantization.batches import ImageFeed, Preprocessing, spread
 from yolotrt.quantization.observe import open_session
@@ -58,6 +59,7 @@ def noise_of(
     sample: Sequence[F32],
     styles: Iterable[QdqStyle],
     threads: int | None,
+    progress: Progress = no_progress,
 ) -> dict[str, dict[str, float]]:
     """Return the noise of each layer, by style.
 
@@ -67,9 +69,17 @@ def noise_of(
         sample: Batches to measure on.
         styles: Q/DQ styles.
         threads: Threads of the network; None leaves it to ONNX Runtime.
+        progress: Told before each batch.
     """
+
+    def told() -> Iterator[F32]:
+        for done, batch in enumerate(sample):
+            progress("measure layers", done, len(sample))
+            yield batch
+        progress("measure layers", len(sample), len(sample))
+
     return {
-        style: measure_noise(model, quantize(model, ranges, style, exclude=()), sample, threads)
+        style: measure_noise(model, quantize(model, ranges, style, exclude=()), told(), threads)
         for style in styles
     }
 
@@ -80,6 +90,7 @@ def shift_of(
     alignment: Alignment,
     styles: Iterable[QdqStyle],
     threads: int | None,
+    progress: Progress = no_progress,
 ) -> dict[str, float]:
     """Return what puts scores back to where FP32's are, by style; ranges know their noise.
 
@@ -89,8 +100,9 @@ def shift_of(
         alignment: Has seen FP32's outputs.
         styles: Q/DQ styles.
         threads: As in :func:`noise_of`.
+        progress: Told before each picture.
     """
-    return {style: alignment.shift(quantize(model, ranges, style), threads) for style in styles}
+    return {style: alignment.shift(quantize(model, ranges, style), threads, progress) for style in styles}
 
 
 def keeping(
@@ -113,6 +125,7 @@ def completed(
     ranges: CalibrationRanges,
     lacking: Wanted,
     threads: int | None,
+    progress: Progress = no_progress,
 ) -> CalibrationRanges:
     """Return ranges with what they lack, measured on a part of the images that they are from.
 
@@ -124,6 +137,7 @@ def completed(
         ranges: What is known.
         lacking: What is not.
         threads: As in :func:`noise_of`.
+        progress: Told before each picture.
 
     Raises:
         ImageError: None of the images can be read.
@@ -139,8 +153,7 @@ def completed(
         if lacking.shift and alignment.kept_last:
             outputs = {spec.head_output: run([spec.head_output], {spec.input_name: pictures})[0]}
         alignment.look(outputs)
-    noise = {**ranges.noise, **noise_of(model, ranges, sample, lacking.noise, threads)}
+    noise = {**ranges.noise, **noise_of(model, ranges, sample, lacking.noise, threads, progress)}
     ranges = replace(ranges, noise=noise)
-    return replace(
-        ranges, shift={**ranges.shift, **shift_of(model, ranges, alignment, lacking.shift, threads)}
-    )
+    shift = shift_of(model, ranges, alignment, lacking.shift, threads, progress)
+    return replace(ranges, shift={**ranges.shift, **shift})

@@ -142,7 +142,7 @@ def load_or_calibrate(
             ranges, now = _known(target, key, apart, force)  # another process may just have made it
             if ranges is not None:
                 if lacking := wanted.lacking(ranges):
-                    ranges = completed(model, spec, images, preprocessing, ranges, lacking, threads)
+                    ranges = completed(model, spec, images, preprocessing, ranges, lacking, threads, progress)
                     write_ranges(target, ranges, onnx_path)
                 return ranges, now
             if waited and "model" in now.changed:
@@ -192,8 +192,10 @@ def _calibrated(
     histograms = collect(model, batches, total=len(images), progress=progress, threads=threads, look=look)
     seen = witness.seen(feed.read, feed.blank, feed.noise, feed.lights)
     styles = STYLES if key.algorithm == "best" else wanted.noise  # it chooses by the noise of all
-    ranges = _ranges(model, histograms, key, lambda found: noise_of(model, found, sample, styles, threads))
-    shift = shift_of(model, ranges, alignment, wanted.shift, threads)
+    ranges = _ranges(
+        model, histograms, key, lambda found: noise_of(model, found, sample, styles, threads, progress)
+    )
+    shift = shift_of(model, ranges, alignment, wanted.shift, threads, progress)
     return replace(ranges, seen=seen, shift=shift), feed
 
 
