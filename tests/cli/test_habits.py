@@ -33,7 +33,8 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
     ]  # fmt: skip
     assert rewritten(["run", "e", "--whole", "g", "v.mp4"]) == ["run", "e", "--global-engine", "g", "v.mp4"]
     assert rewritten(["run", "e", "--whole=g"]) == ["run", "e", "--global-engine=g"]
-    assert as_option(["predict", "source=a.jpg"]) == "--source a.jpg"
+    assert as_option(["predict", "source=a.jpg"]) == ("--source", "a.jpg")
+    assert as_option(["predict", "save_txt=True"]) == ("--save-txt", "")
     assert as_option(["bench", "--budget", "tiles=5ms"]) is None
     assert called_here("bench", "--batch") != called_here("predict", "--batch")
 
@@ -45,7 +46,14 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
         ("bench --batch 4", "--groups"),
         ("calibrate m.onnx --data coco.yaml", "--images data.yaml"),
         ("bench --loadEngine=a.engine", "yolotrt bench ENGINE"),
-        ("predict e.onnx a.jpg imgsz=640", "Type: --imgsz 640"),
+        ("predict e.onnx source=a.jpg", "Type: --source a.jpg\n"),
+        ("predict e.onnx a.jpg imgsz=640", "--imgsz is here: fixed in the engine"),
+        ("predict model=e.onnx", "--model is here: the first word: yolotrt VERB MODEL"),
+        ("predict e.onnx a.jpg -o r.json", "-o is here: --save DIR for pictures and videos, --json FILE"),
+        ("run e.onnx a.mp4 --max-frames 9", "--max-frames is here: --duration"),
+        ("export w.pt --opset 17", "--opset is not needed: it is the newest"),
+        ("segment predict model=w.pt", "segment is here: yolotrt predict"),
+        ("help", "help is here: yolotrt -h"),
         ("predict e.onnx a.jpg --slice_height 512", "the engine's input size"),
     ],
 )

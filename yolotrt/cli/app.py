@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from yolotrt.cli.console import show_warnings, talk
-from yolotrt.cli.habits import as_option, called_here, rewritten
+from yolotrt.cli.habits import as_option, hint_for, rewritten
 from yolotrt.cli.libraries import missing_library
 from yolotrt.distribution import __version__
 from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
@@ -138,7 +138,8 @@ def main() -> NoReturn:
     try:
         if pair := as_option(words):
             raise UsageError(
-                "Options have two dashes here, and no equals sign in between.", hint=f"Type: {pair}"
+                "Options have two dashes here, and no equals sign in between.",
+                hint=_hint(words, pair[0]) or f"Type: {' '.join(pair)}".rstrip(),
             )
         given = rewritten(words)
         code = application(_verb_of(given))(given, standalone_mode=False)
@@ -185,9 +186,13 @@ def _usage_error(exc: Exception, words: list[str]) -> int:
     said = io.StringIO()
     show(said)
     print(visible(said.getvalue(), keep="\n"), end="", file=sys.stderr)
-    if here := called_here(_verb_of(words), getattr(exc, "option_name", "")):
-        print(f"hint:  {exc.option_name} is here: {here}", file=sys.stderr)  # type: ignore[attr-defined]
+    if here := _hint(words, getattr(exc, "option_name", "")):
+        print(f"hint:  {here}", file=sys.stderr)
     return int(exc.exit_code)
+
+
+def _hint(words: list[str], option: str) -> str | None:
+    return hint_for(_verb_of(words), option, {name for name, _ in VERBS})
 
 
 def _show_traceback(exc: Exception) -> None:

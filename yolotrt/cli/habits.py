@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 PREDICTED = "runs/predict"
 """Where ``--save`` without a value draws to."""
@@ -51,12 +51,17 @@ _HERE = {
     "--minShapes": "--batch of yolotrt build: 1,4,8 (a profile each), or 1-8-32 (a range).",
     "--useCudaGraph": "--dispatch graph.",
     "--best": "yolotrt tune, which measures and recommends.",
+    "--limit": "--limit of yolotrt predict.",
+    "--stream": "nothing: frames are read and given one by one.",
     "--calib": "--images DIR: yolotrt calibrates by itself and caches the ranges.",
     "--memPoolSize": "--workspace MIB.",
     "--dumpProfile": "yolotrt profile ENGINE.",
     "--streams": "--groups with --dispatch streams.",
 }
 _SAME = {
+    "--frames": "--limit",
+    "--max-frames": "--limit",
+    "--output": "-o",
     "--weights": "--model",
     "--name": "--project",
     "--img-size": "--img",
@@ -69,6 +74,9 @@ _SAME = {
     "--saveengine": "--saveEngine",
 }
 _IN_VERB = {
+    ("bench", "--limit"): "-n FRAMES.",
+    ("run", "--limit"): "--duration SECONDS.",
+    ("predict", "-o"): "--save DIR for pictures and videos, --json FILE for COCO records.",
     ("bench", "--batch"): "--groups (into how many parts tiles are split), or --chunk of yolotrt tune.",
     ("tune", "--batch"): "--chunk: tiles per batch.",
     ("predict", "--batch"): "--groups: into how many parts the tiles are split.",
@@ -79,7 +87,35 @@ _IN_VERB = {
     ("eval", "--iou"): "fixed at 0.7, as Ultralytics validates.",
 }
 
+_VERBS = {
+    "detect": "yolotrt predict",
+    "segment": "yolotrt predict, or eval, build, bench; networks are always for segmentation",
+    "track": "yolotrt predict --track, or run --track",
+    "train": "not part of it: yolo segment train of Ultralytics; then yolotrt build best.pt",
+    "convert": "yolotrt build",
+    "infer": "yolotrt predict",
+    "help": "yolotrt -h, or yolotrt VERB -h",
+}
+"""What verbs of other tools are called here."""
+
 _PAIR = re.compile(r"([a-z]\w*)=(.*)")
+
+
+def hint_for(verb: str, option: str, known: Container[str]) -> str | None:
+    """Return a sentence about what another tool's verb or option is called here, or None.
+
+    Args:
+        verb: As it was typed.
+        option: The one that is not known, as it was typed without its value; empty if it is the verb.
+        known: The verbs there are.
+    """
+    if verb not in known and verb in _VERBS:
+        return f"{verb} is here: {_VERBS[verb]}"
+    here = called_here(verb, option)
+    if here is None:
+        return None
+    nothing, _, why = here.partition("nothing: ")
+    return f"{option} is here: {here}" if nothing or not why else f"{option} is not needed: {why}"
 
 
 def called_here(verb: str, option: str) -> str | None:
@@ -122,10 +158,14 @@ def rewritten(words: Sequence[str]) -> list[str]:
     return [*first, *rest]
 
 
-def as_option(words: Sequence[str]) -> str | None:
-    """Return ``key=value`` of a command line, which Ultralytics takes, as an option of ours; or None."""
+def as_option(words: Sequence[str]) -> tuple[str, str] | None:
+    """Return ``key=value`` of a command line, which Ultralytics takes, as an option and its value; or None.
+
+    ``key=True`` is an option without a value.
+    """
     for before, word in zip(("", *words), words, strict=False):
         found = _PAIR.fullmatch(word)
         if found and not before.startswith("-") and not os.path.lexists(word):
-            return f"--{found[1].replace('_', '-')} {found[2]}"
+            value = "" if found[2].lower() == "true" else found[2]
+            return f"--{found[1].replace('_', '-')}", value
     return None

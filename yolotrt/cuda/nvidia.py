@@ -48,7 +48,8 @@ class NvidiaDriver:
             found = f"there are {count}" if count else "no NVIDIA GPU or driver was found"
             raise DeviceError(
                 f"There is no GPU cuda:{index}: {found}.",
-                hint="See: nvidia-smi, and the variable CUDA_VISIBLE_DEVICES",
+                hint="See: nvidia-smi, and the variable CUDA_VISIBLE_DEVICES"
+                + ("" if count else "; without a GPU leave out --device"),
             )
         self._device = self._do(self._cuda.cuDeviceGet(index))
         self._context = self._do(self._cuda.cuDevicePrimaryCtxRetain(self._device))
