@@ -125,7 +125,7 @@ def predict(
       yolotrt predict street/ --save
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx a.jpg 'street/*.png' clip.mp4 --save found/
       yolotrt predict street/ --classes person,car --conf 0.4 --save-txt
-      yolotrt predict clip.mp4 --limit 50 --save film/
+      yolotrt predict clip.mp4 --limit 50 --save found/
       yolotrt predict clip.mp4 --tiles adaptive --track --save found/ --jsonl found.jsonl
       yolotrt predict engines/yolo26n-seg.int8.onnxruntime.onnx clip.mp4 --mode global --save found/ --jsonl -
       yolotrt predict engines/yolo26n-seg.fp32.onnxruntime.onnx frame.jpg --json -
