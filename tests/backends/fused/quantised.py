@@ -48,7 +48,7 @@ def results_of(model: onnx.ModelProto, step: Step) -> list[str]:
     order = {name: i for i, name in enumerate(step.nodes)}
     source: dict[str, str] = {}
     for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Resize"):
             source[node.output[0]] = source.get(node.input[0], node.input[0])
     others = [n for n in model.graph.node if n.name not in step.nodes and n.output[0] not in source]
     read = {source.get(i, i) for n in others for i in n.input}

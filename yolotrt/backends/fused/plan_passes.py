@@ -68,11 +68,11 @@ def fuse_sums(draft: NetworkDraft) -> None:
         at = draft.ops.index(op)
         draft.ops[at : at + 1] = grown
         before: Value = base[0]
-        for piece, made in zip(small, grown, strict=True):
+        for piece, made, add in zip(small, grown, op.nodes, strict=True):
             _enlarge(draft, made, piece.zoom)
             made.residual, before = before, draft.whole(piece.tensor)
-        last = grown[-1]
-        last.name, last.nodes, last.outputs = op.name, [*last.nodes, *op.nodes], op.outputs
+            made.name, made.nodes = add, [*made.nodes, add]
+        grown[-1].outputs = op.outputs
 
 
 def materialize(draft: NetworkDraft, homes: dict[int, tuple[int, int]]) -> None:
