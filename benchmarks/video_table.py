@@ -95,7 +95,7 @@ def row(found: Json) -> tuple[str, str, str, str]:
     """Return the README's row."""
     mean = {way: milliseconds(ms / 1e3) for way, ms in found["clips"]["hevc"]["mean_ms"].items()}
     return (
-        "a 4K HEVC frame, packet to masks, ms",
+        "between two results of a 4K HEVC video, packets to masks, ms",
         f"decoded on the host: OpenCV {mean['opencv']}, PyAV {mean['pyav']}",
         f"{mean['nvdec']} (NVDEC, fused)",
         f"YOLO11n-seg INT8, {found['gpu_before']['name']}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from tests.data.yuv_frames import COLOURS, noise
 from tests.pipeline.test_device import _Runner, assert_same
 from tests.pipeline.test_device_yuv import WH, uploaded
 from tests.pipeline.test_tiled import DECODE, on_cpu, on_gpu
+from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.frame_pool import FramePool
 from yolotrt.pipeline.device import passes
+from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
@@ -61,6 +64,26 @@ def test_frames_that_a_decoder_left_on_the_gpu(tiny_onnx: Path) -> None:
     assert run.driver.races() == []
     del frames
     pool.close()
+    assert run.device.live == {}
+
+
+def test_without_memory_for_a_batch_frames_run_in_smaller_ones(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, frames = _Runner(HostDriver(), tiny_onnx), pictures(3)
+    begin = DevicePass.warm_up
+
+    def full(self: DevicePass, *given: Any) -> None:
+        begin(self, *given)
+        if len(self._batches[0][0]) > 1:
+            raise OutOfDeviceMemory("The GPU is full.")
+
+    monkeypatch.setattr(DevicePass, "warm_up", full)
+    with run.pipeline(mode="global") as pipeline:
+        alone = [pipeline(frame).detections for frame in frames]
+        for one, right in zip(pipeline.together(frames), alone, strict=True):
+            assert_same(one.detections, right)
+        assert pipeline.most_together == 1
     assert run.device.live == {}
 
 

@@ -116,6 +116,8 @@ def test_kernels_compile_for_every_target_and_fit_it(monkeypatch: pytest.MonkeyP
         registers, spilled = resources(code.cubin)
         assert 0 < registers <= 255
         assert spilled == 0
+    with pytest.raises(OSError, match="cuobjdump"):
+        resources(b"no machine code")
 
 
 def test_by_rule_numbers_fit_into_registers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,26 @@ def test_factors_that_no_convolution_takes_are_refused(where: str) -> None:
         planned(model)
 
 
+@pytest.mark.parametrize("operator", ["Mul", "Add"])
+def test_an_activation_behind_what_ends_a_convolution_is_refused(operator: str) -> None:
+    """Convolutions activate before they scale and add: the other way round it would be another network."""
+    model = yolo(Shape(gains=True))
+    factors = {t.name for t in model.graph.initializer if list(t.dims) == [1, 32, 1, 1]}
+    scale = next(i for i, n in enumerate(model.graph.node) if n.input[0] in factors)
+    at = scale + (operator == "Add")
+    node = model.graph.node[at]
+    assert node.op_type == operator
+    whole, node.output[0] = node.output[0], "unended"
+    gate = onnx.helper.make_node("Sigmoid", ["unended"], ["gate"], name="gate")
+    product = onnx.helper.make_node("Mul", ["unended", "gate"], [whole], name="product")
+    rest = [*model.graph.node[: at + 1], gate, product, *model.graph.node[at + 1 :]]
+    rest = [onnx.NodeProto.FromString(n.SerializeToString()) for n in rest]
+    del model.graph.node[:]
+    model.graph.node.extend(rest)
+    with pytest.raises(BuildError, match="Mul product: its SiLU is not behind a convolution"):
+        planned(model)
+
+
 def test_attention_of_another_kind_is_refused() -> None:
     model = yolo()
     softmax = next(n for n in model.graph.node if n.op_type == "Softmax" and n.attribute[0].i == -1)

@@ -163,7 +163,7 @@ class Importer:
             raise refusal(node, "it is not part of a SiLU")
         op = self._last_of(self.draft.values[source])
         readers = {n.op for n in self.graph.readers[source]}
-        if op is None or op.weights is None or op.act != "none" or readers != {"Sigmoid", "Mul"}:
+        if op is None or op.weights is None or op.act != "none" or op.ended or readers != {"Sigmoid", "Mul"}:
             raise refusal(node, "its SiLU is not behind a convolution")
         op.weights.act = "silu"
         self._extend(op, node, [self.graph.makers[gates[0]].name])
@@ -174,8 +174,7 @@ class Importer:
         if op is None or op.kind != "conv" or not op.weights or op.spread > 1:
             raise refusal(node, "it is not behind a convolution")
         each = factors.size in (1, len(op.weights.bias)) and factors.shape[-2:] in ((), (1, 1))
-        ended = op.residual or op.weights.gain is not None
-        if ended or not each or self.graph.consumers(self.draft.tensors[op.outputs[0]].name) != [node]:
+        if op.ended or not each or self.graph.consumers(self.draft.tensors[op.outputs[0]].name) != [node]:
             raise refusal(node, "it multiplies not channel by channel, or what others read as it is")
         op.weights.gain = np.broadcast_to(factors.reshape(-1), op.weights.bias.shape).astype(np.float32)
         self._extend(op, node)

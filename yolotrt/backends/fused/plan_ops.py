@@ -128,6 +128,12 @@ class Op:
         weights = self.point or self.weights
         return weights.act if weights else "none"
 
+    @property
+    def ended(self) -> bool:
+        """Whether its result is scaled or added to: there is no activation behind that."""
+        weights = self.point or self.weights
+        return bool(self.residual) or (weights is not None and weights.gain is not None)
+
 
 @dataclass
 class NetworkDraft:

@@ -12,15 +12,20 @@ def resources(cubin: bytes) -> tuple[int, int]:
     """Return registers and stack bytes per thread; bytes on the stack did not fit into registers.
 
     Raises:
-        OSError: The tool is not there.
+        OSError: The tool is not there, or does not say.
     """
     from triton import knobs
 
+    try:
+        tool = knobs.nvidia.cuobjdump.path
+    except RuntimeError as exc:  # packages of Triton may lack it
+        raise OSError(str(exc)) from exc
     with TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(cubin)
-        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", str(path)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", told)
-    assert found, told
+        command = [tool, "--dump-resource-usage", str(path)]
+        told = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told.stdout)
+    if told.returncode or not found:
+        raise OSError(f"{tool} says: {told.stderr or told.stdout}")
     return int(found[1]), int(found[2])

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import takewhile
 
 from yolotrt.cuda.device import Stream
-from yolotrt.cuda.driver import DeviceLost
+from yolotrt.cuda.driver import DeviceLost, OutOfDeviceMemory
 from yolotrt.data.colours import Colours
 from yolotrt.data.yuv import AnyFrame, YuvFrame
 from yolotrt.geometry.letterbox import Letterbox
@@ -164,7 +164,8 @@ class SharedGlobals:
         staging: Copies its pictures.
 
     Attributes:
-        most: Frames that share a batch; 1 where none do: with tiles, or on several GPUs.
+        most: Frames that share a batch; 1 where none do: with tiles, or on several GPUs. Fewer from where the
+            GPU's memory did not suffice.
     """
 
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings, staging: Staging) -> None:
@@ -183,7 +184,7 @@ class SharedGlobals:
         return frames[: next((n for n in counts if not self._accepted or n in self._accepted), 1)]
 
     def run(self, frames: Sequence[AnyFrame]) -> list[FrameResult]:
-        """Return what frames that fit together hold."""
+        """Return what frames that fit together hold; nothing if there is no memory for so many."""
         begin = now()
         shape, colours = _kind(frames[0])
         if self._kind != (shape, colours):
@@ -191,7 +192,11 @@ class SharedGlobals:
             self._kind = (shape, colours)
         wh, count = (shape[1], shape[0]), len(frames)
         if count not in self._made:
-            self._made[count] = GlobalTogether(self._gpu, self._settings, wh, colours, count)
+            try:
+                self._made[count] = GlobalTogether(self._gpu, self._settings, wh, colours, count)
+            except OutOfDeviceMemory:
+                self.most = count - 1
+                return []
         names, results = self._gpu.engine.file.spec.names, []
         for found in self._made[count].run(frames, self._staging):
             assert found.global_pass is not None, "it is all there is"
