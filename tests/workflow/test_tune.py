@@ -6,19 +6,23 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from yolotrt.backends.base import Availability, EngineFile
+from yolotrt.backends.base import Availability, EngineFile, Precision
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
 from yolotrt.backends.registry import backend as backend_named
-from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.halving import Dropped
 from yolotrt.bench.result import Case, CaseResult
 from yolotrt.bench.statistics import summarize
+from yolotrt.bench.sweep import SweepSettings
+from yolotrt.errors import UsageError
 from yolotrt.machine.memory import Memory
 from yolotrt.model.spec import ModelSpec
 from yolotrt.report.tune_tables import given_up_table, tune_table
 from yolotrt.workflow.evaluate import MaxDrop
+from yolotrt.workflow.plan import BuildRequest
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
 from yolotrt.workflow.tune.outcome_file import outcome_file
+from yolotrt.workflow.tune.request import TuneRequest
 
 RIPPLE = [1.0, 1.001, 0.999, 1.002, 0.998] * 4
 SPEC = ModelSpec("m", ("cat",), "images", (64, 64), None, "raw", "output0", "output1", 4, 32)
@@ -73,6 +77,24 @@ def test_what_is_worse_in_nothing_and_better_in_something_dominates() -> None:
     assert not base.dominated_by(_candidate(10))
     assert _candidate(10, gpu=2).dominated_by(_candidate(10, gpu=1))
     assert not _candidate(10, gpu=1).dominated_by(_candidate(10, gpu=2))
+
+
+@pytest.mark.parametrize(
+    ("precisions", "images", "why"),
+    [
+        (("fp16",), Path("street"), "INT8 is not tried"),
+        (("int8", "fp8"), Path("street"), "FP8 may lose as much"),
+        (("int8",), None, "needs images"),
+    ],
+)
+def test_without_annotations_no_precision_escapes_the_bound(
+    precisions: tuple[Precision, ...], images: Path | None, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        TuneRequest(
+            BuildRequest(Path("m.onnx"), images=images), precisions, SweepSettings(("global",)), NO_BUDGETS,
+            MaxDrop(0.01, True), None, None, None, Path("tune.json"),
+        )  # fmt: skip
 
 
 def _headers(table: Table) -> list[str]:

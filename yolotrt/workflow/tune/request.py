@@ -64,6 +64,11 @@ class TuneRequest:
                     "Without annotations --max-drop is estimated for INT8 alone, and INT8 is not tried.",
                     hint="Add int8 to --precisions, or measure: --eval-images DIR --annotations FILE",
                 )
+            if "fp8" in self.precisions:
+                raise UsageError(
+                    "Without annotations --max-drop is estimated for INT8 alone, and FP8 may lose as much.",
+                    hint="Leave fp8 out of --precisions, or measure: --eval-images DIR --annotations FILE",
+                )
             if self.build.images is None:
                 raise UsageError(
                     "--max-drop needs images to judge on.",
