@@ -47,6 +47,8 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
         ("calibrate m.onnx --data coco.yaml", "--images data.yaml"),
         ("bench --loadEngine=a.engine", "yolotrt bench ENGINE"),
         ("predict e.onnx source=a.jpg", "Type: --source a.jpg\n"),
+        ("predict e.onnx a.jpg limit=3", "Type: --limit 3\n"),
+        ("run e.onnx a.mp4 show=True", "Type: --show\n"),
         ("predict e.onnx a.jpg imgsz=640", "--imgsz is here: fixed in the engine"),
         ("predict model=e.onnx", "--model is here: the first word: yolotrt VERB MODEL"),
         ("predict e.onnx a.jpg -o r.json", "-o is here: --save DIR for pictures and videos, --json FILE"),

@@ -192,7 +192,11 @@ def _usage_error(exc: Exception, words: list[str]) -> int:
 
 
 def _hint(words: list[str], option: str) -> str | None:
-    return hint_for(_verb_of(words), option, {name for name, _ in VERBS})
+    verb = _verb_of(words)
+    command = getattr(application(verb), "commands", {}).get(verb)
+    if command is not None and any(option in parameter.opts for parameter in command.params):
+        return None  # it is an option of ours
+    return hint_for(verb, option, {name for name, _ in VERBS})
 
 
 def _show_traceback(exc: Exception) -> None:
