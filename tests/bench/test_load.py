@@ -64,6 +64,10 @@ class Watched:
     def pci_bus_ids(self) -> tuple[str, ...]:
         return self.pipeline.pci_bus_ids
 
+    @property
+    def most_together(self) -> int:
+        return self.pipeline.most_together
+
     depth = 1
 
     def submit(self, frame: Any, **camera: Any) -> Pending:
