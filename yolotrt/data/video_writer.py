@@ -121,6 +121,7 @@ class _VideoWriter:
                 raise
             # The driver lets so many videos be encoded at a time, and another one has come in between.
             self._file.seek(0)
+            self._file.truncate()
             self._begin(_encoder(ending, self._wh, without=nvenc.NAME), ending)
         self.appended = 0
 
