@@ -16,7 +16,6 @@ for name in (
     "httpx",
     "onnx",
     "onnxruntime",
-    "pydantic.type_adapter",
     "rich.progress",
     "zoneinfo",
 ):
