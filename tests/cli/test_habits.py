@@ -76,7 +76,7 @@ def test_the_newest_engine_that_runs_here_is_taken(cli: Cli, engine: Path, pictu
     done = cli("predict", pictures / "0.png", "--conf", 0.4, "--save", "--save-txt", "--show-tiles")
     assert done.code == 0, done.err
     assert "engines/b.onnx (the newest of 2 in engines/ that can run here)" in done.err
-    assert "name one to take it instead: a.onnx" in done.err
+    assert "name one to take it instead: engines/a.onnx" in done.err
     assert "left out: c.engine" in done.err
     assert done.out.rstrip().endswith(" ms)")
     assert Path(PREDICTED, "0.png").is_file()

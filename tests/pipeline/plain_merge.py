@@ -78,7 +78,7 @@ def _lowered(found: Detections, tile: np.ndarray, grid: TileGrid, conf: float) -
         size, s = float(intersection_areas(found.boxes[i], found.boxes[i])), float(scores[i])
         same = (tile == GLOBAL_PASS) & (found.classes == found.classes[i]) & (iou[i] > 0.3)
         if size >= visible and not same.any():
-            m = visible / size
+            m = (visible / size) ** 0.5
             b = s * m / (s * m + 1 - s)
             scores[i] = max(b, min(s, conf * (1 + 1 / 4096 + b * (1 / 1024))))
     return Detections(found.boxes, scores, found.classes, found.masks)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrt.cli.console import stderr, warn
+from yolotrt.cli.console import note, stderr, warn
 from yolotrt.errors import GateFailed, GateUndecided, UsageError
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def check_budgets(
     """
     from yolotrt.bench.crowding import crowding
     from yolotrt.bench.judge import judge
+    from yolotrt.report.figures import milliseconds
     from yolotrt.report.tables import budget_table
 
     verdicts = judge(result.cases, budgets, crowding(result))
@@ -129,6 +130,11 @@ def check_budgets(
     missed = [verdict for verdict in verdicts if verdict.held == "missed"]
     open_ = [verdict for verdict in verdicts if verdict.held == "undecided"]
     if not missed and not (open_ and strict):
+        if verdicts and not open_:
+            nearest = max(verdicts, key=lambda verdict: verdict.seconds / verdict.limit)
+            took, limit = (milliseconds(value) for value in (nearest.seconds, nearest.limit))
+            each = f"all {len(verdicts)} budgets are" if len(verdicts) > 1 else "the budget is"
+            note(f"{each} kept; nearest: {nearest.stage} {nearest.stat} {took} ms of {limit} ms")
         return
     console = stderr()
     if not missed:

@@ -50,6 +50,8 @@ _HERE = {
     "--loadEngine": "the first word: yolotrt bench ENGINE.",
     "--minShapes": "--batch of yolotrt build: 1,4,8 (a profile each), or 1-8-32 (a range).",
     "--useCudaGraph": "--dispatch graph.",
+    "--iterations": "-n FRAMES of yolotrt bench.",
+    "--warmUp": "--warmup FRAMES of yolotrt bench; trtexec's are milliseconds.",
     "--best": "yolotrt tune, which measures and recommends.",
     "--limit": "--limit of yolotrt predict.",
     "--stream": "nothing: frames are read and given one by one.",
@@ -71,11 +73,13 @@ _SAME = {
     "--maxShapes": "--minShapes",
     "--shapes": "--minShapes",
     "--exportProfile": "--dumpProfile",
+    "--avgRuns": "--iterations",
     "--saveengine": "--saveEngine",
 }
 _IN_VERB = {
     ("bench", "--limit"): "-n FRAMES.",
     ("run", "--limit"): "--duration SECONDS.",
+    ("predict", "--project"): "--save DIR.",
     ("predict", "-o"): "--save DIR for pictures and videos, --json FILE for COCO records.",
     ("bench", "--batch"): "--groups (into how many parts tiles are split), or --chunk of yolotrt tune.",
     ("tune", "--batch"): "--chunk: tiles per batch.",
@@ -94,6 +98,8 @@ _VERBS = {
     "train": "not part of it: yolo segment train of Ultralytics; then yolotrt build best.pt",
     "convert": "yolotrt build",
     "infer": "yolotrt predict",
+    "version": "yolotrt --version",
+    "checks": "yolotrt doctor",
     "help": "yolotrt -h, or yolotrt VERB -h",
 }
 """What verbs of other tools are called here."""

@@ -10,7 +10,7 @@ neighbours agree. The global pass shows the whole thing. So
   same at any threshold.
 - an object that tiles found, large enough for the global pass to see it, is *unseen* if that has nothing of
   its class there. The larger it is, the more that says: the odds that the score stands for are divided by how
-  many times larger it is than what can just be seen. What would fall below the threshold by that stays just
+  many times longer its sides are than those of what can just be seen. What would fall below the threshold by that stays just
   above it, behind all others: with a higher threshold the global pass sees less, and what it does not see is
   reason to look twice, not to drop anything.
 
@@ -108,7 +108,7 @@ def lowered(scores: F32, which: Bits, sizes: F64, visible: float, conf: float) -
     """
     result: F32 = scores.copy()
     s = scores[which].astype(np.float64)
-    part = visible / sizes[which]
+    part = np.sqrt(visible / sizes[which])
     odds = s * part / (s * part + 1 - s)
     result[which] = np.maximum(odds, np.minimum(s, conf * (LAST + odds * ORDER)))
     return result

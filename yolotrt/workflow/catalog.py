@@ -117,7 +117,7 @@ def newest_engine(engines: Path, device: str = "auto", say: Say = lambda _: None
             f"None of the {len(unfit)} engines in {engines}/ can run here: {'; '.join(unfit[:4])}.",
             hint="Build one for this machine: yolotrt build MODEL; see: yolotrt doctor",
         )
-    others = [path.name for path in fitting[1:]]
+    others = [str(path) for path in fitting[1:]]
     which = f"the newest of {len(fitting)} in {engines}/ that can run here" if others else "the only one"
     if unfit and not others:
         which = f"the only one of {len(sidecars)} in {engines}/ that can run here"

@@ -144,7 +144,7 @@ __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.o
 // The score of an object that the global pass had to see and did not; see lowered() of doubt.py.
 __device__ float lowered(const Work& w, double s, double size)
 {
-    double part = w.visible / size;
+    double part = sqrt(w.visible / size);
     double odds = s * part / (s * part + 1 - s);
     return (float)fmax(odds, fmin(s, w.conf * (LAST + odds * ORDER)));
 }
