@@ -39,7 +39,9 @@ Targets = Annotated[
         f"{SOURCES}.",
     ),
 ]
-Conf = Annotated[float, typer.Option("--conf", help="Least score. Faint finds of tiles alone stay just above.")]
+Conf = Annotated[
+    float, typer.Option("--conf", help="Least score. Faint finds of tiles alone stay just above.")
+]
 Iou = Annotated[
     float,
     typer.Option("--iou", help="Overlap with a better box of its class above which a box is dropped."),
