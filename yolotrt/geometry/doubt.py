@@ -10,9 +10,9 @@ neighbours agree. The global pass shows the whole thing. So
   same at any threshold.
 - an object that tiles found, large enough for the global pass to see it, is *unseen* if that has nothing of
   its class there. The larger it is, the more that says: the odds that the score stands for are divided by how
-  many times longer its sides are than those of what can just be seen. What would fall below the threshold by that stays just
-  above it, behind all others: with a higher threshold the global pass sees less, and what it does not see is
-  reason to look twice, not to drop anything.
+  many times longer its sides are than those of what can just be seen. What would fall below the threshold by
+  that stays just above it, behind all others: with a higher threshold the global pass sees less, and what it
+  does not see is reason to look twice, not to drop anything.
 
 docs/tiling.md says on which frames this was chosen, and on which it was judged.
 """
