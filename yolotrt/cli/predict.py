@@ -232,7 +232,7 @@ def predict(
         if (used := use.report()) is not None:
             say(f"tiles: {tile_words(used)}")
         if save is not None:
-            say(f"pictures: {save}")
+            say(f"drawn: {save}")
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")
