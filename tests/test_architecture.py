@@ -154,18 +154,25 @@ def test_a_backends_name_is_known_to_the_registry_and_itself_alone() -> None:
     assert [str(path) for path in MODULES if path not in own and told.search(path.read_text())] == []
 
 
+def _run_without(modules: set[str], code: str) -> str:
+    """Return what Python prints of some code, which must end well and import none of these."""
+    ends = (
+        f"import sys\n{code}\nsys.exit(f'imported {{bad}}' if (bad := {modules!r} & set(sys.modules)) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", ends], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_help_needs_no_heavy_library() -> None:
     code = (
         "import sys; sys.argv = ['yolotrt', '--help']\n"
         "from yolotrt.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "bad = {'numpy', 'onnx', 'onnxruntime', 'cv2', 'av', 'rich', 'httpx', 'torch'} & set(sys.modules)\n"
-        "sys.exit(f'imported {bad}' if bad else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Start with" in done.stdout
+    heavy = {"numpy", "onnx", "onnxruntime", "cv2", "av", "rich", "httpx", "torch"}
+    assert "Start with" in _run_without(heavy, code)
 
 
 def test_an_engine_is_found_and_loaded_without_what_only_pictures_need() -> None:
@@ -173,11 +180,8 @@ def test_an_engine_is_found_and_loaded_without_what_only_pictures_need() -> None
     code = (
         "import sys, yolotrt.cli.predict, yolotrt.workflow.catalog, yolotrt.backends.loading\n"
         "import yolotrt.backends.onnxruntime.backend\n"
-        "bad = {'cv2', 'av', 'rich', 'httpx', 'onnx', 'yolotrt.cuda.device'} & set(sys.modules)\n"
-        "sys.exit(f'imported {bad}' if bad else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    _run_without({"cv2", "av", "rich", "httpx", "onnx", "yolotrt.cuda.device"}, code)
 
 
 OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))

@@ -85,6 +85,11 @@ class EngineFile:
         """What tables and results call it: two engines of one file name are told apart by their folders."""
         return self.label or self.path.name
 
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """Batch sizes that it runs: its network's own, or those of its profiles; empty means any."""
+        return self.batches if self.spec.batch is None else (self.spec.batch,)
+
 
 RECORDED_ONLY = frozenset({"driver"})
 """Keys of an environment that are written down but whose change does not make an engine outdated."""

@@ -232,7 +232,7 @@ class AdaptivePipeline:
 
     def _runs_well(self, count: int) -> bool:
         """Whether so many tiles run in no more batches than the largest profile makes of them."""
-        accepted = self._file.batches if self._file.spec.batch is None else (self._file.spec.batch,)
+        accepted = self._file.takes
         if not accepted:
             return not self._on_gpu or count in _ON_GPU
         groups = 1 if self._new_camera is not None else self._settings.groups

@@ -25,7 +25,7 @@ def in_batches(tiles: range, file: EngineFile) -> list[range]:
         Neighbouring ranges that are together ``tiles``. One that is smaller than every profile is left for
         the engine to refuse.
     """
-    accepted = file.batches if file.spec.batch is None else (file.spec.batch,)
+    accepted = file.takes
     count = -(-len(tiles) // max(accepted, default=MOST_AT_ONCE))
     sizes = [len(part) for part in split_groups(len(tiles), count)]
     if accepted and not set(sizes) <= set(accepted):

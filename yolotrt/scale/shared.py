@@ -79,8 +79,7 @@ class SharedBatches:
         self._turn = threading.Lock()
         self._contexts: dict[int, Context] = {}
         self._each_s: float | None = None
-        file = engine.file
-        self._accepted = file.batches if file.spec.batch is None else (file.spec.batch,)
+        self._accepted = engine.file.takes
         self._most = max(self._accepted, default=MOST_AT_ONCE)
 
     def seat(self) -> CalledEngine:

@@ -170,8 +170,7 @@ class SharedGlobals:
 
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings, staging: Staging) -> None:
         self._gpu, self._settings, self._staging = gpus[0], settings, staging
-        file = self._gpu.for_global.file
-        self._accepted = file.batches if file.spec.batch is None else (file.spec.batch,)
+        self._accepted = self._gpu.for_global.file.takes
         shared = settings.mode == "global" and len(gpus) == 1
         self.most = min(MOST_AT_ONCE, max(self._accepted, default=MOST_AT_ONCE)) if shared else 1
         self._kind: tuple[tuple[int, ...], Colours | None] | None = None
