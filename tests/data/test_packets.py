@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.data.clips import WH, clip, number
+from tests.data.clips import WH, clip, number, turn
 from yolotrt.cuda.nvdec import may_decode
 from yolotrt.data import packets
 from yolotrt.data.colours import BT601, Colours
@@ -135,6 +135,22 @@ def test_a_processor_has_few_threads_for_what_a_gpu_will_decode(
     path = clip(tmp_path / "v.mp4", 2, codec=codec, pixels=pixels)
     video = VideoFile(path, OnGpu(StandIn, takes=may_decode))
     assert (video._stream.codec_context.thread_count == packets.FEW_THREADS) is few
+    video.close()
+
+
+def test_what_a_gpu_refuses_after_the_first_frame_gets_all_threads(tmp_path: Path) -> None:
+    path = turn(clip(tmp_path / "v.mp4", 12, options={"bf": "2"}), 0, 1, -1, 0)
+    plain, told = VideoFile(path), list[str]()
+    right = [(f.moment, f.image) for f in plain.frames()]
+    plain.close()
+    video = VideoFile(path, OnGpu(StandIn, takes=may_decode, note=told.append))
+    assert video._stream.codec_context.thread_count == packets.FEW_THREADS
+    found = [(f.moment, f.image) for f in video.frames()]
+    assert video._stream.codec_context.thread_count != packets.FEW_THREADS
+    assert told == [f"the processor decodes {path}: it is to be turned"]
+    assert [moment for moment, _ in found] == [moment for moment, _ in right]
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(found, right, strict=True))
+    assert video.remarks() == ()
     video.close()
 
 

@@ -18,6 +18,7 @@ from yolotrt.cuda.driver import OutOfDeviceMemory
 from yolotrt.cuda.frame_pool import FramePool
 from yolotrt.pipeline.device import passes
 from yolotrt.pipeline.device.passes import DevicePass
+from yolotrt.pipeline.device.together import _sizes
 from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.pipeline.tiled import TiledPipeline
 
@@ -107,6 +108,8 @@ def test_batches_are_those_that_the_engine_takes_and_tiles_fill_their_own(tiny_o
         assert len(pipeline.together(frames)) == 5
         assert pipeline._on_gpus is not None
         assert list(pipeline._on_gpus._shared._made) == [2]
+    assert _sizes(()) == _sizes(range(1, 33)) == [32, 16, 8, 4, 3, 2]
+    assert _sizes((1, 6)) == [6]
     with TiledPipeline(engine, PipelineSettings(decode=DECODE)) as tiled:
         assert tiled.most_together == 1
     with TiledPipeline(on_cpu(tiny_onnx), PipelineSettings("global", decode=DECODE)) as host:

@@ -51,11 +51,14 @@ def test_a_first_frame_makes_everything_ready_and_is_read_again(tiny_onnx: Path,
     path = clip(tmp_path / "v.mp4", 3, images=[np.zeros((100, 150, 3), np.uint8)] * 3)
     (tmp_path / "no.mp4").write_bytes(b"no video")
     sources = [*moving_sources([str(path)]), FileSource(tmp_path / "no.mp4")]
-    with TiledPipeline(on_gpu(tiny_onnx), PipelineSettings(decode=DECODE)) as pipeline:
+    with TiledPipeline(on_gpu(tiny_onnx), PipelineSettings(decode=DECODE, depth=2)) as pipeline:
         warm_up(pipeline, sources[1:])
         assert not pipeline.group_bytes, "the run tells what is wrong with a file"
         warm_up(pipeline, sources)
         assert len(pipeline.group_bytes) == 1
+        assert pipeline._on_gpus is not None
+        assert pipeline._on_gpus._plan is not None
+        assert pipeline._on_gpus._plan.turn == 0, "both places had the frame"
     sources[0].open()
     assert sources[0].moment is None or sources[0].read() is not None
     assert sources[0].moment is not None

@@ -229,6 +229,8 @@ def run(
                 opened.enter_context(TiledPipeline.open(engine, device=lane, **opening, **settings))
                 for lane in lanes
             ]
+        if pipeline_depth > pipelines[0].depth:
+            note("--pipeline-depth is of GPUs; a processor computes one frame at a time.")
         if known := threshold_note(engine):
             note(known)
 

@@ -30,10 +30,15 @@ FILTERS = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 _DEPTHS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 """Bits of a sample by the formats that are decoded here."""
 
+_WHOLE = 1
+"""FFmpeg's AV_FIELD_PROGRESSIVE; 0 is unknown, what is above is interlaced."""
 
-def may_decode(codec: str, pixels: str | None) -> bool:
-    """Whether NVDEC decodes a codec with such pixels on some GPU, by FFmpeg's names."""
-    return codec in CODECS and pixels in _DEPTHS
+
+def may_decode(stream: VideoStream) -> bool:
+    """Whether NVDEC decodes a stream on some GPU, as far as that shows before its first frame."""
+    context = stream.codec_context
+    even = context.width % 2 == context.height % 2 == 0
+    return context.name in CODECS and context.pix_fmt in _DEPTHS and even and context.field_order <= _WHOLE
 
 
 def library() -> Any:

@@ -86,14 +86,14 @@ class OnGpu:
         new: Returns a decoder for one stream.
         required: A stream that cannot be decoded there is an error; otherwise a processor decodes it.
         note: Told why a processor does.
-        takes: Whether it probably decodes a codec with such pixels, by FFmpeg's names. A processor then needs
-            few threads for the first frame; each holds frames of its own.
+        takes: Whether it probably decodes a stream. A processor then needs few threads for the first frame;
+            each holds frames of its own.
     """
 
     new: Callable[[], GpuDecoder]
     required: bool = False
     note: Callable[[str], None] = lambda _: None
-    takes: Callable[[str, str | None], bool] = lambda _codec, _pixels: False
+    takes: Callable[[VideoStream], bool] = lambda _stream: False
 
 
 class PacketDecoder:
@@ -106,15 +106,24 @@ class PacketDecoder:
         stream: The stream.
         name: Of the source, for messages.
         on_gpu: How to decode on a GPU; None leaves it to the processor.
+        replays: Whoever reads it can begin again, with a decoder that has all its threads, and does if it is
+            to.
+
+    Attributes:
+        to_replay: The GPU refused it, and the few threads for the first frame are too few for all.
     """
 
-    def __init__(self, stream: VideoStream, name: str, on_gpu: OnGpu | None) -> None:
-        self._stream, self._name, self._on_gpu = stream, name, on_gpu
+    def __init__(
+        self, stream: VideoStream, name: str, on_gpu: OnGpu | None, *, replays: bool = False
+    ) -> None:
+        self._stream, self._name, self._on_gpu, self._replays = stream, name, on_gpu, replays
+        self.to_replay = False
         self._gpu: GpuDecoder | None = None
         self._held: deque[Packet[VideoStream] | None] = deque()
         self._convert = Converter()
         context = stream.codec_context
-        if on_gpu is not None and on_gpu.takes(context.name, context.pix_fmt):
+        self._few = on_gpu is not None and on_gpu.takes(stream)
+        if self._few:
             context.thread_count = FEW_THREADS
 
     def __call__(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame | GpuFrame]:
@@ -143,7 +152,9 @@ class PacketDecoder:
         if on_gpu.required:
             raise UsageError(f"NVDEC does not decode {self._name}: {why}.", hint="Leave out --decoder nvdec.")
         on_gpu.note(f"the processor decodes {self._name}: {why}")
-        yield from frames
+        self.to_replay = self._few and self._replays
+        if not self.to_replay:
+            yield from frames
 
     def _hold(self, packet: Packet[VideoStream] | None) -> None:
         """Keep a packet for the GPU; of a stream that gives no frame, only the last, from a key frame on."""

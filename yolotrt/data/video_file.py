@@ -88,7 +88,6 @@ class VideoFile:
         except BaseException:
             self._file.close()
             raise
-        self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < MAX_FPS else None
         length_s = self._announced_s()
@@ -98,7 +97,7 @@ class VideoFile:
         )
         self._came, self._damaged, self._broken_off, self._end_stamp_s = 0, 0, False, 0.0
         self._timeline = Timeline(1 / self.fps if self.fps else 0.04)
-        self._decode = PacketDecoder(self._stream, self.name, on_gpu)
+        self._decode = PacketDecoder(self._stream, self.name, on_gpu, replays=True)
 
     def frames(self) -> Iterator[VideoFrameAt]:
         """Decode frame after frame; what is damaged is left out and counted.
@@ -224,7 +223,18 @@ class VideoFile:
             container.close()
             raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
         best = container.streams.best("video")
-        return container, next((s for s in videos if best is not None and s.index == best.index), videos[0])
+        stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
+        stream.thread_type = "AUTO"
+        return container, stream
+
+    def _replay(self) -> None:
+        """Begin again on the processor, before a frame came."""
+        self._decode.close()
+        self._container.close()
+        self._file.seek(0)
+        self._container, self._stream = self._opened()
+        self._decode = PacketDecoder(self._stream, self.name, None)
+        self._damaged, self._broken_off = 0, False
 
     def _announced_s(self) -> float | None:
         """Return the length of the video by its header, seconds; None where it has none."""
@@ -267,7 +277,10 @@ class VideoFile:
                 yield from self._decode(packet)
             except (av.FFmpegError, DamagedPacket):
                 self._damaged += 1
-            if packet is None:
+            if self._decode.to_replay:
+                self._replay()
+                packets = self._container.demux(self._stream)
+            elif packet is None:
                 return
 
 

@@ -69,8 +69,9 @@ def decode_where_processed(
 def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
     """Have a pipeline on GPUs make what frames of a file need, which takes it a second or two.
 
-    Otherwise frames are dropped meanwhile. The first file's first frame is processed, and read again later.
-    What is wrong with it is told then.
+    Otherwise frames are dropped meanwhile. The first file's first frame is processed in each place that a frame
+    in flight may have, which gets room for its masks then, and read again later. What is wrong with it is told
+    then.
     """
     file = next((source for source in sources if isinstance(source, FileSource)), None)
     if file is None or not pipeline.pci_bus_ids:
@@ -84,7 +85,8 @@ def warm_up(pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
             if pipeline.wants_host_frames is not None:  # no camera that is not there is to be served
                 pipeline.prepare((frame.shape[1], frame.shape[0]))
                 return
-            for count in range(1, min(len(sources), pipeline.most_together) + 1):
+            alone = [1] * pipeline.depth
+            for count in (*alone, *range(2, min(len(sources), pipeline.most_together) + 1)):
                 pipeline.together([(frame, "warm-up")] * count)
         finally:
             file.close()

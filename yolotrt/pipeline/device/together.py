@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -32,6 +32,9 @@ from yolotrt.timing.trace import FrameTrace, Span
 
 _HELD = 2
 """Results that may keep page-locked memory with their masks at once; the masks of others are copied."""
+
+_EVERY = 4
+"""Up to here batches have every size that the engine takes, and beyond sizes that double."""
 
 
 class GlobalTogether:
@@ -170,17 +173,16 @@ class SharedGlobals:
 
     def __init__(self, gpus: Sequence[Gpu], settings: PipelineSettings, staging: Staging) -> None:
         self._gpu, self._settings, self._staging = gpus[0], settings, staging
-        self._accepted = self._gpu.for_global.file.takes
         shared = settings.mode == "global" and len(gpus) == 1
-        self.most = min(MOST_AT_ONCE, max(self._accepted, default=MOST_AT_ONCE)) if shared else 1
+        self._sizes = _sizes(self._gpu.for_global.file.takes) if shared else []
+        self.most = max(self._sizes, default=1)
         self._kind: tuple[tuple[int, ...], Colours | None] | None = None
         self._made: dict[int, GlobalTogether] = {}
 
     def fitting(self, frames: Sequence[AnyFrame]) -> Sequence[AnyFrame]:
-        """Return those of the first frames that run as one batch: alike, and as many as the engine takes."""
+        """Return those of the first frames that run as one batch: alike, and as many as there are batches for."""
         alike = list(takewhile(lambda frame: _kind(frame) == _kind(frames[0]), frames[: self.most]))
-        counts = range(len(alike), 1, -1)
-        return frames[: next((n for n in counts if not self._accepted or n in self._accepted), 1)]
+        return frames[: next((size for size in self._sizes if size <= len(alike)), 1)]
 
     def run(self, frames: Sequence[AnyFrame]) -> list[FrameResult]:
         """Return what frames that fit together hold; nothing if there is no memory for so many."""
@@ -213,6 +215,19 @@ class SharedGlobals:
 
 def _kind(frame: AnyFrame) -> tuple[tuple[int, ...], Colours | None]:
     return tuple(frame.shape), frame.colours if isinstance(frame, YuvFrame) else None
+
+
+def _sizes(takes: Collection[int]) -> list[int]:
+    """Return the sizes of batches that are made, largest first: few, as each holds its frames and contexts.
+
+    Args:
+        takes: What the engine takes; empty for any.
+    """
+    found: list[int] = []
+    for size in sorted(takes or range(1, MOST_AT_ONCE + 1), reverse=True):
+        if 1 < size <= MOST_AT_ONCE and (not found or size <= max(found[-1] // 2, _EVERY)):
+            found.append(size)
+    return found
 
 
 def _by_image(found: PassFound) -> list[PassFound]:
