@@ -15,6 +15,7 @@ import pytest
 
 from tests.cuda.emulator import emulated
 from tests.data.clips import clip, number
+from tests.data.rtsp_clips import ClipCamera
 from tests.data.streams import RtspCamera, needs_ffmpeg
 from tests.data.test_packets import StandIn
 from yolotrt.cuda.nvdec import Nvdec
@@ -49,6 +50,35 @@ def opened(address: str, decoder: Decoder = "auto") -> MovingSource:
     (source,) = moving_sources(address, timeout_s=1, decoder=decoder)
     source.open()
     return source
+
+
+def test_a_gpu_decodes_an_rtsp_camera_that_ends_and_comes_back(tmp_path: Path) -> None:
+    path = clip(tmp_path / "v.mp4", 24, rate=100, options={"bf": "0", "g": "12"})
+    camera, begun = ClipCamera(path), list[StandIn]()
+
+    def new() -> StandIn:
+        begun.append(StandIn())
+        return begun[-1]
+
+    source = NetworkStream("it", camera.address, timeout_s=2)
+    source.on_gpu = OnGpu(new, required=True)
+    times = []
+    for _ in range(2):
+        source.open()
+        for place in range(30):
+            image = source.read()
+            assert isinstance(image, YuvFrame)
+            assert number(on_host(image)) == place % 24
+            assert source.moment is not None
+            times.append(source.moment.time_s)
+        camera.off()
+        while image is not None:
+            image = source.read()
+        camera = ClipCamera(path, camera.port)
+    source.close()
+    camera.off()
+    assert times == sorted(set(times))
+    assert [gpu.closed for gpu in begun] == [1, 1]
 
 
 def test_the_stamps_of_a_stream_with_b_frames_are_kept_in_the_order_of_time(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tests.data.clips import clip
+from tests.data.rtsp_clips import ClipCamera
 from tests.gpu.conftest import absent
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvdec import Nvdec, library
 from yolotrt.cuda.nvdec_check import nvdec_state
 from yolotrt.data.packets import OnGpu
 from yolotrt.data.pixels import planes
+from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video import FileSource
 from yolotrt.data.video_file import VideoFile
 from yolotrt.data.yuv import YuvFrame
@@ -76,6 +78,33 @@ def test_a_live_stream_waits_for_no_later_packets(gpu: Device, tmp_path: Path) -
         counts = [len(list(decoder.decode(packet))) for packet in packets]
     decoder.close()
     assert counts[:8] == [1] * 8
+
+
+def test_a_camera_that_ends_and_comes_back(gpu: Device, tmp_path: Path) -> None:
+    path = noisy(tmp_path / "v.mp4", *CODECS["h264"])
+    with av.open(str(path)) as container:
+        right = [frame.to_ndarray() for frame in container.decode(video=0)]
+    camera = ClipCamera(path)
+    source = NetworkStream("it", camera.address, timeout_s=2)
+    source.on_gpu = OnGpu(lambda: Nvdec(gpu, live=True), required=True)
+    times = []
+    for _ in range(2):
+        source.open()
+        for _ in range(15):
+            image = source.read()
+            assert isinstance(image, YuvFrame)
+            samples = planes(image._copied(), 240)
+            assert any(np.array_equal(samples, one) for one in right)
+            assert source.moment is not None
+            times.append(source.moment.time_s)
+        camera.off()
+        while image is not None:
+            image = source.read()
+        camera = ClipCamera(path, camera.port)
+    source.close()
+    camera.off()
+    assert times == sorted(set(times))
+    assert source.remarks() == ()
 
 
 def test_what_nvdec_does_not_decode_is_said(gpu: Device, tmp_path: Path) -> None:

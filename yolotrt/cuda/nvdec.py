@@ -38,7 +38,8 @@ def may_decode(stream: VideoStream) -> bool:
     """Whether NVDEC decodes a stream on some GPU, as far as that shows before its first frame."""
     context = stream.codec_context
     even = context.width % 2 == context.height % 2 == 0
-    return context.name in CODECS and context.pix_fmt in _DEPTHS and even and context.field_order <= _WHOLE
+    order = getattr(context, "field_order", 0)  # PyAV 15 does not tell
+    return context.name in CODECS and context.pix_fmt in _DEPTHS and even and order <= _WHOLE
 
 
 def library() -> Any:
