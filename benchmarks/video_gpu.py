@@ -5,8 +5,11 @@
 
 ENGINE is one of ``yolotrt build`` for this GPU; ``python -m benchmarks.video_clips`` makes clips. For
 each clip: are NVDEC's samples those of FFmpeg, do detections agree with those from FFmpeg's RGB, how long
-does a frame take by each way (in turns, each through the path of ``yolotrt run`` with two frames in flight),
-and how many bytes go to the GPU. A clip is repeated until there are frames enough.
+does a frame take by each way (in turns, each through the path of ``yolotrt run --drop block`` with two
+frames in flight), and how many bytes go to the GPU. A clip is repeated until there are frames enough.
+
+The ways: NVDEC as ``run`` uses it, with two sessions for H.264; with one; PyAV with all threads; and OpenCV,
+as ``run`` did it before it had decoders of its own. ``--compared 0`` leaves detections out.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ from yolotrt.cuda.nvdec import Nvdec
 from yolotrt.data.feed import Feed
 from yolotrt.data.packets import OnGpu
 from yolotrt.data.pixels import planes
+from yolotrt.data.side_by_side import SideBySide
 from yolotrt.data.video import FileSource, MovingSource
 from yolotrt.data.video_file import VideoFile
 from yolotrt.data.yuv import YuvFrame
@@ -43,15 +48,26 @@ from yolotrt.machine.environment import environment
 from yolotrt.machine.nvml import gpu_state
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.timing.clock import now
+from yolotrt.workflow.decoding import two_help
 
-WAYS = ("nvdec", "pyav", "opencv")
+WAYS = ("nvdec", "one session", "pyav", "opencv")
 WARM_UP = 48
 """Frames before the steady state, left out."""
 
 
-def on_gpu(device: Device) -> OnGpu:
+SAME = 60
+"""Frames whose samples are compared with FFmpeg's: more than a group of pictures has."""
+
+
+def on_gpu(device: Device, *, sessions: int = 2) -> OnGpu:
     """Return how files are decoded on a GPU; another way is an error."""
-    return OnGpu(lambda: Nvdec(device, live=False), required=True)
+
+    def one() -> Nvdec:
+        return Nvdec(device, live=False)
+
+    if sessions == 1:
+        return OnGpu(one, required=True)
+    return OnGpu(lambda: SideBySide(one, partial(two_help, device)), required=True)
 
 
 def source_of(way: str, path: Path, device: Device) -> MovingSource:
@@ -59,7 +75,8 @@ def source_of(way: str, path: Path, device: Device) -> MovingSource:
     if way == "opencv":
         return OpenCvFile(path)
     source = FileSource(path)
-    source.on_gpu = on_gpu(device) if way == "nvdec" else None
+    sessions = {"nvdec": 2, "one session": 1}.get(way)
+    source.on_gpu = on_gpu(device, sessions=sessions) if sessions else None
     return source
 
 
@@ -86,14 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for clip in options.clips:
             found: dict[str, Any] = {"file": described(clip)}
             report["clips"][clip.stem] = found
-            found["samples_equal"] = samples_equal(clip, device, options.compared)
-            found["agreement"] = agreed(clip, device, pipeline, options.compared)
+            long = repeated(clip, options.work / f"long-{clip.name}", options.frames + 2 * WARM_UP)
+            found["samples_equal"] = samples_equal(long, device, SAME)
+            if options.compared:
+                found["agreement"] = agreed(clip, device, pipeline, options.compared)
             if options.rounds:
-                long = repeated(clip, options.work / f"long-{clip.name}", options.frames + 2 * WARM_UP)
                 found |= speeds(long, device, pipeline, options.frames, options.rounds)
             report["gpu_after"] = gpu_state(bus)
             write_document(options.output, format="yolotrt.video-gpu", version=1, body=report)
-            print(clip.stem, found["samples_equal"], found["agreement"], found.get("p50_ms"), file=sys.stderr)
+            print(clip.stem, found["samples_equal"], found.get("mean_ms"), file=sys.stderr)
     return 0
 
 
@@ -108,9 +126,9 @@ def described(clip: Path) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def frames_of(clip: Path, device: Device, count: int) -> Iterator[YuvFrame]:
+def frames_of(clip: Path, device: Device, count: int, sessions: int = 2) -> Iterator[YuvFrame]:
     """Give the first frames of a clip as NVDEC decodes them."""
-    video = VideoFile(clip, on_gpu(device))
+    video = VideoFile(clip, on_gpu(device, sessions=sessions))
     try:
         for _, found in zip(range(count), video.frames(), strict=False):
             assert isinstance(found.image, YuvFrame)
@@ -161,20 +179,27 @@ def noisy(picture: Frame) -> Frame:
 
 
 def speeds(clip: Path, device: Device, pipeline: TiledPipeline, frames: int, rounds: int) -> dict[str, Any]:
-    """Measure each way in turns; the decoder alone and the network alone, too."""
+    """Measure each way in turns; the decoder alone and the network alone, too.
+
+    One session is a way of its own where there would be two.
+    """
+    both = described(clip)["codec"] == "h264"
+    ways = [way for way in WAYS if both or way != "one session"]
     samples: dict[str, list[float]] = {}
     latency: dict[str, list[float]] = {}
     uploaded: dict[str, float] = {}
     for _ in range(rounds):
-        for way in WAYS:
+        for way in ways:
             done, ages = through(source_of(way, clip, device), pipeline, frames + WARM_UP)
             samples.setdefault(way, []).extend(np.diff(done[WARM_UP:]) / 1e6)
             latency.setdefault(way, []).extend(ages[WARM_UP:])
-        samples.setdefault("decoder alone", []).extend(np.diff(decoded(clip, device, frames)) / 1e6)
+        for sessions, name in ((2, "decoder alone"), (1, "one session alone"))[: 1 + both]:
+            found = decoded(clip, device, frames, sessions)
+            samples.setdefault(name, []).extend(np.diff(found) / 1e6)
         one = next(frames_of(clip, device, 1))
         done = [now() for _ in pipeline.frames(one for _ in range(frames))]
         samples.setdefault("network alone", []).extend(np.diff(done[WARM_UP:]) / 1e6)
-    for way in WAYS:  # apart from the times: to look at each copy costs some
+    for way in ways:  # apart from the times: to look at each copy costs some
         with copies_to(device) as copied:
             done, _ = through(source_of(way, clip, device), pipeline, WARM_UP)
         uploaded[way] = copied[0] / len(done)
@@ -214,9 +239,9 @@ def through(source: MovingSource, pipeline: TiledPipeline, frames: int) -> tuple
     return done, ages
 
 
-def decoded(clip: Path, device: Device, frames: int) -> list[int]:
+def decoded(clip: Path, device: Device, frames: int, sessions: int) -> list[int]:
     """Return when NVDEC had decoded each frame, ns, with nobody who wants them."""
-    found = [now() for _ in frames_of(clip, device, frames + WARM_UP)]
+    found = [now() for _ in frames_of(clip, device, frames + WARM_UP, sessions)]
     return found[WARM_UP:]
 
 

@@ -1,9 +1,10 @@
-"""A live 4K camera over RTSP, decoded on the GPU: detections, time stamps, latency, and a camera that goes off.
+"""A live 4K camera over RTSP, decoded on the GPU: detections, time stamps, latency, and an interruption.
 
     python -m benchmarks.video_live ENGINE CLIP.mp4 [--seconds 24] [--off 10] [--back 13] [--output FILE]
 
-A process of its own plays the clip over RTSP on the loopback, ends, and begins again; ``yolotrt run`` reads it as
-its users do. What it finds in each frame is compared with what it finds in the same frame of the file, exactly.
+A process of its own plays the clip over RTSP on the loopback, ends, and begins again; ``yolotrt run`` reads
+it as its users do. What it finds in each frame is compared with what it finds in the same frame of the file,
+exactly.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def compared(right: Sequence[Line], found: Sequence[Line], fps: float) -> dict[s
 def delays(
     found: Sequence[Line], sent: Sequence[tuple[int, float, float]], fps: float, ahead: int
 ) -> list[float]:
-    """Return for each frame the ms from its sending to when it was decoded; both clocks are this machine's."""
+    """Return for each frame the ms from its sending to when it was decoded, by one clock."""
     at = defaultdict(list)
     for _, shown_s, when in sent:
         at[round(shown_s * fps)].append(when)

@@ -30,8 +30,20 @@ def engine(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_is_processed_and_reported(cli: Cli, engine: Path, pictures: Path, tmp_path: Path) -> None:
-    done = cli("run", engine, "--source", pictures, "--groups", 2, "--drop", "block", "--json", "run.json",
-               "--pipeline-depth", 2)
+    done = cli(
+        "run",
+        engine,
+        "--source",
+        pictures,
+        "--groups",
+        2,
+        "--drop",
+        "block",
+        "--json",
+        "run.json",
+        "--pipeline-depth",
+        2,
+    )
     assert done.code == 0, done.err
     assert "note: --pipeline-depth is of GPUs" in done.err
     found = read_json(tmp_path / "run.json")

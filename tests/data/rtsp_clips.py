@@ -1,9 +1,9 @@
-"""A local RTSP camera that plays a video as it is encoded, H.264 or HEVC, again and again; it needs no ffmpeg.
+"""A local RTSP camera that plays a video as it is encoded, H.264 or HEVC, again and again, without ffmpeg.
 
     python -m tests.data.rtsp_clips CLIP.mp4 PORT [--log SENT.jsonl]
 
-The log has a line for each frame that was sent: its number in the clip, its time stamp in seconds since playing
-began, and when it was sent, seconds since 1970.
+The log has a line for each frame that was sent: its number in the clip, its time stamp in seconds since
+playing began, and when it was sent, seconds since 1970.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class ClipCamera:
                 name, _, value = header.partition(":")
                 sequence = value.strip() if name.lower() == "cseq" else sequence
             method, body = line.split()[0], b""
-            more = {"PLAY": "Session: 7\r\n", "OPTIONS": "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"}.get(method, "")
+            more = {"PLAY": "Session: 7\r\n", "OPTIONS": "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"}.get(
+                method, ""
+            )
             if method == "DESCRIBE":
                 body = description(self._clip).encode()
                 more = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
@@ -116,7 +118,7 @@ class _Interleaved:
 
 
 def _for_ever(clip: Path) -> Iterator[tuple[int, float, float, Any]]:
-    """Give the packets of a clip again and again: number, when it is shown and sent, seconds, and the packet."""
+    """Give a clip's packets again and again: number, when it is shown and sent, seconds, and the packet."""
     shift = 0
     while True:
         with av.open(str(clip)) as container:

@@ -14,8 +14,10 @@ from tests.gpu.conftest import absent
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.nvdec import Nvdec, library
 from yolotrt.cuda.nvdec_check import nvdec_state
+from yolotrt.data import side_by_side
 from yolotrt.data.packets import OnGpu
 from yolotrt.data.pixels import planes
+from yolotrt.data.side_by_side import SideBySide
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video import FileSource
 from yolotrt.data.video_file import VideoFile
@@ -38,10 +40,10 @@ def _needs_nvdec() -> None:
         absent(exc.message)
 
 
-def noisy(path: Path, codec: str, pixels: str, count: int = 12) -> Path:
+def noisy(path: Path, codec: str, pixels: str, count: int = 12, more: dict[str, str] | None = None) -> Path:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(count)]
-    options = QUIET if codec == "libx265" else {"bf": "2"}
+    options = QUIET if codec == "libx265" else {"bf": "2", **(more or {})}
     return clip(path, count, codec=codec, pixels=pixels, images=images, options=options)
 
 
@@ -65,6 +67,36 @@ def test_samples_and_times_are_those_of_the_processor(
     video.close()
     assert gpu.live.get("buffer") == len(found), "frames outlive the decoder"
     del found, one
+
+
+@pytest.mark.parametrize("container", ["mp4", "ts"])
+def test_two_sessions_side_by_side_give_what_one_gives(
+    gpu: Device, tmp_path: Path, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "AHEAD", 10)
+    path = noisy(tmp_path / f"v.{container}", "libx264", "yuv420p", 40, {"g": "7", "sc_threshold": "0"})
+    with av.open(str(path)) as source:
+        right = [frame.to_ndarray() for frame in source.decode(video=0)]
+    on_cpu = VideoFile(path)
+    moments = [found.moment for found in on_cpu.frames()]
+    on_cpu.close()
+    begun: list[Nvdec] = []
+
+    def new() -> Nvdec:
+        begun.append(Nvdec(gpu, live=False))
+        return begun[-1]
+
+    video = VideoFile(path, OnGpu(lambda: SideBySide(new, lambda _: True), required=True))
+    count = 0
+    for one, samples, moment in zip(video.frames(), right, moments, strict=True):
+        assert isinstance(one.image, YuvFrame)
+        np.testing.assert_array_equal(planes(one.image._copied(), 240), samples)
+        assert one.moment == moment
+        count += 1
+    assert count == 40
+    assert [decoder._sent for decoder in begun] == [21, 19]
+    del one
+    video.close()
 
 
 def test_a_live_stream_waits_for_no_later_packets(gpu: Device, tmp_path: Path) -> None:

@@ -241,7 +241,8 @@ def run(
                 publish(exposition(seen, engine.name, name))
 
         for lane, part in enumerate(pipelines):
-            decode_where_processed(found[lane :: len(lanes)], chosen, part, note)
+            hurry = policy == "block"
+            decode_where_processed(found[lane :: len(lanes)], chosen, part, note, hurry=hurry)
             warm_up(part, found[lane :: len(lanes)])
         feed.start()
         rates = [(source.name, source.fps) for source in found]

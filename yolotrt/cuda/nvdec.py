@@ -65,6 +65,18 @@ def library() -> Any:
     return PyNvVideoCodec
 
 
+def decoders_of(device: Device, codec: str) -> int:
+    """Return how many decoders of a codec, by FFmpeg's name, a GPU has; 0 if that is not told."""
+    nvc = library()
+    try:
+        caps = nvc.GetDecoderCaps(
+            gpuid=device.info.index, codec=getattr(nvc.cudaVideoCodec, CODECS[codec]), bitdepth=8
+        )
+    except Exception:  # whatever its C++ raises
+        return 0
+    return int(caps.get("num_decoder_engines") or 0)
+
+
 class Nvdec:
     """Decodes one stream; see :class:`yolotrt.data.packets.GpuDecoder`.
 
@@ -126,6 +138,8 @@ class Nvdec:
             if part is not None:
                 yield from self._frames(part)
         if last:
+            if self._filter is not None:
+                self._filter.flush()  # it may go on with another group of pictures
             yield from self._frames(None)
 
     def close(self) -> None:

@@ -7,27 +7,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING
 
 from yolotrt.artifacts.files import require_file
-from yolotrt.data.kinds import is_motion_jpeg
 from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
 from yolotrt.data.timeline import Timeline
+from yolotrt.data.video_container import CONVERT, open_video
 from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import ImageError
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 MAX_FPS = 1000
 """A header that names a higher rate names a clock instead."""
 
-_PLAYLISTS = ("hls", "concat", "dash", "sdp", "rtsp", "imf")
 _INDEXED = ("mov", "matroska")
 """Containers that say where their key frames are: in others a search lands somewhere near, or nowhere."""
-_CONVERT = "Try it with ffprobe, or convert it: ffmpeg -i IN -c:v libx264 out.mp4"
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class VideoFile:
             raise ImageError(f"{path} is empty.", hint="Name a file with pictures.")
         self._file = path.open("rb")
         try:
-            self._container, self._stream = self._opened()
+            self._container, self._stream = open_video(self._file, self.name)
         except BaseException:
             self._file.close()
             raise
@@ -108,7 +104,7 @@ class VideoFile:
         """
         yield from (found for found, _stamp in self._timed())
         if not self._came:
-            raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=_CONVERT)
+            raise ImageError(f"{self.name} holds no frame that can be decoded.", hint=CONVERT)
 
     def _timed(self) -> Iterator[tuple[VideoFrameAt, int | None]]:
         """Decode frame after frame, each with its time stamp in the stream's own steps."""
@@ -186,53 +182,12 @@ class VideoFile:
         with closing(self._file), closing(self._container):
             self._decode.close()
 
-    def _opened(self) -> tuple[InputContainer, VideoStream]:
-        import av
-        from av.stream import Disposition
-
-        try:
-            container = av.open(
-                _Nameless(self._file),
-                "r",
-                format="mjpeg" if is_motion_jpeg(Path(self.name)) else None,
-                io_open=_refuse,
-                metadata_errors="replace",
-            )
-        except (av.FFmpegError, OSError) as exc:
-            raise ImageError(
-                f"{self.name} cannot be opened as a picture or video ({_reason(exc)}).",
-                hint=f"It may be cut off, damaged, or no video at all. {_CONVERT}",
-            ) from exc
-        kind = container.format.name
-        if kind in _PLAYLISTS:
-            container.close()
-            raise ImageError(f"{self.name} is a playlist ({kind}), not a video.", hint="Name the video.")
-        if kind.endswith("_pipe") or kind == "image2":
-            container.close()
-            raise ImageError(
-                f"{self.name} is a picture of a kind that is not read here.",
-                hint="Convert it to JPEG or PNG.",
-            )
-        videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
-        if not videos:
-            held = ", ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "a cover"
-            container.close()
-            raise ImageError(f"{self.name} holds no video, only {held}.", hint="Name a file with pictures.")
-        videos = [s for s in videos if s.codec_context is not None]
-        if not videos:  # PyAV before 18 crashes when it decodes such a stream
-            container.close()
-            raise ImageError(f"{self.name} has a codec that FFmpeg does not know.", hint=_CONVERT)
-        best = container.streams.best("video")
-        stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
-        stream.thread_type = "AUTO"
-        return container, stream
-
     def _replay(self) -> None:
         """Begin again on the processor, before a frame came."""
         self._decode.close()
         self._container.close()
         self._file.seek(0)
-        self._container, self._stream = self._opened()
+        self._container, self._stream = open_video(self._file, self.name)
         self._decode = PacketDecoder(self._stream, self.name, None)
         self._damaged, self._broken_off = 0, False
 
@@ -284,18 +239,6 @@ class VideoFile:
                 return
 
 
-class _Nameless:
-    """A file without its name: FFmpeg takes names for addresses and patterns, and endings for formats."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-
-def _refuse(url: str, _flags: int, _options: object) -> NoReturn:
-    """Open nothing that a file names: an address in a playlist, a file of somebody else."""
-    raise PermissionError(f"{url} is not opened")
-
-
 def _clock_time(text: str) -> float | None:
     """Return the seconds of Matroska's 00:00:01.500000000, or None."""
     parts = text.split(":")
@@ -306,8 +249,3 @@ def _clock_time(text: str) -> float | None:
         )
     except (ValueError, ZeroDivisionError, OverflowError):
         return None
-
-
-def _reason(exc: Exception) -> str:
-    text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-    return str(text)[:1].lower() + str(text)[1:]

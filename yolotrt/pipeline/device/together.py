@@ -180,7 +180,7 @@ class SharedGlobals:
         self._made: dict[int, GlobalTogether] = {}
 
     def fitting(self, frames: Sequence[AnyFrame]) -> Sequence[AnyFrame]:
-        """Return those of the first frames that run as one batch: alike, and as many as there are batches for."""
+        """Return those of the first frames that run as one batch: alike, and as many as one takes."""
         alike = list(takewhile(lambda frame: _kind(frame) == _kind(frames[0]), frames[: self.most]))
         return frames[: next((size for size in self._sizes if size <= len(alike)), 1)]
 
