@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for clip in options.clips:
             found: dict[str, Any] = {"file": described(clip)}
             report["clips"][clip.stem] = found
-            long = repeated(clip, options.work / f"long-{clip.name}", options.frames + 2 * WARM_UP)
+            long = repeated(clip, options.work / f"long-{clip.name}", options.frames + 4 * WARM_UP)
             found["samples_equal"] = samples_equal(long, device, SAME)
             if options.compared:
                 found["agreement"] = agreed(clip, device, pipeline, options.compared)

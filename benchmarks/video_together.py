@@ -4,7 +4,8 @@
 
 ENGINE is one of ``yolotrt build`` for this GPU. The frames are different ones of the clip, as NVDEC decoded
 them, and likewise as pictures on the host. One by one they go through the pipeline with two in flight. Both
-ways take turns; each time is from when all frames wait to when the results of the first, and of all, are there.
+ways take turns; each time is from when all frames wait to when the results of the first, and of all, are
+there.
 """
 
 from __future__ import annotations
