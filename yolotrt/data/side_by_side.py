@@ -28,7 +28,7 @@ _CODEC = "h264"
 """Of others a key frame may be followed by frames that need those before it; and they are faster."""
 
 _SLICES, _IDR = range(1, 6), 5
-"""Types of NAL units with pictures; behind one of the second kind no picture needs one before it (H.264, 7.4)."""
+"""Types of NAL units with pictures; behind one of the second kind none needs one before it (H.264, 7.4)."""
 
 
 @dataclass
