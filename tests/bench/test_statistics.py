@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolotrt.bench.statistics import (
+    GLANCED,
     autocorrelation,
     count_outliers,
     effective_count,
+    glance,
     paired_ratio,
     quantile_interval,
     resampled_quantiles,
@@ -28,6 +30,25 @@ def test_known_samples_give_known_statistics() -> None:
     assert summary.stdev == pytest.approx(np.std(range(101), ddof=1))
     assert summary.p50_interval is not None
     assert 35 < summary.p50_interval.low < 50 < summary.p50_interval.high < 65
+
+
+@pytest.mark.parametrize("count", [1, 101, 4000])
+def test_a_glance_tells_the_same_without_an_interval(count: int) -> None:
+    samples = np.random.default_rng(0).normal(4, 0.1, count).tolist()
+    whole, found = summarize(samples), glance(samples)
+    assert whole is not None
+    assert found is not None
+    assert found.p50_interval is None
+    for name in ("count", "mean", "stdev", "p50", "p90", "p95", "p99", "outliers"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name)), name
+
+
+def test_a_glance_at_many_samples_is_of_a_part_of_them() -> None:
+    found = glance(range(GLANCED * 10))
+    assert found is not None
+    assert found.count == GLANCED * 10
+    assert found.p50 == pytest.approx(GLANCED * 5, rel=0.01)
+    assert glance([]) is None
 
 
 def test_a_single_sample_has_no_spread_and_no_interval() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolotrt.artifacts.fields import Count
@@ -10,6 +10,9 @@ from yolotrt.bench.drift import Reservoir
 from yolotrt.bench.statistics import Summary, summarize
 from yolotrt.data.feed import Feed
 from yolotrt.data.queued import FeedCounts
+
+Summarize = Callable[[Sequence[float]], Summary | None]
+"""Makes statistics of samples: all of them, or a glance."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,20 @@ class CameraTally:
         """Count a frame that does not fit."""
         self.failed, self._complaint = self.failed + 1, complaint
 
-    def report(self) -> Camera:
-        """Return everything so far."""
+    def report(self, summary: Summarize = summarize) -> Camera:
+        """Return everything so far.
+
+        Args:
+            summary: Makes statistics of samples.
+        """
         counts, failure = self._feed.counts, self._feed.failure
         return Camera(
             self._feed.name,
             counts,
             self._latency.seen,
             self.failed,
-            summarize(self._latency.values),
-            summarize(self._age.values),
+            summary(self._latency.values),
+            summary(self._age.values),
             None if self._deadline_s is None else self._late + counts.dropped + self.failed,
             self._complaint if failure is None else str(failure),
         )

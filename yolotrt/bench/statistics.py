@@ -19,6 +19,12 @@ SEED = 20_240_607
 
 TICK_S = 1e-9
 
+_FAR = 3
+"""Interquartile ranges from the quartiles to Tukey's far fences."""
+
+GLANCED = 4000
+"""Samples that a glance looks at, at most."""
+
 
 class Interval(NamedTuple):
     """A confidence interval, in the unit of what it is about."""
@@ -73,6 +79,25 @@ def summarize(samples: Sequence[float | None]) -> Summary | None:
     mean = float(array.mean())
     p50, outliers = float(np.median(array)), count_outliers(array)
     return Summary(len(array), mean, stdev, p50, p90, p95, p99, interval, outliers)
+
+
+def glance(samples: Sequence[float]) -> Summary | None:
+    """Return statistics of an even part of the samples, without an interval, in about 0.1 ms.
+
+    For looks at a run that goes on: its frames wait meanwhile.
+    """
+    if not len(samples):
+        return None
+    array = np.array(samples, np.float64)[:: -(-len(samples) // GLANCED)]
+    low, p50, high, *tail = np.quantile(array, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)).tolist()
+    p90, p95, p99 = (
+        value if len(array) >= needed_count(stat) else None
+        for stat, value in zip(("p90", "p95", "p99"), tail, strict=True)
+    )
+    stdev = float(array.std(ddof=1)) if len(array) > 1 else 0.0
+    far = _FAR * (high - low)
+    outliers = int(((array < low - far) | (array > high + far)).sum())
+    return Summary(len(samples), float(array.mean()), stdev, p50, p90, p95, p99, None, outliers)
 
 
 def _percentile(array: F64, stat: str) -> float | None:
@@ -248,7 +273,7 @@ def unpaired_ratio(base: F64, new: F64, stat: str, *, confidence: float = CONFID
 def far_fences(array: F64) -> tuple[float, float]:
     """Return Tukey's far fences: 3 interquartile ranges below the first quartile and above the third."""
     q1, q3 = np.percentile(array, (25, 75))
-    far = 3 * (q3 - q1)
+    far = _FAR * (q3 - q1)
     return float(q1 - far), float(q3 + far)
 
 

@@ -109,7 +109,7 @@ def _process_in_lanes(
 
     def watch() -> None:
         gc.collect()
-        tick(tally.report(feeds.counts))
+        tick(tally.glance(feeds.counts))
 
     in_lanes(pipelines, feeds, process, watch, TICK_S)
 
@@ -188,7 +188,7 @@ def _process(
             if tally.seconds >= due_s:
                 due_s = tally.seconds + tick_s
                 gc.collect()
-                tick(tally.report(feed.counts))
+                tick(tally.glance(feed.counts))
         while flying:
             land()
     finally:

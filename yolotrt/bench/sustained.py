@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.bench.cameras import Camera, CameraTally, fairness
+from yolotrt.bench.cameras import Camera, CameraTally, Summarize, fairness
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
-from yolotrt.bench.statistics import Summary, summarize
+from yolotrt.bench.statistics import Summary, glance, summarize
 from yolotrt.data.feed import Feed
 from yolotrt.data.queued import FeedCounts
 from yolotrt.machine.energy import Energy, EnergyMeter
@@ -89,6 +89,7 @@ class RunTally:
         self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
         self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
         self._first = meter.reading() if meter else None
+        glance((0.0,))  # what percentiles need is worked out the first time, in as long as two frames
         self.begin_ns = clock()
         self.latency, self.age, self.queued = Reservoir(), Reservoir(), Reservoir()
         self._late = 0
@@ -131,9 +132,14 @@ class RunTally:
     def report(self, counts: FeedCounts) -> Sustained:
         """Take a sample of the memory and return everything so far."""
         with self._lock:
-            return self._report(counts)
+            return self._report(counts, summarize)
 
-    def _report(self, counts: FeedCounts) -> Sustained:
+    def glance(self, counts: FeedCounts) -> Sustained:
+        """Return the same of a part of the samples, at once: all take a tenth of a second; frames wait."""
+        with self._lock:
+            return self._report(counts, glance)
+
+    def _report(self, counts: FeedCounts, summary: Summarize) -> Sustained:
         now_s, used = self.seconds, self._memory()
         if used is not None:
             self._used.add(now_s, used)
@@ -142,21 +148,21 @@ class RunTally:
             self._pace.add(now_s, sum(self._since_tick) / len(self._since_tick))
             self._since_tick.clear()
         growth = slope(self._used.points)
-        cameras = tuple(c.report() for c in self.cameras) if len(self.cameras) > 1 else ()
+        cameras = tuple(c.report(summary) for c in self.cameras) if len(self.cameras) > 1 else ()
         return Sustained(
             now_s,
             counts,
             self.latency.seen,
             self.failed,
-            summarize(self.latency.values),
+            summary(self.latency.values),
             late_over_early(self._pace.points),
-            summarize(self.age.values),
+            summary(self.age.values),
             self.detections,
             used,
             self._peak or None,
             None if growth is None else growth.value * 60,
             self.complaint,
-            summarize(self.queued.values),
+            summary(self.queued.values),
             self._deadline_s,
             None if self._deadline_s is None else self._late + counts.dropped + self.failed,
             self._energy(),
