@@ -67,6 +67,17 @@ def test_one_that_cannot_be_read_hurts_none_of_the_others() -> None:
     ).start()
     assert sorted(_taken(feeds)) == [(0, 0), *((1, k) for k in range(5))]
     assert said == ["script is given up, the others go on: broken"]
+
+
+def test_one_that_is_given_up_is_told_while_the_others_always_have_frames() -> None:
+    said: list[str] = []
+    busy = Script([_frame(k) for k in range(5)])
+    feeds = Feeds([Script([ImageError("broken")]), busy], policy="block", warn=said.append).start()
+    while not (feeds.parts[0].ended and feeds.parts[1].waiting):
+        time.sleep(0.001)
+    assert feeds.get(1) is not None
+    assert said == ["script is given up, the others go on: broken"]
+    feeds.close()
     assert str(feeds.parts[0].failure) == "broken"
     feeds.close()
 

@@ -15,6 +15,7 @@ from yolotrt.data.packets import GpuFrame, OnGpu
 from yolotrt.data.side_by_side import SideBySide
 from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.data.yuv import YuvFrame, on_host
+from yolotrt.errors import DeviceError
 
 GROUPS = {"bf": "2", "g": "6", "sc_threshold": "0"}
 
@@ -102,6 +103,21 @@ def test_a_damaged_packet_costs_no_other(tmp_path: Path, damaged: int) -> None:
     assert len(found) in (22, 23, 24)
     assert "errors in 1 places" in video.remarks()[0]
     video.close()
+
+
+@pytest.mark.parametrize("why", [None, "there is no other"])
+def test_one_decoder_is_left_where_there_is_no_second(tmp_path: Path, why: str | None) -> None:
+    made: list[Restarting] = []
+
+    def new() -> Restarting:
+        if made and why is None:
+            raise DeviceError("No memory is left.")
+        made.append(Restarting(why if made else None))
+        return made[-1]
+
+    path = clip(tmp_path / "v.mp4", 12, options=GROUPS)
+    assert [n for n, _ in decoded(path, lambda: SideBySide(new, lambda _: True))] == list(range(12))
+    assert [gpu.closed for gpu in made] == [1] * (1 if why is None else 2)
 
 
 def test_one_decoder_is_left_where_two_do_not_help(tmp_path: Path) -> None:

@@ -106,13 +106,14 @@ class Feeds:
             self._changed.wait_for(
                 lambda: any(p.waiting for p in parts) or all(p.ended for p in parts), timeout_s
             )
-            for place in self._ready(places)[:1]:
-                return self._taken(place)
+            taken = [self._taken(place) for place in self._ready(places)[:1]]
         failures = [part.failure for part in self.parts]
         for place, failure in enumerate(failures):
             if failure is not None and place not in self._told:
                 self._told.add(place)
                 self._warn(f"{self.parts[place].name} is given up, the others go on: {failure}")
+        if taken:
+            return taken[0]
         if all(failures) and failures[0] is not None:
             raise failures[0]
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from yolotrt.data.packets import GpuDecoder, GpuFrame
+from yolotrt.errors import YoloTrtError
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -72,8 +73,15 @@ class SideBySide:
             return why
         head = bytes(stream.codec_context.extradata or b"")
         self._size_bytes = (head[4] & 3) + 1 if head[:1] == b"\1" else 0
-        self._decoders.append(self._new())
-        return self._decoders[1].start(stream, first)
+        try:
+            second = self._new()
+        except YoloTrtError:  # no memory, or no session is left: one decodes all
+            return None
+        if second.start(stream, first) is None:
+            self._decoders.append(second)
+        else:
+            second.close()
+        return None
 
     def decode(self, packet: Packet[VideoStream] | None) -> Iterator[GpuFrame]:
         """Give frames in their order; see :meth:`yolotrt.data.packets.GpuDecoder.decode`."""
