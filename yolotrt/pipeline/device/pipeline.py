@@ -92,14 +92,16 @@ class DevicePipeline:
         """Detect objects in frames of several cameras, in shared batches where there can be."""
         given = [f if isinstance(f, YuvFrame) and f.gpu == self._alone else as_frame(f) for f in frames]
         with self._guard():
-            while self._flying:
-                self._finish(self._flying[0])
-            found: list[FrameResult] = []
+            found: list[FrameResult | _Flight] = []
             while len(found) < len(given):
                 batch = self._shared.fitting(given[len(found) :])
-                alone = len(batch) == 1
-                found += [self(batch[0])] if alone else self._shared.run(batch)
-        return found
+                if len(batch) == 1:
+                    found.append(self._submit(batch[0]))
+                    continue
+                while self._flying:
+                    self._finish(self._flying[0])
+                found += self._shared.run(batch)
+        return [one.result() if isinstance(one, _Flight) else one for one in found]
 
     def frames(self, frames: Iterable[Any]) -> Iterator[FrameResult]:
         """Detect objects in many frames, in order."""
