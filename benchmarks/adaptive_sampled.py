@@ -1,4 +1,4 @@
-"""Chosen tiles on every frame of a long video, and all tiles on a part of them, where these take seconds.
+"""Chosen tiles on every frame of a video, and all tiles on a part of them, where these take long.
 
 All tiles run in every so many frames, which tell recall and time, and from the frame in which an object comes
 into view until they have found it, which tells how much later chosen tiles do. In each of these frames both
@@ -86,7 +86,7 @@ class SampledTrial:
             self.every.add(every, timed=timed)
             for way, result in ((self.every, every), (self.chosen, chosen)):
                 assert way.tally is not None
-                way.tally.add(index, shown, result.detections, None)
+                way.tally.add(index, shown, result.detections, result.ids if way is self.every else None)
 
     def figures(self) -> dict[str, Any]:
         """Return everything so far."""
@@ -129,14 +129,15 @@ def try_sampled(
         frames: Of one camera, in their order, with what each shows.
         settings: With the choice of tiles.
         truth: Names of the classes of what is shown.
-        sample: All tiles run in every so many frames. A number without a common factor with the frames after
-            which tiles are looked at again, so that it does not meet the same ones each time.
+        sample: All tiles run in every so many frames, and are tracked if that is each. A number without a
+            common factor with the frames after which tiles are looked at again meets other ones each time.
 
     Yields:
         What was measured so far.
     """
     trial = SampledTrial.of(settings, truth, tuple(engine.file.spec.names))
-    every = replace(settings, tiles=replace(settings.tiles, adaptive=None), track=False)
+    whole = replace(settings.tiles, adaptive=None)
+    every = replace(settings, tiles=whole, track=settings.track and sample == 1)
     count = 0
     with (
         TiledPipeline(engine, every, takes_turns=True) as all_tiles,
