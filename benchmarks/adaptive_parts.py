@@ -101,7 +101,9 @@ def _of_tiles(worker: ChoosingWorker, number: int) -> Steps:
     tiles = worker.slots[0].tiles
     assert tiles is not None, "tiles are chosen"
     find: list[Step] = [partial(tiles.decode.find, part) for part in range(len(worker._share.groups))]
-    fetch = fetch_tiles(worker.device, worker.frame, worker._grid, run.tiles.table)
+    there = worker._rows_seen
+    rows = there.every, there.first, there.count
+    fetch = fetch_tiles(worker.device, worker.frame, worker._grid, run.tiles.table, *rows)
     return [("tiles_up", [fetch]), ("inferred", [run.tiles.run]), ("searched", find)]
 
 

@@ -155,15 +155,17 @@ class ChosenRun:
     job: Job
 
 
-def fetch_tiles(device: Device, frame: FrameBuffer, grid: TileGrid, table: TileTable) -> Launch:
-    """Return what copies the pixels of the tiles in a table from the host."""
+def fetch_tiles(
+    device: Device, frame: FrameBuffer, grid: TileGrid, table: TileTable, every: int, first: int, count: int
+) -> Launch:
+    """Return what copies the pixels of the tiles in a table from the host, but for rows that are there."""
     high, wide, _ = frame.array.shape
     return device.launch(
         "chosen", "fetch_tiles", grid=(_BLOCKS_OF_A_TILE, table.count, 1), block=(THREADS, 1, 1), defines={},
         arguments=[
             ("pointer", frame.pinned.address), ("pointer", frame.device.address), ("int", wide * 3),
             ("int", high), ("pointer", table.corners.address), ("int", grid.tile_wh[0]),
-            ("int", grid.tile_wh[1]),
+            ("int", grid.tile_wh[1]), ("int", every), ("int", first), ("int", count),
         ],
     )  # fmt: skip
 
