@@ -151,8 +151,13 @@ def adaptive(folder: Path, frames: int | None = None) -> Json:
     yolotrt(folder, "build small.onnx --fp32 --backend onnxruntime -o small.fp32.onnx", quiet=True)
     fewer = () if frames is None else ("--frames", str(frames))
     taken = ("--photographs", folder / "coco-mini" / "val", "--coco-engine", folder / "small.fp32.onnx")
-    looks = _module(folder, "benchmarks.adaptive_looks", "--footage", "day,dusk,rain,sway,pan")
-    return {"looks": looks, "network": _module(folder, "benchmarks.adaptive", *fewer, *map(str, taken))}
+    return {
+        "looks": _module(folder, "benchmarks.adaptive_looks", "--footage", "day,dusk,rain,sway,pan"),
+        "network": _module(folder, "benchmarks.adaptive", *fewer),
+        "each": _module(
+            folder, "benchmarks.adaptive", *fewer, "--footage", "", "--sample", "1", *map(str, taken)
+        ),
+    }
 
 
 def download(folder: Path) -> Json:

@@ -98,10 +98,11 @@ def fetch_rows(m: Memory, defines: Mapping[str, int], args: list[Any], grid: Gri
 
 
 def fetch_tiles(m: Memory, defines: Mapping[str, int], args: list[Any], grid: Grid) -> None:
-    source, target, row, height, origins, wide, high = args
+    source, target, row, height, origins, wide, high, every, first, count = args
     for x, y in m.read(origins, np.int32, grid[1], 2).tolist():
         begin, end = x * 3 // 16 * 16, min(-(-(x + wide) * 3 // 16) * 16, row)
-        for line in range(y, min(y + high, height)):
+        there = set(_rows(height, every, first, count))
+        for line in sorted(set(range(y, min(y + high, height))) - there):
             at = line * row + begin
             m.write(target + at, np.uint8, end - begin)[:] = m.read(source + at, np.uint8, end - begin)
 

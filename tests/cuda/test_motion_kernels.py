@@ -14,7 +14,7 @@ from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.thumbnail import brightness
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.choosing import SAME_PLACE, TOLD, UNSURE, Chooser, Finds
-from yolotrt.pipeline.device.chosen import TileTable, fetch_rows, fetch_tiles
+from yolotrt.pipeline.device.chosen import TileTable, fetch_rows, fetch_tiles, spread
 from yolotrt.pipeline.device.motion import DeviceMotion, Rows
 from yolotrt.pipeline.device.results import CANDIDATE, Records
 from yolotrt.pipeline.device.share import FrameBuffer
@@ -22,6 +22,9 @@ from yolotrt.pipeline.motion import Motion, MotionWatch
 from yolotrt.pipeline.tile_choice import Adaptive
 
 GRID = tile_grid((336, 192), (96, 96), 0.25)
+LIMIT = 6
+"""Most detections of an image."""
+
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs g++")
 
 
@@ -99,74 +102,100 @@ def test_the_kernels_count_what_their_references_count() -> None:
         np.testing.assert_array_equal(motion.changed, other.changed)
 
 
-@needs_compiler
-def test_only_what_is_looked_at_travels() -> None:
+def check_what_travels(device: Device) -> None:
+    """Rows and tiles of a frame come to the GPU, and nothing else; what tiles give goes to their places."""
     wh, tiles = (96, 50), tile_grid((96, 50), (32, 32), 0.3)
     picture = np.random.default_rng(1).integers(1, 256, (50, 96, 3), np.uint8)
+    device.bind()
+    with device.scope() as scope:
+        stream, frame, back = scope.stream(), FrameBuffer(scope, wh), scope.pinned(picture.nbytes)
+        frame.array[:] = picture
+
+        def arrived() -> Frame:
+            stream.copy(back.address, frame.device.address, picture.nbytes)
+            stream.clear(frame.device)
+            stream.synchronize()
+            return back.array.reshape(picture.shape).copy()
+
+        arrived()
+        fetch_rows(device, frame, 6, 2, 2)(stream)
+        there = np.isin(np.arange(50) % 6, (2, 3))
+        np.testing.assert_array_equal(arrived(), picture * there[:, None, None])
+        chosen = [1, len(tiles.origins) - 1]
+        table = TileTable.make(scope, 2)
+        table.say(chosen, np.array(tiles.origins, np.int32))
+        table.upload(stream)
+        fetch_tiles(device, frame, tiles, table, 6, 2, 2)(stream)
+        found = arrived()
+        for tile in chosen:
+            x, y = tiles.origins[tile]
+            part = slice(y, y + 32), slice(x, x + 32)
+            np.testing.assert_array_equal(found[part], (picture * ~there[:, None, None])[part])
+        assert (found == picture).all(axis=2).mean() < 0.5
+        for nbytes in (12, 32):  # not a multiple of what is copied at once, and one
+            given = scope.constant(np.arange(2 * nbytes, dtype=np.uint8))
+            every = scope.constant(np.full((len(tiles.origins), nbytes), 255, np.uint8))
+            spread(device, given.address, every.address, nbytes, table)(stream)
+            stream.copy(back.address, every.address, every.nbytes)
+            stream.synchronize()
+            there = back.array[: every.nbytes].reshape(-1, nbytes)
+            np.testing.assert_array_equal(there[chosen], np.arange(2 * nbytes).reshape(2, nbytes))
+            assert np.count_nonzero((there != 255).any(axis=1)) == 2
+
+
+def told_by(device: Device, looks: list[tuple[Records, np.ndarray]], limit: int) -> list[int]:
+    """Return the tiles that a GPU finds unsettled between two looks, or with news of the global pass."""
+    tiles = len(GRID.origins)
+    device.bind()
+    with device.scope() as scope:
+        flags, stream = scope.pinned(4 * tiles), scope.stream()
+        given = [
+            ("pointer", scope.constant(part).address) for kept, counts in looks for part in (kept, counts)
+        ]
+        if len(looks[0][1]) == tiles:
+            name, more = "settle", [("int", limit), ("float", TOLD), ("float", SAME_PLACE)]
+        else:
+            at, (wide, high) = scope.constant(np.array(GRID.origins, np.int32)).address, GRID.content_wh
+            name, more = "news_of", [("pointer", at), ("int", wide), ("int", high)]
+            more += [("float", UNSURE), ("float", SAME_PLACE)]
+        arguments: list[Argument] = [*given, *more, ("pointer", flags.address)]  # type: ignore[list-item]
+        launch = device.launch(
+            "chosen", name, grid=(tiles, 1, 1), block=(64, 1, 1), arguments=arguments, defines={}
+        )
+        launch(stream)
+        stream.synchronize()
+        return np.flatnonzero(flags.array.view(np.int32)).tolist()
+
+
+def two_looks() -> list[list[tuple[Records, np.ndarray]]]:
+    """Return two looks at all tiles, and two of the global pass."""
+    rng = np.random.default_rng(3)
+    return [
+        [drafts(rng, images, LIMIT, size) for _ in range(2)]
+        for images, size in ((len(GRID.origins), 90), (1, 300))
+    ]
+
+
+@needs_compiler
+def test_only_what_is_looked_at_travels() -> None:
     for device in (emulated(), emulated(CompiledDriver())):
-        device.bind()
-        with device.scope() as scope:
-            stream, frame, back = scope.stream(), FrameBuffer(scope, wh), scope.pinned(picture.nbytes)
-            frame.array[:] = picture
-
-            def arrived(frame: FrameBuffer = frame, back=back, stream=stream) -> Frame:  # type: ignore[no-untyped-def]
-                stream.copy(back.address, frame.device.address, picture.nbytes)
-                stream.clear(frame.device)
-                stream.synchronize()
-                return back.array.reshape(picture.shape)  # type: ignore[no-any-return]
-
-            arrived()
-            fetch_rows(device, frame, 6, 2, 2)(stream)
-            there = np.isin(np.arange(50) % 6, (2, 3))
-            np.testing.assert_array_equal(arrived(), picture * there[:, None, None])
-            table = TileTable.make(scope, 2)
-            table.say([1, len(tiles.origins) - 1], np.array(tiles.origins, np.int32))
-            table.upload(stream)
-            fetch_tiles(device, frame, tiles, table)(stream)
-            found = arrived()
-            for tile in (1, len(tiles.origins) - 1):
-                x, y = tiles.origins[tile]
-                part = slice(y, y + 32), slice(x, x + 32)
-                np.testing.assert_array_equal(found[part], picture[part])
-            assert (found == picture).all(axis=2).mean() < 0.5
+        check_what_travels(device)
 
 
 @needs_compiler
 def test_what_came_went_or_moved_is_told_alike_and_is_what_the_host_says() -> None:
-    rng, limit, tiles = np.random.default_rng(3), 6, len(GRID.origins)
-    corners = np.array(GRID.origins, np.int32)
-    for images, size in ((tiles, 90), (1, 300)):
-        told: list[list[int]] = []
-        looks = [drafts(rng, images, limit, size) for _ in range(2)]
-        for device in (emulated(), emulated(CompiledDriver())):
-            device.bind()
-            with device.scope() as scope:
-                flags, stream = scope.pinned(4 * tiles), scope.stream()
-                given = [
-                    ("pointer", scope.constant(part).address)
-                    for kept, counts in looks
-                    for part in (kept, counts)
-                ]
-                if images == tiles:
-                    name, more = "settle", [("int", limit), ("float", TOLD), ("float", SAME_PLACE)]
-                else:
-                    at, (wide, high) = scope.constant(corners).address, GRID.content_wh
-                    name, more = "news_of", [("pointer", at), ("int", wide), ("int", high)]
-                    more += [("float", UNSURE), ("float", SAME_PLACE)]
-                arguments: list[Argument] = [*given, *more, ("pointer", flags.address)]  # type: ignore[list-item]
-                device.launch(
-                    "chosen", name, grid=(tiles, 1, 1), block=(64, 1, 1), arguments=arguments, defines={}
-                )(stream)
-                stream.synchronize()
-                told.append(np.flatnonzero(flags.array.view(np.int32)).tolist())
+    tiles = len(GRID.origins)
+    for looks in two_looks():
+        told = [told_by(device, looks, LIMIT) for device in (emulated(), emulated(CompiledDriver()))]
         chooser = Chooser(GRID, Adaptive(1000), lambda wish: wish)
         chooser.told(range(tiles), ())
+        whole = len(looks[0][1]) == 1
         for kept, counts in reversed(looks):  # now is the first
-            if images == tiles:
-                chooser.looked(range(tiles), look(kept, counts, limit))
+            if whole:
+                chooser.global_found(look(kept, counts, LIMIT))
             else:
-                chooser.global_found(look(kept, counts, limit))
-        host = chooser._unsettled if images == tiles else chooser._news
+                chooser.looked(range(tiles), look(kept, counts, LIMIT))
+        host = chooser._news if whole else chooser._unsettled
         assert told[0] == told[1] == sorted(host)
         assert 0 < len(told[0]) < tiles
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cuda.emulator import emulated
-from tests.cuda.test_motion_kernels import scenes, watched
+from tests.cuda.test_motion_kernels import LIMIT, check_what_travels, scenes, told_by, two_looks, watched
 from yolotrt.cuda.device import Device
 from yolotrt.pipeline.device.motion import Rows
 
@@ -24,3 +24,12 @@ def test_motion(gpu: Device, rows: Rows) -> None:
         assert np.abs(ours[:, :2] - theirs[:, :2]).max() <= 1
         np.testing.assert_allclose(ours[:, 2], theirs[:, 2], rtol=1e-3, atol=0.02)
         np.testing.assert_array_equal(motion.changed, other.changed)
+
+
+def test_only_what_is_looked_at_travels(gpu: Device) -> None:
+    check_what_travels(gpu)
+
+
+def test_what_came_went_or_moved(gpu: Device) -> None:
+    for looks in two_looks():
+        assert told_by(gpu, looks, LIMIT) == told_by(emulated(), looks, LIMIT) != []

@@ -231,15 +231,15 @@ def test_regions_leave_out_tiles_in_every_mode(tiny_onnx: Path, tmp_path: Path) 
             assert_same(second.detections, first.detections)
 
 
-def test_tiles_are_filled_up_to_the_next_profile(tiny_onnx: Path) -> None:
+def test_tiles_are_filled_up_to_what_few_batches_take(tiny_onnx: Path) -> None:
     file = replace(on_cpu(tiny_onnx).file, batches=(1, 4, 8))
     settings = PipelineSettings(tiles=TileChoice.parse("adaptive"))
 
     def counts(settings: PipelineSettings) -> list[int]:
         return AdaptivePipeline(None, file, settings, on_gpu=True)._runnable(32)[:14]  # type: ignore[arg-type]
 
-    assert counts(settings) == [1, 1, 4, 4, 4, 8, 8, 8, 8, 9, 12, 12, 12, 16]
-    assert counts(replace(settings, groups=2))[:5] == [1, 1, 2, 8, 8]
+    assert counts(settings) == [1, 1, 2, 4, 4, 5, 8, 8, 8, 9, 10, 12, 12, 13]
+    assert counts(replace(settings, groups=2))[:6] == [1, 1, 2, 3, 4, 8]
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,7 +117,8 @@ class SequenceTally:
         if not self._ids:
             return None
         try:
-            from trackeval.metrics import HOTA, Identity
+            with contextlib.redirect_stdout(io.StringIO()):  # it says which datasets it cannot read
+                from trackeval.metrics import HOTA, Identity
         except ImportError:
             return None
         data = _trackeval(self._ids)

@@ -20,19 +20,21 @@ extern "C" __global__ void fetch_rows(const unsigned char* source, unsigned char
     }
 }
 
-// Copy the pixels of tiles to the GPU, and up to 15 bytes beside them.
+// Copy the pixels of tiles to the GPU, and up to 15 bytes beside them, but for rows that `fetch_rows` has copied.
 //
-// source, target   as above
+// source, target, every, first, count   as above
 // origins  (tiles, 2) upper left corner (x, y) of each, px
 // grid     x threads share a tile, y the tiles
 extern "C" __global__ void fetch_tiles(const unsigned char* source, unsigned char* target, int row, int height,
-                                       const int2* origins, int wide, int high)
+                                       const int2* origins, int wide, int high, int every, int first, int count)
 {
     int2 origin = origins[blockIdx.y];
     int begin = origin.x * 3 / 16, end = min((origin.x + wide) * 3 + 15, row) / 16;
     int across = end - begin, lines = min(high, height - origin.y);
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < across * lines; k += gridDim.x * blockDim.x) {
-        size_t at = (size_t)(origin.y + k / across) * row + (size_t)(begin + k % across) * 16;
+        int y = origin.y + k / across, place = y % every;
+        if (place >= first && place < first + count) continue;
+        size_t at = (size_t)y * row + (size_t)(begin + k % across) * 16;
         *(uint4*)(target + at) = *(const uint4*)(source + at);
     }
 }

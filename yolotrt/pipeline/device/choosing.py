@@ -186,7 +186,10 @@ class ChoosingWorker(DeviceWorker):
             self._settings, self._lane,
         )  # fmt: skip
         remember = self._motion.remember(chosen.table.tiles, count)
-        fetch = fetch_tiles(self.device, self.frame, self._grid, chosen.table)
+        there = self._rows_seen
+        fetch = fetch_tiles(
+            self.device, self.frame, self._grid, chosen.table, there.every, there.first, there.count
+        )
 
         def work(stream: Stream) -> None:
             chosen.table.upload(stream)

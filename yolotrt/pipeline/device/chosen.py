@@ -110,8 +110,8 @@ class ChosenTiles:
         self._pass.warm_up([stream], self._input.source)
         some, every = self._pass.buffers.outputs, all_tiles.buffers.outputs
         self._spread = [
-            _spread(gpu.device, some.head, every.head, every.head_type.item_nbytes, self.table),
-            _spread(
+            spread(gpu.device, some.head, every.head, every.head_type.item_nbytes, self.table),
+            spread(
                 gpu.device, some.prototypes, every.prototypes, every.prototypes_type.item_nbytes, self.table
             ),
         ]
@@ -155,15 +155,17 @@ class ChosenRun:
     job: Job
 
 
-def fetch_tiles(device: Device, frame: FrameBuffer, grid: TileGrid, table: TileTable) -> Launch:
-    """Return what copies the pixels of the tiles in a table from the host."""
+def fetch_tiles(
+    device: Device, frame: FrameBuffer, grid: TileGrid, table: TileTable, every: int, first: int, count: int
+) -> Launch:
+    """Return what copies the pixels of the tiles in a table from the host, but for rows that are there."""
     high, wide, _ = frame.array.shape
     return device.launch(
         "chosen", "fetch_tiles", grid=(_BLOCKS_OF_A_TILE, table.count, 1), block=(THREADS, 1, 1), defines={},
         arguments=[
             ("pointer", frame.pinned.address), ("pointer", frame.device.address), ("int", wide * 3),
             ("int", high), ("pointer", table.corners.address), ("int", grid.tile_wh[0]),
-            ("int", grid.tile_wh[1]),
+            ("int", grid.tile_wh[1]), ("int", every), ("int", first), ("int", count),
         ],
     )  # fmt: skip
 
@@ -181,7 +183,8 @@ def fetch_rows(device: Device, frame: FrameBuffer, every: int, first: int, count
     )  # fmt: skip
 
 
-def _spread(device: Device, source: int, target: int, nbytes: int, table: TileTable) -> Launch:
+def spread(device: Device, source: int, target: int, nbytes: int, table: TileTable) -> Launch:
+    """Return what puts the bytes of each tile in a table where they belong among those of all tiles."""
     return device.launch(
         "chosen", "spread", grid=(_BLOCKS_OF_A_TILE, table.count, 1), block=(THREADS, 1, 1), defines={},
         arguments=[
