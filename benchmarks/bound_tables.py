@@ -7,6 +7,9 @@ from typing import Any
 
 BOUNDS = (0.005, 0.01, 0.02, 0.05)
 
+IMAGES = 40
+"""Pictures that an engine's own line estimates from."""
+
 WITHIN = "within a bound"
 """The variant that ``build --max-drop`` tries first."""
 
@@ -34,8 +37,8 @@ def errors_table(rows: Sequence[Row]) -> str:
     lines = ["| bound | images looked at | good engines | refused of them | bad engines | missed of them |"]
     lines.append("| --- | --: | --: | --: | --: | --: |")
     for bound in BOUNDS:
-        for images in rows[0]["said"]:
-            counts = errors(rows, images, bound)
+        for images in sorted({images for row in rows for images in row["said"]}, key=int):
+            counts = errors([row for row in rows if images in row["said"]], images, bound)
             cells = (f"{bound * 100:g} %", images, *counts.values())
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
@@ -61,7 +64,7 @@ def engines_table(rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(head) + " |"]
     lines.append("| --- | --- | --- | --: | --: | --- | --: | --: | --: |")
     for row in rows:
-        said = row["said"][max(row["said"], key=int)]
+        said = row["said"][str(IMAGES)]
         estimate = f"{max(said['losses'].values()) * 100:.2f}"
         cells = (row["subject"], row["variant"], row["style"].upper(), _work(row), *_losses(row), estimate)
         lines.append("| " + " | ".join((*cells, _drift(row))) + " |")
