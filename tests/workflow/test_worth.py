@@ -72,12 +72,13 @@ def test_fp16_is_judged_by_the_bound_too(
     said: list[str] = []
     found = choose_precision(request, bound, frames, say=said.append)
     assert [entry.loss for entry in found.tried] == [None, 0.0]
-    assert any(line.startswith("fp16: ") and line.endswith(" of 1%") for line in said)
+    assert any(line.startswith("fp16: ") and line.endswith(" of 1%: held") for line in said)
 
     monkeypatch.setattr(Judgement, "beyond", lambda _self, _bound: frozenset({"objects"}))
     found = choose_precision(request, bound, frames, say=said.append)
     assert found.chosen.precision == "fp32"
-    assert "FP16 is out: --max-drop is not kept" in found.reason
+    assert "FP16 is out: " in found.reason
+    assert "of 1%: not held" in found.reason
     monkeypatch.setattr(OnnxRuntimeBackend, "worthwhile", lambda _self, _device: ("fp16",))
     with pytest.raises(GateFailed, match="FP16 is out"):
         choose_precision(request, bound, frames, say=said.append)

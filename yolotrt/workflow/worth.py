@@ -163,13 +163,11 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
 def _within(bound: BoundRequest, request: BuildRequest, made: Tried, progress: Progress, say: Say) -> Tried:
     """Return what was made with its loss, or why it is out of question."""
     assert made.engine is not None
-    judged = judge_whole(bound, request, made.engine, progress=progress, say=say)
-    worst = judged.worst(bound.max_drop.value)
-    loss = f"{worst} counts as a loss of {judged.losses[worst] * 100:.2f} of {bound.max_drop}"
-    say(f"{made.precision}: {loss}")
-    if judged.beyond(bound.max_drop.value):
-        return Tried(made.precision, refused=f"--max-drop is not kept: {loss}.")
-    return replace(made, loss=max(judged.losses.values()))
+    loss = judge_whole(bound, request, made.engine, progress=progress, say=say)
+    say(f"{made.precision}: {loss.text}")
+    if not loss.held:
+        return Tried(made.precision, refused=f"{loss.text}.")
+    return replace(made, loss=loss.value)
 
 
 def _timed(
