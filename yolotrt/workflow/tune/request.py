@@ -67,7 +67,7 @@ class TuneRequest:
                 )
             if "fp8" in self.precisions:
                 raise UsageError(
-                    "Without annotations --max-drop is estimated for INT8 and FP16, and FP8 may lose as much.",
+                    "Without annotations --max-drop is estimated for INT8 and FP16; FP8 may lose as much.",
                     hint="Leave fp8 out of --precisions, or measure: --eval-images DIR --annotations FILE",
                 )
             if self.build.images is None:
