@@ -7,6 +7,9 @@ from typing import Any
 
 BOUNDS = (0.005, 0.01, 0.02, 0.05)
 
+IMAGES = 40
+"""Pictures that an engine's own line estimates from."""
+
 WITHIN = "within a bound"
 """The variant that ``build --max-drop`` tries first."""
 
@@ -30,15 +33,33 @@ def errors(rows: Sequence[Row], images: str, bound: float) -> dict[str, int]:
 
 
 def errors_table(rows: Sequence[Row]) -> str:
-    """Return false refusals and misses by bound and number of images, in Markdown."""
-    lines = ["| bound | images looked at | good engines | refused of them | bad engines | missed of them |"]
-    lines.append("| --- | --: | --: | --: | --: | --: |")
+    """Return false refusals and misses by bound and number of images, in Markdown.
+
+    Only some engines were looked at in more than :data:`IMAGES` pictures; these have lines of their own, so
+    that numbers of pictures are compared on the same engines.
+    """
+    few, many = (_counts(rows, most=IMAGES), _counts(rows))
+    longer = [row for row in rows if set(many) <= set(row["said"])]
+    sets = [("all", rows, few)] + ([("seen longer", longer, many)] if many != few else [])
+    looked = ", ".join(many)
+    lines = [
+        f"| bound | engines | good ones | refused of them, of {looked} pictures | bad ones | "
+        f"missed of them, of {looked} pictures |"
+    ]
+    lines.append("| --- | --- | --: | --- | --: | --- |")
     for bound in BOUNDS:
-        for images in rows[0]["said"]:
-            counts = errors(rows, images, bound)
-            cells = (f"{bound * 100:g} %", images, *counts.values())
+        for name, chosen, pictures in sets:
+            found = [errors(chosen, images, bound) for images in pictures]
+            refused, missed = (", ".join(str(each[key]) for each in found) for key in ("refused", "missed"))
+            cells = (f"{bound * 100:g} %", name, found[0]["good"], refused, found[0]["bad"], missed)
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _counts(rows: Sequence[Row], most: int | None = None) -> list[str]:
+    """Return the numbers of pictures that estimates are from, the fewest first."""
+    every = sorted({images for row in rows for images in row["said"]}, key=int)
+    return [images for images in every if most is None or int(images) <= most]
 
 
 def within_table(rows: Sequence[Row]) -> str:
@@ -61,7 +82,7 @@ def engines_table(rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(head) + " |"]
     lines.append("| --- | --- | --- | --: | --: | --- | --: | --: | --: |")
     for row in rows:
-        said = row["said"][max(row["said"], key=int)]
+        said = row["said"][str(IMAGES)]
         estimate = f"{max(said['losses'].values()) * 100:.2f}"
         cells = (row["subject"], row["variant"], row["style"].upper(), _work(row), *_losses(row), estimate)
         lines.append("| " + " | ".join((*cells, _drift(row))) + " |")

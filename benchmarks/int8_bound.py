@@ -6,8 +6,11 @@ it loses no more than the bound is a false refusal; what is accepted though it l
 bound, a miss. Graphs for a GPU are judged by fake quantisation, those for a CPU as they run.
 
     python -m benchmarks.int8_bound --subject NAME NETWORK.onnx CALIBRATION-IMAGES IMAGES ANNOTATIONS [...] \
-        --keep DIR [--limit N] [--variants A,B] [--json benchmarks/results/int8-bound.json]
+        --keep DIR [--limit N] [--variants A,B] [--look 166 [--more PICTURES]] \
+        [--json benchmarks/results/int8-bound.json]
 
+Engines are calibrated on forty of the calibration images, and the estimate looks at these; with ``--look`` at
+the others, too, and at those of ``--more``, which no engine is made from.
 Detections are kept in ``--keep``, so that another rule is tried without running networks again. Rows of an
 earlier file that are not measured anew stay in it. The tables
 of docs/accuracy-bound.md are written from the file by ``python -m benchmarks --readme``.
@@ -24,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 
@@ -61,6 +64,8 @@ def engine_of(graph: onnx.ModelProto, spec: ModelSpec, *, literal: bool) -> Iter
         yield FakeQuantizedEngine(graph, file) if literal else OnnxRuntimeEngine(file)
 
 
+Found = TypeVar("Found")
+
 Looked = tuple[Evaluation, list[Detections], list[Detections]]
 """Of annotated images, and what was found in unannotated and in annotated ones (these without masks)."""
 
@@ -84,11 +89,30 @@ def looked(subject: BoundSubject, graph: onnx.ModelProto, truth: GroundTruth, *,
     return evaluator.result(), found, annotated
 
 
-def kept(keep: Path, name: str, key: dict[str, Any], make: Callable[[], Looked]) -> Looked:
+def further(subject: BoundSubject, arguments: argparse.Namespace) -> list[Path]:
+    """Return the pictures that the estimate looks at besides those that engines are made from."""
+    every = list_images(subject.calib)
+    own = set(spread(every, IMAGES))
+    others = [path for path in every if path not in own]
+    others += list_images(arguments.more) if arguments.more else []
+    return spread(others, max(0, arguments.look - IMAGES))
+
+
+def glanced(subject: BoundSubject, graph: onnx.ModelProto, images: list[Path], literal: bool) -> list[Any]:
+    """Return what an engine finds in unannotated pictures."""
+    settings = PipelineSettings("global", cpu_threads=THREADS, decode=JUDGED_DECODE)
+    with (
+        engine_of(graph, read_spec(graph, subject.network.stem), literal=literal) as engine,
+        TiledPipeline(engine, settings) as pipeline,
+    ):
+        return [pipeline(read_image(path)).detections for path in images]
+
+
+def kept(keep: Path, name: str, key: dict[str, Any], make: Callable[[], Found]) -> Found:
     """Return what is kept under a key, or make it. Kept files are our own: unpickling them is safe."""
     path = keep / f"{name.replace(' ', '-')}.{content_key(key)[:12]}.pickle"
     if path.exists():
-        found: Looked = pickle.loads(path.read_bytes())
+        found: Found = pickle.loads(path.read_bytes())
         return found
     found = make()
     path.write_bytes(pickle.dumps(found))
@@ -106,6 +130,14 @@ def measured(subject: BoundSubject, arguments: argparse.Namespace) -> Iterator[d
         common,
         lambda: looked(subject, model, truth, literal=False),
     )
+    others = further(subject, arguments)
+    seen = {"network": onnx_key(model), "pictures": [sha256_file(path) for path in others]}
+
+    def more(name: str, graph: onnx.ModelProto, *, literal: bool) -> list[Detections]:
+        key = {**seen, "graph": onnx_key(graph), "literal": literal}
+        return kept(arguments.keep, f"{name} more", key, lambda: glanced(subject, graph, others, literal))
+
+    expected = [*reference[1], *more(f"{subject.name} fp32", model, literal=False)]
     for name in arguments.variants.split(",") if arguments.variants else VARIANTS:
         variant = VARIANTS[name]
         for style in variant.styles:
@@ -121,6 +153,9 @@ def measured(subject: BoundSubject, arguments: argparse.Namespace) -> Iterator[d
             row["said"] = {
                 str(IMAGES // step): said(reference[1][::step], other[1][::step]) for step in (1, 2)
             }
+            found = [*other[1], *more(f"{subject.name} {name} {style}", graph, literal=style != "cpu")]
+            for count in sorted({min(count, len(found)) for count in (80, arguments.look)} - {IMAGES}):
+                row["said"][str(count)] = said(expected[:count], found[:count])
             row["drift"] = drift(reference, other, aligned=variant.careful)
             print(json.dumps(row), file=sys.stderr, flush=True)
             yield row
@@ -171,6 +206,8 @@ def main() -> None:
     parser.add_argument("--subject", nargs=5, action="append", metavar=named, default=[])
     parser.add_argument("--keep", type=Path, required=True, help="folder for calibrations and detections")
     parser.add_argument("--limit", type=int, help="use only the first annotated images")
+    parser.add_argument("--look", type=int, default=IMAGES, help="pictures that the estimate looks at")
+    parser.add_argument("--more", type=Path, help="folder of further unannotated pictures, for --look")
     parser.add_argument("--variants", help=f"some of: {', '.join(VARIANTS)}")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -61,7 +61,7 @@ def test_the_precision_that_is_fastest_here_is_chosen_by_measurement(
         (("--precision", "auto", "-o", "e.onnx"), "-o"),
         (("--precision", "int4"), "int4"),
         (("--precision", "fp16", "--int8"), "exclude each other"),
-        (("--precision", "fp32", "--max-drop", "1%"), "name no other precision"),
+        (("--precision", "fp32", "--max-drop", "1%"), "which judges FP16, too"),
         (("--int8", "--max-drop", "1"), "--max-drop '1'"),
         (("--int8", "--eval-images", "."), "--max-drop"),
         (("--int8", "--mode", "tiled"), "--max-drop"),

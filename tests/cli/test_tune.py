@@ -15,6 +15,7 @@ import pytest
 from benchmarks.forked import Commands
 from tests.cli.conftest import Cli
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow.accuracy_bound.criterion import Judgement
 from yolotrt.workflow.pipeline_yaml import read_pipeline
 
 SMALL = ("--groups", "1,2", "--dispatch", "serial", "--threads", 1, "--backend", "onnxruntime")
@@ -117,10 +118,19 @@ def test_options_that_make_no_sense_are_met_before_the_search(
     assert not Path("engines").exists(), "nothing was built"
 
 
-def test_without_annotations_int8_is_held_to_an_estimate(cli: Cli, tiny_onnx: Path, pictures: Path) -> None:
-    done = cli("tune", tiny_onnx, pictures, "--images", pictures, "--precisions", "int8", *SMALL,
-               "--max-drop", "0.5%")  # fmt: skip
-    assert (done.code, "given up: int8: --max-drop 0.5% is not kept" in done.err) == (2, True), done.err
+def test_without_annotations_int8_and_fp16_are_held_to_an_estimate(
+    cli: Cli, tiny_onnx: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("tune", tiny_onnx, pictures, "--images", pictures, "--groups", "1", *SMALL[2:],
+               "--max-drop", "0.5%", "--precisions")  # fmt: skip
+    done = cli(*command, "int8,fp16")
+    assert done.code == 0, done.err
+    assert "given up: int8: --max-drop 0.5% is not kept" in done.err
+    assert "fp16: objects counts as a loss of 0.00 of 0.5%: held" in done.err
+    monkeypatch.setattr(Judgement, "beyond", lambda _self, _bound: frozenset({"objects"}))
+    done = cli(*command, "fp16")
+    assert done.code == 2
+    assert "given up: fp16: objects counts as" in done.err
     assert "No precision keeps its accuracy" in done.err
 
 

@@ -367,6 +367,12 @@ def test_an_engine_that_scores_everything_lower_is_judged_by_what_it_finds() -> 
     assert max(judged.losses.values()) == 0
 
 
+def test_the_worst_loss_is_the_one_that_takes_most_of_its_own_bound() -> None:
+    judged = Judgement({}, {"box mAP": 0.009, "small boxes": 0.02}, limits={"small boxes": 0.05})
+    assert judged.worst(0.01) == "box mAP"
+    assert judged.worst(0.1) == "small boxes"
+
+
 def test_what_an_engine_no_longer_finds_at_all_is_a_loss() -> None:
     expected = [squares(0, 50), squares(7)]
     assert likeness(expected, [squares(0), Detections.empty()]).worst(0.0) == "objects"

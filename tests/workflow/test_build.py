@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -96,6 +97,23 @@ def test_scores_move_by_what_the_calibration_found_for_these_layers(
     assert plan.score_shift == shift
     assert plan.engine().sources.get("score_shift") == (f"{shift:.4f}" if shift else None)
     assert (plan.fp32 is model) == (shift == 0.0)
+
+
+def test_an_earlier_calibration_is_taken_with_a_word_of_what_it_lacks(folder: Path, pictures: Path) -> None:
+    _build(folder, "int8", images=pictures)
+    cache = folder / "calib" / "tiny.calib.json"
+    document = json.loads(cache.read_text())
+    words = {"method": "by the method of another version", "noise": "which layers", "shift": "how far scores"}
+    for changes, expected in (
+        ({}, ()),
+        ({"method": 6}, ("method",)),
+        ({"shift": {}}, ("shift",)),
+        ({"noise": {"gpu": document["noise"]["gpu"]}}, ("noise",)),
+    ):
+        cache.write_text(json.dumps({**document, **changes}))
+        _, said = _build(folder, "int8")
+        told = [line for line in said if line.startswith("warning: ") and "--images" in line]
+        assert [name for name, text in words.items() if any(text in line for line in told)] == list(expected)
 
 
 def test_a_damaged_engine_is_built_again(folder: Path) -> None:

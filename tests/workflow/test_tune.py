@@ -82,7 +82,7 @@ def test_what_is_worse_in_nothing_and_better_in_something_dominates() -> None:
 @pytest.mark.parametrize(
     ("precisions", "images", "why"),
     [
-        (("fp16",), Path("street"), "INT8 is not tried"),
+        (("fp32",), Path("street"), "neither is tried"),
         (("int8", "fp8"), Path("street"), "FP8 may lose as much"),
         (("int8",), None, "needs images"),
     ],

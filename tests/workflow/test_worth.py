@@ -9,10 +9,14 @@ import pytest
 
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
+from yolotrt.backends.onnxruntime.backend import OnnxRuntimeBackend
 from yolotrt.backends.registry import backend
-from yolotrt.errors import CalibrationError, UsageError
+from yolotrt.errors import CalibrationError, GateFailed, UsageError
 from yolotrt.report.worth_table import worth_table
+from yolotrt.workflow.accuracy_bound.criterion import Judgement
+from yolotrt.workflow.accuracy_bound.search import BoundRequest
 from yolotrt.workflow.build import BuildRequest
+from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.worth import Tried, Worth, choose, choose_precision
 
 
@@ -53,6 +57,31 @@ def test_without_pictures_nothing_is_built(tmp_path: Path) -> None:
         choose_precision(request, None, [np.zeros((64, 64, 3), np.uint8)], say=lambda _m: None)
     assert "--precision auto --images DIR" in str(caught.value.hint)
     assert not (tmp_path / "e").exists()
+
+
+def test_fp16_is_judged_by_the_bound_too(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_yolo(tmp_path / "tiny.onnx")
+    request = BuildRequest(
+        tmp_path / "tiny.onnx", "int8", "onnxruntime", images=pictures, engines=tmp_path, calib_data=tmp_path
+    )
+    bound = BoundRequest(request, MaxDrop.parse("1%"))
+    monkeypatch.setattr(OnnxRuntimeBackend, "worthwhile", lambda _self, _device: ("fp32", "fp16"))
+    frames = [np.zeros((64, 64, 3), np.uint8)]
+    said: list[str] = []
+    found = choose_precision(request, bound, frames, say=said.append)
+    assert [entry.loss for entry in found.tried] == [None, 0.0]
+    assert any(line.startswith("fp16: ") and line.endswith(" of 1%: held") for line in said)
+
+    monkeypatch.setattr(Judgement, "beyond", lambda _self, _bound: frozenset({"objects"}))
+    found = choose_precision(request, bound, frames, say=said.append)
+    assert found.chosen.precision == "fp32"
+    assert "FP16 is out: " in found.reason
+    assert "of 1%: not held" in found.reason
+    monkeypatch.setattr(OnnxRuntimeBackend, "worthwhile", lambda _self, _device: ("fp16",))
+    with pytest.raises(GateFailed, match="FP16 is out"):
+        choose_precision(request, bound, frames, say=said.append)
 
 
 def test_what_cannot_run_here_cannot_be_measured(tmp_path: Path) -> None:

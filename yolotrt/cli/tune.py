@@ -55,7 +55,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="1%|0.5pt",
-            help="Largest accepted loss of mAP: measured on --eval-images, else estimated, for INT8.",
+            help="Largest accepted loss of mAP: measured on --eval-images, else estimated (INT8, FP16).",
         ),
     ] = None,
     min_recall: Annotated[
@@ -116,8 +116,8 @@ def tune(
 ) -> None:
     r"""Search precisions, dispatch modes and group counts; recommend one way, with reasons.
 
-    Engines that lose too much accuracy are not timed. Without annotations INT8 is built as
-    build --max-drop does it: less and less of it, until its estimated loss is within the bound. Cases are
+    Engines that lose too much accuracy are not timed. Without annotations the loss is estimated, and INT8
+    built as build --max-drop does it: less and less of it, until the bound is kept. Cases are
     compared by successive halving: those that cannot win any more are given up early. An interrupted search
     continues where it was. Exit code 3 if nothing keeps the budgets.
 

@@ -10,6 +10,7 @@ from yolotrt.report.figures import points, signed_points
 from yolotrt.report.fitting import terminal_table
 from yolotrt.workflow.accuracy_bound.search import BoundOutcome
 from yolotrt.workflow.accuracy_bound.trial import Attempt
+from yolotrt.workflow.evaluate import MaxDrop
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +25,9 @@ def bound_table(outcome: BoundOutcome, width: int | None = None) -> Table:
     Losses are in the bound's unit, percent or points; a gain is negative.
     """
     figures = [_figure(name, outcome.reference) for name in outcome.reference]
-    columns = [*ATTEMPT, *figures, LOSS, HELD]
+    bound = MaxDrop.parse(outcome.bound).value
+    loss: Column[_Try] = Column("counts as loss", _of(lambda attempt: _loss(attempt, bound)))
+    columns = [*ATTEMPT, *figures, loss, HELD]
     title = f"INT8 with --max-drop {outcome.bound} by {outcome.criterion}, {outcome.mode}"
     rows: list[_Try] = [(0, None), *enumerate(outcome.attempts, 1)]
     return terminal_table(RowTable(title, columns, rows), width=width)
@@ -38,8 +41,8 @@ def _figure(name: str, reference: dict[str, float]) -> Column[_Try]:
     return Column(name, lambda row: (row[1].figures if row[1] else reference)[name], points)
 
 
-def _loss(attempt: Attempt) -> str:
-    worst = max(attempt.losses, key=lambda name: attempt.losses[name])
+def _loss(attempt: Attempt, bound: float) -> str:
+    worst = attempt.judgement.worst(bound)
     return f"{signed_points(attempt.losses[worst])} ({worst})"
 
 
@@ -49,5 +52,4 @@ ATTEMPT: tuple[Column[_Try], ...] = (
     Column("multiply-adds in INT8", _of(lambda a: a.work), "{:.1%}".format, rank=1),
     Column("MB", _of(lambda a: a.size), lambda size: f"{size / 1e6:.1f}", rank=2),
 )
-LOSS: Column[_Try] = Column("counts as loss", _of(_loss))
 HELD: Column[_Try] = Column("held", _of(lambda a: "yes" if a.held else "no"), words=True)

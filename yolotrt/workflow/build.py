@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,8 @@ from yolotrt.quantization.algorithms import Algorithm
 from yolotrt.quantization.audit import EVERYTHING, Wanted
 from yolotrt.quantization.cache import default_cache, load_or_calibrate, read_ranges
 from yolotrt.quantization.places import ENDING, of_network
-from yolotrt.quantization.ranges import CalibrationRanges
-from yolotrt.quantization.styles import measured_as
+from yolotrt.quantization.ranges import METHOD_VERSION, CalibrationRanges
+from yolotrt.quantization.styles import QdqStyle, measured_as
 from yolotrt.quantization.witness import doubts
 from yolotrt.text import shell_words
 from yolotrt.workflow.plan import BuildPlan, up_to_date
@@ -201,11 +202,9 @@ def _ranges(plan: BuildPlan, bounded: bool, progress: Progress, say: Say) -> Cal
     cache = calibration_cache(onnx_path, request.calib_data)
     if request.images is None:
         if known := _cached_ranges(cache, model, request.algorithm, say):
-            if Wanted((style,), () if bounded else (style,)).lacking(known):
-                say(
-                    f"warning: this calibration does not know what {request.precision.upper()} does to the "
-                    f"network in {plan.backend.name}; name its --images, and that is measured"
-                )
+            aligned = not bounded and request.precision == "int8" and not request.implicit
+            for unknown in _unknown(known, plan.backend.name, style, aligned=aligned):
+                say(f"warning: {unknown}; name its --images, and that is measured")
             return known
         raise CalibrationError(
             f"{request.precision.upper()} needs images to calibrate on, and none were named.",
@@ -240,6 +239,20 @@ def _ranges(plan: BuildPlan, bounded: bool, progress: Progress, say: Say) -> Cal
     return ranges
 
 
+def _unknown(
+    ranges: CalibrationRanges, backend_name: str, style: QdqStyle, *, aligned: bool
+) -> Iterator[str]:
+    """Yield what a calibration does not tell of a backend, and what follows from that."""
+    lacking = Wanted((style,), (style,) if aligned else ()).lacking(ranges)
+    if lacking is not None and lacking.noise:
+        yield (
+            f"this calibration does not tell which layers 8 bits hurt most in {backend_name}, so they are in "
+            "8 bits like the others"
+        )
+    if lacking is not None and lacking.shift:
+        yield "this calibration did not measure how far scores move, so they are left where INT8 puts them"
+
+
 def _cached_ranges(
     cache: Path, model: onnx.ModelProto, algorithm: Algorithm, say: Say
 ) -> CalibrationRanges | None:
@@ -249,6 +262,11 @@ def _cached_ranges(
         _say_why_not(cache, say)
         return None
     (taken, ranges), *others = found
+    if ranges.key.method != METHOD_VERSION:
+        say(
+            f"warning: {taken} is by the method of another version; today's may find other ranges: name its "
+            "--images to calibrate anew"
+        )
     for doubt in doubts(ranges):
         say(f"warning: {doubt}")
     count = len(ranges.key.images)

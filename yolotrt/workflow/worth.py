@@ -24,6 +24,7 @@ from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.quantization.places import family
 from yolotrt.text import shell_words
 from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
+from yolotrt.workflow.accuracy_bound.whole import judge_whole
 from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache, export_if_weights
 from yolotrt.workflow.precision import is_calibrated
 
@@ -96,7 +97,7 @@ def choose_precision(
 
     Args:
         request: What to build; its precision is set here.
-        bound: What INT8 may lose; None does not judge it.
+        bound: What INT8 and FP16 may lose; None does not judge them.
         frames: At least one (h, w, 3) uint8 BGR frame to time engines on.
         mode: Which passes look at a frame.
         threads: CPU threads of an engine.
@@ -106,6 +107,7 @@ def choose_precision(
     Raises:
         UsageError: Engines of the backend cannot run here, so nothing can be measured.
         CalibrationError: There is nothing to calibrate INT8 on.
+        GateFailed: Every precision loses more than the bound.
         YoloTrtError: A step failed.
     """
     backend, _ = choose_backend(request.backend, "build")
@@ -121,6 +123,11 @@ def choose_precision(
     if "int8" in wanted and request.images is None:
         _require_calibration(request)
     made = [_made(replace(request, precision=precision), bound, progress, say) for precision in wanted]
+    if all(entry.engine is None for entry in made):
+        raise GateFailed(
+            "; ".join(f"{entry.precision.upper()} is out: {entry.refused}" for entry in made),
+            hint="Accept a larger loss (--max-drop), or build with --fp32 --backend onnxruntime.",
+        )
     tried = _timed(made, frames, mode, threads, progress)
     chosen, reason = choose(tried)
     return Worth(tried, chosen, reason, None if bound is None else _judged(bound))
@@ -141,7 +148,8 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
     precision = request.precision
     if precision != "int8" or bound is None:
         file = build_engine(request, progress=progress, say=say).file
-        return Tried(precision, file, size=file.path.stat().st_size)
+        made = Tried(precision, file, size=file.path.stat().st_size)
+        return made if precision == "fp32" or bound is None else _within(bound, request, made, progress, say)
     try:
         outcome = build_within_bound(replace(bound, build=request), progress=progress, say=say)
     except GateFailed as exc:
@@ -150,6 +158,16 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
     last = outcome.attempts[-1]
     size = outcome.file.path.stat().st_size
     return Tried(precision, outcome.file, size=size, work=last.work, loss=max(last.losses.values()))
+
+
+def _within(bound: BoundRequest, request: BuildRequest, made: Tried, progress: Progress, say: Say) -> Tried:
+    """Return what was made with its loss, or why it is out of question."""
+    assert made.engine is not None
+    loss = judge_whole(bound, request, made.engine, progress=progress, say=say)
+    say(f"{made.precision}: {loss.text}")
+    if not loss.held:
+        return Tried(made.precision, refused=f"{loss.text}.")
+    return replace(made, loss=loss.value)
 
 
 def _timed(

@@ -58,9 +58,8 @@ class Judgement:
         return frozenset(n for n, loss in self.losses.items() if loss > self.limits.get(n, bound))
 
     def worst(self, bound: float) -> str:
-        """Return the name of the largest loss; those beyond their bound come before those that are not."""
-        beyond = self.beyond(bound)
-        return max(self.losses, key=lambda name: (name in beyond, self.losses[name]))
+        """Return the name of the loss that takes the largest part of its own bound, or of this one."""
+        return max(self.losses, key=lambda name: self.losses[name] / max(self.limits.get(name, bound), 1e-9))
 
 
 class Criterion(Protocol):

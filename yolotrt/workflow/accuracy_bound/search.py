@@ -71,7 +71,7 @@ class BoundRequest:
         if self.build.precision != "int8":
             raise UsageError(
                 f"--max-drop bounds what INT8 may lose, and this builds {self.build.precision.upper()}.",
-                hint="Use --int8 or --precision auto, and name no other precision.",
+                hint="Use --int8, or --precision auto, which judges FP16, too; yolotrt eval measures any.",
             )
         if self.build.implicit:
             raise UsageError(
@@ -151,7 +151,7 @@ def build_within_bound(
             "quantise less.",
             hint="Leave out --max-drop, or build from the FP32 network that it was made from.",
         )
-    criterion = _criterion(request, say)
+    criterion = criterion_of(request, say)
     runs_here = plan.backend.availability().usable
     terms = _terms(request, criterion, runs_here)
     engine = plan.engine().path
@@ -234,17 +234,16 @@ def climb(
     )
 
 
-def _criterion(request: BoundRequest, say: Say) -> Criterion:
-    looks = (request.threads, request.mode)
+def criterion_of(request: BoundRequest, say: Say) -> Criterion:
+    """Return how engines are judged; a YoloTrtError says that there is nothing to judge on."""
+    looks, folder = (request.threads, request.mode), request.eval_images
     if request.annotations is not None:
-        truth = load_ground_truth(request.annotations, request.eval_images)
+        truth = load_ground_truth(request.annotations, folder)
         for note in truth.notes:
             say(f"warning: {note}")
-        return AnnotatedCriterion(
-            truth, request.eval_images, request.max_drop, *looks, request.max_drop_small
-        )
-    if request.eval_images is not None:
-        return AgreementCriterion(images_of(request.eval_images, "val"), *looks)
+        return AnnotatedCriterion(truth, folder, request.max_drop, *looks, request.max_drop_small)
+    if folder is not None:
+        return AgreementCriterion(images_of(folder, "val"), *looks)
     if request.build.images is None:
         raise CalibrationError(
             "--max-drop needs images to judge on, and none were named.",

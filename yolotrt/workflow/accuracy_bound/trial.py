@@ -25,7 +25,7 @@ from yolotrt.workflow.accuracy_bound.criterion import DRIFT, Criterion, Judgemen
 from yolotrt.workflow.accuracy_bound.thresholds import Threshold
 from yolotrt.workflow.build import build_engine, build_planned
 from yolotrt.workflow.evaluate import MaxDrop
-from yolotrt.workflow.plan import BuildPlan
+from yolotrt.workflow.plan import BuildPlan, BuildRequest
 
 DRIFTS = 0.002
 """Mean difference of scores from FP32's from which they are moved back."""
@@ -152,6 +152,22 @@ def excluding(
     return replace(plan, request=request)
 
 
+def judged_fp32(criterion: Criterion, request: BuildRequest, progress: Progress) -> Judgement:
+    """Judge the FP32 network of a request, which all others are compared with.
+
+    Args:
+        criterion: Has judged nothing yet.
+        request: What is to be built from it; its model is an ONNX file.
+        progress: Told about long steps.
+    """
+    request = replace(
+        request, precision="fp32", backend=EMBEDDED, output=None, force=False, implicit=False, options={}
+    )
+    file = build_engine(request, progress=progress, say=quiet).file
+    with closing(load_engine(file)) as engine:
+        return criterion.judge(engine, progress)
+
+
 @dataclass(frozen=True)
 class Trial:
     """Builds and judges one choice of exclusions after the other.
@@ -174,18 +190,8 @@ class Trial:
 
     def reference(self) -> Judgement:
         """Judge the FP32 network, which the others are compared with."""
-        request = replace(
-            self.plan.request,
-            model=self.plan.onnx_path,
-            precision="fp32",
-            backend=EMBEDDED,
-            output=None,
-            force=False,
-            options={},
-        )
-        file = build_engine(request, progress=self.progress, say=quiet).file
-        with closing(load_engine(file)) as engine:
-            return self.criterion.judge(engine, self.progress)
+        request = replace(self.plan.request, model=self.plan.onnx_path)
+        return judged_fp32(self.criterion, request, self.progress)
 
     def attempt(self, budget: float, excluded: tuple[str, ...]) -> Attempt:
         """Quantise all but ``excluded`` and judge the result."""

@@ -12,6 +12,7 @@ from yolotrt.bench.percentiles import needed_count
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
 from yolotrt.machine.memory import Memory
+from yolotrt.workflow.accuracy_bound.whole import ESTIMATED
 from yolotrt.workflow.evaluate import MaxDrop
 
 CLOSE, UNCERTAIN = 0.03, 0.10
@@ -122,7 +123,7 @@ def reasons(
         )
     if best.accuracy is not None and max_drop is not None:
         lines.append(f"its mAP of {best.accuracy * 100:.2f} points keeps within {max_drop} of FP32's")
-    elif best.file.precision == "int8" and max_drop is not None:
+    elif best.file.precision in ESTIMATED and max_drop is not None:
         lines.append(f"its loss of mAP is within {max_drop} by an estimate: nothing was annotated")
     fastest = found[0]
     if best is fastest:

@@ -11,6 +11,7 @@ from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.formats.reader import require_images
 from yolotrt.errors import UsageError
 from yolotrt.workflow.accuracy_bound.search import BoundRequest
+from yolotrt.workflow.accuracy_bound.whole import ESTIMATED
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.evaluate import MaxDrop
 
@@ -26,7 +27,7 @@ class TuneRequest:
         chunk: Tiles per batch to try instead of the group counts of ``sweep``; a group has at most so many.
         budgets: What stages may take.
         max_drop: Largest accepted loss of mAP against FP32; None accepts any. Without annotations INT8 is
-            built so that its estimated loss is within it.
+            built so that its estimated loss is within it, and FP16 is tried if its own is.
         images: Annotated images, unless the annotations name them.
         annotations: Their COCO instances JSON or a ``data.yaml``; None measures no accuracy.
         limit: Use only the first annotated images.
@@ -59,26 +60,26 @@ class TuneRequest:
                 "Accuracy needs both images and annotations.", hint="--eval-images, --annotations"
             )
         if self.max_drop is not None and self.annotations is None:
-            if self.precisions and "int8" not in self.precisions:
+            if self.precisions and not set(ESTIMATED) & set(self.precisions):
                 raise UsageError(
-                    "Without annotations --max-drop is estimated for INT8 alone, and INT8 is not tried.",
+                    "Without annotations --max-drop is estimated for INT8 and FP16, and neither is tried.",
                     hint="Add int8 to --precisions, or measure: --eval-images DIR --annotations FILE",
                 )
             if "fp8" in self.precisions:
                 raise UsageError(
-                    "Without annotations --max-drop is estimated for INT8 alone, and FP8 may lose as much.",
+                    "Without annotations --max-drop is estimated for INT8 and FP16; FP8 may lose as much.",
                     hint="Leave fp8 out of --precisions, or measure: --eval-images DIR --annotations FILE",
                 )
             if self.build.images is None:
                 raise UsageError(
                     "--max-drop needs images to judge on.",
-                    hint="Add --images DIR to estimate what INT8 loses, or measure it: --eval-images DIR "
+                    hint="Add --images DIR to estimate the loss, or measure it: --eval-images DIR "
                     "--annotations FILE; yolotrt download fetches some of COCO.",
                 )
             self.bounded(self.build)
 
     def bounded(self, build: BuildRequest) -> BoundRequest | None:
-        """Return what INT8 may lose by an estimate; None if annotations measure it, or anything is accepted.
+        """Return what INT8 and FP16 may lose by an estimate; None if it is measured, or anything is accepted.
 
         Args:
             build: How the engine is built.

@@ -22,7 +22,8 @@ from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.workflow.accuracy_bound.search import build_within_bound
-from yolotrt.workflow.build import build_engine, export_if_weights
+from yolotrt.workflow.accuracy_bound.whole import ESTIMATED, judge_whole
+from yolotrt.workflow.build import BuildRequest, build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
 from yolotrt.workflow.tune.choice import Candidate, TuneOutcome, choose, reasons
@@ -142,19 +143,30 @@ def _build(
     refused: dict[str, str] = {}
     for precision in wanted:
         one = replace(build, precision=precision)
-        bound = request.bounded(one) if precision == "int8" else None
         try:
-            built = (
-                build_engine(one, progress=progress, say=say)
-                if bound is None
-                else build_within_bound(bound, progress=progress, say=say)
-            )
+            files.append(_built(request, one, progress, say))
         except GateFailed as exc:
             say(f"given up: {precision}: {exc.message}")
             refused[precision] = exc.message
-        else:
-            files.append(built.file)
     return files, refused, sweep
+
+
+def _built(request: TuneRequest, build: BuildRequest, progress: Progress, say: Say) -> EngineFile:
+    """Build an engine, within an estimated bound where one is to be kept.
+
+    Raises:
+        GateFailed: It cannot be kept.
+    """
+    bound = request.bounded(build) if build.precision in ESTIMATED else None
+    if bound is not None and build.precision == "int8":
+        return build_within_bound(bound, progress=progress, say=say).file
+    file = build_engine(build, progress=progress, say=say).file
+    if bound is not None:
+        loss = judge_whole(bound, build, file, progress=progress, say=say)
+        say(f"{build.precision}: {loss.text}")
+        if not loss.held:
+            raise GateFailed(f"{loss.text}.", hint="Allow more, or leave it out of --precisions.")
+    return file
 
 
 def _evaluate(
