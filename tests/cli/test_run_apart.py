@@ -64,7 +64,9 @@ def test_two_processes_do_what_one_does(
             {
                 "lines": _lines(tmp_path / lines),
                 "counts": (report["processed"], report["counts"]["read"], report["counts"]["sizes"]),
-                "cameras": [(c["name"], c["processed"], c["late"], c["complaint"]) for c in report["cameras"]],
+                "cameras": [
+                    (c["name"], c["processed"], c["late"], c["complaint"]) for c in report["cameras"]
+                ],
                 "deliveries": [(d["target"], d["written"], d["dropped"]) for d in report["deliveries"][1:]],
                 "calls": sorted(line.rpartition(" ")[0] for line in called),
                 "fair": report["fairness"],

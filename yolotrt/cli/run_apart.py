@@ -69,8 +69,8 @@ def process_apart(
         with energy_meter(places) as meter:
 
             def memory() -> float | None:
-                found = [resident_mib(member) for member in ("self", *members.ids)]
-                return None if found[0] is None else sum(part or 0.0 for part in found)
+                here = resident_mib()
+                return None if here is None else here + sum(resident_mib(one) or 0.0 for one in members.ids)
 
             tally = RunTally(now, memory, job.deadline_s, meter, far.parts)
             watch = _Watch(members, far, tally, write, left)
