@@ -4,8 +4,8 @@
 
 Pictures are windows of large frames, each somewhere else, written as JPEG: as many different ones as asked
 for. Every case is the whole command, with workers on a Ray cluster of its own or in processes. Three
-durations come of each: of the command, of the batch (the report's: planning and Python's start are not in
-it), and of the work (from about the first result's beginning to the last one's end). What must hold:
+durations come of each: of the command, of the batch (the report's: planning, Python's and Ray's start are not
+in it), and of the work (from about the first result's beginning to the last one's end). What must hold:
 
 * every case finds what one GPU finds, byte for byte;
 * with a worker killed (SIGKILL) after some results the command completes, and finds the same.
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class Ran:
 
     Attributes:
         command_s: Duration of the whole command.
-        batch_s: Of the batch, by its report: workers' start is in it.
+        batch_s: Of the batch, by its report: from when it was planned and workers had been asked for.
         work_s: From the beginning of the first result to the end of the last.
         pictures: How many were looked at.
         lost: Workers that ended.
@@ -181,7 +182,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--size", default="1920x1080", help="of a picture, px")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--ways", default="ray")
+    parser.add_argument("--ways", default="ray", help="ray, processes, or both")
+    parser.add_argument("--cases", default=f"{ONE},{SHARED},{ALL},a worker killed")
     parser.add_argument("--gpus", type=int, default=2, help="how many there are; 0 for a trial on processors")
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     options = parser.parse_args()
@@ -194,7 +196,7 @@ def main() -> None:
         expected: dict[str, bytes] = {}
         for round_ in range(options.rounds):
             for way in options.ways.split(","):
-                for case, gpus, more in _cases(options.gpus):
+                for case, gpus, more in _cases(options.gpus, options.cases.split(",")):
                     label = f"{way}: {case}"
                     out = folder / f"{way}-{case.replace(' ', '-')}-{round_}"
                     given = [options.engine, pictures, *more, *(["--ray", "local"] if way == "ray" else [])]
@@ -220,8 +222,12 @@ def main() -> None:
     print(table(found))
 
 
-def _cases(gpus: int) -> list[tuple[str, str, list[object]]]:
-    """Return the cases: their names, the GPUs that they see, and their options."""
+def _cases(gpus: int, wanted: Sequence[str]) -> list[tuple[str, str, list[object]]]:
+    """Return the cases that are wanted: their names, the GPUs that they see, and their options."""
+    return [case for case in _all_cases(gpus) if case[0].replace(f"{ALL}, a", "a") in wanted]
+
+
+def _all_cases(gpus: int) -> list[tuple[str, str, list[object]]]:
     every = ",".join(map(str, range(gpus)))
     if not gpus:
         two: list[object] = ["--workers", 2]

@@ -1,8 +1,8 @@
 """Frames a second of as many cameras as GPUs, through the loop of ``yolotrt run``: one GPU, and one each.
 
 Cameras are one frame in memory, given as fast as it is taken: in the host's memory, as a decoder on the
-processor leaves it, and in the GPU's, as NVDEC does. A GPU for each is measured as ``run`` does it, with a
-thread for each in one process, and with a process for each, as several ``run`` would.
+processor leaves it, and in the GPU's, as NVDEC does. A GPU for each is measured with a thread for each in one
+process; with a process for each, as several ``run`` would; and in one ``run``, which starts them itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,9 +21,13 @@ from yolotrt.arrays import Frame
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.loading import load_engine
 from yolotrt.bench.sustain import sustain
+from yolotrt.cli.run_apart import process_apart
+from yolotrt.cli.run_job import Left, RunJob
+from yolotrt.cli.run_outputs import RunOutputs
 from yolotrt.cuda.device import Device
 from yolotrt.data.colours import BT601, Colours
 from yolotrt.data.feeds import Feeds
+from yolotrt.data.video import MovingSource
 from yolotrt.data.video_file import Moment
 from yolotrt.data.yuv import AnyFrame, YuvFrame
 from yolotrt.pipeline.settings import PipelineSettings
@@ -115,6 +120,8 @@ def cameras(
                 if round_:  # the first makes what frames of this size need
                     rates[way].append(found)
     rates["memory: a process each"] = _in_processes(file, names, frame, count * several, rounds, depth)
+    one_run = MemoryRun.of(file, frame, names, count * several, depth)
+    rates["memory: one run"] = [one_run.rate(names) for _ in range(rounds)]
     mid = {way: float(np.median(each)) for way, each in rates.items()}
     one = {way: mid[f"{way.split(':')[0]}: one GPU"] for way in mid}
     return {
@@ -123,6 +130,46 @@ def cameras(
         "times_one": {way: mid[way] / one[way] for way in mid if not way.endswith("one GPU")},
         "target": TARGET,
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRun(RunJob):
+    """A ``yolotrt run`` whose cameras are frames in memory.
+
+    Attributes:
+        shape: Of the frame.
+        pixels: The frame.
+        count: How often each camera gives it.
+    """
+
+    shape: tuple[int, ...]
+    pixels: bytes
+    count: int
+
+    @classmethod
+    def of(cls, file: EngineFile, frame: Frame, names: Sequence[str], count: int, depth: int) -> MemoryRun:
+        """Return a run with a camera for each of these GPUs."""
+        return cls(
+            engine=file.path, global_engine=None, trust=True,
+            settings=PipelineSettings("tiled+global", depth=depth), words=tuple(names), timeout_s=5.0,
+            decoder="auto", raw=None, policy="block", fps=None, arrival=None, duration_s=None,
+            deadline_s=None, shape=frame.shape, pixels=frame.tobytes(), count=count,
+        )  # fmt: skip
+
+    def sources(self) -> tuple[MovingSource, ...]:
+        """Return the cameras."""
+        frame = np.frombuffer(self.pixels, np.uint8).reshape(self.shape)
+        return tuple(Repeated(word, frame, self.count) for word in self.words)
+
+    def prepare(self, pipeline: TiledPipeline, sources: Sequence[MovingSource]) -> None:
+        """Make what frames need before they come, as for a file."""
+        pipeline(np.frombuffer(self.pixels, np.uint8).reshape(self.shape))
+
+    def rate(self, names: Sequence[str]) -> float:
+        """Return the frames a second of all cameras together, a process for each GPU."""
+        outputs = RunOutputs(None, None, None, len(names))
+        run = process_apart(self, self.sources(), outputs, lambda _: None, Left(), devices=names)
+        return run.processed / run.seconds
 
 
 def _in_processes(

@@ -101,13 +101,25 @@ def frames(
     rounds: int,
     modes: Sequence[PassMode] = ("tiled", "tiled+global"),
     groups: Sequence[int] = (1, 2),
+    merged: Sequence[str] = (ON_HOST, THROUGH_HOST, BETWEEN_GPUS),
+    sources: Sequence[bool] = (False, True),
 ) -> dict[str, Any]:
-    """Measure every way in turn; ``groups`` are those of each GPU."""
-    ways = [(ONE, 1), *((way, len(gpus)) for way in (ON_HOST, THROUGH_HOST, BETWEEN_GPUS))]
+    """Measure every way in turn.
+
+    Args:
+        gpus: All of them; the first is the one.
+        frame: What is looked at.
+        rounds: How often.
+        modes: What is run.
+        groups: Of each GPU.
+        merged: Ways in which several GPUs' results are merged.
+        sources: Whether frames are in page-locked memory.
+    """
+    ways = [(ONE, 1), *((way, len(gpus)) for way in merged)]
     subjects = [
         OverGpus(gpus[:used], way, PipelineSettings(mode, n * used, "graph", measure=measure), pinned=pinned)
         for mode in modes
-        for pinned in (False, True)
+        for pinned in sources
         for way, used in ways
         for n in groups
         for measure in ((False, True) if pinned and way in (ONE, BETWEEN_GPUS) else (False,))
@@ -188,6 +200,8 @@ def main() -> None:
     parser.add_argument("--source", required=True, help="the frame")
     parser.add_argument("--device", default="cuda:0,1")
     parser.add_argument("--groups", default="1,2", help="of each GPU; the best of them counts")
+    parser.add_argument("--merged", default=f"{ON_HOST},{THROUGH_HOST},{BETWEEN_GPUS}", help="ways of it")
+    parser.add_argument("--locked", action="store_true", help="frames in page-locked memory only")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--frames", type=int, default=200, help="of each camera, in a round")
     parser.add_argument("--depths", default="1,2", help="frames in flight of each camera's pipeline")
@@ -201,7 +215,10 @@ def main() -> None:
         held.callback(engine.close)
         gpus = [Gpu(part.device, part) for part in engine.parts]
         groups = [int(number) for number in options.groups.split(",")]
-        measured = frames(gpus, frame, options.rounds, groups=groups)
+        sources = (True,) if options.locked else (False, True)
+        measured = frames(
+            gpus, frame, options.rounds, groups=groups, merged=options.merged.split(","), sources=sources
+        )
         report = {
             "environment": environment(os.cpu_count() or 1, gpus[0].device.info.pci_bus_id),
             "engine": file.sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from yolotrt.pipeline.decode import DecodeSettings
 from yolotrt.pipeline.device import staging
 from yolotrt.pipeline.device.dispatch import DEVICE_DISPATCH, DeviceDispatch
 from yolotrt.pipeline.device.found import FrameFound
+from yolotrt.pipeline.device.jobs import FrameJobs, FramePart
 from yolotrt.pipeline.device.merge import FOUND
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu, deal
@@ -403,6 +405,22 @@ def test_the_gpu_with_the_global_pass_gets_fewer_tiles_where_groups_are_small() 
     assert tiles(8, 2) == [20, 12]
     assert tiles(8, 8) == [8, 4, 4, 4, 4, 4, 4, 0]
     assert tiles(16, 4) == [10, 10, 8, 4]
+
+
+def test_a_gpu_is_sent_what_its_tiles_read_before_what_only_the_global_pass_reads() -> None:
+    def steps(parts: Sequence[tuple[int, int]], rows: range) -> list[tuple[range, list[int]]]:
+        made = tuple(FramePart(0, end, lambda _: None, top) for top, end in parts)
+        sent = FrameJobs(made, lambda _: None, None, rows).steps
+        return [(step.rows, [number for number, _ in step.ready]) for step in sent]
+
+    whole = range(100)
+    below = [(40, 70), (40, 100), (40, 100)]
+    assert steps(below, range(40, 100)) == [(range(40, 70), [0]), (range(70, 100), [1, 2])]
+    assert steps([*below, (0, 100)], whole) == [
+        (range(40, 70), [0]), (range(70, 100), [1, 2]), (range(40), [3]),
+    ]  # fmt: skip
+    assert steps([(0, 60), (0, 100)], whole) == [(range(60), [0]), (range(60, 100), [1])]
+    assert steps([], whole) == [(whole, [])]
 
 
 def test_pipelines_on_one_engine_have_lanes_of_their_own(run: _Runner, frame: Frame) -> None:

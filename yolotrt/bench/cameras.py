@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from yolotrt.artifacts.fields import Count
 from yolotrt.bench.drift import Reservoir
 from yolotrt.bench.statistics import Summary, summarize
-from yolotrt.data.feed import Feed
 from yolotrt.data.queued import FeedCounts
 
 Summarize = Callable[[Sequence[float]], Summary | None]
@@ -41,10 +41,29 @@ class Camera:
     complaint: str | None = None
 
 
+class Source(Protocol):
+    """What a tally reads of a source: of its feed, or of one in another process."""
+
+    @property
+    def name(self) -> str:
+        """The name of the source; without passwords."""
+        ...
+
+    @property
+    def counts(self) -> FeedCounts:
+        """What its feed has seen."""
+        ...
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the reading for good, or None."""
+        ...
+
+
 class CameraTally:
     """Counts for one source while the run goes on."""
 
-    def __init__(self, feed: Feed, deadline_s: float | None) -> None:
+    def __init__(self, feed: Source, deadline_s: float | None) -> None:
         self._feed, self._deadline_s = feed, deadline_s
         self._latency, self._age = Reservoir(), Reservoir()
         self._late, self.failed = 0, 0

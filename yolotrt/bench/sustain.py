@@ -33,6 +33,7 @@ TURN_S = 0.0005
 
 
 Deliver = Callable[[Queued, FrameResult], None]
+Counting = Callable[..., RunTally]
 
 
 def sustain(
@@ -45,6 +46,7 @@ def sustain(
     memory: Callable[[], float | None] | None = None,
     deadline_s: float | None = None,
     deliver: Deliver = lambda _queued, _result: None,
+    counting: Counting = RunTally,
 ) -> Sustained:
     """Process what a feed gives until it ends or the time is up.
 
@@ -66,6 +68,7 @@ def sustain(
         memory: Returns the MiB that the process uses; None asks the system.
         deadline_s: Frames without a result so many seconds after they were read are counted.
         deliver: Given each frame with its result, once its time was taken; the next frame waits for it.
+        counting: Makes what counts.
 
     Raises:
         UsageError: The groups do not fit the first frame.
@@ -76,7 +79,7 @@ def sustain(
     pipelines = pipeline if isinstance(pipeline, Sequence) else (pipeline,)
     places = [place for one in pipelines for place in one.pci_bus_ids]
     with energy_meter(places, clock) as meter, _steady_heap(), _short_turns():
-        tally = RunTally(clock, memory or resident_mib, deadline_s, meter, feed.parts)
+        tally = counting(clock, memory or resident_mib, deadline_s, meter, feed.parts)
         try:
             if len(pipelines) > 1 and isinstance(feed, Feeds):
                 _process_in_lanes(pipelines, feed, duration_s, tally, tick, deliver)
@@ -133,7 +136,7 @@ def _process(
         try:
             yield
         except (UsageError, ArtifactError) as exc:  # more groups than tiles, or no profile for a group
-            tally.fail(queued.source, exc.message)
+            tally.fail(queued.source, exc)
             if tally.hopeless:
                 raise
 
@@ -227,10 +230,14 @@ def _short_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def resident_mib() -> float | None:
-    """Return the resident set of this process, MiB (proc(5), statm), or None."""
+def resident_mib(process: int | str = "self") -> float | None:
+    """Return the resident set of a process, MiB (proc(5), statm), or None.
+
+    Args:
+        process: Its number; this one unless it is given.
+    """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

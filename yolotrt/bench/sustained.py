@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.bench.cameras import Camera, CameraTally, Summarize, fairness
+from yolotrt.bench.cameras import Camera, CameraTally, Source, Summarize, fairness
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, glance, summarize
-from yolotrt.data.feed import Feed
 from yolotrt.data.queued import FeedCounts
 from yolotrt.machine.energy import Energy, EnergyMeter
 from yolotrt.pipeline.tile_use import TileUse, UseTally
@@ -84,7 +83,7 @@ class RunTally:
         memory: Callable[[], float | None],
         deadline_s: float | None,
         meter: EnergyMeter | None,
-        feeds: Sequence[Feed],
+        feeds: Sequence[Source],
     ) -> None:
         self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
         self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
@@ -111,11 +110,11 @@ class RunTally:
         """Whether frames failed from the first one on, with every source."""
         return not self.latency.seen and all(camera.failed for camera in self.cameras)
 
-    def fail(self, source: int, complaint: str) -> None:
+    def fail(self, source: int, error: Exception) -> None:
         """Count a frame that does not fit."""
         with self._lock:
-            self.failed, self.complaint = self.failed + 1, complaint
-            self.cameras[source].fail(complaint)
+            self.failed, self.complaint = self.failed + 1, str(error)
+            self.cameras[source].fail(str(error))
 
     def add(self, source: int, latency_s: float, age_s: float, detections: int) -> None:
         """Count a frame that came out."""

@@ -6,7 +6,7 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ class Talk:
 
     quiet = False
     verbose = False
+    elsewhere: Callable[[str], None] | None = None
+    """Who says it instead: the process that this one works for."""
 
 
 talk = Talk()
@@ -57,7 +59,9 @@ _SAID_ALWAYS = ("warning:", "error:", "hint:")
 
 def say(message: str) -> None:
     """Write one line of talk to stderr; with ``-q`` only warnings."""
-    if not talk.quiet or message.startswith(_SAID_ALWAYS):
+    if talk.elsewhere is not None:
+        talk.elsewhere(message)
+    elif not talk.quiet or message.startswith(_SAID_ALWAYS):
         print(visible(message), file=sys.stderr, flush=True)
 
 

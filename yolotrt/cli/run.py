@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,6 +41,8 @@ from yolotrt.cli.options import (
     tiles_file,
 )
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
+from yolotrt.cli.run_apart import process_apart
+from yolotrt.cli.run_job import Left, RunJob, process_here
 from yolotrt.cli.run_live import live
 from yolotrt.cli.run_outputs import Lines, OnFrame, RunOutputs, Show, Video
 from yolotrt.errors import InputError, StorageError, UsageError
@@ -117,7 +119,8 @@ def run(
         str,
         typer.Option(
             help="What several GPUs share: tiles of every frame, or sources, each with all its frames; auto "
-            "deals out sources if there are several. batches: sources share those of a processor's engine."
+            "deals out sources if there are several, to a process for each GPU. batches: sources share those "
+            "of a processor's engine."
         ),
     ] = "auto",
     trust: Trust = False,
@@ -144,57 +147,61 @@ def run(
       ffmpeg -i street.mp4 -f rawvideo -pix_fmt nv12 - | yolotrt run engines/m.engine - --size 1920x1080 \
         --pixel-format nv12 -o -
     """
-    from yolotrt.bench.arrival import Arrival
     from yolotrt.bench.budgets import Budgets
     from yolotrt.bench.lanes import DEALS, lanes_of
     from yolotrt.bench.percentiles import left_out
     from yolotrt.bench.run_file import DOCUMENT, RunReport
-    from yolotrt.bench.sustain import sustain
-    from yolotrt.data.feed import DROP_POLICIES, Feed
-    from yolotrt.data.feeds import Feeds
+    from yolotrt.data.feed import DROP_POLICIES
     from yolotrt.data.named import label, local_paths
     from yolotrt.data.piped import RawFormat
-    from yolotrt.data.video import moving_sources
     from yolotrt.data.video_decoders import DECODERS
     from yolotrt.machine.environment import packages
     from yolotrt.pipeline.settings import DISPATCHES, PASS_MODES, PipelineSettings
     from yolotrt.pipeline.tile_choice import TileChoice
-    from yolotrt.pipeline.tiled import TiledPipeline
     from yolotrt.report.prometheus import CONTENT_TYPE, exposition
     from yolotrt.report.sustain_tables import camera_tables, sustain_table
-    from yolotrt.scale.shared import sharing_pipelines
     from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
-    from yolotrt.workflow.calibrated_light import noting_light
-    from yolotrt.workflow.decoding import decode_where_processed, warm_up
 
     engine, wanted = engine_and_sources(targets, source, device)
     read = (engine, global_engine, local_paths(wanted), tiles_file(tiles))
     if json == "-" == jsonl:
         raise UsageError("Two outputs cannot share stdout.", hint="Give one of them a file.")
-    settings: dict[str, Any] = {
-        "mode": choice(mode, "--mode", PASS_MODES),
-        "groups": groups,
-        "dispatch": choice(dispatch, "--dispatch", DISPATCHES),
-        "overlap": overlap,
-        "merge": merge_settings(merge, merge_overlap),
-        "cpu_threads": threads or cores(),
-        "depth": pipeline_depth,
-        "decode": detection_settings(conf, iou, max_det),
-        "tiles": TileChoice.parse(tiles),
-        "track": track,
+    settings = PipelineSettings(
+        mode=choice(mode, "--mode", PASS_MODES),
+        groups=groups,
+        dispatch=choice(dispatch, "--dispatch", DISPATCHES),
+        overlap=overlap,
+        merge=merge_settings(merge, merge_overlap),
+        cpu_threads=threads or cores(),
+        depth=pipeline_depth,
+        decode=detection_settings(conf, iou, max_det),
+        tiles=TileChoice.parse(tiles),
+        track=track,
         **chosen_classes(classes, agnostic),
-    }
-    policy = choice(drop, "--drop", DROP_POLICIES)
-    chosen = choice(decoder, "--decoder", DECODERS)
-    found = moving_sources(
-        wanted,
-        timeout_s=timeout,
-        decoder=chosen,
-        raw=RawFormat.asked(size, pixel_format),
     )
+    policy = choice(drop, "--drop", DROP_POLICIES)
+    job = RunJob(
+        engine=engine,
+        global_engine=global_engine,
+        trust=trust,
+        settings=settings,
+        words=(wanted,) if isinstance(wanted, str) else tuple(wanted),
+        timeout_s=timeout,
+        decoder=choice(decoder, "--decoder", DECODERS),
+        raw=RawFormat.asked(size, pixel_format),
+        policy=policy,
+        fps=fps,
+        arrival=arrival,
+        duration_s=duration,
+        deadline_s=Budgets.parse((), deadline=deadline).deadline_s,
+    )
+    found = job.sources()
     dealt = choice(deal, "--deal", DEALS)
     lanes = lanes_of(device, len(found), dealt)
     outputs = RunOutputs(jsonl, save, on_frame, len(found), show=show)
+    apart = len(lanes) > 1 and dealt != "batches"
+    if not apart:
+        outputs.load()
     claim_outputs([json_output(json, DOCUMENT.kind), *outputs.claims], *read, overwrite=overwrite)
     name = found[0].name if len(found) == 1 else label(wanted)
     if arrival is not None and (fps is not None or policy == "block"):
@@ -202,35 +209,14 @@ def run(
             "--arrival says when frames come: --fps and --drop block would say otherwise.",
             hint="Leave out one of them.",
         )
-    deadline_s = Budgets.parse((), deadline=deadline).deadline_s
-    times = [] if arrival is None else [Arrival.parse(arrival).times() for _ in found]
-    feed = (
-        Feed(found[0], policy=policy, fps=fps, arrivals=times[0] if times else None)
-        if len(found) == 1
-        else Feeds(found, policy=policy, fps=fps, arrivals=times, deadline_s=deadline_s, warn=warn)
-    )
     where = None if metrics is None else address(metrics)
     last: list[Sustained] = []
+    left = Left()
     failure: BaseException | None = None
     with (
-        ExitStack() as opened,
         live(name) as display,
         nullcontext() if where is None else serving(where, CONTENT_TYPE, say) as publish,
     ):
-        opening: dict[str, Any] = {"global_engine": global_engine, "trust": trust, "warn": warn}
-        if dealt == "batches":
-            sharing = sharing_pipelines(
-                engine, len(lanes), PipelineSettings(**settings), device=device, deadline_s=deadline_s,
-                tell=note, **opening,
-            )  # fmt: skip
-            pipelines = opened.enter_context(sharing)
-        else:
-            pipelines = [
-                opened.enter_context(TiledPipeline.open(engine, device=lane, **opening, **settings))
-                for lane in lanes
-            ]
-        if pipeline_depth > pipelines[0].depth:
-            note("--pipeline-depth is of GPUs; a processor computes one frame at a time.")
         if known := threshold_note(engine):
             note(known)
 
@@ -240,25 +226,16 @@ def run(
             if publish is not None:
                 publish(exposition(seen, engine.name, name))
 
-        for lane, part in enumerate(pipelines):
-            hurry = policy == "block"
-            decode_where_processed(found[lane :: len(lanes)], chosen, part, note, hurry=hurry)
-            warm_up(part, found[lane :: len(lanes)])
-        feed.start()
-        rates = [(source.name, source.fps) for source in found]
         try:
-            with outputs.opened(pipelines[0], rates, lossless=policy == "block") as (deliver, outlets):
-                lit = noting_light(engine, deliver, note)
-                ended = sustain(
-                    pipelines, feed, duration_s=duration, tick=tick, deadline_s=deadline_s, deliver=lit
-                )
-                last[:] = [ended]
+            if apart:
+                ended = process_apart(job, found, outputs, tick, left, devices=lanes)
+            else:
+                ended = process_here(job, found, outputs, tick, left, device=device, lanes=lanes, deal=dealt)
+            last[:] = [ended]
         except BaseException as exc:  # hours of a run are worth their report, whatever ended it
             if not last:
                 raise
             failure = None if isinstance(exc, KeyboardInterrupt) else exc
-        finally:
-            feed.close()
     (end,) = last
     if json != "-":
         console = stderr() if jsonl == "-" else stdout()
@@ -267,17 +244,17 @@ def run(
             console.print(table)
     if end.latency is not None and (rough := left_out(end.latency.count)):
         note(rough)
-    deliveries = tuple(outlet.delivery for outlet in outlets)
-    remarks = tuple(remark for source in found for remark in source.remarks())
-    report = RunReport(**vars(end), remarks=remarks, packages=packages(), deliveries=deliveries)
+    report = RunReport(
+        **vars(end), remarks=tuple(left.remarks), packages=packages(), deliveries=tuple(left.deliveries)
+    )
     emit_json(json, DOCUMENT.to_json(report) if json else None)
-    for remark in remarks:
+    for remark in left.remarks:
         warn(remark)
     if failure is not None:
         raise failure
     if not end.processed:
         raise InputError(f"{name} gave no frame.", hint="Try it with ffprobe, or raise --timeout.")
-    for delivery in deliveries:
+    for delivery in left.deliveries:
         if delivery.complaint is not None:
             raise StorageError(
                 f"{delivery.target} got {delivery.written} results of {end.processed}: {delivery.complaint}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from yolotrt.artifacts.claims import Output
     from yolotrt.bench.sustain import Deliver
     from yolotrt.pipeline.tiled import TiledPipeline
-    from yolotrt.workflow.outlets import Opening, Outlet
+    from yolotrt.workflow.outlets import Opening, Outlet, SeenFrame
     from yolotrt.workflow.predict import Found
 
 MAKER = "yolotrt run"
@@ -62,7 +62,7 @@ class RunOutputs:
         show: ``--show``.
 
     Raises:
-        UsageError: The video is no MP4, or the function is not there.
+        UsageError: The video is no MP4.
         EnvironmentFault: There is no display.
     """
 
@@ -79,7 +79,16 @@ class RunOutputs:
         self.videos = [] if video is None else [video]
         if video is not None and sources > 1:
             self.videos = [video.with_name(f"{video.stem}-{k}{video.suffix}") for k in range(1, sources + 1)]
-        self._function = None if on_frame is None else loaded(on_frame)
+        self._function: Callable[[Any], object] | None = None
+
+    def load(self) -> None:
+        """Import the function of ``--on-frame``, in the process that calls it.
+
+        Raises:
+            UsageError: It is not there.
+        """
+        if self._on_frame is not None and self._function is None:
+            self._function = loaded(self._on_frame)
 
     @property
     def claims(self) -> list[Output]:
@@ -95,24 +104,37 @@ class RunOutputs:
 
     @contextmanager
     def opened(
-        self, pipeline: TiledPipeline, named: Sequence[tuple[str, float | None]], *, lossless: bool
-    ) -> Iterator[tuple[Deliver, list[Outlet]]]:
+        self,
+        pipeline: TiledPipeline,
+        named: Sequence[tuple[str, float | None]],
+        *,
+        lossless: bool,
+        places: Sequence[int] | None = None,
+        lines: Opening[SeenFrame] | None = None,
+    ) -> Iterator[tuple[Deliver, list[Outlet[SeenFrame]]]]:
         """Give what takes each frame with its result, and the outlets; they are closed after the block.
 
         Args:
             pipeline: Gives the class names.
             named: Name and frame rate of each source.
             lossless: Let the run wait rather than drop results.
+            places: Which of the run's sources these are; None for all.
+            lines: Takes the lines of ``--jsonl``, where another process writes them.
+
+        Raises:
+            UsageError: The function of ``--on-frame`` is not there.
         """
         from yolotrt.artifacts.folders import owning_file
         from yolotrt.workflow.outlets import FRAMES, LINES, Outlet
 
+        videos = self.videos if places is None else [self.videos[k] for k in places if self.videos]
+        self.load()
         with ExitStack() as owned:
-            for path in self.videos:  # they were claimed before
+            for path in videos:  # they were claimed before
                 owned.enter_context(owning_file(path, MAKER, option="--save", overwrite=True))
-            outlets: list[tuple[int | None, Outlet]] = []
+            outlets: list[tuple[int | None, Outlet[SeenFrame]]] = []
             try:
-                for name, only, opening, pictures in self._openings(pipeline, named):
+                for name, only, opening, pictures in self._openings(pipeline, named, videos, lines):
                     capacity = FRAMES if pictures else LINES
                     outlet = Outlet(name, opening, capacity=capacity, lossless=lossless, warn=warn)
                     outlets.append((only, outlet))
@@ -120,15 +142,29 @@ class RunOutputs:
             finally:
                 for _, outlet in outlets:
                     outlet.close()
-        for path in self.videos:
+        for path in videos:
             if path.exists():
                 say(f"video: {path}")
+        if lines is None:
+            self.say_lines()
+
+    def say_lines(self) -> None:
+        """Say where the lines of ``--jsonl`` are."""
         if self.lines not in (None, "-"):
             say(f"JSON Lines: {self.lines}")
 
+    @property
+    def lines_name(self) -> str:
+        """What the outlet of ``--jsonl`` is called."""
+        return "stdout" if self.lines == "-" else str(self.lines)
+
     def _openings(
-        self, pipeline: TiledPipeline, named: Sequence[tuple[str, float | None]]
-    ) -> Iterator[tuple[str, int | None, Opening, bool]]:
+        self,
+        pipeline: TiledPipeline,
+        named: Sequence[tuple[str, float | None]],
+        videos: Sequence[Path],
+        lines: Opening[SeenFrame] | None,
+    ) -> Iterator[tuple[str, int | None, Opening[SeenFrame], bool]]:
         from yolotrt.report.draw import draw
         from yolotrt.workflow.drawn import USUAL_FPS
         from yolotrt.workflow.identity import own_ids
@@ -136,13 +172,12 @@ class RunOutputs:
 
         names = pipeline.names
         if self.lines is not None:
-            target = "stdout" if self.lines == "-" else self.lines
-            yield target, None, line_output(self.lines, own_ids(names, None)), False
+            yield self.lines_name, None, lines or line_output(self.lines, own_ids(names, None)), False
 
         def drawn(frame: Frame, seen: Found) -> Frame:
             return draw(frame, seen.detections, names, **seen.marks)
 
-        for place, path in enumerate(self.videos):
+        for place, path in enumerate(videos):
             opening = video_output(path, named[place][1] or USUAL_FPS, drawn, note)
             yield str(path), place, opening, True
         if self._show:
@@ -180,7 +215,7 @@ def loaded(text: str) -> Callable[[Any], object]:
 
 
 def _deliver(
-    names: tuple[str, ...], sources: Sequence[str], outlets: Sequence[tuple[int | None, Outlet]]
+    names: tuple[str, ...], sources: Sequence[str], outlets: Sequence[tuple[int | None, Outlet[SeenFrame]]]
 ) -> Deliver:
     from yolotrt.data.queued import Queued
     from yolotrt.pipeline.frames import FrameResult

@@ -57,20 +57,18 @@ class Feeds:
     @property
     def counts(self) -> FeedCounts:
         """What all have seen together; the longest gap is the longest of any."""
-        found = [part.counts for part in self.parts]
-        return FeedCounts(
-            **{
-                name: sum(getattr(counts, name) for counts in found)
-                for name in ("read", "skipped", "dropped", "interruptions", "reconnects")
-            },
-            longest_gap_s=max(counts.longest_gap_s for counts in found),
-            sizes=tuple(dict.fromkeys(size for counts in found for size in counts.sizes)),
-        )
+        return FeedCounts.together([part.counts for part in self.parts])
 
     @property
     def ended(self) -> bool:
         """Whether no more frames will come from any."""
         return all(part.ended for part in self.parts)
+
+    def start_apart(self) -> Feeds:
+        """Open all and begin to read, without waiting for any; :attr:`parts` tell what came of it."""
+        for part in self.parts:
+            part.start_apart()
+        return self
 
     def start(self) -> Feeds:
         """Open all and begin to read; return when the first is open.
@@ -78,8 +76,7 @@ class Feeds:
         Raises:
             InputError: None can be opened.
         """
-        for part in self.parts:
-            part.start_apart()
+        self.start_apart()
         with self._changed:
             self._changed.wait_for(
                 lambda: any(p.opened for p in self.parts) or all(p.opened is False for p in self.parts)

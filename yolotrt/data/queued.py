@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from yolotrt.data.video_file import Moment
@@ -46,3 +47,15 @@ class FeedCounts:
     reconnects: int = 0
     longest_gap_s: float = 0.0
     sizes: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def together(cls, found: Sequence[FeedCounts]) -> FeedCounts:
+        """Return what several have seen; the longest gap is the longest of any."""
+        return cls(
+            **{
+                name: sum(getattr(counts, name) for counts in found)
+                for name in ("read", "skipped", "dropped", "interruptions", "reconnects")
+            },
+            longest_gap_s=max(counts.longest_gap_s for counts in found),
+            sizes=tuple(dict.fromkeys(size for counts in found for size in counts.sizes)),
+        )

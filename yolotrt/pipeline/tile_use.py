@@ -94,6 +94,18 @@ class UseTally:
             self._carried += int(seen.carried.sum())
             self._reasons.update(seen.chosen.reasons.values())
 
+    def include(self, use: TileUse) -> None:
+        """Count frames that were counted elsewhere."""
+        with self._lock:
+            self._bound = max(self._bound, use.bound)
+            self._frames += use.frames
+            self._run += use.run
+            self._all += use.all
+            self._tiles = max(self._tiles, use.tiles)
+            self._waited = max(self._waited, use.waited)
+            self._carried += use.carried
+            self._reasons.update(use.reasons)
+
     def report(self) -> TileUse | None:
         """Return everything so far; None without a frame."""
         if not self._frames:

@@ -6,12 +6,9 @@ given again. The same :class:`Hand` does the work in a local process and as an a
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -19,6 +16,7 @@ from yolotrt import errors
 from yolotrt.errors import DeviceError, StorageError, YoloTrtError
 from yolotrt.scale.job import Job, Outcome, Worker
 from yolotrt.scale.plan import Shard
+from yolotrt.scale.processes import started
 
 
 @dataclass(frozen=True)
@@ -123,11 +121,7 @@ def _refused(shard: int | None, exc: YoloTrtError) -> Refused:
 
 
 class LocalCrew:
-    """Workers in processes of this machine; they end with this one, however it ends.
-
-    Each is a Python of its own, which runs nothing of the caller's script: ``multiprocessing`` would import
-    that, and a script without a guard would start its batch again in every worker.
-    """
+    """Workers in processes of this machine; they end with this one, however it ends."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.size = len(jobs)
@@ -174,43 +168,18 @@ class LocalCrew:
         self._members.clear()
 
     def _hired(self, job: Job) -> tuple[subprocess.Popen[bytes], Connection]:
-        ours, theirs = Pipe()
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _WORKER, str(theirs.fileno()), *sys.path],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-        ours.send(job)
-        return process, ours
+        process, pipe = started("yolotrt.scale.crew:work")
+        pipe.send(job)
+        return process, pipe
 
 
-_WORKER = (
-    "import sys; sys.path[:] = sys.argv[2:]; from yolotrt.scale.crew import work; work(int(sys.argv[1]))"
-)
-
-
-def work(pipe: int) -> None:
+def work(driver: Connection) -> None:
     """Be a worker: load the engine, then compute what comes, until the driver ends.
 
     Args:
-        pipe: File descriptor of a connection, on which the job comes first.
+        driver: The job comes first.
     """
-    _end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, who ends its workers
-    try:
-        with Connection(pipe) as driver:
-            hand = Hand(driver.recv())
-            driver.send(hand.begin())
-            while True:
-                driver.send(hand.do(driver.recv()))
-    except (EOFError, OSError):
-        return
-
-
-def _end_with_parent() -> None:
-    """Let the kernel end this process when its parent is killed (prctl(2)): no shard is written behind it."""
-    import ctypes
-
-    death_signal = 1
-    ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+    hand = Hand(driver.recv())
+    driver.send(hand.begin())
+    while True:
+        driver.send(hand.do(driver.recv()))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +23,15 @@ from yolotrt.pipeline.settings import PipelineSettings
 from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.scale.batch import remove_stale, run_batch
 from yolotrt.scale.crew import Crew, LocalCrew
-from yolotrt.scale.inputs import inputs
+from yolotrt.scale.inputs import Input, inputs
 from yolotrt.scale.job import Job
 from yolotrt.scale.layouts import layout
 from yolotrt.scale.plan import NAME, read_plan, write_plan
 from yolotrt.scale.ray_crew import ActorShare, RayCrew, connected
 from yolotrt.text import shell_words
 from yolotrt.workflow.batched import BATCH, REPORT, BatchReport, Request
+
+_AT_ONCE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,17 @@ def batch(
     with mapped_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     job = Job(os.path.abspath(engine.path), settings, os.path.abspath(folder), layout_name, device, trust)
-    with exclusive(folder / NAME, say, OVERNIGHT_S):
-        total = write_plan(folder, request, inputs(words), progress=progress)
+    with exclusive(folder / NAME, say, OVERNIGHT_S), ExitStack() as held:
+        planned = held.enter_context(_planning(folder, request, progress))
+        crew: Crew | None = None
+        if planned is not None:
+            crew = held.enter_context(hired(job, workers, say))
+            total = planned.result()
+        else:
+            total = write_plan(folder, request, inputs(words), progress=progress)
         report = run_batch(
             folder,
-            lambda: hired(job, workers, say),
+            lambda: hired(job, workers, say) if crew is None else nullcontext(crew),
             total,
             layout_name=layout_name,
             progress=progress,
@@ -128,6 +139,37 @@ def batch(
             say(f"note: {gone} results of an earlier plan were removed: their inputs changed or went")
         BATCH.write(folder / REPORT, report)
     return report
+
+
+@contextmanager
+def _planning(folder: Path, request: Request, progress: Progress) -> Iterator[Future[tuple[int, int]] | None]:
+    """Plan in a thread, since workers take seconds to start; None where an earlier plan is there.
+
+    Then perhaps nothing is missing, and nobody is to be hired. Workers are hired in the main thread: those of
+    this machine end with the thread that started them.
+
+    Raises:
+        InputError: There are no inputs.
+    """
+    if (folder / NAME).exists():
+        yield None
+        return
+    ended = threading.Event()
+
+    def until_ended() -> Iterator[Input]:
+        for one in inputs(request.inputs):
+            if ended.is_set():
+                raise UsageError("The batch was given up while it was planned.")
+            yield one
+
+    with ThreadPoolExecutor(1, "yolotrt-plan") as pool:
+        planned = pool.submit(write_plan, folder, request, until_ended(), progress=progress)
+        try:
+            with suppress(FutureTimeout):
+                planned.result(_AT_ONCE_S)  # what is wrong with the inputs mostly shows at once
+            yield planned
+        finally:
+            ended.set()
 
 
 def deciding(settings: PipelineSettings) -> dict[str, object]:
@@ -158,8 +200,7 @@ def hired(job: Job, workers: Workers, say: Say) -> Iterator[Crew]:
         finally:
             crew.close()
         return
-    wanted = workers.count or len(workers.gpus) or len(os.sched_getaffinity(0))
-    with connected(workers.ray, local_cpus=wanted * threads) as ray:
+    with connected(workers.ray, local_cpus=_cpus_here(workers, threads)) as ray:
         there = ray.cluster_resources()
         share = ActorShare(cpus=threads)
         count = workers.count or max(1, int(there.get("CPU", 1)) // threads)
@@ -175,6 +216,15 @@ def hired(job: Job, workers: Workers, say: Say) -> Iterator[Crew]:
             yield crew
         finally:
             crew.close()
+
+
+def _cpus_here(workers: Workers, threads: int) -> int:
+    """Return the processors of a cluster of one's own: Ray starts a process for each, wanted or not."""
+    if not workers.on_gpus:
+        return (workers.count or len(os.sched_getaffinity(0))) * threads
+    if workers.ray != "local":
+        return 1  # nobody asks
+    return workers.count or len(workers.gpus) or len(_local_gpus())
 
 
 def _on(job: Job, gpu: int) -> Job:

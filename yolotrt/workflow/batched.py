@@ -103,7 +103,7 @@ class BatchReport:
         unread: Inputs in these shards that could not be read; their records say why.
         first_unread: What was wrong with the first one.
         workers_lost: Workers that ended before their time.
-        seconds: How long the run took, without planning.
+        seconds: How long the run took, without planning and what was done beside that.
         frames_per_s: Frames in a second of that, all workers together.
         workers: What each worker did.
         stragglers: The slowest shards, if they were far slower than others, a frame.

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -57,11 +58,12 @@ class SeenFrame(Found):
         return on_host(self.pixels)
 
 
-Sink = Callable[[SeenFrame], object]
-Opening = Callable[[], AbstractContextManager[Sink]]
+T = TypeVar("T")
+Sink = Callable[[T], object]
+Opening = Callable[[], AbstractContextManager[Sink[T]]]
 
 
-class Outlet:
+class Outlet(Generic[T]):
     """Hands results on in a thread.
 
     Args:
@@ -73,11 +75,11 @@ class Outlet:
     """
 
     def __init__(
-        self, name: str, opening: Opening, *, capacity: int, lossless: bool, warn: Callable[[str], None]
+        self, name: str, opening: Opening[T], *, capacity: int, lossless: bool, warn: Callable[[str], None]
     ) -> None:
         self._name, self._opening, self._capacity = name, opening, capacity
         self._lossless, self._warn = lossless, warn
-        self._queue: deque[SeenFrame] = deque()
+        self._queue: deque[T] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._written = self._dropped = 0
@@ -85,7 +87,7 @@ class Outlet:
         self._thread = threading.Thread(target=self._work, name="yolotrt-outlet", daemon=True)
         self._thread.start()
 
-    def put(self, seen: SeenFrame) -> None:
+    def put(self, seen: T) -> None:
         """Hand over a result.
 
         Raises:
@@ -146,7 +148,7 @@ class Outlet:
             if self.failure is None:
                 self._failed(exc)
 
-    def _next(self) -> SeenFrame | None:
+    def _next(self) -> T | None:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             taken = self._queue.popleft() if self._queue else None
@@ -163,36 +165,52 @@ class Outlet:
             self._warn(f"{self._name} takes no more results: {_said(exc)}")
 
 
-def line_output(target: str, ids: RecordIds) -> Opening:
-    """Return what writes a line of JSON for each frame (https://jsonlines.org).
+def frame_line(seen: SeenFrame, ids: RecordIds) -> bytes:
+    """Return a frame's line of JSON: that of ``predict --jsonl``, ``source`` and ``read_at`` before it."""
+    record = {"source": seen.source, "read_at": round(seen.read_at, 6), **frame_record(seen, ids)}
+    return json.dumps(record, allow_nan=False).encode() + b"\n"
 
-    A line is that of ``predict --jsonl``, with ``source`` before it and ``read_at``. The file gets its name
-    at the end; if its disk gets full, it holds all whole lines until then.
+
+def line_output(target: str, ids: RecordIds) -> Opening[SeenFrame]:
+    """Return what writes a line of JSON for each frame (https://jsonlines.org); see :func:`frame_line`.
 
     Args:
-        target: The file, or ``-`` for stdout, line by line.
+        target: As in :func:`whole_lines`.
         ids: The ids.
     """
 
-    def line(seen: SeenFrame) -> bytes:
-        record = {"source": seen.source, "read_at": round(seen.read_at, 6), **frame_record(seen, ids)}
-        return json.dumps(record, allow_nan=False).encode() + b"\n"
+    @contextmanager
+    def opened() -> Iterator[Sink[SeenFrame]]:
+        with whole_lines(target)() as write:
+            yield lambda seen: write(frame_line(seen, ids))
+
+    return opened
+
+
+def whole_lines(target: str) -> Opening[bytes]:
+    """Return what writes lines.
+
+    A file gets its name at the end; if its disk gets full, it holds all whole lines until then.
+
+    Args:
+        target: The file, or ``-`` for stdout, line by line.
+    """
 
     @contextmanager
-    def opened() -> Iterator[Sink]:
+    def opened() -> Iterator[Sink[bytes]]:
         if target == "-":
             sys.stdout.flush()
             # Without Python's buffer: a thread that a slow reader holds would hold its lock, too.
             descriptor = sys.stdout.fileno()
-            yield lambda seen: _write(descriptor, line(seen))
+            yield lambda line: _write(descriptor, line)
             return
         with atomic_target(Path(target)) as temporary, temporary.open("wb", buffering=0) as out:
 
-            def take(seen: SeenFrame) -> None:
+            def take(line: bytes) -> None:
                 whole = out.tell()
                 try:
                     with mapped_os_errors(Path(target)):
-                        _write(out.fileno(), line(seen))
+                        _write(out.fileno(), line)
                 except BaseException:
                     out.truncate(whole)
                     raise
@@ -204,7 +222,7 @@ def line_output(target: str, ids: RecordIds) -> Opening:
 
 def video_output(
     target: Path, fps: float, draw: Draw, note: Callable[[str], None] = lambda _: None
-) -> Opening:
+) -> Opening[SeenFrame]:
     """Return what writes a video of the frames with their detections drawn, at the frames' own times.
 
     Its size is that of the first frame; it is complete at the end, or not there. ``note`` is told if the
@@ -212,7 +230,7 @@ def video_output(
     """
 
     @contextmanager
-    def opened() -> Iterator[Sink]:
+    def opened() -> Iterator[Sink[SeenFrame]]:
         video: AbstractContextManager[Append] | None = None
         append: Append | None = None
 
@@ -231,11 +249,11 @@ def video_output(
     return opened
 
 
-def function_output(function: Sink) -> Opening:
+def function_output(function: Sink[T]) -> Opening[T]:
     """Return what calls a function with each result."""
 
     @contextmanager
-    def opened() -> Iterator[Sink]:
+    def opened() -> Iterator[Sink[T]]:
         yield function
 
     return opened

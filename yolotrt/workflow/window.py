@@ -27,14 +27,14 @@ def require_display() -> None:
     _root().destroy()
 
 
-def window_output(draw: Draw) -> Opening:
+def window_output(draw: Draw) -> Opening[SeenFrame]:
     """Return what shows each frame with its detections drawn, in a window for each source.
 
     A window that is closed stays closed. All of it happens in one thread, as Tk wants it.
     """
 
     @contextmanager
-    def opened() -> Iterator[Sink]:
+    def opened() -> Iterator[Sink[SeenFrame]]:
         root = _root()
         windows = _Windows(root)
 

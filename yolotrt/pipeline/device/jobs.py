@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 
 from yolotrt.cuda.device import Scope, Stream
 from yolotrt.geometry.tiles import TileGrid
@@ -21,11 +23,25 @@ class FramePart:
         lane: Which of the dispatcher's jobs it belongs to; parts of one run in their order.
         rows: Rows of the frame that it reads, from the first on.
         job: Enqueues it.
+        top: Rows of the frame that nothing of its kind reads here, from the first on.
     """
 
     lane: int
     rows: int
     job: Job
+    top: int = 0
+
+
+Numbered = Sequence[tuple[int, FramePart]]
+"""Parts of a frame's work, with their numbers."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Rows to be sent next, and the work that needs no more then."""
+
+    rows: range
+    ready: Numbered
 
 
 @dataclass(frozen=True)
@@ -36,11 +52,32 @@ class FrameJobs:
         parts: Those of different lanes may run side by side. Sorted by the rows that they need.
         draw: Comes after all of them: masks.
         merge: Comes after that; None where the host merges.
+        rows: All rows of the frame that are read here.
     """
 
     parts: tuple[FramePart, ...]
     draw: Job
     merge: Job | None
+    rows: range
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        """How rows are sent that are all there: those of the tiles first, as these need them.
+
+        Rows that only the global pass reads come behind them: tiles run meanwhile.
+        """
+        top = max((part.top for part in self.parts), default=0)
+        ends = sorted({part.rows for part in self.parts if part.top == top} | {self.rows.stop})
+        bands = [range(*band) for band in pairwise([top, *ends])]
+        bands += [range(self.rows.start, top)] if self.rows.start < top else []
+        steps: list[Step] = []
+        waiting, sent = list(enumerate(self.parts)), set[int]()
+        for band in bands:
+            sent |= set(band)
+            ready = [one for one in waiting if sent.issuperset(range(one[1].top, one[1].rows))]
+            waiting = [one for one in waiting if one not in ready]
+            steps.append(Step(band, ready))
+        return steps
 
     def captured(self, scope: Scope, dispatcher: DeviceDispatcher, main: Stream) -> FrameJobs:
         """Return the same as graphs; everything has run once in the stream that it will have."""
@@ -49,7 +86,8 @@ class FrameJobs:
             return scope.capture(stream, partial(job, stream)).launch
 
         parts = (replace(p, job=graph(dispatcher.stream_of(p.lane, main), p.job)) for p in self.parts)
-        return FrameJobs(tuple(parts), graph(main, self.draw), self.merge and graph(main, self.merge))
+        merge = self.merge and graph(main, self.merge)
+        return replace(self, parts=tuple(parts), draw=graph(main, self.draw), merge=merge)
 
 
 def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bool) -> FrameJobs:
@@ -64,7 +102,7 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bo
     """
     parts = []
     if slot.tiles:
-        first = share.tiles.start
+        first, top = share.tiles.start, min(grid.origins[tile][1] for tile in share.tiles)
         for i, group in enumerate(share.groups):
             rows = [_rows(grid, tile) for tile in group]
             if ahead and slot.tiles.reads_frames and slot.tiles.one_batch(i):
@@ -72,17 +110,17 @@ def jobs_of(slot: Slot, share: Share, grid: TileGrid, *, beside: bool, ahead: bo
                     images = [t - first for t, r in zip(group, rows, strict=True) if r == need]
                     band = range(images[0], images[-1] + 1)
                     opens = need == min(rows)
-                    parts.append(FramePart(i, need, partial(_begin, slot, slot.tiles, i, band, opens)))
-                parts.append(FramePart(i, max(rows), partial(_resume, slot, slot.tiles, i)))
+                    begin = partial(_begin, slot, slot.tiles, i, band, opens)
+                    parts.append(FramePart(i, need, begin, top))
+                parts.append(FramePart(i, max(rows), partial(_resume, slot, slot.tiles, i), top))
             else:
-                parts.append(FramePart(i, max(rows), partial(_group, slot, slot.tiles, i)))
+                parts.append(FramePart(i, max(rows), partial(_group, slot, slot.tiles, i), top))
     if slot.global_pass and beside:
         parts.append(
             FramePart(len(share.groups), grid.frame_wh[1], partial(_global_pass, slot, slot.global_pass))
         )
-    return FrameJobs(
-        tuple(parts), partial(_draw, slot, beside), partial(_merge, slot) if slot.merge else None
-    )
+    merge = partial(_merge, slot) if slot.merge else None
+    return FrameJobs(tuple(parts), partial(_draw, slot, beside), merge, rows_of(share, grid))
 
 
 def rows_of(share: Share, grid: TileGrid) -> range:

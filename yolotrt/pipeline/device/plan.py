@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 
 from yolotrt.arrays import Frame
 from yolotrt.data.colours import Colours
@@ -73,11 +73,20 @@ class DevicePlan:
         return frame.array
 
     def upload_at_once(self, slot: int) -> None:
-        """Start the upload of a frame that is in page-locked memory, the first rows of each GPU first."""
-        for turn in zip_longest(*(pairwise([0, *worker.bounds]) for worker in self.workers)):
-            for worker, band in zip(self.workers, turn, strict=True):
-                if band is not None:
-                    worker.upload(slot, *band)
+        """Start the upload of a frame that is in page-locked memory, the first rows of each GPU first.
+
+        All copies before the work on them: each GPU's takes longer than starting those of all.
+        """
+        turns = [
+            (worker, step)
+            for turn in zip_longest(*(worker.jobs[slot].steps for worker in self.workers))
+            for worker, step in zip(self.workers, turn, strict=True)
+            if step is not None
+        ]
+        for worker, step in turns:
+            worker.copy(slot, step.rows, step.ready)
+        for worker, step in turns:
+            worker.launch(slot, step.ready)
 
     def submit(self, slot: int) -> None:
         """Start what comes after the upload and all jobs, on all GPUs."""

@@ -9,6 +9,7 @@ from yolotrt.cuda.device import Device, Event, Scope, Stream
 from yolotrt.pipeline.device.mask_memory import MaskMemory
 from yolotrt.pipeline.device.merge import MergeWork
 from yolotrt.pipeline.device.passes import PassSlot
+from yolotrt.pipeline.device.results import Results
 from yolotrt.pipeline.device.share import FrameBuffer
 from yolotrt.pipeline.device.yuv import YuvBuffer
 from yolotrt.timing.trace import Span, SpanScope
@@ -64,6 +65,11 @@ class Slot:
     def passes(self) -> list[PassSlot]:
         """The passes over its frame: the tiles, then the global pass."""
         return [p for p in (self.tiles, self.global_pass) if p]
+
+    @property
+    def results(self) -> list[Results]:
+        """What comes back from them."""
+        return [p.results for p in self.passes]
 
     def mark(self, name: str, stream: Stream) -> None:
         """Mark a point in a stream, if device times are measured."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 
-from yolotrt.cuda.device import PinnedBuffer, Scope
+from yolotrt.cuda.device import PinnedBuffer
 from yolotrt.cuda.driver import DeviceLost
 from yolotrt.data.colours import Colours
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.pipeline.device.dispatch import chosen_dispatch, new_device_dispatcher
 from yolotrt.pipeline.device.found import ShareFound
-from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, jobs_of, rows_of
+from yolotrt.pipeline.device.jobs import FrameJobs, FramePart, Numbered, jobs_of, rows_of
 from yolotrt.pipeline.device.mask_memory import MaskMemory
 from yolotrt.pipeline.device.merge import DeviceMerger, merges_alone
 from yolotrt.pipeline.device.pass_input import PassInput, global_input, tiles_input
-from yolotrt.pipeline.device.passes import DevicePass, PassSlot
+from yolotrt.pipeline.device.passes import DevicePass
 from yolotrt.pipeline.device.reuse import LockedMemory, ReusedMemory
 from yolotrt.pipeline.device.share import FrameBuffer, Gpu, Lanes, Share
 from yolotrt.pipeline.device.slots import Slot, mark_names
@@ -94,6 +93,11 @@ class DeviceWorker:
         return tuple(self._slots)
 
     @property
+    def jobs(self) -> tuple[FrameJobs, ...]:
+        """The work on each of them."""
+        return tuple(self._jobs)
+
+    @property
     def bounds(self) -> list[int]:
         """Rows of the frame behind which work can start, in order; the last are all of them."""
         return sorted({self._grid.frame_wh[1], *(part.rows for part in self._jobs[0].parts)})
@@ -108,21 +112,29 @@ class DeviceWorker:
     def upload(self, index: int, first: int, end: int) -> None:
         """Start the upload of some rows of a slot's page-locked memory, and the jobs that need no more.
 
-        Beside the graphs, not in them: so it overlaps the copies of the rows that are still to come, the
-        computation of tiles that are there, and with two frames in flight that of the frame before.
-
-        Raises:
-            ExecutionError: The engine refused the work.
+        Beside the graphs, not in them: so it overlaps copies of rows that are still to come, the computation
+        of tiles, and with two frames in flight that of the frame before.
         """
+        rows = range(max(first, self._rows.start), min(end, self._rows.stop))
+        ready = [entry for entry in self._waiting if entry[1].rows <= end]
+        self.copy(index, rows, ready)
+        self.launch(index, ready)
+        self._waiting = [entry for entry in self._waiting if entry not in ready]
+
+    def copy(self, index: int, rows: range, ready: Numbered) -> None:
+        """Start the upload of some rows, behind which :meth:`launch` may start these jobs."""
         self.device.bind()
-        slot, rows = self._slots[index], range(max(first, self._rows.start), min(end, self._rows.stop))
+        slot = self._slots[index]
         if rows:
             slot.frame.upload(self._upload, rows.start, rows.stop)
-        ready = [entry for entry in self._waiting if entry[1].rows <= end]
-        for number, part in ready:
+        for number, _ in ready:
             self._upload.record(slot.arrived[number])
-            self._dispatcher.start(part.lane, part.job, self.main, slot.arrived[number])
-        self._waiting = [entry for entry in self._waiting if entry not in ready]
+
+    def launch(self, index: int, ready: Numbered) -> None:
+        """Start jobs behind the rows that they need."""
+        self.device.bind()
+        for number, part in ready:
+            self._dispatcher.start(part.lane, part.job, self.main, self._slots[index].arrived[number])
 
     def submit(self, index: int) -> None:
         """Start what comes after all jobs of a slot's frame, which is uploaded.
@@ -161,12 +173,12 @@ class DeviceWorker:
         drawn = slot.masks.read()
         tiles = slot.tiles.read(drawn.of(0)) if slot.tiles else None
         global_pass = slot.global_pass.read(drawn.of(-1)) if slot.global_pass else None
-        masks = drawn if self._settings.decode.masks else None
         self.device.wait(slot.done)
+        masks = drawn if self._settings.decode.masks else None
         return ShareFound(tiles, global_pass, slot.merge.read(masks) if slot.merge else None)
 
     def run(self, index: int) -> None:
-        """Run a slot's frame, which is in its page-locked memory, and wait for it."""
+        """Run a slot's frame, which is in page-locked memory, and wait."""
         self.begin(index)
         self.upload(index, 0, self._grid.frame_wh[1])
         self.submit(index)
@@ -233,26 +245,22 @@ class DeviceWorker:
             )  # fmt: skip
 
     def _new_slot(self, frame: FrameBuffer | YuvBuffer) -> Slot:
-        scope = self.device.scope()
-        try:
-            return self._slot(scope, frame)
-        except BaseException:
-            scope.close()
-            raise
-
-    def _slot(self, scope: Scope, frame: FrameBuffer | YuvBuffer) -> Slot:
-        tiles = global_pass = None
-        if self._tiles:
-            tiles = self._tiles.slot(scope, self._tiles_input(frame, self._tiles))
-        if self._global_pass:
-            global_pass = self._global_pass.slot(scope, self._global_input(frame, self._global_pass))
-        groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
-        events = self._scope.event(), self._scope.event()
-        masks = self._mask_memory([p for p in (tiles, global_pass) if p])
-        slot = Slot(frame, tiles, global_pass, masks, None, [], *events, groups, scope)
-        if self._settings.measure:
-            slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
-        self._set_merge(slot)
+        with contextlib.ExitStack() as unless_made:
+            unless_made.callback((scope := self.device.scope()).close)
+            tiles = global_pass = None
+            if self._tiles:
+                tiles = self._tiles.slot(scope, self._tiles_input(frame, self._tiles))
+            if self._global_pass:
+                global_pass = self._global_pass.slot(scope, self._global_input(frame, self._global_pass))
+            groups = range(self._share.first_group, self._share.first_group + len(self._share.groups))
+            events = self._scope.event(), self._scope.event()
+            results = [p.results for p in (tiles, global_pass) if p]
+            masks = MaskMemory(self._locked, self._copies, results)
+            merge = self._merger.into(scope, results) if self._merger else None
+            slot = Slot(frame, tiles, global_pass, masks, merge, [], *events, groups, scope)
+            if self._settings.measure:
+                slot.marks = {name: self._scope.event(timing=True) for name in mark_names(groups)}
+            unless_made.pop_all()
         return slot
 
     def _tiles_input(self, frame: FrameBuffer | YuvBuffer, tiles: DevicePass) -> PassInput:
@@ -266,14 +274,6 @@ class DeviceWorker:
             self.device, self._scope, frame, global_pass.placement, global_pass.buffers,
             bgr=self._settings.bgr, reads=reads(self._gpu.for_global, frame),
         )  # fmt: skip
-
-    def _mask_memory(self, passes: Sequence[PassSlot]) -> MaskMemory:
-        return MaskMemory(self._locked, self._copies, [p.results for p in passes])
-
-    def _set_merge(self, slot: Slot) -> None:
-        """Let merging read the slot's results."""
-        if self._merger:
-            slot.merge = self._merger.into(slot.scope, [p.results for p in slot.passes])
 
     def _rehearse(self, index: int) -> None:
         """Run a slot's work once, and capture it if frames are to be graphs."""
@@ -294,7 +294,7 @@ class DeviceWorker:
         slot.tiles = slot.tiles and slot.tiles.enlarged(slot.scope)
         slot.global_pass = slot.global_pass and slot.global_pass.enlarged(slot.scope)
         slot.masks.close()
-        slot.masks = self._mask_memory(slot.passes)
-        self._set_merge(slot)
+        slot.masks = MaskMemory(self._locked, self._copies, slot.results)
+        slot.merge = self._merger.into(slot.scope, slot.results) if self._merger else None
         old.close()
         self._rehearse(index)
