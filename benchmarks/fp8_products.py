@@ -212,7 +212,8 @@ class Bench:
         self._stream.copy(host.address, at, m.nbytes)
         self._stream.synchronize()
         values = host.array[: m.nbytes].view(self.dtype).reshape(m.height, m.width, m.channels)
-        return values[..., part.first : part.first + part.channels].astype(np.float32)
+        given: np.ndarray = values[..., part.first : part.first + part.channels].astype(np.float32)
+        return given
 
 
 def _repeated(started: Started, stream: Stream) -> Any:
@@ -227,7 +228,8 @@ def measured(device: Device, kinds: list[Subject], pool: ProcessPoolExecutor, ro
     """Return the fastest tile of each type, how far it is off, and samples that were taken in turn, µs."""
     with device.scope() as scope:
         stream = scope.stream()
-        runs, found = {}, {}
+        runs: dict[str, Any] = {}
+        found: dict[str, dict[str, Any]] = {}
         for subject in kinds:
             bench = Bench(device, subject, pool)
             tiles = candidates(subject.step, BATCH)

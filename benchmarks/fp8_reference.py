@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from yolotrt.backends.fused.steps import Conv
 
 E4M3 = ml_dtypes.float8_e4m3fn
-MOST = {np.int8: 127.0, E4M3: 448.0}
+MOST = {E4M3: 448.0}
 """What larger numbers are stored as."""
 
 
@@ -24,10 +24,11 @@ def as_fp8(values: np.ndarray) -> np.ndarray:
 def stored_as(values: np.ndarray, dtype: Any) -> np.ndarray:
     """Return what is left of values when they are stored as FP16, INT8 or FP8."""
     if dtype is np.int8:
-        return np.clip(np.rint(values), -128, 127)
-    most = MOST.get(dtype, np.inf)
-    stored: np.ndarray = np.clip(values, -most, most).astype(np.float32).astype(dtype).astype(np.float64)
-    return stored
+        kept = np.clip(np.rint(values), -128, 127)
+    else:
+        most = MOST.get(dtype, np.inf)
+        kept = np.clip(values, -most, most).astype(np.float32).astype(dtype).astype(np.float64)
+    return cast("np.ndarray", kept)
 
 
 def convolved(step: Conv, image: np.ndarray, dtype: Any) -> np.ndarray:
