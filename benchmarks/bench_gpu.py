@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.earlier_build import EarlierBuild
 from benchmarks.gpu_agreement import agreement
 from benchmarks.gpu_kernels import kernel_table
 from benchmarks.gpu_peers import peers, same_as_ultralytics
@@ -137,6 +138,7 @@ def whole_frames(
     subjects += [
         DeviceSubject("frame, global after the tiles", gpu, replace(after, measure=True)),
         DeviceSubject("tiles only", gpu, PipelineSettings("tiled", 1, "graph", measure=True)),
+        *_earlier(options),
     ]
     measured = _measured(subjects, frame, options.rounds, gpu.device, open_subjects)
     bare, *others = (case["p50_s"]["end_to_end"] for case in measured["cases"])
@@ -155,7 +157,9 @@ def beside_peers(
     if not options.weights:
         return {}
     ours = PipelineSettings("tiled+global", 1, "graph")
-    subjects = [DeviceSubject("frame", gpu, ours), *peers(options.weights, gpu.device)]
+    subjects = [
+        DeviceSubject("frame", gpu, ours), *_earlier(options), *peers(options.weights, gpu.device)
+    ]  # fmt: skip
     measured = _measured(subjects, frame, options.peer_rounds, gpu.device, open_subjects)
     measured["tiles_same_as_ultralytics"] = same_as_ultralytics(options.weights, gpu, frame)
     return measured
@@ -211,6 +215,10 @@ def soak(gpu: Gpu, frame: Any, frames: int, groups: int) -> dict[str, Any]:
         "samples": samples,
         "live_after": gpu.device.live,
     }
+
+
+def _earlier(options: argparse.Namespace) -> list[EarlierBuild]:
+    return [EarlierBuild(*options.earlier)] if options.earlier else []
 
 
 def _measured(
@@ -270,6 +278,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="engine that the CPU runs for the agreement")
     parser.add_argument("--compared", type=Path, nargs="*", help="engines for the agreement")
     parser.add_argument("--weights", type=Path, help="weights (.pt) of the same network for the peers")
+    parser.add_argument(
+        "--earlier", type=Path, nargs=2, help="folder of an earlier package and its engine, for whole frames"
+    )
     parser.add_argument(
         "--cudnn-of-torch",
         action="store_true",

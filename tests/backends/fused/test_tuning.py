@@ -14,7 +14,7 @@ from tests.backends.fused.test_planner import planned
 from yolotrt.backends.fused.frame_stem import every_step
 from yolotrt.backends.fused.tiles import Tile
 from yolotrt.backends.fused.timings import Timed, Timings, timings_beside
-from yolotrt.backends.fused.tuning import GpuTuner
+from yolotrt.backends.fused.tuning import MOST_ROUNDS, GpuTuner, graph_seconds
 from yolotrt.backends.timings_file import DOCUMENT
 from yolotrt.errors import CacheWarning
 from yolotrt.progress import no_progress
@@ -107,3 +107,24 @@ def test_what_is_damaged_is_made_anew_and_what_is_of_others_stays(
     with pytest.warns(CacheWarning, match="not kept"):
         timings.write()
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("taken", "counted"),
+    [([5.0, 5.0, 5.0], 3), ([9.0, 5.0, 8.0, 7.0, 5.05, 1.0], 5), (range(99, 50, -4), MOST_ROUNDS)],
+)
+def test_where_others_use_the_gpu_kernels_are_timed_until_two_times_agree(taken: Any, counted: int) -> None:
+    left = list(taken)
+    asked: list[float] = []
+
+    def seconds(*_: object) -> float:
+        asked.append(left[len(asked)] if len(asked) < len(left) else 0.5)
+        return asked[-1]
+
+    scope: Any = SimpleNamespace(
+        capture=lambda *_: SimpleNamespace(launch=lambda _: None), event=lambda **_: None
+    )
+    stream: Any = SimpleNamespace(record=lambda _: None, synchronize=lambda: None)
+    device: Any = SimpleNamespace(seconds=seconds)
+    assert graph_seconds(device, scope, stream, lambda: None) == min(asked)
+    assert len(asked) == counted

@@ -12,7 +12,7 @@ Space = Literal[
     "arena", "weights", "input", "head", "protos", "frame", "origins", "across", "down", "across_chroma",
     "down_chroma", "colours",
 ]  # fmt: skip
-Element = Literal["fp16", "fp32", "i32", "i8", "u8"]
+Element = Literal["fp16", "fp32", "i32", "i8", "u8", "fp8e4nv"]
 
 CALLERS: frozenset[Space] = frozenset(
     {"input", "frame", "origins", "across", "down", "across_chroma", "down_chroma", "colours"}

@@ -71,7 +71,7 @@ def variant_of(launch: KernelLaunch) -> Variant:
         signature.append((name, f"*{arg.element}" if isinstance(arg, Address) else "i32"))
         by = 0 if isinstance(arg, Given) else _divisor(arg.per_image, arg.fixed)
         if isinstance(arg, Address):
-            aligned = by == 16 or arg.element == "i8"  # of INT8, 8 bytes are 8 channels
+            aligned = by == 16 or arg.element in ("i8", "fp8e4nv")  # there 8 bytes are 8 channels
             by = by if aligned and arg.space not in CALLERS else 0
         if by:
             divisible.append((i, by))

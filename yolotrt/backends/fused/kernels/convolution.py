@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from yolotrt.backends.fused.kernels.rounding import put, rounded
+from yolotrt.backends.fused.kernels.rounding import narrowed, put
 from yolotrt.backends.fused.kernels.shared import activate, pixels_of, taps_inside
 
 
@@ -30,16 +30,16 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
             shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + c
             inside = ((bits >> tap) & 1) != 0
             if C % BK == 0:
-                a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0,
+                a = tl.load(x[:, None] + (shift + k)[None, :], mask=inside[:, None], other=0.0,
                             cache_modifier=CACHE)  # fmt: skip
             else:
                 there = inside[:, None] & ((c + k)[None, :] < C)
-                a = tl.load(x[:, None] + (shift + k)[None, :], mask=there, other=0, cache_modifier=CACHE)
+                a = tl.load(x[:, None] + (shift + k)[None, :], mask=there, other=0.0, cache_modifier=CACHE)
             at = w + (tap * C + c + k)[:, None] * WK + columns[None, :] * WN
             if C % BK != 0:
-                b = tl.load(at, mask=((c + k)[:, None] < C) & wide, other=0)
+                b = tl.load(at, mask=((c + k)[:, None] < C) & wide, other=0.0)
             elif N % BN != 0:
-                b = tl.load(at, mask=wide, other=0)
+                b = tl.load(at, mask=wide, other=0.0)
             else:
                 b = tl.load(at)
             acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
@@ -50,12 +50,12 @@ def products(acc, x, bits, w, columns, STEP: tl.constexpr, IN_WIDTH: tl.constexp
             tap = row // C
             shift = (tap // ACROSS * IN_WIDTH + tap % ACROSS) * STEP + row % C
             inside = ((bits[:, None] >> tl.minimum(tap, 31)[None, :]) & 1) != 0
-            a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0, cache_modifier=CACHE)
+            a = tl.load(x[:, None] + shift[None, :], mask=inside, other=0.0, cache_modifier=CACHE)
             at = w + row[:, None] * WK + columns[None, :] * WN
             if K % BK != 0:
-                b = tl.load(at, mask=(row[:, None] < K) & wide, other=0)
+                b = tl.load(at, mask=(row[:, None] < K) & wide, other=0.0)
             elif N % BN != 0:
-                b = tl.load(at, mask=wide, other=0)
+                b = tl.load(at, mask=wide, other=0.0)
             else:
                 b = tl.load(at)
             acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
@@ -76,10 +76,11 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels, g,
          BN2: tl.constexpr, TW: tl.constexpr, CACHE: tl.constexpr):  # fmt: skip
     """Compute a convolution and everything around it; see :class:`yolotrt.backends.fused.steps.Conv`.
 
-    With ``s``, products are of INT8 and ``s`` says what 1 counts for in each column, and with ``s2`` those
-    behind them. ``steps`` are the reciprocals of that for the result as INT8 (``y8``), and ``levels`` holds
-    two more: the reciprocal for what is between both convolutions, and what 1 counts for in the residual.
-    ``g`` is what each column is multiplied with behind the last activation.
+    With ``s``, products are of INT8 (or of FP8, which no engine holds), and ``s`` says what 1 counts for in
+    each column, and with ``s2`` those behind them. ``steps`` are the reciprocals of that for the result as
+    INT8 (``y8``), and ``levels`` holds two more: the reciprocal for what is between both convolutions, and
+    what 1 counts for in the residual. ``g`` is what each column is multiplied with behind the last
+    activation.
 
     STORE: 0 channels of a map, 1 planes, 2 boxes, 3 spread pixels. With PACK, neighbouring pixels of the
     result are taken as one that has as many times the channels and the taps of all of them: fewer rows, and
@@ -98,7 +99,7 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels, g,
         at0 = x0 + pixel * STEP0
     else:
         at0 = x0 + ((image * (IN_HEIGHT // ZOOM0) + y0 // ZOOM0) * (IN_WIDTH // ZOOM0) + xx // ZOOM0) * STEP0
-    acc = tl.zeros((BM, BN), tl.float32 if s is None else tl.int32)
+    acc = tl.zeros((BM, BN), tl.int32 if w.dtype.element_ty == tl.int8 else tl.float32)
     acc = products(acc, at0, bits, w, columns, STEP0, IN_WIDTH // ZOOM0, C0, N, KERNEL, ACROSS, BN, BK,
                    CACHE, WK, WN)  # fmt: skip
     if x1 is not None:
@@ -116,9 +117,10 @@ def conv(x0, x1, w, b, w2, b2, r, y, rows, y8, steps, s, s2, levels, g,
     if BN2 > 0:
         last = tl.arange(0, BN2)
         at2 = w2 + columns[:, None] * WK2 + last[None, :] * WN2
-        inner = tl.load(at2, mask=(columns[:, None] < N) & (last[None, :] < N2), other=0)
+        inner = tl.load(at2, mask=(columns[:, None] < N) & (last[None, :] < N2), other=0.0)
         if s2 is not None:
-            v = tl.dot(rounded(v * tl.load(levels)), inner, out_dtype=tl.int32).to(tl.float32)
+            v = narrowed(v * tl.load(levels), w2.dtype.element_ty)
+            v = tl.dot(v, inner, out_dtype=tl.int32 if v.dtype == tl.int8 else tl.float32).to(tl.float32)
             v *= tl.load(s2 + last, mask=last < N2, other=0.0)[None, :]
         else:
             v = tl.dot(v.to(tl.float16), inner)

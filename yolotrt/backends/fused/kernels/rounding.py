@@ -28,6 +28,12 @@ def rounded(v):
 
 
 @triton.jit
+def narrowed(v, kind: tl.constexpr):
+    """Return FP32 values as INT8, or in another type of one byte that a pointer may have: FP8."""
+    return rounded(v) if kind == tl.int8 else v.to(kind)
+
+
+@triton.jit
 def put(y, y8, steps, v, at, at8, columns, there, N: tl.constexpr, FIRST: tl.constexpr, END: tl.constexpr,
         FIRST_8: tl.constexpr, END_8: tl.constexpr):  # fmt: skip
     """Store some columns as FP16, and some as INT8 in the steps of each; an end of 0 is all of them."""
@@ -43,4 +49,4 @@ def put(y, y8, steps, v, at, at8, columns, there, N: tl.constexpr, FIRST: tl.con
             mask = there & ((columns >= FIRST_8) & (columns < END_8))[None, :]
         else:
             mask = there
-        tl.store(y8 + at8, rounded(v * inverse[None, :]), mask=mask)
+        tl.store(y8 + at8, narrowed(v * inverse[None, :], y8.dtype.element_ty), mask=mask)
