@@ -13,7 +13,7 @@ from tests.cli.conftest import cli as cli
 from tests.tiny_yolo import tiny_yolo, write_tiny_yolo
 from yolotrt import TiledPipeline
 from yolotrt.backends.admission import admit
-from yolotrt.backends.loading import open_engine
+from yolotrt.backends.loading import load_engine, open_engine, opening
 from yolotrt.backends.sidecar import read_sidecar, sidecar_path
 from yolotrt.errors import ArtifactError, EnvironmentFault, InputError
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -70,12 +70,30 @@ def test_a_plan_alone_is_not_shown_to_tensorrt_unless_trusted(
 
 
 def test_bytes_exchanged_between_check_and_loading_are_noticed(engine: Path) -> None:
-    from yolotrt.backends.loading import load_engine
-
-    file = admit(engine)
+    known, foreign = admit(engine), write_tiny_yolo(engine.with_name("foreign.onnx"))
+    trusted = admit(foreign, trust=True)
     _change(engine)
+    _change(foreign)
+    with pytest.raises(ArtifactError, match="does not match the hash in its sidecar: it was changed"):
+        load_engine(known)
     with pytest.raises(ArtifactError, match="was changed while it was being loaded"):
-        load_engine(file)
+        load_engine(trusted)
+
+
+def test_an_engine_that_loads_meanwhile_is_held_against_its_hash_too(engine: Path) -> None:
+    with opening(engine, "cpu", threads=1) as loaded:
+        assert loaded() is loaded()
+    _change(engine)
+    with (
+        pytest.raises(ArtifactError, match="does not match the hash") as caught,
+        opening(engine, "cpu", threads=1) as loaded,
+    ):
+        loaded()
+    assert "--trust" in (caught.value.hint or "")
+    said: list[str] = []
+    with opening(engine, "cpu", threads=1, trust=True, warn=said.append) as loaded:
+        assert loaded().file.path == engine
+    assert "does not match the hash" in said[0]
 
 
 def test_trust_excuses_no_damaged_sidecar_and_no_missing_file(engine: Path, tmp_path: Path) -> None:

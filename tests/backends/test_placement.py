@@ -12,6 +12,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import Availability, EngineFile, Placement, Precision
 from yolotrt.backends.loading import Replicas, load_engine
 from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
+from yolotrt.backends.onnxruntime import provider
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine
 from yolotrt.backends.placement import place
 from yolotrt.cuda.machine import Machine
@@ -30,7 +31,7 @@ def engine_file(path: Path, backend: str = "onnxruntime", precision: Precision =
 
 def with_cuda(monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
     state = Availability(usable, "1.31 on cuda:0" if usable else "no CUDA provider", builds=True)
-    monkeypatch.setattr(onnxruntime_gpu, "availability", lambda index=0: state)
+    monkeypatch.setattr(provider, "availability", lambda index=0: state)
 
 
 @pytest.mark.parametrize(

@@ -76,14 +76,14 @@ def test_names_of_published_weights(name: str, known: bool) -> None:
 
 def test_weights_are_fetched_only_when_somebody_agrees(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
-    monkeypatch.setattr("yolotrt.workflow.catalog.can_obtain", lambda: True)
-    monkeypatch.setattr("yolotrt.workflow.catalog.obtain_weights", asked.append)
+    monkeypatch.setattr("yolotrt.model.weights.can_obtain", lambda: True)
+    monkeypatch.setattr("yolotrt.model.weights.obtain_weights", asked.append)
     done = cli("export", "yolo26n-seg.pt")
     assert (done.code, "Add -y" in done.err, asked) == (1, True, [])
     done = cli("export", "yolo26n-seg.pt", "-y")
     assert (done.code, "could not fetch" in done.err) == (1, True)
     assert "github.com/ultralytics/assets/releases" in done.err
     assert asked == [Path("engines/yolo26n-seg.pt")]
-    monkeypatch.setattr("yolotrt.workflow.catalog.can_obtain", lambda: False)
+    monkeypatch.setattr("yolotrt.model.weights.can_obtain", lambda: False)
     done = cli("export", "yolo26n-seg.pt", "-y")
     assert (done.code, "is not installed" in done.err) == (1, True)

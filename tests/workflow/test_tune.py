@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from yolotrt.backends.base import Availability, EngineFile, Precision
-from yolotrt.backends.onnxruntime import gpu as onnxruntime_gpu
+from yolotrt.backends.onnxruntime import provider
 from yolotrt.backends.registry import backend as backend_named
 from yolotrt.bench.budgets import NO_BUDGETS, Budgets
 from yolotrt.bench.halving import Dropped
@@ -138,7 +138,7 @@ def test_precisions_are_those_that_may_win_on_the_device(
     backend: str, device: str, usable: bool, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        onnxruntime_gpu, "availability", lambda: Availability(usable, "as the test says", builds=usable)
+        provider, "availability", lambda: Availability(usable, "as the test says", builds=usable)
     )
     assert backend_named(backend).worthwhile(device) == expected
 

@@ -28,7 +28,12 @@ from yolotrt.progress import Say
 
 
 def admit(
-    path: Path, *, trust: bool = False, warn: Say = lambda _: None, machine: Machine = HERE
+    path: Path,
+    *,
+    trust: bool = False,
+    warn: Say = lambda _: None,
+    machine: Machine = HERE,
+    loading: bool = False,
 ) -> EngineFile:
     """Return an engine file that may be loaded.
 
@@ -38,6 +43,7 @@ def admit(
         warn: Told when ``trust`` was needed, before anything of the file is loaded, and when class numbers
             stand for names.
         machine: Whose GPU is asked about an engine of another tool.
+        loading: It is loaded next; see :func:`yolotrt.backends.sidecar.read_engine`.
 
     Raises:
         InputError: It is missing or unreadable.
@@ -46,7 +52,7 @@ def admit(
         EnvironmentFault: It is a TensorRT engine without a sidecar, and TensorRT or a GPU is missing.
     """
     require_file(path, "an engine")
-    file = _trusted(path, warn, machine) if trust else read_engine(path)
+    file = _trusted(path, warn, machine) if trust else read_engine(path, loading=loading)
     if note := lost_names(file.spec):
         warn(note)
     return file

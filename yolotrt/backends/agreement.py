@@ -14,7 +14,7 @@ from yolotrt.errors import ArtifactError
 from yolotrt.model.held import MARKS, held_precision
 from yolotrt.model.interface import Interface, Port, interface_of
 from yolotrt.model.reading import contradiction
-from yolotrt.model.wire import mentions, outline
+from yolotrt.model.wire import Outline, mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def require_agreement(file: EngineFile, interface: Interface) -> None:
         raise _contradicted(file, found)
 
 
-def require_precision(file: EngineFile, data: bytes) -> None:
+def require_precision(file: EngineFile, data: bytes, outlined: Outline) -> None:
     """Refuse an ONNX engine that is not in the precision that its sidecar says.
 
     The network is only parsed where names in its bytes make the sidecar doubtful.
@@ -44,11 +44,9 @@ def require_precision(file: EngineFile, data: bytes) -> None:
         ArtifactError: It is not.
     """
     eight_bits = file.precision in ("int8", "fp8")
-    outlined = outline(data)
-    marked = mentions(outlined, MARKS)
-    half = file.precision == "fp16" or mentions(
-        outlined, (b".fp16",)
-    )  # what our casts to FP16 call their results
+    marked = mentions(outlined.network, MARKS)
+    # What our casts to FP16 call their results.
+    half = file.precision == "fp16" or mentions(outlined.network, (b".fp16",))
     if eight_bits and not marked and "excluded" in file.sources:
         return  # the last attempt of an accuracy bound: the sidecar excludes all from INT8
     if marked != eight_bits or half:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -134,7 +134,7 @@ def opening(
     Raises:
         YoloTrtError: As :func:`open_engine`: at once, or when it is waited for.
     """
-    load = _loader(admit(path, trust=trust, warn=warn), device, HERE)
+    load = _loader(admit(path, trust=trust, warn=warn, loading=True), device, HERE)
 
     def ready() -> Engine:
         engine = load()
@@ -146,10 +146,35 @@ def opening(
                 raise
         return engine
 
-    with ThreadPoolExecutor(1, "opening") as pool:
-        loading = pool.submit(ready)
+    loading = _Loading(ready)
+    loading.start()
+    try:
+        yield loading.result
+    finally:
+        loading.join()
+        if loading.engine is not None:
+            loading.engine.close()
+
+
+class _Loading(threading.Thread):
+    """A thread that loads an engine. An executor would do, but its module takes 4 ms to import."""
+
+    def __init__(self, ready: Callable[[], Engine]) -> None:
+        super().__init__(name="opening")
+        self._ready = ready
+        self._error: BaseException | None = None
+        self.engine: Engine | None = None
+
+    def run(self) -> None:
         try:
-            yield loading.result
-        finally:
-            if loading.exception() is None:
-                loading.result().close()
+            self.engine = self._ready()
+        except BaseException as exc:
+            self._error = exc
+
+    def result(self) -> Engine:
+        """Wait for the engine; raise what kept it from being loaded."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        assert self.engine is not None
+        return self.engine

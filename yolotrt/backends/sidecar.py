@@ -95,8 +95,13 @@ def _make_newest(sidecar: Path, folder: Path) -> None:
         os.utime(sidecar, ns=(latest + _TICK_NS, latest + _TICK_NS))
 
 
-def read_engine(path: Path) -> EngineFile:
+def read_engine(path: Path, *, loading: bool = False) -> EngineFile:
     """Read an engine's sidecar and verify the engine's hash against it.
+
+    Args:
+        path: The engine.
+        loading: It is loaded next, by what hashes the bytes that it loads (:func:`require_unchanged`): they
+            need not be hashed twice.
 
     Raises:
         InputError: The engine is missing or unreadable.
@@ -111,14 +116,18 @@ def read_engine(path: Path) -> EngineFile:
             hint=f"{_way_to_an_engine(path)}\n{TRUST}",
         )
     file = read_sidecar(path)
-    if sha256_file(path) != file.sha256:
-        # Damaged, it may be built again in its place; something else that was put there may not be lost.
-        other = is_model(path)
-        again = _way_to_an_engine(path) if other else f"Build it again: {rebuild_command(file)}"
-        raise ArtifactError(
-            f"{path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
-        )
+    if not loading and sha256_file(path) != file.sha256:
+        raise _exchanged(file)
     return file
+
+
+def _exchanged(file: EngineFile) -> ArtifactError:
+    # Damaged, it may be built again in its place; something else that was put there may not be lost.
+    other = is_model(file.path)
+    again = _way_to_an_engine(file.path) if other else f"Build it again: {rebuild_command(file)}"
+    return ArtifactError(
+        f"{file.path} does not match the hash in its sidecar: it was changed.", hint=f"{again}\n{TRUST}"
+    )
 
 
 def require_unchanged(file: EngineFile, data: bytes) -> bytes:
@@ -128,6 +137,8 @@ def require_unchanged(file: EngineFile, data: bytes) -> bytes:
         ArtifactError: They are not.
     """
     if sha256_bytes(data) != file.sha256:
+        if has_sidecar(file.path) and read_sidecar(file.path).sha256 == file.sha256:
+            raise _exchanged(file)  # before it was read, as far as the sidecar tells
         raise ArtifactError(f"{file.path} was changed while it was being loaded.", hint="Run it again.")
     return data
 

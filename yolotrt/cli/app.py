@@ -130,6 +130,8 @@ def main() -> NoReturn:
     A :class:`YoloTrtError` becomes one line and a hint; every other exception is a bug and keeps its
     traceback. Ctrl-C ends with 130; files under their final names are complete at any moment.
     """
+    # Imports make many objects and hardly any garbage: looking for some takes longer than many a call.
+    gc.set_threshold(50_000)
     signal.signal(signal.SIGTERM, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is no reason to end
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -45,6 +45,7 @@ from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.arrays import Frame
+    from yolotrt.pipeline.tile_use import UseTally
     from yolotrt.workflow.identity import Misfits, RecordIds
     from yolotrt.workflow.predict import Found
     from yolotrt.workflow.records import Take
@@ -155,10 +156,8 @@ def predict(
         from yolotrt.data.named import local_paths
         from yolotrt.data.sources import open_source, video_rates
         from yolotrt.pipeline.tile_choice import TileChoice
-        from yolotrt.pipeline.tile_use import UseTally
         from yolotrt.pipeline.tiled import PASS_MODES, PipelineSettings, TiledPipeline
         from yolotrt.report.figures import milliseconds
-        from yolotrt.report.tile_words import tile_words
         from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
         from yolotrt.workflow.predict import predict as run
 
@@ -213,10 +212,11 @@ def predict(
                 )
 
             found = run(pipeline, frames, drawn, save=save, limit=limit, progress=progress, say=say)
-            use = UseTally()
+            use: UseTally | None = None
             with closing(found):
                 for entry in found:
                     if entry.looked is not None:
+                        use = use or _tally()
                         use.add(entry.looked)
                     if misfits is not None:
                         misfits.see(entry.name, entry.moment, entry.frame_wh, entry.detections.classes)
@@ -229,13 +229,21 @@ def predict(
         if misfits is not None and annotations is not None:
             for remark in misfits.remarks(annotations, names):
                 warn(remark)
-        if (used := use.report()) is not None:
+        if use is not None and (used := use.report()) is not None:
+            from yolotrt.report.tile_words import tile_words
+
             say(f"tiles: {tile_words(used)}")
         if save is not None:
             say(f"drawn: {save}")
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")
+
+
+def _tally() -> UseTally:
+    from yolotrt.pipeline.tile_use import UseTally
+
+    return UseTally()
 
 
 def _identities(

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from yolotrt.artifacts.files import strange_kind
-from yolotrt.artifacts.folders import DRAWN, FilesOfVerb
 from yolotrt.data.foreign import ENDINGS, VIDEO_ENDINGS
 from yolotrt.data.headers import HeaderError, holds_several, image_size
 from yolotrt.errors import ImageError, PictureWarning
@@ -44,6 +43,8 @@ def list_images(path: Path) -> list[Path]:
         raise ImageError(f"{path} is {strange}, not an image.", hint="Name an image or a folder of images.")
     if not os.path.isdir(path):
         raise ImageError(f"{path} does not exist.", hint="Name an image or a folder of images.")
+    from yolotrt.artifacts.folders import DRAWN, FilesOfVerb  # one file needs no list
+
     found, links, others, videos = [], list[str](), Counter[str](), Counter[str]()
     results = FilesOfVerb(DRAWN)
     for folder, subfolders, names in os.walk(path):

@@ -17,7 +17,6 @@ from pathlib import Path
 from yolotrt.artifacts.files import strange_kind
 from yolotrt.data.images import EXTENSIONS, has_known_ending, list_images
 from yolotrt.data.kinds import SCENE, is_picture
-from yolotrt.data.video_file import VideoFile
 from yolotrt.errors import ImageError, InputError, PictureWarning
 
 _STREAM = re.compile(r"(rtsps?|rtmp|https?|tcp|udp|srt)://", re.IGNORECASE)
@@ -186,6 +185,8 @@ def _is_video(path: Path) -> bool:
         return False
     if path.suffix.lower() not in EXTENSIONS:
         return True
+    from yolotrt.data.video_file import VideoFile  # pictures need nothing of it
+
     try:
         VideoFile(path).close()
     except ImageError:

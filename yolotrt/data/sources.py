@@ -7,17 +7,18 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from yolotrt.arrays import Frame
 from yolotrt.data.images import read_image
 from yolotrt.data.kinds import SCENE
 from yolotrt.data.named import Live, Named, Piped, Stills, VideoPath, label, named
-from yolotrt.data.video import live_source
-from yolotrt.data.video_file import Moment, VideoFile
 from yolotrt.data.yuv import on_host
 from yolotrt.errors import ImageError, InputError
 from yolotrt.progress import Say
+
+if TYPE_CHECKING:
+    from yolotrt.data.video_file import Moment, VideoFile
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,8 @@ class LiveSource:
     def __init__(self, found: Live) -> None:
         self.label = found.name
         self.name = re.sub(r"[^A-Za-z0-9.]+", "-", found.name).strip("-.") or "stream"
+        from yolotrt.data.video import live_source  # pictures need nothing of it
+
         self._stream = live_source(found)
         self._stream.open()
         self.fps = self._stream.fps
@@ -245,6 +248,8 @@ def _opened(found: Named) -> Source:
     if isinstance(found, Live):
         return LiveSource(found)
     if isinstance(found, VideoPath):
+        from yolotrt.data.video_file import VideoFile
+
         return VideoSource(found.path, VideoFile(found.path), found.name)
     if isinstance(found, Piped):
         raise InputError("Raw frames on stdin are for: yolotrt run.", hint="Name a file, or use yolotrt run.")

@@ -13,7 +13,7 @@ from yolotrt.errors import ModelError
 from yolotrt.model.interface import all_nodes
 from yolotrt.model.interface import metadata as metadata
 from yolotrt.model.reading import read_spec as read_spec
-from yolotrt.model.wire import mentions, outline
+from yolotrt.model.wire import Outline, mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -64,14 +64,20 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         ) from exc
 
 
-def require_whole(data: bytes, path: Path) -> bytes:
-    """Return a network's bytes if it reads no other file and ends, at next to no cost where that is plain.
+def require_whole(data: bytes, outlined: Outline, path: Path) -> None:
+    """Refuse a network that reads other files or may never end, at next to no cost where neither can be.
+
+    Args:
+        data: The network.
+        outlined: What :func:`yolotrt.model.wire.outline` left of it.
+        path: Where it was read.
 
     Raises:
         ModelError: Its weights lie in other files, or it loops.
     """
     # The key under which ONNX names another file, and the names of what repeats.
-    if b"location" in data or mentions(outline(data), tuple(name.encode() for name in LOOPS)):
+    elsewhere = any(b"location" in part for part in outlined)
+    if elsewhere or mentions(outlined.network, tuple(name.encode() for name in LOOPS)):
         import onnx
         from google.protobuf.message import DecodeError
 
@@ -79,7 +85,6 @@ def require_whole(data: bytes, path: Path) -> bytes:
             model = onnx.load_model_from_string(data)
             _require_whole(model, path)
             _require_end(model, path)
-    return data
 
 
 def _require_end(model: onnx.ModelProto, path: Path) -> None:

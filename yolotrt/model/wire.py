@@ -7,45 +7,64 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-_GRAPH, _INITIALIZER = 7, 5
-"""Numbers of ``ModelProto.graph`` and ``GraphProto.initializer``."""
+from typing import NamedTuple
+
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+"""Numbers of ``ModelProto.graph``, ``GraphProto.initializer`` and ``TensorProto.raw_data``."""
+
+_FEW = 512
+"""Bytes of an initializer that are sooner searched than stepped over."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def outline(data: bytes) -> bytes:
-    """Return a serialised model without the main graph's initializers; what is no model, whole."""
+class Outline(NamedTuple):
+    """What is left of a serialised model without its weights; what is no model is left whole.
+
+    Attributes:
+        network: Everything but the main graph's initializers.
+        initializers: Those, without their values: names, types, and where values lie in other files.
+    """
+
+    network: bytes
+    initializers: bytes
+
+
+def outline(data: bytes) -> Outline:
+    """Return a serialised model without its weights."""
+    network: list[bytes] = []
+    initializers: list[bytes] = []
     try:
-        return b"\n".join([data[a:b] for a, b in _without_weights(data)])
+        for number, begin, end in _fields(data, 0, len(data)):
+            if number != _GRAPH:
+                network.append(data[begin:end])
+                continue
+            for inner, first, last in _fields(data, begin, end):
+                if inner != _INITIALIZER:
+                    network.append(data[first:last])
+                elif last - first < _FEW:
+                    initializers.append(data[first:last])
+                else:
+                    values = _fields(data, first, last)
+                    initializers += [data[a:b] for field, a, b in values if field != _RAW_DATA]
     except IndexError:
-        return data
+        return Outline(data, b"")
+    return Outline(b"\n".join(network), b"\n".join(initializers))
 
 
 def mentions(outlined: bytes, words: tuple[bytes, ...]) -> bool:
-    """Whether a word, such as an operator's name, occurs in what :func:`outline` left of a model."""
+    """Whether a word, such as an operator's name, occurs in a part of an :class:`Outline`."""
     return any(word in outlined for word in words)
-
-
-def _without_weights(data: bytes) -> list[tuple[int, int]]:
-    """Return where everything but the main graph's initializers lies; IndexError if it is no model."""
-    found: list[tuple[int, int]] = []
-    for number, begin, end in _fields(data, 0, len(data)):
-        if number == _GRAPH:
-            inner = _fields(data, begin, end)
-            found += [(a, b) for inner_number, a, b in inner if inner_number != _INITIALIZER]
-        else:
-            found.append((begin, end))
-    return found
 
 
 def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int]]:
     """Return number, begin and end of each field that has a length."""
     found = []
     while at < end:
-        key, at = _varint(data, at)
+        key, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
         kind = key & 7
         if kind == _BYTES:
-            size, at = _varint(data, at)
+            size, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
             found.append((key >> 3, at, at + size))
             at += size
         elif kind == _VARINT:

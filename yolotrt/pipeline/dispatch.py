@@ -6,7 +6,6 @@ A group is one or several batches, which run one after another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -111,6 +110,8 @@ class ThreadsDispatcher:
     def __init__(self, work: Sequence[Batches], lanes: int) -> None:
         self._work = work
         self._lanes = lanes
+        from concurrent.futures import ThreadPoolExecutor  # whoever takes groups in series needs none
+
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="yolotrt-group")
 
     def run(self, job: BatchJob[T]) -> list[T]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from yolotrt.arrays import I64, Bits, Frame
-from yolotrt.data.coco.names import category_ids
 from yolotrt.data.yuv import YuvFrame
 from yolotrt.errors import DeviceError, ImageError
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline import adapters
-from yolotrt.pipeline.tile_use import FrameTiles
 from yolotrt.timing.trace import FrameTrace
+
+if TYPE_CHECKING:
+    from yolotrt.pipeline.tile_use import FrameTiles
 
 
 class Unmerged(Protocol):
@@ -84,6 +84,8 @@ class FrameResult:
 
     def masks_array(self) -> Bits:
         """Return the masks as (n, h, w) booleans; see :func:`yolotrt.pipeline.adapters.masks_array`."""
+        from yolotrt.pipeline import adapters  # most applications need none of them
+
         return adapters.masks_array(self.detections, self.frame_wh)
 
     def to_coco(self, image_id: int | str = 1) -> list[dict[str, Any]]:
@@ -91,6 +93,9 @@ class FrameResult:
 
         Category ids are COCO's if all classes are COCO's, and else count from 1 in the network's order.
         """
+        from yolotrt.data.coco.names import category_ids
+        from yolotrt.pipeline import adapters
+
         found = adapters.coco_objects(self.detections, self.frame_wh, category_ids(self.names), self.names)
         return [{"image_id": image_id, **record} for record, _area in found]
 
@@ -100,6 +105,8 @@ class FrameResult:
         Raises:
             MissingDependency: supervision is not installed.
         """
+        from yolotrt.pipeline import adapters
+
         return adapters.to_supervision(self.detections, self.frame_wh, self.names)
 
     def to_dataframe(self) -> Any:
@@ -108,6 +115,8 @@ class FrameResult:
         Raises:
             MissingDependency: pandas is not installed.
         """
+        from yolotrt.pipeline import adapters
+
         return adapters.to_dataframe(self.detections, self.names)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolotrt.errors import UsageError
-from yolotrt.geometry.regions import Regions
-from yolotrt.geometry.tiles import TileGrid
+
+if TYPE_CHECKING:
+    from yolotrt.geometry.regions import Regions
+    from yolotrt.geometry.tiles import TileGrid
 
 REFRESH = 15
 """Frames after which every tile has been looked at again, unless asked otherwise: half a second of 30 fps."""
@@ -64,8 +67,6 @@ class TileChoice:
             UsageError: It is none of these.
             InputError: The file cannot be read, or holds no polygons.
         """
-        from yolotrt.data.regions import read_regions
-
         regions, adaptive = None, None
         for word in _words(text):
             name, _, value = word.strip().partition(":")
@@ -74,6 +75,8 @@ class TileChoice:
             if name == "adaptive" and (not value or value.isdecimal()):
                 adaptive = Adaptive(int(value)) if value else Adaptive()
             elif name == "roi" and value:
+                from yolotrt.data.regions import read_regions
+
                 regions = read_regions(Path(value))
             else:
                 raise UsageError(f"--tiles {text!r} is unknown.", hint=_HINT)

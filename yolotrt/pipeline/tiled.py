@@ -16,16 +16,13 @@ from yolotrt.arrays import Frame as Frame
 from yolotrt.backends.base import Engine
 from yolotrt.backends.loading import open_engine
 from yolotrt.errors import UsageError
-from yolotrt.pipeline.adaptive import AdaptivePipeline
 from yolotrt.pipeline.flights import InTurn, Pending, in_order
 from yolotrt.pipeline.frames import FrameResult as FrameResult
 from yolotrt.pipeline.host import HostPipeline
 from yolotrt.pipeline.on_gpus import gpus_of
-from yolotrt.pipeline.runners import Runner, cameras_on
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
-from yolotrt.pipeline.tracking import Tracking
 from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
 
@@ -33,8 +30,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # of the type checker; Python has it from 3.11 on
 
     from yolotrt.cuda.device import Device
+    from yolotrt.pipeline.adaptive import AdaptivePipeline
     from yolotrt.pipeline.device.pipeline import DevicePipeline
+    from yolotrt.pipeline.runners import Runner
     from yolotrt.pipeline.settings import PipelineKeywords
+    from yolotrt.pipeline.tracking import Tracking
 
 
 class TiledPipeline:
@@ -78,7 +78,11 @@ class TiledPipeline:
         gpus = gpus_of(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         self._on_gpus: DevicePipeline | None = None
-        self._tracking = Tracking() if settings.track else None
+        self._tracking: Tracking | None = None
+        if settings.track:
+            from yolotrt.pipeline.tracking import Tracking
+
+            self._tracking = Tracking()
         self._adaptive: AdaptivePipeline | None = None
 
         def plain(settings: PipelineSettings, *, takes_turns: bool) -> HostPipeline | DevicePipeline:
@@ -94,6 +98,9 @@ class TiledPipeline:
             self._runner = plain(settings, takes_turns=takes_turns)
             self._on_gpus = None if isinstance(self._runner, HostPipeline) else self._runner
         else:  # its pipelines take turns among themselves
+            from yolotrt.pipeline.adaptive import AdaptivePipeline
+            from yolotrt.pipeline.runners import cameras_on
+
             self._runner = self._adaptive = AdaptivePipeline(
                 lambda settings: plain(settings, takes_turns=True),
                 engine.file,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from yolotrt.bench.statistics import Interval, Ratio
+if TYPE_CHECKING:
+    from yolotrt.bench.statistics import Interval, Ratio
 
 NOT_MEASURED = "-"
 

@@ -18,7 +18,6 @@ from yolotrt.data.foreign import VIDEO_ENDINGS
 from yolotrt.data.images import EXTENSIONS
 from yolotrt.distribution import install_hint
 from yolotrt.errors import InputError, ModelError, YoloTrtError
-from yolotrt.model.weights import RELEASES, can_obtain, is_published, obtain_weights
 from yolotrt.progress import Say
 from yolotrt.text import shell_words
 
@@ -44,6 +43,8 @@ def find_model(
         InputError: The path does not exist, or there is no default model.
         ModelError: The file is neither weights nor ONNX.
     """
+    from yolotrt.model.weights import is_published  # whoever has an engine needs nothing of weights
+
     if name is None:
         for folder in (engines, Path()):
             for suffix in (".onnx", ".pt"):
@@ -64,6 +65,8 @@ def find_model(
 
 def _published(name: str, engines: Path, may_fetch: MayFetch, say: Say) -> Path:
     """Return weights that Ultralytics publishes: those that are here, or fetched ones."""
+    from yolotrt.model.weights import RELEASES, can_obtain, obtain_weights
+
     target = engines / name
     if target.is_file():
         return target

@@ -7,16 +7,18 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolotrt.arrays import I64, Frame
 from yolotrt.data.sources import Shot, Source
-from yolotrt.data.video_file import Moment
 from yolotrt.errors import ImageError
 from yolotrt.geometry.detections import Detections
-from yolotrt.pipeline.tile_use import FrameTiles
 from yolotrt.pipeline.tiled import TiledPipeline
 from yolotrt.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from yolotrt.data.video_file import Moment
+    from yolotrt.pipeline.tile_use import FrameTiles
 
 
 @dataclass(frozen=True)

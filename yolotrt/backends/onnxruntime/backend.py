@@ -19,7 +19,6 @@ from yolotrt.backends.base import (
     Precision,
     QdqStyle,
 )
-from yolotrt.backends.onnxruntime.check import require_finite_outputs, require_rounding
 from yolotrt.backends.onnxruntime.cpu import OnnxRuntimeEngine, mapped_errors, new_session
 from yolotrt.errors import UsageError
 from yolotrt.model.held import held_precision
@@ -60,7 +59,7 @@ class OnnxRuntimeBackend:
         if precision not in ("fp32", "fp16"):
             # Its Q/DQ pairs are placed for the processor's kernels; the CUDA provider computes them in FP32.
             return Placement((), f"this {precision} engine was made for the processor")
-        from yolotrt.backends.onnxruntime.gpu import availability
+        from yolotrt.backends.onnxruntime.provider import availability
 
         state = availability()
         return Placement((0,) if state.usable else (), state.reason)
@@ -101,6 +100,8 @@ class OnnxRuntimeBackend:
         Raises:
             BuildError: Its outputs hold NaN or infinity, or this ONNX Runtime would quantise FP16 wrongly.
         """
+        from yolotrt.backends.onnxruntime.check import require_finite_outputs, require_rounding
+
         progress("check with ONNX Runtime", 0, 1)
         require_rounding(model, config)
         data: bytes = model.SerializeToString()

@@ -17,6 +17,7 @@ from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.errors import ArtifactError, ExecutionError
 from yolotrt.model.onnxfile import require_whole
 from yolotrt.model.spec import ModelSpec
+from yolotrt.model.wire import outline
 
 
 @contextlib.contextmanager
@@ -101,8 +102,10 @@ class OnnxRuntimeEngine:
 
     def __init__(self, file: EngineFile) -> None:
         self.file = file
-        self._data: bytes = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
-        require_precision(file, self._data)
+        self._data: bytes = require_unchanged(file, file.path.read_bytes())
+        outlined = outline(self._data)
+        require_whole(self._data, outlined, file.path)
+        require_precision(file, self._data, outlined)
         self._sessions: dict[tuple[int, int], Any] = {}
         self._lanes: dict[tuple[int, int], _Lane] = {}
 

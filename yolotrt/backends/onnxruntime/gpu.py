@@ -19,38 +19,22 @@ import numpy as np
 
 from yolotrt.arrays import F32
 from yolotrt.backends.agreement import adapted_network, require_precision
-from yolotrt.backends.base import Availability, EngineFile
+from yolotrt.backends.base import EngineFile
 from yolotrt.backends.onnxruntime.fixed import fixed_batch, tensor_types
-from yolotrt.backends.onnxruntime.session import PROVIDER, Session
+from yolotrt.backends.onnxruntime.provider import availability as availability
+from yolotrt.backends.onnxruntime.session import Session
 from yolotrt.backends.sidecar import require_unchanged
 from yolotrt.cuda.device import Device
-from yolotrt.cuda.machine import HERE
 from yolotrt.cuda.tensor import TensorType
-from yolotrt.errors import ArtifactError, DeviceError, MissingDependency
+from yolotrt.errors import ArtifactError, DeviceError
 from yolotrt.model.onnxfile import require_whole
+from yolotrt.model.wire import outline
 
 if TYPE_CHECKING:
     import onnx
 
 MOST_IDLE = 8
 """Sessions that are kept though nobody uses them."""
-
-
-def availability(device_index: int = 0) -> Availability:
-    """Say whether the CUDA provider works here; never raises."""
-    import onnxruntime as ort
-
-    if PROVIDER not in ort.get_available_providers():
-        return Availability(
-            False, f"{ort.__version__} has no CUDA provider (the package onnxruntime-gpu has)", builds=True
-        )
-    try:
-        count = HERE.count()
-    except MissingDependency as exc:
-        return Availability(False, exc.message, builds=True)
-    if device_index >= count:
-        return Availability(False, f"{ort.__version__}, but there is no GPU cuda:{device_index}", builds=True)
-    return Availability(True, f"{ort.__version__} on cuda:{device_index}", builds=True)
 
 
 def load(file: EngineFile, device: Device) -> OnnxRuntimeCudaEngine:
@@ -85,7 +69,9 @@ class OnnxRuntimeCudaEngine:
 
         self.file = file
         self.device = device
-        data = require_whole(require_unchanged(file, file.path.read_bytes()), file.path)
+        data = require_unchanged(file, file.path.read_bytes())
+        outlined = outline(data)
+        require_whole(data, outlined, file.path)
         try:
             model = onnx.load_model_from_string(data)
         except Exception as exc:  # protobuf's own error class moved between its versions
@@ -93,7 +79,7 @@ class OnnxRuntimeCudaEngine:
                 f"{file.path} is not a valid ONNX model ({exc}).", hint="Build it again."
             ) from exc
         self._model: onnx.ModelProto = adapted_network(file, model)
-        require_precision(file, data)
+        require_precision(file, data, outlined)
         self._networks: dict[int, tuple[bytes, dict[str, TensorType]]] = {}
         self._sessions: dict[tuple[int, int], Session] = {}  # the longest unused first
 

@@ -14,13 +14,11 @@ import numpy as np
 
 from yolotrt.arrays import F32
 from yolotrt.backends.base import EngineFile
+from yolotrt.backends.onnxruntime.provider import PROVIDER
 from yolotrt.cuda.device import Device
 from yolotrt.cuda.driver import LOST, DeviceLost, OutOfDeviceMemory
 from yolotrt.cuda.tensor import TensorType
 from yolotrt.errors import ArtifactError, DeviceError, EnvironmentFault, ExecutionError
-
-PROVIDER = "CUDAExecutionProvider"
-
 
 _FAILURE = re.compile(r"cuda failure (\d+)")
 """How ONNX Runtime quotes one of CUDA's errors, in lower case."""
