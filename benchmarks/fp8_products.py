@@ -272,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fused-fp8.json"))
     options = parser.parse_args(arguments)
     device, threads = HERE.gpu(), os.cpu_count() or 1
+    device.bind()
     report: dict[str, Any] = {
         "environment": environment(threads, device.info.pci_bus_id), "batch": BATCH, "steps": {},
     }  # fmt: skip
