@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.bench.cameras import Camera, CameraTally, Source, Summarize, fairness
+from yolotrt.bench.cameras import Camera, CameraTally, CountedSource, Summarize, fairness
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, glance, summarize
 from yolotrt.data.queued import FeedCounts
@@ -83,7 +83,7 @@ class RunTally:
         memory: Callable[[], float | None],
         deadline_s: float | None,
         meter: EnergyMeter | None,
-        feeds: Sequence[Source],
+        feeds: Sequence[CountedSource],
     ) -> None:
         self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
         self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter
