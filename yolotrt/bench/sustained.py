@@ -31,7 +31,8 @@ class Sustained:
             short run.
         age: Seconds from reading a frame to its detections.
         detections: Number of detections in the last frame.
-        memory_mib: Memory of the process (resident set) now, MiB; None where the system does not tell.
+        memory_mib: Memory of the process (resident set) now, or of all that work on the run, MiB; None where
+            the system does not tell.
         memory_peak_mib: The largest seen.
         memory_trend: MiB per minute by which it grows, after a first third; None for a short run.
         complaint: Why frames failed.
