@@ -61,6 +61,8 @@ class Ran:
         command_s: Duration of the whole command.
         batch_s: Of the batch, by its report: from when it was planned and workers had been asked for.
         work_s: From the beginning of the first result to the end of the last.
+        before_s: From the command's start to the first result's beginning.
+        after_s: From the last result's end to the command's.
         pictures: How many were looked at.
         lost: Workers that ended.
         rates: Pictures a second of each worker while it worked.
@@ -69,6 +71,8 @@ class Ran:
     command_s: float
     batch_s: float
     work_s: float
+    before_s: float
+    after_s: float
     pictures: int
     lost: int
     rates: tuple[float, ...]
@@ -100,7 +104,7 @@ def run(given: list[object], out: Path, gpus: str | None, *, kill_after: int | N
     """Run a batch; with ``kill_after``, kill a worker once so many results are there."""
     words = [sys.executable, "-m", "yolotrt", "batch", *map(str, given), "-o", str(out)]
     shown = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-    begin = time.perf_counter()
+    begin, since = time.perf_counter(), time.time()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             words, stdout=subprocess.DEVNULL, stderr=errors, env={**os.environ, **shown}
@@ -108,7 +112,7 @@ def run(given: list[object], out: Path, gpus: str | None, *, kill_after: int | N
         if kill_after is not None:
             _kill_one(process, out, kill_after)
         process.wait()
-        took = time.perf_counter() - begin
+        took, until = time.perf_counter() - begin, time.time()
         errors.seek(0)
         if process.returncode:
             raise SystemExit(f"{' '.join(words)} failed: {errors.read()[-2000:]}")
@@ -118,7 +122,8 @@ def run(given: list[object], out: Path, gpus: str | None, *, kill_after: int | N
     workers = done["workers"]
     assert isinstance(workers, list)
     return Ran(
-        took, float(str(done["seconds"])), max(ended) - first, int(str(done["frames"])),
+        took, float(str(done["seconds"])), max(ended) - first, first - since, until - max(ended),
+        int(str(done["frames"])),
         int(str(done["workers_lost"])), tuple(float(w["frames_per_s"]) for w in workers),
     )  # fmt: skip
 

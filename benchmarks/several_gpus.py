@@ -34,6 +34,7 @@ from yolotrt.cuda.device import Device
 from yolotrt.data.measured import read_frames
 from yolotrt.geometry.detections import Detections
 from yolotrt.machine.environment import environment
+from yolotrt.pipeline.device import share
 from yolotrt.pipeline.device.pipeline import DevicePipeline
 from yolotrt.pipeline.device.share import Gpu
 from yolotrt.pipeline.settings import PassMode, PipelineSettings
@@ -46,7 +47,15 @@ TARGETS = {"tiled": 0.62, "tiled+global": 0.7}
 class OverGpus:
     """A pipeline over one or several GPUs that merges in a certain way."""
 
-    def __init__(self, gpus: Sequence[Gpu], way: str, settings: PipelineSettings, *, pinned: bool) -> None:
+    def __init__(
+        self,
+        gpus: Sequence[Gpu],
+        way: str,
+        settings: PipelineSettings,
+        *,
+        pinned: bool,
+        global_tiles: int = share.GLOBAL_TILES,
+    ) -> None:
         file = gpus[0].engine.file
         source = "frame_buffer" if pinned else "pageable"
         source += ", stages measured" if settings.measure else ""
@@ -54,14 +63,19 @@ class OverGpus:
             f"{way}, {source}", file.precision, settings.mode, settings.dispatch, settings.groups
         )
         self.way, self.pinned, self.settings = way, pinned, settings
+        self.global_tiles = global_tiles
         self.found: Detections | None = None
         self._devices = [gpu.device for gpu in gpus]
         self._pipeline = DevicePipeline([gpu.taking_turns() for gpu in gpus], settings)
 
     def prepare(self, frame: Frame) -> None:
         """Make everything for frames of this size; how they are merged is decided here."""
-        with _only(self._devices, self.way):
-            self._pipeline.prepare((frame.shape[1], frame.shape[0]))
+        before, share.GLOBAL_TILES = share.GLOBAL_TILES, self.global_tiles
+        try:
+            with _only(self._devices, self.way):
+                self._pipeline.prepare((frame.shape[1], frame.shape[0]))
+        finally:
+            share.GLOBAL_TILES = before
 
     def measure(self, frame: Frame) -> Measurement:
         """Process one frame."""
@@ -103,6 +117,7 @@ def frames(
     groups: Sequence[int] = (1, 2),
     merged: Sequence[str] = (ON_HOST, THROUGH_HOST, BETWEEN_GPUS),
     sources: Sequence[bool] = (False, True),
+    global_tiles: Sequence[int] = (share.GLOBAL_TILES,),
 ) -> dict[str, Any]:
     """Measure every way in turn.
 
@@ -114,15 +129,23 @@ def frames(
         groups: Of each GPU.
         merged: Ways in which several GPUs' results are merged.
         sources: Whether frames are in page-locked memory.
+        global_tiles: As how many tiles the global pass counts when tiles are dealt out.
     """
     ways = [(ONE, 1), *((way, len(gpus)) for way in merged)]
     subjects = [
-        OverGpus(gpus[:used], way, PipelineSettings(mode, n * used, "graph", measure=measure), pinned=pinned)
+        OverGpus(
+            gpus[:used],
+            way,
+            PipelineSettings(mode, n * used, "graph", measure=measure),
+            pinned=pinned,
+            global_tiles=extra,
+        )
         for mode in modes
         for pinned in sources
         for way, used in ways
         for n in groups
         for measure in ((False, True) if pinned and way in (ONE, BETWEEN_GPUS) else (False,))
+        for extra in (global_tiles if used > 1 and mode == "tiled+global" else (share.GLOBAL_TILES,))
     ]
     with ExitStack() as held:
         for subject in subjects:
@@ -131,7 +154,10 @@ def frames(
         running = [Running(subject) for subject in subjects]
         measure_rounds(running, [frame], StopRule(rounds), WarmupRule(3))
         _require_same(subjects)
-        cases = [_case(entry) for entry in running]
+        cases = [
+            {**_case(entry), "global_tiles": subject.global_tiles}
+            for entry, subject in zip(running, subjects, strict=True)
+        ]
     return {"cases": cases, "ratios": _ratios(cases)}
 
 
@@ -201,6 +227,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda:0,1")
     parser.add_argument("--groups", default="1,2", help="of each GPU; the best of them counts")
     parser.add_argument("--merged", default=f"{ON_HOST},{THROUGH_HOST},{BETWEEN_GPUS}", help="ways of it")
+    parser.add_argument(
+        "--global-tiles",
+        default=str(share.GLOBAL_TILES),
+        help="as how many tiles the global pass counts when they are dealt out; the best of them counts",
+    )
     parser.add_argument("--locked", action="store_true", help="frames in page-locked memory only")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--frames", type=int, default=200, help="of each camera, in a round")
@@ -217,7 +248,13 @@ def main() -> None:
         groups = [int(number) for number in options.groups.split(",")]
         sources = (True,) if options.locked else (False, True)
         measured = frames(
-            gpus, frame, options.rounds, groups=groups, merged=options.merged.split(","), sources=sources
+            gpus,
+            frame,
+            options.rounds,
+            groups=groups,
+            merged=options.merged.split(","),
+            sources=sources,
+            global_tiles=[int(number) for number in options.global_tiles.split(",")],
         )
         report = {
             "environment": environment(os.cpu_count() or 1, gpus[0].device.info.pci_bus_id),

@@ -41,7 +41,7 @@ class Camera:
     complaint: str | None = None
 
 
-class Source(Protocol):
+class CountedSource(Protocol):
     """What a tally reads of a source: of its feed, or of one in another process."""
 
     @property
@@ -63,7 +63,7 @@ class Source(Protocol):
 class CameraTally:
     """Counts for one source while the run goes on."""
 
-    def __init__(self, feed: Source, deadline_s: float | None) -> None:
+    def __init__(self, feed: CountedSource, deadline_s: float | None) -> None:
         self._feed, self._deadline_s = feed, deadline_s
         self._latency, self._age = Reservoir(), Reservoir()
         self._late, self.failed = 0, 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolotrt.artifacts.fields import Count, Seconds
-from yolotrt.bench.cameras import Camera, CameraTally, Source, Summarize, fairness
+from yolotrt.bench.cameras import Camera, CameraTally, CountedSource, Summarize, fairness
 from yolotrt.bench.drift import Course, Reservoir, late_over_early, slope
 from yolotrt.bench.statistics import Summary, glance, summarize
 from yolotrt.data.queued import FeedCounts
@@ -31,7 +31,8 @@ class Sustained:
             short run.
         age: Seconds from reading a frame to its detections.
         detections: Number of detections in the last frame.
-        memory_mib: Memory of the process (resident set) now, MiB; None where the system does not tell.
+        memory_mib: Memory of the process (resident set) now, or of all that work on the run, MiB; None where
+            the system does not tell.
         memory_peak_mib: The largest seen.
         memory_trend: MiB per minute by which it grows, after a first third; None for a short run.
         complaint: Why frames failed.
@@ -83,7 +84,7 @@ class RunTally:
         memory: Callable[[], float | None],
         deadline_s: float | None,
         meter: EnergyMeter | None,
-        feeds: Sequence[Source],
+        feeds: Sequence[CountedSource],
     ) -> None:
         self.cameras = [CameraTally(feed, deadline_s) for feed in feeds]
         self.clock, self._memory, self._deadline_s, self._meter = clock, memory, deadline_s, meter

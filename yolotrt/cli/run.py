@@ -132,7 +132,8 @@ def run(
     For each source a thread fills a short queue; several take turns. A stream that stalls, ends or changes
     its size is opened again and the run goes on; Ctrl-C or an error ends it with the report. Results go
     where --jsonl, --save, --show and --on-frame say, each at its own speed: what one cannot take in time is
-    dropped and counted, or with --drop block waited for.
+    dropped and counted, or with --drop block waited for. On several GPUs each has a process with its sources,
+    which also calls the function of --on-frame for them.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lane:
+class RunLane:
     """What one process works on.
 
     Attributes:
@@ -89,8 +89,8 @@ def work(driver: Connection) -> None:
     """Be such a process.
 
     Args:
-        driver: What is to be done, where results go and a :class:`Lane` come first, then a word to begin, and
-            perhaps one to end.
+        driver: What is to be done, where results go and a :class:`RunLane` come first, then a word to begin,
+            and perhaps one to end.
     """
     from yolotrt.bench.apart import Failure
 
@@ -123,7 +123,13 @@ def work(driver: Connection) -> None:
 
 
 def _process(
-    job: RunJob, outputs: RunOutputs, lane: Lane, sources: Any, pipeline: Any, driver: Connection, send: Any
+    job: RunJob,
+    outputs: RunOutputs,
+    lane: RunLane,
+    sources: Any,
+    pipeline: Any,
+    driver: Connection,
+    send: Any,
 ) -> tuple[Delivery, ...]:
     """Process the sources until they end, or a word comes to end; return what became of the results."""
     from yolotrt.bench.apart import Failure, SayingTally

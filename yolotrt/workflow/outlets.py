@@ -175,19 +175,19 @@ def line_output(target: str, ids: RecordIds) -> Opening[SeenFrame]:
     """Return what writes a line of JSON for each frame (https://jsonlines.org); see :func:`frame_line`.
 
     Args:
-        target: As in :func:`whole_lines`.
+        target: As in :func:`written_lines`.
         ids: The ids.
     """
 
     @contextmanager
     def opened() -> Iterator[Sink[SeenFrame]]:
-        with whole_lines(target)() as write:
+        with written_lines(target)() as write:
             yield lambda seen: write(frame_line(seen, ids))
 
     return opened
 
 
-def whole_lines(target: str) -> Opening[bytes]:
+def written_lines(target: str) -> Opening[bytes]:
     """Return what writes lines.
 
     A file gets its name at the end; if its disk gets full, it holds all whole lines until then.

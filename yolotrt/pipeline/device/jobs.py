@@ -37,7 +37,7 @@ Numbered = Sequence[tuple[int, FramePart]]
 
 
 @dataclass(frozen=True)
-class Step:
+class UploadStep:
     """Rows to be sent next, and the work that needs no more then."""
 
     rows: range
@@ -61,7 +61,7 @@ class FrameJobs:
     rows: range
 
     @cached_property
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[UploadStep]:
         """How rows are sent that are all there: those of the tiles first, as these need them.
 
         Rows that only the global pass reads come behind them: tiles run meanwhile.
@@ -70,13 +70,13 @@ class FrameJobs:
         ends = sorted({part.rows for part in self.parts if part.top == top} | {self.rows.stop})
         bands = [range(*band) for band in pairwise([top, *ends])]
         bands += [range(self.rows.start, top)] if self.rows.start < top else []
-        steps: list[Step] = []
+        steps: list[UploadStep] = []
         waiting, sent = list(enumerate(self.parts)), set[int]()
         for band in bands:
             sent |= set(band)
             ready = [one for one in waiting if sent.issuperset(range(one[1].top, one[1].rows))]
             waiting = [one for one in waiting if one not in ready]
-            steps.append(Step(band, ready))
+            steps.append(UploadStep(band, ready))
         return steps
 
     def captured(self, scope: Scope, dispatcher: DeviceDispatcher, main: Stream) -> FrameJobs:
