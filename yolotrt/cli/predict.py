@@ -235,6 +235,10 @@ def predict(
             say(f"tiles: {tile_words(used)}")
         if save is not None:
             say(f"drawn: {save}")
+            if save_txt:
+                from yolotrt.workflow.label_files import FOLDER
+
+                say(f"labels: {save / FOLDER}")
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")
