@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,6 +161,9 @@ def predict(
         from yolotrt.report.figures import milliseconds
         from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
         from yolotrt.workflow.predict import predict as run
+
+        # Last: while a large library is loaded no other thread goes on, and by now the other one computes.
+        import_module("yolotrt.data.decoders")
 
         settings = PipelineSettings(
             mode=choice(mode, "--mode", PASS_MODES),
