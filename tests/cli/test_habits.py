@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.workflow.test_evaluate import tiny_engine
 from yolotrt.cli.console import LINE_S, Lines, span
-from yolotrt.cli.habits import PREDICTED, as_option, called_here, rewritten
+from yolotrt.cli.habits import PREDICTED, as_option, called_here, rewritten, spaced_classes
 from yolotrt.cli.libraries import missing_library
 from yolotrt.cuda import nvidia, probe
 from yolotrt.data.formats.reader import read_annotations
@@ -36,6 +36,9 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
     assert as_option(["predict", "source=a.jpg"]) == ("--source", "a.jpg")
     assert as_option(["predict", "save_txt=True"]) == ("--save-txt", "")
     assert as_option(["bench", "--budget", "tiles=5ms"]) is None
+    assert spaced_classes(["run", "--classes=person", "car", "-q"]) == ("person,car", "car")
+    assert spaced_classes(["run", "--classes", "[0,", "2]", "v.mp4"]) == ("0,2", "2")
+    assert spaced_classes(["run", "--classes", "0,2", "v.mp4", "2"]) is None
     assert called_here("bench", "--batch") != called_here("predict", "--batch")
 
 
@@ -56,12 +59,22 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
         ("export w.pt --opset 17", "--opset is not needed: it is the newest"),
         ("segment predict model=w.pt", "segment is here: yolotrt predict"),
         ("help", "help is here: yolotrt -h"),
+        ("predict e.onnx a.jpg --classes 0 2", "Type: --classes 0,2 "),
+        ("eval e.onnx", "Add --annotations: "),
         ("predict e.onnx a.jpg --slice_height 512", "the engine's input size"),
     ],
 )
 def test_what_others_call_it_is_told(cli: Cli, words: str, hint: str) -> None:
     done = cli(*words.split())
     assert (done.code, hint in done.err) == (2, True), done.err
+
+
+def test_a_name_that_is_nearly_right_is_suggested(cli: Cli, pictures: Path) -> None:
+    for words in (("predict", "picturs"), ("inspect", "picturs"), ("build", pictures / "0.npg")):
+        done = cli(*words)
+        assert done.code == 1, done.err
+        assert f"Did you mean {'pictures? ' if words[1] == 'picturs' else pictures / '0.png'}" in done.err
+    assert "Did you mean" not in cli("predict", "elsewhere/picturs").err
 
 
 def test_the_newest_engine_that_runs_here_is_taken(cli: Cli, engine: Path, pictures: Path) -> None:
@@ -80,6 +93,7 @@ def test_the_newest_engine_that_runs_here_is_taken(cli: Cli, engine: Path, pictu
     assert "left out: c.engine" in done.err
     assert done.out.rstrip().endswith(" ms)")
     assert Path(PREDICTED, "0.png").is_file()
+    assert f"labels: {PREDICTED}/labels" in done.err
     labels = Path(PREDICTED, "labels", "0.txt").read_text().splitlines()
     assert labels
     assert cli("-q", "predict", pictures / "0.png").err == ""
@@ -192,5 +206,8 @@ def test_a_library_that_the_system_lacks_is_no_bug() -> None:
         fault = missing_library(exc)
     assert fault is not None
     assert fault.message == "cv2 needs libGL.so.1, which this system lacks."
-    assert "apt install libgl1" in (fault.hint or "")
+    assert "apt install libgl1 libglib2.0-0 " in (fault.hint or "")
+    fault = missing_library(ImportError("libxcb.so.1: cannot open shared object file", name="cv2"))
+    assert fault is not None
+    assert "apt install libxcb1 libgl1" in (fault.hint or "")
     assert missing_library(ImportError("No module named 'x'", name="x")) is None

@@ -13,13 +13,18 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from yolotrt.artifacts.hidden import hidden_name, is_at, temporary_file, temporary_folder
 from yolotrt.errors import InputError, StorageError
+from yolotrt.text import closest
 
 OVERNIGHT_S = 24 * 3600.0
 """How long to wait for work that some leave alone overnight, to be taken up again."""
+
+_MOST_NAMES = 2000
+"""Of a folder, that are compared with one that is not in it."""
 
 _COPY = "Only regular files can be used; copy its content into one."
 
@@ -46,10 +51,21 @@ def require_file(path: Path, what: str) -> Path:
     if strange := strange_kind(path):
         raise InputError(f"{path} is {strange}, not {what}.", hint=_COPY)
     if not path.exists():
-        raise InputError(f"{path} does not exist.", hint=f"It should be {what}; check the path.")
+        raise InputError(f"{path} does not exist.", hint=f"{meant(path)}It should be {what}; check the path.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read.", hint="Check its permissions.")
     return path
+
+
+def meant(path: Path | str) -> str:
+    """Return ``Did you mean X? `` for a path that is not there, where something of nearly that name is."""
+    folder, name = os.path.split(os.fspath(path).rstrip("/"))
+    try:
+        with os.scandir(folder or ".") as entries:
+            near = closest(name, [entry.name for entry in islice(entries, _MOST_NAMES)])
+    except (OSError, ValueError):
+        return ""
+    return f"Did you mean {os.path.join(folder, near)}? " if near else ""
 
 
 def real(path: Path) -> Path:

@@ -14,7 +14,7 @@ from yolotrt.errors import ArtifactError
 from yolotrt.model.held import MARKS, held_precision
 from yolotrt.model.interface import Interface, Port, interface_of
 from yolotrt.model.reading import contradiction
-from yolotrt.model.wire import Outline, mentions
+from yolotrt.model.wire import Outlined, mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def require_agreement(file: EngineFile, interface: Interface) -> None:
         raise _contradicted(file, found)
 
 
-def require_precision(file: EngineFile, data: bytes, outlined: Outline) -> None:
+def require_precision(file: EngineFile, data: bytes, outlined: Outlined) -> None:
     """Refuse an ONNX engine that is not in the precision that its sidecar says.
 
     The network is only parsed where names in its bytes make the sidecar doubtful.

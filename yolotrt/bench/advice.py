@@ -17,6 +17,7 @@ COPIES_DOMINATE = 0.3
 DRIFTING = 0.5
 DRIFT_ROUNDS = 20
 FEW_ROUNDS = 10
+FEW = "few rounds"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _incomplete(result: RunResult) -> Iterator[Advice]:
 def _few(result: RunResult) -> Iterator[Advice]:
     if 0 < result.rounds < FEW_ROUNDS:
         yield Advice(
-            "few rounds",
+            FEW,
             f"{result.rounds} frame{'s' * (result.rounds != 1)} per case: too few for percentiles and "
             "intervals.",
             _more_frames(result),

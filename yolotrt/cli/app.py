@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from yolotrt.cli.console import show_warnings, talk
-from yolotrt.cli.habits import as_option, hint_for, rewritten
+from yolotrt.cli.habits import as_option, hint_for, rewritten, spaced_classes
 from yolotrt.cli.libraries import missing_library
 from yolotrt.distribution import __version__
 from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
@@ -143,6 +143,11 @@ def main() -> NoReturn:
                 "Options have two dashes here, and no equals sign in between.",
                 hint=_hint(words, pair[0]) or f"Type: {' '.join(pair)}".rstrip(),
             )
+        if spaced := spaced_classes(words):
+            raise UsageError(
+                f"--classes takes one value: {spaced[1]} would be a source of frames.",
+                hint=f"Type: --classes {spaced[0]}   (a source goes first, or behind --source)",
+            )
         given = rewritten(words)
         code = application(_verb_of(given))(given, standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a verb into this code
@@ -188,7 +193,7 @@ def _usage_error(exc: Exception, words: list[str]) -> int:
     said = io.StringIO()
     show(said)
     print(visible(said.getvalue(), keep="\n"), end="", file=sys.stderr)
-    if here := _hint(words, getattr(exc, "option_name", "")):
+    if here := _hint(words, getattr(exc, "option_name", "")) or _of_missing(exc):
         print(f"hint:  {here}", file=sys.stderr)
     return int(exc.exit_code)
 
@@ -199,6 +204,13 @@ def _hint(words: list[str], option: str) -> str | None:
     if command is not None and any(option in parameter.opts for parameter in command.params):
         return None  # it is an option of ours
     return hint_for(verb, option, {name for name, _ in VERBS})
+
+
+def _of_missing(exc: Exception) -> str | None:
+    """Return what an option that was left out wants, if that is the error."""
+    missing = getattr(exc, "param", None) if type(exc).__name__ == "MissingParameter" else None
+    name, wants = next(iter(getattr(missing, "opts", ())), ""), getattr(missing, "help", None)
+    return f"Add {name}: {wants}" if name.startswith("--") and wants else None
 
 
 def _show_traceback(exc: Exception) -> None:

@@ -124,11 +124,12 @@ def engines_and_sources(targets: list[str] | None, option: list[str] | None) -> 
 
 
 def _require_there(sources: list[str]) -> None:
+    from yolotrt.artifacts.files import meant
     from yolotrt.data.named import HINT, local_paths
 
     for path in local_paths(sources):
         if not os.path.lexists(path):
-            raise InputError(f"{path} does not exist.", hint=HINT)
+            raise InputError(f"{path} does not exist.", hint=f"{meant(path)}{HINT}")
 
 
 def detection_settings(conf: float, iou: float, max_det: int) -> DecodeSettings:

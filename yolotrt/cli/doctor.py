@@ -9,6 +9,7 @@ from typing import Any
 
 import yolotrt
 from yolotrt.cli.console import emit_json, stdout, warn
+from yolotrt.cli.libraries import missing_library
 from yolotrt.cli.options import JsonTarget
 from yolotrt.cli.outputs import Overwrite, claim_outputs, json_output
 from yolotrt.errors import EnvironmentFault
@@ -35,7 +36,7 @@ def doctor(overwrite: Overwrite = False, json: JsonTarget = None) -> None:
     report = _examine()
     if json != "-":
         _print(report)
-    for message in _doubts(report["distribution"]):
+    for message in (*_doubts(report["distribution"]), *_opencv()):
         warn(message)
     emit_json(json, EXAMINED.to_json(Examined(**report)))
 
@@ -84,6 +85,15 @@ def _doubts(distribution: dict[str, Any]) -> Iterator[str]:
             f"of yolotrt's files, {len(changed)} are not as they were installed, such as {changed[0]}. "
             f"Install {distribution['name']} again."
         )
+
+
+def _opencv() -> Iterator[str]:
+    """Say why OpenCV does not load, if it does not: nothing that reads pictures works without it."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as exc:
+        fault = missing_library(exc)
+        yield f"{fault.message} {fault.hint}" if fault else f"OpenCV does not load: {exc}"
 
 
 def _nvidia_driver() -> str:

@@ -164,6 +164,28 @@ def rewritten(words: Sequence[str]) -> list[str]:
     return [*first, *rest]
 
 
+_PLAIN = re.compile(r"[\w-]+")
+
+
+def spaced_classes(words: Sequence[str]) -> tuple[str, str] | None:
+    """Return classes that were typed with spaces, as Ultralytics takes them: the value to type, and the last.
+
+    The words behind the first would be sources: ``2`` is a camera. A file of that name stays one.
+    """
+    values: list[str] = []
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name != "--classes":
+            continue
+        values = [value] if equals else []
+        for follows in words[place + 1 :]:
+            plain = follows.strip("[],")
+            if values and (not _PLAIN.fullmatch(plain) or plain[0] == "-" or os.path.lexists(follows)):
+                break
+            values.append(plain)
+    return (",".join(values), values[-1]) if len(values) > 1 else None
+
+
 def as_option(words: Sequence[str]) -> tuple[str, str] | None:
     """Return ``key=value`` of a command line, which Ultralytics takes, as an option and its value; or None.
 

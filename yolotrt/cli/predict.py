@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -161,6 +162,9 @@ def predict(
         from yolotrt.workflow.accuracy_bound.thresholds import threshold_note
         from yolotrt.workflow.predict import predict as run
 
+        # Last: while a large library is loaded no other thread goes on, and by now the other one computes.
+        import_module("yolotrt.data.decoders")
+
         settings = PipelineSettings(
             mode=choice(mode, "--mode", PASS_MODES),
             groups=groups,
@@ -235,6 +239,10 @@ def predict(
             say(f"tiles: {tile_words(used)}")
         if save is not None:
             say(f"drawn: {save}")
+            if save_txt:
+                from yolotrt.workflow.label_files import FOLDER
+
+                say(f"labels: {save / FOLDER}")
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")

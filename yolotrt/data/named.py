@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
-from yolotrt.artifacts.files import strange_kind
+from yolotrt.artifacts.files import meant, strange_kind
 from yolotrt.data.images import EXTENSIONS, has_known_ending, list_images
 from yolotrt.data.kinds import SCENE, is_picture
 from yolotrt.errors import ImageError, InputError, PictureWarning
@@ -153,7 +153,7 @@ def _places(text: str) -> Iterator[Synthetic | Live | Piped | Path]:
     elif has_magic(text) and not os.path.lexists(text):
         yield from _matches(text)
     elif not os.path.lexists(text):
-        raise InputError(f"{text} does not exist.", hint=HINT)
+        raise InputError(f"{text} does not exist.", hint=f"{meant(text)}{HINT}")
     elif strange := strange_kind(Path(text)):
         raise InputError(f"{text} is {strange}, not a picture or video.", hint=HINT)
     else:

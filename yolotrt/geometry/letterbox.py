@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from yolotrt.arrays import F32, U8
@@ -77,6 +76,8 @@ class Letterbox:
         if self.resized_wh == self.image_wh:
             inside[:] = image
         else:
+            import cv2  # a program that starts has better things to load first
+
             inside[:] = cv2.resize(image, self.resized_wh, interpolation=cv2.INTER_LINEAR)
         return out
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar, overload
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -235,6 +234,8 @@ def _counted(bits: U8, *columns: list[int]) -> list[float]:
         bits: Where the rectangles lie.
         columns: First byte of one, bytes from row to row, the same of the other; rows, bytes of a row.
     """
+    import cv2  # a program that starts has better things to load first
+
     counts = []
     for begin, step, other, other_step, rows, size in zip(*columns, strict=True):
         one = np.ndarray((rows, size), np.uint8, bits, begin, (step, 1))

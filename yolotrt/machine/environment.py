@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -107,10 +108,13 @@ def packages() -> dict[str, str | None]:
     OpenCV comes in distributions of several names, so it is asked itself: its versions give a tagged video
     different colours.
     """
-    import cv2
+    opencv = None
+    with contextlib.suppress(ImportError):  # a library of the system is missing; yolotrt doctor names it
+        import cv2
 
+        opencv = cv2.__version__
     return {
-        "opencv": cv2.__version__,
+        "opencv": opencv,
         **{name: package_version(name) for name in (*PACKAGES, *backend_packages())},
     }
 

@@ -86,8 +86,8 @@ def export(
         overwrite: Replace also a file in the target's place that no export wrote.
         trust: Also load weights that Ultralytics' restricted loader refuses. They can run any code.
         progress: Told about each step.
-        on_wait: Told when another process is exporting the same target, and before weights are loaded
-            without restrictions.
+        on_wait: Told when the work begins, when another process is exporting the same target, and before
+            weights are loaded without restrictions.
 
     Raises:
         MissingDependency: torch or ultralytics is not installed.
@@ -111,6 +111,7 @@ def export(
             copy = folder / weights.name  # the exporter writes beside its source
             with mapped_os_errors(copy):
                 shutil.copyfile(weights, copy)
+            on_wait(f"export: {weights.name} ({', '.join(STEPS)}), half a minute or so")
             progress(STEPS[0], 0, len(STEPS))
             yolo = load_weights(copy, weights, trust, on_wait)
             chosen = _choose_head(yolo, head, weights)

@@ -13,7 +13,7 @@ from yolotrt.errors import ModelError
 from yolotrt.model.interface import all_nodes
 from yolotrt.model.interface import metadata as metadata
 from yolotrt.model.reading import read_spec as read_spec
-from yolotrt.model.wire import Outline, mentions
+from yolotrt.model.wire import Outlined, mentions
 
 if TYPE_CHECKING:
     import onnx
@@ -64,7 +64,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         ) from exc
 
 
-def require_whole(data: bytes, outlined: Outline, path: Path) -> None:
+def require_whole(data: bytes, outlined: Outlined, path: Path) -> None:
     """Refuse a network that reads other files or may never end, at next to no cost where neither can be.
 
     Args:

@@ -18,7 +18,7 @@ _FEW = 512
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Outline(NamedTuple):
+class Outlined(NamedTuple):
     """What is left of a serialised model without its weights; what is no model is left whole.
 
     Attributes:
@@ -30,7 +30,7 @@ class Outline(NamedTuple):
     initializers: bytes
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes) -> Outlined:
     """Return a serialised model without its weights."""
     network: list[bytes] = []
     initializers: list[bytes] = []
@@ -48,12 +48,12 @@ def outline(data: bytes) -> Outline:
                     values = _fields(data, first, last)
                     initializers += [data[a:b] for field, a, b in values if field != _RAW_DATA]
     except IndexError:
-        return Outline(data, b"")
-    return Outline(b"\n".join(network), b"\n".join(initializers))
+        return Outlined(data, b"")
+    return Outlined(b"\n".join(network), b"\n".join(initializers))
 
 
 def mentions(outlined: bytes, words: tuple[bytes, ...]) -> bool:
-    """Whether a word, such as an operator's name, occurs in a part of an :class:`Outline`."""
+    """Whether a word, such as an operator's name, occurs in a part of an :class:`Outlined`."""
     return any(word in outlined for word in words)
 
 

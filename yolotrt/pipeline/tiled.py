@@ -23,6 +23,7 @@ from yolotrt.pipeline.on_gpus import gpus_of
 from yolotrt.pipeline.settings import PASS_MODES as PASS_MODES
 from yolotrt.pipeline.settings import PassMode as PassMode
 from yolotrt.pipeline.settings import PipelineSettings as PipelineSettings
+from yolotrt.pipeline.tracking import Tracking
 from yolotrt.pipeline.wanted import resolved
 from yolotrt.timing.clock import Clock, now
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from yolotrt.pipeline.device.pipeline import DevicePipeline
     from yolotrt.pipeline.runners import Runner
     from yolotrt.pipeline.settings import PipelineKeywords
-    from yolotrt.pipeline.tracking import Tracking
 
 
 class TiledPipeline:
@@ -71,18 +71,13 @@ class TiledPipeline:
         takes_turns: bool = False,
     ) -> None:
         self._engine = engine
-        self._turn = threading.Lock()
-        self._closed = False
+        self._turn, self._closed = threading.Lock(), False
         self._owned: list[Engine] = []
         settings = resolved(settings or PipelineSettings(), engine.file.spec.names)
         gpus = gpus_of(engine, global_engine)
         self._depth = settings.depth if gpus else 1
         self._on_gpus: DevicePipeline | None = None
-        self._tracking: Tracking | None = None
-        if settings.track:
-            from yolotrt.pipeline.tracking import Tracking
-
-            self._tracking = Tracking()
+        self._tracking = Tracking() if settings.track else None
         self._adaptive: AdaptivePipeline | None = None
 
         def plain(settings: PipelineSettings, *, takes_turns: bool) -> HostPipeline | DevicePipeline:

@@ -125,6 +125,10 @@ def saw(ranges: CalibrationRanges) -> str | None:
     return ", ".join(parts)
 
 
+CALIBRATED_ON = "calibrated on"
+"""How the doubt begins that there were few images."""
+
+
 def doubts(ranges: CalibrationRanges) -> tuple[str, ...]:
     """Return what makes ranges doubtful, a sentence each; nothing is known of caches of earlier versions."""
     key, seen = ranges.key, ranges.seen
@@ -134,7 +138,7 @@ def doubts(ranges: CalibrationRanges) -> tuple[str, ...]:
     if used < FEW_IMAGES:
         same = f" ({len(key.images) - distinct} more are copies)" if distinct < len(key.images) else ""
         found.append(
-            f"calibrated on {used} image{'s' * (used != 1)}{same}: give {FEW_IMAGES} or more, better 100, "
+            f"{CALIBRATED_ON} {used} image{'s' * (used != 1)}{same}: give {FEW_IMAGES} or more, better 100, "
             "like those of your camera"
         )
     if seen is None:

@@ -28,6 +28,7 @@ from yolotrt.evaluation.groundtruth import load_ground_truth
 from yolotrt.geometry.detections import Detections
 from yolotrt.pipeline.tiled import PASS_MODES, PassMode
 from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.quantization.witness import CALIBRATED_ON
 from yolotrt.workflow.build import BuildRequest, build_engine
 from yolotrt.workflow.evaluate import EngineAccuracy, evaluate_modes
 from yolotrt.workflow.passes import BOTH_NOTE, measure_both
@@ -187,8 +188,21 @@ def _build(settings: DemoSettings, progress: Progress, say: Say) -> dict[Precisi
             calib_data=out,
             overwrite=settings.overwrite,
         )
-        built[precision] = build_engine(request, progress=progress, say=say).file
+        built[precision] = build_engine(request, progress=progress, say=_on_purpose(say)).file
     return built
+
+
+def _on_purpose(say: Say) -> Say:
+    """Say as a note what would be a warning if the demo had not chosen it."""
+
+    def told(message: str) -> None:
+        if message.startswith(f"warning: {CALIBRATED_ON}"):
+            message = (
+                "note: the demo calibrates on few scenes, which are alike; give yours about 100 pictures"
+            )
+        say(message)
+
+    return told
 
 
 def _evaluate(
