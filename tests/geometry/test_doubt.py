@@ -92,7 +92,7 @@ def test_they_fall_by_the_square_inside_something_larger() -> None:
     assert dict(merged(away, dog(0.2)))[CAT] == pytest.approx(divided(0.9, n + 2 * (n * n - n)), abs=1e-4)
 
 
-def test_nothing_is_unseen_where_nothing_looked() -> None:
+def test_nothing_is_silence_where_nothing_looked() -> None:
     assert merged(one(*WALL, label=CAT, score=0.9), None) == [(CAT, 0.9)]
 
 

@@ -52,7 +52,7 @@ LOUDER = 2.0
 """How much more silence says at a threshold of zero; see :func:`heard_of`."""
 
 LAST = 1 + 2.0**-12
-"""Times the threshold: where an unseen object ends up at least."""
+"""Times the threshold: where an object ends up at least that it has to see and says nothing about."""
 
 ORDER = 2.0**-10
 """Times the threshold: what keeps those that end up there in their order."""
@@ -94,13 +94,18 @@ def visible_area(grid: TileGrid) -> float:
 
 
 def heard_of(
-    objects: Detections, global_: Bits, touches: Bits, visible: float, conf: float
+    objects: Detections,
+    global_: Bits,
+    touches: Bits,
+    visible: float,
+    conf: float,
+    louder: float = LOUDER,
 ) -> tuple[F64, F64]:
     """Weigh what the global pass says about objects of tiles that it has to see by their size.
 
     With n for how many times the sides of an object exceed those of what can just be seen, silence divides
-    the odds by n at the threshold ``CONFIDENT`` and above, and by n + 2 (n² - n) where every guess is told;
-    by the square of that if the object ends at a border of its tile and lies inside a larger one of any
+    the odds by n at the threshold ``CONFIDENT`` and above, and by n + louder (n² - n) where every guess is
+    told; by the square of that if the object ends at a border of its tile and lies inside a larger one of any
     class.
 
     Args:
@@ -109,6 +114,7 @@ def heard_of(
         touches: (n,) which of the others end at or near a border of their tile, also those that were joined.
         visible: Square px from which on it sees; see :func:`visible_area`.
         conf: Score, exclusive, that was asked for.
+        louder: How much more silence says where every guess is told.
 
     Returns:
         (n,) what the odds of each are to be divided by, 1 where nothing speaks against it; and (n,) the best
@@ -120,7 +126,7 @@ def heard_of(
     if not len(own):
         return against, said
     times = np.sqrt(sizes[own] / visible)
-    times += LOUDER * max(0.0, 1 - conf / CONFIDENT) * (times * times - times)
+    times += louder * max(0.0, 1 - conf / CONFIDENT) * (times * times - times)
     if len(seen):
         boxes, of_seen = objects.boxes[own], objects.boxes[seen]
         scores = objects.scores[seen].astype(np.float64)
