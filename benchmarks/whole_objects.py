@@ -5,7 +5,8 @@ single enlarged photographs, whose objects tiles see in pieces. The rules of ``y
 were chosen on frames of some of the images, and are judged on frames of the others. Each frame is looked at
 once; passes are merged from that look, above two confidences: one at which a precision-recall curve is nearly
 complete, and the usual one of ``predict`` and ``run``. Beside both rules there is the first of them alone,
-that pieces of what the global pass saw as another class count half, and none.
+that pieces of what the global pass saw as another class count half, and none; and near a confidence of zero
+both with other strengths of the second.
 
     python -m benchmarks.whole_objects ENGINE --images DIR --annotations FILE --out DIR [--frames N]
 """
@@ -36,7 +37,7 @@ from yolotrt.evaluation.mosaic import plan_mosaics, write_mosaics
 from yolotrt.evaluation.recall import SmallRecall
 from yolotrt.evaluation.run import annotated_images
 from yolotrt.geometry.detections import CONFIDENT, Detections, PerImage
-from yolotrt.geometry.doubt import doubted, halved
+from yolotrt.geometry.doubt import doubted, halved, heard_of, lowered, visible_area
 from yolotrt.geometry.seams import GLOBAL_PASS
 from yolotrt.geometry.tiles import TileGrid
 from yolotrt.machine.environment import environment
@@ -53,6 +54,9 @@ RULE = "tiled+global"
 NOTHING = "tiled+global, nothing doubted"
 HALVED = "tiled+global, pieces halved"
 WAYS = ("global", "tiled", NOTHING, HALVED, RULE)
+LOUDER = {f"{RULE}, louder {times:g}": times for times in (0.0, 1.0, 3.0)}
+"""How much more silence says near a confidence of zero; it makes no difference at the usual one."""
+
 SIZES = ("ap", "small", "medium", "large")
 
 FRAME_WH = (3840, 2160)
@@ -82,15 +86,23 @@ def ways(seen: FrameResult, grid: TileGrid, settings: PipelineSettings) -> dict[
         "tiled": merge_frame(tiles, grid, None, settings.merge),
         RULE: merge_frame(tiles, grid, whole, settings.merge, conf=conf),
     }
+    for way in LOUDER.keys() & ways_above(conf):
+        heard = heard_of(objects, global_, touches, visible_area(grid), conf, LOUDER[way])
+        scores[way] = lowered(scores[HALVED], *heard, conf)
     for way, weighed in scores.items():
         found[way] = best_of_views(replace(objects, scores=weighed), tile, settings.merge)
-    return {way: wanted(found[way], settings) for way in WAYS}
+    return {way: wanted(found[way], settings) for way in ways_above(conf)}
+
+
+def ways_above(conf: float) -> tuple[str, ...]:
+    """Return what is compared above a confidence."""
+    return WAYS if conf >= CONFIDENT else (*WAYS, *LOUDER)
 
 
 def measure(engine: Engine, folder: Path, limit: int | None) -> list[dict[str, Any]]:
     """Return a row for each way and confidence."""
     truth = load_ground_truth(folder / "instances.json", folder / "images", limit=limit)
-    names, cases = engine.file.spec.names, [(way, conf) for conf in CONFIDENCES for way in WAYS]
+    names, cases = engine.file.spec.names, [(way, conf) for conf in CONFIDENCES for way in ways_above(conf)]
     judges = {case: Evaluator(truth, names) for case in cases}
     small = {case: SmallRecall(truth, names) for case in cases}
     settings = {conf: _settings(conf) for conf in CONFIDENCES}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.pipeline.crowds import GRID, crowd
-from yolotrt.geometry.detections import Detections, PerImage
-from yolotrt.geometry.doubt import doubted, unseen, visible_area
+from yolotrt.geometry.boxes import areas
+from yolotrt.geometry.detections import CONFIDENT, Detections, PerImage
+from yolotrt.geometry.doubt import doubted, heard_of, visible_area
 from yolotrt.geometry.seams import GLOBAL_PASS
 from yolotrt.geometry.tiles import tile_grid
 from yolotrt.pipeline.merge import Candidates, MergeSettings, joined_at_seams, merge_frame
@@ -60,23 +61,57 @@ def test_what_the_global_pass_cannot_see_is_believed(whole: Detections | None) -
     assert (CAT, 0.8) in merged(one(*FUR, label=CAT, score=0.8), whole)
 
 
+TIMES = 640 / 96
+"""How many times the sides of ``WALL`` exceed those of what the global pass can just see."""
+
+LOUD = TIMES + 2 * (TIMES**2 - TIMES)
+"""What its silence about ``WALL`` divides the odds by where every guess is told."""
+
+
+def divided(score: float, by: float) -> float:
+    return 1 / (1 + by * (1 - score) / score)  # in other words than the rule has
+
+
 @pytest.mark.parametrize("score", [0.5, 0.9, 1.0])
-def test_the_odds_of_what_it_had_to_see_fall_with_the_size(score: float) -> None:
-    times, odds = 640 / 96, score / (1 - score) if score < 1 else np.inf
-    expected = 1 / (1 + times / odds)  # in other words than the rule has
-    assert merged(one(*WALL, label=CAT, score=score), Detections.empty(masks=False)) == [
-        (CAT, pytest.approx(expected, abs=1e-4))
-    ]
+@pytest.mark.parametrize(
+    ("conf", "times"), [(0.0, LOUD), (0.125, (TIMES + LOUD) / 2), (0.25, TIMES), (0.4, TIMES)]
+)
+def test_the_odds_of_what_it_had_to_see_fall_with_the_size(score: float, conf: float, times: float) -> None:
+    ((label, found),) = merged(one(*WALL, label=CAT, score=score), Detections.empty(masks=False), conf)
+    assert label == CAT
+    assert found == pytest.approx(max(divided(score, times), conf), abs=2e-4)
 
 
-def test_nothing_is_unseen_where_nothing_looked() -> None:
+def test_they_fall_by_the_square_inside_something_larger() -> None:
+    cat = one(*WALL, label=CAT, score=0.999)
+    assert dict(merged(cat, dog(0.2)))[CAT] == pytest.approx(divided(0.999, LOUD**2), abs=1e-4)
+    for whole in (dog(0.09), one(500, 500, 1152, 1152, label=DOG, score=0.2)):  # too faint, not larger
+        assert dict(merged(cat, whole))[CAT] == pytest.approx(divided(0.999, LOUD), abs=1e-4)
+    away = one(600, 600, 1000, 1000, label=CAT, score=0.9)  # from the borders of its tile
+    n = 400 / 96
+    assert dict(merged(away, dog(0.2)))[CAT] == pytest.approx(divided(0.9, n + 2 * (n * n - n)), abs=1e-4)
+
+
+def test_nothing_is_silence_where_nothing_looked() -> None:
     assert merged(one(*WALL, label=CAT, score=0.9), None) == [(CAT, 0.9)]
 
 
-@pytest.mark.parametrize("box", [WALL, (600, 600, 1300, 1300)], ids=["the same", "much the same"])
-def test_a_faint_guess_of_the_same_is_enough(box: tuple[int, ...]) -> None:
-    found = merged(one(*WALL, label=CAT, score=0.9), one(*box, label=CAT, score=0.01))
-    assert (CAT, 0.9) in found or found == [(CAT, 0.01)]  # which may be the whole of it
+@pytest.mark.parametrize("said", [0.01, 0.05, 0.125, 0.25])
+def test_a_faint_guess_of_the_same_counts_for_the_part_that_it_is_confident(said: float) -> None:
+    cat = one(600, 600, 1000, 1000, label=CAT, score=0.9)
+    n = 400 / 96
+    times = 1 + (n + 2 * (n * n - n) - 1) * (1 - said / 0.25)
+    guess = one(600, 600, 1000, 860, label=CAT, score=said)  # also a duplicate
+    ((label, found),) = merged(cat, guess)
+    assert label == CAT
+    assert found == pytest.approx(max(divided(0.9, times), said), abs=1e-4)
+
+
+@pytest.mark.parametrize("left", [600, 512], ids=["inside", "at a border"])
+def test_of_what_ends_at_a_border_more_has_to_be_the_same(left: int) -> None:
+    cat = one(left, 600, left + 400, 1000, label=CAT, score=0.9)
+    part = one(left, 600, left + 160, 1000, label=CAT, score=0.3)  # at an IoU of 0.4
+    assert ((CAT, 0.9) in merged(cat, part)) == (left == 600)
 
 
 def test_what_goes_behind_stays_above_the_least_score_and_in_order() -> None:
@@ -107,13 +142,18 @@ def test_the_least_score_does_not_decide_what_contradicts(least: float) -> None:
 
 def test_crowds_have_all_of_them() -> None:
     """Else the tests that hold the GPU's merging against this one would not notice."""
-    tiles, whole = crowd(2, 16, global_pass=True)
-    assert whole is not None
-    seen = PerImage.of([*tiles, whole])
-    tile = np.where(seen.image == len(tiles), GLOBAL_PASS, seen.image)
-    objects, tile, touches = joined_at_seams(Candidates(seen.found, tile, GRID), MergeSettings())
-    contradicted = doubted(objects, tile == GLOBAL_PASS, touches)
-    not_seen = unseen(objects, tile == GLOBAL_PASS, visible_area(GRID))
-    assert {(bool(a), bool(b)) for a, b in zip(contradicted, not_seen, strict=True)} >= {
-        (False, False), (False, True), (True, True),
-    }  # fmt: skip
+    found: set[tuple[bool, str]] = set()
+    for seed, n in ((2, 16), (5, 40)):
+        tiles, whole = crowd(seed, n, global_pass=True)
+        assert whole is not None
+        seen = PerImage.of([*tiles, whole])
+        tile = np.where(seen.image == len(tiles), GLOBAL_PASS, seen.image)
+        objects, tile, touches = joined_at_seams(Candidates(seen.found, tile, GRID), MergeSettings())
+        global_, visible = tile == GLOBAL_PASS, visible_area(GRID)
+        against, said = heard_of(objects, global_, touches, visible, CONFIDENT)
+        silent = np.sqrt(areas(objects.boxes) / visible)
+        kinds = np.select(
+            [against == 1, said > 0, against > 1.01 * silent], ["believed", "faint", "piece"], "silence"
+        )
+        found |= set(zip(doubted(objects, global_, touches).tolist(), kinds.tolist(), strict=True))
+    assert found >= {*((False, k) for k in ("believed", "faint", "piece", "silence")), (True, "piece")}

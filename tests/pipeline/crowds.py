@@ -72,7 +72,7 @@ def crowd(seed: int, n: int, *, global_pass: bool) -> tuple[list[Detections], De
     if not global_pass:
         return tiles, None
     some = rng.random(n) < 0.7
-    return tiles, ragged(filled(objects[some], rng.uniform(0.3, 0.95, some.sum()), classes[some]))
+    return tiles, ragged(filled(objects[some], rng.uniform(0.03, 0.95, some.sum()), classes[some]))
 
 
 def without_masks(

@@ -39,7 +39,7 @@ def plain_merge(
     found, tile = found.take(keep), tile[keep]
     if whole is not None:
         found = _weighed(found, tile, [joined[i] for i in keep], grid, settings)
-        found = _lowered(found, tile, grid, conf)
+        found = _lowered(found, tile, [joined[i] for i in keep], grid, settings, conf)
     order = best_first(found.boxes, found.scores, found.classes)
     found, tile = found.take(order), tile[order]
     iou = box_overlap(found.boxes, found.boxes)
@@ -68,7 +68,14 @@ def _weighed(
     return Detections(found.boxes, scores, found.classes, found.masks)
 
 
-def _lowered(found: Detections, tile: np.ndarray, grid: TileGrid, conf: float) -> Detections:
+def _lowered(
+    found: Detections,
+    tile: np.ndarray,
+    joined: list[bool],
+    grid: TileGrid,
+    settings: MergeSettings,
+    conf: float,
+) -> Detections:
     """With what the global pass had to see, and did not, behind what it saw; at least just above ``conf``."""
     scores = found.scores.copy()
     shown = min(w / f for w, f in zip(grid.content_wh, grid.frame_wh, strict=True))
@@ -76,10 +83,22 @@ def _lowered(found: Detections, tile: np.ndarray, grid: TileGrid, conf: float) -
     iou = box_overlap(found.boxes, found.boxes)
     for i in np.flatnonzero(tile != GLOBAL_PASS):
         size, s = float(intersection_areas(found.boxes[i], found.boxes[i])), float(scores[i])
-        same = (tile == GLOBAL_PASS) & (found.classes == found.classes[i]) & (iou[i] > 0.3)
-        if size >= visible and not same.any():
-            m = (visible / size) ** 0.5
-            b = s * m / (s * m + 1 - s)
+        if size < visible:
+            continue
+        ends = joined[i] or _near(found.boxes[i], _seen(tile[i], grid), grid, settings.border).any()
+        said, piece = 0.0, False
+        for j in np.flatnonzero(tile == GLOBAL_PASS):
+            score = float(found.scores[j])
+            if found.classes[j] == found.classes[i] and iou[i, j] > (0.5 if ends else 0.3):
+                said = max(said, score)
+            inside = intersection_areas(found.boxes[i], found.boxes[j]) > 0.8 * size
+            larger = intersection_areas(found.boxes[j], found.boxes[j]) > 1.2 * size
+            piece |= bool(ends and inside and larger and score >= 0.1)
+        n = float(np.sqrt(size / visible))
+        n += 2 * max(0.0, 1 - conf / 0.25) * (n * n - n)
+        against = 1 + ((n * n if piece else n) - 1) * max(0.0, 1 - said / 0.25)
+        if against > 1:
+            b = max(s / (s + against * (1 - s)), min(s, said))
             scores[i] = max(b, min(s, conf * (1 + 1 / 4096 + b * (1 / 1024))))
     return Detections(found.boxes, scores, found.classes, found.masks)
 

@@ -8,11 +8,13 @@ neighbours agree. The global pass shows the whole thing. So
   what both passes agree on, and below the user's threshold if it was not far above. Whatever contradicts an
   object scores at least as much, so a threshold that lets the object pass lets that pass, too: this says the
   same at any threshold.
-- an object that tiles found, large enough for the global pass to see it, is *unseen* if that has nothing of
-  its class there. The larger it is, the more that says: the odds that the score stands for are divided by how
-  many times longer its sides are than those of what can just be seen. What would fall below the threshold by
-  that stays just above it, behind all others: with a higher threshold the global pass sees less, and what it
-  does not see is reason to look twice, not to drop anything.
+- an object that tiles found, large enough for the global pass to see it, has to be *heard of* there, as
+  something of its class at that place. A confident guess there confirms it, and none at all is the silence of
+  a witness: the odds that the score stands for are divided by how much that says. It says the more the
+  larger the object is, the fainter the guesses are that would have been told, and still more of what ends at
+  its tile's border inside something larger. A faint guess breaks it for the part that it is confident. What
+  would fall below the threshold stays just above it, behind all others: with a higher threshold the global
+  pass sees less, and what it does not see is reason to look twice, not to drop anything.
 
 docs/tiling.md says on which frames this was chosen, and on which it was judged.
 """
@@ -37,8 +39,20 @@ VISIBLE = 16.0
 SAME = 0.3
 """IoU, exclusive, from which on the global pass saw the same."""
 
+SAME_PIECE = 0.5
+"""The same of what ends at a border: there is more of it than its tile shows."""
+
+LARGER = 1.2
+"""How many times the area of a piece the object has that it lies in, exclusive."""
+
+FAINT = 0.1
+"""Score that the global pass needs for an object in which there are pieces."""
+
+LOUDER = 2.0
+"""How much more silence says at a threshold of zero; see :func:`heard_of`."""
+
 LAST = 1 + 2.0**-12
-"""Times the threshold: where an unseen object ends up at least."""
+"""Times the threshold: where an object ends up at least that it has to see and says nothing about."""
 
 ORDER = 2.0**-10
 """Times the threshold: what keeps those that end up there in their order."""
@@ -79,36 +93,65 @@ def visible_area(grid: TileGrid) -> float:
     return (VISIBLE / scale) ** 2
 
 
-def unseen(objects: Detections, global_: Bits, visible: float) -> Bits:
-    """Return which objects (n,) of tiles the global pass had to see and did not.
+def heard_of(
+    objects: Detections,
+    global_: Bits,
+    touches: Bits,
+    visible: float,
+    conf: float,
+    louder: float = LOUDER,
+) -> tuple[F64, F64]:
+    """Weigh what the global pass says about objects of tiles that it has to see by their size.
+
+    With n for how many times the sides of an object exceed those of what can just be seen, silence divides
+    the odds by n at the threshold ``CONFIDENT`` and above, and by n + louder (n² - n) where every guess is
+    told; by the square of that if the object ends at a border of its tile and lies inside a larger one of any
+    class.
 
     Args:
         objects: Joined detections of one frame.
         global_: (n,) which of them the global pass saw.
+        touches: (n,) which of the others end at or near a border of their tile, also those that were joined.
         visible: Square px from which on it sees; see :func:`visible_area`.
+        conf: Score, exclusive, that was asked for.
+        louder: How much more silence says where every guess is told.
+
+    Returns:
+        (n,) what the odds of each are to be divided by, 1 where nothing speaks against it; and (n,) the best
+        score in [0, 1] of the same in the global pass, 0 without one.
     """
-    result: Bits = ~global_ & (areas(objects.boxes) >= visible)
-    own, seen = np.flatnonzero(result), np.flatnonzero(global_)
-    if len(own) and len(seen):
-        same = box_overlap(objects.boxes[own], objects.boxes[seen]) > SAME
+    against, said = np.ones(len(objects)), np.zeros(len(objects))
+    sizes = areas(objects.boxes)
+    own, seen = np.flatnonzero(~global_ & (sizes >= visible)), np.flatnonzero(global_)
+    if not len(own):
+        return against, said
+    times = np.sqrt(sizes[own] / visible)
+    times += louder * max(0.0, 1 - conf / CONFIDENT) * (times * times - times)
+    if len(seen):
+        boxes, of_seen = objects.boxes[own], objects.boxes[seen]
+        scores = objects.scores[seen].astype(np.float64)
+        same = box_overlap(boxes, of_seen) > np.where(touches[own], SAME_PIECE, SAME)[:, None]
         same &= objects.classes[own][:, None] == objects.classes[seen][None]
-        result[own] = ~same.any(axis=1)
-    return result
+        said[own] = np.where(same, scores[None], 0.0).max(axis=1)
+        within = intersection_areas(boxes[:, None], of_seen[None]) > INSIDE * sizes[own][:, None]
+        within &= (sizes[seen][None] > LARGER * sizes[own][:, None]) & (scores >= FAINT)[None]
+        times = np.where(touches[own] & within.any(axis=1), times * times, times)
+    against[own] = 1 + (times - 1) * np.maximum(0.0, 1 - said[own] / CONFIDENT)
+    return against, said
 
 
-def lowered(scores: F32, which: Bits, sizes: F64, visible: float, conf: float) -> F32:
-    """Return scores with those of unseen objects lowered, but not to the threshold or below.
+def lowered(scores: F32, against: F64, said: F64, conf: float) -> F32:
+    """Return scores with their odds divided, to no less than the global pass said, and above the threshold.
 
     Args:
         scores: (n,) in [0, 1].
-        which: (n,) the unseen ones.
-        sizes: (n,) areas, square px.
-        visible: As above.
+        against: (n,) what the odds are divided by, at least 1.
+        said: (n,) as above.
         conf: The threshold, exclusive.
     """
     result: F32 = scores.copy()
+    which = against > 1
     s = scores[which].astype(np.float64)
-    part = np.sqrt(visible / sizes[which])
-    odds = s * part / (s * part + 1 - s)
+    odds = np.maximum(s / (s + against[which] * (1 - s)), np.minimum(s, said[which]))
     result[which] = np.maximum(odds, np.minimum(s, conf * (LAST + odds * ORDER)))
     return result

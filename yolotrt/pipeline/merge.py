@@ -8,7 +8,7 @@ There are four ways in which two detections can be one object, and two to doubt 
 2. two fragments of one object: they are joined, box and mask;
 3. a fragment that was taken for another class than the whole object: the whole one wins;
 4. a piece of what the global pass saw as another class: its score is halved;
-5. what the global pass had to see by its size, and did not: it goes behind the others;
+5. what the global pass had to see by its size, and did not, or only faintly: it goes behind the others;
 6. duplicates: of detections of different tiles that overlap as a whole the best one stays.
 
 Plain suppression and plain greedy merging over all detections, as other tiling tools do it, are there
@@ -28,9 +28,9 @@ import numpy as np
 
 from yolotrt.arrays import I64, Bits
 from yolotrt.errors import UsageError
-from yolotrt.geometry.boxes import Metric, areas
+from yolotrt.geometry.boxes import Metric
 from yolotrt.geometry.detections import Detections, PerImage
-from yolotrt.geometry.doubt import doubted, halved, lowered, unseen, visible_area
+from yolotrt.geometry.doubt import doubted, halved, heard_of, lowered, visible_area
 from yolotrt.geometry.merge import Shape, join, merge, suppress
 from yolotrt.geometry.seams import GLOBAL_PASS, Views, continued, covered, mistaken
 from yolotrt.geometry.tiles import TileGrid
@@ -149,8 +149,7 @@ def seams(seen: Candidates, settings: MergeSettings) -> Detections:
     joined, tile, touches = joined_at_seams(seen, settings)
     global_ = tile == GLOBAL_PASS
     scores = halved(joined.scores, doubted(joined, global_, touches))
-    which = unseen(joined, global_, seen.visible)
-    scores = lowered(scores, which, areas(joined.boxes), seen.visible, seen.conf)
+    scores = lowered(scores, *heard_of(joined, global_, touches, seen.visible, seen.conf), seen.conf)
     return best_of_views(replace(joined, scores=scores), tile, settings)
 
 

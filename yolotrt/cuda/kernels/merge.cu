@@ -141,12 +141,19 @@ extern "C" __global__ void __launch_bounds__(1024) join(const Work* work)
 
 __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.owner[i] == i; }
 
-// The score of an object that the global pass had to see and did not; see lowered() of doubt.py.
-__device__ float lowered(const Work& w, double s, double size)
+// The score of an object whose odds are divided; see lowered() of doubt.py.
+__device__ float lowered(const Work& w, double s, double against, double said)
 {
-    double part = sqrt(w.visible / size);
-    double odds = s * part / (s * part + 1 - s);
+    double odds = fmax(s / (s + against * (1 - s)), fmin(s, said));
     return (float)fmax(odds, fmin(s, w.conf * (LAST + odds * ORDER)));
+}
+
+// By what silence about an object divides its odds; see heard_of() of doubt.py.
+__device__ double silence(const Work& w, double size, bool piece)
+{
+    double times = sqrt(size / w.visible);
+    times += LOUDER * fmax(0.0, 1 - w.conf / CONFIDENT) * (times * times - times);
+    return piece ? times * times : times;
 }
 
 // Weigh what tiles found by what the global pass saw there; see doubt.py. Any grid.
@@ -157,19 +164,22 @@ extern "C" __global__ void weigh(const Work* work)
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < tiled; i += gridDim.x * blockDim.x) {
         if (!contends(w, i)) continue;
         const float* box = w.boxes + 4 * i;
-        double size = area(box);
-        bool contradicted = false, unseen = size >= w.visible;
-        if (!w.views[i].near && !unseen) continue;
+        const bool touches = w.views[i].near;
+        double size = area(box), said = 0;
+        bool contradicted = false, piece = false, has_to_be_seen = size >= w.visible;
+        if (!touches && !has_to_be_seen) continue;
         for (int j = tiled; j < count; ++j) {
             const View& seen = w.views[j];
-            double shared = shared_area(box, seen.box), whole = size + area(seen.box) - shared;
-            if (seen.label == w.views[i].label)
-                unseen = unseen && !(whole > 0 && shared / whole > SAME);
-            else if (w.views[i].near && seen.score >= CONFIDENT && seen.score >= w.views[i].score)
-                contradicted = contradicted || shared > INSIDE * size;
+            double shared = shared_area(box, seen.box), of_seen = area(seen.box), whole = size + of_seen - shared;
+            bool within = touches && shared > INSIDE * size, other = seen.label != w.views[i].label;
+            if (!other && whole > 0 && shared / whole > (touches ? SAME_PIECE : SAME)) said = fmax(said, (double)seen.score);
+            if (other && within && seen.score >= CONFIDENT && seen.score >= w.views[i].score) contradicted = true;
+            if (within && seen.score >= FAINT && of_seen > LARGER * size) piece = true;
         }
         if (contradicted) w.views[i].score *= HALVED;
-        if (unseen) w.views[i].score = lowered(w, w.views[i].score, size);
+        if (!has_to_be_seen) continue;
+        double against = 1 + (silence(w, size, piece) - 1) * fmax(0.0, 1 - said / CONFIDENT);
+        if (against > 1) w.views[i].score = lowered(w, w.views[i].score, against, said);
     }
 }
 

@@ -5,10 +5,14 @@ const int NONE = -1;
 const int MOST_EDGES = 4096;  // fragments that may be joined; with more, or too many pairs, the host merges
 const float NEAR = 0.1f;      // as _NEAR in seams.py, and so on
 const float RIVAL = 0.8f;
-const double INSIDE = 0.8;  // also in doubt.py, with the next five
+const double INSIDE = 0.8;  // also in doubt.py, with the next nine
 const float CONFIDENT = 0.25f;
 const float HALVED = 0.5f;
 const double SAME = 0.3;
+const double SAME_PIECE = 0.5;
+const double LARGER = 1.2;
+const double FAINT = 0.1;
+const double LOUDER = 2;
 const double LAST = 1 + 1.0 / 4096;
 const double ORDER = 1.0 / 1024;
 
