@@ -132,7 +132,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
     camera = RtspCamera(tmp_path)
     camera.on("160x128")
     command = [sys.executable, "-m", "yolotrt", "run", str(engine), "--source", camera.address,
-               "--timeout", "1", "--threads", "1", "--json", "run.json"]  # fmt: skip
+               "--timeout", "0.5", "--threads", "1", "--json", "run.json"]  # fmt: skip
     running = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -141,7 +141,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
         assert running.stderr is not None
         assert "out" in running.stderr.readline()
         camera.stall()
-        time.sleep(2.5)
+        time.sleep(1.2)
         camera.off()
         played = camera.requests.count("PLAY")
         camera.on("320x256")
@@ -161,7 +161,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
     assert counts["sizes"] == [[160, 128], [320, 256]]
     assert counts["interruptions"] >= 1
     assert counts["reconnects"] >= 1
-    assert counts["longest_gap_s"] > 2
+    assert counts["longest_gap_s"] > 1.2
     assert counts["read"] >= found["processed"] + counts["dropped"] > 25
     assert found["memory_peak_mib"] > 0
     assert "320x256" in out

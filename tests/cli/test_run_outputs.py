@@ -226,7 +226,7 @@ def test_an_rtsp_camera_that_stalls_and_one_that_is_not_there_hurt_nobody(
             came[json.loads(running.stdout.readline())["source"]] += 1
         cameras[0].stall()
         after = 0
-        while after < 40 and time.monotonic() < deadline:
+        while after < 25 and time.monotonic() < deadline:
             after += json.loads(running.stdout.readline())["source"] == cameras[1].address
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
@@ -238,6 +238,6 @@ def test_an_rtsp_camera_that_stalls_and_one_that_is_not_there_hurt_nobody(
     assert b"secret" not in err
     stalled, good, missing = read_json(report)["cameras"]
     assert stalled["counts"]["interruptions"] >= 1
-    assert good["processed"] >= 50
+    assert good["processed"] >= 35
     assert (good["counts"]["interruptions"], good["failed"]) == (0, 0)
     assert (missing["processed"], missing["name"]) == (0, "rtsp://127.0.0.1:1/x")

@@ -21,6 +21,7 @@ from tests.data.test_packets import StandIn
 from yolotrt.cuda.nvdec import Nvdec
 from yolotrt.data.colours import FULL_RANGE, VIDEO_RANGE
 from yolotrt.data.packets import OnGpu
+from yolotrt.data.sources import open_source
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.timeline import LiveTimeline
 from yolotrt.data.video import MovingSource, moving_sources
@@ -297,3 +298,13 @@ def test_each_decoder_says_what_it_can_do() -> None:
     assert states["pyav"][0]
     assert "h264" in states["pyav"][1]
     assert isinstance(moving_sources("rtsp://x/y")[0], NetworkStream)
+
+
+def test_a_stream_of_which_no_frame_comes_is_told_with_a_reason(tmp_path: Path) -> None:
+    """MP4 has its index behind the frames, to which a connection does not go back."""
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    path = clip(tmp_path / "v.mp4", 8, images=[np.roll(noise, k, axis=1) for k in range(8)])
+    with served(path.read_bytes()) as address, closing(open_source(address)) as source:
+        with pytest.raises(InputError, match="gave no frame") as caught:
+            list(source.shots(print))
+        assert "MP4 over HTTP" in str(caught.value.hint)

@@ -22,7 +22,7 @@ TICK_S = 1e-9
 _FAR = 3
 """Interquartile ranges from the quartiles to Tukey's far fences."""
 
-GLANCED = 4000
+GLANCED = 2000
 """Samples that a glance looks at, at most."""
 
 

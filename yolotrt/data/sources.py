@@ -180,11 +180,21 @@ class LiveSource:
         return (self.name,)
 
     def shots(self, say: Say) -> Generator[Shot, None, None]:
-        """See :class:`Source`; can be read once."""
+        """See :class:`Source`; can be read once.
+
+        Raises:
+            InputError: No frame came.
+        """
+        moment: Moment | None = None
         while (image := self._stream.read()) is not None:
             moment = self._stream.moment
             assert moment is not None, "every live source says when a frame was"
             yield Shot(f"{self.name}#{moment.index}", on_host(image), moment)
+        if moment is None:
+            raise InputError(
+                f"{self.label} gave no frame.",
+                hint="Try it with ffprobe; MP4 over HTTP needs a server that also sends parts of a file.",
+            )
         say(f"note: {self.label} gives no more frames")
 
     def close(self) -> None:
