@@ -94,7 +94,7 @@ def _run(
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (32, 56, 3), dtype=np.uint8) for _ in range(16)]
     settings = {"mode": "tiled+global", "groups": 2, "dispatch": "threads", "cpu_threads": 2}
-    decode = DecodeSettings(conf=0.5, max_det=20)
+    decode = DecodeSettings(conf=0.5, max_det=6)
     with TiledPipeline.open(engine, decode=decode, **settings) as pipeline:
         watched = Watched(pipeline, after)
         feed = Feed(Script([frames[i % 16] for i in range(count)]), policy="block").start()

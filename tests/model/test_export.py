@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -11,17 +12,15 @@ from yolotrt.errors import InputError, MissingDependency, ModelError
 from yolotrt.model.export import export
 from yolotrt.model.onnxfile import load_onnx, onnx_key, read_spec
 
-try:
-    import ultralytics
-except ImportError:
-    ultralytics = None
+# Found and not imported: with torch that would take a second of every process that collects tests.
+ultralytics = find_spec("ultralytics")
 
 needs_export = pytest.mark.skipif(ultralytics is None, reason="needs the export extra (torch, ultralytics)")
 
 
 @pytest.fixture(scope="module")
 def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26-seg.yaml"
+    source = Path(ultralytics.origin).parent / "cfg" / "models" / "26" / "yolo26-seg.yaml"
     path = tmp_path_factory.mktemp("weights") / "yolo26n-seg.yaml"
     path.write_text(source.read_text())
     return path
@@ -58,7 +57,7 @@ def test_both_heads_come_out_as_specified(
 @needs_export
 @pytest.mark.export
 def test_a_detection_model_is_refused(tmp_path: Path) -> None:
-    source = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26.yaml"
+    source = Path(ultralytics.origin).parent / "cfg" / "models" / "26" / "yolo26.yaml"
     path = tmp_path / "yolo26n.yaml"
     path.write_text(source.read_text())
     with pytest.raises(ModelError, match="segment"):
@@ -112,7 +111,7 @@ def test_weights_that_run_code_are_named_and_run_it_only_when_trusted(tmp_path: 
     with pytest.raises(ModelError, match="cannot be read"):
         export(path, tmp_path / "m.onnx", trust=True, on_wait=warn)
     assert mark.exists()  # the fault was real: without the restricted loader the code runs
-    assert "can run any code" in said[0]
+    assert "can run any code" in said[-1]
 
 
 @needs_export
