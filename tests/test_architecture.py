@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import yolotrt
+from tests.conftest import four_pictures
+from tests.workflow.test_evaluate import tiny_engine
 from tools import architecture
 from yolotrt.backends.names import NAMES
 
@@ -182,6 +184,34 @@ def test_an_engine_is_found_and_loaded_without_what_only_pictures_need() -> None
         "import yolotrt.backends.onnxruntime.backend\n"
     )
     _run_without({"cv2", "av", "rich", "httpx", "onnx", "yolotrt.cuda.device"}, code)
+
+
+def test_one_picture_needs_nothing_of_what_moves_or_is_measured(tmp_path: Path) -> None:
+    engine = str(tiny_engine(tmp_path).path)
+    picture = str(four_pictures(tmp_path / "pictures") / "0.png")
+    code = (
+        f"import sys; sys.argv = ['yolotrt', 'predict', {engine!r}, {picture!r}]\n"
+        "from yolotrt.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit as left: assert left.code == 0\n"
+    )
+    films = {
+        "av",
+        "fractions",
+        "yolotrt.data.video_file",
+        "yolotrt.pipeline.adaptive",
+        "yolotrt.data.regions",
+    }
+    others = {
+        "rich",
+        "httpx",
+        "onnx",
+        "logging",
+        "concurrent.futures",
+        "yolotrt.bench",
+        "yolotrt.cuda.device",
+    }
+    assert "0.png: " in _run_without(films | others, code)
 
 
 OTHERS = sorted(p for room in ("benchmarks", "tools", "tests") for p in (ROOT.parent / room).rglob("*.py"))

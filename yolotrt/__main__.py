@@ -1,6 +1,6 @@
 """``python -m yolotrt``."""
 
-from yolotrt.cli.app import main
+from yolotrt.cli.leave import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -14,7 +14,7 @@ from yolotrt.data.capture import Capture
 from yolotrt.data.kinds import SCENE
 from yolotrt.data.measured import MAX_FRAMES, read_frames, source_files
 from yolotrt.data.named import Live, Stills, label, local_paths, named
-from yolotrt.data.sources import open_source
+from yolotrt.data.sources import Pictures, open_source
 from yolotrt.data.stream import NetworkStream
 from yolotrt.data.video import moving_sources
 from yolotrt.errors import InputError, PictureWarning, UsageError
@@ -72,6 +72,20 @@ def test_patterns_folders_and_several_names_are_one_source(
     assert local_paths(["cam2/[01].png", "scene", "0", "rtsp://u:p@x/y", "new"]) == [
         Path("cam2/0.png"), Path("cam2/1.png"), Path("new"),
     ]  # fmt: skip
+
+
+def test_the_first_picture_may_be_read_ahead(pictures: Path) -> None:
+    first, second = sorted(pictures.iterdir())[:2]
+    source = open_source([str(first), str(second)])
+    assert isinstance(source, Pictures)
+    source.read_ahead()
+    first.unlink()
+    assert [shot.name for shot in source.shots(print)] == [first.name, second.name]
+    first.write_text("no picture")
+    source.read_ahead()
+    said: list[str] = []
+    assert [shot.name for shot in source.shots(said.append)] == [second.name]
+    assert len(said) == 1
 
 
 def test_cameras_and_streams_are_named_without_their_passwords(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ from yolotrt.pipeline.modes import DEFAULT_MODE
 
 if TYPE_CHECKING:
     from yolotrt.arrays import Frame
+    from yolotrt.data.sources import Source
     from yolotrt.pipeline.tile_use import UseTally
     from yolotrt.workflow.identity import Misfits, RecordIds
     from yolotrt.workflow.predict import Found
@@ -184,7 +185,7 @@ def predict(
         )
         with (
             own,
-            closing(open_source(read)) as frames,
+            closing(_begun(open_source(read))) as frames,
             TiledPipeline(loaded(), settings) as pipeline,
             ExitStack() as files,
             progress_bars() as progress,
@@ -246,6 +247,15 @@ def predict(
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")
+
+
+def _begun(source: Source) -> Source:
+    """Return a source, its first picture read: while an engine is loaded there is time for that."""
+    from yolotrt.data.sources import Pictures
+
+    if isinstance(source, Pictures):
+        source.read_ahead()
+    return source
 
 
 def _tally() -> UseTally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -78,6 +78,13 @@ class Pictures:
 
     def __init__(self, label: str, paths: dict[str, Path]) -> None:
         self.label, self._paths = label, paths
+        self._ahead: dict[str, Frame] = {}
+
+    def read_ahead(self) -> None:
+        """Read the first picture now rather than when it is asked for; what is wrong with it is said then."""
+        for name, path in [*self._paths.items()][:1]:
+            with suppress(ImageError):
+                self._ahead[name] = read_image(path)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +100,8 @@ class Pictures:
         """See :class:`Source`."""
         for name, path in self._paths.items():
             try:
-                image = read_image(path)
+                image = self._ahead.pop(name, None)
+                image = read_image(path) if image is None else image
             except ImageError as exc:
                 if len(self._paths) == 1:
                     raise
