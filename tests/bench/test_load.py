@@ -145,7 +145,7 @@ def test_memory_that_is_kept_per_frame_would_be_seen(engine: Path) -> None:
 
 def test_an_object_that_is_kept_per_frame_would_be_seen(engine: Path) -> None:
     kept: list[object] = []
-    watched, _ = _run(engine, 800, lambda _: kept.append(object()))
+    watched, _ = _run(engine, 500, lambda _: kept.append(object()))
     assert _per_frame(watched.blocks) > BLOCKS_PER_FRAME
 
 

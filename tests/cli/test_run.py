@@ -141,14 +141,14 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
         assert running.stderr is not None
         assert "out" in running.stderr.readline()
         camera.stall()
-        time.sleep(1.2)
+        time.sleep(0.8)
         camera.off()
         played = camera.requests.count("PLAY")
         camera.on("320x256")
         deadline = time.monotonic() + 60
         while camera.requests.count("PLAY") == played and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(2)
+        time.sleep(1.5)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     finally:
@@ -161,7 +161,7 @@ def test_an_rtsp_camera_that_stalls_and_comes_back_with_another_size(engine: Pat
     assert counts["sizes"] == [[160, 128], [320, 256]]
     assert counts["interruptions"] >= 1
     assert counts["reconnects"] >= 1
-    assert counts["longest_gap_s"] > 1.2
+    assert counts["longest_gap_s"] > 0.8
     assert counts["read"] >= found["processed"] + counts["dropped"] > 25
     assert found["memory_peak_mib"] > 0
     assert "320x256" in out

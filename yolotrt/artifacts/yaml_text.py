@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 128 << 10
 """Settings and descriptions of datasets are a few kilobytes; parsing takes seconds per megabyte."""
 
+MOST_LEVELS = 100
+"""Brackets that may be open at once."""
+
 Scalar = str | int | bool
 Key = tuple[str, ...]
 
@@ -207,10 +210,21 @@ class YamlText:
         return f"{self.text[:place]}{key[-1]}: {_write(value)}{newline}{indent}{self.text[place:]}"
 
 
+def _deepest(text: str) -> int:
+    """Return how many brackets are open at most, those in texts and comments counted as well."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _compose(path: Path, text: str) -> MappingNode:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
+    if _deepest(text) > MOST_LEVELS:  # the parser's time grows with the square of the open brackets
+        raise InputError(f"{path} is nested too deeply.", hint="Write it with fewer levels.")
     try:
         # Composing gives nodes with their places. Nothing is constructed: no tag is looked up, no merge
         # key is multiplied out.

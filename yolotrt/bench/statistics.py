@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -186,19 +187,25 @@ def resampled_quantiles(
     Returns:
         (resamples,) values.
     """
-    rng = np.random.default_rng(seed)
     ordered, n = np.sort(array), len(array)
     drawn = max(1, round(n if count is None else count))
     position = q * (drawn - 1)
     lower = min(math.floor(position), drawn - 1)
     weight = position - lower
-    below = rng.beta(lower + 1, drawn - lower, resamples)
+    below, above = _neighbours(lower, drawn, bool(weight), seed, resamples)
     first = ordered[np.minimum((below * n).astype(np.intp), n - 1)]
     if not weight:
         return first
-    above = below + (1 - below) * rng.beta(1, drawn - lower - 1, resamples)
     second = ordered[np.minimum((above * n).astype(np.intp), n - 1)]
     return first + (second - first) * weight
+
+
+@lru_cache(maxsize=32)
+def _neighbours(lower: int, drawn: int, both: bool, seed: int, resamples: int) -> tuple[F64, F64]:
+    """Return the order statistics ``lower`` and, of both, the next: the same for all samples of a size."""
+    rng = np.random.default_rng(seed)
+    below = rng.beta(lower + 1, drawn - lower, resamples)
+    return below, below + (1 - below) * rng.beta(1, drawn - lower - 1, resamples) if both else below
 
 
 def _interval(draws: F64, confidence: float) -> Interval:

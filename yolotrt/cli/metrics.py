@@ -12,6 +12,9 @@ from yolotrt.errors import EnvironmentFault, UsageError
 
 _ADDRESS = re.compile(r"(?P<host>[\w.-]*|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 
+_LOOKS_S = 0.05
+"""Seconds between two looks whether the block has ended: it waits that long."""
+
 Publish = Callable[[str], None]
 
 
@@ -64,7 +67,8 @@ def serving(where: tuple[str, int], content_type: str, say: Callable[[str], None
             hint="Choose another port: --metrics :9401",
         ) from exc
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="yolotrt-metrics", daemon=True)
+    serve = server.serve_forever
+    thread = threading.Thread(target=serve, args=(_LOOKS_S,), name="yolotrt-metrics", daemon=True)
     thread.start()
     say(f"metrics: http://{server.server_address[0]!s}:{server.server_address[1]}/metrics")
 
