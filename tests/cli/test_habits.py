@@ -39,6 +39,7 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
     assert spaced_classes(["run", "--classes=person", "car", "-q"]) == ("person,car", "car")
     assert spaced_classes(["run", "--classes", "[0,", "2]", "v.mp4"]) == ("0,2", "2")
     assert spaced_classes(["run", "--classes", "0,2", "v.mp4", "2"]) is None
+    assert "--hide-labels" in (called_here("predict", "--show_conf") or "")
     assert called_here("bench", "--batch") != called_here("predict", "--batch")
 
 

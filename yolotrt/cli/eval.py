@@ -67,7 +67,9 @@ def eval_(
         typer.Option(metavar="5%|1pt", help="The same for the box mAP of small objects."),
     ] = None,
     undecided: Undecided = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images, or frames.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=1, help="Use only the first images, or frames.")
+    ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also print mAP per class.")] = False,
     merge: MergeOption = "seams",
     merge_overlap: MergeOverlap = None,

@@ -25,6 +25,7 @@ _HERE = {
     "--model": "the first word: yolotrt VERB MODEL ...",
     "--project": "--save DIR, or -o FILE.",
     "--show": "--save: pictures and videos are drawn into files. yolotrt run has --show.",
+    "--show-labels": "--hide-labels, which draws no names and scores.",
     "--save-conf": "--json: records carry the scores.",
     "--save-crop": "--json or to_supervision(): boxes and masks to cut by.",
     "--retina-masks": "nothing: masks always have the resolution of the frame.",
@@ -53,7 +54,7 @@ _HERE = {
     "--iterations": "-n FRAMES of yolotrt bench.",
     "--warmUp": "--warmup FRAMES of yolotrt bench; trtexec's are milliseconds.",
     "--best": "yolotrt tune, which measures and recommends.",
-    "--limit": "--limit of yolotrt predict.",
+    "--limit": "-n N of yolotrt predict.",
     "--stream": "nothing: frames are read and given one by one.",
     "--calib": "--images DIR: yolotrt calibrates by itself and caches the ranges.",
     "--memPoolSize": "--workspace MIB.",
@@ -63,6 +64,7 @@ _HERE = {
 _SAME = {
     "--frames": "--limit",
     "--max-frames": "--limit",
+    "--show-conf": "--show-labels",
     "--output": "-o",
     "--weights": "--model",
     "--name": "--project",
@@ -79,6 +81,7 @@ _SAME = {
 _IN_VERB = {
     ("bench", "--limit"): "-n FRAMES.",
     ("run", "--limit"): "--duration SECONDS.",
+    ("run", "-n"): "--duration SECONDS.",
     ("predict", "--project"): "--save DIR.",
     ("predict", "-o"): "--save DIR for pictures and videos, --json FILE for COCO records.",
     ("bench", "--batch"): "--groups (into how many parts tiles are split), or --chunk of yolotrt tune.",
@@ -131,8 +134,8 @@ def called_here(verb: str, option: str) -> str | None:
         verb: The verb it was given to.
         option: As it was typed, without its value.
     """
-    plain = _SAME.get(option, option)
-    for name in (plain, plain.replace("_", "-")):
+    for spelt in (option, option.replace("_", "-")):
+        name = _SAME.get(spelt, spelt)
         if found := _IN_VERB.get((verb, name)) or _HERE.get(name):
             return found
     return None

@@ -24,7 +24,9 @@ def mosaics(
     single: Annotated[
         bool, typer.Option("--single", help="Enlarge each image to a frame of its own instead.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=1, help="Use only the first images.")
+    ] = None,
     overwrite: Overwrite = False,
     json: JsonTarget = None,
 ) -> None:

@@ -97,7 +97,7 @@ AnnotatedImages = Annotated[
     Path | None, typer.Option(help="Folder of the annotated images; a data.yaml names its images itself.")
 ]
 SplitOption = Annotated[str, typer.Option(help="Which images of a data.yaml: val, train or test.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many images.")]
+Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Use at most this many images.")]
 Method = Annotated[
     str,
     typer.Option(

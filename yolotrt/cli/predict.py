@@ -67,7 +67,7 @@ def predict(
     track: Track = False,
     groups: Annotated[int, typer.Option(min=1, help="Number of tile groups.")] = 1,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Look at the first images, or frames, only.")
+        int | None, typer.Option("-n", "--limit", min=1, help="Look at the first images, or frames, only.")
     ] = None,
     save: Annotated[
         Path | None,

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from yolotrt.arrays import F32, F64, Bits
-from yolotrt.geometry.boxes import areas, box_overlap, intersection_areas
+from yolotrt.geometry.boxes import areas, intersection_areas, overlap
 from yolotrt.geometry.detections import CONFIDENT, Detections
 from yolotrt.geometry.tiles import TileGrid
 
@@ -128,13 +128,12 @@ def heard_of(
     times = np.sqrt(sizes[own] / visible)
     times += louder * max(0.0, 1 - conf / CONFIDENT) * (times * times - times)
     if len(seen):
-        boxes, of_seen = objects.boxes[own], objects.boxes[seen]
-        scores = objects.scores[seen].astype(np.float64)
-        same = box_overlap(boxes, of_seen) > np.where(touches[own], SAME_PIECE, SAME)[:, None]
+        shared = intersection_areas(objects.boxes[own][:, None], objects.boxes[seen][None])
+        mine, theirs, scores = sizes[own][:, None], sizes[seen][None], objects.scores[seen].astype(np.float64)
+        same = overlap(shared, mine, theirs, "iou") > np.where(touches[own], SAME_PIECE, SAME)[:, None]
         same &= objects.classes[own][:, None] == objects.classes[seen][None]
         said[own] = np.where(same, scores[None], 0.0).max(axis=1)
-        within = intersection_areas(boxes[:, None], of_seen[None]) > INSIDE * sizes[own][:, None]
-        within &= (sizes[seen][None] > LARGER * sizes[own][:, None]) & (scores >= FAINT)[None]
+        within = (shared > INSIDE * mine) & (theirs > LARGER * mine) & (scores >= FAINT)[None]
         times = np.where(touches[own] & within.any(axis=1), times * times, times)
     against[own] = 1 + (times - 1) * np.maximum(0.0, 1 - said[own] / CONFIDENT)
     return against, said
