@@ -127,27 +127,37 @@ def one_frame(parts: Parts, gpus: int, *, in_place: bool, global_pass: bool) -> 
     shares = deal(split_groups(len(grid.origins), gpus), gpus, runs_global=global_pass)
     host, computed, link = 0.0, [0.0] * gpus, [0.0] * gpus
     row_bytes = FRAME_WH[0] * 3
-    for gpu, share, first, end in _bands(shares, grid, in_place=in_place):
+    bands = _bands(shares, grid, in_place=in_place)
+    at_once = in_place and gpus > 1
+    arrivals: list[float] = []
+    for gpu, _, first, end in bands if at_once else ():  # all copies before the work on them
+        host += parts.call
+        link[gpu] = max(link[gpu], host) + len(range(first, end)) * row_bytes / parts.upload_rate
+        arrivals.append(link[gpu])
+    ends = {gpu: (first, end) for gpu, _, first, end in bands}
+    for index, (gpu, share, first, end) in enumerate(bands):
         if not in_place:  # the copy goes on beside the calls
             host = max(host, parts.copied * end / FRAME_WH[1])
         rows = range(max(first, (own := rows_of(share, grid)).start), min(end, own.stop))
         if not rows:
             continue
-        host += parts.call
-        link[gpu] = max(link[gpu], host) + len(rows) * row_bytes / parts.upload_rate
+        if not at_once:
+            host += parts.call
+            link[gpu] = max(link[gpu], host) + len(rows) * row_bytes / parts.upload_rate
+        there = arrivals[index] if at_once else link[gpu]
         network = parts.batch(max(len(share.tiles), 1)) / max(len(share.tiles), 1)
         for group in share.groups:
             if arrived := sum(first < _need(grid, tile) <= end for tile in group):
                 host += parts.call
                 begun = BEFORE_THE_REST * network * arrived
-                computed[gpu] = max(computed[gpu], link[gpu], host) + begun
+                computed[gpu] = max(computed[gpu], there, host) + begun
             if arrived and max(_need(grid, tile) for tile in group) <= end:
                 host += parts.call
                 computed[gpu] = max(computed[gpu], host) + (1 - BEFORE_THE_REST) * network * len(group)
-        if share.runs_global and end == FRAME_WH[1]:
+        if share.runs_global and (first, end) == ends[gpu]:
             host += parts.call
             alone = parts.global_pass if share.groups else parts.batch(1)
-            computed[gpu] = max(computed[gpu], link[gpu], host) + alone
+            computed[gpu] = max(computed[gpu], there, host) + alone
     for gpu, share in enumerate(shares):
         host += parts.submitted
         drawn = parts.found + parts.drawn * len(share.tiles) / len(grid.origins)
@@ -180,11 +190,29 @@ def cameras(parts: Parts, gpus: int, *, in_place: bool) -> dict[str, float]:
 def _bands(shares: Sequence[Share], grid: TileGrid, *, in_place: bool) -> list[tuple[int, Share, int, int]]:
     """Return which rows are uploaded to which GPU, in the order in which the host starts that."""
     own = [[0, *sorted({FRAME_WH[1], *(_need(grid, t) for t in share.tiles)})] for share in shares]
+    if in_place and len(shares) > 1:  # rows of the tiles first
+        wanted = [
+            list(pairwise(_of_tiles(share, grid, bounds))) for share, bounds in zip(shares, own, strict=True)
+        ]
+        for share, bands in zip(shares, wanted, strict=True):
+            if share.runs_global and bands[0][0] > 0:
+                bands.append((0, bands[0][0]))
+        turns = zip_longest(*wanted)
+        return [(g, shares[g], *band) for turn in turns for g, band in enumerate(turn) if band]
     if in_place:
         turns = zip_longest(*(pairwise(bounds) for bounds in own))
         return [(g, shares[g], *band) for turn in turns for g, band in enumerate(turn) if band]
     rows = sorted({row for bounds in own for row in bounds})
     return [(g, share, *band) for band in pairwise(rows) for g, share in enumerate(shares)]
+
+
+def _of_tiles(share: Share, grid: TileGrid, bounds: Sequence[int]) -> list[int]:
+    """Return the bounds of what a GPU's tiles read, and of all that is below if it runs the global pass."""
+    if not share.tiles:
+        return list(bounds)
+    rows = range(grid.origins[share.tiles[0]][1], max(_need(grid, t) for t in share.tiles))
+    last = FRAME_WH[1] if share.runs_global else rows.stop
+    return [rows.start, *(bound for bound in bounds if rows.start < bound <= last)]
 
 
 def _need(grid: TileGrid, tile: int) -> int:
