@@ -51,6 +51,9 @@ CLIPS = {"photographs": 0, "photographs, pan": PAN}
 SHORTER = {"pan": 3, "crowd": 3, "photographs": 12, "photographs, pan": 30}
 """Videos that are only a part as long as those of a fixed camera."""
 
+SHORTER_EACH = 6
+"""Part of a video of a fixed camera, where all tiles run in each frame."""
+
 
 @dataclass(frozen=True)
 class How:
@@ -138,7 +141,8 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [kind for kind in KINDS if kind in arguments.footage.split(",")]
     clips = [clip for clip in CLIPS if arguments.photographs and clip in arguments.clips.split(";")]
-    wanted = {name: arguments.frames // SHORTER.get(name, 1) for name in (*names, *clips)}
+    usual = SHORTER_EACH if arguments.sample == 1 else 1
+    wanted = {name: arguments.frames // SHORTER.get(name, usual) for name in (*names, *clips)}
     how = How(arguments.refresh, arguments.sample, arguments.threads)
     done = _earlier(arguments.json, wanted, how.sample)
     result = {

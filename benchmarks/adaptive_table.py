@@ -74,9 +74,8 @@ def network_rows(found: Json) -> Rows:
 def gpu_latency_rows(found: Json) -> Rows:
     """Return what frames took on a GPU, below a head."""
     rows: Rows = [
-        ("network", "frame from", "tiles run of 32", "p50, ms: all tiles", "chosen", "ratio",
-         "rows up, and the last looks compared", "choosing", "starting", "waiting", "reading",
-         "choosing of all")
+        ("network", "frame from", "tiles run of 32", "p50, ms: all tiles", "chosen", "ratio", "rows up",
+         "choosing", "starting", "waiting", "reading", "choosing of all")
     ]  # fmt: skip
     for one in found["latency"]:
         every, chosen, stages = one["all"]["p50"], one["chosen"]["p50"], one["stages_p50"]

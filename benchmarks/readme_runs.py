@@ -155,9 +155,10 @@ def adaptive(folder: Path, frames: int | None = None) -> Json:
         "looks": _module(folder, "benchmarks.adaptive_looks", "--footage", "day,dusk,rain,sway,pan"),
         "network": _module(folder, "benchmarks.adaptive", *fewer),
         "each": _module(
-            folder, "benchmarks.adaptive", *fewer, "--footage", "", "--sample", "1", *map(str, taken)
+            folder, "benchmarks.adaptive", *fewer, "--footage", "day,dusk,rain,sway", "--sample", "1",
+            *map(str, taken),
         ),
-    }
+    }  # fmt: skip
 
 
 def download(folder: Path) -> Json:

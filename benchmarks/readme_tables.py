@@ -132,6 +132,8 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "adaptive-looks": ("adaptive", lambda found: rows_table(adaptive_table.looks_rows(found))),
     "adaptive": ("adaptive", lambda found: rows_table(adaptive_table.network_rows(found))),
     "adaptive-gpu": ("adaptive-gpu", lambda found: rows_table(adaptive_table.gpu_latency_rows(found))),
+    "adaptive-gpu-parts": ("adaptive-gpu", lambda found: rows_table(adaptive_table.gpu_parts_rows(found))),
+    "adaptive-gpu-slower": ("adaptive-gpu", lambda found: rows_table(adaptive_table.slower_rows(found))),
     "adaptive-gpu-videos": ("adaptive-gpu", lambda found: rows_table(adaptive_table.gpu_video_rows(found))),
     "measuring": ("measuring measuring-gpu", speed_tables.measuring),
     "peers": ("peers", speed_tables.peers),
