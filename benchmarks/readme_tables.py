@@ -144,8 +144,9 @@ RENDERERS: dict[str, tuple[str, Callable[..., str]]] = {
     "service-load": ("service-load", scaling_tables.service),
     "two-gpus-batch": ("two-gpus", lambda found: f"{batch_gpus.table(found['batch'])}\n"),
     "video-gpu": ("video-gpu", video_table.speeds),
-    "video-asked": ("video-gpu video-gpu-first video-cameras", video_table.asked),
-    "video-agreement": ("video-gpu-fp16 video-gpu", video_table.agreement),
+    "video-asked": ("video-gpu video-gpu-first video-gpu-second video-cameras video-live", video_table.asked),
+    "video-together": ("video-together", video_table.together),
+    "video-agreement": ("video-gpu-fp16 video-gpu-second", video_table.agreement),
     "peer-networks": ("peers", speed_tables.peer_networks),
 }
 """By the name of a block: the files in ``benchmarks/results/`` that it comes from, and what writes it."""

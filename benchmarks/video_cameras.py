@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = Path(name, "run.json")
         memory = watched([*command, "--json", str(report)], options.output.with_suffix(".jsonl"))
         run: dict[str, Any] = msgspec.json.decode(report.read_bytes())
+        for camera in run["cameras"]:
+            camera["name"] = Path(camera["name"]).name
     body = {
         "environment": as_values(environment(os.cpu_count() or 1)), "engine": options.engine.name,
         "clip": options.clip.name, "fps": fps, "options": command[command.index("--mode") :],

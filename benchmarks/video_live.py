@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         of_file = [*run, "--drop", "block", "-o", str(folder / "file.jsonl"), "--source", str(options.clip)]
         subprocess.run(of_file, check=True, stdout=subprocess.DEVNULL)
         told = _live(run, options, folder)
-        report: Line = msgspec.json.decode((folder / "run.json").read_bytes())
+        report: Line = msgspec.json.decode((folder / "run.json").read_text().replace(f"{folder}/", ""))
         right, found, sent = (lines(folder / f"{what}.jsonl") for what in ("file", "live", "sent"))
     fps = 1 / float(np.median(np.diff([line["time_s"] for line in right])))
     alike = compared(right, found, fps)
@@ -96,7 +96,7 @@ def _live(run: Sequence[str], options: argparse.Namespace, folder: Path) -> str:
             playing = _on(camera)
             running.wait()
             said.seek(0)
-            told = said.read()
+            told = said.read().replace(f"{folder}/", "")
     finally:
         playing.kill()
         playing.wait()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from benchmarks.markdown import table_of
 from yolotrt.report.figures import milliseconds
 
@@ -14,6 +16,15 @@ SETTLED_S = 6.0
 """From here on memory is compared, seconds."""
 
 _CLIPS = {"h264": "H.264", "hevc": "HEVC", "hevc10": "HEVC 10 bit"}
+_WAYS = {
+    "nvdec": "NVDEC",
+    "one session": "NVDEC, one session",
+    "pyav": "PyAV and upload",
+    "opencv": "OpenCV and upload",
+    "decoder alone": "NVDEC alone",
+    "one session alone": "one session alone",
+    "network alone": "network alone",
+}
 _RGB = {
     "same RGB": "NumPy's, by the kernels' formula",
     "exact RGB": "FFmpeg's exact conversion",
@@ -26,11 +37,10 @@ def speeds(found: Json) -> str:
     rows = []
     for name, clip in found["clips"].items():
         kilobytes = f"{clip['packet_bytes_per_frame'] / 1e3:.0f} KB"
-        ways = ("nvdec", "pyav", "opencv", "decoder alone", "network alone")
-        times = [milliseconds(clip["mean_ms"][way] / 1e3) for way in ways]
+        mean = {way: milliseconds(ms / 1e3) for way, ms in clip["mean_ms"].items()}
+        times = (mean.get(way, "") for way in _WAYS)
         rows.append((f"{_CLIPS[name]}, {kilobytes} a frame", *times))
-    head = ("clip", "NVDEC", "PyAV and upload", "OpenCV and upload", "NVDEC alone", "network alone")
-    return table_of(head, rows, left=1)
+    return table_of(("clip", *_WAYS.values()), rows, left=1)
 
 
 def agreement(fp16: Json, int8: Json) -> str:
@@ -45,18 +55,20 @@ def agreement(fp16: Json, int8: Json) -> str:
     return table_of(("RGB", f"FP16: {names}", f"INT8: {names}"), rows, left=3)
 
 
-def asked(found: Json, before: Json, cameras: Json) -> str:
+def asked(found: Json, first: Json, second: Json, cameras: Json, live: Json) -> str:
     """Return what was asked of video on a GPU, and what was found.
 
     Args:
         found: Of ``benchmarks.video_gpu``.
-        before: Likewise, of another session.
+        first: Likewise, of a run before, when one session of NVDEC decoded a file.
+        second: Likewise, of another one.
         cameras: Of ``benchmarks.video_cameras``.
+        live: Of ``benchmarks.video_live``.
     """
     clips, run, memory = found["clips"], cameras["run"], cameras["memory"]
 
-    def each(figure: Callable[[Json], float], of: Json = clips) -> str:
-        return ", ".join(f"{_CLIPS[name]} {figure(clip):.2f}" for name, clip in of.items())
+    def each(figure: Callable[[Json], float]) -> str:
+        return ", ".join(f"{_CLIPS[name]} {figure(clip):.2f}" for name, clip in clips.items())
 
     def against(way: str) -> Callable[[Json], float]:
         return lambda clip: clip["mean_ms"]["nvdec"] / clip["mean_ms"][way]
@@ -65,13 +77,18 @@ def asked(found: Json, before: Json, cameras: Json) -> str:
         mean = clip["mean_ms"]
         return float(max(mean["decoder alone"], mean["network alone"]) / mean["nvdec"])
 
+    def of_h264(of: Json, way: str = "nvdec") -> str:
+        mean = of["clips"]["h264"]["mean_ms"]
+        return f"{mean[way] / mean['opencv']:.2f}"
+
     other = [_uploaded(clip) for clip in clips.values()]
     late, read = run["late"], run["counts"]["read"]
     besides = ", ".join(f"{ours:.0f}" for ours, _ in other)
     settled = [entry for entry in memory if entry[0] >= SETTLED_S]
     rows = [
         ("packet to detections, at most 0.75x of decoding by OpenCV on the host, as it was before",
-         f"{each(against('opencv'))}; in a session before {each(against('opencv'), before['clips'])}"),
+         f"{each(against('opencv'))}; H.264 by one session {of_h264(found, 'one session')}, in runs before "
+         f"{of_h264(first)} and {of_h264(second)}"),
         ("the same against PyAV, which takes all cores", each(against("pyav"))),
         ("copied to the GPU a frame: nothing but packets",
          f"{besides} bytes besides; by OpenCV {other[0][1] / 1e6:.0f} MB"),
@@ -82,8 +99,35 @@ def asked(found: Json, before: Json, cameras: Json) -> str:
         ("memory stays",
          f"{settled[0][1]:.1f} MiB after {settled[0][0]:.0f} s, {settled[-1][1]:.1f} at the end; "
          f"of the GPU {settled[0][2]:.1f}, {settled[-1][2]:.1f}"),
+        ("a live camera over RTSP, HEVC", _live(live)),
     ]  # fmt: skip
     return table_of(("asked", "found"), rows, left=2)
+
+
+def _live(found: Json) -> str:
+    delays, age = np.array(found["sent_to_decoded_ms"]), found["run"]["age"]
+    median, slow = (milliseconds(float(np.quantile(delays, q)) / 1e3) for q in (0.5, 0.99))
+    return (
+        f"{found['equal']} of {found['compared']} frames hold what they do in the file, to the bit; "
+        f"{median} ms (p99 {slow}) from sending to decoded, {milliseconds(age['p50'])} on to the result; "
+        f"away for {found['longest_step_s']:.1f} s, and back"
+    )
+
+
+def together(found: Json) -> str:
+    """Return what sharing a batch gains, by frames and cameras."""
+    kinds = {"decoded": "decoded by NVDEC", "pictures": "pictures, uploaded"}
+    rows = []
+    for case in found["cases"]:
+        shared, alone = (case["ms"][way] for way in ("together", "one by one"))
+        agreed = case["agreement"]
+        rows.append((
+            kinds[case["frames"]], str(case["cameras"]), f"{shared['all_p50']:.2f}",
+            f"{alone['first_p50']:.2f}", f"{alone['all_p50']:.2f}",
+            f"{agreed['agree']} of {len(agreed['mask_iou'])}",
+        ))  # fmt: skip
+    head = ("4K frames", "cameras", "one batch, ms", "one by one: first", "last", "objects agree")
+    return table_of(head, rows, left=1)
 
 
 def _uploaded(clip: Json) -> tuple[float, float]:

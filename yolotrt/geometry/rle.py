@@ -49,7 +49,8 @@ def run_lengths(mask: Mask, frame_wh: tuple[int, int]) -> I64:
     places = (mask.x + column) * frame_height + mask.y + row
     # A run that reaches the bottom of the frame goes on at the top of the next column.
     meets = np.flatnonzero(places[2::2] == places[1:-1:2])
-    places = np.delete(places, np.concatenate([2 * meets + 1, 2 * meets + 2]))
+    if meets.size:
+        places = np.delete(places, np.concatenate([2 * meets + 1, 2 * meets + 2]))
     bounds = np.concatenate([[0], places, [frame_width * frame_height]])
     counts: I64 = np.diff(bounds)
     return counts[:-1] if len(counts) % 2 == 1 and counts[-1] == 0 else counts
