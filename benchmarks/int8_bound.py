@@ -168,6 +168,7 @@ def losses(reference: Looked, other: Looked) -> dict[str, Any]:
     row["box_interval"] = [-(box.high or 0) / box.reference, -(box.low or 0) / box.reference]
     if mask is not None:
         row["mask_loss"] = -(mask.relative or 0.0)
+        row["mask_interval"] = [-(mask.high or 0) / mask.reference, -(mask.low or 0) / mask.reference]
     return row
 
 
