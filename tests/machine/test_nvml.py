@@ -17,14 +17,17 @@ import pytest
 
 from tests.cuda.emulated_engine import EmulatedEngine
 from tests.cuda.emulator import HostDriver, emulated
+from yolotrt.bench.apart import Counted, SayingTally
 from yolotrt.bench.result import to_json
 from yolotrt.bench.run import RunRequest, run_bench
 from yolotrt.bench.sweep import EnginePair, SweepSettings
+from yolotrt.data.queued import FeedCounts
 from yolotrt.machine import energy as energy_module
 from yolotrt.machine import nvml as gpu_module
 from yolotrt.machine.energy import energy_meter
 from yolotrt.machine.nvml import gpu_state, handle_of, other_gpu_processes
 from yolotrt.report.result_columns import result_columns
+from yolotrt.timing.clock import now
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,17 @@ class Nvml:
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
     looks = 0
+    opened = 0
     cards = (Card("Display card", "00000000:81:00.0"), Card("Compute card", "00000000:02:00.0"))
 
     class NVMLError(Exception):
         pass
 
-    def nvmlInit(self) -> None: ...
+    def nvmlInit(self) -> None:
+        self.opened += 1
 
-    def nvmlShutdown(self) -> None: ...
+    def nvmlShutdown(self) -> None:
+        self.opened -= 1
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:
         if index >= len(self.cards):
@@ -86,6 +92,8 @@ class Nvml:
         raise self.NVMLError("not supported")
 
     def nvmlDeviceGetTotalEnergyConsumption(self, card: Card) -> int:
+        if not self.opened:
+            raise self.NVMLError("uninitialized")
         if card.name != "Compute card":
             raise self.NVMLError("not supported")
         self.looks += 1
@@ -152,6 +160,15 @@ def test_a_card_that_does_not_tell_its_energy_has_no_meter(nvml: Nvml) -> None:
         before, after = meter.reading(), meter.reading()
         assert before.energy_to(after, 2).per_frame == 2.5
         assert after.energy_to(before, 2).joules == 0, "a counter that began anew"
+
+
+def test_a_process_of_several_leaves_the_counter_to_the_one_that_started_it(nvml: Nvml) -> None:
+    said: list[Counted] = []
+    with energy_meter(["0000:02:00.0"]) as meter:
+        looks = nvml.looks
+        tally = SayingTally(said.append, now, lambda: None, None, meter, [])
+    assert tally.report(FeedCounts()).energy is None, "the library is shut by then"
+    assert (len(said), nvml.looks) == (1, looks)
 
 
 def test_the_library_has_every_name_that_is_used() -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from yolotrt import errors
 from yolotrt.bench.sustained import RunTally, Sustained
 from yolotrt.data.feed import Feed
 from yolotrt.data.queued import FeedCounts
 from yolotrt.errors import YoloTrtError
+from yolotrt.machine.energy import EnergyMeter
 from yolotrt.pipeline.tile_use import TileUse, UseTally
+from yolotrt.timing.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,28 @@ class Counted:
 class SayingTally(RunTally):
     """Counts, and says it to another process, which decides when there is no hope.
 
+    Energy is not counted: a GPU's counter is read once, by that process.
+
     Args:
-        say: Is told, by :meth:`tell`.
-        given: As for :class:`RunTally`.
+        say: Is told.
+        clock: As for :class:`RunTally`, like the rest.
+        memory: The process's MiB.
+        deadline_s: When a frame is late.
+        _meter: Not read.
+        feeds: The sources.
     """
 
-    def __init__(self, say: Callable[[Counted], None], *given: Any) -> None:
-        super().__init__(*given)
-        self._say, self._feeds = say, given[-1]
+    def __init__(
+        self,
+        say: Callable[[Counted], None],
+        clock: Clock,
+        memory: Callable[[], float | None],
+        deadline_s: float | None,
+        _meter: EnergyMeter | None,
+        feeds: Sequence[Feed],
+    ) -> None:
+        super().__init__(clock, memory, deadline_s, None, feeds)
+        self._say, self._feeds = say, feeds
         self._frames: list[tuple[int, float, float, int]] = []
         self._failures: list[tuple[int, Failure]] = []
 

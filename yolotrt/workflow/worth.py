@@ -24,7 +24,7 @@ from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.quantization.places import family
 from yolotrt.text import shell_words
 from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
-from yolotrt.workflow.accuracy_bound.whole import judge_whole
+from yolotrt.workflow.accuracy_bound.one_engine import judge_engine
 from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache, export_if_weights
 from yolotrt.workflow.precision import is_calibrated
 
@@ -163,7 +163,7 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
 def _within(bound: BoundRequest, request: BuildRequest, made: Tried, progress: Progress, say: Say) -> Tried:
     """Return what was made with its loss, or why it is out of question."""
     assert made.engine is not None
-    loss = judge_whole(bound, request, made.engine, progress=progress, say=say)
+    loss = judge_engine(bound, request, made.engine, progress=progress, say=say)
     say(f"{made.precision}: {loss.text}")
     if not loss.held:
         return Tried(made.precision, refused=f"{loss.text}.")

@@ -12,7 +12,7 @@ from yolotrt.bench.percentiles import needed_count
 from yolotrt.bench.result import CaseResult
 from yolotrt.bench.statistics import Summary, paired_ratio
 from yolotrt.machine.memory import Memory
-from yolotrt.workflow.accuracy_bound.whole import ESTIMATED
+from yolotrt.workflow.accuracy_bound.one_engine import ESTIMATED
 from yolotrt.workflow.evaluate import MaxDrop
 
 CLOSE, UNCERTAIN = 0.03, 0.10

@@ -11,7 +11,7 @@ from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.formats.reader import require_images
 from yolotrt.errors import UsageError
 from yolotrt.workflow.accuracy_bound.search import BoundRequest
-from yolotrt.workflow.accuracy_bound.whole import ESTIMATED
+from yolotrt.workflow.accuracy_bound.one_engine import ESTIMATED
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.evaluate import MaxDrop
 

@@ -22,7 +22,7 @@ from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.workflow.accuracy_bound.search import build_within_bound
-from yolotrt.workflow.accuracy_bound.whole import ESTIMATED, judge_whole
+from yolotrt.workflow.accuracy_bound.one_engine import ESTIMATED, judge_engine
 from yolotrt.workflow.build import BuildRequest, build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
@@ -162,7 +162,7 @@ def _built(request: TuneRequest, build: BuildRequest, progress: Progress, say: S
         return build_within_bound(bound, progress=progress, say=say).file
     file = build_engine(build, progress=progress, say=say).file
     if bound is not None:
-        loss = judge_whole(bound, build, file, progress=progress, say=say)
+        loss = judge_engine(bound, build, file, progress=progress, say=say)
         say(f"{build.precision}: {loss.text}")
         if not loss.held:
             raise GateFailed(f"{loss.text}.", hint="Allow more, or leave it out of --precisions.")

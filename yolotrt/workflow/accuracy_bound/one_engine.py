@@ -17,7 +17,7 @@ ESTIMATED: tuple[Precision, ...] = ("int8", "fp16")
 
 
 @dataclass(frozen=True)
-class WholeLoss:
+class EngineLoss:
     """What an engine loses.
 
     Attributes:
@@ -31,14 +31,14 @@ class WholeLoss:
     text: str
 
 
-def judge_whole(
+def judge_engine(
     bound: BoundRequest,
     request: BuildRequest,
     engine: EngineFile,
     *,
     progress: Progress = no_progress,
     say: Say = print,
-) -> WholeLoss:
+) -> EngineLoss:
     """Return what an engine that runs here loses, measured or estimated as ``build --max-drop`` does it.
 
     Args:
@@ -60,4 +60,4 @@ def judge_whole(
     loss, held = judged.losses[worst], not judged.beyond(limit)
     of = f"{judged.limits[worst] * 100:g}" if worst in judged.limits else str(bound.max_drop)
     verdict = "held" if held else "not held"
-    return WholeLoss(loss, held, f"{worst} counts as a loss of {loss * 100:.2f} of {of}: {verdict}")
+    return EngineLoss(loss, held, f"{worst} counts as a loss of {loss * 100:.2f} of {of}: {verdict}")
