@@ -118,7 +118,7 @@ def command_times(found: Row) -> str:
 
 
 def _network(row: Row) -> str:
-    return row["subject"] + (" (kept back)" if row["subject"] in KEPT_BACK else "")
+    return str(row["subject"]) + (" (kept back)" if row["subject"] in KEPT_BACK else "")
 
 
 def _measured(loss: Row | None) -> tuple[str, str, str]:

@@ -23,8 +23,8 @@ from yolotrt.pipeline.settings import PassMode
 from yolotrt.progress import Progress, Say, no_progress
 from yolotrt.quantization.places import family
 from yolotrt.text import shell_words
-from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
 from yolotrt.workflow.accuracy_bound.one_engine import judge_engine
+from yolotrt.workflow.accuracy_bound.search import BoundRequest, build_within_bound
 from yolotrt.workflow.build import BuildRequest, build_engine, calibration_cache, export_if_weights
 from yolotrt.workflow.precision import is_calibrated
 

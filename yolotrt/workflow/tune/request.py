@@ -10,8 +10,8 @@ from yolotrt.bench.budgets import Budgets
 from yolotrt.bench.sweep import SweepSettings
 from yolotrt.data.formats.reader import require_images
 from yolotrt.errors import UsageError
-from yolotrt.workflow.accuracy_bound.search import BoundRequest
 from yolotrt.workflow.accuracy_bound.one_engine import ESTIMATED
+from yolotrt.workflow.accuracy_bound.search import BoundRequest
 from yolotrt.workflow.build import BuildRequest
 from yolotrt.workflow.evaluate import MaxDrop
 

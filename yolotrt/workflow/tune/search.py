@@ -21,8 +21,8 @@ from yolotrt.evaluation.groundtruth import GroundTruth, load_ground_truth
 from yolotrt.machine.memory import peak_memory
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.progress import Progress, Say, no_progress
-from yolotrt.workflow.accuracy_bound.search import build_within_bound
 from yolotrt.workflow.accuracy_bound.one_engine import ESTIMATED, judge_engine
+from yolotrt.workflow.accuracy_bound.search import build_within_bound
 from yolotrt.workflow.build import BuildRequest, build_engine, export_if_weights
 from yolotrt.workflow.evaluate import evaluate_engines
 from yolotrt.workflow.tune.batches import chunked, needed_profiles
