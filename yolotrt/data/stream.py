@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yolotrt.data.packets import DamagedPacket, GpuFrame, OnGpu, PacketDecoder
 from yolotrt.data.timeline import LiveTimeline
+from yolotrt.data.video_container import any_metadata
 from yolotrt.data.video_file import MAX_FPS, Moment
 from yolotrt.data.yuv import AnyFrame
 from yolotrt.errors import InputError
@@ -58,9 +59,7 @@ class NetworkStream:
             options["rtsp_transport"] = "tcp"
         timeout = (self._timeout_s, self._timeout_s)
         try:
-            container = av.open(
-                self._address, "r", options=options, timeout=timeout, metadata_errors="replace"
-            )
+            container = av.open(self._address, "r", options=options, timeout=timeout, **any_metadata())
         except (av.FFmpegError, OSError) as exc:
             why = f"nothing came in {self._timeout_s:g} s" if isinstance(exc, av.ExitError) else _reason(exc)
             raise InputError(f"{self.name} cannot be opened as a video ({why}).", hint=_HINT) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from yolotrt.data.kinds import is_motion_jpeg
 from yolotrt.errors import ImageError
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 CONVERT = "Try it with ffprobe, or convert it: ffmpeg -i IN -c:v libx264 out.mp4"
 
 _PLAYLISTS = ("hls", "concat", "dash", "sdp", "rtsp", "imf")
+
+
+def any_metadata() -> dict[str, Any]:
+    """Return what lets PyAV open a file whose metadata are not UTF-8; from version 19 on it always does."""
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 def open_video(file: BinaryIO, name: str) -> tuple[InputContainer, VideoStream]:
@@ -36,7 +43,7 @@ def open_video(file: BinaryIO, name: str) -> tuple[InputContainer, VideoStream]:
             "r",
             format="mjpeg" if is_motion_jpeg(Path(name)) else None,
             io_open=_refuse,
-            metadata_errors="replace",
+            **any_metadata(),
         )
     except (av.FFmpegError, OSError) as exc:
         raise ImageError(
