@@ -85,8 +85,9 @@ def test_two_processes_do_what_one_does(
     [
         ("os.kill(os.getpid(), 9)", 1, "The process for cpu ended (signal SIGKILL)"),
         ("os.kill(os.getppid(), 2)", 0, "JSON: run.json"),
+        ("os.kill(os.getpid(), 15); os.kill(os.getppid(), 2)", 0, "JSON: run.json"),
     ],
-    ids=["a process dies", "Ctrl-C"],
+    ids=["a process dies", "Ctrl-C", "a supervisor asks all of them to end"],
 )
 def test_whatever_ends_a_run_of_processes_leaves_its_report(
     cli: Cli, engine: Path, tmp_path: Path, ends: str, code: int, said: str
