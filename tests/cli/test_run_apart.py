@@ -119,8 +119,17 @@ def test_whatever_ends_a_run_of_processes_leaves_its_report(
 @pytest.mark.usefixtures("two_processors")
 def test_errors_of_a_process_are_the_command_s_own(cli: Cli, engine: Path, tmp_path: Path) -> None:
     sources = _sources(tmp_path)
-    done = cli("run", engine, *RUN, *sources, "--on-frame", "nothing_of_this_name:f")
-    assert done.code == 2, done.err
-    assert "nothing_of_this_name" in done.err
-    assert "hint:" in done.err
-    assert "Traceback" not in done.err
+    (tmp_path / "found.jsonl").write_text('{"source": "of an earlier run"}\n')
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "broken2.mp4").write_bytes(b"no video")
+    broken = ("--source", "broken.mp4", "--source", "broken2.mp4")
+    for words, code, why in (
+        ((*sources, "--on-frame", "nothing_of_this_name:f"), 2, "nothing_of_this_name"),
+        (broken, 1, "broken.mp4"),
+    ):
+        done = cli("run", engine, *RUN, *words, "-o", "found.jsonl")
+        assert done.code == code, done.err
+        assert why in done.err
+        assert "hint:" in done.err
+        assert "Traceback" not in done.err
+        assert "of an earlier run" in (tmp_path / "found.jsonl").read_text(), "nothing came instead of it"

@@ -161,7 +161,10 @@ class _Watch:
 
 @contextmanager
 def _lines(job: RunJob, outputs: RunOutputs, left: Left) -> Iterator[Callable[[bytes], None]]:
-    """Give what writes lines of ``--jsonl``; deliveries are told in the order of one process."""
+    """Give what writes lines of ``--jsonl``; deliveries are told in the order of one process.
+
+    The file is begun with the first line: a run that does not begin leaves that of an earlier one as it is.
+    """
     from yolotrt.bench.run_file import Delivery
     from yolotrt.workflow.outlets import LINES, Outlet, written_lines
 
@@ -189,16 +192,20 @@ def _lines(job: RunJob, outputs: RunOutputs, left: Left) -> Iterator[Callable[[b
         finally:
             tell([])
         return
-    outlet: Outlet[bytes] = Outlet(
-        outputs.lines_name,
-        written_lines(outputs.lines),
-        capacity=LINES,
-        lossless=job.policy == "block",
-        warn=warn,
-    )
+    outlets: list[Outlet[bytes]] = []
+
+    def begun() -> Outlet[bytes]:
+        if not outlets:
+            opening = written_lines(str(outputs.lines))
+            lossless = job.policy == "block"
+            outlets.append(Outlet(outputs.lines_name, opening, capacity=LINES, lossless=lossless, warn=warn))
+        return outlets[0]
+
     try:
-        yield outlet.put
+        yield lambda line: begun().put(line)
+        begun()
     finally:
-        outlet.close()
-        tell([outlet.delivery])
+        for outlet in outlets:
+            outlet.close()
+        tell([outlet.delivery for outlet in outlets])
     outputs.say_lines()
