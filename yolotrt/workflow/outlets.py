@@ -58,6 +58,10 @@ class SeenFrame(Found):
         return on_host(self.pixels)
 
 
+class ReaderGone(BrokenPipeError):
+    """Whoever read stdout reads no more. To a function of the user's the same may happen with its own."""
+
+
 T = TypeVar("T")
 Sink = Callable[[T], object]
 Opening = Callable[[], AbstractContextManager[Sink[T]]]
@@ -91,12 +95,12 @@ class Outlet(Generic[T]):
         """Hand over a result.
 
         Raises:
-            BrokenPipeError: It goes to a pipe whose reader is gone: nobody wants the run any more.
+            ReaderGone: It goes to a pipe whose reader is gone: nobody wants the run any more.
         """
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: self._ready or self.failure is not None)
-            if isinstance(self.failure, BrokenPipeError):
+            if isinstance(self.failure, ReaderGone):
                 raise self.failure
             if self.failure is None and self._ready:
                 self._queue.append(seen)
@@ -161,7 +165,7 @@ class Outlet(Generic[T]):
             self._dropped += lost + len(self._queue)
             self._queue.clear()
             self._changed.notify_all()
-        if not isinstance(exc, BrokenPipeError):
+        if not isinstance(exc, ReaderGone):
             self._warn(f"{self._name} takes no more results: {_said(exc)}")
 
 
@@ -202,7 +206,14 @@ def written_lines(target: str) -> Opening[bytes]:
             sys.stdout.flush()
             # Without Python's buffer: a thread that a slow reader holds would hold its lock, too.
             descriptor = sys.stdout.fileno()
-            yield lambda line: _write(descriptor, line)
+
+            def send(line: bytes) -> None:
+                try:
+                    _write(descriptor, line)
+                except BrokenPipeError as exc:
+                    raise ReaderGone(*exc.args) from exc
+
+            yield send
             return
         with atomic_target(Path(target)) as temporary, temporary.open("wb", buffering=0) as out:
 
