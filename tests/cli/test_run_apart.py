@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow import outlets
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 RUN = ("--mode", "global", "--drop", "block", "--threads", 1, "--conf", 0.001)
@@ -114,6 +118,37 @@ def test_whatever_ends_a_run_of_processes_leaves_its_report(
     assert report["processed"] >= 2
     written = {d["target"]: d["written"] for d in report["deliveries"]}["found.jsonl"]
     assert written == len(_lines(tmp_path / "found.jsonl")) >= report["processed"]
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_ctrl_c_ends_a_run_of_processes_though_nobody_takes_its_lines(
+    cli: Cli, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+
+    @contextmanager
+    def stuck() -> Iterator[Callable[[bytes], object]]:
+        yield lambda _: read.wait()
+
+    monkeypatch.setattr(outlets, "LINES", 1)
+    monkeypatch.setattr(outlets, "written_lines", lambda _: stuck)
+    monkeypatch.setattr(outlets.Outlet.hurry, "__defaults__", (0.2,))
+    monkeypatch.setattr(outlets.Outlet.close, "__defaults__", (0.2,))
+    (tmp_path / "leave.py").write_text(
+        "import os\n"
+        "def check(found):\n"
+        "    if found.source == 'b.mp4' and found.moment.index == 12: os.kill(os.getppid(), 2)\n"
+    )
+    for name in "ab":
+        clip(tmp_path / f"{name}.mp4", 20)
+    sources = ("--source", "a.mp4", "--source", "b.mp4")
+    done = cli(
+        "run", engine, *RUN, *sources, "-o", "f.jsonl", "--json", "r.json", "--on-frame", "leave:check"
+    )
+    read.set()
+    assert done.code == 1, done.err
+    assert "took nothing for 0.2 s at the end of the run" in done.err
+    assert read_json(tmp_path / "r.json")["processed"] >= 13
 
 
 @pytest.mark.usefixtures("two_processors")

@@ -145,6 +145,29 @@ def test_a_run_without_frames_makes_no_film(tmp_path: Path) -> None:
     assert (made.delivery.complaint, said) == (None, [])
 
 
+@pytest.mark.parametrize("begun", [True, False], ids=["which waits already", "which comes then"])
+def test_a_run_that_is_to_end_waits_no_longer_for_what_takes_nothing(begun: bool) -> None:
+    slow = Slow()
+    made, said = outlet(function_output(slow), lossless=True, capacity=1)
+    made.put(seen(0))
+    assert slow.begun.wait(20)
+    made.put(seen(1))
+    if not begun:
+        made.hurry(0.05)
+    waiting = threading.Thread(target=lambda: [made.put(seen(index)) for index in (2, 3)])
+    waiting.start()
+    if begun:
+        waiting.join(0.1)
+        assert waiting.is_alive(), "the run waits for it"
+        made.hurry(0.05)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert said == ["it takes no more results: took nothing for 0.05 s at the end of the run"]
+    slow.go.set()
+    made.close()
+    assert (made.delivery.written, made.delivery.dropped) == (1, 3)
+
+
 def test_a_reader_that_has_gone_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
