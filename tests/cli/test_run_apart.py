@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.data.clips import clip
 from yolotrt.artifacts.documents import read_json
+from yolotrt.workflow import outlets
 from yolotrt.workflow.build import BuildRequest, build_engine
 
 RUN = ("--mode", "global", "--drop", "block", "--threads", 1, "--conf", 0.001)
@@ -85,8 +89,9 @@ def test_two_processes_do_what_one_does(
     [
         ("os.kill(os.getpid(), 9)", 1, "The process for cpu ended (signal SIGKILL)"),
         ("os.kill(os.getppid(), 2)", 0, "JSON: run.json"),
+        ("os.kill(os.getpid(), 15); os.kill(os.getppid(), 2)", 0, "JSON: run.json"),
     ],
-    ids=["a process dies", "Ctrl-C"],
+    ids=["a process dies", "Ctrl-C", "a supervisor asks all of them to end"],
 )
 def test_whatever_ends_a_run_of_processes_leaves_its_report(
     cli: Cli, engine: Path, tmp_path: Path, ends: str, code: int, said: str
@@ -116,10 +121,50 @@ def test_whatever_ends_a_run_of_processes_leaves_its_report(
 
 
 @pytest.mark.usefixtures("two_processors")
+def test_ctrl_c_ends_a_run_of_processes_though_nobody_takes_its_lines(
+    cli: Cli, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+
+    @contextmanager
+    def stuck() -> Iterator[Callable[[bytes], object]]:
+        yield lambda _: read.wait()
+
+    monkeypatch.setattr(outlets, "LINES", 1)
+    monkeypatch.setattr(outlets, "written_lines", lambda _: stuck)
+    monkeypatch.setattr(outlets.Outlet.hurry, "__defaults__", (0.2,))
+    monkeypatch.setattr(outlets.Outlet.close, "__defaults__", (0.2,))
+    (tmp_path / "leave.py").write_text(
+        "import os\n"
+        "def check(found):\n"
+        "    if found.source == 'b.mp4' and found.moment.index == 12: os.kill(os.getppid(), 2)\n"
+    )
+    for name in "ab":
+        clip(tmp_path / f"{name}.mp4", 20)
+    sources = ("--source", "a.mp4", "--source", "b.mp4")
+    done = cli(
+        "run", engine, *RUN, *sources, "-o", "f.jsonl", "--json", "r.json", "--on-frame", "leave:check"
+    )
+    read.set()
+    assert done.code == 1, done.err
+    assert "took nothing for 0.2 s at the end of the run" in done.err
+    assert read_json(tmp_path / "r.json")["processed"] >= 13
+
+
+@pytest.mark.usefixtures("two_processors")
 def test_errors_of_a_process_are_the_command_s_own(cli: Cli, engine: Path, tmp_path: Path) -> None:
     sources = _sources(tmp_path)
-    done = cli("run", engine, *RUN, *sources, "--on-frame", "nothing_of_this_name:f")
-    assert done.code == 2, done.err
-    assert "nothing_of_this_name" in done.err
-    assert "hint:" in done.err
-    assert "Traceback" not in done.err
+    (tmp_path / "found.jsonl").write_text('{"source": "of an earlier run"}\n')
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "broken2.mp4").write_bytes(b"no video")
+    broken = ("--source", "broken.mp4", "--source", "broken2.mp4")
+    for words, code, why in (
+        ((*sources, "--on-frame", "nothing_of_this_name:f"), 2, "nothing_of_this_name"),
+        (broken, 1, "broken.mp4"),
+    ):
+        done = cli("run", engine, *RUN, *words, "-o", "found.jsonl")
+        assert done.code == code, done.err
+        assert why in done.err
+        assert "hint:" in done.err
+        assert "Traceback" not in done.err
+        assert "of an earlier run" in (tmp_path / "found.jsonl").read_text(), "nothing came instead of it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -125,6 +125,40 @@ def test_a_camera_that_is_not_there_yet_holds_nobody_up() -> None:
     feeds.close()
     assert said == ["camera 7 cannot be opened. It is tried again."]
     assert feeds.counts.interruptions == 1
+
+
+class Late(Script):
+    """Is there when it is tried again."""
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.opened == 1:
+            raise InputError("camera 7 cannot be opened.")
+
+
+def test_a_camera_that_came_meanwhile_is_not_nothing_because_another_is_never_there() -> None:
+    began = threading.Event()
+
+    class Silent(Absent):
+        def open(self) -> None:
+            assert began.wait(20)
+            raise InputError("nothing came.")
+
+    late = Late([_frame(1)] * 3, live=True)
+    feeds = Feeds([late, Silent([], live=True)])
+    threading.Thread(target=lambda: (_until(lambda: feeds.parts[0].waiting), began.set())).start()
+    feeds.start()
+    assert began.wait(20)
+    _until(lambda: feeds.parts[1].opened is False)
+    assert (queued := feeds.get(5)) is not None
+    assert queued.source == 0
+    assert [part.opened for part in feeds.parts] == [True, False]
+    feeds.close()
+
+
+def _until(true: Callable[[], object]) -> None:
+    while not true():
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("live", [True, False])

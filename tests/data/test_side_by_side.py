@@ -105,6 +105,18 @@ def test_a_damaged_packet_costs_no_other(tmp_path: Path, damaged: int) -> None:
     video.close()
 
 
+def test_a_damaged_packet_behind_which_the_file_ends_costs_no_other(tmp_path: Path) -> None:
+    """The long first group is decoded in part when the last packet comes."""
+    path = clip(tmp_path / "v.ts", 24, options={"bf": "0", "g": "18", "sc_threshold": "0"})
+    made = [Restarting(damaged=14), Restarting()]
+    video = VideoFile(path, OnGpu(lambda: SideBySide(lambda: made.pop(0), lambda _: True)))
+    found = [number(on_host(one.image)) for one in video.frames()]
+    assert found[-6:] == list(range(18, 24))
+    assert len(found) in (22, 23)
+    assert "errors in 1 places" in video.remarks()[0]
+    video.close()
+
+
 @pytest.mark.parametrize("why", [None, "there is no other"])
 def test_one_decoder_is_left_where_there_is_no_second(tmp_path: Path, why: str | None) -> None:
     made: list[Restarting] = []

@@ -26,6 +26,7 @@ from yolotrt.scale.crew import Crew, Hand, Lost, Refused, Said
 from yolotrt.scale.inputs import inputs
 from yolotrt.scale.job import Job, result_path
 from yolotrt.scale.plan import NAME, Shard, read_plan, write_plan
+from yolotrt.scale.processes import started
 from yolotrt.scale.run import Workers, batch
 from yolotrt.workflow.batched import BatchReport, Request
 from yolotrt.workflow.build import BuildRequest, build_engine
@@ -223,6 +224,22 @@ def test_processes_give_the_same_bytes_and_one_that_is_killed_is_replaced(
             hand.do(shard)
             assert result_path(tmp_path / "one", shard, "jsonl").exists()
     assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_signals_to_all_processes_of_a_command_leave_the_started_ones_to_the_first(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, pipe = started("yolotrt.scale.crew:work")
+    both = (signal.SIGINT, signal.SIGTERM)
+    for one in both:  # it has hardly begun
+        process.send_signal(one)
+    pipe.send(Job("none.onnx", PipelineSettings(), str(tmp_path)))
+    assert isinstance(pipe.recv(), Refused)
+    for one in both:
+        process.send_signal(one)
+    pipe.close()
+    assert process.wait(60) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_pictures_of_one_size_are_looked_at_behind_each_other(

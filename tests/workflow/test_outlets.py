@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -146,24 +145,56 @@ def test_a_run_without_frames_makes_no_film(tmp_path: Path) -> None:
     assert (made.delivery.complaint, said) == (None, [])
 
 
-def test_a_reader_that_has_gone_ends_the_run() -> None:
-    @contextmanager
-    def gone() -> Iterator[Callable[[SeenFrame], object]]:
-        def take(_: SeenFrame) -> None:
-            raise BrokenPipeError(32, "Broken pipe")
-
-        yield take
-
-    made, said = outlet(gone, lossless=True)
-
-    def until_the_end() -> None:
-        for index in range(9):
-            made.put(seen(index))
-
-    with pytest.raises(BrokenPipeError):
-        until_the_end()
+@pytest.mark.parametrize("begun", [True, False], ids=["which waits already", "which comes then"])
+def test_a_run_that_is_to_end_waits_no_longer_for_what_takes_nothing(begun: bool) -> None:
+    slow = Slow()
+    made, said = outlet(function_output(slow), lossless=True, capacity=1)
+    made.put(seen(0))
+    assert slow.begun.wait(20)
+    made.put(seen(1))
+    if not begun:
+        made.hurry(0.05)
+    waiting = threading.Thread(target=lambda: [made.put(seen(index)) for index in (2, 3)])
+    waiting.start()
+    if begun:
+        waiting.join(0.1)
+        assert waiting.is_alive(), "the run waits for it"
+        made.hurry(0.05)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert said == ["it takes no more results: took nothing for 0.05 s at the end of the run"]
+    slow.go.set()
     made.close()
+    assert (made.delivery.written, made.delivery.dropped) == (1, 3)
+
+
+def test_a_reader_that_has_gone_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        made, said = outlet(line_output("-", own_ids(("a",), None)), lossless=True)
+
+        def until_the_end() -> None:
+            for index in range(9):
+                made.put(seen(index))
+
+        with pytest.raises(BrokenPipeError):
+            until_the_end()
+        made.close()
     assert said == [], "nothing is wrong"
+
+
+def test_a_connection_of_the_user_s_own_that_breaks_is_a_complaint() -> None:
+    def check(_: SeenFrame) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    made, said = outlet(function_output(check), lossless=True)
+    for index in range(4):
+        made.put(seen(index))
+    made.close()
+    assert said == ["it takes no more results: Broken pipe"]
+    assert made.delivery.dropped == 4
 
 
 def test_a_drawing_that_is_no_picture_is_a_complaint(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ class FeedState:
 
     Attributes:
         counts: What its feed has seen.
-        opened: Whether it could be opened at first; None before that was tried.
-        trouble: Why it could not.
+        opened: Whether it could be opened so far; None before that was tried.
+        trouble: Why it could not at first.
         failure: What ended the reading for good.
     """
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from yolotrt.bench.sustain import Sustained
     from yolotrt.bench.sustained import RunTally
     from yolotrt.data.video import MovingSource
+    from yolotrt.workflow.outlets import Outlet
 
 
 def process_apart(
@@ -61,7 +62,7 @@ def process_apart(
     ]
     far = FarSources([source.name for source in sources])
     piped = [isinstance(source, PipedSource) for source in sources]
-    with RunProcesses.of((job, outputs), lanes, piped) as members, _lines(job, outputs, left) as write:
+    with RunProcesses.of((job, outputs), lanes, piped) as members, _written(job, outputs, left) as lines:
         places = members.prepared()
         with energy_meter(places) as meter:
 
@@ -70,11 +71,12 @@ def process_apart(
                 return None if here is None else here + sum(resident_mib(one) or 0.0 for one in members.ids)
 
             tally = RunTally(now, memory, job.deadline_s, meter, far.parts)
-            watch = _Watch(members, far, tally, write, left)
+            watch = _Watch(members, far, tally, lines, left)
             members.tell_all()
             try:
                 watch.until_processed(lambda: tick(tally.glance(far.counts)))
             except BaseException:
+                lines.hurry()
                 members.tell_all()
                 watch.until_closed()
                 if tally.latency.seen:
@@ -94,7 +96,7 @@ class _Watch:
         members: The processes, which are prepared.
         far: Their sources.
         tally: Counts.
-        write: Takes lines.
+        lines: Takes lines.
         left: Gets what they leave.
     """
 
@@ -103,10 +105,10 @@ class _Watch:
         members: RunProcesses,
         far: FarSources,
         tally: RunTally,
-        write: Callable[[bytes], None],
+        lines: _SentLines,
         left: Left,
     ) -> None:
-        self._members, self._far, self._tally, self._write, self._left = members, far, tally, write, left
+        self._members, self._far, self._tally, self._lines, self._left = members, far, tally, lines, left
         self._over, self._closed = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         threading.Thread(target=self._listen, name="yolotrt-processes", daemon=True).start()
@@ -147,7 +149,7 @@ class _Watch:
             if isinstance(said, Counted):
                 self._far.absorb(said, member.lane.places, self._tally)
             elif isinstance(said, Line):
-                self._write(said.data)
+                self._lines.put(said.data)
             elif isinstance(said, Closed):
                 member.closed = True
                 self._left.deliveries += said.deliveries
@@ -159,46 +161,76 @@ class _Watch:
                     raise said.failure.error()
 
 
+class _SentLines:
+    """Writes lines of ``--jsonl``, from processes that have sent them.
+
+    The file is begun with the first line: a run that does not begin leaves that of an earlier one as it is.
+
+    Args:
+        job: Says whether lines may be dropped.
+        outputs: Says where they go.
+    """
+
+    def __init__(self, job: RunJob, outputs: RunOutputs) -> None:
+        self._lossless, self._outputs, self._hurried = job.policy == "block", outputs, False
+        self._outlet: Outlet[bytes] | None = None
+
+    def begin(self) -> Outlet[bytes]:
+        """Begin the file, if nobody has."""
+        from yolotrt.workflow.outlets import LINES, Outlet, written_lines
+
+        if self._outlet is None:
+            opening, name = written_lines(str(self._outputs.lines)), self._outputs.lines_name
+            self._outlet = Outlet(name, opening, capacity=LINES, lossless=self._lossless, warn=warn)
+            if self._hurried:
+                self._outlet.hurry()
+        return self._outlet
+
+    def put(self, line: bytes) -> None:
+        """Write a line."""
+        self.begin().put(line)
+
+    def hurry(self) -> None:
+        """Wait no longer for a reader that takes none: what the processes say besides comes behind lines."""
+        self._hurried = True
+        if self._outlet is not None:
+            self._outlet.hurry()
+
+    def close(self) -> list[Delivery]:
+        """End the file, and return what became of the lines."""
+        if self._outlet is None:
+            return []
+        self._outlet.close()
+        return [self._outlet.delivery]
+
+
 @contextmanager
-def _lines(job: RunJob, outputs: RunOutputs, left: Left) -> Iterator[Callable[[bytes], None]]:
-    """Give what writes lines of ``--jsonl``; deliveries are told in the order of one process."""
+def _written(job: RunJob, outputs: RunOutputs, left: Left) -> Iterator[_SentLines]:
+    """Give what writes lines; at the end, deliveries are told in the order of one process."""
+    lines = _SentLines(job, outputs)
+    try:
+        yield lines
+        if outputs.lines is not None:
+            lines.begin()  # one without lines is what a run without frames leaves
+    finally:
+        left.deliveries[:] = _together(lines.close(), left.deliveries, outputs)
+    if outputs.lines is not None:
+        outputs.say_lines()
+
+
+def _together(own: Sequence[Delivery], sent: Sequence[Delivery], outputs: RunOutputs) -> list[Delivery]:
+    """Return what became of the results of all processes, by target."""
     from yolotrt.bench.run_file import Delivery
-    from yolotrt.workflow.outlets import LINES, Outlet, written_lines
 
     order = [outputs.lines_name, *map(str, outputs.videos)]
-
-    def tell(own: Sequence[Delivery]) -> None:
-        found: dict[str, Delivery] = {delivery.target: delivery for delivery in own}
-        for one in left.deliveries:
-            sent = replace(one, written=0) if one.target in {d.target for d in own} else one
-            before = found.get(one.target, Delivery(one.target, 0, 0))
-            found[one.target] = Delivery(
-                one.target,
-                before.written + sent.written,
-                before.dropped + sent.dropped,
-                before.complaint or sent.complaint,
-            )
-        told = sorted(
-            found.values(), key=lambda d: order.index(d.target) if d.target in order else len(order)
+    found = {delivery.target: delivery for delivery in own}
+    for one in sent:
+        one = replace(one, written=0) if one.target in {d.target for d in own} else one
+        before = found.get(one.target, Delivery(one.target, 0, 0))
+        found[one.target] = Delivery(
+            one.target,
+            before.written + one.written,
+            before.dropped + one.dropped,
+            before.complaint or one.complaint,
         )
-        left.deliveries[:] = told
-
-    if outputs.lines is None:
-        try:
-            yield lambda _: None
-        finally:
-            tell([])
-        return
-    outlet: Outlet[bytes] = Outlet(
-        outputs.lines_name,
-        written_lines(outputs.lines),
-        capacity=LINES,
-        lossless=job.policy == "block",
-        warn=warn,
-    )
-    try:
-        yield outlet.put
-    finally:
-        outlet.close()
-        tell([outlet.delivery])
-    outputs.say_lines()
+    return sorted(found.values(), key=lambda d: order.index(d.target) if d.target in order else len(order))

@@ -55,7 +55,7 @@ class RunProcesses:
         finally:
             for member in members._members:
                 if not member.closed:
-                    member.process.terminate()
+                    member.process.kill()
                 member.closed = True
                 member.pipe.close()
             for member in members._members:

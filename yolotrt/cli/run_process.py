@@ -105,6 +105,7 @@ def work(driver: Connection) -> None:
     show_warnings()
     with ExitStack() as opened:
         try:
+            outputs.load()
             every = job.sources()
             sources = [every[place] for place in lane.places]
             pipeline = opened.enter_context(job.pipeline(lane.device))

@@ -28,8 +28,8 @@ class Feed:
     """Reads a source in a thread of its own.
 
     Attributes:
-        opened: Whether the source could be opened at first; None before that was tried.
-        trouble: Why it could not.
+        opened: Whether the source could be opened so far; None before that was tried.
+        trouble: Why it could not at first.
         failure: What ended the reading for good, or None.
 
     Args:
@@ -285,6 +285,9 @@ class Feed:
             except YoloTrtError:
                 pause = min(2 * pause, LONGEST_RETRY_S)
                 continue
-            self._counts = replace(self._counts, reconnects=self._counts.reconnects + 1)
+            with self._changed:
+                self._counts = replace(self._counts, reconnects=self._counts.reconnects + 1)
+                self.opened = True
+                self._changed.notify_all()
             return True
         return False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from yolotrt.data.packets import GpuDecoder, GpuFrame
+from yolotrt.data.packets import DamagedPacket, GpuDecoder, GpuFrame
 from yolotrt.errors import YoloTrtError
 
 if TYPE_CHECKING:
@@ -96,12 +96,18 @@ class SideBySide:
                 self._groups.append(_Group(self._decoders[self._begun % 2]))
                 self._begun += 1
             self._groups[-1].packets.append(packet)
+        damaged: DamagedPacket | None = None
         while busy := self._busy(last):
             for group in busy:
-                _step(group)
+                try:
+                    _step(group)
+                except DamagedPacket as exc:  # hundreds may wait behind it, and be whole
+                    damaged = exc
             yield from self._due(AHEAD)
         if last:
             yield from self._due(0)
+        if damaged is not None:
+            raise damaged
 
     def close(self) -> None:
         """Let both go. Frames that somebody holds stay."""

@@ -161,7 +161,7 @@ class LocalCrew:
     def close(self) -> None:
         """See :class:`Crew`; results that are being written are not broken by it."""
         for process, pipe in self._members:
-            process.terminate()
+            process.kill()
             pipe.close()
         for process, _ in self._members:
             process.wait()

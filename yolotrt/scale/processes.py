@@ -10,9 +10,13 @@ import importlib
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+
+_FOR_WHO_STARTED_IT = (signal.SIGINT, signal.SIGTERM)
+"""Signals that a terminal or a supervisor sends to all processes of a command: one of them acts on them."""
 
 
 def started(
@@ -20,18 +24,30 @@ def started(
 ) -> tuple[subprocess.Popen[bytes], Connection]:
     """Start a process that calls a function with a connection to this one; call it in the main thread.
 
+    It goes on when Ctrl-C or SIGTERM are sent to it, too: end it by a word, or kill it.
+
     Args:
         entry: ``module:function``.
         stdin: As in :class:`subprocess.Popen`; None inherits this process's.
     """
     ours, theirs = Pipe()
-    with theirs:
+    with theirs, _held_back():
         process = subprocess.Popen(
             [sys.executable, "-c", _BEGIN, entry, str(theirs.fileno()), *sys.path],
             stdin=stdin,
             pass_fds=[theirs.fileno()],
         )
     return process, ours
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Let processes that are started meanwhile hear of signals only when they ask: Python starts slowly."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_WHO_STARTED_IT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _BEGIN = (
@@ -48,7 +64,10 @@ def begin(entry: str, pipe: int) -> None:
         pipe: File descriptor of the connection.
     """
     _end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started it, who ends it
+    for one in _FOR_WHO_STARTED_IT:
+        signal.signal(one, lambda *_: None)  # unlike SIG_IGN, it does not pass on to what this one starts
+        signal.siginterrupt(one, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_WHO_STARTED_IT)
     module, _, name = entry.partition(":")
     with suppress(EOFError, OSError), Connection(pipe) as driver:
         getattr(importlib.import_module(module), name)(driver)

@@ -37,6 +37,8 @@ LINES, FRAMES = 64, 4
 PATIENCE_S = 5.0
 """How long the end of a run waits for an outlet that takes nothing any more."""
 
+_STUCK = "took nothing for {:g} s at the end of the run"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeenFrame(Found):
@@ -56,6 +58,10 @@ class SeenFrame(Found):
     def frame(self) -> Frame:
         """The frame as (h, w, 3) uint8 BGR, for reading only; one on a GPU is copied."""
         return on_host(self.pixels)
+
+
+class ReaderGone(BrokenPipeError):
+    """Whoever read stdout reads no more. To a function of the user's the same may happen with its own."""
 
 
 T = TypeVar("T")
@@ -82,6 +88,7 @@ class Outlet(Generic[T]):
         self._queue: deque[T] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._patience_s: float | None = None
         self._written = self._dropped = 0
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="yolotrt-outlet", daemon=True)
@@ -91,12 +98,14 @@ class Outlet(Generic[T]):
         """Hand over a result.
 
         Raises:
-            BrokenPipeError: It goes to a pipe whose reader is gone: nobody wants the run any more.
+            ReaderGone: It goes to a pipe whose reader is gone: nobody wants the run any more.
         """
         with self._changed:
-            if self._lossless:
-                self._changed.wait_for(lambda: self._ready or self.failure is not None)
-            if isinstance(self.failure, BrokenPipeError):
+            while self._lossless and not self._ready and self.failure is None:
+                patience_s = self._patience_s
+                if not self._changed.wait(patience_s) and patience_s is not None:
+                    self._failed(TimeoutError(_STUCK.format(patience_s)))
+            if isinstance(self.failure, ReaderGone):
                 raise self.failure
             if self.failure is None and self._ready:
                 self._queue.append(seen)
@@ -106,6 +115,12 @@ class Outlet(Generic[T]):
             first = self._dropped == 1 and self.failure is None
         if first:
             self._warn(f"{self._name} is slower than the frames come: results are dropped, and counted.")
+
+    def hurry(self, patience_s: float = PATIENCE_S) -> None:
+        """Give up from now on, too, on one that takes nothing for so long: whoever puts is to end."""
+        with self._changed:
+            self._patience_s = patience_s
+            self._changed.notify_all()
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
         """Let it finish what waits; give up on one that takes nothing for so long."""
@@ -120,7 +135,7 @@ class Outlet(Generic[T]):
                     break
                 left = len(self._queue)
         if self._thread.is_alive() and self.failure is None:
-            self._failed(TimeoutError(f"took nothing for {patience_s:g} s at the end of the run"))
+            self._failed(TimeoutError(_STUCK.format(patience_s)))
 
     @property
     def delivery(self) -> Delivery:
@@ -161,7 +176,7 @@ class Outlet(Generic[T]):
             self._dropped += lost + len(self._queue)
             self._queue.clear()
             self._changed.notify_all()
-        if not isinstance(exc, BrokenPipeError):
+        if not isinstance(exc, ReaderGone):
             self._warn(f"{self._name} takes no more results: {_said(exc)}")
 
 
@@ -202,7 +217,14 @@ def written_lines(target: str) -> Opening[bytes]:
             sys.stdout.flush()
             # Without Python's buffer: a thread that a slow reader holds would hold its lock, too.
             descriptor = sys.stdout.fileno()
-            yield lambda line: _write(descriptor, line)
+
+            def send(line: bytes) -> None:
+                try:
+                    _write(descriptor, line)
+                except BrokenPipeError as exc:
+                    raise ReaderGone(*exc.args) from exc
+
+            yield send
             return
         with atomic_target(Path(target)) as temporary, temporary.open("wb", buffering=0) as out:
 
