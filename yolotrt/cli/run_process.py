@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from yolotrt.bench.apart import Failure
     from yolotrt.bench.run_file import Delivery
     from yolotrt.workflow.outlets import Opening, SeenFrame
+
+
+_WORK = ("yolotrt.bench.sustain", "yolotrt.workflow.calibrated_light")
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def work(driver: Connection) -> None:
     show_warnings()
     with ExitStack() as opened:
         try:
+            for name in _WORK:  # the cameras begin once this process is prepared, and wait for nothing then
+                import_module(name)
             outputs.load()
             every = job.sources()
             sources = [every[place] for place in lane.places]
