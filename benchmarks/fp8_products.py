@@ -61,7 +61,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Subject:
+class KernelSubject:
     """One convolution in one type.
 
     Attributes:
@@ -86,7 +86,7 @@ def _of_fp8(arg: Arg) -> Arg:
     return replace(arg, element="fp8e4nv") if isinstance(arg, Address) and arg.element == "i8" else arg
 
 
-def subjects(path: Path, calibration: Path) -> list[list[Subject]]:
+def subjects(path: Path, calibration: Path) -> list[list[KernelSubject]]:
     """Return each of the convolutions in every type."""
     model = onnx.load(path)
     spec = read_spec(model, path.stem)
@@ -102,7 +102,7 @@ def subjects(path: Path, calibration: Path) -> list[list[Subject]]:
         )  # fmt: skip
         steps = (of_half, of_whole, of_fp8, of_fp8)
         networks = (half, whole, whole, whole)
-        found.append([Subject(k, n, s) for k, n, s in zip(KINDS, networks, steps, strict=True)])
+        found.append([KernelSubject(k, n, s) for k, n, s in zip(KINDS, networks, steps, strict=True)])
     return found
 
 
@@ -126,10 +126,10 @@ def compiled(task: tuple[Variant, str, bool]) -> Code | None:
         return None
 
 
-class Bench:
+class KernelBench:
     """The memory of one subject, and what runs it."""
 
-    def __init__(self, device: Device, subject: Subject, pool: ProcessPoolExecutor) -> None:
+    def __init__(self, device: Device, subject: KernelSubject, pool: ProcessPoolExecutor) -> None:
         self.subject, self._device, self._pool = subject, device, pool
         self._codes: dict[Variant, Code | None] = {}
         self._blob = WeightsBlob()
@@ -224,14 +224,16 @@ def _repeated(started: Started, stream: Stream) -> Any:
     return repeat
 
 
-def measured(device: Device, kinds: list[Subject], pool: ProcessPoolExecutor, rounds: int) -> dict[str, Any]:
+def measured(
+    device: Device, kinds: list[KernelSubject], pool: ProcessPoolExecutor, rounds: int
+) -> dict[str, Any]:
     """Return the fastest tile of each type, how far it is off, and samples that were taken in turn, µs."""
     with device.scope() as scope:
         stream = scope.stream()
         runs: dict[str, Any] = {}
         found: dict[str, dict[str, Any]] = {}
         for subject in kinds:
-            bench = Bench(device, subject, pool)
+            bench = KernelBench(device, subject, pool)
             tiles = candidates(subject.step, BATCH)
             bench.place(scope, stream)
             for _ in range(2):
