@@ -222,7 +222,10 @@ def climb(
         )
         if last.held:
             return tuple(attempts)
-    tried = "; ".join(f"{a.work:.1%} in INT8 loses {max(a.losses.values()) * 100:.2f}" for a in attempts)
+    worst = [a.losses[a.judgement.worst(bound.value)] for a in attempts]
+    tried = "; ".join(
+        f"{a.work:.1%} in INT8 loses {w * 100:.2f}" for a, w in zip(attempts, worst, strict=True)
+    )
     doubt = " These losses may be noise: so few images cannot tell." if attempts[0].noise else ""
     raise GateFailed(
         f"--max-drop {bound} is not kept with {least:.0%} or more of the multiply-adds in INT8 ({tried}): "
