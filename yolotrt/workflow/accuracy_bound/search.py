@@ -222,9 +222,9 @@ def climb(
         )
         if last.held:
             return tuple(attempts)
-    worst = [a.losses[a.judgement.worst(bound.value)] for a in attempts]
+    losses = [a.losses[a.judgement.worst(bound.value)] for a in attempts]
     tried = "; ".join(
-        f"{a.work:.1%} in INT8 loses {w * 100:.2f}" for a, w in zip(attempts, worst, strict=True)
+        f"{a.work:.1%} in INT8 loses {w * 100:.2f}" for a, w in zip(attempts, losses, strict=True)
     )
     doubt = " These losses may be noise: so few images cannot tell." if attempts[0].noise else ""
     raise GateFailed(
