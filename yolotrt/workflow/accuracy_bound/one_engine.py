@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.progress import Progress, Say, no_progress
+from yolotrt.workflow.accuracy_bound.likeness import AgreementCriterion
 from yolotrt.workflow.accuracy_bound.search import BoundRequest, criterion_of
 from yolotrt.workflow.accuracy_bound.trial import judged_fp32
 from yolotrt.workflow.plan import BuildRequest
@@ -46,13 +47,15 @@ def judge_engine(
         request: What it was built by; its model is an ONNX file.
         engine: The engine.
         progress: Told about long steps.
-        say: Told what else is to be known.
+        say: Told what an estimate is worth, and what else is to be known.
 
     Raises:
         YoloTrtError: There is nothing to judge on, or an engine failed.
     """
     criterion = criterion_of(bound, say)
     judged_fp32(criterion, request, progress)
+    if isinstance(criterion, AgreementCriterion):
+        say(criterion.caveat)
     with closing(load_engine(engine)) as loaded:
         judged = criterion.judge(loaded, progress)
     limit = bound.max_drop.value
