@@ -159,8 +159,8 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
         say(f"{precision}: {exc.message}")
         return Tried(precision, refused=exc.message)
     last = outcome.attempts[-1]
-    size, worst = outcome.file.path.stat().st_size, last.judgement.worst(bound.max_drop.value)
-    return Tried(precision, outcome.file, size=size, work=last.work, loss=last.losses[worst])
+    size, loss = outcome.file.path.stat().st_size, last.judgement.worst_loss(bound.max_drop.value)
+    return Tried(precision, outcome.file, size=size, work=last.work, loss=loss)
 
 
 def _within(bound: BoundRequest, request: BuildRequest, made: Tried, progress: Progress, say: Say) -> Tried:
