@@ -73,6 +73,52 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path, tiny_onnx: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def _shell(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
+    command = f"{sys.executable} -m {command}"
+    return subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("nonsense", 2)])
+def test_a_program_without_streams_keeps_its_exit_code(tmp_path: Path, words: str, code: int) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&- <&-"):
+        done = _shell(tmp_path, f"yolotrt {words} {closed}")
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (closed, done.stderr)
+        assert "Error" not in done.stdout  # where talk would be taken for data
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    for words in ("--version", "doctor --json -", "doctor"):
+        done = _shell(tmp_path, f"yolotrt {words} > /dev/full")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("error: Cannot write stdout: the disk is full.") == 1
+
+
+def test_who_profiles_the_program_gets_the_profile(tmp_path: Path) -> None:
+    done = _shell(tmp_path, "cProfile -o profile -m yolotrt --version")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "profile").stat().st_size
+
+
+def test_ctrl_c_while_it_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'yolotrt.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from yolotrt.cli.leave import program\n"
+        "program()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\ninterrupted\n")
+
+
 def test_a_bug_keeps_its_traceback_and_says_how_to_report_it(tmp_path: Path) -> None:
     code = (
         "import sys, yolotrt.cli.app as app\n"

@@ -131,6 +131,7 @@ def test_without_annotations_int8_and_fp16_are_held_to_an_estimate(
     done = cli(*command, "fp16")
     assert done.code == 2
     assert "given up: fp16: objects counts as" in done.err
+    assert done.err.count("judging: without annotations the loss of mAP is estimated, on ") == 1
     assert "No precision keeps its accuracy" in done.err
 
 

@@ -16,6 +16,7 @@ from yolotrt.report.worth_table import worth_table
 from yolotrt.workflow.accuracy_bound.criterion import Judgement
 from yolotrt.workflow.accuracy_bound.search import BoundRequest
 from yolotrt.workflow.build import BuildRequest
+from yolotrt.workflow.catalog import newest_engine
 from yolotrt.workflow.evaluate import MaxDrop
 from yolotrt.workflow.worth import Tried, Worth, choose, choose_precision
 
@@ -77,8 +78,12 @@ def test_fp16_is_judged_by_the_bound_too(
     monkeypatch.setattr(Judgement, "beyond", lambda _self, _bound: frozenset({"objects"}))
     found = choose_precision(request, bound, frames, say=said.append)
     assert found.chosen.precision == "fp32"
+    assert found.chosen.engine is not None
     assert "FP16 is out: " in found.reason
     assert "of 1%: not held" in found.reason
+    assert (
+        newest_engine(tmp_path, "auto", said.append) == found.chosen.engine.path
+    )  # though built before FP16
     monkeypatch.setattr(OnnxRuntimeBackend, "worthwhile", lambda _self, _device: ("fp16",))
     with pytest.raises(GateFailed, match="FP16 is out"):
         choose_precision(request, bound, frames, say=said.append)

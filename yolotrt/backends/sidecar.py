@@ -87,9 +87,19 @@ def _describes(waiting: Path, engine: Path) -> bool:
         return False
 
 
+def prefer(engine: Path) -> None:
+    """Let an engine be the newest of its folder, which is the one that is taken if none is named.
+
+    A folder that is read-only stays as it is.
+    """
+    sidecar = sidecar_path(engine)
+    with contextlib.suppress(OSError):
+        _make_newest(sidecar, sidecar.parent)
+
+
 def _make_newest(sidecar: Path, folder: Path) -> None:
     """Let a sidecar be the newest of its folder, though the clock may have been set back since the others."""
-    others = [p.stat().st_mtime_ns for p in folder.glob("*.json")]
+    others = [p.stat().st_mtime_ns for p in folder.glob("*.json") if p != sidecar]
     latest = max(others, default=0)
     if sidecar.stat().st_mtime_ns <= latest:
         os.utime(sidecar, ns=(latest + _TICK_NS, latest + _TICK_NS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import inspect
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,7 +22,7 @@ from yolotrt.cli.console import show_warnings, talk
 from yolotrt.cli.habits import as_option, hint_for, rewritten, spaced_classes
 from yolotrt.cli.libraries import missing_library
 from yolotrt.distribution import __version__
-from yolotrt.errors import EXIT_INTERRUPTED, UsageError, YoloTrtError
+from yolotrt.errors import EXIT_INTERRUPTED, StorageError, UsageError, YoloTrtError
 from yolotrt.text import visible
 
 
@@ -163,6 +165,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _exit(1)
     except Exception as exc:
+        if isinstance(exc, OSError) and (lost := _unwritten(exc)) is not None:
+            _stop_writing()
+            _show(lost)
+            _exit(lost.exit_code)
         if _interrupted(exc):
             print("\ninterrupted", file=sys.stderr)
             _exit(EXIT_INTERRUPTED)
@@ -171,6 +177,19 @@ def main() -> NoReturn:
             _exit(fault.exit_code)
         _exit(_usage_error(exc, words))
     _exit(code if isinstance(code, int) else 0)
+
+
+def _unwritten(exc: OSError) -> StorageError | None:
+    """Return why stdout could not be written: errors of files have their names, and were told as such."""
+    from yolotrt.artifacts.files import mapped_os_errors
+
+    if exc.filename is not None or exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return None
+    try:
+        with mapped_os_errors(Path("stdout")):
+            raise exc
+    except StorageError as fault:
+        return fault
 
 
 def _interrupted(exc: BaseException | None) -> bool:
@@ -237,7 +256,15 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 def _exit(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our pipe has gone: point stdout at nothing and leave quietly
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as exc:  # the reader of our pipe has gone, or the disk is full
+        _stop_writing()
+        if not isinstance(exc, BrokenPipeError):
+            _show(_unwritten(exc) or StorageError(f"Cannot write to stdout: {exc}."))
+            code = code or StorageError.exit_code
     gc.freeze()  # on its way out the interpreter looks for garbage among all modules: memory that goes anyway
     sys.exit(code)
+
+
+def _stop_writing() -> None:
+    """Point stdout at nothing: what it still holds would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

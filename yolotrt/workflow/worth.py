@@ -15,6 +15,7 @@ from yolotrt.arrays import Frame
 from yolotrt.backends.base import EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.registry import choose as choose_backend
+from yolotrt.backends.sidecar import prefer
 from yolotrt.bench.settings import SweepSettings
 from yolotrt.bench.statistics import Ratio, paired_ratio, summarize
 from yolotrt.bench.sweep import sweep
@@ -130,6 +131,8 @@ def choose_precision(
         )
     tried = _timed(made, frames, mode, threads, progress)
     chosen, reason = choose(tried)
+    if chosen.engine is not None:  # the others are there, too, and some may lose more than the bound
+        prefer(chosen.engine.path)
     return Worth(tried, chosen, reason, None if bound is None else _judged(bound))
 
 
@@ -156,8 +159,8 @@ def _made(request: BuildRequest, bound: BoundRequest | None, progress: Progress,
         say(f"{precision}: {exc.message}")
         return Tried(precision, refused=exc.message)
     last = outcome.attempts[-1]
-    size = outcome.file.path.stat().st_size
-    return Tried(precision, outcome.file, size=size, work=last.work, loss=max(last.losses.values()))
+    size, loss = outcome.file.path.stat().st_size, last.judgement.worst_loss(bound.max_drop.value)
+    return Tried(precision, outcome.file, size=size, work=last.work, loss=loss)
 
 
 def _within(bound: BoundRequest, request: BuildRequest, made: Tried, progress: Progress, say: Say) -> Tried:

@@ -61,6 +61,10 @@ class Judgement:
         """Return the name of the loss that takes the largest part of its own bound, or of this one."""
         return max(self.losses, key=lambda name: self.losses[name] / max(self.limits.get(name, bound), 1e-9))
 
+    def worst_loss(self, bound: float) -> float:
+        """Return that loss."""
+        return self.losses[self.worst(bound)]
+
 
 class Criterion(Protocol):
     """A way to judge engines.

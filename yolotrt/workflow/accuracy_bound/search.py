@@ -222,7 +222,8 @@ def climb(
         )
         if last.held:
             return tuple(attempts)
-    tried = "; ".join(f"{a.work:.1%} in INT8 loses {max(a.losses.values()) * 100:.2f}" for a in attempts)
+    losses = [(a.work, a.judgement.worst_loss(bound.value)) for a in attempts]
+    tried = "; ".join(f"{work:.1%} in INT8 loses {loss * 100:.2f}" for work, loss in losses)
     doubt = " These losses may be noise: so few images cannot tell." if attempts[0].noise else ""
     raise GateFailed(
         f"--max-drop {bound} is not kept with {least:.0%} or more of the multiply-adds in INT8 ({tried}): "

@@ -10,6 +10,7 @@ from yolotrt.artifacts.claims import require_own
 from yolotrt.backends.base import Engine, EngineFile, Precision
 from yolotrt.backends.loading import load_engine
 from yolotrt.backends.registry import choose as choose_backend
+from yolotrt.backends.sidecar import prefer
 from yolotrt.bench.halving import Dropped, median_seconds, successive_halving
 from yolotrt.bench.judge import judge
 from yolotrt.bench.result import CaseResult
@@ -92,6 +93,8 @@ def _search(
     progress("measure memory", len(results), len(results))
     found.sort(key=lambda c: c.latency.p50)
     best = choose(found)
+    if not best.misses:  # the engines that were given up are there, too
+        prefer(best.file.path)
     pareto = tuple(c for c in found if not any(c.dominated_by(other) for other in found))
     return TuneOutcome(
         tuple(found),
