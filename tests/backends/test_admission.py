@@ -69,6 +69,15 @@ def test_a_plan_alone_is_not_shown_to_tensorrt_unless_trusted(
         open_engine(plan, trust=True)
 
 
+def test_weights_are_no_engine_however_trusted(tmp_path: Path) -> None:
+    weights = tmp_path / "street.pt"
+    weights.write_bytes(bytes(100))
+    with pytest.raises(ArtifactError, match=r"street\.pt has no sidecar") as caught:
+        admit(weights, trust=True)
+    assert "yolotrt build" in (caught.value.hint or "")
+    assert "--trust" not in (caught.value.hint or "")
+
+
 def test_bytes_exchanged_between_check_and_loading_are_noticed(engine: Path) -> None:
     known, foreign = admit(engine), write_tiny_yolo(engine.with_name("foreign.onnx"))
     trusted = admit(foreign, trust=True)

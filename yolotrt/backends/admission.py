@@ -20,7 +20,7 @@ from yolotrt.artifacts.hashing import sha256_file
 from yolotrt.backends.base import EngineFile
 from yolotrt.backends.names import NAMES
 from yolotrt.backends.registry import backend
-from yolotrt.backends.sidecar import has_sidecar, read_engine, read_sidecar
+from yolotrt.backends.sidecar import WEIGHTS, has_sidecar, read_engine, read_sidecar
 from yolotrt.cuda.machine import HERE, Machine
 from yolotrt.errors import ArtifactError, EnvironmentFault, MissingDependency, YoloTrtError
 from yolotrt.model.notes import lost_names
@@ -65,6 +65,8 @@ def _trusted(path: Path, warn: Say, machine: Machine) -> EngineFile:
         if found != file.sha256:
             warn(f"{path} does not match the hash in its sidecar; it is loaded because you trust it.")
         return replace(file, sha256=found)
+    if path.suffix.lower() in WEIGHTS:
+        read_engine(path)  # which says how an engine is made of them
     warn(f"{path} has no sidecar; it is loaded because you trust it.")
     return _adopted(path, machine)
 

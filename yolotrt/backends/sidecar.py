@@ -19,6 +19,9 @@ from yolotrt.text import shell_words
 
 TRUST = "Or, if you know who made it, add --trust (engines can run any code)."
 
+WEIGHTS = (".pt", ".pth", ".yaml", ".yml")
+"""Endings of what no backend loads, trusted or not."""
+
 _TICK_NS = 1_000_000
 """What file systems tell apart."""
 
@@ -123,7 +126,7 @@ def read_engine(path: Path, *, loading: bool = False) -> EngineFile:
     if not has_sidecar(path):
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
-            hint=f"{_way_to_an_engine(path)}\n{TRUST}",
+            hint=_way_to_an_engine(path) + ("" if path.suffix.lower() in WEIGHTS else f"\n{TRUST}"),
         )
     file = read_sidecar(path)
     if not loading and sha256_file(path) != file.sha256:

@@ -71,6 +71,7 @@ def engine_and_sources(
         UsageError: No source was named, or more than one engine.
         InputError: There is no engine, or weights in its place.
     """
+    from yolotrt.backends.sidecar import WEIGHTS
     from yolotrt.data.images import has_known_ending
     from yolotrt.workflow.catalog import is_engine_name, newest_engine
 
@@ -86,7 +87,7 @@ def engine_and_sources(
         )
     engine = Path(words.pop(engines[0])) if engines else None
     sources = [*words, *named]
-    if engine is not None and engine.suffix.lower() in {".pt", ".pth", ".yaml", ".yml"}:
+    if engine is not None and engine.suffix.lower() in WEIGHTS:
         raise InputError(
             f"{engine} holds weights, and an engine is made of them first.",
             hint=f"yolotrt build {shell_words(str(engine))} --fp16   (on a processor --int8 --images DIR)",
