@@ -36,7 +36,7 @@ def _wait_for(mark: Path, running: StartedCommand) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_calibration_leaves_nothing_half_written(
     commands: Commands, tmp_path: Path, tiny_onnx: Path, many_pictures: Path, how: signal.Signals
 ) -> None:
@@ -97,6 +97,13 @@ def test_a_full_disk_under_stdout_is_no_bug(
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert done.stderr.count("error: Cannot write stdout: the disk is full.") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_under_the_log_does_not_end_what_it_is_about(tmp_path: Path) -> None:
+    done = _shell(tmp_path, "yolotrt scenes --out drawn --size 640x360 --count 2 2> /dev/full")
+    assert (done.returncode, len(list((tmp_path / "drawn").rglob("*.jpg")))) == (0, 2)
+    assert _shell(tmp_path, "yolotrt nonsense 2> /dev/full").returncode == 2
 
 
 def test_who_profiles_the_program_gets_the_profile(tmp_path: Path) -> None:

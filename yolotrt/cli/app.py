@@ -135,6 +135,8 @@ def main() -> NoReturn:
     # Imports make many objects and hardly any garbage: looking for some takes longer than many a call.
     gc.set_threshold(50_000)
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal is closed; nohup has it ignored
+        signal.signal(signal.SIGHUP, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is no reason to end
         sys.stdout.reconfigure(errors="backslashreplace")
     show_warnings()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import errno
+import io
 import os
 import sys
 import threading
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from yolotrt.errors import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _TIDY = ("yolotrt.cuda.device", "torch", "coverage", "_lsprof", "bdb")
 """Whoever loaded these leaves as usual: profilers of GPUs write their reports when C's ``exit`` runs, and
@@ -18,6 +23,7 @@ whatever runs this module under a profiler or a debugger has work to do behind i
 def program() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     _open_closed_streams()
+    sys.stderr = _unfailing(sys.stderr)
     code: object = 1
     try:
         from yolotrt.cli.app import main  # here: Ctrl-C may come while that is imported
@@ -53,4 +59,30 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             place = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: the stream's own
             os.set_inheritable(place, True)
-            setattr(sys, name, os.fdopen(place, mode))
+            stream = os.fdopen(place, mode)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # kept: a stream that nobody holds closes its file
+
+
+class _Unfailing(io.FileIO):
+    """A file that takes what its full disk does not."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(data)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            return memoryview(data).nbytes
+
+
+def _unfailing(talk: TextIO) -> TextIO:
+    """Return a stream for talk: a log on a full disk must not end what it is about."""
+    try:
+        raw = _Unfailing(talk.fileno(), "w", closefd=False)
+    except OSError:  # a stream without a file
+        return talk
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=talk.encoding, errors=talk.errors, line_buffering=True
+    )

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
-_FOR_WHO_STARTED_IT = (signal.SIGINT, signal.SIGTERM)
+_FOR_WHO_STARTED_IT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that a terminal or a supervisor sends to all processes of a command: one of them acts on them."""
 
 
