@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -212,3 +213,17 @@ def test_a_library_that_the_system_lacks_is_no_bug() -> None:
     assert fault is not None
     assert "apt install libxcb1 libgl1" in (fault.hint or "")
     assert missing_library(ImportError("No module named 'x'", name="x")) is None
+
+
+def test_doctor_goes_on_without_a_library_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cv2").mkdir()
+    says = "libxcb.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "cv2" / "__init__.py").write_text(f"raise ImportError({says!r}, name='cv2')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-m", "yolotrt", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime" in done.stdout
+    assert "cv2 needs libxcb.so.1, which this system lacks." in done.stderr
+    assert "pip install --force-reinstall --no-deps opencv-python-headless" in done.stderr

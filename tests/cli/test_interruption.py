@@ -36,7 +36,7 @@ def _wait_for(mark: Path, running: StartedCommand) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_calibration_leaves_nothing_half_written(
     commands: Commands, tmp_path: Path, tiny_onnx: Path, many_pictures: Path, how: signal.Signals
 ) -> None:
@@ -54,6 +54,23 @@ def test_an_interrupted_calibration_leaves_nothing_half_written(
     again = commands.run([*arguments, "--limit", 4], tmp_path)
     assert again.code == 0, again.stderr
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_closed_terminal_interrupts_unless_that_is_ignored(tmp_path: Path) -> None:
+    for ends, handler in ((True, signal.SIG_DFL), (False, signal.SIG_IGN)):
+        folder = tmp_path / f"{ends}"
+        running = subprocess.Popen(
+            [sys.executable, "-m", "yolotrt", "scenes", "--out", folder, "--size", "640x360", "-n", "40"],
+            preexec_fn=lambda handler=handler: signal.signal(signal.SIGHUP, handler),
+            stderr=subprocess.PIPE,
+        )
+        while not list(folder.glob("**/*.jpg")):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGHUP)
+        _, said = running.communicate(timeout=120)
+        assert running.returncode == (130 if ends else 0), said
+        assert b"Traceback" not in said
 
 
 def test_a_full_disk_during_build_leaves_nothing_half_written(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -105,6 +104,8 @@ def upright(image: Frame, matrix: tuple[int, ...] | None) -> Frame:
     """
     if matrix is None:
         return image
+    import cv2  # here: doctor tells of NVDEC where OpenCV lacks a library of the system
+
     a, b, c, d = matrix
     if abs(a) + abs(d) >= abs(b) + abs(c):
         left, up = a < 0, d < 0
