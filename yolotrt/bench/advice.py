@@ -102,11 +102,17 @@ def _unstable(result: RunResult) -> Iterator[Advice]:
         remedy = (
             "raise --duration or use a quieter machine" if _until_stable(result) else "use --until-stable 5%"
         )
+        told = (
+            f"Read the intervals, not the means; close other programs, or {remedy}."
+            if all(each.p50_interval is not None for _, each in found)
+            else f"Some tell no interval (- in the table): close other programs, or use "
+            f"-n {3 * result.rounds}."
+        )
         yield Advice(
             "unstable",
             f"{len(found)} of {len(result.cases)} cases vary by more than {UNSTABLE:.0%}; most: {worst.case} "
             f"(standard deviation {summary.variation:.0%} of the mean, {outliers}).",
-            f"Read the intervals, not the means; close other programs, or {remedy}.",
+            told,
         )
 
 

@@ -75,7 +75,7 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
     if exchanged := [*source_differences(found.settings, wanted.settings)]:
         raise ArtifactError(
             f"{path} cannot be resumed: {exchanged[0]}.",
-            hint="Name the pictures of the interrupted run, or choose another --output.",
+            hint=f"Name the pictures of the interrupted run, or choose another --output. {_report(path)}",
         )
     for what, old, new in (
         ("settings", _comparable(found.settings), _comparable(wanted.settings)),
@@ -85,7 +85,7 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
         if old != new:
             raise ArtifactError(
                 f"{path} cannot be resumed: its {what} {_difference(old, new)}.",
-                hint="Repeat the options of the interrupted run, or choose another --output.",
+                hint=f"Repeat the options of that run, or choose another --output. {_report(path)}",
             )
     if found.complete and _limits(found) != _limits(wanted):
         raise ArtifactError(
@@ -93,6 +93,10 @@ def take_up(path: Path, wanted: RunResult) -> RunResult | None:
             hint=f"See it with: yolotrt report {shell_words(str(path))}   Measure anew without --resume.",
         )
     return found
+
+
+def _report(path: Path) -> str:
+    return f"To judge what is there: yolotrt report {shell_words(str(path))} --budget end_to_end=33ms"
 
 
 def _limits(run: RunResult) -> dict[str, Any]:

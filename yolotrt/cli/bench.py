@@ -164,7 +164,7 @@ def bench(
       yolotrt bench --groups 1,2,4,8 --mode tiled,global --html bench.html
       yolotrt bench engines/a.int8.onnxruntime.onnx engines/a.fp32.onnxruntime.onnx street.jpg
       yolotrt bench -n 130 -o result.json --budget end_to_end=33ms --budget-stat p95
-      yolotrt bench -n 130 -o result.json --resume --budget end_to_end=25ms   # judges what is there
+      yolotrt report result.json --budget end_to_end=25ms   # judges what is there, without measuring
       yolotrt bench --mode tiled+global -n 700 --arrival 30fps --deadline 33ms
       yolotrt bench --config pipeline.yaml --json -
       yolotrt bench --device cuda:0 --mode tiled+global --dispatch graph --pipeline-depth 2

@@ -150,6 +150,8 @@ def check_budgets(
 
 def _undecided(verdicts: Sequence[Verdict], of: int) -> GateUndecided:
     """Return the error of budgets that too few frames, or frames among busy programs, cannot judge."""
+    from yolotrt.report.figures import milliseconds
+
     first = verdicts[0]
     if first.frames < first.needed:
         return GateUndecided(
@@ -158,7 +160,12 @@ def _undecided(verdicts: Sequence[Verdict], of: int) -> GateUndecided:
             hint=f"Measure more frames (bench -n {first.needed}), put the budget on p50, or let it pass with "
             "--undecided pass.",
         )
+    nearest = min(verdicts, key=lambda verdict: verdict.seconds / verdict.limit)
+    took, alone, limit = (
+        milliseconds(value) for value in (nearest.seconds, nearest.seconds / nearest.crowding, nearest.limit)
+    )
     return GateUndecided(
-        f"Undecided: {len(verdicts)} of {of} budgets were missed, maybe because other programs were busy.",
+        f"Undecided: {len(verdicts)} of {of} budgets were missed while other programs were busy. Without "
+        f"them {nearest.stage} {nearest.stat}, {took} ms, could be {alone} ms, and the budget is {limit} ms.",
         hint="Measure again while nothing else runs, or let it pass with --undecided pass.",
     )

@@ -253,7 +253,8 @@ def own_predictions(
     if save is not None and save.suffix.lower() in (*EXTENSIONS, *CODECS) and not save.is_dir():
         raise UsageError(
             f"--save names a folder, and {save} is called like a file.",
-            hint=f"Type --save {shell_words(str(save.with_suffix('')))}/; pictures keep their names there.",
+            hint=f"Type --save {shell_words(str(save.with_suffix('')))}/; files keep their names there. "
+            "One video to a file of your naming: yolotrt run ENGINE VIDEO --drop block --save FILE",
         )
     maker, lister = DRAWN, f"{DRAWN} --json"
     listed = by_list(f"what {DRAWN} wrote", lister)
