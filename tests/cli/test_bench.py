@@ -69,7 +69,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert "4 of 8 budgets were missed" in missed.err
     assert "warning: 12 frames cannot tell p95" in missed.err
     assert read_result(tmp_path / "r.json").budgets == Budgets({"tiles": 1e-6, "end_to_end": 60}, "p95")
-    assert cli(*bench, "--budget", "end_to_end=60s").code == 0
+    assert cli(*bench, "--budget", "60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
     few = cli(*bench, "--resume", "--budget", "end_to_end=60s", "--budget-stat", "p95")
     assert (few.code, "130 are needed" in few.err) == (1, True)
@@ -83,6 +83,8 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     ("arguments", "words"),
     [
         (("--budget", "tiles"), "--budget end_to_end=33ms"),
+        (("--budget", "4000"), "has no unit.\nhint:  Type: --budget 4000ms, or 4000s"),
+        (("--budget", "tiles=4"), "Type: --budget tiles=4ms, or tiles=4s"),
         (("--budget", "tiles=1ms", "--budget-stat", "p42"), "p50, p90"),
         (("--until-stable", "5"), "5%"),
         (("--until-stable", "x%"), "percentage"),

@@ -21,8 +21,8 @@ BudgetTerms = Annotated[
     list[str] | None,
     typer.Option(
         "--budget",
-        metavar="STAGE=TIME",
-        help="Fail (exit 3) above this, such as end_to_end=33ms, which is held against tiled+global.",
+        metavar="[STAGE=]TIME",
+        help="Fail (exit 3) above this: 33ms is end_to_end=33ms and held against tiled+global; tiles=10ms.",
     ),
 ]
 Undecided = Annotated[
