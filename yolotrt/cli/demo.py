@@ -28,7 +28,8 @@ def demo(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[STAGE=]TIME", help=f"Fail (exit 3) above this. [default: shows {CAMERA}, without failing]"
+            metavar="[STAGE=]TIME",
+            help=f"Fail (exit 3) above this. [default: shows {CAMERA}, without failing]",
         ),
     ] = None,
     threads: Threads = None,
