@@ -154,6 +154,17 @@ def test_labels_are_read_back_as_they_were(cli: Cli, engine: Path, pictures: Pat
     np.testing.assert_allclose(areas[0], areas[1], rtol=0.2, atol=12)  # a polygon has no holes
 
 
+def test_labels_alone_draw_nothing(cli: Cli, engine: Path, pictures: Path) -> None:
+    command = ("predict", engine, pictures / "0.png", "--conf", 0.4, "--save-txt")
+    done = cli(*command)
+    assert (done.code, "drawn: " in done.err, f"labels: {PREDICTED}/labels" in done.err) == (0, False, True)
+    assert [path.name for path in Path(PREDICTED).glob("[!.]*")] == ["labels"]
+    assert Path(PREDICTED, "labels", "0.txt").read_text()
+    for more in (["--save"], [], ["--save"]):  # what it wrote itself stays its own
+        assert cli(*command, *more).code == 0
+    assert Path(PREDICTED, "0.png").is_file()
+
+
 def test_progress_is_told_now_and_then_where_nobody_watches() -> None:
     said: list[str] = []
     clock = iter(int(second * 1e9) for second in (0, 0, 4, 12, 15, 23, 40))

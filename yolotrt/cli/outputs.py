@@ -225,7 +225,7 @@ def own_predictions(
 
     Args:
         inputs: Engine, source, and what else is read.
-        save: Folder for drawn pictures and videos.
+        save: Folder for drawn pictures and videos, or labels alone.
         files: JSON files that will be written, by their options.
         overwrite: As in :func:`claim_outputs`.
 
