@@ -22,7 +22,8 @@ BudgetTerms = Annotated[
     typer.Option(
         "--budget",
         metavar="[STAGE=]TIME",
-        help="Fail (exit 3) above this: 33ms is end_to_end=33ms and held against tiled+global; tiles=10ms.",
+        help="Fail (exit 3) above this: 33ms for the whole frame (end_to_end, held against tiled+global), or "
+        "tiles=10ms for a stage.",
     ),
 ]
 Undecided = Annotated[
