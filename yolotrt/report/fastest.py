@@ -14,7 +14,7 @@ from yolotrt.report.labels import short_names
 def fastest_lines(result: RunResult) -> Iterator[str]:
     """Yield the case with the least median of each pass that was measured in several ways.
 
-    One that is not told from another by their paired frames, or was measured among busy programs, is called the
+    One that paired frames do not tell from another, or that was measured among busy programs, is called the
     fastest as far as can be told.
     """
     names = short_names([entry.case.engine for entry in result.cases])
