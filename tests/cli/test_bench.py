@@ -43,6 +43,11 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     done = cli("bench", engine, "--source", picture, *FAST, "-o", "r.json", "--html", "r.html",
                "--csv", "r.csv", "--markdown", "r.md", "--json", "-")  # fmt: skip
     assert done.code == 0, done.err
+    told = [line for line in done.err.splitlines() if line.startswith("fastest")]
+    assert [(": tiled, " in line, ": tiled+global, " in line) for line in told] == [
+        (True, False),
+        (False, True),
+    ]
     document = json.loads(done.out)
     jsonschema.validate(document, schema(DOCUMENT))
     jsonschema.validate(read_json(tmp_path / "r.json"), schema(DOCUMENT))
@@ -50,7 +55,11 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     assert [entry.case.mode for entry in result.cases] == ["global", *["tiled"] * 4, *["tiled+global"] * 4]
     assert result.rounds == 12
     assert result.complete
-    assert json.loads(cli("report", "r.json", "--json", "-").out) == document
+    again = cli("report", "r.json", "--json", "-")
+    assert json.loads(again.out) == document
+    assert [line for line in again.err.splitlines() if "fastest" in line] == [
+        f"r.json: {line}" for line in told
+    ]
     assert len(json.loads(cli("report", "r.json", "r.json", "--json", "-").out)) == 2
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 10
