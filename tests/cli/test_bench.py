@@ -43,6 +43,11 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     done = cli("bench", engine, "--source", picture, *FAST, "-o", "r.json", "--html", "r.html",
                "--csv", "r.csv", "--markdown", "r.md", "--json", "-")  # fmt: skip
     assert done.code == 0, done.err
+    told = [line for line in done.err.splitlines() if line.startswith("fastest")]
+    assert [(": tiled, " in line, ": tiled+global, " in line) for line in told] == [
+        (True, False),
+        (False, True),
+    ]
     document = json.loads(done.out)
     jsonschema.validate(document, schema(DOCUMENT))
     jsonschema.validate(read_json(tmp_path / "r.json"), schema(DOCUMENT))
@@ -50,7 +55,11 @@ def test_a_bench_leaves_a_valid_result_and_all_its_forms(
     assert [entry.case.mode for entry in result.cases] == ["global", *["tiled"] * 4, *["tiled+global"] * 4]
     assert result.rounds == 12
     assert result.complete
-    assert json.loads(cli("report", "r.json", "--json", "-").out) == document
+    again = cli("report", "r.json", "--json", "-")
+    assert json.loads(again.out) == document
+    assert [line for line in again.err.splitlines() if "fastest" in line] == [
+        f"r.json: {line}" for line in told
+    ]
     assert len(json.loads(cli("report", "r.json", "r.json", "--json", "-").out)) == 2
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 10
@@ -69,7 +78,7 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     assert "4 of 8 budgets were missed" in missed.err
     assert "warning: 12 frames cannot tell p95" in missed.err
     assert read_result(tmp_path / "r.json").budgets == Budgets({"tiles": 1e-6, "end_to_end": 60}, "p95")
-    assert cli(*bench, "--budget", "end_to_end=60s").code == 0
+    assert cli(*bench, "--budget", "60s").code == 0
     assert cli("report", "r.json", "--budget", "end_to_end=1us").code == 3
     few = cli(*bench, "--resume", "--budget", "end_to_end=60s", "--budget-stat", "p95")
     assert (few.code, "130 are needed" in few.err) == (1, True)
@@ -83,6 +92,8 @@ def test_a_missed_budget_ends_with_3_and_a_table(
     ("arguments", "words"),
     [
         (("--budget", "tiles"), "--budget end_to_end=33ms"),
+        (("--budget", "4000"), "has no unit.\nhint:  Type: --budget 4000ms, or 4000s"),
+        (("--budget", "tiles=4"), "Type: --budget tiles=4ms, or tiles=4s"),
         (("--budget", "tiles=1ms", "--budget-stat", "p42"), "p50, p90"),
         (("--until-stable", "5"), "5%"),
         (("--until-stable", "x%"), "percentage"),

@@ -55,7 +55,25 @@ def test_values_may_be_left_out_and_quiet_goes_anywhere() -> None:
         ("predict e.onnx a.jpg limit=3", "Type: --limit 3\n"),
         ("run e.onnx a.mp4 show=True", "Type: --show\n"),
         ("predict e.onnx a.jpg imgsz=640", "--imgsz is here: fixed in the engine"),
-        ("predict model=e.onnx", "--model is here: the first word: yolotrt VERB MODEL"),
+        ("predict model=e.onnx", "an ENGINE. One is made of e.onnx first: yolotrt build e.onnx --fp16 "),
+        (
+            "predict --weights=my.pt a.jpg",
+            "--weights is here: the first word, an ENGINE. One is made of my.pt",
+        ),
+        (
+            "bench --model_path w.pt",
+            "first: yolotrt build w.pt --fp16   (on a processor --int8 --images DIR)",
+        ),
+        ("run --model a.engine v.mp4", "an ENGINE. Type: yolotrt run a.engine ..."),
+        ("eval --model", "an ENGINE. Type: yolotrt eval ENGINE ..."),
+        ("build --model w.pt", "--model is here: the first word: yolotrt VERB MODEL"),
+        ("predict e.onnx a.jpg --save-json", "--json found.json --coco set.json"),
+        ("val e.onnx", "val is here: yolotrt eval ENGINE --annotations FILE"),
+        ("val model=w.pt data=coco.yaml", "val is here: yolotrt eval ENGINE --annotations FILE"),
+        ("export m.onnx --int8", "yolotrt build MODEL --int8 (with --images DIR"),
+        ("export w.pt --half", "chosen by yolotrt build, not by an export: yolotrt build MODEL --fp16"),
+        ("export w.pt --fp16", "yolotrt build MODEL --fp16"),
+        ("bench --budget end_to_end=4000", "--budget end_to_end=4000ms, or end_to_end=4000s"),
         ("predict e.onnx a.jpg -o r.json", "-o is here: --save DIR for pictures and videos, --json FILE"),
         ("run e.onnx a.mp4 --max-frames 9", "--max-frames is here: --duration"),
         ("export w.pt --opset 17", "--opset is not needed: it is the newest"),
@@ -135,6 +153,17 @@ def test_labels_are_read_back_as_they_were(cli: Cli, engine: Path, pictures: Pat
     areas = [sorted(o.area for k in s.objects.values() for o in k if o.area) for s in (ours, theirs)]
     assert len(areas[0]) == len(areas[1]) > 3
     np.testing.assert_allclose(areas[0], areas[1], rtol=0.2, atol=12)  # a polygon has no holes
+
+
+def test_labels_alone_draw_nothing(cli: Cli, engine: Path, pictures: Path) -> None:
+    command = ("predict", engine, pictures / "0.png", "--conf", 0.4, "--save-txt")
+    done = cli(*command)
+    assert (done.code, "drawn: " in done.err, f"labels: {PREDICTED}/labels" in done.err) == (0, False, True)
+    assert [path.name for path in Path(PREDICTED).glob("[!.]*")] == ["labels"]
+    assert Path(PREDICTED, "labels", "0.txt").read_text()
+    for more in (["--save"], [], ["--save"]):  # what it wrote itself stays its own
+        assert cli(*command, *more).code == 0
+    assert Path(PREDICTED, "0.png").is_file()
 
 
 def test_progress_is_told_now_and_then_where_nobody_watches() -> None:

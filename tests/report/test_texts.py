@@ -26,6 +26,7 @@ from yolotrt.bench.result import DOCUMENT, to_json
 from yolotrt.bench.statistics import Interval
 from yolotrt.machine.watch import During
 from yolotrt.report.columns import Column, RowTable
+from yolotrt.report.fastest import fastest_lines
 from yolotrt.report.figures import interval_percent, milliseconds, signed, signed_percent
 from yolotrt.report.fitting import terminal_table
 from yolotrt.report.labels import short_names
@@ -216,3 +217,22 @@ def test_ticks_are_few_round_and_reach_the_top(high: float) -> None:
     assert ticks[-1] >= high * (1 - 1e-9)
     assert 2 <= len(ticks) <= 7
     assert Scale(0, ticks[-1], 100, 0)(0) == 100
+
+
+def test_the_fastest_case_of_a_pass_is_told_with_its_doubt() -> None:
+    fast = [0.0101 + (k * 7 % 5 - 2) / 1e5 for k in range(20)]
+    slow = [seconds + 0.01 for seconds in fast]
+    clear = result_of(slow, fast)
+    assert list(fastest_lines(clear)) == ["fastest: tiled, serial, 2 groups: 10.1 ms"]
+    assert not list(fastest_lines(result_of(fast)))
+    doubtful = ["fastest, as far as can be told: tiled, serial, 2 groups: 10.1 ms"]
+    mixed = [seconds + (0.001 if k % 2 else -0.0009) for k, seconds in enumerate(fast)]
+    for unclear in (result_of(mixed, fast), result_of(slow[:2], fast[:2])):
+        assert [line.split(":")[0] for line in fastest_lines(unclear)] == ["fastest, as far as can be told"]
+    busy = replace(clear, during=During(other_cores=3.0))
+    assert list(fastest_lines(busy)) == doubtful
+    a, b = (
+        replace(e, case=replace(e.case, engine=f"m.{n}.onnx")) for n, e in zip("ab", clear.cases, strict=True)
+    )
+    named = list(fastest_lines(replace(clear, cases=(a, b))))
+    assert named == ["fastest: b, tiled, serial, 2 groups: 10.1 ms"]

@@ -12,11 +12,12 @@ import pytest
 from tests.tiny_yolo import write_tiny_yolo
 from yolotrt.backends.base import Precision
 from yolotrt.backends.loading import load_engine
-from yolotrt.backends.registry import backend
+from yolotrt.backends.registry import backend, engine_endings
 from yolotrt.errors import ArtifactError, CalibrationError, UsageError
 from yolotrt.model.onnxfile import load_onnx, read_spec
 from yolotrt.quantization.ranges import CalibrationKey, CalibrationRanges
 from yolotrt.workflow.build import BuildOutcome, BuildRequest, build_engine, plan_build
+from yolotrt.workflow.catalog import is_engine_name
 from yolotrt.workflow.plan import BuildPlan
 
 DEMO = Path(str(files("yolotrt.data") / "assets" / "demo-yolo26-seg.onnx"))
@@ -194,3 +195,21 @@ def test_where_the_network_lay_is_remembered_but_does_not_outdate_an_engine(fold
     (folder / "tiny.onnx").rename(other / "tiny.onnx")
     request = BuildRequest(other / "tiny.onnx", engines=folder / "engines")
     assert build_engine(request, say=lambda _m: None).cached
+
+
+def test_a_backend_is_named_once_and_engines_of_the_former_name_are_still_taken(folder: Path) -> None:
+    request = BuildRequest(folder / "tiny.onnx", "fp16", engines=folder / "engines")
+    model = load_onnx(request.model)
+    plan = BuildPlan(request, backend("fused"), request.model, model, read_spec(model, "tiny"), None)
+    key = "k"
+    engines = folder / "engines"
+    engines.mkdir()
+    assert plan._default_place(key) == engines / "tiny.fp16.fused"
+    assert engine_endings("onnxruntime") == (".onnxruntime.onnx",)
+    outcome, _ = _build(folder, "fp16", backend="onnxruntime")
+    for name in ("tiny.fp16.fused.fused", "tiny.fp16.fused"):  # the newer one wins where both are
+        (engines / name).write_bytes(outcome.file.path.read_bytes())
+        sidecar = Path(f"{outcome.file.path}.json").read_text()
+        (engines / f"{name}.json").write_text(sidecar)
+        assert plan._default_place(key) == engines / name
+        assert is_engine_name(str(engines / name))

@@ -22,6 +22,16 @@ def backend(name: str) -> Backend:
     return cast(Backend, getattr(import_module(module), attribute)())
 
 
+def engine_endings(name: str) -> tuple[str, ...]:
+    """Return what default names of a backend's engines end with: now, and as earlier versions had it.
+
+    Those named a backend twice whose suffix is its name.
+    """
+    suffix = backend(name).suffix
+    former = f".{name}{suffix}"
+    return (suffix, former) if suffix == f".{name}" else (former,)
+
+
 def packages() -> tuple[str, ...]:
     """Return the distributions that results of any backend depend on."""
     return tuple(dict.fromkeys(package for name in NAMES for package in backend(name).packages))

@@ -16,8 +16,11 @@ _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 BUDGETED = (*STAGES, *ARRIVAL)
 """Stages that a budget can be put on."""
 
+WHOLE = "end_to_end"
+"""The stage of a budget that names none."""
+
 _TIME = re.compile(r"(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s)")
-_TERM = re.compile(r"(?P<stage>[a-z_]+)=(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s)")
+_TERM = re.compile(r"((?P<stage>[a-z_]+)=)?(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s|)")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Budgets:
 
     @classmethod
     def parse(cls, terms: Sequence[str], stat: str = "p50", deadline: str | None = None) -> Budgets:
-        """Parse terms like ``tiles=10ms``, and a deadline like ``33ms``.
+        """Parse terms like ``tiles=10ms`` or ``33ms`` (the frame), and a deadline like ``33ms``.
 
         Raises:
             UsageError: A term, its stage, the statistic or the deadline is not understood.
@@ -57,13 +60,19 @@ class Budgets:
             match = _TERM.fullmatch(term.strip())
             if match is None or float(match["value"]) <= 0:
                 raise UsageError(
-                    f"--budget {term!r} is not understood.", hint="Like this: --budget end_to_end=33ms"
+                    f"--budget {term!r} is not understood.",
+                    hint="Like this: --budget 33ms, which is --budget end_to_end=33ms",
                 )
-            if match["stage"] not in BUDGETED:
+            stage, given = match["stage"] or WHOLE, term.strip()
+            if stage not in BUDGETED:
                 raise UsageError(
                     f"--budget {term!r} names no stage.", hint=f"Choose from: {', '.join(BUDGETED)}."
                 )
-            limits[match["stage"]] = float(match["value"]) * _UNITS[match["unit"]]
+            if not match["unit"]:
+                raise UsageError(
+                    f"--budget {term!r} has no unit.", hint=f"Type: --budget {given}ms, or {given}s (or us)."
+                )
+            limits[stage] = float(match["value"]) * _UNITS[match["unit"]]
         return cls(limits, chosen, None if deadline is None else _deadline(deadline))
 
 

@@ -19,7 +19,7 @@ import typer
 from typer.main import get_command
 
 from yolotrt.cli.console import show_warnings, talk
-from yolotrt.cli.habits import as_option, hint_for, rewritten, spaced_classes
+from yolotrt.cli.habits import as_option, hint_for, rewritten, spaced_classes, value_of
 from yolotrt.cli.libraries import missing_library
 from yolotrt.distribution import __version__
 from yolotrt.errors import EXIT_INTERRUPTED, StorageError, UsageError, YoloTrtError
@@ -145,7 +145,7 @@ def main() -> NoReturn:
         if pair := as_option(words):
             raise UsageError(
                 "Options have two dashes here, and no equals sign in between.",
-                hint=_hint(words, pair[0]) or f"Type: {' '.join(pair)}".rstrip(),
+                hint=_hint(words, *pair) or f"Type: {' '.join(pair)}".rstrip(),
             )
         if spaced := spaced_classes(words):
             raise UsageError(
@@ -219,12 +219,13 @@ def _usage_error(exc: Exception, words: list[str]) -> int:
     return int(exc.exit_code)
 
 
-def _hint(words: list[str], option: str) -> str | None:
+def _hint(words: list[str], option: str, value: str | None = None) -> str | None:
     verb = _verb_of(words)
     command = getattr(application(verb), "commands", {}).get(verb)
     if command is not None and any(option in parameter.opts for parameter in command.params):
         return None  # it is an option of ours
-    return hint_for(verb, option, {name for name, _ in VERBS})
+    given = value_of(words, option) if value is None else value
+    return hint_for(verb, option, {name for name, _ in VERBS}, given)
 
 
 def _of_missing(exc: Exception) -> str | None:

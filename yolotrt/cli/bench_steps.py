@@ -51,12 +51,15 @@ def show_result(result: RunResult, json: str | None) -> None:
     """Print a result's tables, unless stdout is JSON, and what a reader should know of it."""
     from yolotrt.bench.advice import advise
     from yolotrt.bench.percentiles import left_out
+    from yolotrt.report.fastest import fastest_lines
     from yolotrt.report.tables import latency_table, stage_table
 
     if json != "-":
         console = stdout()
         console.print(latency_table(result, console.width))
         console.print(stage_table(result, console.width))
+    for line in fastest_lines(result):
+        say(line)
     for remark in filter(None, (*result.notes, left_out(result.rounds))):
         note(remark)
     for advice in advise(result):

@@ -28,7 +28,8 @@ def demo(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="STAGE=TIME", help=f"Fail (exit 3) above this. [default: shows {CAMERA}, without failing]"
+            metavar="[STAGE=]TIME",
+            help=f"Fail (exit 3) above this. [default: shows {CAMERA}, without failing]",
         ),
     ] = None,
     threads: Threads = None,
@@ -44,7 +45,7 @@ def demo(
     Examples:
       yolotrt demo
       yolotrt demo --quick --out /tmp/demo
-      yolotrt demo --budget end_to_end=2s
+      yolotrt demo --budget 2s
     """
     from dataclasses import replace
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from yolotrt.cli.console import say
+from yolotrt.cli.habits import way_to_build
 from yolotrt.cli.options import (
     ENGINES,
     SOURCES,
@@ -25,7 +26,6 @@ from yolotrt.cli.options import (
 )
 from yolotrt.errors import InputError, UsageError
 from yolotrt.pipeline.modes import DEFAULT_MODE
-from yolotrt.text import shell_words
 
 if TYPE_CHECKING:
     from yolotrt.pipeline.decode import DecodeSettings
@@ -40,7 +40,12 @@ Targets = Annotated[
     ),
 ]
 Conf = Annotated[
-    float, typer.Option("--conf", help="Least score. Faint finds of tiles alone stay just above.")
+    float,
+    typer.Option(
+        "--conf",
+        help="Least score. What only tiles found, and the whole frame should show but does not, gets a lower "
+        "score, down to just above this one.",
+    ),
 ]
 Iou = Annotated[
     float,
@@ -90,7 +95,7 @@ def engine_and_sources(
     if engine is not None and engine.suffix.lower() in WEIGHTS:
         raise InputError(
             f"{engine} holds weights, and an engine is made of them first.",
-            hint=f"yolotrt build {shell_words(str(engine))} --fp16   (on a processor --int8 --images DIR)",
+            hint=way_to_build(str(engine)),
         )
     if not sources:
         raise UsageError(

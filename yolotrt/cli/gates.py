@@ -21,8 +21,9 @@ BudgetTerms = Annotated[
     list[str] | None,
     typer.Option(
         "--budget",
-        metavar="STAGE=TIME",
-        help="Fail (exit 3) above this, such as end_to_end=33ms, which is held against tiled+global.",
+        metavar="[STAGE=]TIME",
+        help="Fail (exit 3) above this: 33ms for the whole frame (end_to_end, held against tiled+global), or "
+        "tiles=10ms for a stage.",
     ),
 ]
 Undecided = Annotated[

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Container, Sequence
 
+from yolotrt.text import shell_words
+
 PREDICTED = "runs/predict"
 """Where ``--save`` without a value draws to."""
 
@@ -26,6 +28,7 @@ _HERE = {
     "--project": "--save DIR, or -o FILE.",
     "--show": "--save: pictures and videos are drawn into files. yolotrt run has --show.",
     "--show-labels": "--hide-labels, which draws no names and scores.",
+    "--save-json": "--json found.json --coco set.json: COCO records, and a dataset with their images.",
     "--save-conf": "--json: records carry the scores.",
     "--save-crop": "--json or to_supervision(): boxes and masks to cut by.",
     "--retina-masks": "nothing: masks always have the resolution of the frame.",
@@ -67,6 +70,7 @@ _SAME = {
     "--show-conf": "--show-labels",
     "--output": "-o",
     "--weights": "--model",
+    "--model-path": "--model",
     "--name": "--project",
     "--img-size": "--img",
     "--slice-width": "--slice-height",
@@ -78,7 +82,14 @@ _SAME = {
     "--avgRuns": "--iterations",
     "--saveengine": "--saveEngine",
 }
+_PRECISION = "chosen by yolotrt build, not by an export: yolotrt build MODEL --{} ({})."
+_TAKES_ENGINE = ("predict", "run", "bench", "eval", "profile", "batch", "serve")
+
 _IN_VERB = {
+    ("export", "--int8"): _PRECISION.format("int8", "with --images DIR to calibrate on"),
+    ("export", "--half"): _PRECISION.format("fp16", "for a GPU"),
+    ("export", "--fp16"): _PRECISION.format("fp16", "for a GPU"),
+    ("eval", "--save-json"): "--json FILE: the result; COCO records are written by yolotrt predict --json.",
     ("bench", "--limit"): "-n FRAMES.",
     ("run", "--limit"): "--duration SECONDS.",
     ("run", "-n"): "--duration SECONDS.",
@@ -97,6 +108,8 @@ _IN_VERB = {
 _VERBS = {
     "detect": "yolotrt predict",
     "segment": "yolotrt predict, or eval, build, bench; networks are always for segmentation",
+    "val": "yolotrt eval ENGINE --annotations FILE (data.yaml, or COCO's JSON with --images DIR)",
+    "validate": "yolotrt eval ENGINE --annotations FILE (data.yaml, or COCO's JSON with --images DIR)",
     "track": "yolotrt predict --track, or run --track",
     "train": "not part of it: yolo segment train of Ultralytics; then yolotrt build best.pt",
     "convert": "yolotrt build",
@@ -110,21 +123,38 @@ _VERBS = {
 _PAIR = re.compile(r"([a-z]\w*)=(.*)")
 
 
-def hint_for(verb: str, option: str, known: Container[str]) -> str | None:
+def way_to_build(model: str) -> str:
+    """Return what makes an engine of weights or a network, with the precisions that pay."""
+    return f"yolotrt build {shell_words(model)} --fp16   (on a processor --int8 --images DIR)"
+
+
+def hint_for(verb: str, option: str, known: Container[str], value: str = "") -> str | None:
     """Return a sentence about what another tool's verb or option is called here, or None.
 
     Args:
         verb: As it was typed.
         option: The one that is not known, as it was typed without its value; empty if it is the verb.
         known: The verbs there are.
+        value: What was typed behind the option.
     """
     if verb not in known and verb in _VERBS:
         return f"{verb} is here: {_VERBS[verb]}"
+    spelt = option.replace("_", "-")
+    if verb in _TAKES_ENGINE and _SAME.get(spelt, spelt) == "--model":
+        return f"{option} is here: the first word, an ENGINE. {_way_to_engine(verb, value)}"
     here = called_here(verb, option)
     if here is None:
         return None
     nothing, _, why = here.partition("nothing: ")
     return f"{option} is here: {here}" if nothing or not why else f"{option} is not needed: {why}"
+
+
+def _way_to_engine(verb: str, model: str) -> str:
+    """Return what to type where an option named the model; what is no engine yet is built first."""
+    weights = model.lower().endswith((".pt", ".pth", ".yaml", ".yml"))
+    if weights or (model.lower().endswith(".onnx") and not os.path.exists(f"{model}.json")):
+        return f"One is made of {shell_words(model)} first: {way_to_build(model)}"
+    return f"Type: yolotrt {verb} {shell_words(model) if model else 'ENGINE'} ..."
 
 
 def called_here(verb: str, option: str) -> str | None:
@@ -200,3 +230,12 @@ def as_option(words: Sequence[str]) -> tuple[str, str] | None:
             value = "" if found[2].lower() == "true" else found[2]
             return f"--{found[1].replace('_', '-')}", value
     return None
+
+
+def value_of(words: Sequence[str], option: str) -> str:
+    """Return what was typed for an option, in whatever way it was spelt; empty without a value."""
+    for word, follows in zip(words, [*words[1:], "-"], strict=True):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == option.replace("_", "-"):
+            return value if equals else "" if follows.startswith("-") else follows
+    return ""

@@ -49,7 +49,7 @@ def inspect(
       yolotrt inspect engines/yolo26n-seg.onnx
       yolotrt inspect engines/yolo26n-seg.int8.onnxruntime.onnx
       yolotrt inspect engines/yolo26n-seg.fp16.tensorrt.engine --layers
-      yolotrt inspect engines/yolo11n-seg.fp16.fused.fused --roofline --gpu "RTX 5060 Ti" --batch 8
+      yolotrt inspect engines/yolo11n-seg.fp16.fused --roofline --gpu "RTX 5060 Ti" --batch 8
       yolotrt inspect calib_data/yolo26n-seg.calib.json --all
       yolotrt inspect yolo26n-seg.pt
       yolotrt inspect engines/*.onnx

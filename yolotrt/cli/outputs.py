@@ -105,7 +105,7 @@ def made_of(model: Path, *, engine: bool) -> list[tuple[str, Path]]:
 
     from yolotrt.backends.base import Precision
     from yolotrt.backends.names import NAMES
-    from yolotrt.backends.registry import backend
+    from yolotrt.backends.registry import engine_endings
     from yolotrt.backends.sidecar import sidecar_path
     from yolotrt.workflow.build import calibration_cache
 
@@ -114,8 +114,9 @@ def made_of(model: Path, *, engine: bool) -> list[tuple[str, Path]]:
         found.append(("the exported network", ENGINES / f"{model.stem}.onnx"))
     for name in NAMES if engine else ():
         for precision in get_args(Precision):
-            path = ENGINES / f"{model.stem}.{precision}.{name}{backend(name).suffix}"
-            found += [("the engine", path), ("the engine's sidecar", sidecar_path(path))]
+            for ending in engine_endings(name):
+                path = ENGINES / f"{model.stem}.{precision}{ending}"
+                found += [("the engine", path), ("the engine's sidecar", sidecar_path(path))]
     return found
 
 
@@ -224,7 +225,7 @@ def own_predictions(
 
     Args:
         inputs: Engine, source, and what else is read.
-        save: Folder for drawn pictures and videos.
+        save: Folder for drawn pictures and videos, or labels alone.
         files: JSON files that will be written, by their options.
         overwrite: As in :func:`claim_outputs`.
 

@@ -79,7 +79,9 @@ def predict(
     save_txt: Annotated[
         bool,
         typer.Option(
-            "--save-txt", help="Also write labels in YOLO format, a polygon a line, into DIR/labels."
+            "--save-txt",
+            help="Write labels in YOLO format, a polygon a line, into DIR/labels. Pictures are drawn with "
+            f"--save only. [DIR without it: {PREDICTED}]",
         ),
     ] = False,
     line_width: Annotated[
@@ -150,8 +152,7 @@ def predict(
             hint="Add --json, --jsonl or --coco.",
         )
     engine, read = engine_and_sources(targets, source, device)
-    if save_txt and save is None:
-        save = Path(PREDICTED)
+    folder = Path(PREDICTED) if save_txt and save is None else save
     cpu_threads = threads or cores()
     # What follows needs time of its own before there is a frame to look at.
     with opening(engine, device, threads=cpu_threads, trust=trust, warn=warn) as loaded:
@@ -179,7 +180,7 @@ def predict(
         )
         own = own_predictions(
             [engine, *local_paths(read), annotations, tiles_file(tiles)],
-            save,
+            folder,
             [(option, Path(target)) for option, target, _ in outputs if target != "-"],
             overwrite=overwrite,
         )
@@ -201,10 +202,10 @@ def predict(
                 takes = [
                     files.enter_context(_record_file(option, target, ids)) for option, target, _ in outputs
                 ]
-            if save_txt and save is not None:
+            if save_txt and folder is not None:
                 from yolotrt.workflow.label_files import label_files
 
-                takes.append(files.enter_context(label_files(save)))
+                takes.append(files.enter_context(label_files(folder)))
 
             def drawn(frame: Frame, found: Found) -> Frame:
                 from yolotrt.report.draw import draw
@@ -240,10 +241,10 @@ def predict(
             say(f"tiles: {tile_words(used)}")
         if save is not None:
             say(f"drawn: {save}")
-            if save_txt:
-                from yolotrt.workflow.label_files import FOLDER
+        if save_txt and folder is not None:
+            from yolotrt.workflow.label_files import FOLDER
 
-                say(f"labels: {save / FOLDER}")
+            say(f"labels: {folder / FOLDER}")
         for _, target, what in outputs:
             if target != "-":
                 say(f"{what}: {target}")

@@ -75,6 +75,7 @@ def report(
     from yolotrt.bench.result import REPORTED, RunResult, to_json
     from yolotrt.errors import UsageError
     from yolotrt.report.accuracy import read_accuracy
+    from yolotrt.report.fastest import fastest_lines
     from yolotrt.report.shown import SHOWN, read_reported
     from yolotrt.report.tables import latency_table, stage_table
 
@@ -101,6 +102,8 @@ def report(
             console = stdout()
             console.print(latency_table(result, console.width))
             console.print(stage_table(result, console.width))
+        for line in fastest_lines(result):
+            say(f"{path}: {line}")
         for advice in advise(result):
             warn(f"{path}: {advice}")
     for path, _, value in documents:

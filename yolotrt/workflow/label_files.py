@@ -17,7 +17,7 @@ from yolotrt.geometry.mask import Mask
 from yolotrt.workflow.predict import Found
 
 FOLDER = "labels"
-"""Below the folder for pictures, as Ultralytics has it."""
+"""Below the folder for drawn pictures, as Ultralytics has it."""
 
 Points = npt.NDArray[np.int64]
 
@@ -30,7 +30,7 @@ def label_files(folder: Path) -> Iterator[Callable[[Found], None]]:
     objects get an empty file: Ultralytics takes that for background.
 
     Args:
-        folder: Where the pictures go.
+        folder: Where drawn pictures go, or would.
     """
 
     def take(found: Found) -> None:

@@ -12,6 +12,7 @@ from yolotrt.artifacts.naming import default_place
 from yolotrt.backends.base import RECORDED_ONLY, Backend, BuildConfig, EngineFile, Precision
 from yolotrt.backends.own import is_made_from
 from yolotrt.backends.profiles import Profile, batch_sizes
+from yolotrt.backends.registry import engine_endings
 from yolotrt.backends.sidecar import read_engine
 from yolotrt.errors import YoloTrtError
 from yolotrt.model.onnxfile import onnx_key
@@ -170,14 +171,17 @@ class BuildPlan:
         )
 
     def _default_place(self, key: str) -> Path:
-        ending = f".{self.request.precision}.{self.backend.name}{self.backend.suffix}"
-        return default_place(
-            self.request.engines,
-            self.onnx_path.stem,
-            ending,
-            self.onnx_path,
-            lambda engine: is_made_from(engine, key, self.spec.names, self.onnx_path),
-        )
+        places = [
+            default_place(
+                self.request.engines,
+                self.onnx_path.stem,
+                f".{self.request.precision}{ending}",
+                self.onnx_path,
+                lambda engine: is_made_from(engine, key, self.spec.names, self.onnx_path),
+            )
+            for ending in engine_endings(self.backend.name)
+        ]
+        return next((place for place in places if place.exists()), places[0])
 
 
 def up_to_date(wanted: EngineFile) -> EngineFile | None:
