@@ -72,7 +72,7 @@ def test_a_plan_alone_is_not_shown_to_tensorrt_unless_trusted(
 def test_weights_are_no_engine_however_trusted(tmp_path: Path) -> None:
     weights = tmp_path / "street.pt"
     weights.write_bytes(bytes(100))
-    with pytest.raises(ArtifactError, match=r"street\.pt has no sidecar") as caught:
+    with pytest.raises(ArtifactError, match=r"street\.pt holds weights, and an engine is made") as caught:
         admit(weights, trust=True)
     assert "yolotrt build" in (caught.value.hint or "")
     assert "--trust" not in (caught.value.hint or "")

@@ -124,9 +124,13 @@ def read_engine(path: Path, *, loading: bool = False) -> EngineFile:
     if _describes(_waiting_path(path), path):
         return _read(_waiting_path(path), path)
     if not has_sidecar(path):
+        if path.suffix.lower() in WEIGHTS:
+            raise ArtifactError(
+                f"{path} holds weights, and an engine is made of them first.", hint=_way_to_an_engine(path)
+            )
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing says what it is.",
-            hint=_way_to_an_engine(path) + ("" if path.suffix.lower() in WEIGHTS else f"\n{TRUST}"),
+            hint=f"{_way_to_an_engine(path)}\n{TRUST}",
         )
     file = read_sidecar(path)
     if not loading and sha256_file(path) != file.sha256:
