@@ -164,6 +164,9 @@ def test_a_video(cli: Cli, engine: Path, tmp_path: Path) -> None:
     assert json.loads(Path("a.json").read_text()) == records
     short = cli("predict", engine, "in.mkv", "--limit", 2, "--save", "short", "--mode", "global")
     assert (short.code, len(short.out.splitlines())) == (0, 2), short.err
+    assert "is replaced" not in short.err
+    once_more = cli("predict", engine, "in.mkv", "--limit", 2, "--save", "short", "--mode", "global")
+    assert f"note: {Path('short/in.mkv.mp4')}, of an earlier call, is replaced" in once_more.err
     with closing(VideoFile(Path("short/in.mkv.mp4"))) as found:
         assert len(list(found.frames())) == 2
 

@@ -37,6 +37,7 @@ _HERE = {
     "--simplify": "nothing: exports are always slimmed.",
     "--opset": "nothing: it is the newest that every backend reads.",
     "--vid-stride": "--fps of yolotrt run.",
+    "--latency": "--budget 33ms: for the whole frame, or of a stage (--budget tiles=10ms).",
     "--agnostic-nms": "--agnostic.",
     "--line-thickness": "--line-width.",
     "--conf-thres": "--conf.",

@@ -13,6 +13,7 @@ from yolotrt.artifacts.files import ensure_writable, write_bytes
 from yolotrt.data.sources import Shot, Source, video_rates
 from yolotrt.data.video_writer import Append, new_video
 from yolotrt.errors import StorageError
+from yolotrt.progress import Say
 
 TakeDrawn = Callable[[Shot, Frame], None]
 
@@ -36,7 +37,7 @@ def drawn_names(source: Source) -> dict[str, str]:
 
 
 @contextmanager
-def drawing(source: Source, folder: Path) -> Iterator[TakeDrawn]:
+def drawing(source: Source, folder: Path, say: Say = print) -> Iterator[TakeDrawn]:
     """Give a function that writes the drawn frame of a shot.
 
     A video is complete when the first shot of another source is written, or the block ends.
@@ -44,6 +45,7 @@ def drawing(source: Source, folder: Path) -> Iterator[TakeDrawn]:
     Args:
         source: Where the shots come from.
         folder: For the files; it is made.
+        say: Told which videos are there already: an hour's work is replaced by whoever tries a few frames.
 
     Raises:
         StorageError: A file cannot be written.
@@ -52,7 +54,9 @@ def drawing(source: Source, folder: Path) -> Iterator[TakeDrawn]:
     current: str | None = None
     append: TakeDrawn | None = None
     for name in moving:
-        ensure_writable(folder / names[name])
+        ensure_writable(target := folder / names[name])
+        if target.exists():
+            say(f"note: {target}, of an earlier call, is replaced; another --save keeps both")
     with ExitStack() as stack:
 
         def write(shot: Shot, picture: Frame) -> None:

@@ -92,7 +92,7 @@ def predict(
         if save is not None:
             from yolotrt.workflow.drawn import drawing  # whoever draws nothing needs no writer of videos
 
-            write = stack.enter_context(drawing(source, save))
+            write = stack.enter_context(drawing(source, save, say))
         total = min(limit or source.total, source.total) or limit or 0
         for shot in shots if limit is None else islice(shots, limit):
             progress("predict", done, total)
