@@ -16,7 +16,7 @@ _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 BUDGETED = (*STAGES, *ARRIVAL)
 """Stages that a budget can be put on."""
 
-WHOLE = "end_to_end"
+WHOLE_FRAME = "end_to_end"
 """The stage of a budget that names none."""
 
 _TIME = re.compile(r"(?P<value>\d+(\.\d+)?)(?P<unit>ms|us|s)")
@@ -63,7 +63,7 @@ class Budgets:
                     f"--budget {term!r} is not understood.",
                     hint="Like this: --budget 33ms, which is --budget end_to_end=33ms",
                 )
-            stage, given = match["stage"] or WHOLE, term.strip()
+            stage, given = match["stage"] or WHOLE_FRAME, term.strip()
             if stage not in BUDGETED:
                 raise UsageError(
                     f"--budget {term!r} names no stage.", hint=f"Choose from: {', '.join(BUDGETED)}."

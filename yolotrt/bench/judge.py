@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from yolotrt.bench.budgets import Budgets
+from yolotrt.bench.budgets import WHOLE_FRAME, Budgets
 from yolotrt.bench.case import Case, CaseResult
 from yolotrt.bench.percentiles import needed_count
 from yolotrt.bench.statistics import measured, statistic
@@ -16,7 +16,7 @@ from yolotrt.timing.trace import ARRIVAL
 
 Held = Literal["met", "missed", "undecided"]
 
-WHOLE = frozenset({"end_to_end", *ARRIVAL})
+WHOLE = frozenset({WHOLE_FRAME, *ARRIVAL})
 """Stages that span a frame, so that they depend on the pass."""
 
 
@@ -61,6 +61,11 @@ class Verdict:
     def met(self) -> bool:
         """Whether it certainly kept within the budget."""
         return self.held == "met"
+
+    @property
+    def of_limit(self) -> float:
+        """What it took as a part of what it may take."""
+        return self.seconds / self.limit
 
     @property
     def why_open(self) -> str:

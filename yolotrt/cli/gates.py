@@ -132,7 +132,7 @@ def check_budgets(
     open_ = [verdict for verdict in verdicts if verdict.held == "undecided"]
     if not missed and not (open_ and strict):
         if verdicts and not open_:
-            nearest = max(verdicts, key=lambda verdict: verdict.seconds / verdict.limit)
+            nearest = max(verdicts, key=lambda verdict: verdict.of_limit)
             took, limit = (milliseconds(value) for value in (nearest.seconds, nearest.limit))
             each = f"all {len(verdicts)} budgets are" if len(verdicts) > 1 else "the budget is"
             note(f"{each} kept; nearest: {nearest.stage} {nearest.stat} {took} ms of {limit} ms")
@@ -161,7 +161,7 @@ def _undecided(verdicts: Sequence[Verdict], of: int) -> GateUndecided:
             hint=f"Measure more frames (bench -n {first.needed}), put the budget on p50, or let it pass with "
             "--undecided pass.",
         )
-    nearest = min(verdicts, key=lambda verdict: verdict.seconds / verdict.limit)
+    nearest = min(verdicts, key=lambda verdict: verdict.of_limit)
     took, alone, limit = (
         milliseconds(value) for value in (nearest.seconds, nearest.seconds / nearest.crowding, nearest.limit)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Sequence
+from pathlib import Path
 
 from yolotrt.text import shell_words
 
@@ -106,11 +107,13 @@ _IN_VERB = {
     ("eval", "--iou"): "fixed at 0.7, as Ultralytics validates.",
 }
 
+_EVALUATES = "yolotrt eval ENGINE --annotations FILE (data.yaml, or COCO's JSON with --images DIR)"
+
 _VERBS = {
     "detect": "yolotrt predict",
     "segment": "yolotrt predict, or eval, build, bench; networks are always for segmentation",
-    "val": "yolotrt eval ENGINE --annotations FILE (data.yaml, or COCO's JSON with --images DIR)",
-    "validate": "yolotrt eval ENGINE --annotations FILE (data.yaml, or COCO's JSON with --images DIR)",
+    "val": _EVALUATES,
+    "validate": _EVALUATES,
     "track": "yolotrt predict --track, or run --track",
     "train": "not part of it: yolo segment train of Ultralytics; then yolotrt build best.pt",
     "convert": "yolotrt build",
@@ -152,8 +155,11 @@ def hint_for(verb: str, option: str, known: Container[str], value: str = "") -> 
 
 def _way_to_engine(verb: str, model: str) -> str:
     """Return what to type where an option named the model; what is no engine yet is built first."""
-    weights = model.lower().endswith((".pt", ".pth", ".yaml", ".yml"))
-    if weights or (model.lower().endswith(".onnx") and not os.path.exists(f"{model}.json")):
+    from yolotrt.backends.sidecar import WEIGHTS, has_sidecar
+
+    path = Path(model)
+    kind = path.suffix.lower()
+    if kind in WEIGHTS or (kind == ".onnx" and not has_sidecar(path)):
         return f"One is made of {shell_words(model)} first: {way_to_build(model)}"
     return f"Type: yolotrt {verb} {shell_words(model) if model else 'ENGINE'} ..."
 

@@ -17,7 +17,7 @@ def fastest_lines(result: RunResult) -> Iterator[str]:
     One that paired frames do not tell from another, or that was measured among busy programs, is called the
     fastest as far as can be told.
     """
-    names = short_names([entry.case.engine for entry in result.cases])
+    names, quiet = short_names([entry.case.engine for entry in result.cases]), crowding(result) == 1
     for mode in dict.fromkeys(entry.case.mode for entry in result.cases):
         known = [
             (seconds, entry)
@@ -28,7 +28,7 @@ def fastest_lines(result: RunResult) -> Iterator[str]:
             continue
         seconds, best = min(known, key=lambda pair: pair[0])
         others = [entry for _, entry in known if entry is not best]
-        sure = crowding(result) == 1 and all(_slower(entry, best) for entry in others)
+        sure = quiet and all(_slower(entry, best) for entry in others)
         doubt = "" if sure else ", as far as can be told"
         yield f"fastest{doubt}: {_words(best.case, names)}: {milliseconds(seconds)} ms"
 

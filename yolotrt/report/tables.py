@@ -110,7 +110,7 @@ BUDGETS: tuple[Column[Verdict], ...] = (
     Column("budget", lambda v: v.limit, milliseconds, number=milliseconds_exactly),
     Column(
         "over",
-        lambda v: v.seconds / v.limit,
+        lambda v: v.of_limit,
         lambda ratio: "" if ratio <= 1 else signed_percent(ratio),
         texts={"page": lambda ratio: Markup(f'<span class="missed">{signed_percent(ratio)}</span>')},
     ),
