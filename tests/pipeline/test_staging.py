@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,21 +20,67 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("of_opencv", [1, 8])
 @pytest.mark.parametrize("height", [1, 7, 100])
-def test_rows_are_there_when_they_are_told_of(threads: int, height: int) -> None:
-    frame = np.random.default_rng(0).integers(1, 256, (height, 9, 3), np.uint8)
-    target, told = np.zeros_like(frame), []
+def test_rows_are_there_when_they_are_told_of(
+    threads: int, of_opencv: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: of_opencv)
+    frame = np.random.default_rng(0).integers(0, 256, (height, 9, 3), np.uint8)
+    target, told = np.full_like(frame, 77), []
 
     def arrived(first: int, end: int) -> None:
         np.testing.assert_array_equal(target[:end], frame[:end])
         told.append((first, end))
 
     copier = Staging(threads)
-    copier.run(frame, target, [height], arrived)
+    copier.run(frame, target, sorted({max(1, height // 3), height}), arrived)
     copier.close()
     assert told[0][0] == 0
     assert told[-1][1] == height
     assert all(a[1] == b[0] for a, b in pairwise(told))
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a part of a larger picture": lambda whole: whole[10:90, 20:70],
+    "upside down": lambda whole: whole[::-1],
+    "RGB": lambda whole: whole[..., ::-1],
+    "every other column": lambda whole: whole[:, ::2],
+    "planes": lambda whole: np.ascontiguousarray(whole.transpose(2, 0, 1)).transpose(1, 2, 0),
+    "the same row again and again": lambda whole: np.broadcast_to(whole[:1], whole.shape),
+    "read-only": lambda whole: np.frombuffer(whole.tobytes(), np.uint8).reshape(whole.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_frame_is_copied_however_it_lies(
+    layout: Callable[[np.ndarray], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 8)
+    frame = layout(np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8))
+    target = np.full(frame.shape, 77, np.uint8)
+    copier = Staging(2)
+    copier.run(frame, target, [len(frame)], lambda *_: None)
+    copier.close()
+    np.testing.assert_array_equal(target, frame)
+
+
+@pytest.mark.parametrize(("of_opencv", "used"), [(1, False), (2, True)])
+def test_opencv_copies_where_it_has_as_many_threads(
+    of_opencv: int, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: of_opencv)
+    threshold, calls = cv2.threshold, []
+
+    def seen(*given: Any) -> Any:
+        calls.append(given)
+        return threshold(*given)
+
+    monkeypatch.setattr(cv2, "threshold", seen)
+    copier = Staging(2)
+    copier.run(np.ones((100, 9, 3), np.uint8), np.zeros((100, 9, 3), np.uint8), [100], lambda *_: None)
+    copier.close()
+    assert bool(calls) is used
 
 
 def test_a_frame_that_lies_in_place_is_told_of_as_work_needs_it() -> None:

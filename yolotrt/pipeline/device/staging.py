@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,10 +17,13 @@ from yolotrt.arrays import Frame
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
+_SHARED_BANDS = 4
+"""Where OpenCV's threads copy a frame, all of them one band, bands end where work can start, since they go up
+one after another, and are no larger than such a part of the frame."""
+
 _BANDS = 24
-"""Bands in which a frame is copied, each by one thread: some go up while others are copied. More of them cost
-more than they gain, since a thread has to be given the interpreter behind each; bands that all threads share,
-which arrive one after another, cost more than these for the same reason."""
+"""Bands in which threads of ours copy it, one thread a band: some go up while others are copied. More of them
+cost more than they gain, since a thread has to be given the interpreter behind each."""
 
 _MOST_THREADS = 8
 """Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
@@ -28,11 +32,28 @@ these gained nothing: ``staging`` of ``python -m benchmarks.bench_gpu``."""
 Arrived = Callable[[int, int], None]
 """Told which rows, from the first to the end, can be uploaded."""
 
+_Rows = tuple[int, int]
+"""The first of some rows, and the one behind the last."""
+
 _Band = tuple[int, Frame, Frame]
 """Number of a band, where its rows go, and the rows."""
 
+_Copy = Callable[[Frame, Frame], object]
+"""Copies the second to the first."""
+
 _Done = SimpleQueue[int | Literal["ended"] | BaseException]
 """Numbers of bands that are copied; a thread's last word is that it has ended, or why it failed."""
+
+
+class _Job(NamedTuple):
+    """Bands that one thread copies, how, and where it says that they are there."""
+
+    done: _Done
+    copy: _Copy
+    bands: list[_Band]
+
+
+_Inbox = SimpleQueue[_Job | None]
 
 
 def copy_threads() -> int:
@@ -50,7 +71,7 @@ class Staging:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._inboxes: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
+        self._inboxes: list[_Inbox] = []
 
     def run(self, frame: Frame, target: Frame, bounds: Sequence[int], arrived: Arrived) -> None:
         """Copy a frame, and say of each band when it is there.
@@ -70,14 +91,14 @@ class Staging:
             for band in pairwise([0, *bounds] if frame.nbytes >= _COPY_ALONE else [0, height]):
                 arrived(*band)
             return
-        count = min(_BANDS, height) if frame.nbytes >= _COPY_ALONE else 1
-        bands = list(pairwise(height * i // count for i in range(count + 1)))
-        if count == 1 or self.threads == 1:
-            for first, end in bands:
-                np.copyto(target[first:end], frame[first:end])
-                arrived(first, end)
-            return
-        self._copy(frame, target, bands, arrived)
+        if frame.nbytes < _COPY_ALONE:
+            np.copyto(target, frame)
+            arrived(0, height)
+        elif self.threads > 1 and _opencv_copies(frame, target, self.threads):
+            bands = [b for rows in pairwise([0, *bounds]) for b in _parts(rows, height / _SHARED_BANDS)]
+            self._copy(frame, target, bands, 1, _copy_together, arrived)
+        else:
+            self._copy(frame, target, _parts((0, height), height / _BANDS), self.threads, np.copyto, arrived)
 
     def copy_parts(self, parts: Sequence[tuple[Frame, Frame]]) -> None:
         """Copy the second of each pair to the first, and wait until all are there."""
@@ -88,7 +109,7 @@ class Staging:
         done: _Done = SimpleQueue()
         numbered = [(i, *part) for i, part in enumerate(parts)]
         for number, inbox in enumerate(self._threads()):
-            inbox.put((done, numbered[number :: self.threads]))
+            inbox.put(_Job(done, np.copyto, numbered[number :: self.threads]))
         ends: list[str | BaseException] = []
         while len(ends) < self.threads:  # all of them, even if one has failed: they write to the memory
             news = done.get()
@@ -103,16 +124,23 @@ class Staging:
         while self._inboxes:
             self._inboxes.pop().put(None)
 
-    def _copy(self, frame: Frame, target: Frame, bands: list[tuple[int, int]], arrived: Arrived) -> None:
-        done: _Done = SimpleQueue()
+    def _copy(
+        self, frame: Frame, target: Frame, bands: list[_Rows], threads: int, copy: _Copy, arrived: Arrived
+    ) -> None:
+        """Copy bands of a frame, each by one of some threads."""
         parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
-        inboxes = self._threads()
+        if self.threads == 1:
+            for number, into, rows in parts:
+                copy(into, rows)
+                arrived(*bands[number])
+            return
+        done: _Done = SimpleQueue()
         ready: set[int] = set()
         told = ended = asked = 0
         try:
-            for number, inbox in enumerate(inboxes):  # all at once: each has the interpreter once a band
+            for number, inbox in enumerate(self._threads()[:threads]):  # all bands: no thread waits for more
                 asked += 1
-                inbox.put((done, parts[number :: self.threads]))
+                inbox.put(_Job(done, copy, parts[number::threads]))
             while told < len(bands):
                 news = done.get()
                 if news == "ended":
@@ -134,10 +162,10 @@ class Staging:
                 ended += not isinstance(done.get(), int)
             raise
 
-    def _threads(self) -> list[SimpleQueue[tuple[_Done, list[_Band]] | None]]:
+    def _threads(self) -> list[_Inbox]:
         """Return the inboxes of the threads, which are started for the first frame that is copied."""
         if not self._inboxes:
-            started: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
+            started: list[_Inbox] = []
             for _ in range(self.threads):
                 started.append(SimpleQueue())
                 Thread(target=_work, args=(started[-1],), name="yolotrt-copy", daemon=True).start()
@@ -145,15 +173,41 @@ class Staging:
         return self._inboxes
 
 
-def _work(inbox: SimpleQueue[tuple[_Done, list[_Band]] | None]) -> None:
+def _work(inbox: _Inbox) -> None:
     """Copy bands until there is no more work."""
     while (job := inbox.get()) is not None:
-        done, parts = job
+        done, copy, bands = job
         try:
-            for number, target, source in parts:
-                np.copyto(target, source)
+            for number, target, source in bands:
+                copy(target, source)
                 done.put(number)
             done.put("ended")
         except BaseException as exc:
             done.put(exc)
-        job = parts = target = source = None  # type: ignore[assignment]  # no frame is held while it waits
+        job = bands = target = source = None  # type: ignore[assignment]  # no frame is held while it waits
+
+
+def _parts(rows: _Rows, most: float) -> list[_Rows]:
+    """Cut rows into as few equal parts as have no more than so many rows each, or one."""
+    first, end = rows
+    count = max(1, min(end - first, math.ceil((end - first) / most)))
+    return list(pairwise(first + (end - first) * i // count for i in range(count + 1)))
+
+
+def _opencv_copies(frame: Frame, target: Frame, threads: int) -> bool:
+    """Whether OpenCV can copy a frame with at least so many threads; some libraries leave it only one."""
+    import cv2  # a program that starts has better things to load first
+
+    rows = (frame.shape[2], 1)
+    as_it_lies = frame.strides[1:] == rows and frame.strides[0] >= frame.shape[1] * frame.shape[2]
+    return as_it_lies and frame.shape == target.shape and cv2.getNumThreads() >= threads
+
+
+def _copy_together(target: Frame, source: Frame) -> None:
+    """Copy rows with all threads that OpenCV has, none of which has to be given the interpreter.
+
+    Its copy uses one thread. This is what it does with all that changes nothing: numbers above 0 stay.
+    """
+    import cv2
+
+    cv2.threshold(source, 0, 0, cv2.THRESH_TOZERO, target)
