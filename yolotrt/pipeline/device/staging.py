@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -38,22 +38,8 @@ _Rows = tuple[int, int]
 _Band = tuple[int, Frame, Frame]
 """Number of a band, where its rows go, and the rows."""
 
-_Copy = Callable[[Frame, Frame], object]
-"""Copies the second to the first."""
-
 _Done = SimpleQueue[int | Literal["ended"] | BaseException]
 """Numbers of bands that are copied; a thread's last word is that it has ended, or why it failed."""
-
-
-class _Job(NamedTuple):
-    """Bands that one thread copies, how, and where it says that they are there."""
-
-    done: _Done
-    copy: _Copy
-    bands: list[_Band]
-
-
-_Inbox = SimpleQueue[_Job | None]
 
 
 def copy_threads() -> int:
@@ -65,13 +51,13 @@ class Staging:
     """Threads that copy frames.
 
     Args:
-        threads: How many. With several, the caller's own is free to start what can run on the rows that are
-            there; if it is the only one, it does both in turn.
+        threads: How many, where OpenCV has fewer. With several, the caller's own is free to start what can
+            run on the rows that are there; if it is the only one, it does both in turn.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._inboxes: list[_Inbox] = []
+        self._inboxes: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
 
     def run(self, frame: Frame, target: Frame, bounds: Sequence[int], arrived: Arrived) -> None:
         """Copy a frame, and say of each band when it is there.
@@ -95,10 +81,16 @@ class Staging:
             np.copyto(target, frame)
             arrived(0, height)
         elif self.threads > 1 and _opencv_copies(frame, target, self.threads):
-            bands = [b for rows in pairwise([0, *bounds]) for b in _parts(rows, height / _SHARED_BANDS)]
-            self._copy(frame, target, bands, 1, _copy_together, arrived)
+            for rows in pairwise([0, *bounds]):
+                for first, end in _bands(rows, height / _SHARED_BANDS):
+                    _copy_together(target[first:end], frame[first:end])
+                    arrived(first, end)
+        elif self.threads > 1:
+            self._copy(frame, target, _bands((0, height), height / _BANDS), arrived)
         else:
-            self._copy(frame, target, _parts((0, height), height / _BANDS), self.threads, np.copyto, arrived)
+            for first, end in _bands((0, height), height / _BANDS):
+                np.copyto(target[first:end], frame[first:end])
+                arrived(first, end)
 
     def copy_parts(self, parts: Sequence[tuple[Frame, Frame]]) -> None:
         """Copy the second of each pair to the first, and wait until all are there."""
@@ -109,7 +101,7 @@ class Staging:
         done: _Done = SimpleQueue()
         numbered = [(i, *part) for i, part in enumerate(parts)]
         for number, inbox in enumerate(self._threads()):
-            inbox.put(_Job(done, np.copyto, numbered[number :: self.threads]))
+            inbox.put((done, numbered[number :: self.threads]))
         ends: list[str | BaseException] = []
         while len(ends) < self.threads:  # all of them, even if one has failed: they write to the memory
             news = done.get()
@@ -124,23 +116,16 @@ class Staging:
         while self._inboxes:
             self._inboxes.pop().put(None)
 
-    def _copy(
-        self, frame: Frame, target: Frame, bands: list[_Rows], threads: int, copy: _Copy, arrived: Arrived
-    ) -> None:
-        """Copy bands of a frame, each by one of some threads."""
-        parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
-        if self.threads == 1:
-            for number, into, rows in parts:
-                copy(into, rows)
-                arrived(*bands[number])
-            return
+    def _copy(self, frame: Frame, target: Frame, bands: list[_Rows], arrived: Arrived) -> None:
         done: _Done = SimpleQueue()
+        parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
+        inboxes = self._threads()
         ready: set[int] = set()
         told = ended = asked = 0
         try:
-            for number, inbox in enumerate(self._threads()[:threads]):  # all bands: no thread waits for more
+            for number, inbox in enumerate(inboxes):  # all at once: each has the interpreter once a band
                 asked += 1
-                inbox.put(_Job(done, copy, parts[number::threads]))
+                inbox.put((done, parts[number :: self.threads]))
             while told < len(bands):
                 news = done.get()
                 if news == "ended":
@@ -162,10 +147,10 @@ class Staging:
                 ended += not isinstance(done.get(), int)
             raise
 
-    def _threads(self) -> list[_Inbox]:
+    def _threads(self) -> list[SimpleQueue[tuple[_Done, list[_Band]] | None]]:
         """Return the inboxes of the threads, which are started for the first frame that is copied."""
         if not self._inboxes:
-            started: list[_Inbox] = []
+            started: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
             for _ in range(self.threads):
                 started.append(SimpleQueue())
                 Thread(target=_work, args=(started[-1],), name="yolotrt-copy", daemon=True).start()
@@ -173,22 +158,22 @@ class Staging:
         return self._inboxes
 
 
-def _work(inbox: _Inbox) -> None:
+def _work(inbox: SimpleQueue[tuple[_Done, list[_Band]] | None]) -> None:
     """Copy bands until there is no more work."""
     while (job := inbox.get()) is not None:
-        done, copy, bands = job
+        done, parts = job
         try:
-            for number, target, source in bands:
-                copy(target, source)
+            for number, target, source in parts:
+                np.copyto(target, source)
                 done.put(number)
             done.put("ended")
         except BaseException as exc:
             done.put(exc)
-        job = bands = target = source = None  # type: ignore[assignment]  # no frame is held while it waits
+        job = parts = target = source = None  # type: ignore[assignment]  # no frame is held while it waits
 
 
-def _parts(rows: _Rows, most: float) -> list[_Rows]:
-    """Cut rows into as few equal parts as have no more than so many rows each, or one."""
+def _bands(rows: _Rows, most: float) -> list[_Rows]:
+    """Cut rows into as few equal bands as have no more than so many rows each, or one."""
     first, end = rows
     count = max(1, min(end - first, math.ceil((end - first) / most)))
     return list(pairwise(first + (end - first) * i // count for i in range(count + 1)))
