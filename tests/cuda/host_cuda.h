@@ -139,6 +139,8 @@ inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline int __float2int_rn(float x) { return (int)std::rint(x); }
+inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
+inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 
 static const std::function<void()>* running;
 

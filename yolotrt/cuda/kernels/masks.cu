@@ -21,7 +21,7 @@ __device__ __forceinline__ float number(unsigned short bits)
 typedef Stored<HEAD_HALF>::type Head;
 typedef Stored<PROTO_HALF>::type Prototype;
 
-const int WORDS_AT_ONCE = 16;  // words that a warp writes together: 64 bytes over PCIe
+const int ROWS_AT_ONCE = 8;  // rows that a warp draws of 32 columns: neighbours share what they are made of
 const int MOST_COEFFICIENTS = 64;
 
 // Where one pixel of the frame lies between prototype pixels along one axis: three neighbours.
@@ -110,10 +110,41 @@ __device__ int owner(const Record* records, int count, int unit)
     return low;
 }
 
+// One column of pixels, interpolated along three lines of a window: those that a row of pixels is made of.
+struct Lines {
+    const float* window;
+    int wide, tall;
+    Taps taps;
+    int left;  // the first of the window's columns that the pixels are made of
+    int first;
+    float sums[3];
+
+    __device__ float sum(int line) const
+    {
+        const float* at = window + min(line, tall - 1) * wide;
+        float sum = 0;
+#pragma unroll
+        for (int b = 0; b < 3; ++b) sum = fmaf(taps.weights[b], at[min(left + b, wide - 1)], sum);
+        return sum;
+    }
+
+    // Go to the lines from `line` on. Enlarged, the next row of pixels is made of the same, or of one further.
+    __device__ void go_to(int line, bool anew)
+    {
+        if (!anew && line == first) return;
+        bool next = !anew && line == first + 1;
+        sums[0] = next ? sums[1] : sum(line);
+        sums[1] = next ? sums[2] : sum(line + 1);
+        sums[2] = sum(line + 2);
+        first = line;
+    }
+};
+
 // Draw masks: sum of coefficient * prototype, enlarged to the frame, above zero.
 //
 // Blocks take units in turn: bands of unit_rows rows of one mask, whose words lie side by side. Shared
-// memory holds the window of the prototypes' weighted sum that a band is interpolated from.
+// memory holds the window of the prototypes' weighted sum that a band is interpolated from, and behind it the
+// band's words, so that they leave for the host side by side.
 //
 // head             coefficient k of row or anchor s of an image is at
 //                  [image * head_size + coefficient_begin + k * coefficient_step + s * source_step]
@@ -166,31 +197,29 @@ extern "C" __global__ void draw_masks(const Header* header, const Record* record
         if (broken) host_header->broken = 1;
         __syncthreads();
 
-        int band = words * (y1 - y0);
-        size_t target = r.word + (size_t)(y0 - r.top) * words;
-        for (int begin = warp * WORDS_AT_ONCE; begin < band; begin += warps * WORDS_AT_ONCE) {
-            int count = min(WORDS_AT_ONCE, band - begin);
-            unsigned mine = 0;
-            for (int k = 0; k < count; ++k) {
-                int y = y0 + (begin + k) / words, x = begin_x + (begin + k) % words * WORD + lane;
-                Taps v = taps_y[y], h = taps_x[min(max(x, r.left), r.right - 1)];
+        float* band = window + wide * tall;
+        int rows = y1 - y0, parts = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+        for (int task = warp; task < words * parts; task += warps) {
+            int column = task % words, first_row = task / words * ROWS_AT_ONCE;
+            int end_row = min(first_row + ROWS_AT_ONCE, rows), x = begin_x + column * WORD + lane;
+            Taps h = taps_x[min(max(x, r.left), r.right - 1)];
+            Lines lines = {window, wide, tall, h, h.first - left};
+            for (int row = first_row; row < end_row; ++row) {
+                Taps v = taps_y[y0 + row];
+                lines.go_to(v.first - top, row == first_row);
                 float logit = 0;
 #pragma unroll
-                for (int a = 0; a < 3; ++a) {
-                    const float* line = window + min(v.first - top + a, tall - 1) * wide;
-                    float sum = 0;
-#pragma unroll
-                    for (int b = 0; b < 3; ++b)
-                        sum = fmaf(h.weights[b], line[min(h.first - left + b, wide - 1)], sum);
-                    logit = fmaf(v.weights[a], sum, logit);
-                }
+                for (int a = 0; a < 3; ++a) logit = fmaf(v.weights[a], lines.sums[a], logit);
                 unsigned word = __ballot_sync(~0u, x >= r.left && x < r.right && logit > 0);
-                if (lane == k) mine = word;
+                if (lane == 0) band[row * words + column] = __uint_as_float(word);
             }
-            if (lane < count) {
-                bits[target + begin + lane] = mine;
-                host_bits[target + begin + lane] = mine;
-            }
+        }
+        __syncthreads();
+        size_t target = r.word + (size_t)(y0 - r.top) * words;
+        for (int i = threadIdx.x; i < words * rows; i += blockDim.x) {
+            unsigned word = __float_as_uint(band[i]);
+            bits[target + i] = word;
+            host_bits[target + i] = word;
         }
         __syncthreads();
     }

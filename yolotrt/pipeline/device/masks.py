@@ -10,6 +10,7 @@ import numpy.typing as npt
 from yolotrt.arrays import I64
 from yolotrt.geometry.letterbox import Letterbox
 from yolotrt.geometry.masks import Interpolation, interpolations
+from yolotrt.pipeline.device.results import WORD
 
 TAPS = np.dtype([("first", "<i4"), ("weights", "<f4", 3)])
 """One pixel along one axis: its first prototype pixel and the weights of three neighbours from there."""
@@ -30,7 +31,7 @@ class MaskTables:
         columns: (image width,) of :data:`TAPS`.
         rows: (image height,) of :data:`TAPS`.
         unit_rows: Rows of a unit of work, a power of two up to :data:`MOST_ROWS`.
-        shared: Bytes of shared memory that the largest window of prototype pixels needs.
+        shared: Bytes of shared memory that a unit needs at most, for its window and its words.
     """
 
     columns: npt.NDArray[np.void]
@@ -43,11 +44,15 @@ class MaskTables:
         """Make the tables of one placement."""
         x, y = interpolations(placement, proto_wh)
         columns, rows = _taps(x), _taps(y)
-        wide = _reach(columns, len(columns))
+        wide, words = _reach(columns, len(columns)), -(-len(columns) // WORD)
         unit_rows = MOST_ROWS
-        while unit_rows > 1 and wide * _reach(rows, unit_rows) * 4 > MOST_SHARED:
+
+        def shared() -> int:
+            return 4 * (wide * _reach(rows, unit_rows) + words * unit_rows)
+
+        while unit_rows > 1 and shared() > MOST_SHARED:
             unit_rows //= 2
-        return cls(columns, rows, unit_rows, wide * _reach(rows, unit_rows) * 4)
+        return cls(columns, rows, unit_rows, shared())
 
 
 def _taps(axis: Interpolation) -> npt.NDArray[np.void]:
