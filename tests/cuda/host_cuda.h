@@ -126,6 +126,7 @@ inline unsigned __ballot_sync(unsigned, bool vote)
 }
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int atomicAdd(int* at, int by)
 {
     *at += by;

@@ -81,55 +81,11 @@ extern "C" __global__ void find_candidates(const Value* head, int rows, int labe
     if (broken) state[images] = 1;
 }
 
-// Whether `a` comes before `b`: higher score; ties by class, box and place in the head.
-__device__ bool before(const Candidate& a, const Candidate& b)
-{
-    if (a.score != b.score) return a.score > b.score;
-    if (a.label != b.label) return a.label < b.label;
-    if (a.x0 != b.x0) return a.x0 < b.x0;
-    if (a.y0 != b.y0) return a.y0 < b.y0;
-    if (a.x1 != b.x1) return a.x1 < b.x1;
-    if (a.y1 != b.y1) return a.y1 < b.y1;
-    return a.source < b.source;
-}
-
-__device__ double side(float begin, float end) { return fmax((double)end - (double)begin, 0.0); }
-
-// Intersection over union, in the CPU's precision and order of operations.
-__device__ double overlap(const Candidate& a, const Candidate& b)
-{
-    double shared = side(fmaxf(a.x0, b.x0), fminf(a.x1, b.x1)) * side(fmaxf(a.y0, b.y0), fminf(a.y1, b.y1));
-    double whole = side(a.x0, a.x1) * side(a.y0, a.y1) + side(b.x0, b.x1) * side(b.y0, b.y1) - shared;
-    return whole > 0 ? shared / whole : 0;
-}
-
-const int NONE = -1;
-
-__device__ int better(const Candidate* list, int a, int b)
-{
-    if (a == NONE) return b;
-    if (b == NONE) return a;
-    return before(list[b], list[a]) ? b : a;
-}
-
-// The best of every thread's choice, for all threads of the block.
-__device__ int best_of_block(const Candidate* list, int mine)
-{
-    __shared__ int of_warp[32];
-    for (int offset = 16; offset; offset /= 2)
-        mine = better(list, mine, __shfl_xor_sync(~0u, mine, offset));
-    if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = mine;
-    __syncthreads();
-    mine = threadIdx.x % 32 < blockDim.x / 32 ? of_warp[threadIdx.x % 32] : NONE;
-    for (int offset = 16; offset; offset /= 2)
-        mine = better(list, mine, __shfl_xor_sync(~0u, mine, offset));
-    __syncthreads();
-    return mine;
-}
+#include "suppression.cuh"
 
 // Non-maximum suppression within each class: take the best, drop what overlaps it, again.
 //
-// One block per image from `first` on; suppressed candidates get a negative score. Blocks are whole warps.
+// One block per image from `first` on. Blocks are whole warps.
 //
 // candidates  (images, capacity), used up
 // kept        (images, limit), best first, in the image's frame
@@ -138,29 +94,14 @@ extern "C" __global__ void keep_best(const int* state, Candidate* candidates, in
                                      int first, int limit, float pad_x, float pad_y, float scale_x, float scale_y,
                                      int width, int height, Candidate* kept, int* kept_count)
 {
+    __shared__ Candidate sorted[FEW];
     const Placement placement = {pad_x, pad_y, scale_x, scale_y, width, height};
-    int image = first + blockIdx.x, count = state[image], found = 0;
+    int image = first + blockIdx.x, count = state[image];
     Candidate* list = candidates + (size_t)image * capacity;
-
-    int best = NONE;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) best = better(list, best, i);
-    best = best_of_block(list, best);
-    while (best != NONE) {
-        Candidate chosen = list[best];
-        if (threadIdx.x == 0) kept[(size_t)image * limit + found] = in_image(chosen, placement);
-        if (++found == limit) break;
-        __syncthreads();
-        int next = NONE;
-        for (int i = threadIdx.x; i < count; i += blockDim.x) {
-            if (list[i].score < 0) continue;
-            if (i == best || (list[i].label == chosen.label && overlap(chosen, list[i]) > threshold))
-                list[i].score = -1;
-            else
-                next = better(list, next, i);
-        }
-        __syncthreads();
-        best = best_of_block(list, next);
-    }
+    kept += (size_t)image * limit;
+    bool few = count <= FEW && count <= EACH * (int)blockDim.x && sort_few(list, count, sorted);
+    int found = few ? keep_of_few(sorted, count, threshold, limit, placement, kept)
+                    : keep_of_many(list, count, threshold, limit, placement, kept);
     if (threadIdx.x == 0) kept_count[image] = found;
 }
 
