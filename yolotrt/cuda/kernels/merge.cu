@@ -61,83 +61,9 @@ extern "C" __global__ void look(const Work* work)
 }
 
 #include "pairs.cuh"
+#include "joins.cuh"
 
 // -- objects -------------------------------------------------------------------------------------------------
-
-// Whether fragments are joined along pair `a` before those of pair `b`.
-__device__ bool joins_first(const Work& w, const Pair& a, const Pair& b)
-{
-    if (a.agreement != b.agreement) return a.agreement > b.agreement;
-    int a0 = w.rank[a.one], a1 = w.rank[a.other], b0 = w.rank[b.one], b1 = w.rank[b.other];
-    if (min(a0, a1) != min(b0, b1)) return min(a0, a1) < min(b0, b1);
-    return max(a0, a1) < max(b0, b1);
-}
-
-// Put the second group behind the first, unless they are one or a tile would come twice into it.
-__device__ void join_groups(const Work& w, int first, int second)
-{
-    if (first == second) return;
-    int last = NONE;
-    for (int i = first; i != NONE; last = i, i = w.next[i])
-        for (int j = second; j != NONE; j = w.next[j])
-            if (w.views[i].tile == w.views[j].tile) return;
-    w.next[last] = second;
-    for (int j = second; j != NONE; j = w.next[j]) w.group[j] = first;
-}
-
-// Choose the best of a group as its owner, and give it the box around all.
-__device__ void lead(const Work& w, int group)
-{
-    int best = group;
-    float box[4];
-    for (int k = 0; k < 4; ++k) box[k] = w.views[group].box[k];
-    for (int i = group; i != NONE; i = w.next[i]) {
-        if (w.rank[i] < w.rank[best]) best = i;
-        for (int k = 0; k < 4; ++k) box[k] = k < 2 ? fminf(box[k], w.views[i].box[k]) : fmaxf(box[k], w.views[i].box[k]);
-    }
-    for (int i = group; i != NONE; i = w.next[i]) w.owner[i] = best;
-    for (int k = 0; k < 4; ++k) w.boxes[4 * best + k] = box[k];
-}
-
-// Join the fragments that are left to objects. One block.
-extern "C" __global__ void __launch_bounds__(1024) join(const Work* work)
-{
-    __shared__ int found;
-    const Work w = *work;
-    int count = count_of(w), pairs = min(w.state->pairs, w.room);
-    if (threadIdx.x == 0) found = 0;
-    __syncthreads();
-    for (int p = threadIdx.x; p < pairs; p += blockDim.x) {
-        const Pair pair = w.pairs[p];
-        if (pair.relation != CONTINUED || w.fate[pair.one] != OPEN || w.fate[pair.other] != OPEN) continue;
-        int place = atomicAdd(&found, 1);
-        if (place < MOST_EDGES) w.edges[place] = p;
-        else w.state->overflow = 1;
-    }
-    __syncthreads();
-    int edges = min(found, MOST_EDGES);
-    for (int e = threadIdx.x; e < edges; e += blockDim.x) {
-        const Pair pair = w.pairs[w.edges[e]];
-        int place = 0;
-        for (int f = 0; f < edges; ++f) place += f != e && joins_first(w, w.pairs[w.edges[f]], pair);
-        w.edges[MOST_EDGES + place] = w.edges[e];
-    }
-    __syncthreads();
-    if (threadIdx.x == 0)
-        for (int e = 0; e < edges; ++e) {
-            const Pair pair = w.pairs[w.edges[MOST_EDGES + e]];
-            join_groups(w, w.group[pair.one], w.group[pair.other]);
-        }
-    __syncthreads();
-    for (int i = threadIdx.x; i < count; i += blockDim.x)
-        if (w.group[i] == i) lead(w, i);
-    for (int p = threadIdx.x; p < pairs; p += blockDim.x) {
-        const Pair pair = w.pairs[p];
-        bool alone = w.group[pair.one] == pair.one && w.next[pair.one] == NONE;
-        if (pair.relation == MISTAKEN && alone && w.fate[pair.one] != IS_COVERED && w.fate[pair.other] != IS_COVERED)
-            w.fate[pair.one] = IS_MISTAKEN;
-    }
-}
 
 __device__ bool contends(const Work& w, int i) { return w.fate[i] == OPEN && w.owner[i] == i; }
 
