@@ -96,6 +96,7 @@ extern "C" __global__ void weigh(const Work* work)
         if (!touches && !has_to_be_seen) continue;
         for (int j = tiled; j < count; ++j) {
             const View& seen = w.views[j];
+            if (!meet(box, seen.box)) continue;
             double shared = shared_area(box, seen.box), of_seen = area(seen.box), whole = size + of_seen - shared;
             bool within = touches && shared > INSIDE * size, other = seen.label != w.views[i].label;
             if (!other && whole > 0 && shared / whole > (touches ? SAME_PIECE : SAME)) said = fmax(said, (double)seen.score);
@@ -126,7 +127,7 @@ extern "C" __global__ void find_rivals(const Work* work)
                 const View theirs = w.views[j];
                 const float* box = w.boxes + 4 * j;
                 better = before(theirs, box, j, mine, my_box, i);
-                if (better && theirs.label == mine.label && theirs.tile != mine.tile) {
+                if (better && theirs.label == mine.label && theirs.tile != mine.tile && meet(my_box, box)) {
                     double shared = shared_area(my_box, box);
                     double whole = area(my_box) + area(box) - shared;
                     if (whole > 0 && shared / whole > w.duplicate) {

@@ -41,8 +41,8 @@ __device__ void strip_of(const View& a, const View& b, int* strip)
 __device__ Pair relation(const Work& w, const View& a, int i, const View& b, int j)
 {
     Pair pair = {1, i, j, REFUTED, 0};
+    if (a.tile == b.tile || !meet(a.box, b.box)) return pair;
     double shared = shared_area(a.box, b.box);
-    if (a.tile == b.tile || !(shared > 0)) return pair;
     if (a.label != b.label) {
         if (a.cut && !b.cut && b.tile != GLOBAL_PASS && holds_middle(b.box, a.box) &&
             before(b, b.box, j, a, a.box, i) && goes_beyond(a, b, false) && shared > INSIDE * area(a.box))
