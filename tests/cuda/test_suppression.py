@@ -32,7 +32,7 @@ def test_the_same_are_kept(device: Device, threshold: float, limit: int) -> None
     expected = suppressed(emulated(), lists, threshold, limit)
     assert_same(suppressed(device, lists, threshold, limit), expected)
     kept = np.array([len(one) for one in expected])
-    assert (kept < COUNTS).any() == (threshold < 1), "no overlap exceeds 1"
+    assert (kept < np.minimum(COUNTS, limit)).any() == (threshold < 1 and limit > 7), "no overlap exceeds 1"
     assert kept.max() == limit or limit == 2000
 
 
@@ -56,12 +56,13 @@ def test_overlaps_next_to_the_threshold(device: Device, threshold: float) -> Non
     assert {len(kept) for kept in expected} == {1, 2}
 
 
-@pytest.mark.parametrize("factor", [1e-25, 1e-12, 1e5, 1e18])
+@pytest.mark.parametrize("factor", [1e-24, 1e-12, 1e5, 1e17, 1e30])
 def test_tiny_and_huge_boxes(device: Device, factor: float) -> None:
-    lists = [candidates(seed, 60) for seed in range(5)]
+    """Their areas are too small or too large for single precision."""
+    lists = nearly(0.45, 200)
     for one in lists:
         one["box"] *= np.float32(factor)
-    assert_same(suppressed(device, lists, 0.5, 60), suppressed(emulated(), lists, 0.5, 60))
+    assert_same(suppressed(device, lists, 0.45, 4), suppressed(emulated(), lists, 0.45, 4))
 
 
 def test_broken_candidates_disturb_no_other_image(device: Device) -> None:
