@@ -12,7 +12,7 @@ MOST_JOINTS = 1024
 """As in joins.cuh: with up to so many pairs of fragments, a frame is joined in shared memory."""
 
 LONG_GRID = tile_grid((1000, 700), (160, 160), 0.25)
-TALL_GRID = tile_grid((480, 4500), (320, 4500), 0.75)
+TALL_GRID = tile_grid((480, 20000), (320, 20000), 0.75)
 
 
 def long_objects(seed: int, count: int) -> list[Detections]:

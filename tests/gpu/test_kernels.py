@@ -18,6 +18,8 @@ from tests.cuda.gpu_work import (
     prepared_yuv,
     random_heads,
 )
+from tests.cuda.joining import LONG_GRID, TALL_GRID, crossing, long_objects
+from tests.cuda.suppression import COUNTS, assert_same, candidates, nearly, suppressed
 from tests.data.yuv_frames import COLOURS, noise
 from tests.pipeline.crowds import FRAME_WH, GRID, crowd, filled, seen_by_tiles, without_masks
 from yolotrt.cuda.device import Device
@@ -91,6 +93,25 @@ def test_decoding(gpu: Device, head: str, wh: tuple[int, int], dtype: Any) -> No
                 assert np.count_nonzero(a.bits != b.bits) <= max(1, a.bits.size // 1000)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "limit"), [(0.0, 40), (1 / 3, 2000), (0.5, 300), (0.7, 1), (0.75, 7), (1.0, 300)]
+)
+def test_suppression(gpu: Device, threshold: float, limit: int) -> None:
+    lists = [candidates(seed, count) for seed, count in enumerate(COUNTS * 3)]
+    if threshold:
+        lists += nearly(threshold, 200)
+    expected = suppressed(emulated(), lists, threshold, limit)
+    assert_same(suppressed(gpu, lists, threshold, limit), expected)
+
+
+@pytest.mark.parametrize("factor", [1e-24, 1e-12, 1e5, 1e17, 1e30])
+def test_suppression_of_tiny_and_huge_boxes(gpu: Device, factor: float) -> None:
+    lists = nearly(0.45, 500)
+    for one in lists:
+        one["box"] *= np.float32(factor)
+    assert_same(suppressed(gpu, lists, 0.45, 4), suppressed(emulated(), lists, 0.45, 4))
+
+
 @pytest.mark.parametrize("masks", [True, False])
 @pytest.mark.parametrize("global_pass", [True, False])
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 0.8])
@@ -104,6 +125,25 @@ def test_merging(gpu: Device, threshold: float, global_pass: bool, masks: bool) 
         found, expected = merged(gpu, tiles, GRID, frame, settings, parts, conf=0.02 * seed)
         assert found is not None
         assert_identical(found, expected)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.6])
+def test_joining_chains_and_rings(gpu: Device, threshold: float) -> None:
+    """Along few pairs of fragments, and along more than fit into shared memory."""
+    for seed, count in enumerate((4, 8, 12, 16, 20, 24, 30, 40)):
+        tiles = long_objects(seed, count)
+        found, expected = merged(gpu, tiles, LONG_GRID, None, MergeSettings(threshold=threshold))
+        assert found is not None
+        assert_identical(found, expected)
+
+
+@pytest.mark.parametrize(("count", "unseen"), [(1, 0), (341, 0), (342, 1), (343, 2), (1400, 100)])
+def test_joining_as_many_as_fit(gpu: Device, count: int, unseen: int) -> None:
+    """As many pairs of fragments as fit into shared memory, one more, and more fragments than fit."""
+    found, expected = merged(gpu, crossing(count, unseen), TALL_GRID, None, MergeSettings())
+    assert found is not None
+    assert_identical(found, expected)
+    assert len(found) == count
 
 
 def test_merging_a_great_many(gpu: Device) -> None:
