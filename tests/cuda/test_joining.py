@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -26,7 +24,7 @@ def device() -> Device:
 
 
 @pytest.fixture
-def joints(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def joints(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pairs of fragments the host joins, or tries to, in each merge."""
     numbers: list[int] = []
     edges_of = seams.edges_of

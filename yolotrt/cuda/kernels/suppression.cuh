@@ -88,8 +88,8 @@ __device__ int keep_of_many(Candidate* list, int count, double threshold, int li
     return found;
 }
 
-const int EACH = 4;     // candidates of a thread that has them in registers
-const int FEW = 1024;   // and of a block that has them in shared memory: 32 KB
+const int EACH = 4;    // candidates of a thread that has them in registers
+const int FEW = 1024;  // and of a block that has them in shared memory: 32 KB
 
 // Bring candidates into shared memory from best to worst. Returns false if they have no order: a number is NaN.
 __device__ bool sort_few(const Candidate* list, int count, Candidate* sorted)
