@@ -2,7 +2,7 @@
 
 const int MOST_VIEWS = 4096;  // with no more, and no more joints, a frame's fragments are joined in shared memory
 const int MOST_JOINTS = 1024;
-const int MOST_TILES = 1 << 15;
+const int MOST_TILES = 1 << 15;  // what a short holds
 
 // Put the second group behind the first, unless they are one or a tile would come twice into it.
 template <class Tiles, class Index>
@@ -101,7 +101,7 @@ __device__ void join_few(const Work& w, int count, int edges)
     __syncthreads();
 }
 
-// -- objects -------------------------------------------------------------------------------------------------
+// -- groups --------------------------------------------------------------------------------------------------
 
 // Choose the best of a group as its owner, and give it the box around all.
 __device__ void lead(const Work& w, int group)

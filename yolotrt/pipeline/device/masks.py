@@ -19,8 +19,9 @@ MOST_ROWS = 32
 """Rows of a mask that a block of threads draws at once, at most. More would share more prototype rows
 between neighbouring bands, fewer keep more blocks busy."""
 
-MOST_SHARED = 48 * 1024
-"""Shared memory that every GPU gives a block without being asked specially, bytes."""
+MOST_SHARED = 47 * 1024
+"""Shared memory that every GPU gives a block without being asked specially, bytes: 48 KB, of which the mask
+kernel uses less than one for a record and its coefficients."""
 
 
 @dataclass(frozen=True)
