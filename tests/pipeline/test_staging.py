@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from yolotrt.pipeline.device import staging
+from yolotrt.pipeline.device import opencv_copy, staging
+from yolotrt.pipeline.device.opencv_copy import OpenCvCopy
 from yolotrt.pipeline.device.staging import Staging
 
 
@@ -65,9 +67,11 @@ def test_a_frame_is_copied_however_it_lies(
     np.testing.assert_array_equal(target, frame)
 
 
-@pytest.mark.parametrize(("of_opencv", "used"), [(1, False), (2, True)])
-def test_opencv_copies_where_it_has_as_many_threads(
-    of_opencv: int, used: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("of_opencv", "busy", "used"), [(1, False, False), (2, False, True), (2, True, False)]
+)
+def test_opencv_copies_where_it_has_as_many_threads_and_nobody_else_has_them(
+    of_opencv: int, busy: bool, used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cv2, "getNumThreads", lambda: of_opencv)
     threshold, calls = cv2.threshold, []
@@ -77,10 +81,39 @@ def test_opencv_copies_where_it_has_as_many_threads(
         return threshold(*given)
 
     monkeypatch.setattr(cv2, "threshold", seen)
-    copier = Staging(2)
-    copier.run(np.ones((100, 9, 3), np.uint8), np.zeros((100, 9, 3), np.uint8), [100], lambda *_: None)
-    copier.close()
+    target = np.zeros((100, 9, 3), np.uint8)
+    with opencv_copy._ONE_AT_A_TIME if busy else nullcontext():
+        copier = Staging(2)
+        copier.run(np.ones((100, 9, 3), np.uint8), target, [100], lambda *_: None)
+        copier.close()
     assert bool(calls) is used
+    assert target.all()
+
+
+@pytest.mark.parametrize(("spent_ns", "calls"), [(300_000, 4), (302_000, 2)])
+def test_what_opencv_copies_with_one_thread_is_left_to_ours(
+    spent_ns: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first band says what to expect, 1 us; the second is too late or not."""
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 2)
+    ticks = iter([0, 1_000, 1_000, 1_000 + spent_ns, *[10_000_000] * 4])
+    read: list[int] = []
+
+    def clock() -> int:
+        read.append(next(ticks))
+        return read[-1]
+
+    monkeypatch.setattr(staging, "OpenCvCopy", lambda threads: OpenCvCopy(threads, clock))
+    frame = np.random.default_rng(0).integers(0, 256, (100, 9, 3), np.uint8)
+    target, told = np.full_like(frame, 77), []
+    copier = Staging(2)
+    copier.run(frame, target, [100], lambda first, end: told.append((first, end)))
+    copier.close()
+    np.testing.assert_array_equal(target, frame)
+    assert told[0][0] == 0
+    assert told[-1][1] == 100
+    assert all(a[1] == b[0] for a, b in pairwise(told))
+    assert len(read) == 2 * calls
 
 
 def test_a_frame_that_lies_in_place_is_told_of_as_work_needs_it() -> None:

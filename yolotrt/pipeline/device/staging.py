@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from queue import SimpleQueue
 from threading import Thread
 from typing import Literal
@@ -13,17 +13,18 @@ from typing import Literal
 import numpy as np
 
 from yolotrt.arrays import Frame
+from yolotrt.pipeline.device.opencv_copy import OpenCvCopy
 
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
 
 _SHARED_BANDS = 4
-"""Where OpenCV's threads copy a frame, all of them one band, bands end where work can start, since they go up
-one after another, and are no larger than such a part of the frame."""
+"""Where OpenCV's threads copy a frame they share each band, and bands arrive one after another: a band ends
+where work can start, and has at most this part of the frame's rows."""
 
 _BANDS = 24
-"""Bands in which threads of ours copy it, one thread a band: some go up while others are copied. More of them
-cost more than they gain, since a thread has to be given the interpreter behind each."""
+"""Bands in which our own threads copy a frame, one thread a band: some go up while others are copied. More of
+them cost more than they gain, since a thread has to be given the interpreter behind each."""
 
 _MOST_THREADS = 8
 """Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
@@ -51,12 +52,13 @@ class Staging:
     """Threads that copy frames.
 
     Args:
-        threads: How many, where OpenCV has fewer. With several, the caller's own is free to start what can
-            run on the rows that are there; if it is the only one, it does both in turn.
+        threads: How many, where OpenCV has fewer or they are busy. With several, the caller's own is free to
+            start what can run on the rows that are there; if it is the only one, it does both in turn.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._opencv = OpenCvCopy(threads)
         self._inboxes: list[SimpleQueue[tuple[_Done, list[_Band]] | None]] = []
 
     def run(self, frame: Frame, target: Frame, bounds: Sequence[int], arrived: Arrived) -> None:
@@ -80,17 +82,13 @@ class Staging:
         if frame.nbytes < _COPY_ALONE:
             np.copyto(target, frame)
             arrived(0, height)
-        elif self.threads > 1 and _opencv_copies(frame, target, self.threads):
-            for rows in pairwise([0, *bounds]):
-                for first, end in _bands(rows, height / _SHARED_BANDS):
-                    _copy_together(target[first:end], frame[first:end])
-                    arrived(first, end)
-        elif self.threads > 1:
-            self._copy(frame, target, _bands((0, height), height / _BANDS), arrived)
-        else:
-            for first, end in _bands((0, height), height / _BANDS):
-                np.copyto(target[first:end], frame[first:end])
-                arrived(first, end)
+            return
+        there = 0
+        if self.threads > 1 and self._opencv.can(frame, target):
+            parts = [_bands(rows, height / _SHARED_BANDS) for rows in pairwise([0, *bounds])]
+            there = self._opencv.copy(frame, target, list(chain(*parts)), arrived)
+        if there < height:
+            self._copy(frame, target, _bands((there, height), height / _BANDS), arrived)
 
     def copy_parts(self, parts: Sequence[tuple[Frame, Frame]]) -> None:
         """Copy the second of each pair to the first, and wait until all are there."""
@@ -117,6 +115,12 @@ class Staging:
             self._inboxes.pop().put(None)
 
     def _copy(self, frame: Frame, target: Frame, bands: list[_Rows], arrived: Arrived) -> None:
+        """Copy bands, each by one of our threads; by the caller's if there is no other."""
+        if self.threads == 1:
+            for first, end in bands:
+                np.copyto(target[first:end], frame[first:end])
+                arrived(first, end)
+            return
         done: _Done = SimpleQueue()
         parts = [(i, target[first:end], frame[first:end]) for i, (first, end) in enumerate(bands)]
         inboxes = self._threads()
@@ -177,22 +181,3 @@ def _bands(rows: _Rows, most: float) -> list[_Rows]:
     first, end = rows
     count = max(1, min(end - first, math.ceil((end - first) / most)))
     return list(pairwise(first + (end - first) * i // count for i in range(count + 1)))
-
-
-def _opencv_copies(frame: Frame, target: Frame, threads: int) -> bool:
-    """Whether OpenCV can copy a frame with at least so many threads; some libraries leave it only one."""
-    import cv2  # a program that starts has better things to load first
-
-    rows = (frame.shape[2], 1)
-    as_it_lies = frame.strides[1:] == rows and frame.strides[0] >= frame.shape[1] * frame.shape[2]
-    return as_it_lies and frame.shape == target.shape and cv2.getNumThreads() >= threads
-
-
-def _copy_together(target: Frame, source: Frame) -> None:
-    """Copy rows with all threads that OpenCV has, none of which has to be given the interpreter.
-
-    Its copy uses one thread. This is what it does with all that changes nothing: numbers above 0 stay.
-    """
-    import cv2
-
-    cv2.threshold(source, 0, 0, cv2.THRESH_TOZERO, target)
