@@ -14,6 +14,7 @@ FRAME, FRAME_INT8 = "FP16", "INT8"
 IN_TURN = "FP16 and the build before the fused backend in turn"
 PEERS = "other tools, ours and the build before the fused backend in turn"
 EARLIER = "build before the fused backend, ONNX Runtime"
+BARE = ("bare inference, one batch after another", 1)
 
 EXECUTORS = {
     "fused": "fused, FP16",
@@ -42,11 +43,10 @@ def times(fused: Any) -> str:
     rows = []
     for key, name in NETWORKS.items():
         for n, of in network(fused, key).items():
-            told = [milliseconds(of[e]) if e in of else "" for e in EXECUTORS]
+            told = {executor: milliseconds(of[executor]) for executor in EXECUTORS}
             for peer in ("onnxruntime", "torch.compile"):
-                at = list(EXECUTORS).index(peer)
-                told[at] += f" ({of['fused'] / of[peer]:.2f}x)" if peer in of else ""
-            rows.append((name, str(n), *told))
+                told[peer] += f" ({of['fused'] / of[peer]:.2f}x)"
+            rows.append((name, str(n), *told.values()))
     return table_of(("network", "images", *EXECUTORS.values()), rows, left=1)
 
 
@@ -61,16 +61,15 @@ def cases(frame: Any) -> dict[tuple[str, int], float]:
 def frames(fused: Any) -> str:
     """Return the table of whole frames against bare inference and the earlier build."""
     half, whole, in_turn = (cases(fused["frame"][n]["frame"]) for n in (FRAME, FRAME_INT8, IN_TURN))
-    bare = ("bare inference, one batch after another", 1)
     rows = []
     for name, key in {
-        "bare inference: 32 tiles, then the frame": bare,
+        "bare inference: 32 tiles, then the frame": BARE,
         "1 group, pageable memory": ("frame", 1),
         "4 groups, pageable memory": ("frame", 4),
         "1 group, `frame_buffer`": ("frame, page-locked source", 1),
         "4 groups, `frame_buffer`": ("frame, page-locked source", 4),
     }.items():
-        rows.append((name, *(f"{milliseconds(of[key])} ({of[key] / of[bare]:.2f}x)" for of in (half, whole))))
+        rows.append((name, *(f"{milliseconds(of[key])} ({of[key] / of[BARE]:.2f}x)" for of in (half, whole))))
     ours, earlier = in_turn["frame", 1], in_turn[EARLIER, 1]
     told = f"{milliseconds(ours)} beside {milliseconds(earlier)} ({ours / earlier:.2f}x)"
     rows.append(("1 group, pageable memory, in turn with the build before", told, ""))
@@ -102,9 +101,8 @@ def bars(fused: Any) -> str:
     """Return the table of the bars that are missed, with what the hardware did and what comes next."""
     most = network(fused)[32]
     whole = cases(fused["frame"][FRAME]["frame"])
-    bare = whole["bare inference, one batch after another", 1]
-    copied = [whole["frame", n] / bare for n in (4, 1)]
-    buffered = [whole["frame, page-locked source", n] / bare for n in (1, 4)]
+    copied = [whole["frame", n] / whole[BARE] for n in (4, 1)]
+    buffered = [whole["frame, page-locked source", n] / whole[BARE] for n in (1, 4)]
     return table_of(
         ("", "what the hardware did", "next", "bar", "reached"),
         [

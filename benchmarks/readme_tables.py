@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import (
     accuracy_tables,
     adaptive_table,
@@ -64,13 +62,8 @@ def summary(*found: Any) -> str:
     passes = {entry["mode"]: entry["engines"][0]["box"]["ap"] for entry in tiled["modes"]}
     losses, measured_on = lost(bounded)
     times = {name: milliseconds(spent) for name, spent in fused_tables.network(fused)[32].items()}
-    frames = fused["frame"][fused_tables.FRAME]["frame"]["cases"]
-    whole, page_locked = (
-        milliseconds(
-            next(float(np.median(c["samples_s"]["end_to_end"])) for c in frames if c["engine"] == name)
-        )
-        for name in ("frame", "frame, page-locked source")
-    )
+    frames = fused_tables.cases(fused["frame"][fused_tables.FRAME]["frame"])
+    whole, page_locked = (milliseconds(frames[name, 1]) for name in ("frame", "frame, page-locked source"))
     card = fused["network"][fused_tables.ONE_RUN]["gpu_before"]["name"]
     recall = {mode: f"{share * 100:.1f} %" for mode, share in small["recall"].items()}
     return table_of(

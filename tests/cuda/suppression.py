@@ -36,9 +36,9 @@ def candidates(seed: int, count: int) -> Array:
     return found
 
 
-def nearly(threshold: float, count: int, seed: int = 0) -> list[Array]:
-    """Return pairs of boxes whose overlap is a threshold, as nearly as their numbers can say."""
-    rng = np.random.default_rng(seed)
+def nearly(threshold: float, count: int, factor: float = 1.0) -> list[Array]:
+    """Return pairs of boxes whose overlap is a threshold, as nearly as their numbers can say; enlarged."""
+    rng = np.random.default_rng(0)
     pairs = []
     for _ in range(count):
         pair = np.zeros(2, CANDIDATE)
@@ -47,6 +47,7 @@ def nearly(threshold: float, count: int, seed: int = 0) -> list[Array]:
         for _ in range(int(rng.integers(0, 4))):
             part = np.nextafter(part, np.float32(rng.choice([0, 1000])))
         pair["box"] = [[0, 0, side, height], [0, 0, part, height]]
+        pair["box"] *= np.float32(factor)
         pair["score"], pair["source"] = rng.permutation([0.5, 0.75]), (0, 1)
         pairs.append(pair)
     return pairs

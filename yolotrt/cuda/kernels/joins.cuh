@@ -17,6 +17,26 @@ __device__ void join_groups(const Tiles& tile, Index* next, Index* group, int fi
     for (int j = second; j != NONE; j = next[j]) group[j] = first;
 }
 
+// A pair along which fragments may be joined: its agreement, and the ranks of both, the better one first.
+struct Joint {
+    double agreement;
+    int better, worse;
+};
+
+__device__ Joint joint_of(const Work& w, const Pair& pair)
+{
+    int a = w.rank[pair.one], b = w.rank[pair.other];
+    return {pair.agreement, min(a, b), max(a, b)};
+}
+
+// Whether fragments are joined along `a` before those of `b`.
+__device__ bool joins_first(const Joint& a, const Joint& b)
+{
+    if (a.agreement != b.agreement) return a.agreement > b.agreement;
+    if (a.better != b.better) return a.better < b.better;
+    return a.worse < b.worse;
+}
+
 // -- any number of fragments ---------------------------------------------------------------------------------
 
 struct TilesOf {
@@ -24,21 +44,12 @@ struct TilesOf {
     __device__ int operator[](int i) const { return views[i].tile; }
 };
 
-// Whether fragments are joined along pair `a` before those of pair `b`.
-__device__ bool joins_first(const Work& w, const Pair& a, const Pair& b)
-{
-    if (a.agreement != b.agreement) return a.agreement > b.agreement;
-    int a0 = w.rank[a.one], a1 = w.rank[a.other], b0 = w.rank[b.one], b1 = w.rank[b.other];
-    if (min(a0, a1) != min(b0, b1)) return min(a0, a1) < min(b0, b1);
-    return max(a0, a1) < max(b0, b1);
-}
-
 __device__ void join_many(const Work& w, int edges)
 {
     for (int e = threadIdx.x; e < edges; e += blockDim.x) {
-        const Pair pair = w.pairs[w.edges[e]];
+        const Joint mine = joint_of(w, w.pairs[w.edges[e]]);
         int place = 0;
-        for (int f = 0; f < edges; ++f) place += f != e && joins_first(w, w.pairs[w.edges[f]], pair);
+        for (int f = 0; f < edges; ++f) place += joins_first(joint_of(w, w.pairs[w.edges[f]]), mine);
         w.edges[MOST_EDGES + place] = w.edges[e];
     }
     __syncthreads();
@@ -52,19 +63,6 @@ __device__ void join_many(const Work& w, int edges)
 
 // -- few, in shared memory -----------------------------------------------------------------------------------
 
-// A pair along which fragments may be joined: its agreement, and the ranks of both, the better one first.
-struct Joint {
-    double agreement;
-    int better, worse;
-};
-
-__device__ bool joins_first(const Joint& a, const Joint& b)
-{
-    if (a.agreement != b.agreement) return a.agreement > b.agreement;
-    if (a.better != b.better) return a.better < b.better;
-    return a.worse < b.worse;
-}
-
 // What join_many() does, on copies: one thread follows the lists, and would wait for memory at every step.
 __device__ void join_few(const Work& w, int count, int edges)
 {
@@ -76,11 +74,7 @@ __device__ void join_few(const Work& w, int count, int edges)
         next[i] = w.next[i];
         group[i] = w.group[i];
     }
-    for (int e = threadIdx.x; e < edges; e += blockDim.x) {
-        const Pair pair = w.pairs[w.edges[e]];
-        int a = w.rank[pair.one], b = w.rank[pair.other];
-        joints[e] = {pair.agreement, min(a, b), max(a, b)};
-    }
+    for (int e = threadIdx.x; e < edges; e += blockDim.x) joints[e] = joint_of(w, w.pairs[w.edges[e]]);
     __syncthreads();
     for (int e = threadIdx.x; e < edges; e += blockDim.x) {
         const Pair pair = w.pairs[w.edges[e]];

@@ -9,6 +9,12 @@ from threading import Lock
 from yolotrt.arrays import Frame
 from yolotrt.timing.clock import Clock, now
 
+Rows = tuple[int, int]
+"""The first of some rows, and the one behind the last."""
+
+Arrived = Callable[[int, int], None]
+"""Told which rows, from the first to the end, can be uploaded."""
+
 _LOST_NS = 300_000
 """What a band may take longer than the fastest ones let expect. Beyond it OpenCV's threads worked for others,
 and the caller's copied alone; to be woken takes them a third of that."""
@@ -37,13 +43,7 @@ class OpenCvCopy:
         lies_in_rows = frame.strides[1:] == (colours, 1) and frame.strides[0] >= wide * colours
         return lies_in_rows and frame.shape == target.shape and cv2.getNumThreads() >= self._threads
 
-    def copy(
-        self,
-        frame: Frame,
-        target: Frame,
-        bands: Sequence[tuple[int, int]],
-        arrived: Callable[[int, int], None],
-    ) -> int:
+    def copy(self, frame: Frame, target: Frame, bands: Sequence[Rows], arrived: Arrived) -> int:
         """Copy bands of rows, one after another, each with all threads.
 
         Returns:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from yolotrt.arrays import Frame
-from yolotrt.pipeline.device.opencv_copy import OpenCvCopy
+from yolotrt.pipeline.device.opencv_copy import Arrived, OpenCvCopy, Rows
 
 _COPY_ALONE = 1 << 20
 """Bytes below which dealing the copy out costs more than it gains."""
@@ -29,12 +29,6 @@ them cost more than they gain, since a thread has to be given the interpreter be
 _MOST_THREADS = 8
 """Threads that copy a frame into page-locked memory. One cannot use the memory's bandwidth, and more than
 these gained nothing: ``staging`` of ``python -m benchmarks.bench_gpu``."""
-
-Arrived = Callable[[int, int], None]
-"""Told which rows, from the first to the end, can be uploaded."""
-
-_Rows = tuple[int, int]
-"""The first of some rows, and the one behind the last."""
 
 _Band = tuple[int, Frame, Frame]
 """Number of a band, where its rows go, and the rows."""
@@ -85,8 +79,8 @@ class Staging:
             return
         there = 0
         if self.threads > 1 and self._opencv.can(frame, target):
-            parts = [_bands(rows, height / _SHARED_BANDS) for rows in pairwise([0, *bounds])]
-            there = self._opencv.copy(frame, target, list(chain(*parts)), arrived)
+            bands = [b for rows in pairwise([0, *bounds]) for b in _bands(rows, height / _SHARED_BANDS)]
+            there = self._opencv.copy(frame, target, bands, arrived)
         if there < height:
             self._copy(frame, target, _bands((there, height), height / _BANDS), arrived)
 
@@ -114,7 +108,7 @@ class Staging:
         while self._inboxes:
             self._inboxes.pop().put(None)
 
-    def _copy(self, frame: Frame, target: Frame, bands: list[_Rows], arrived: Arrived) -> None:
+    def _copy(self, frame: Frame, target: Frame, bands: list[Rows], arrived: Arrived) -> None:
         """Copy bands, each by one of our threads; by the caller's if there is no other."""
         if self.threads == 1:
             for first, end in bands:
@@ -176,7 +170,7 @@ def _work(inbox: SimpleQueue[tuple[_Done, list[_Band]] | None]) -> None:
         job = parts = target = source = None  # type: ignore[assignment]  # no frame is held while it waits
 
 
-def _bands(rows: _Rows, most: float) -> list[_Rows]:
+def _bands(rows: Rows, most: float) -> list[Rows]:
     """Cut rows into as few equal bands as have no more than so many rows each, or one."""
     first, end = rows
     count = max(1, min(end - first, math.ceil((end - first) / most)))
